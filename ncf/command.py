@@ -1,0 +1,202 @@
+"""``ncf COMMAND --flag value``: parse, run, publish the outputs whole, write KFP metadata."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import math
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+from pydantic_settings import CliSettingsSource, SettingsError
+
+from ncf.data import manifest
+from ncf.errors import InputError
+from ncf.stage import ArtifactKind, Stage
+from ncf.storage import staged
+
+COMMANDS: Mapping[str, str] = {
+    "preprocess": "ncf.stages.preprocess:Preprocess",
+    "negative-sampling": "ncf.stages.negative_sampling:NegativeSampling",
+    "train": "ncf.stages.train:Train",
+    "evaluate": "ncf.stages.evaluate:Evaluate",
+    "deploy": "ncf.stages.deploy:Deploy",
+    "fit": "ncf.training.fit:Fit",
+    "serve": "ncf.serving.serve:Serve",
+}
+"""Each command and the class behind it: the five stages, and what SageMaker's two containers run."""
+
+EXECUTOR_INPUT = "--executor-input"
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit: 0, 2 for what the user can mend, 1 for the rest, 130 and 143 for signals."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        sys.exit(0 if arguments else 2)
+    name, *rest = arguments
+    if name not in COMMANDS:
+        fail(f"'{name}' is not a command of ncf; expected one of: {', '.join(COMMANDS)}")
+    try:
+        with interruptible():
+            run(load(name), rest)
+    except InputError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        fail(f"{error.filename or 'output'}: {error.strerror}; nothing was written")
+    except KeyboardInterrupt:
+        fail("interrupted; nothing was written", status=130)
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """Print one message to stderr and exit."""
+    print(f"ncf: error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def load(name: str) -> type[Stage]:
+    """The class behind a command."""
+    module, _, attribute = COMMANDS[name].partition(":")
+    command: type[Stage] = getattr(import_module(module), attribute)
+    return command
+
+
+def run(command: type[Stage], arguments: Sequence[str]) -> None:
+    """Parse ``arguments`` into ``command``, run it, and publish its outputs."""
+    rest, executor_input = _take_executor_input(list(arguments))
+    stage = parse(command, rest)
+    outputs = command.outputs()
+    places = {name: Path(getattr(stage, name)) for name in outputs}
+    with ExitStack() as stack:
+        temporary = {name: stack.enter_context(staged(place)) for name, place in places.items()}
+        working = stage.model_copy(update=temporary)
+        working._uris = _artifact_uris(executor_input)
+        elsewhere = working.run() or {}
+        for name in outputs:
+            if not temporary[name].exists():
+                raise RuntimeError(f"{command.command_name()} did not write its output '{name}'")
+        metadata = {name: _metadata(temporary[name], role.artifact) for name, role in outputs.items()}
+    if executor_input is not None:
+        _write_executor_output(executor_input, metadata, elsewhere)
+
+
+def parse(command: type[Stage], arguments: Sequence[str]) -> Stage:
+    """An instance from ``--flag value`` arguments.
+
+    Raises:
+        InputError: that names each parameter at fault, its value, and what is accepted.
+        SystemExit: for ``--help``.
+    """
+    name = command.command_name()
+    try:
+        source: CliSettingsSource[Any] = CliSettingsSource(
+            command,
+            cli_prog_name=f"ncf {name}",
+            cli_kebab_case=True,
+            cli_hide_none_type=True,
+            cli_exit_on_error=False,
+            cli_parse_args=list(arguments),
+        )
+        return command(**source())
+    except SettingsError as error:
+        reason = str(error).removeprefix("error parsing CLI: ")
+        raise InputError(f"{name}: {reason}; 'ncf {name} --help' lists the parameters") from None
+    except ValidationError as error:
+        raise InputError("; ".join(_explain(name, entry) for entry in error.errors())) from None
+
+
+def _explain(command: str, error: Any) -> str:
+    """One line for one invalid parameter."""
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{command}: --{place.replace('_', '-')} is required"
+    if not place:
+        return f"{command}: {error['msg'].removeprefix('Value error, ')}"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{command}: parameter '{place}' is {error['input']!r}: {message}"
+
+
+def _overview() -> str:
+    lines = [f"  {name:<18} {(load(name).__doc__ or '').strip().splitlines()[0]}" for name in COMMANDS]
+    return "\n".join(["usage: ncf COMMAND [--parameter VALUE ...]", "", *lines, "", "ncf COMMAND --help explains each."])
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM unwind the stack as an exit with 143, so that temporary files go and jobs are stopped."""
+
+    def leave(signum: int, frame: object) -> NoReturn:
+        sys.exit(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _take_executor_input(arguments: list[str]) -> tuple[list[str], dict[str, Any] | None]:
+    """KFP's executor input, which the component passes beside the parameters, taken out of the arguments."""
+    if EXECUTOR_INPUT not in arguments:
+        return arguments, None
+    index = arguments.index(EXECUTOR_INPUT)
+    try:
+        content = json.loads(arguments[index + 1])
+        content["outputs"]["outputFile"]
+    except (IndexError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{EXECUTOR_INPUT} must be followed by the JSON that KFP puts for {{{{$}}}}: {error!r}") from None
+    return arguments[:index] + arguments[index + 2 :], content
+
+
+def _artifact_uris(executor_input: Mapping[str, Any] | None) -> dict[str, str]:
+    """The URI of each input and output artifact, from KFP's executor input."""
+    sides = [(executor_input or {}).get(side) or {} for side in ("inputs", "outputs")]
+    return {
+        name: entry["artifacts"][0]["uri"]
+        for side in sides
+        for name, entry in (side.get("artifacts") or {}).items()
+        if entry.get("artifacts")
+    }
+
+
+def _metadata(path: Path, artifact: ArtifactKind) -> dict[str, float]:
+    """KFP metadata of a finished output: the numbers of a metrics file, or the counts of a folder's manifest."""
+    if artifact == "Metrics":
+        content = json.loads(path.read_text())
+    elif (path / manifest.FILE_NAME).is_file():
+        content = json.loads((path / manifest.FILE_NAME).read_text())["counts"]
+    else:
+        return {}
+    scalars = {key: float(value) for key, value in content.items() if isinstance(value, (int, float))}
+    return {key: value for key, value in scalars.items() if math.isfinite(value)}
+
+
+def _write_executor_output(
+    executor_input: Mapping[str, Any], metadata: Mapping[str, Mapping[str, Any]], elsewhere: Mapping[str, str]
+) -> None:
+    """Tell KFP of **every** output artifact: what is missing in this file vanishes from the run."""
+    outputs = executor_input["outputs"]
+    artifacts = {}
+    for name, entry in (outputs.get("artifacts") or {}).items():
+        artifact = dict(entry["artifacts"][0])
+        artifact["metadata"] = {**(artifact.get("metadata") or {}), **metadata.get(name, {})}
+        artifact["uri"] = elsewhere.get(name, artifact["uri"])
+        artifacts[name] = {"artifacts": [artifact]}
+    with staged(Path(outputs["outputFile"])) as temporary:
+        temporary.write_text(json.dumps({"artifacts": artifacts}))

@@ -1,0 +1,1 @@
+"""Interactions: reading and checking them, id maps, splits, the data-set layout, synthetic data."""

@@ -1,0 +1,96 @@
+"""``manifest.json``: what a folder between two stages holds, and proof that it arrived as it was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ncf.errors import InputError
+from ncf.storage import sha256
+
+FILE_NAME = "manifest.json"
+SCHEMA_VERSION = 1
+
+
+def write(
+    folder: Path,
+    kind: str,
+    counts: Mapping[str, int],
+    parameters: Mapping[str, Any],
+    source: Mapping[str, Any],
+) -> None:
+    """Describe the files of ``folder``: to be called when all others are written.
+
+    Args:
+        kind: what the folder is: ``dataset``, ``samples`` or ``model``.
+        counts: sizes that readers check and people read, such as ``{"users": 610}``.
+        parameters: the settings that made it.
+        source: where it came from, with a ``fingerprint``.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != FILE_NAME
+    }
+    content = {
+        "kind": kind,
+        "schema_version": SCHEMA_VERSION,
+        "counts": dict(counts),
+        "parameters": dict(parameters),
+        "source": dict(source),
+        "files": files,
+    }
+    (folder / FILE_NAME).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read(folder: Path, kind: str) -> dict[str, Any]:
+    """Read the manifest of a ``kind`` folder and check the files that are present against it.
+
+    Files that the manifest lists and that are absent pass (a sharded channel brings a part of them):
+    whoever needs one finds out when opening it.
+
+    Raises:
+        InputError: if the folder or manifest is missing or unreadable, is of another kind or schema version,
+            or a file differs from what was written.
+    """
+    path = folder / FILE_NAME
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; expected a {kind} folder with a {FILE_NAME}")
+    try:
+        content = json.loads(path.read_text())
+        found, version, files = content["kind"], content["schema_version"], content["files"]
+        listed = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no {FILE_NAME}, so this is not a {kind} folder or it is not complete") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a manifest of a {kind} folder: {error}") from None
+    if found != kind:
+        raise InputError(f"{path}: this is a '{found}' folder; a '{kind}' folder is needed here")
+    if version != SCHEMA_VERSION:
+        raise InputError(f"{path}: schema version {version}; this version of ncf reads {SCHEMA_VERSION}")
+    for name, (size, digest) in listed.items():
+        file = folder / name
+        if not file.is_file():
+            continue
+        if file.stat().st_size != size:
+            raise InputError(f"{file}: has {file.stat().st_size} bytes, the manifest says {size}; copy the folder again")
+        if sha256(file) != digest:
+            raise InputError(f"{file}: checksum differs from the manifest's; copy the folder again")
+    return dict(content)
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """One digest for a folder, of the digests of all its files: equal for equal content."""
+    import hashlib
+
+    lines = "".join(f"{name} {entry['sha256']}\n" for name, entry in sorted(content["files"].items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def require(folder: Path, *names: str) -> None:
+    """Raise an InputError that names the first file which the reader needs and the folder lacks."""
+    for name in names:
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: missing; the folder is not complete")

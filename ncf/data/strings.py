@@ -1,0 +1,59 @@
+"""Many strings as two arrays, so that they are memory-mapped and shared rather than unpickled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.errors import InputError
+
+
+class Strings(Sequence[str]):
+    """An immutable list of strings: UTF-8 bytes end to end, uint8 [total], and int64 offsets [n + 1]."""
+
+    def __init__(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
+        if offsets.ndim != 1 or not len(offsets) or offsets[0] != 0 or offsets[-1] != len(data):
+            raise InputError(f"string offsets must run from 0 to {len(data)}, the length of the bytes")
+        self.data, self.offsets = data, offsets
+
+    @classmethod
+    def of(cls, values: Iterable[str]) -> Strings:
+        encoded = [value.encode() for value in values]
+        offsets = np.zeros(len(encoded) + 1, np.int64)
+        np.cumsum([len(value) for value in encoded], out=offsets[1:])
+        return cls(np.frombuffer(b"".join(encoded), np.uint8), offsets)
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> Strings:
+        """Read ``<name>.bytes.npy`` and ``<name>.offsets.npy``, memory-mapped."""
+        data, offsets = (
+            np.load(folder / f"{name}.{part}.npy", mmap_mode="r", allow_pickle=False) for part in ("bytes", "offsets")
+        )
+        return cls(data, offsets)
+
+    def save(self, folder: Path, name: str) -> None:
+        np.save(folder / f"{name}.bytes.npy", self.data)
+        np.save(folder / f"{name}.offsets.npy", self.offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        return self.data[self.offsets[index] : self.offsets[index + 1]].tobytes().decode()
+
+    def __iter__(self) -> Iterator[str]:
+        data, offsets = self.data.tobytes(), self.offsets.tolist()
+        return (data[start:end].decode() for start, end in zip(offsets, offsets[1:], strict=False))

@@ -1,0 +1,1 @@
+"""GMF, MLP and NeuMF, and the numpy scorer that evaluates and serves."""

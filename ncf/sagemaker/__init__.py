@@ -1,0 +1,1 @@
+"""Training jobs and endpoints: the only place that talks to SageMaker."""

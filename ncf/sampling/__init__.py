@@ -1,0 +1,1 @@
+"""Negatives: the exclusion index, samplers, evaluation candidates."""

@@ -1,0 +1,156 @@
+"""What a stage declares: parameters, input and output artifacts, all as fields of one class.
+
+From the fields come the KFP component (``components/factory.py``), the command line and the checks of what
+arrives in the container (``ncf/command.py``).
+"""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, PrivateAttr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+ArtifactKind = Literal["Artifact", "Dataset", "Model", "Metrics", "HTML", "Markdown"]
+OUTPUT_FOLDER = "output"
+_SUFFIXES: Mapping[str, str] = {"Metrics": ".json", "HTML": ".html", "Markdown": ".md"}
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a field is: an artifact of a KFP kind, read or written, or a parameter that the stage puts out."""
+
+    kind: Literal["input", "output", "output parameter"]
+    artifact: ArtifactKind = "Artifact"
+    type: type = str
+
+    @property
+    def suffix(self) -> str:
+        return _SUFFIXES.get(self.artifact, ".txt" if self.kind == "output parameter" else "")
+
+
+def Input(artifact: ArtifactKind, description: str) -> Any:
+    """An input artifact: a field of type ``str``, a local path or an S3 URI."""
+    return Field(description=description, json_schema_extra=_extra(Role("input", artifact)))
+
+
+def Output(artifact: ArtifactKind, description: str) -> Any:
+    """An output artifact: a field of type ``Path``; ``run()`` writes a file or a folder there."""
+    return Field(default=Path(), description=description, json_schema_extra=_extra(Role("output", artifact)))
+
+
+def OutputParameter(type_: type, description: str) -> Any:
+    """An output parameter of a scalar type: a field of type ``Path``; ``run()`` writes the value there as text."""
+    role = Role("output parameter", type=type_)
+    return Field(default=Path(), description=description, json_schema_extra=_extra(role))
+
+
+def _extra(role: Role) -> dict[str, Any]:
+    return {"role": role}
+
+
+def role_of(field: FieldInfo) -> Role | None:
+    """The role of a field, or None for a parameter."""
+    extra = field.json_schema_extra
+    role = extra.get("role") if isinstance(extra, dict) else None
+    return role if isinstance(role, Role) else None
+
+
+def _with_bounds(field: FieldInfo) -> str:
+    """A parameter's description with its bounds behind it: ``Share of units dropped (0 <= value < 1)``."""
+    description = field.description or ""
+    limits = {type(limit).__name__: limit for limit in field.metadata}
+    low = [f"{getattr(limits[n], n.lower())} {sign} " for n, sign in (("Ge", "<="), ("Gt", "<")) if n in limits]
+    high = [f" {sign} {getattr(limits[n], n.lower())}" for n, sign in (("Le", "<="), ("Lt", "<")) if n in limits]
+    bounds = "".join(["(", *low, "value", *high, ")"])
+    return description if not (low or high) or description.endswith(bounds) else f"{description} {bounds}"
+
+
+class Stage(BaseSettings):
+    """Base of all stages. The docstring of a subclass is its description wherever it is shown."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True)
+
+    name: ClassVar[str]
+    """The stage's name with underscores: ``negative_sampling``."""
+
+    _uris: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for field_name in cls.outputs():
+            field = cls.model_fields[field_name]
+            suffix = role.suffix if (role := role_of(field)) else ""
+            field.default = Path(OUTPUT_FOLDER) / cls.name / f"{field_name}{suffix}"
+        for field in cls.parameters().values():
+            field.description = _with_bounds(field)
+        cls.model_rebuild(force=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments alone: an environment variable that happens to be called USER must not name a column."""
+        return (init_settings,)
+
+    @classmethod
+    def command_name(cls) -> str:
+        """The name on the command line, and of the KFP component: ``negative-sampling``."""
+        return cls.name.replace("_", "-")
+
+    @classmethod
+    def inputs(cls) -> dict[str, Role]:
+        return cls._with_role("input")
+
+    @classmethod
+    def outputs(cls) -> dict[str, Role]:
+        """Output artifacts and output parameters."""
+        return cls._with_role("output", "output parameter")
+
+    @classmethod
+    def parameters(cls) -> dict[str, FieldInfo]:
+        return {name: field for name, field in cls.model_fields.items() if role_of(field) is None}
+
+    @classmethod
+    def _with_role(cls, *kinds: str) -> dict[str, Role]:
+        roles = {name: role_of(field) for name, field in cls.model_fields.items()}
+        return {name: role for name, role in roles.items() if role and role.kind in kinds}
+
+    def parameter_values(self) -> dict[str, Any]:
+        """The parameters as they are, JSON-ready: for manifests and reports."""
+        return self.model_dump(mode="json", include=set(self.parameters()))
+
+    def uri_of(self, artifact: str) -> str:
+        """Where an artifact lies for services outside this pod: its KFP URI, else its path."""
+        return self._uris.get(artifact, str(getattr(self, artifact)))
+
+    @abstractmethod
+    def run(self) -> Mapping[str, str] | None:
+        """Do the stage's work: read the inputs, write **every** output to the path in its field.
+
+        The paths are temporary siblings: the command moves them to their places when all are written.
+        The numbers of a ``Metrics`` output (a JSON object) and the counts of a folder's manifest become KFP
+        metadata without further ado.
+
+        Returns:
+            The URIs of outputs that lie elsewhere than at their own URI; nothing otherwise.
+
+        Raises:
+            InputError: for what the user can mend.
+        """

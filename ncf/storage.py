@@ -1,0 +1,156 @@
+"""Reading and writing local paths and S3: streamed, and outputs whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from ncf.errors import InputError
+
+S3_SCHEME = "s3://"
+_BLOCK_BYTES = 1 << 20
+
+
+def is_s3(location: str) -> bool:
+    """Whether ``location`` is an S3 URI (anything else is a local path)."""
+    return location.startswith(S3_SCHEME)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """``s3://bucket/some/key`` as ``("bucket", "some/key")``.
+
+    Raises:
+        InputError: if the URI is no S3 URI or names no bucket.
+    """
+    bucket, _, key = uri.removeprefix(S3_SCHEME).partition("/")
+    if not is_s3(uri) or not bucket:
+        raise InputError(f"'{uri}' is not an S3 URI; expected s3://BUCKET/KEY")
+    return bucket, key.strip("/")
+
+
+@lru_cache(maxsize=1)
+def _client() -> Any:
+    import boto3
+
+    return boto3.client("s3")
+
+
+@contextmanager
+def _s3_errors(uri: str) -> Iterator[None]:
+    """Turn what S3 refuses into an error that names the URI."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied"):
+            reason = {"403": "access denied", "404": "not found"}.get(code, code)
+            raise InputError(f"{uri}: {reason}; check the bucket, the key and the role's permissions") from error
+        raise
+    except BotoCoreError as error:
+        raise InputError(f"{uri}: S3 cannot be reached: {error}") from error
+
+
+def list_objects(uri: str) -> list[str]:
+    """URIs of all objects under an S3 prefix (the object itself, or those in that 'folder'), sorted."""
+    bucket, prefix = split_uri(uri)
+    with _s3_errors(uri):
+        pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+    inside = [key for key in keys if (key == prefix or not prefix or key.startswith(prefix + "/"))]
+    return sorted(f"{S3_SCHEME}{bucket}/{key}" for key in inside if not key.endswith("/"))
+
+
+def download(uri: str, destination: Path) -> Path:
+    """Copy an S3 object, or everything under a prefix, to ``destination``, which appears whole or not at all.
+
+    Returns:
+        ``destination``: a file if ``uri`` is an object, else a folder.
+
+    Raises:
+        InputError: if nothing lies there or it cannot be read.
+    """
+    objects = list_objects(uri)
+    if not objects:
+        raise InputError(f"{uri}: no such object, and no objects under that prefix")
+    with staged(destination) as temporary:
+        for source in objects:
+            relative = source.removeprefix(uri.rstrip("/")).lstrip("/")
+            if ".." in PurePosixPath(relative).parts:
+                raise InputError(f"{source}: a key with '..' is not accepted")
+            target = temporary / relative if relative else temporary
+            target.parent.mkdir(parents=True, exist_ok=True)
+            bucket, key = split_uri(source)
+            with _s3_errors(source):
+                _client().download_file(bucket, key, str(target))
+    return destination
+
+
+def upload(source: Path, uri: str) -> None:
+    """Copy a file to the object ``uri``, or the files of a folder to the prefix ``uri``; streamed in parts."""
+    if not source.exists():
+        raise InputError(f"{source}: no such file or folder to upload")
+    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    for path in files:
+        relative = path.relative_to(source).as_posix()
+        target = uri if relative == "." else f"{uri.rstrip('/')}/{relative}"
+        bucket, key = split_uri(target)
+        with _s3_errors(target):
+            _client().upload_file(str(path), bucket, key)
+
+
+@contextmanager
+def local_copy(location: str) -> Iterator[Path]:
+    """A local path for ``location``: itself if it is local, a temporary download if it is an S3 URI."""
+    if not is_s3(location):
+        yield Path(location)
+        return
+    with tempfile.TemporaryDirectory(prefix="ncf-") as folder:
+        yield download(location, Path(folder) / PurePosixPath(split_uri(location)[1]).name)
+
+
+@contextmanager
+def staged(destination: Path) -> Iterator[Path]:
+    """A temporary sibling to write a file or folder to; renamed to ``destination`` if the block succeeds.
+
+    If the block fails, nothing of it remains and what stood at ``destination`` is untouched.
+    """
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as folder:
+        temporary = Path(folder) / destination.name
+        yield temporary
+        publish(temporary, destination)
+
+
+def publish(temporary: Path, destination: Path) -> None:
+    """Move a finished file or folder to its place on the same file system, over what stands there."""
+    if not temporary.exists():
+        raise FileNotFoundError(f"{destination.name} was not written")
+    if temporary.is_dir() and destination.is_dir():
+        retired = temporary.with_name(f"{temporary.name}.retired")
+        os.replace(destination, retired)
+        os.replace(temporary, destination)
+        shutil.rmtree(retired)
+    else:
+        os.replace(temporary, destination)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return _digest(stream)
+
+
+def _digest(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while block := stream.read(_BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Fitting a model: loop, optimiser, checkpoints, several processes."""
