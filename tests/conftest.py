@@ -1,0 +1,50 @@
+"""What several tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ncf.data.dataset import Dataset
+from ncf.data.items_by_user import ItemsByUser
+from ncf.data.strings import Strings
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture()
+def shared_data() -> Path:
+    """Real data that lies beside the project on some machines."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"real data is not at {SHARED_DATA}")
+    return SHARED_DATA
+
+
+@pytest.fixture()
+def make_dataset(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a small random ``dataset`` folder: users with 5 to 12 positives of which two are held out."""
+
+    def make(n_users: int = 30, n_items: int = 200, seed: int = 0) -> Path:
+        rng = np.random.default_rng(seed)
+        rows = [rng.permutation(n_items)[: rng.integers(5, 13)] for _ in range(n_users)]
+        held_out = [
+            np.array([[user, row[place]] for user, row in enumerate(rows)], np.int32) for place in (0, 1)
+        ]
+        train = [(user, item) for user, row in enumerate(rows) for item in row[2:]]
+        users, items = np.array(train, np.int32).T
+        dataset = Dataset(
+            train=ItemsByUser.of_sorted(users, items, n_users),
+            validation=held_out[0],
+            test=held_out[1],
+            user_ids=Strings.of(f"u{user}" for user in range(n_users)),
+            item_ids=Strings.of(f"i{item}" for item in range(n_items)),
+            item_titles=Strings.of(f"Title {item}" for item in range(n_items)),
+        )
+        folder = tmp_path / f"dataset-{seed}"
+        dataset.save(folder, {"seed": seed}, {"fingerprint": f"random-{seed}"})
+        return folder
+
+    return make
