@@ -1,0 +1,128 @@
+"""A stage class and an image become a KFP container component; nothing about a stage is written again."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from kfp import dsl
+from kfp.dsl.base_component import BaseComponent
+from pydantic.fields import FieldInfo
+
+import ncf
+from ncf.command import EXECUTOR_INPUT
+from ncf.stage import Stage
+
+DEFAULT_REGISTRY = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
+"""An account that AWS keeps for documentation: put yours in its place with ``make pipeline REGISTRY=...``."""
+REGISTRY_VARIABLE, TAG_VARIABLE = "NCF_REGISTRY", "NCF_TAG"
+
+
+def image(name: str) -> str:
+    """The image ``REGISTRY/ncf-<name>:TAG``, with registry and tag from the environment where they are set."""
+    registry = os.environ.get(REGISTRY_VARIABLE) or DEFAULT_REGISTRY
+    return f"{registry}/ncf-{name.replace('_', '-')}:{os.environ.get(TAG_VARIABLE) or ncf.__version__}"
+
+
+def component(stage: type[Stage], image_name: str = "", **defaults: Any) -> BaseComponent:
+    """The KFP container component of a stage: ``python -m ncf STAGE --parameter VALUE ...``.
+
+    Args:
+        stage: declares inputs, parameters and outputs.
+        image_name: whose image the pod runs; the stage's own unless given.
+        defaults: defaults that only a registry and a tag can tell, such as the image of a training job.
+    """
+    arguments = [
+        *(_argument(name, kind) for name, kind in _artifact_types(stage).items()),
+        *_parameters(stage, defaults),
+    ]
+    signature = inspect.Signature(sorted(arguments, key=lambda entry: entry.default is not inspect.Parameter.empty))
+    chosen_image = image(image_name or stage.name)
+
+    def build(*values: Any) -> dsl.ContainerSpec:
+        flags: list[Any] = []
+        for name, value in zip(signature.parameters, values, strict=True):
+            flags += [f"--{name.replace('_', '-')}", _value(stage, name, value)]
+        return dsl.ContainerSpec(
+            image=chosen_image,
+            command=["python", "-m", "ncf", stage.command_name()],
+            args=[*flags, EXECUTOR_INPUT, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
+        )
+
+    function: Any = build
+    function.__name__ = stage.name
+    function.__doc__ = _documentation(stage)
+    function.__signature__ = signature
+    function.__annotations__ = {name: entry.annotation for name, entry in signature.parameters.items()}
+    made: BaseComponent = dsl.container_component(function)
+    return made
+
+
+def default(stage: type[Stage], parameter: str) -> Any:
+    """The default of a stage's parameter, as KFP takes it."""
+    return stage.parameters()[parameter].get_default(call_default_factory=True)
+
+
+def _argument(name: str, annotation: Any, **kwargs: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation, **kwargs)
+
+
+def _artifact_types(stage: type[Stage]) -> dict[str, Any]:
+    types: dict[str, Any] = {
+        name: dsl.Input[getattr(dsl, role.artifact)] for name, role in stage.inputs().items()
+    }
+    for name, role in stage.outputs().items():
+        is_parameter = role.kind == "output parameter"
+        types[name] = dsl.OutputPath(role.type) if is_parameter else dsl.Output[getattr(dsl, role.artifact)]
+    return types
+
+
+def _parameters(stage: type[Stage], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
+    unknown = set(defaults) - set(stage.parameters())
+    if unknown:
+        raise TypeError(f"{stage.__name__} has no parameters {sorted(unknown)}")
+    parameters = []
+    for name, field in stage.parameters().items():
+        kwargs = {} if field.is_required() else {"default": default(stage, name)}
+        if name in defaults:
+            kwargs = {"default": defaults[name]}
+        parameters.append(_argument(name, _kfp_type(name, field), **kwargs))
+    return parameters
+
+
+def _kfp_type(name: str, field: FieldInfo) -> type:
+    annotation = field.annotation
+    origin = typing.get_origin(annotation) or annotation
+    if origin is Literal:
+        return str
+    if origin in (str, int, float, bool, list, dict):
+        return typing.cast("type", origin)
+    raise TypeError(f"parameter '{name}': KFP has no type for {annotation}")
+
+
+def _value(stage: type[Stage], name: str, placeholder: Any) -> Any:
+    """What stands behind a flag: the path of an artifact, or the parameter itself."""
+    role = {**stage.inputs(), **stage.outputs()}.get(name)
+    return placeholder.path if role and role.kind != "output parameter" else placeholder
+
+
+def _documentation(stage: type[Stage]) -> str:
+    """The stage's docstring with its fields as a Google-style list, from which KFP takes descriptions."""
+    described = {name: (stage.model_fields[name].description or "") for name in stage.model_fields}
+    outputs = stage.outputs()
+    lines = [inspect.cleandoc(stage.__doc__ or ""), "", "Args:"]
+    lines += [f"    {name}: {text}" for name, text in described.items() if name not in outputs]
+    lines += [f"    {name}: {described[name]}" for name in outputs]
+    return "\n".join(lines)
+
+
+def write_yaml(made: BaseComponent, path: Path) -> None:
+    """Compile one component to the ``component.yaml`` that ``load_component_from_file`` reads."""
+    from kfp import compiler
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    compiler.Compiler().compile(made, str(path))
