@@ -21,14 +21,11 @@ from pydantic_settings import CliSettingsSource, SettingsError
 from ncf.data import manifest
 from ncf.errors import InputError
 from ncf.stage import ArtifactKind, Stage
+from ncf.stages import STAGES
 from ncf.storage import staged
 
 COMMANDS: Mapping[str, str] = {
-    "preprocess": "ncf.stages.preprocess:Preprocess",
-    "negative-sampling": "ncf.stages.negative_sampling:NegativeSampling",
-    "train": "ncf.stages.train:Train",
-    "evaluate": "ncf.stages.evaluate:Evaluate",
-    "deploy": "ncf.stages.deploy:Deploy",
+    **{name.replace("_", "-"): f"ncf.stages.{name}:{name.title().replace('_', '')}" for name in STAGES},
     "fit": "ncf.training.fit:Fit",
     "serve": "ncf.serving.serve:Serve",
 }

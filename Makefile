@@ -1,0 +1,59 @@
+# Each target makes the environment first, where it is not there yet: Python 3.11 or later is all it needs.
+PYTHON ?= python3
+# Passed to pip at set-up, for example an index with another build of torch (see README).
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+STAGES := preprocess,negative_sampling,train,evaluate,deploy,sagemaker
+
+# make run
+DATA ?=
+ITEMS ?=
+PARAMS ?=
+OUTPUT ?= output/run
+KEEP_ENDPOINT ?=
+# make pipeline
+REGISTRY ?=
+TAG ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run pipeline test lint bench clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make the virtual environment .venv from the pinned requirements
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (once; some minutes)"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e '.[$(STAGES),pipeline,local,test]'
+	@# the pipeline spec of Kubeflow 1.7, apart from today's: a test parses against it
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/kubeflow-1.7 kfp-pipeline-spec==0.1.14
+	@touch $@
+
+run: $(READY) ## Run the pipeline on this machine: [DATA=path] [ITEMS=path] [PARAMS="epochs=5 model=gmf"] [OUTPUT=folder] [KEEP_ENDPOINT=1]
+	@$(BIN)/python pipeline.py run --data "$(DATA)" --items "$(ITEMS)" --output "$(OUTPUT)" \
+		$(foreach parameter,$(PARAMS),--param '$(parameter)') $(if $(KEEP_ENDPOINT),--keep-endpoint)
+
+pipeline: $(READY) ## Compile the pipeline and its components to YAML: [REGISTRY=...] [TAG=...], which write to build/
+	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(TAG)" $(BIN)/python pipeline.py compile \
+		$(if $(REGISTRY)$(TAG),--output build)
+
+test: $(READY) ## Run the tests: no Docker, AWS or GPU
+	@$(BIN)/python -m pytest -n 2 -m "not docker and not gpu" $(ARGS)
+
+lint: $(READY) ## Check style, types, import rules and spelling
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/codespell README.md BENCHMARKS.md ncf components pipeline.py images tests
+
+bench: $(READY) ## Measure speed: prints tables with ratios (minutes)
+	@$(BIN)/python -m tests.benchmarks
+
+clean: ## Remove what make and the runs have made
+	rm -rf $(VENV) build output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

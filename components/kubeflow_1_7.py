@@ -1,0 +1,41 @@
+"""The same pipeline for Kubeflow 1.7, the last Kubeflow-on-AWS distribution (KFP 2.0.0-alpha.7).
+
+Its backend parses the IR strictly against the pipeline spec of 2022, which lacks a few fields; and its launcher
+makes folders that only root can write to, so pods run the root variants of the images.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT_SUFFIX = "-root"
+_LATER_FIELDS = {"isOptional", "description", "displayName", "cacheKey", "retryPolicy", "iteratorPolicy"}
+
+
+def write_older(package: Path, older: Path) -> None:
+    """Rewrite a compiled pipeline for Kubeflow 1.7."""
+    text = package.read_text()
+    header = "".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
+    content = _without_later_fields(yaml.safe_load(text))
+    for executor in content["deploymentSpec"]["executors"].values():
+        if container := executor.get("container"):
+            container["image"] += ROOT_SUFFIX
+    older.write_text(header + yaml.safe_dump(content, sort_keys=True, width=10_000))
+
+
+def _without_later_fields(node: Any, path: tuple[str, ...] = ()) -> Any:
+    """The tree without message fields of later versions; map keys of the same name (parameters) stay."""
+    if isinstance(node, list):
+        return [_without_later_fields(entry, path) for entry in node]
+    if not isinstance(node, dict):
+        return node
+    is_map = bool(path) and re.fullmatch(r"parameters|artifacts|tasks|components|executors|defaultValue", path[-1])
+    return {
+        key: _without_later_fields(value, (*path, key))
+        for key, value in node.items()
+        if is_map or key not in _LATER_FIELDS
+    }

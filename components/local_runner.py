@@ -1,0 +1,151 @@
+"""KFP's local runner for container components without containers: each pod is a process of this machine.
+
+``kfp.local.SubprocessRunner`` takes Lightweight Python Components only. What is replaced here, for the time of
+a ``with`` block, is its task handler: a private name of kfp, which is therefore pinned exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from kfp import local
+from kfp.local import subprocess_task_handler
+from kfp.local.status import Status
+
+from ncf.command import EXECUTOR_INPUT
+
+_SECONDS_TO_LEAVE = 10.0
+
+
+@dataclass
+class TaskRun:
+    """One try of one task.
+
+    Attributes:
+        name: the command of ``ncf`` that the pod ran: ``negative-sampling``.
+        outputs: artifacts as KFP knows them after the run, ``{"uri", "metadata", ...}`` each; output parameters
+            as text.
+        seconds: wall time.
+        exit_code: of the process; None while it runs.
+        last_line: the last line that it printed, which holds the reason where it failed.
+    """
+
+    name: str
+    outputs: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    exit_code: int | None = None
+    last_line: str = ""
+
+
+class TaskFailedError(BaseException):
+    """A task failed. Not an Exception: KFP would wait and retry, which on one machine only delays the reason."""
+
+    def __init__(self, task: TaskRun) -> None:
+        super().__init__(task.last_line)
+        self.task = task
+
+
+class Listener(Protocol):
+    """Who is told of the tasks as they run."""
+
+    def started(self, task: TaskRun) -> None: ...
+    def line(self, task: TaskRun, text: str) -> None: ...
+    def finished(self, task: TaskRun) -> None: ...
+
+
+@contextmanager
+def pods_as_processes(pipeline_root: Path, environment: Mapping[str, str], listener: Listener) -> Iterator[None]:
+    """Within the block, ``kfp.local`` runs container components as processes.
+
+    Args:
+        pipeline_root: folder that receives the artifacts.
+        environment: set in every process beside this one's own.
+        listener: is told of each task.
+
+    Raises:
+        TaskFailedError: inside the block, when a task exits with another status than 0.
+    """
+
+    class Handler(subprocess_task_handler.SubprocessTaskHandler):  # type: ignore[misc]
+        def validate_image(self, image: str) -> None:
+            """Any image: its command runs with this Python."""
+
+        def validate_not_container_component(self, full_command: list[str]) -> None:
+            """Container components are what this handler is for."""
+
+        def run(self) -> Status:
+            task = _run(self.full_command, {**environment, **self.env_vars}, listener)
+            if task.exit_code != 0:
+                raise TaskFailedError(task)
+            return Status.SUCCESS
+
+    original = subprocess_task_handler.SubprocessTaskHandler
+    subprocess_task_handler.SubprocessTaskHandler = Handler
+    try:
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root), raise_on_error=True)
+        yield
+    finally:
+        subprocess_task_handler.SubprocessTaskHandler = original
+
+
+def _run(command: list[str], environment: Mapping[str, str], listener: Listener) -> TaskRun:
+    """Run one pod's command to its end; an interruption stops it first."""
+    python, *rest = command
+    task = TaskRun(name=command[command.index("ncf") + 1])
+    executor_input = json.loads(command[command.index(EXECUTOR_INPUT) + 1])
+    listener.started(task)
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable if python.startswith("python") else python, *rest],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        start_new_session=True,
+    )
+    try:
+        for line in process.stdout or ():
+            if text := line.rstrip():
+                task.last_line = text
+                listener.line(task, text)
+        task.exit_code = process.wait()
+    finally:
+        _stop(process)
+        task.seconds = time.monotonic() - start
+    if task.exit_code == 0:
+        task.outputs = _outputs(executor_input)
+    listener.finished(task)
+    return task
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_SECONDS_TO_LEAVE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _outputs(executor_input: Mapping[str, Any]) -> dict[str, Any]:
+    """What the task put out; that its executor output exists proves that it ran to its end."""
+    declared = executor_input["outputs"]
+    written = json.loads(Path(declared["outputFile"]).read_text())["artifacts"]
+    artifacts = {name: entry["artifacts"][0] for name, entry in written.items()}
+    parameters = {
+        name: Path(entry["outputFile"]).read_text() for name, entry in declared.get("parameters", {}).items()
+    }
+    return {**artifacts, **parameters}

@@ -1,0 +1,201 @@
+"""A whole run on this machine: KFP's local runner, with S3 and SageMaker answered by ``ncf.localaws``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kfp.components import load_component_from_file
+from rich.console import Console
+from rich.markup import escape
+
+from components import summary
+from components.local_runner import TaskFailedError, TaskRun, pods_as_processes
+from ncf.data import synthetic
+from ncf.errors import InputError
+from ncf.localaws import LocalAws
+from ncf.models.model_folder import ModelFolder
+from ncf.storage import is_s3, staged
+
+BUCKET = "ncf-local"
+SAMPLE_USERS = 3
+TOP_K = 10
+_USER_ERROR = 2
+_ROLE = "arn:aws:iam::123456789012:role/ncf-local"
+_MARK = ".ncf-run"
+_IMAGES = Path(__file__).parents[1] / "images"
+
+
+@dataclass
+class Recorder:
+    """Shows the tasks on the console as they run, and keeps them."""
+
+    console: Console
+    tasks: dict[str, TaskRun] = field(default_factory=dict)
+
+    def started(self, task: TaskRun) -> None:
+        self.console.print(f"[bold cyan]▶ {task.name}[/]")
+
+    def line(self, task: TaskRun, text: str) -> None:  # noqa: ARG002
+        self.console.print(f"  [dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
+
+    def finished(self, task: TaskRun) -> None:
+        self.tasks[task.name] = task
+        mark = "[green]✓" if task.exit_code == 0 else "[red]✗"
+        self.console.print(f"{mark} {task.name}[/] {task.seconds:.1f} s")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run: see ``pipeline.py run --help``."""
+
+    data: str
+    items: str
+    output: Path
+    arguments: Mapping[str, Any]
+    keep_endpoint: bool = False
+
+
+def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, Any]:
+    """Run the compiled pipeline and leave ``summary.json`` in the output folder.
+
+    Returns:
+        What ``summary.json`` holds.
+
+    Raises:
+        InputError: for what the user can mend: data, parameters.
+        RuntimeError: if a stage failed otherwise.
+    """
+    for name, location in (("data", request.data), ("items", request.items)):
+        if location and not is_s3(location) and not Path(location).exists():
+            raise InputError(f"{name}: '{location}' does not exist; expected a file, a folder or an s3:// URI")
+    folders = _prepare(request.output)
+    data, items = _data(request, folders["data"], console)
+    recorder = Recorder(console)
+    programs = {
+        f"ncf-{stage}": [sys.executable, str(_IMAGES / stage / program)]
+        for stage, program in (("train", "train"), ("deploy", "serve"))
+    }
+    with LocalAws(folders["local-aws"], programs) as aws, _quiet_kfp():
+        aws.create_bucket(BUCKET)
+        arguments = {
+            "data_uri": data,
+            "data_items_uri": items,
+            "aws_s3_prefix": f"s3://{BUCKET}/ncf",
+            "train_role": _ROLE,
+            "deploy_role": _ROLE,
+            **request.arguments,
+        }
+        with _environment(aws.environment), pods_as_processes(folders["artifacts"], {}, recorder):
+            pipeline = load_component_from_file(str(pipeline_yaml))
+            try:
+                pipeline(**arguments)
+            except TaskFailedError as error:
+                reason = f"stage '{error.task.name}' failed: {error.task.last_line.removeprefix('ncf: error: ')}"
+                raise (InputError if error.task.exit_code == _USER_ERROR else RuntimeError)(reason) from None
+            result = summary.collect(recorder.tasks, request.output, _ask(recorder.tasks))
+        with staged(request.output / "summary.json") as temporary:
+            temporary.write_text(json.dumps(result, indent=2) + "\n")
+        summary.show(console, result, recorder.tasks)
+        if request.keep_endpoint and result["endpoint"]:
+            _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
+    return result
+
+
+def _prepare(output: Path) -> dict[str, Path]:
+    """The folders of the run, empty: what an earlier run left there is removed."""
+    names = ("data", "artifacts", "local-aws")
+    output.mkdir(parents=True, exist_ok=True)
+    output = output.resolve()
+    if (output / _MARK).exists():
+        for name in names:
+            shutil.rmtree(output / name, ignore_errors=True)
+        for name in ("summary.json", "report.html"):
+            (output / name).unlink(missing_ok=True)
+    elif taken := [name for name in names if (output / name).exists()]:
+        raise InputError(f"output: '{output / taken[0]}' exists and is not an earlier run's; choose another folder")
+    (output / _MARK).touch()
+    return {name: output / name for name in names}
+
+
+def _data(request: Request, folder: Path, console: Console) -> tuple[str, str]:
+    """URIs of interactions and titles: the user's, or generated ones."""
+    if request.data:
+        return tuple(  # type: ignore[return-value]
+            location if not location or is_s3(location) else str(Path(location).resolve())
+            for location in (request.data, request.items)
+        )
+    console.print("No data given: generating interactions like MovieLens's")
+    synthetic.write(folder)
+    return str(folder / "interactions.csv"), str(folder / "items.csv")
+
+
+def _ask(tasks: Mapping[str, TaskRun]) -> list[dict[str, Any]]:
+    """Recommendations for a few users from the live endpoint; none if nothing was deployed."""
+    if "deploy" not in tasks:
+        return []
+    import boto3
+
+    model = ModelFolder.load(Path(tasks["train"].outputs["trained_model"]["uri"]))
+    places = [len(model.user_ids) * part // SAMPLE_USERS for part in range(min(SAMPLE_USERS, len(model.user_ids)))]
+    answer = boto3.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=tasks["deploy"].outputs["endpoint_name"],
+        ContentType="application/json",
+        Body=json.dumps({"users": [model.user_ids[place] for place in places], "k": TOP_K}),
+    )
+    recommendations: list[dict[str, Any]] = json.loads(answer["Body"].read())["recommendations"]
+    return recommendations
+
+
+def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
+    """Keep the endpoint until Ctrl-C."""
+    users: Sequence[str] = [entry["user"] for entry in result["recommendations"][:1]]
+    body = json.dumps({"users": users, "k": TOP_K})
+    console.print("\nThe endpoint is up. Try:")
+    console.print(
+        f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d '{body}'",
+        highlight=False,
+        soft_wrap=True,
+        markup=False,
+    )
+    console.print("Ctrl-C stops it.")
+    signal.pause()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the block: they lead clients and pods to the stand-in."""
+    saved = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in saved.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _quiet_kfp() -> Iterator[None]:
+    """KFP's local runner logs each step with its outputs; the console shows them in our own form."""
+    from kfp.local import logging_utils
+
+    original = logging_utils.print_horizontal_line
+    logging_utils.print_horizontal_line = lambda: None
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        logging_utils.print_horizontal_line = original

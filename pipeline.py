@@ -1,0 +1,332 @@
+"""The NCF pipeline: preprocess, negative sampling, train, evaluate, gate, deploy.
+
+    python pipeline.py compile                  writes pipeline.yaml and each component.yaml
+    python pipeline.py run --data ratings.csv   runs it on this machine
+    python pipeline.py submit --host URL        submits it to a Kubeflow cluster
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from kfp import compiler, dsl
+
+from components.deploy.component import deploy
+from components.evaluate.component import evaluate
+from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, default, image, write_yaml
+from components.negative_sampling.component import negative_sampling
+from components.preprocess.component import preprocess
+from components.train.component import train
+from ncf.errors import InputError
+from ncf.stages import STAGES
+from ncf.stages.deploy import Deploy
+from ncf.stages.evaluate import Evaluate
+from ncf.stages.preprocess import Preprocess
+from ncf.stages.train import Train
+
+ROOT = Path(__file__).parent
+PIPELINE_YAML = "pipeline.yaml"
+KUBEFLOW_1_7_YAML = "pipeline.kubeflow-1.7.yaml"
+
+# CPU and memory of each pod. Train's and deploy's pods only launch and watch.
+_PODS: Mapping[str, tuple[str, str]] = {
+    preprocess.name: ("2", "8G"),
+    negative_sampling.name: ("1", "4G"),
+    train.name: ("1", "2G"),
+    evaluate.name: ("2", "8G"),
+    deploy.name: ("1", "2G"),
+}
+
+
+def _pod(task: Any, component: Any, cached: bool) -> Any:
+    """Give a task its CPU, memory, retries and caching.
+
+    Cached are only the stages whose result follows from their inputs alone: preprocess reads a URI whose
+    content may change, and a cached train or deploy would report jobs and endpoints that may be gone.
+    """
+    cpu, memory = _PODS[component.name]
+    task.set_cpu_request(cpu).set_cpu_limit(cpu).set_memory_request(memory).set_memory_limit(memory)
+    task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s")
+    task.set_caching_options(cached)
+    return task
+
+
+@dsl.pipeline(name="release", description="Host the model if the gate has passed")
+def release(
+    passed: bool,
+    model: dsl.Input[dsl.Model],
+    role: str,
+    region: str,
+    s3_prefix: str,
+    endpoint_name: str,
+    instance_type: str,
+    instance_count: int,
+    deploy_image: str,
+) -> None:
+    # a nested pipeline that tests its own input: KFP's local runner resolves no other condition
+    with dsl.If(passed == True, name="gate-passed"):  # noqa: E712
+        task = deploy(
+            model=model,
+            role=role,
+            region=region,
+            s3_prefix=s3_prefix,
+            endpoint_name=endpoint_name,
+            endpoint_instance_type=instance_type,
+            initial_instance_count=instance_count,
+            deploy_image=deploy_image,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        )
+        _pod(task, deploy, cached=False)
+
+
+@dsl.pipeline(name="ncf", description="Neural Collaborative Filtering: from interactions to a SageMaker endpoint")
+def ncf_pipeline(
+    data_uri: str,
+    train_role: str,
+    deploy_role: str,
+    data_items_uri: str = default(Preprocess, "items"),
+    data_min_rating: float = default(Preprocess, "min_rating"),
+    data_min_user_interactions: int = default(Preprocess, "min_user_interactions"),
+    data_min_item_interactions: int = default(Preprocess, "min_item_interactions"),
+    data_split: str = default(Preprocess, "split"),
+    data_test_after: str = default(Preprocess, "test_after"),
+    train_model: str = default(Train, "model"),
+    train_epochs: int = default(Train, "epochs"),
+    train_factors: int = default(Train, "factors"),
+    train_learning_rate: float = default(Train, "learning_rate"),
+    train_negatives: int = default(Train, "negatives"),
+    train_overrides: dict = default(Train, "train_overrides"),  # type: ignore[type-arg]
+    train_instance_type: str = default(Train, "instance_type"),
+    train_instance_count: int = default(Train, "instance_count"),
+    train_max_run_time: int = default(Train, "max_run_time"),
+    train_image: str = image("train"),
+    gate_min_hr_at_10: float = default(Evaluate, "min_hr_at_10"),
+    gate_not_worse_than_popularity: bool = default(Evaluate, "not_worse_than_popularity"),
+    deploy_endpoint_name: str = default(Deploy, "endpoint_name"),
+    deploy_instance_type: str = default(Deploy, "endpoint_instance_type"),
+    deploy_instance_count: int = default(Deploy, "initial_instance_count"),
+    deploy_image: str = image("deploy"),
+    aws_region: str = default(Train, "region"),
+    aws_s3_prefix: str = default(Train, "s3_prefix"),
+    seed: int = default(Train, "seed"),
+) -> None:
+    interactions = dsl.importer(artifact_uri=data_uri, artifact_class=dsl.Dataset, reimport=True)
+    data = preprocess(
+        interactions=interactions.output,
+        items=data_items_uri,
+        min_rating=data_min_rating,
+        min_user_interactions=data_min_user_interactions,
+        min_item_interactions=data_min_item_interactions,
+        split=data_split,
+        test_after=data_test_after,
+        seed=seed,
+    )
+    _pod(data, preprocess, cached=False)
+    sampled = negative_sampling(dataset=data.outputs["dataset"], seed=seed)
+    _pod(sampled, negative_sampling, cached=True)
+    trained = train(
+        dataset=data.outputs["dataset"],
+        samples=sampled.outputs["samples"],
+        role=train_role,
+        region=aws_region,
+        s3_prefix=aws_s3_prefix,
+        model=train_model,
+        epochs=train_epochs,
+        factors=train_factors,
+        learning_rate=train_learning_rate,
+        negatives=train_negatives,
+        train_overrides=train_overrides,
+        instance_type=train_instance_type,
+        instance_count=train_instance_count,
+        max_run_time=train_max_run_time,
+        train_image=train_image,
+        seed=seed,
+        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    )
+    _pod(trained, train, cached=False)
+    evaluated = evaluate(
+        model=trained.outputs["trained_model"],
+        samples=sampled.outputs["samples"],
+        min_hr_at_10=gate_min_hr_at_10,
+        not_worse_than_popularity=gate_not_worse_than_popularity,
+        seed=seed,
+    )
+    _pod(evaluated, evaluate, cached=True)
+    release(
+        passed=evaluated.outputs["passed"],
+        model=trained.outputs["trained_model"],
+        role=deploy_role,
+        region=aws_region,
+        s3_prefix=aws_s3_prefix,
+        endpoint_name=deploy_endpoint_name,
+        instance_type=deploy_instance_type,
+        instance_count=deploy_instance_count,
+        deploy_image=deploy_image,
+    )
+
+
+def compile_all(folder: Path) -> list[Path]:
+    """Write the pipeline, its Kubeflow 1.7 form and every component's YAML under ``folder``."""
+    from components.kubeflow_1_7 import write_older
+
+    folder.mkdir(parents=True, exist_ok=True)
+    package, older = folder / PIPELINE_YAML, folder / KUBEFLOW_1_7_YAML
+    compiler.Compiler().compile(ncf_pipeline, str(package))
+    write_older(package, older)
+    written = [package, older]
+    for stage in STAGES:
+        made = getattr(import_module(f"components.{stage}.component"), stage)
+        written.append(folder / "components" / stage / "component.yaml")
+        write_yaml(made, written[-1])
+    return written
+
+
+def parse_parameters(assignments: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` texts as arguments of the pipeline.
+
+    A name is a pipeline parameter's (``train_epochs``) or a hyperparameter's (``epochs``, ``dropout``), which
+    then travels in ``train_overrides``.
+
+    Raises:
+        InputError: that names what is unknown or of a wrong type, and what there is.
+    """
+    from ncf.training.hyperparameters import Hyperparameters
+
+    inputs = ncf_pipeline.component_spec.inputs or {}
+    arguments: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"parameter '{assignment}': expected NAME=VALUE")
+        if name in inputs:
+            arguments[name] = _typed(name, text, inputs[name].type)
+        elif name in Hyperparameters.model_fields:
+            overrides[name] = _json_or_text(text)
+        else:
+            known = [*inputs, *Hyperparameters.model_fields]
+            close = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
+            raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
+    if overrides:
+        arguments["train_overrides"] = {**arguments.get("train_overrides", {}), **overrides}
+    return arguments
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _typed(name: str, text: str, kfp_type: str) -> Any:
+    accepted: dict[str, tuple[type, ...]] = {
+        "Integer": (int,),
+        "Float": (int, float),
+        "Boolean": (bool,),
+        "Dict": (dict,),
+        "List": (list,),
+    }
+    if kfp_type not in accepted:
+        return text
+    value = _json_or_text(text)
+    if not isinstance(value, accepted[kfp_type]) or (isinstance(value, bool) and kfp_type != "Boolean"):
+        words = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "Dict": "a JSON object"}
+        raise InputError(f"parameter '{name}' is '{text}'; expected {words.get(kfp_type, kfp_type)}")
+    return value
+
+
+def _compile(options: argparse.Namespace) -> None:
+    for path in compile_all(options.output):
+        print(path)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from components import run_here
+
+    if options.items and not options.data:
+        raise InputError("items: titles are given without --data; generated data bring their own")
+    request = run_here.Request(
+        data=options.data,
+        items=options.items,
+        output=options.output,
+        arguments=parse_parameters(options.param),
+        keep_endpoint=options.keep_endpoint,
+    )
+    package = options.output / PIPELINE_YAML
+    options.output.mkdir(parents=True, exist_ok=True)
+    compiler.Compiler().compile(ncf_pipeline, str(package))
+    run_here.run(package, request, Console())
+
+
+def _submit(options: argparse.Namespace) -> None:
+    import kfp
+
+    arguments = parse_parameters(options.param)
+    required = [name for name, entry in (ncf_pipeline.component_spec.inputs or {}).items() if not entry.optional]
+    if missing := [name for name in required if name not in arguments]:
+        raise InputError(f"these parameters have no default: {', '.join(missing)}; give each by --param NAME=VALUE")
+    if not options.package.is_file():
+        raise InputError(f"package: '{options.package}' does not exist; 'make pipeline' writes it")
+    client = kfp.Client(host=options.host, namespace=options.namespace)
+    run = client.create_run_from_pipeline_package(
+        str(options.package), arguments=arguments, experiment_name=options.experiment, namespace=options.namespace
+    )
+    print(run.run_id)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pipeline.py", description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    described = {
+        "compile": (_compile, f"write the YAML files; images are {REGISTRY_VARIABLE}/ncf-STAGE:{TAG_VARIABLE}"),
+        "run": (_run, "run the pipeline on this machine, with S3 and SageMaker answered locally"),
+        "submit": (_submit, "submit the compiled pipeline to a Kubeflow cluster"),
+    }
+    made = {}
+    for name, (function, text) in described.items():
+        made[name] = commands.add_parser(name, help=text, description=text)
+        made[name].set_defaults(function=function)
+    made["compile"].add_argument("--output", type=Path, default=ROOT, help="folder to write to (default: here)")
+    made["run"].add_argument("--data", default="", help="interactions: a file, a folder or an s3:// URI; generated if absent")
+    made["run"].add_argument("--items", default="", help="titles of the items: a file or an s3:// URI")
+    made["run"].add_argument("--output", type=Path, default=Path("output/run"), help="default: %(default)s")
+    made["run"].add_argument("--keep-endpoint", action="store_true", help="leave the endpoint up until Ctrl-C")
+    made["submit"].add_argument("--host", required=True, help="URL of the KFP API")
+    made["submit"].add_argument("--namespace", default="", help="profile namespace of a multi-user cluster")
+    made["submit"].add_argument("--experiment", default="ncf", help="default: %(default)s")
+    made["submit"].add_argument("--package", type=Path, default=ROOT / PIPELINE_YAML, help="default: %(default)s")
+    for name in ("run", "submit"):
+        made[name].add_argument(
+            "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
+        )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command: exit status 0, 2 for what the user can mend, 1 for the rest, 130 after Ctrl-C."""
+    from ncf.command import fail, interruptible
+
+    options = _parser().parse_args(arguments)
+    try:
+        with interruptible():
+            options.function(options)
+    except InputError as error:
+        fail(str(error))
+    except RuntimeError as error:
+        fail(str(error), status=1)
+    except KeyboardInterrupt:
+        fail("interrupted; everything that was started has been stopped", status=130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Models with random weights, for tests and benchmarks that need one but no training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ncf.data.items_by_user import ItemsByUser
+from ncf.data.strings import Strings
+from ncf.models.model_folder import ModelConfig, ModelFolder, ModelName
+
+
+def random_model(
+    name: ModelName = "neumf",
+    n_users: int = 12,
+    n_items: int = 40,
+    factors: int = 4,
+    tower: Sequence[int] = (16, 8, 4),
+    positives: int = 5,
+    seed: int = 0,
+    titles: bool = True,
+) -> ModelFolder:
+    """A model of users u0, u1, ... with ``positives`` seen items each, one of them a test item; items i0, i1, ..."""
+    rng = np.random.default_rng(seed)
+    config = ModelConfig(model=name, factors=factors, tower=list(tower), n_users=n_users, n_items=n_items)
+    shapes = config.weight_shapes().items()
+    seen = np.stack([rng.permutation(n_items)[:positives] for _ in range(n_users)]).astype(np.int32)
+    users = np.repeat(np.arange(n_users, dtype=np.int32), positives).reshape(seen.shape)
+    train = seen[:, 1:]
+    return ModelFolder(
+        config=config,
+        weights={weight: rng.normal(0, 0.3, shape).astype(np.float32) for weight, shape in shapes},
+        user_ids=Strings.of(f"u{user}" for user in range(n_users)),
+        item_ids=Strings.of(f"i{item}" for item in range(n_items)),
+        item_titles=Strings.of(f"Title {item}" if item else "" for item in range(n_items)) if titles else None,
+        train=ItemsByUser.of(users[:, 1:].ravel(), train.ravel(), n_users),
+        seen=ItemsByUser.of(users.ravel(), seen.ravel(), n_users),
+        popularity=np.bincount(train.ravel(), minlength=n_items).astype(np.int64),
+        history={"best_epoch": 1},
+    )

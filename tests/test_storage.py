@@ -1,0 +1,83 @@
+"""Local paths and S3: copies are whole or absent, and errors name the URI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from ncf import storage
+from ncf.errors import InputError
+
+
+@pytest.fixture()
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        storage._client.cache_clear()
+        boto3.client("s3").create_bucket(Bucket="bucket")
+        yield "s3://bucket"
+    storage._client.cache_clear()
+
+
+def test_a_folder_goes_to_s3_and_back(bucket: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    (source / "a").write_text("1")
+    (source / "deep" / "b").write_text("2")
+    storage.upload(source, f"{bucket}/some/prefix")
+    assert storage.list_objects(f"{bucket}/some/prefix") == [f"{bucket}/some/prefix/a", f"{bucket}/some/prefix/deep/b"]
+    copy = storage.download(f"{bucket}/some/prefix/", tmp_path / "copy")
+    assert (copy / "deep" / "b").read_text() == "2"
+    single = storage.download(f"{bucket}/some/prefix/a", tmp_path / "single")
+    assert single.read_text() == "1"
+
+
+def test_a_prefix_is_a_folder_not_a_beginning_of_names(bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("1")
+    storage.upload(tmp_path / "x", f"{bucket}/data-old/x")
+    with pytest.raises(InputError, match="s3://bucket/data: no such object"):
+        storage.download(f"{bucket}/data", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_missing_bucket_is_named(bucket: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="s3://elsewhere/x: NoSuchBucket"):
+        storage.download("s3://elsewhere/x", tmp_path / "copy")
+
+
+def test_local_copy_of_a_uri_is_temporary(bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("1")
+    storage.upload(tmp_path / "x.csv", f"{bucket}/x.csv")
+    with storage.local_copy(f"{bucket}/x.csv") as path:
+        assert path.name == "x.csv"
+        assert path.read_text() == "1"
+    assert not path.exists()
+    with storage.local_copy(str(tmp_path / "x.csv")) as path:
+        assert path == tmp_path / "x.csv"
+
+
+@pytest.mark.parametrize("uri", ["s3://", "http://bucket/key", "bucket/key"])
+def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
+    with pytest.raises(InputError, match="expected s3://BUCKET/KEY"):
+        storage.split_uri(uri)
+
+
+def test_staged_output_replaces_the_old_one_only_when_done(tmp_path: Path) -> None:
+    place = tmp_path / "folder"
+    place.mkdir()
+    (place / "old").touch()
+    with pytest.raises(RuntimeError), storage.staged(place) as temporary:
+        temporary.mkdir()
+        raise RuntimeError
+    assert [path.name for path in place.iterdir()] == ["old"]
+    with storage.staged(place) as temporary:
+        temporary.mkdir()
+        (temporary / "new").touch()
+    assert [path.name for path in place.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [place]
