@@ -21,7 +21,10 @@ def random_model(
     seed: int = 0,
     titles: bool = True,
 ) -> ModelFolder:
-    """A model of users u0, u1, ... with ``positives`` seen items each, one of them a test item; items i0, i1, ..."""
+    """A model of users u0, u1, ... and items i0, i1, ..., of which i0 has no title.
+
+    Each user has seen ``positives`` items, one of them a test item.
+    """
     rng = np.random.default_rng(seed)
     config = ModelConfig(model=name, factors=factors, tower=list(tower), n_users=n_users, n_items=n_items)
     shapes = config.weight_shapes().items()
@@ -33,7 +36,9 @@ def random_model(
         weights={weight: rng.normal(0, 0.3, shape).astype(np.float32) for weight, shape in shapes},
         user_ids=Strings.of(f"u{user}" for user in range(n_users)),
         item_ids=Strings.of(f"i{item}" for item in range(n_items)),
-        item_titles=Strings.of(f"Title {item}" if item else "" for item in range(n_items)) if titles else None,
+        item_titles=Strings.of(f"Title {item}" if item else "" for item in range(n_items))
+        if titles
+        else None,
         train=ItemsByUser.of(users[:, 1:].ravel(), train.ravel(), n_users),
         seen=ItemsByUser.of(users.ravel(), seen.ravel(), n_users),
         popularity=np.bincount(train.ravel(), minlength=n_items).astype(np.int64),

@@ -1,6 +1,6 @@
 """Requests a second and latency of the endpoint: the real server in a process of its own, on loopback.
 
-    python tests/benchmarks/bench_serving.py
+python tests/benchmarks/bench_serving.py
 """
 
 from __future__ import annotations

@@ -1,0 +1,136 @@
+"""Self-contained HTML reports: text, tables and matplotlib figures as inline SVG, light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TEMPLATE = Path(__file__).with_suffix(".html")
+ACCENT, MUTED, CONTRAST = "#2f6f9f", "#9aa5b1", "#c8553d"
+"""Colours of figures: the subject, what it is compared with, and what stands out."""
+_INK = "#1f2933"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under column names; numbers are aligned right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure as SVG with a sentence below it."""
+
+    svg: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A key figure: ``value`` large, ``label`` small, ``note`` below."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a report: what is absent is not shown."""
+
+    heading: str
+    text: Sequence[str] = ()
+    tiles: Sequence[Tile] = ()
+    tables: Sequence[Table] = ()
+    charts: Sequence[Chart] = ()
+    tone: Literal["plain", "good", "bad"] = "plain"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole page."""
+
+    title: str
+    subtitle: str = ""
+    sections: Sequence[Section] = field(default_factory=tuple)
+
+
+def render(report: Report) -> str:
+    """The report as one HTML page without external resources; every text is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.tests["figure"] = lambda value: isinstance(value, (int, float)) or bool(
+        re.fullmatch(r"[-+±]?[\d.,]+\s?%?( .{1,3} [-+]?[\d.,]+)?", str(value))
+    )
+    return environment.from_string(TEMPLATE.read_text()).render(report=report)
+
+
+@contextmanager
+def plot(width: float = 6.0, height: float = 3.0, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
+    """A figure and its axes in the reports' style; :func:`svg` turns it into text.
+
+    Args:
+        width: inches of the whole figure.
+        height: inches.
+        columns: axes side by side; with more than one, an array of axes is given.
+    """
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    style: Any = {
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": MUTED,
+        "axes.labelcolor": _INK,
+        "axes.titlesize": 10,
+        "axes.titlelocation": "left",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": MUTED,
+        "grid.alpha": 0.25,
+        "grid.linewidth": 0.6,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "text.color": _INK,
+        "legend.frameon": False,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "ncf",
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure, figure.subplots(1, columns)
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an inline SVG element: same figure, same bytes; ink follows the page's colour scheme."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].replace(_INK, "currentColor")
+    return re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+
+
+def log_histogram(axes: Axes, values: Any, color: str = ACCENT) -> None:
+    """Histogram of positive whole numbers in logarithmic bins, on a logarithmic horizontal axis."""
+    import numpy as np
+
+    top = max(2, int(values.max()) + 1) if len(values) else 2
+    edges = np.unique(np.geomspace(1, top, 24).round()).tolist()
+    axes.hist(values, bins=edges, color=color, edgecolor="white", linewidth=0.4)
+    axes.set_xscale("log")

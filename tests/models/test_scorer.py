@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from random_model import random_model
+
+from ncf.data.items_by_user import ItemsByUser
+from ncf.models.model_folder import ModelConfig, Weights
+from ncf.models.scorer import NO_ITEM, Scorer, best_places
+
+MODELS = ("gmf", "mlp", "neumf")
+WIDE = {"n_users": 9, "n_items": 2500, "factors": 8, "tower": (32, 16, 8)}  # several blocks for each user
+
+
+def as_published(
+    config: ModelConfig, weights: Weights, users: NDArray, items: NDArray
+) -> NDArray[np.float64]:
+    """The equations of He et al. as they stand: embeddings concatenated, nothing factored, in float64."""
+    w = {name: array.astype(np.float64) for name, array in weights.items()}
+    parts = []
+    if config.model in ("gmf", "neumf"):
+        parts.append(w["user_gmf.weight"][users] * w["item_gmf.weight"][items])
+    if config.model in ("mlp", "neumf"):
+        hidden = np.concatenate([w["user_mlp.weight"][users], w["item_mlp.weight"][items]], axis=-1)
+        for layer in range(len(config.tower) - 1):
+            hidden = np.maximum(hidden @ w[f"tower.{layer}.weight"].T + w[f"tower.{layer}.bias"], 0)
+        parts.append(hidden)
+    return np.concatenate(parts, axis=-1) @ w["output.weight"][0] + w["output.bias"][0]
+
+
+def whole_table(config: ModelConfig, weights: Weights) -> NDArray[np.float64]:
+    users, items = np.indices((config.n_users, config.n_items))
+    return as_published(config, weights, users, items)
+
+
+@given(
+    name=st.sampled_from(MODELS),
+    n_users=st.integers(1, 6),
+    n_items=st.integers(1, 30),
+    factors=st.integers(1, 9),
+    half=st.integers(1, 6),
+    layers=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    seed=st.integers(0, 9),
+)
+def test_scores_are_those_of_the_published_equations(name, n_users, n_items, factors, half, layers, seed):
+    tower = [2 * half, *layers]
+    model = random_model(name, n_users, n_items, factors, tower, positives=1, seed=seed)
+    scorer = Scorer(model.config, model.weights)
+    expected = whole_table(model.config, model.weights)
+    rng = np.random.default_rng(seed)
+    users = rng.integers(0, n_users, 7)
+    own = rng.integers(0, n_items, (7, 5))
+    shared = np.unique(rng.integers(0, n_items, 4))
+    close = {"rtol": 1e-5, "atol": 1e-5}
+    np.testing.assert_allclose(scorer.score_all(users), expected[users], **close)
+    np.testing.assert_allclose(scorer.score_pairs(users, own), expected[users[:, None], own], **close)
+    np.testing.assert_allclose(scorer.rescore(users, shared), expected[users][:, shared], **close)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_blocks_are_put_together_in_place(name):
+    model = random_model(name, **WIDE)
+    scorer = Scorer(model.config, model.weights)
+    expected = whole_table(model.config, model.weights)
+    users = np.arange(9)[::-1]
+    np.testing.assert_allclose(scorer.score_all(users), expected[users], rtol=1e-5, atol=1e-5)
+    backwards = np.tile(np.arange(2500)[::-1], (9, 1))
+    np.testing.assert_allclose(
+        scorer.score_pairs(users, backwards), expected[users][:, ::-1], rtol=1e-5, atol=1e-5
+    )
+    assert scorer.score_all(np.array([], np.int64)).shape == (0, 2500)
+    assert scorer.score_pairs(users, np.empty((9, 0), np.int64)).shape == (9, 0)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_equals_the_forward_pass_that_is_trained(name):
+    torch = pytest.importorskip("torch")
+    from ncf.models.networks import Network
+
+    model = random_model(name, **WIDE)
+    network = Network(model.config, model.config.n_users)
+    network.load_state_dict({key: torch.tensor(array) for key, array in model.weights.items()})
+    users = np.arange(9)
+    items = np.random.default_rng(1).integers(0, 2500, (9, 99))
+    with torch.no_grad():
+        expected = network(torch.tensor(users), torch.tensor(items)).numpy()
+    np.testing.assert_allclose(
+        Scorer(model.config, model.weights).score_pairs(users, items), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_memory_does_not_grow_with_the_activations():
+    model = random_model("neumf", 300, 2000, 8, (64, 64, 32))
+    scorer = Scorer(model.config, model.weights)
+    items = np.broadcast_to(np.arange(2000), (300, 2000))
+    users = np.arange(300)
+    tracemalloc.start()
+    scorer.score_pairs(users, items)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    scores, activations = 300 * 2000 * 4, 300 * 2000 * 64 * 4
+    assert peak < scores + 4e6 < activations / 10
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("k", [1, 10, 2499, 2500, 10**9])
+def test_top_k_is_the_head_of_a_full_sort_without_what_is_excluded(name, k):
+    model = random_model(name, **WIDE)
+    scorer = Scorer(model.config, model.weights)
+    users = np.array([3, 0, 3])
+    items, scores = scorer.top_k(users, k, model.seen)
+    assert items.shape == scores.shape == (3, min(k, 2500))
+    assert items.dtype == np.int32
+    assert scores.dtype == np.float32
+    for row, user in enumerate(users):
+        every = scorer.score_all(np.array([user]))[0]
+        seen = set(model.seen.of_user(user).tolist())
+        ranked = [item for item in sorted(range(2500), key=lambda i: (-every[i], i)) if item not in seen]
+        expected = ranked[:k]
+        assert items[row, : len(expected)].tolist() == expected
+        assert scores[row, : len(expected)].tolist() == every[expected].tolist()
+        assert (items[row, len(expected) :] == NO_ITEM).all()
+        assert np.isneginf(scores[row, len(expected) :]).all()
+
+
+def test_seen_items_come_back_where_nothing_is_excluded():
+    model = random_model("neumf", n_items=6, positives=6)
+    scorer = Scorer(model.config, model.weights)
+    assert sorted(scorer.top_k(np.array([0]), 6)[0][0].tolist()) == list(range(6))
+    assert scorer.top_k(np.array([0]), 6, model.seen)[0].tolist() == [[NO_ITEM] * 6]
+
+
+def test_equal_scores_come_in_the_order_of_the_items():
+    model = random_model("gmf", n_users=1, n_items=500)
+    weights = dict(model.weights) | {"item_gmf.weight": np.zeros((500, 4), np.float32)}
+    nothing = ItemsByUser.of(np.array([0], np.int32), np.array([1], np.int32), 1)
+    items, _ = Scorer(model.config, weights).top_k(np.array([0]), 5, nothing)
+    assert items.tolist() == [[0, 2, 3, 4, 5]]
+
+
+@given(scores=st.lists(st.integers(0, 4), max_size=30), k=st.integers(1, 40))
+def test_best_places_is_a_stable_sort(scores, k):
+    expected = sorted(range(len(scores)), key=lambda place: (-scores[place], place))[:k]
+    assert best_places(np.array(scores, np.float32), k).tolist() == expected

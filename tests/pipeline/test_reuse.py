@@ -1,0 +1,66 @@
+"""Single components in a pipeline of one's own, loaded from their component.yaml."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from kfp import dsl
+from kfp.components import load_component_from_file
+
+from components.local_runner import TaskFailedError, TaskRun, pods_as_processes
+from ncf.data import synthetic
+from ncf.data.dataset import Dataset
+from ncf.sampling.samples import Samples
+
+COMPONENTS = Path(__file__).parents[2] / "components"
+
+
+class Quiet:
+    """Keeps the tasks and says nothing."""
+
+    def __init__(self) -> None:
+        self.tasks: list[TaskRun] = []
+
+    def started(self, task: TaskRun) -> None:
+        self.tasks.append(task)
+
+    def line(self, task: TaskRun, text: str) -> None:
+        """Shown to nobody."""
+
+    def finished(self, task: TaskRun) -> None:
+        """Kept at its start."""
+
+
+preprocess = load_component_from_file(str(COMPONENTS / "preprocess" / "component.yaml"))
+negative_sampling = load_component_from_file(str(COMPONENTS / "negative_sampling" / "component.yaml"))
+
+
+@dsl.pipeline(name="own")
+def own_pipeline(data_uri: str, candidates: int = 20) -> None:
+    raw = dsl.importer(artifact_uri=data_uri, artifact_class=dsl.Dataset)
+    data = preprocess(interactions=raw.output, min_rating=2.0)
+    negative_sampling(dataset=data.outputs["dataset"], candidates=candidates)
+
+
+def test_two_components_in_a_pipeline_of_ones_own(tmp_path: Path) -> None:
+    synthetic.write(tmp_path / "data", users=60, items=120, interactions=1_500, seed=1)
+    listener = Quiet()
+    with pods_as_processes(tmp_path / "root", {}, listener):
+        own_pipeline(data_uri=str(tmp_path / "data" / "interactions.csv"))
+    first, second = listener.tasks
+    assert (first.name, second.name) == ("preprocess", "negative-sampling")
+    dataset = Dataset.load(Path(first.outputs["dataset"]["uri"]))
+    samples = Samples.load(Path(second.outputs["samples"]["uri"]))
+    assert samples.test_candidates.shape == (len(dataset.test), 20)
+    assert first.outputs["dataset"]["metadata"]["users"] == dataset.n_users
+
+
+def test_a_failing_pod_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+    """The local runner's canary: kfp's own classes are replaced by name, so an upgrade must be noticed."""
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(TaskFailedError, match=r"empty\.csv") as failure, pods_as_processes(tmp_path / "r", {}, Quiet()):
+        own_pipeline(data_uri=str(tmp_path / "empty.csv"))
+    assert failure.value.task.exit_code == 2
+    assert threading.active_count() < 20

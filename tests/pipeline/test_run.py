@@ -1,0 +1,219 @@
+"""Whole runs on this machine: `python pipeline.py run`, as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pipeline
+from ncf.data import synthetic
+
+ROOT = Path(pipeline.__file__).parent
+FAST = ("epochs=2", "factors=8", "tower=[16,8]")
+
+
+def start(*arguments: str, output: Path, parameters: tuple[str, ...] = FAST) -> subprocess.Popen[str]:
+    flags = [flag for parameter in parameters for flag in ("--param", parameter)]
+    return subprocess.Popen(
+        [sys.executable, "pipeline.py", "run", "--output", str(output), *arguments, *flags],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*arguments: str, output: Path, parameters: tuple[str, ...] = FAST) -> tuple[int, str, str]:
+    process = start(*arguments, output=output, parameters=parameters)
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out, err
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines and environments of live processes that mention ``folder``."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            text = (entry / "cmdline").read_text() + (entry / "environ").read_text()
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if str(folder) in text and state != "Z":
+            found.append(text.replace("\0", " ")[:200])
+    return found
+
+
+@pytest.fixture(scope="module")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    synthetic.write(folder, users=300, items=250, interactions=9_000, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, Path]:
+    output = tmp_path_factory.mktemp("run") / "out"
+    code, out, err = run(
+        "--data",
+        str(small_data / "interactions.csv"),
+        "--items",
+        str(small_data / "items.csv"),
+        output=output,
+        parameters=(*FAST, "gate_not_worse_than_popularity=false"),
+    )
+    assert code == 0, out + err
+    return json.loads((output / "summary.json").read_text()), out, output
+
+
+def test_an_open_gate_deploys_and_the_endpoint_answers(finished: tuple[dict[str, Any], str, Path]) -> None:
+    summary, _, _ = finished
+    assert [stage["name"] for stage in summary["stages"]] == [
+        "preprocess",
+        "negative-sampling",
+        "train",
+        "evaluate",
+        "deploy",
+    ]
+    assert {stage["status"] for stage in summary["stages"]} == {"succeeded"}
+    assert summary["gate_passed"] is True
+    assert summary["endpoint"]["name"]
+    assert 0 < summary["metrics"]["hr_at_10"] <= 1
+    assert 0 < summary["metrics"]["ndcg_at_10"] <= summary["metrics"]["hr_at_10"]
+    assert len(summary["recommendations"]) == 3
+
+
+def test_recommendations_are_unseen_items_with_their_titles(
+    finished: tuple[dict[str, Any], str, Path], small_data: Path
+) -> None:
+    rows = [line.split(",") for line in (small_data / "interactions.csv").read_text().splitlines()[1:]]
+    titles = dict(line.split(",", 1) for line in (small_data / "items.csv").read_text().splitlines()[1:])
+    for entry in finished[0]["recommendations"]:
+        seen = {row[1] for row in rows if row[0] == entry["user"]}
+        items = [item["item"] for item in entry["items"]]
+        assert seen
+        assert len(set(items)) == 10
+        assert not seen & set(items)
+        assert all(item["title"] == titles[item["item"]].strip('"') for item in entry["items"])
+
+
+def test_the_console_shows_stages_metrics_titles_and_report(finished: tuple[dict[str, Any], str, Path]) -> None:
+    summary, out, output = finished
+    for words in ("preprocess", "negative-sampling", "HR@10", "popularity", "NDCG@10", "Report:"):
+        assert words in out
+    assert summary["report"] == str(output.resolve() / "report.html")
+    report = Path(summary["report"]).read_text()
+    assert "<svg" in report
+    assert "http://" not in re.sub(r"http://www\.w3\.org/\S+", "", report), "the report is self-contained"
+
+
+def test_nothing_is_left_running(finished: tuple[dict[str, Any], str, Path]) -> None:
+    assert processes_of(finished[2]) == []
+
+
+def test_a_closed_gate_deploys_nothing(small_data: Path, tmp_path: Path) -> None:
+    code, out, err = run(
+        "--data", str(small_data), output=tmp_path / "out", parameters=(*FAST, "gate_min_hr_at_10=0.999")
+    )
+    assert code == 0, out + err
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["gate_passed"] is False
+    assert summary["endpoint"] is None
+    assert summary["recommendations"] == []
+    assert [stage["status"] for stage in summary["stages"]] == ["succeeded"] * 4 + ["skipped"]
+    assert not list((tmp_path / "out" / "local-aws").rglob("endpoints/*"))
+
+
+def test_keep_endpoint_prints_a_request_that_works_and_ctrl_c_stops_all(small_data: Path, tmp_path: Path) -> None:
+    process = start(
+        "--data",
+        str(small_data / "interactions.csv"),
+        "--keep-endpoint",
+        output=tmp_path / "out",
+        parameters=(*FAST, "gate_not_worse_than_popularity=false"),
+    )
+    assert process.stdout is not None
+    line = next(line for line in process.stdout if "curl" in line)
+    found = re.search(r"(http://\S+/invocations) .*-d '(\{.*\})'", line)
+    assert found is not None, line
+    request = urllib.request.Request(
+        found[1], data=found[2].encode(), headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert len(json.loads(answer.read())["recommendations"][0]["items"]) == 10
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert processes_of(tmp_path) == []
+
+
+def test_ctrl_c_in_the_middle_stops_all(small_data: Path, tmp_path: Path) -> None:
+    process = start("--data", str(small_data / "interactions.csv"), output=tmp_path / "out", parameters=("epochs=500",))
+    assert process.stdout is not None
+    next(line for line in process.stdout if "epoch=2" in line)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    deadline = time.monotonic() + 5
+    while processes_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_of(tmp_path) == []
+    assert not (tmp_path / "out" / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parameters", "message"),
+    [
+        (["--data", "nowhere.csv"], (), "data: 'nowhere.csv' does not exist"),
+        ([], ("epohcs=3",), "'epohcs' is not a parameter of the pipeline; did you mean epochs"),
+        ([], ("train_epochs=many",), "parameter 'train_epochs' is 'many'; expected a whole number"),
+        ([], ("gate_not_worse_than_popularity=maybe",), "expected true or false"),
+        ([], ("epochs",), "expected NAME=VALUE"),
+        (["--items", "x.csv"], (), "titles are given without --data"),
+    ],
+)
+def test_bad_requests_are_refused_at_once(
+    arguments: list[str], parameters: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    code, _, err = run(*arguments, output=tmp_path / "out", parameters=parameters)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_a_stage_that_refuses_its_input_names_what_is_at_fault(small_data: Path, tmp_path: Path) -> None:
+    lines = (small_data / "interactions.csv").read_text().splitlines()
+    lines[40] = lines[40].rsplit(",", 2)[0] + ",good,1"
+    bad = tmp_path / "bad.csv"
+    bad.write_text("\n".join(lines))
+    code, out, err = run("--data", str(bad), output=tmp_path / "out")
+    assert code == 2
+    assert "stage 'preprocess' failed" in err
+    assert "bad.csv" in err
+    assert "'good'" in err
+    assert "41" in err
+    assert "Traceback" not in out + err
+    assert not (tmp_path / "out" / "summary.json").exists()
+
+
+def test_a_bad_hyperparameter_ends_with_its_name(small_data: Path, tmp_path: Path) -> None:
+    code, _, err = run(
+        "--data", str(small_data / "interactions.csv"), output=tmp_path / "out", parameters=("dropout=1.5",)
+    )
+    assert code == 2
+    assert "dropout" in err

@@ -1,0 +1,136 @@
+"""The program that SageMaker starts, as a process on a free port."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from random_model import random_model
+
+from ncf.models.model_folder import ModelFolder
+from ncf.serving.invocation import MAX_BODY_BYTES
+
+PROGRAM = Path(__file__).parents[2] / "images" / "deploy" / "serve"
+JSON = {"Content-Type": "application/json"}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def start(root: Path, port: int | str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "NCF_ML_ROOT": str(root), "NCF_PORT": str(port)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, str(PROGRAM)], env=environment, **pipes)
+
+
+def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, dict]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request(method, path, body, JSON)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def wait_until_ready(port: int) -> None:
+    for _ in range(400):
+        try:
+            if ask(port, "GET", "/ping")[0] == 200:
+                return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise TimeoutError("the server does not answer /ping")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    random_model(n_items=2000, positives=30).save(tmp_path / "model", {}, {})
+    return tmp_path
+
+
+@pytest.fixture
+def server(root: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    port = free_port()
+    process = start(root, port)
+    try:
+        wait_until_ready(port)
+        yield process, port
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_serves_survives_bad_requests_and_logs(root, server):
+    process, port = server
+    status, content = ask(port, "POST", "/invocations", json.dumps({"users": ["u1"], "k": 2}).encode())
+    assert status == 200
+    assert content["model_version"] == ModelFolder.load(root / "model").version
+    assert ask(port, "POST", "/invocations", b"{")[0] == 400
+    assert ask(port, "POST", "/invocations", b" " * (MAX_BODY_BYTES + 1))[0] == 413
+    assert ask(port, "GET", "/ping")[0] == 200
+    process.terminate()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert [json.loads(line)["status"] for line in out.splitlines()] == [200, 400, 413]
+    assert "Traceback" not in err
+
+
+def test_sigterm_lets_requests_in_flight_finish(server):
+    process, port = server
+    body = json.dumps({"users": ["u1"] * 100, "k": 1000}).encode()
+    answers: list[tuple[int, dict]] = []
+    clients = [
+        threading.Thread(target=lambda: answers.append(ask(port, "POST", "/invocations", body)))
+        for _ in range(4)
+    ]
+    for client in clients:
+        client.start()
+    time.sleep(0.15)
+    begin = time.monotonic()
+    process.terminate()
+    for client in clients:
+        client.join()
+    process.communicate(timeout=30)
+    assert time.monotonic() - begin < 30
+    assert [status for status, _ in answers] == [200] * 4
+    assert all(len(content["recommendations"]) == 100 for _, content in answers)
+
+
+def test_a_model_that_cannot_be_loaded_ends_it_with_2_and_the_reason(root):
+    (root / "model" / "weights.safetensors").write_bytes(b"")
+    process = start(root, free_port())
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "weights.safetensors: has 0 bytes" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("port", ["eighty", "70000"])
+def test_a_port_that_is_none_is_refused(root, port):
+    process = start(root, port)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert f"parameter 'port' is '{port}'" in err
+
+
+def test_a_port_in_use_is_refused(root):
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = start(root, port)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert f"port {port}: Address already in use" in err
