@@ -1,0 +1,166 @@
+"""The evaluate stage, run as its command is."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ncf.command import run
+from ncf.data import manifest
+from ncf.data.items_by_user import ItemsByUser
+from ncf.errors import InputError
+from ncf.evaluation.evaluation import evaluate
+from ncf.models.model_folder import ModelFolder
+from ncf.sampling.samples import Samples
+from ncf.stages.evaluate import Evaluate
+
+SPEC = importlib.util.spec_from_file_location("random_model", Path(__file__).parents[1] / "random_model.py")
+assert SPEC is not None
+assert SPEC.loader is not None
+MODULE = importlib.util.module_from_spec(SPEC)
+sys.modules["random_model"] = MODULE
+SPEC.loader.exec_module(MODULE)
+random_model = MODULE.random_model
+
+HISTORY = {
+    "selection": [
+        {"epoch": epoch, "loss": 0.5 / epoch, "seconds": 1.0, "hr_at_10": 0.1 * epoch, "ndcg_at_10": 0.05 * epoch}
+        for epoch in (1, 2, 3)
+    ],
+    "final": [{"epoch": epoch, "loss": 0.4 / epoch, "seconds": 1.0} for epoch in (1, 2)],
+    "best_epoch": 2,
+    "hyperparameters": {"model": "neumf", "factors": 4},
+}
+
+
+def make(folder: Path, good: bool = True, **options: Any) -> tuple[Path, Path]:
+    """A model and samples of its data: a good model ranks each test item first, a bad one last."""
+    model: ModelFolder = random_model("gmf", n_users=40, n_items=150, factors=40, **options)
+    rng = np.random.default_rng(0)
+    test = np.array([[u, np.setdiff1d(model.seen.of_user(u), model.train.of_user(u))[0]] for u in range(40)], np.int32)
+    weights = {name: np.zeros_like(weight) for name, weight in model.weights.items()}
+    weights["user_gmf.weight"] = np.eye(40, dtype=np.float32)
+    weights["item_gmf.weight"] = rng.normal(0, 0.01, (150, 40)).astype(np.float32)
+    weights["item_gmf.weight"][test[:, 1], test[:, 0]] = 5 if good else -5
+    weights["output.weight"] = np.ones((1, 40), np.float32)
+    model = dataclasses.replace(model, weights=weights, history=HISTORY)
+    model.save(folder / "model", {}, {})
+    candidates = np.stack([rng.choice(np.setdiff1d(np.arange(150), model.seen.of_user(u)), 99, False) for u in range(40)])
+    Samples(
+        n_users=40,
+        n_items=150,
+        validation=test[:0],
+        validation_candidates=candidates[:0].astype(np.int32),
+        test=test,
+        test_candidates=candidates.astype(np.int32),
+        exclusion=ItemsByUser.of(model.train.users(), np.asarray(model.train.items), 40),
+    ).save(folder / "samples", {})
+    return folder / "model", folder / "samples"
+
+
+def run_stage(folder: Path, model: Path, samples: Path, *arguments: str) -> dict[str, Any]:
+    outputs = {"metrics": "metrics.json", "report": "report.html", "summary": "summary.md", "passed": "passed"}
+    flags = [text for name, file in outputs.items() for text in (f"--{name}", str(folder / file))]
+    run(Evaluate, ["--model", str(model), "--samples", str(samples), *flags, *arguments])
+    return {
+        "metrics": json.loads((folder / "metrics.json").read_text()),
+        "report": (folder / "report.html").read_text(),
+        "summary": (folder / "summary.md").read_text(),
+        "passed": (folder / "passed").read_text(),
+    }
+
+
+def test_a_good_model_opens_the_gate(tmp_path: Path) -> None:
+    result = run_stage(tmp_path / "out", *make(tmp_path), "--min-hr-at-10", "0.9")
+    assert result["passed"] == "true"
+    metrics = result["metrics"]
+    assert metrics["hr_at_1"] == metrics["hr_at_10"] == metrics["ndcg_at_10"] == metrics["mrr"] == 1
+    assert metrics["full_hr_at_10"] == 1
+    assert metrics["popularity_hr_at_10"] < 0.9
+    assert metrics["hr_at_10_low"] <= 1 <= metrics["hr_at_10_high"]
+    assert "passed" in result["summary"]
+    assert all(np.isfinite(value) for value in metrics.values())
+
+
+def test_a_bad_model_closes_it_without_an_error(tmp_path: Path) -> None:
+    result = run_stage(tmp_path / "out", *make(tmp_path, good=False), "--min-hr-at-10", "0.5")
+    assert result["passed"] == "false"
+    assert result["metrics"]["hr_at_10"] == 0
+    assert "closed" in result["summary"]
+    assert "The gate is closed" in result["report"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed"),
+    [
+        ([], "true"),  # popularity ranks none of these test items among its first ten either
+        (["--not-worse-than-popularity", "false"], "true"),
+        (["--not-worse-than-popularity", "false", "--min-hr-at-10", "0.01"], "false"),
+    ],
+)
+def test_each_condition_of_the_gate(arguments: list[str], passed: str, tmp_path: Path) -> None:
+    assert run_stage(tmp_path / "out", *make(tmp_path, good=False), *arguments)["passed"] == passed
+
+
+def test_the_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
+    result = run_stage(tmp_path / "out", *make(tmp_path))
+    report = result["report"]
+    assert report.count("<svg") >= 6
+    for words in ("HR@10", "popularity", "item-kNN", "Training loss", "best: 2", "By the user", "By the item"):
+        assert words in report
+    assert not re.findall(r'(?:src|href)="(?!#)', report)
+
+
+def test_same_input_same_bytes(tmp_path: Path) -> None:
+    model, samples = make(tmp_path)
+    assert run_stage(tmp_path / "one", model, samples) == run_stage(tmp_path / "two", model, samples)
+
+
+def test_the_positive_among_its_own_candidates_is_masked(tmp_path: Path) -> None:
+    model_folder, samples_folder = make(tmp_path)
+    model, samples = ModelFolder.load(model_folder), Samples.load(samples_folder)
+    candidates = samples.test_candidates.copy()
+    candidates[:, 3] = samples.test[:, 1]
+    result = evaluate(model, dataclasses.replace(samples, test_candidates=candidates), 10, 0)
+    assert (result.places["model"] == 1).all()
+
+
+def test_full_catalogue_never_masks_the_positive_and_always_what_was_fitted(tmp_path: Path) -> None:
+    model_folder, samples_folder = make(tmp_path)
+    model, samples = ModelFolder.load(model_folder), Samples.load(samples_folder)
+    weights = dict(model.weights)
+    weights["item_gmf.weight"] = np.array(weights["item_gmf.weight"])
+    for user in range(40):  # everything fitted scores far above the positive
+        weights["item_gmf.weight"][model.train.of_user(user), user] = 50
+    loud = dataclasses.replace(model, weights=weights)
+    assert (evaluate(loud, samples, 100, 0).catalogue.places == 1).all()
+
+
+def test_samples_of_other_data_are_refused(tmp_path: Path) -> None:
+    model, _ = make(tmp_path / "a")
+    _, samples = make(tmp_path / "b")
+    content = json.loads((samples / manifest.FILE_NAME).read_text())
+    content["counts"]["items"] = 151
+    (samples / manifest.FILE_NAME).write_text(json.dumps(content))
+    with pytest.raises(InputError, match="made from another data set than the model"):
+        run_stage(tmp_path / "out", model, samples)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_model_with_wrong_shapes_is_refused(tmp_path: Path) -> None:
+    model, samples = make(tmp_path)
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "n_items": 149}))
+    loaded = json.loads((model / manifest.FILE_NAME).read_text())
+    manifest.write(model, "model", loaded["counts"], {}, {})
+    with pytest.raises(InputError, match="item_gmf.weight"):
+        run_stage(tmp_path / "out", model, samples)
+    assert list((tmp_path / "out").iterdir()) == []
