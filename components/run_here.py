@@ -148,7 +148,7 @@ def _ask(tasks: Mapping[str, TaskRun]) -> list[dict[str, Any]]:
     model = ModelFolder.load(Path(tasks["train"].outputs["trained_model"]["uri"]))
     places = [len(model.user_ids) * part // SAMPLE_USERS for part in range(min(SAMPLE_USERS, len(model.user_ids)))]
     answer = boto3.client("sagemaker-runtime").invoke_endpoint(
-        EndpointName=tasks["deploy"].outputs["endpoint_name"],
+        EndpointName=tasks["deploy"].outputs["endpoint"],
         ContentType="application/json",
         Body=json.dumps({"users": [model.user_ids[place] for place in places], "k": TOP_K}),
     )

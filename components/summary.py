@@ -28,7 +28,7 @@ def collect(tasks: Mapping[str, TaskRun], output: Path, recommendations: Sequenc
         "stages": [_stage(name, tasks.get(name)) for name in (stage.replace("_", "-") for stage in STAGES)],
         "metrics": json.loads(Path(evaluate["metrics"]["uri"]).read_text()),
         "gate_passed": evaluate["passed"] == "true",
-        "endpoint": {"name": deploy.outputs["endpoint_name"]} if deploy else None,
+        "endpoint": {"name": deploy.outputs["endpoint"]} if deploy else None,
         "recommendations": [{"user": entry["user"], "items": entry["items"]} for entry in recommendations],
         "report": str(report),
     }
@@ -79,5 +79,5 @@ def _came_out(task: TaskRun | None) -> str:
     for output in task.outputs.values():
         metadata = output.get("metadata") if isinstance(output, dict) else None
         words += [f"{name} {value:,.4g}" if value % 1 else f"{name} {value:,.0f}" for name, value in (metadata or {}).items()]
-    endpoint = task.outputs.get("endpoint_name")
+    endpoint = task.outputs.get("endpoint")
     return escape(", ".join([*([str(endpoint)] if endpoint else []), *words[:5]]))

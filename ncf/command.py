@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource, SettingsError
 
 from ncf.data import manifest
-from ncf.errors import InputError
+from ncf.errors import InputError, RemoteError
 from ncf.stage import ArtifactKind, Stage
 from ncf.stages import STAGES
 from ncf.storage import staged
@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run(load(name), rest)
     except InputError as error:
         fail(str(error))
+    except RemoteError as error:
+        fail(str(error), status=1)
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
@@ -78,12 +80,12 @@ def run(command: type[Stage], arguments: Sequence[str]) -> None:
     outputs = command.outputs()
     places = {name: Path(getattr(stage, name)) for name in outputs}
     with ExitStack() as stack:
-        temporary = {name: stack.enter_context(staged(place)) for name, place in places.items()}
+        temporary = {name: stack.enter_context(staged(place, optional=True)) for name, place in places.items()}
         working = stage.model_copy(update=temporary)
         working._uris = _artifact_uris(executor_input)
         elsewhere = working.run() or {}
         for name in outputs:
-            if not temporary[name].exists():
+            if name not in elsewhere and not temporary[name].exists():
                 raise RuntimeError(f"{command.command_name()} did not write its output '{name}'")
         metadata = {name: _metadata(temporary[name], role.artifact) for name, role in outputs.items()}
     if executor_input is not None:

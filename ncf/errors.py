@@ -6,3 +6,10 @@ class InputError(Exception):
 
     A command that ends with it prints the message alone, without a traceback, and exits with 2.
     """
+
+
+class RemoteError(Exception):
+    """A service that the stage depends on failed or refused, and the message says what it said.
+
+    A command that ends with it prints the message alone, without a traceback, and exits with 1.
+    """

@@ -118,16 +118,18 @@ def local_copy(location: str) -> Iterator[Path]:
 
 
 @contextmanager
-def staged(destination: Path) -> Iterator[Path]:
+def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
     """A temporary sibling to write a file or folder to; renamed to ``destination`` if the block succeeds.
 
-    If the block fails, nothing of it remains and what stood at ``destination`` is untouched.
+    If the block fails, nothing of it remains and what stood at ``destination`` is untouched. So it is if the
+    block writes nothing, which is an error unless ``optional``.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as folder:
         temporary = Path(folder) / destination.name
         yield temporary
-        publish(temporary, destination)
+        if temporary.exists() or not optional:
+            publish(temporary, destination)
 
 
 def publish(temporary: Path, destination: Path) -> None:

@@ -130,7 +130,7 @@ def test_every_output_that_another_stage_could_use_is_referenced(name: str) -> N
         for kind, outputs in entry.get("outputDefinitions", {}).items():
             for output, definition in outputs.items():
                 title = definition.get("artifactType", {}).get("schemaTitle")
-                if title not in shown and (component, output) != ("comp-deploy", "endpoint_name"):
+                if title not in shown and (component, output) != ("comp-deploy", "endpoint"):
                     assert (component, output) in used, f"{component}: nobody reads {kind} {output}"
 
 
