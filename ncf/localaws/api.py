@@ -1,0 +1,332 @@
+"""SageMaker's API for training jobs, models, endpoint configs and endpoints."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ncf.localaws.errors import ApiError, invalid
+from ncf.localaws.hosting import LOG_GROUP, Endpoint, Fleet
+from ncf.localaws.services import LogStream, Services
+from ncf.localaws.training import TrainingJob
+
+ACCOUNT = "123456789012"
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
+_MAX_HYPERPARAMETERS, _MAX_METRICS = 100, 40
+Request = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+class SageMakerApi:
+    """The resources, and one method for each operation, named as the operation.
+
+    Args:
+        root: receives the trees of jobs and endpoints.
+        programs: image repository name -> command.
+        region: of the ARNs.
+        services: S3 and Logs.
+        environment: leads programs' AWS clients to the stand-in.
+        grace: seconds between SIGTERM and SIGKILL of a training job.
+        start_seconds: how long a serving container may take to answer ``/ping``.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        programs: Mapping[str, Sequence[str]],
+        region: str,
+        services: Services,
+        environment: Mapping[str, str],
+        grace: float,
+        start_seconds: float,
+    ) -> None:
+        self._root, self._programs, self._region = root, programs, region
+        self._services, self._environment = services, environment
+        self._grace, self._start_seconds = grace, start_seconds
+        self._lock = threading.RLock()
+        self._jobs: dict[str, TrainingJob] = {}
+        self._models: dict[str, Answer] = {}
+        self._configs: dict[str, Answer] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self._tags: dict[str, list[dict[str, str]]] = {}
+        self._closed = False
+
+    def operation(self, name: str) -> Callable[[Request], Answer] | None:
+        """The method of an operation; None for what is left to moto."""
+        snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+        method: Callable[[Request], Answer] | None = getattr(self, snake, None)
+        return method if name in OPERATIONS else None
+
+    def close(self) -> None:
+        """Stop every job and endpoint."""
+        with self._lock:
+            self._closed = True
+            running: list[TrainingJob | Endpoint] = [*self._jobs.values(), *self._endpoints.values()]
+        for resource in running:
+            resource.close()
+
+    # training jobs
+
+    def create_training_job(self, request: Request) -> Answer:
+        name = request["TrainingJobName"]
+        self._check_job(request)
+        with self._lock:
+            self._check_open()
+            if name in self._jobs:
+                raise ApiError(
+                    "ResourceInUse",
+                    f"Training job names must be unique within an AWS account and region, and a training job with "
+                    f"this name already exists ({self._jobs[name].arn})",
+                )
+            arn = self._arn("training-job", name, request)
+            image = request["AlgorithmSpecification"].get("TrainingImage", "")
+            job = TrainingJob(
+                request,
+                arn,
+                self._command(image),
+                self._root / "jobs" / name,
+                self._services,
+                self._environment,
+                self._grace,
+            )
+            self._jobs[name] = job
+        job.start()
+        return {"TrainingJobArn": arn}
+
+    def _check_job(self, request: Request) -> None:
+        if not _ROLE.fullmatch(request["RoleArn"]):
+            raise invalid(f"Could not assume role {request['RoleArn']}: it is not the ARN of a role")
+        if len(request.get("HyperParameters", {})) > _MAX_HYPERPARAMETERS:
+            raise invalid(f"hyperParameters: at most {_MAX_HYPERPARAMETERS} entries")
+        if len(request["AlgorithmSpecification"].get("MetricDefinitions", [])) > _MAX_METRICS:
+            raise invalid(f"metricDefinitions: at most {_MAX_METRICS} entries")
+        if request.get("EnableManagedSpotTraining"):
+            stopping = request.get("StoppingCondition", {})
+            wait = stopping.get("MaxWaitTimeInSeconds")
+            if wait is None or wait < stopping.get("MaxRuntimeInSeconds", 0):
+                raise invalid("MaxWaitTimeInSeconds must be present and at least MaxRuntimeInSeconds for spot training")
+
+    def describe_training_job(self, request: Request) -> Answer:
+        return self._job(request).describe()
+
+    def stop_training_job(self, request: Request) -> Answer:
+        self._job(request).stop()
+        return {}
+
+    def list_training_jobs(self, request: Request) -> Answer:
+        with self._lock:
+            found = [job.summary() for job in self._jobs.values()]
+        wanted, part = request.get("StatusEquals"), request.get("NameContains", "")
+        shown = [
+            job
+            for job in found
+            if part in job["TrainingJobName"] and wanted in (None, job["TrainingJobStatus"])
+        ]
+        shown.sort(key=lambda job: job["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
+        return {"TrainingJobSummaries": shown[: request.get("MaxResults", 100)]}
+
+    def _job(self, request: Request) -> TrainingJob:
+        with self._lock:
+            if job := self._jobs.get(request["TrainingJobName"]):
+                return job
+        raise invalid("Requested resource not found.")
+
+    # models and endpoint configs
+
+    def create_model(self, request: Request) -> Answer:
+        return {"ModelArn": self._create(self._models, "model", "ModelName", request)}
+
+    def describe_model(self, request: Request) -> Answer:
+        return self._described(self._models, "model", "ModelName", request)
+
+    def delete_model(self, request: Request) -> Answer:
+        return self._delete(self._models, "model", "ModelName", request)
+
+    def list_models(self, request: Request) -> Answer:
+        return self._listed(self._models, "Models", ("ModelName", "ModelArn", "CreationTime"), request)
+
+    def create_endpoint_config(self, request: Request) -> Answer:
+        for variant in request["ProductionVariants"]:
+            if variant.get("ModelName") not in self._models:
+                arn = self._arn("model", variant.get("ModelName", ""))
+                raise invalid(f'Could not find model "{arn}".')
+        arn = self._create(self._configs, "endpoint-config", "EndpointConfigName", request)
+        return {"EndpointConfigArn": arn}
+
+    def describe_endpoint_config(self, request: Request) -> Answer:
+        return self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
+
+    def delete_endpoint_config(self, request: Request) -> Answer:
+        return self._delete(self._configs, "endpoint-config", "EndpointConfigName", request)
+
+    def list_endpoint_configs(self, request: Request) -> Answer:
+        keys = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
+        return self._listed(self._configs, "EndpointConfigs", keys, request)
+
+    def _create(self, table: dict[str, Answer], kind: str, key: str, request: Request) -> str:
+        name = request[key]
+        with self._lock:
+            if name in table:
+                raise invalid(f'Cannot create already existing {kind.replace("-", " ")} "{self._arn(kind, name)}".')
+            arn = self._arn(kind, name, request)
+            content = {field: value for field, value in request.items() if field != "Tags"}
+            table[name] = {**content, f"{key.removesuffix('Name')}Arn": arn, "CreationTime": time.time()}
+        return arn
+
+    def _described(self, table: dict[str, Answer], kind: str, key: str, request: Request) -> Answer:
+        with self._lock:
+            if request[key] in table:
+                return dict(table[request[key]])
+        raise invalid(f'Could not find {kind.replace("-", " ")} "{self._arn(kind, request[key])}".')
+
+    def _delete(self, table: dict[str, Answer], kind: str, key: str, request: Request) -> Answer:
+        self._described(table, kind, key, request)
+        with self._lock:
+            table.pop(request[key], None)
+        return {}
+
+    def _listed(self, table: dict[str, Answer], answer: str, keys: Sequence[str], request: Request) -> Answer:
+        with self._lock:
+            found = [{key: entry[key] for key in keys} for entry in table.values()]
+        found = [entry for entry in found if request.get("NameContains", "") in entry[keys[0]]]
+        found.sort(key=lambda entry: entry["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
+        return {answer: found[: request.get("MaxResults", 100)]}
+
+    # endpoints
+
+    def create_endpoint(self, request: Request) -> Answer:
+        name = request["EndpointName"]
+        self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
+        with self._lock:
+            self._check_open()
+            if name in self._endpoints:
+                raise invalid(f'Cannot create already existing endpoint "{self._endpoints[name].arn}".')
+            arn = self._arn("endpoint", name, request)
+            endpoint = Endpoint(name, arn, lambda config: self._fleet(name, config), self._start_seconds)
+            self._endpoints[name] = endpoint
+        endpoint.deploy(request["EndpointConfigName"])
+        return {"EndpointArn": arn}
+
+    def update_endpoint(self, request: Request) -> Answer:
+        endpoint = self.endpoint(request["EndpointName"])
+        self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
+        if endpoint.status != "InService":
+            raise invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+        endpoint.deploy(request["EndpointConfigName"])
+        return {"EndpointArn": endpoint.arn}
+
+    def describe_endpoint(self, request: Request) -> Answer:
+        return self.endpoint(request["EndpointName"]).describe()
+
+    def delete_endpoint(self, request: Request) -> Answer:
+        endpoint = self.endpoint(request["EndpointName"])
+        with self._lock:
+            self._endpoints.pop(request["EndpointName"], None)
+        endpoint.close()
+        return {}
+
+    def list_endpoints(self, request: Request) -> Answer:
+        with self._lock:
+            found = [endpoint.describe() for endpoint in self._endpoints.values()]
+        keys = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
+        shown = [
+            {key: entry[key] for key in keys}
+            for entry in found
+            if request.get("NameContains", "") in entry["EndpointName"]
+            and request.get("StatusEquals") in (None, entry["EndpointStatus"])
+        ]
+        return {"Endpoints": shown[: request.get("MaxResults", 100)]}
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint of that name.
+
+        Raises:
+            ApiError: if there is none.
+        """
+        with self._lock:
+            if endpoint := self._endpoints.get(name):
+                return endpoint
+        raise invalid(f'Could not find endpoint "{self._arn("endpoint", name)}".')
+
+    def _fleet(self, endpoint: str, config: str) -> Fleet:
+        variant = self._configs[config]["ProductionVariants"][0]
+        model = self._models.get(variant["ModelName"])
+        if model is None:
+            raise invalid(f'Could not find model "{self._arn("model", variant["ModelName"])}".')
+        container = model.get("PrimaryContainer") or model["Containers"][0]
+        command = self._command(container["Image"])
+        stream = LogStream(
+            self._services, f"{LOG_GROUP}/{endpoint}", f"{variant['VariantName']}/i-{time.time_ns():x}"
+        )
+        isolated = model.get("EnableNetworkIsolation", False)
+        return Fleet(
+            variant,
+            container,
+            command,
+            self._root / "endpoints" / endpoint / config,
+            self._services,
+            stream,
+            {} if isolated else self._environment,
+        )
+
+    # tags
+
+    def add_tags(self, request: Request) -> Answer:
+        with self._lock:
+            known = {tag["Key"]: tag for tag in self._tags.get(request["ResourceArn"], [])}
+            known |= {tag["Key"]: tag for tag in request["Tags"]}
+            self._tags[request["ResourceArn"]] = list(known.values())
+            return {"Tags": self._tags[request["ResourceArn"]]}
+
+    def list_tags(self, request: Request) -> Answer:
+        with self._lock:
+            return {"Tags": list(self._tags.get(request["ResourceArn"], []))}
+
+    def delete_tags(self, request: Request) -> Answer:
+        with self._lock:
+            kept = [tag for tag in self._tags.get(request["ResourceArn"], []) if tag["Key"] not in request["TagKeys"]]
+            self._tags[request["ResourceArn"]] = kept
+        return {}
+
+    # what several share
+
+    def _arn(self, kind: str, name: str, request: Request | None = None) -> str:
+        """The ARN of a resource; with the request that makes it, its tags are kept under it."""
+        arn = f"arn:aws:sagemaker:{self._region}:{ACCOUNT}:{kind}/{name.lower()}"
+        if request is not None:
+            self._tags[arn] = list(request.get("Tags", []))
+        return arn
+
+    def _command(self, image: str) -> Sequence[str]:
+        """The program that stands for an image."""
+        repository = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
+        if repository not in self._programs:
+            known = ", ".join(sorted(self._programs))
+            raise invalid(f"The image '{image}' does not exist here; this stand-in runs: {known}")
+        return self._programs[repository]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ApiError("ServiceUnavailable", "the stand-in is shutting down", 503)
+
+
+OPERATIONS = frozenset(
+    f"{verb}{resource}"
+    for resource, verbs in {
+        "TrainingJob": ("Create", "Describe", "Stop"),
+        "TrainingJobs": ("List",),
+        "Model": ("Create", "Describe", "Delete"),
+        "Models": ("List",),
+        "EndpointConfig": ("Create", "Describe", "Delete"),
+        "EndpointConfigs": ("List",),
+        "Endpoint": ("Create", "Describe", "Update", "Delete"),
+        "Endpoints": ("List",),
+        "Tags": ("Add", "List", "Delete"),
+    }.items()
+    for verb in verbs
+)
+"""What is answered here; moto answers the rest of SageMaker."""

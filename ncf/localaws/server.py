@@ -1,0 +1,183 @@
+"""The server: SageMaker's own operations here, everything else by moto, on one port of this machine."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote
+
+from ncf.localaws.api import ACCOUNT, OPERATIONS, SageMakerApi
+from ncf.localaws.errors import ApiError
+from ncf.localaws.hosting import ModelError
+from ncf.localaws.services import Services
+
+_TARGET = "SageMaker."
+_INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations/?")
+_FORWARDED = {"CONTENT_TYPE": "Content-Type", "HTTP_ACCEPT": "Accept"}
+_active: list[LocalAws] = []
+
+
+class LocalAws:
+    """S3 and SageMaker for this process and its children; a context manager.
+
+    Clients reach it through the environment variables in :attr:`environment` alone.
+
+    Args:
+        root: folder for all that it writes: a ``/opt/ml`` tree for each host of a job and each endpoint.
+        programs: image repository name, as ``ncf-train``, -> the command that stands for that image.
+        region: of its resources.
+        grace: seconds between SIGTERM and SIGKILL of a training job; SageMaker gives 120.
+        start_seconds: seconds that a serving container may take to answer ``/ping``.
+
+    Raises:
+        RuntimeError: if another one is active in this process: moto's state is global.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        programs: Mapping[str, Sequence[str]],
+        region: str = "us-east-1",
+        grace: float = 120.0,
+        start_seconds: float = 60.0,
+    ) -> None:
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+        from werkzeug.serving import WSGIRequestHandler, make_server
+
+        if _active:
+            raise RuntimeError("another LocalAws is active in this process; close it first")
+        _active.append(self)
+
+        class SilentHandler(WSGIRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_request(self, *args: Any) -> None:
+                """Requests are not shown."""
+
+        _reset_moto()
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=SilentHandler)
+        self._server.daemon_threads = True  # type: ignore[attr-defined]
+        self.region = region
+        self.endpoint_url = f"http://127.0.0.1:{self._server.port}"
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_SESSION_TOKEN": "local",
+            "AWS_DEFAULT_REGION": region,
+            "AWS_REGION": region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "MOTO_ACCOUNT_ID": ACCOUNT,
+        }
+        self._services = Services(self.endpoint_url, self.environment, region)
+        self._api = SageMakerApi(
+            root.resolve(), programs, region, self._services, self.environment, grace, start_seconds
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="local AWS")
+        self._thread.start()
+        atexit.register(self.close)
+
+    def __enter__(self) -> LocalAws:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop every process that was started, and the server."""
+        if self not in _active:
+            return
+        self._api.close()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+        _active.remove(self)
+        atexit.unregister(self.close)
+
+    def create_bucket(self, name: str) -> None:
+        """Make an S3 bucket."""
+        if self.region == "us-east-1":
+            self._services.s3.create_bucket(Bucket=name)
+        else:
+            place = {"LocationConstraint": self.region}
+            self._services.s3.create_bucket(Bucket=name, CreateBucketConfiguration=place)
+
+    def endpoint_address(self, name: str) -> str:
+        """``http://127.0.0.1:PORT`` of the process that serves an endpoint."""
+        return self._api.endpoint(name).address
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """WSGI: route one request."""
+        if found := _INVOCATIONS.fullmatch(environ.get("PATH_INFO", "")):
+            return self._invoke(unquote(found[1]), environ, start_response)
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        name = target.removeprefix(_TARGET)
+        if target.startswith(_TARGET) and name in OPERATIONS:
+            operation = self._api.operation(name)
+            assert operation is not None
+            try:
+                return _json(start_response, operation(json.loads(_body(environ) or b"{}")))
+            except ApiError as error:
+                return _error(start_response, error)
+        answer: Iterable[bytes] = self._moto(environ, start_response)
+        return answer
+
+    def _invoke(self, name: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        headers = {header: environ[key] for key, header in _FORWARDED.items() if environ.get(key)}
+        try:
+            try:
+                endpoint = self._api.endpoint(name)
+            except ApiError:
+                raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.") from None
+            body, content_type, variant = endpoint.invoke(_body(environ), headers)
+        except ModelError as error:
+            return _respond(start_response, error.status, error.body(), [("x-amzn-ErrorType", error.code)])
+        except ApiError as error:
+            return _error(start_response, error)
+        extra = [("x-Amzn-Invoked-Production-Variant", variant)]
+        return _respond(start_response, 200, body, extra, content_type or "application/octet-stream")
+
+
+def _reset_moto() -> None:
+    """Empty moto's state, which is global to the process."""
+    from moto.core.base_backend import BackendDict
+
+    BackendDict.reset()
+
+
+def _body(environ: Mapping[str, Any]) -> bytes:
+    if environ.get("wsgi.input_terminated"):
+        body: bytes = environ["wsgi.input"].read()
+        return body
+    read: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    return read
+
+
+def _json(start_response: Callable[..., Any], content: Mapping[str, Any]) -> Iterable[bytes]:
+    return _respond(start_response, 200, json.dumps(content).encode())
+
+
+def _error(start_response: Callable[..., Any], error: ApiError) -> Iterable[bytes]:
+    body = json.dumps({"__type": error.code, "message": error.message, "Message": error.message}).encode()
+    return _respond(start_response, error.status, body, [("x-amzn-ErrorType", error.code)])
+
+
+def _respond(
+    start_response: Callable[..., Any],
+    status: int,
+    body: bytes,
+    headers: Sequence[tuple[str, str]] = (),
+    content_type: str = "application/x-amz-json-1.1",
+) -> Iterable[bytes]:
+    lines = [("Content-Type", content_type), ("Content-Length", str(len(body))), *headers]
+    start_response(f"{status} {'OK' if status == 200 else 'Error'}", lines)
+    return [body]
