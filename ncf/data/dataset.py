@@ -24,7 +24,7 @@ class Dataset:
     """Positives as indices, split for training, validation and test, and the raw ids behind the indices.
 
     Attributes:
-        train: items of each user in order of time (of the file, without timestamps).
+        train: items of each user in order of time (of their ids, without timestamps).
         validation: int32 [n, 2] held-out (user, item), sorted by user: chooses epochs and settings.
         test: int32 [m, 2] held-out (user, item), sorted by user: evaluated once.
         user_ids: raw id of each user index.

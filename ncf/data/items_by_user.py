@@ -33,7 +33,8 @@ class ItemsByUser:
     @classmethod
     def of(cls, users: NDArray[np.int32], items: NDArray[np.int32], n_users: int) -> ItemsByUser:
         """Group pairs (int32 [n] each, in any order) by user; a user's items come sorted and without repeats."""
-        keys = np.unique(users.astype(np.int64) << 32 | items.astype(np.int64))
+        keys = np.sort(users.astype(np.int64) << 32 | items)  # several times faster than np.unique, which hashes
+        keys = keys[np.diff(keys, prepend=-1) != 0]
         return cls.of_sorted((keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32), n_users)
 
     @classmethod

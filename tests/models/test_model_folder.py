@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from random_model import random_model
 from safetensors.numpy import load_file, save_file
@@ -17,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from ncf.data import manifest
 from ncf.errors import InputError
 from ncf.models.model_folder import ModelConfig, ModelFolder
+from ncf.models.scorer import Scorer
 
 
 @pytest.fixture
@@ -141,7 +145,7 @@ def with_header(header: bytes, length: int | None = None) -> Callable[[Path], No
 
 CONFIG = '{"model": "neumf", "factors": 4, "tower": [16, 8, 4], "n_users": 12, "n_items": 40}'
 TAMPERED = {
-    "pickled object": (pickled_object, r"popularity\.npy: not an array file"),
+    "pickled object": (pickled_object, r"popularity\.npy: object \[1\]; expected int64"),
     "pickled file": (pickled_file, r"popularity\.npy: not an array file"),
     "zip for npy": (text("popularity.npy", b"PK\x03\x04" + bytes(60)), r"popularity\.npy: not an array file"),
     "empty npy": (text("seen_items.npy", ""), r"seen_items\.npy: not an array file"),
@@ -292,3 +296,51 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path):
     with pytest.raises(InputError, match="not finite"):
         replace(model, weights=weights).save(tmp_path / "model", {}, {})
     assert not (tmp_path / "model").exists()
+
+
+def npy(shape: object, descr: str = "<i8") -> bytes:
+    """An .npy file whose header claims ``shape``, with 320 bytes of data."""
+    header = repr({"descr": descr, "fortran_order": False, "shape": shape}).encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(320)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        npy((1 << 62,)),
+        npy((1 << 70,)),
+        npy((-40,)),
+        npy((-1, -40)),
+        npy(()),
+        npy("x"),
+        npy((40,), "V8"),
+        npy((40,), "O"),
+    ],
+    ids=range(8),
+)
+def test_an_array_whose_header_lies_is_refused(folder: Path, content):
+    (folder / "popularity.npy").write_bytes(content)
+    sign(folder)
+    with pytest.raises(InputError, match=r"popularity\.npy: "):
+        ModelFolder.load(folder)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_the_bytes_it_is_refused_or_scores(tmp_path: Path, data):
+    folder = tmp_path / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    random_model().save(folder, {}, {})
+    path = folder / data.draw(st.sampled_from(FILES))
+    content = bytearray(path.read_bytes())
+    reach = min(len(content), 160)  # where headers are
+    for place in data.draw(st.lists(st.integers(0, reach - 1), min_size=1, max_size=3)):
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    sign(folder)
+    try:
+        model = ModelFolder.load(folder)
+    except InputError:
+        return
+    items, scores = Scorer(model.config, model.weights).top_k(np.arange(12), 40, model.seen)
+    assert np.isfinite(scores[items >= 0]).all()

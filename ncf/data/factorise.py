@@ -1,0 +1,80 @@
+"""From raw ids to indices, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.data.tables import Block
+
+_MOST_DIGITS = 1000  # Python refuses to read numbers of more than some thousand
+
+
+class Ids:
+    """Numbers raw ids in the order of their first appearance.
+
+    Ids are strings: surrounding white space is dropped, and integers (parquet) are their decimal digits.
+    """
+
+    def __init__(self) -> None:
+        self._index: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def encode(self, block: Block, role: str) -> NDArray[np.int32]:
+        """Indices of a block's ids, int32 [rows]; ids not seen before get the next numbers.
+
+        Raises:
+            InputError: at the first row whose id is empty, or if ids are neither text nor integers.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        array = block.columns[role]
+        kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+        if not (pa.types.is_integer(kind) or _is_text(kind)):
+            raise block.fault(role, 0, f"ids of type {kind}; expected text or integers")
+        encoded = array.cast(
+            kind
+        ).dictionary_encode()  # anew: a dictionary in a file may hold values that no row has
+        values = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
+        codes = encoded.indices
+        empty = {place for place, value in enumerate(values) if not value}
+        if codes.null_count or empty:
+            missing = np.asarray(pc.is_null(codes)) | np.isin(np.asarray(codes.fill_null(-1)), list(empty))
+            if missing.any():
+                raise block.fault(role, int(missing.argmax()), "empty; an id is needed")
+        index = self._index
+        numbered = (index.setdefault(value, len(index)) for value in values)
+        numbers: NDArray[np.int32] = np.fromiter(numbered, np.int32, len(values))[np.asarray(codes)]
+        return numbers
+
+    def sorted(self) -> tuple[list[str], NDArray[np.int32]]:
+        """The ids in their natural order, and the place of each number in it (int32 [ids]).
+
+        Whole numbers are ordered by value if all ids are such, else all are ordered as text, so the result does
+        not depend on the order of rows.
+        """
+        ids = list(self._index)
+        key: Callable[[str], Any] = int if all(map(_is_canonical_integer, ids)) else str
+        order = sorted(range(len(ids)), key=lambda number: key(ids[number]))
+        place = np.empty(len(ids), np.int32)
+        place[order] = np.arange(len(ids), dtype=np.int32)
+        return [ids[number] for number in order], place
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view())
+
+
+def _is_canonical_integer(text: str) -> bool:
+    """Whether text is how Python prints an integer: so '7' and '07' stay two ids."""
+    digits = text.removeprefix("-")
+    plain = digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS
+    return plain and (digits == "0" or digits[0] != "0") and text != "-0"

@@ -1,0 +1,82 @@
+"""Which interactions count: duplicates merged, ratings high enough, users and items with enough of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.data.reading import Interactions
+
+Duplicates = Literal["latest", "first"]
+
+
+def select(interactions: Interactions, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Interactions:
+    """The interactions at ``rows`` (a mask or indices)."""
+    rating, time = interactions.rating, interactions.time
+    return replace(
+        interactions,
+        user=interactions.user[rows],
+        item=interactions.item[rows],
+        rating=None if rating is None else rating[rows],
+        time=None if time is None else time[rows],
+    )
+
+
+def merge_duplicates(interactions: Interactions, keep: Duplicates) -> Interactions:
+    """One interaction for each user and item: the latest or first in time.
+
+    Of those at the same time the one with the highest rating stays, so the order of rows does not matter; without
+    times it is the last or first row.
+    """
+    key = interactions.user.astype(np.int64) << 32 | interactions.item
+    ordered = np.sort(key)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(repeated):
+        return interactions
+    del ordered
+    rows = np.flatnonzero(np.isin(key, repeated))
+    sign = 1 if keep == "latest" else -1
+    by_time = rows if interactions.time is None else interactions.time[rows]
+    by_rating = rows if interactions.rating is None else interactions.rating[rows]
+    if interactions.time is None:
+        by_rating = by_time
+    order = np.lexsort((by_rating, by_time * sign, key[rows]))
+    last = np.diff(key[rows][order], append=-1) != 0
+    chosen = np.ones(len(key), bool)
+    chosen[rows] = False
+    chosen[rows[order[last]]] = True
+    return select(interactions, chosen)
+
+
+def at_least(interactions: Interactions, min_rating: float) -> Interactions:
+    """The interactions rated ``min_rating`` or higher; all of them if there are no ratings."""
+    if interactions.rating is None:
+        return interactions
+    return select(interactions, interactions.rating >= np.float32(min_rating))
+
+
+def core(
+    interactions: Interactions, min_user: int, min_item: int, report: Callable[[str, Interactions], None]
+) -> Interactions:
+    """Drop users and items with too few interactions, in turn until all that remain have enough (the k-core).
+
+    Args:
+        min_user: interactions that a user needs.
+        min_item: interactions that an item needs.
+        report: called after each round with "users" or "items" and what remains.
+    """
+    while True:
+        before = len(interactions)
+        for name, minimum in (("users", min_user), ("items", min_item)):
+            index = interactions.user if name == "users" else interactions.item
+            enough = np.bincount(index) >= minimum if len(index) else np.zeros(0, bool)
+            kept = enough[index]
+            if not kept.all():
+                interactions = select(interactions, kept)
+                report(name, interactions)
+        if len(interactions) == before:
+            return interactions

@@ -1,0 +1,286 @@
+"""From raw interactions to a data set: reading, filtering, splitting, and an account of what was dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.data import filtering, reading, split
+from ncf.data.dataset import Dataset
+from ncf.data.filtering import Duplicates
+from ncf.data.numbers import to_time
+from ncf.data.reading import Interactions
+from ncf.data.release import Release, read_release, split_release
+from ncf.data.split import Split
+from ncf.data.titles import read_titles
+from ncf.errors import InputError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How interactions become a data set; the parameters of the preprocess stage, which describes them."""
+
+    min_rating: float = 0.0
+    min_user_interactions: int = 1
+    min_item_interactions: int = 1
+    split: Literal["leave_one_out", "temporal"] = "leave_one_out"
+    test_after: str = ""
+    validation_after: str = ""
+    user_column: str = ""
+    item_column: str = ""
+    rating_column: str = ""
+    timestamp_column: str = ""
+    title_column: str = ""
+    duplicates: Duplicates = "latest"
+    separator: str = "auto"
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step left: its name in metrics, what it did, interactions dropped, and what remained."""
+
+    name: str
+    what: str
+    dropped: int
+    interactions: int
+    users: int
+    items: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set and how it came about.
+
+    Attributes:
+        steps: in their order, the first being what was read.
+        notes: sentences about times, split and titles that a reader of the figures should know.
+        time: int64 [n], microseconds since 1970 UTC of the interactions that remained, or None without times.
+        files: names of the files read.
+        short_users: users without held-out items, having too few positives.
+    """
+
+    dataset: Dataset
+    steps: Sequence[Step]
+    notes: Sequence[str]
+    time: NDArray[np.int64] | None
+    files: Sequence[str]
+    short_users: int
+
+    def metrics(self) -> dict[str, float]:
+        """The figures of the data set and of what was dropped (``dropped_*``)."""
+        data = self.dataset
+        train, validation, test = len(data.train.items), len(data.validation), len(data.test)
+        interactions = train + validation + test
+        return {
+            "users": data.n_users,
+            "items": data.n_items,
+            "interactions": interactions,
+            "sparsity": 1 - interactions / (data.n_users * data.n_items),
+            "train": train,
+            "validation": validation,
+            "test": test,
+            "read": self.steps[0].interactions,
+            **{f"dropped_{step.name}": step.dropped for step in self.steps[1:]},
+            "users_without_held_out": self.short_users,
+            **({} if data.item_titles is None else {"titles": sum(map(bool, data.item_titles))}),
+        }
+
+
+@dataclass
+class _Account:
+    """Keeps the steps; repeated ones are added up."""
+
+    steps: dict[str, Step] = field(default_factory=dict)
+    left: int = 0
+
+    def add(self, name: str, what: str, user: NDArray[np.int32], item: NDArray[np.int32]) -> None:
+        dropped = self.left - len(user) if self.steps else 0
+        dropped += self.steps[name].dropped if name in self.steps else 0
+        self.left = len(user)
+        self.steps[name] = Step(name, what, dropped, len(user), _distinct(user), _distinct(item))
+
+
+def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepared:
+    """Read the interactions at ``path`` and make a data set of them.
+
+    Raises:
+        InputError: that names what is at fault in the files or settings.
+    """
+    wanted = reading.columns(
+        settings.user_column, settings.item_column, settings.rating_column, settings.timestamp_column
+    )
+    read = reading.read_interactions(path, wanted, settings.separator)
+    notes = []
+    if read.time is None:
+        notes.append("There are no timestamps.")
+    elif without_time(read):
+        notes.append("All timestamps are equal, so they tell no order and are not used.")
+    if settings.split == "temporal" and (read.time is None or without_time(read)):
+        raise InputError(f"{path}: split is 'temporal', but {notes[0][0].lower()}{notes[0][1:-1]}")
+    kept, account = _filtered(reading.without_constant_time(read), settings, path)
+    parts = _split(kept, settings)
+    if settings.split == "temporal":
+        account.add("unknown", "Held out, but user or item unknown in training", parts.user, parts.item)
+    user_ids, item_ids, parts = _compact(parts, kept)
+    _require_two_items(path, item_ids)
+    notes.append(_about_split(settings.split, kept.time is not None))
+    return _prepared(parts, user_ids, item_ids, titles, settings, account, notes, kept.time, read.files)
+
+
+def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | None = None) -> Prepared:
+    """Make a data set of a folder in the NCF release format, with its own test pairs and negatives.
+
+    Raises:
+        InputError: that names what is at fault in the files, or a setting that does not apply.
+    """
+    own = {"seed", "title_column", "duplicates"}
+    for name, value in vars(Settings()).items():
+        if name not in own and getattr(settings, name) != value:
+            raise InputError(
+                f"{name} is {getattr(settings, name)!r}, but the data are in the NCF release format, whose split, "
+                f"columns and interactions are taken as they are; leave {name} at {value!r}"
+            )
+    release: Release = read_release(files)
+    train, test = release.train, release.test
+    account = _Account()
+    everything = len(train) + release.repeated + release.leaked
+    users, items = (
+        np.concatenate([part, test[:, place]]) for place, part in ((0, train.user), (1, train.item))
+    )
+    account.add("read", "Read", users, items)
+    read = account.steps["read"]
+    account.steps["read"] = replace(read, interactions=everything + len(test))
+    for name, what, dropped in (
+        ("duplicates", "Repeated pairs of user and item", release.repeated),
+        ("leaked", "Test pairs found in training", release.leaked),
+    ):
+        everything -= dropped
+        account.steps[name] = Step(name, what, dropped, everything + len(test), read.users, read.items)
+    parts = split_release(release, settings.seed)
+    _require_two_items(files[0].parent, train.item_ids)
+    drawn = "is each user's latest" if train.time is not None else f"was drawn by seed {settings.seed}"
+    notes = [
+        "The data are in the NCF release format: its test pairs are kept, and so are their "
+        f"{release.test_negatives.shape[1]} negatives each. The validation item {drawn} among the training items"
+        f"{'' if train.time is not None else ', since the timestamps tell no order'}.",
+        _LEAK,
+    ]
+    return _prepared(
+        parts, train.user_ids, train.item_ids, titles, settings, account, notes, None, train.files,
+        release.test_negatives,
+    )  # fmt: skip
+
+
+def without_time(interactions: Interactions) -> bool:
+    """Whether there are times, but all are equal."""
+    return interactions.time is not None and reading.without_constant_time(interactions).time is None
+
+
+def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Interactions, _Account]:
+    account = _Account()
+    account.add("read", "Read", read.user, read.item)
+    kept = filtering.merge_duplicates(read, settings.duplicates)
+    account.add(
+        "duplicates", f"Repeated pairs of user and item ({settings.duplicates} kept)", kept.user, kept.item
+    )
+    if kept.rating is None and settings.min_rating:
+        raise InputError(f"{path}: min_rating is {settings.min_rating:g}, but there is no rating column")
+    if kept.rating is not None and not (kept.rating >= np.float32(settings.min_rating)).any():
+        raise InputError(
+            f"{path}: min_rating is {settings.min_rating:g}, but the highest rating is {kept.rating.max():g}"
+        )
+    kept = filtering.at_least(kept, settings.min_rating)
+    account.add("low_rating", f"Rated below {settings.min_rating:g}", kept.user, kept.item)
+    minima = {"users": settings.min_user_interactions, "items": settings.min_item_interactions}
+    most = {"users": int(np.bincount(kept.user).max()), "items": int(np.bincount(kept.item).max())}
+
+    def report(name: str, left: Interactions) -> None:
+        what = f"Of {name} with fewer than {minima[name]} interactions"
+        account.add(f"short_{name}", what, left.user, left.item)
+
+    for name in minima:
+        report(name, kept)
+    kept = filtering.core(kept, minima["users"], minima["items"], report)
+    if not len(kept):
+        raise InputError(
+            f"{path}: nothing is left with min_user_interactions {minima['users']} and min_item_interactions "
+            f"{minima['items']}: a user has at most {most['users']} interactions, an item at most {most['items']}; "
+            "lower them"
+        )
+    return kept, account
+
+
+def _split(kept: Interactions, settings: Settings) -> Split:
+    if settings.split == "leave_one_out":
+        return split.leave_one_out(kept, settings.seed)
+    validation = to_time(settings.validation_after) if settings.validation_after else None
+    return split.temporal(kept, to_time(settings.test_after), validation)
+
+
+def _compact(parts: Split, kept: Interactions) -> tuple[list[str], list[str], Split]:
+    """Number the users and items that remain from 0, in the same order."""
+    ids, indices = [], []
+    for index, names in ((parts.user, kept.user_ids), (parts.item, kept.item_ids)):
+        used = np.bincount(index, minlength=len(names)) > 0
+        place = np.cumsum(used, dtype=np.int32) - np.int32(1)
+        ids.append([names[number] for number in np.flatnonzero(used).tolist()])
+        indices.append(place[index])
+    return ids[0], ids[1], replace(parts, user=indices[0], item=indices[1])
+
+
+def _require_two_items(path: Path, item_ids: Sequence[str]) -> None:
+    if len(item_ids) < 2:
+        raise InputError(f"{path}: only one item, '{item_ids[0]}', is left; ranking needs two at least")
+
+
+_LEAK = (
+    "Leave-one-out leaks the future: what other users did after a held-out interaction is in the training data, "
+    "which a hosted model would not have had. The temporal split does not."
+)
+
+
+def _about_split(name: str, timed: bool) -> str:
+    if name == "temporal":
+        return (
+            "Everything from a date on is held out, so that training sees nothing of the future. Held-out "
+            "interactions of users or items that do not occur in training are dropped."
+        )
+    how = (
+        "Each user's latest item is held out for test and the one before it for validation; of items at the same "
+        "time the last by id counts as the latest."
+        if timed
+        else "A test and a validation item of each user are drawn by seed."
+    )
+    return f"{how} {_LEAK}"
+
+
+def _prepared(
+    parts: Split,
+    user_ids: Sequence[str],
+    item_ids: Sequence[str],
+    titles: Path | None,
+    settings: Settings,
+    account: _Account,
+    notes: list[str],
+    time: NDArray[np.int64] | None,
+    files: Sequence[str],
+    test_negatives: NDArray[np.int32] | None = None,
+) -> Prepared:
+    names = None
+    if titles is not None:
+        names = read_titles(titles, item_ids, settings.item_column, settings.title_column)
+        files = [*files, titles.name]
+    dataset = parts.dataset(user_ids, item_ids, names, test_negatives)
+    held_out = np.zeros(dataset.n_users, bool)
+    held_out[dataset.test[:, 0]] = True
+    return Prepared(dataset, list(account.steps.values()), notes, time, files, int((~held_out).sum()))
+
+
+def _distinct(index: NDArray[np.int32]) -> int:
+    return int((np.bincount(index) > 0).sum()) if len(index) else 0

@@ -1,0 +1,168 @@
+"""Reading interactions: files, columns, ids, ratings and times."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.data.factorise import Ids
+from ncf.data.numbers import ratings, times, to_microseconds
+from ncf.data.tables import Column, is_table, read_blocks, stem_and_suffix
+from ncf.errors import InputError
+from ncf.progress import progress
+from ncf.storage import sha256
+
+USER_NAMES = ("userid", "user", "uid", "customerid", "customer", "visitorid", "reviewerid", "accountid")
+ITEM_NAMES = (
+    "itemid", "item", "iid", "movieid", "movie", "productid", "product", "asin", "articleid", "article",
+    "trackid", "artistid", "bookid", "isbn", "videoid", "gameid",
+)  # fmt: skip
+RATING_NAMES = ("rating", "score", "stars", "overall")
+TIMESTAMP_NAMES = ("timestamp", "time", "ts", "datetime", "date", "unixreviewtime", "createdat")
+
+INTERACTION_FILES = ("ratings", "interactions", "events")
+TITLE_FILES = ("items", "movies")
+OTHER_FILES = ("users", "readme", "license", "licence")
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """Interactions as they were read, users and items as indices in the natural order of their ids.
+
+    Attributes:
+        user, item: int32 [n].
+        rating: float32 [n], or None if there is no such column.
+        time: int64 [n], microseconds since 1970 UTC, or None if there is no such column.
+        user_ids, item_ids: raw id of each index.
+        files: names of the files read.
+    """
+
+    user: NDArray[np.int32]
+    item: NDArray[np.int32]
+    rating: NDArray[np.float32] | None
+    time: NDArray[np.int64] | None
+    user_ids: Sequence[str]
+    item_ids: Sequence[str]
+    files: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+def columns(user: str = "", item: str = "", rating: str = "", timestamp: str = "") -> tuple[Column, ...]:
+    """The columns of interactions; an argument names one that is not to be recognised by its name."""
+    return (
+        Column("user", USER_NAMES, 1, user),
+        Column("item", ITEM_NAMES, 2, item),
+        Column("rating", RATING_NAMES, 3, rating, required=False),
+        Column("timestamp", TIMESTAMP_NAMES, 4, timestamp, required=False),
+    )
+
+
+def read_interactions(path: Path, wanted: Sequence[Column], separator: str = "auto") -> Interactions:
+    """Read a file, or those of a folder that hold interactions (:func:`interaction_files`).
+
+    Raises:
+        InputError: that names file, row and column of what cannot be understood.
+    """
+    files = interaction_files(path)
+    users, items = Ids(), Ids()
+    parts: dict[str, list[NDArray[Any]]] = {"user": [], "item": [], "rating": [], "timestamp": []}
+    present: set[str] | None = None
+    for file in files:
+        with progress(f"reading {file.name}", unit="rows") as bar:
+            for block in read_blocks(file, wanted, separator):
+                if present is not None and set(block.columns) != present:
+                    raise InputError(
+                        f"{file}: has columns for {', '.join(block.columns)}, but the files before it "
+                        f"for {', '.join(sorted(present))}; all files of a folder must have the same"
+                    )
+                present = set(block.columns)
+                parts["user"].append(users.encode(block, "user"))
+                parts["item"].append(items.encode(block, "item"))
+                if "rating" in present:
+                    parts["rating"].append(ratings(block))
+                if "timestamp" in present:
+                    parts["timestamp"].append(times(block))
+                bar.update(block.rows)
+    if not present:
+        raise InputError(f"{path}: no rows of interactions: empty, or a header alone")
+    user_ids, user_place = users.sorted()
+    item_ids, item_place = items.sorted()
+    read = Interactions(
+        user=user_place[np.concatenate(parts["user"])],
+        item=item_place[np.concatenate(parts["item"])],
+        rating=np.concatenate(parts["rating"]) if parts["rating"] else None,
+        time=to_microseconds(parts["timestamp"], path) if parts["timestamp"] else None,
+        user_ids=user_ids,
+        item_ids=item_ids,
+        files=[file.relative_to(path).as_posix() if path.is_dir() else file.name for file in files],
+    )
+    logging.getLogger(__name__).info(
+        "read %s interactions of %s users and %s items",
+        *(f"{n:,}" for n in (len(read), len(user_ids), len(item_ids))),
+    )
+    return read
+
+
+def interaction_files(path: Path) -> list[Path]:
+    """The files of interactions at ``path``, sorted by name.
+
+    Of a folder these are the tables whose names begin with 'ratings', 'interactions' or 'events'; if there are
+    none, all tables but those called items, movies, users, README or LICENSE. Hidden files, and those that begin
+    with '_', are left out.
+
+    Raises:
+        InputError: if there are none.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if not path.is_dir():
+        return [path]
+    files = _visible(path)
+    tables = [file for file in files if is_table(file)]
+    named = [file for file in tables if stem_and_suffix(file)[0].lower().startswith(INTERACTION_FILES)]
+    others = [file for file in tables if stem_and_suffix(file)[0].lower() not in TITLE_FILES + OTHER_FILES]
+    if not (named or others):
+        holds = f"holds {', '.join(file.name for file in files[:10])}" if files else "is empty"
+        raise InputError(f"{path}: the folder {holds}; expected tables of interactions, such as ratings.csv")
+    return named or others
+
+
+def title_file(path: Path) -> Path | None:
+    """The file of titles that a folder of interactions brings along: ``items.*`` or ``movies.*``."""
+    if not path.is_dir():
+        return None
+    found = (
+        file for file in _visible(path) if is_table(file) and stem_and_suffix(file)[0].lower() in TITLE_FILES
+    )
+    return next(found, None)
+
+
+def _visible(folder: Path) -> list[Path]:
+    files = (file for file in folder.rglob("*") if file.is_file())
+    return sorted(
+        file for file in files if not any(p.startswith((".", "_")) for p in file.relative_to(folder).parts)
+    )
+
+
+def fingerprint(root: Path, files: Iterable[Path]) -> str:
+    """SHA-256 over names (relative to ``root`` where they lie in it) and bytes of files."""
+    lines = (
+        f"{file.relative_to(root).as_posix() if root in file.parents else file.name} {sha256(file)}\n"
+        for file in files
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def without_constant_time(interactions: Interactions) -> Interactions:
+    """The same without times if all are equal: they tell no order then."""
+    time = interactions.time
+    return interactions if time is None or time.min() != time.max() else replace(interactions, time=None)

@@ -1,0 +1,115 @@
+"""GMF, MLP and NeuMF in torch (He et al., Neural Collaborative Filtering, WWW 2017, sections 3.2 to 3.4)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ncf.models.model_folder import ModelConfig
+
+USER_TABLES = ("user_gmf.weight", "user_mlp.weight")
+ITEM_TABLES = ("item_gmf.weight", "item_mlp.weight")
+
+
+class Network(nn.Module):
+    """Scores of user-item pairs, as logits.
+
+    GMF multiplies two embeddings, MLP feeds two others through a tower of ReLU layers, NeuMF does both; a
+    linear output layer weighs what comes out.
+
+    The first layer of the tower is factored: for ``W = [Wu, Wi]``, ``W [u; i] = Wu u + Wi i``, so a user is
+    multiplied once for all of its items in the batch and an item once for all of its users. This gives the
+    same as multiplying the concatenated embeddings of each pair.
+
+    Args:
+        config: sizes.
+        users: how many rows the user tables have here: all users, or those that this process owns.
+        dropout: share of hidden units dropped in training.
+    """
+
+    def __init__(self, config: ModelConfig, users: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.n_items, self.dropout = config.n_items, dropout
+        self.has_gmf, self.has_mlp = config.has_gmf, config.has_tower
+        outputs = 0
+        if self.has_gmf:
+            self.user_gmf = nn.Embedding(users, config.factors)
+            self.item_gmf = nn.Embedding(config.n_items, config.factors)
+            outputs += config.factors
+        if self.has_mlp:
+            half = config.tower[0] // 2
+            self.user_mlp = nn.Embedding(users, half)
+            self.item_mlp = nn.Embedding(config.n_items, half)
+            self.tower = nn.ModuleList(nn.Linear(*widths) for widths in pairwise(config.tower))
+            outputs += config.tower[-1]
+        self.output = nn.Linear(outputs, 1)
+
+    def forward(self, users: Tensor, items: Tensor) -> Tensor:
+        """Logits of each user with each of its items.
+
+        Args:
+            users: int [B], rows of the user tables.
+            items: int [B, C].
+
+        Returns:
+            float32 [B, C].
+        """
+        weight = self.output.weight[0]  # [factors + tower[-1]]
+        logits = self.output.bias.expand(items.shape)
+        if self.has_gmf:
+            user = self.user_gmf(users) * weight[: self.user_gmf.embedding_dim]  # [B, factors]
+            logits = logits + torch.bmm(self.item_gmf(items), user.unsqueeze(2)).squeeze(2)
+        if self.has_mlp:
+            hidden = self._first_layer(users, items)
+            for layer in list(self.tower)[1:]:
+                hidden = self._activated(layer(hidden))
+            logits = logits + hidden @ weight[-hidden.shape[-1] :]
+        return logits
+
+    def _first_layer(self, users: Tensor, items: Tensor) -> Tensor:
+        first = cast(nn.Linear, self.tower[0])
+        half = self.user_mlp.embedding_dim
+        user = F.linear(self.user_mlp(users), first.weight[:, :half])  # [B, tower[1]]
+        if items.numel() > self.n_items:
+            catalogue = F.linear(self.item_mlp.weight, first.weight[:, half:], first.bias)
+            item = F.embedding(items, catalogue)
+        else:  # a small batch has fewer items than the catalogue
+            item = F.linear(self.item_mlp(items), first.weight[:, half:], first.bias)
+        return self._activated(item + user.unsqueeze(1))  # [B, C, tower[1]]
+
+    def _activated(self, hidden: Tensor) -> Tensor:
+        hidden = hidden.relu_()
+        return F.dropout(hidden, self.dropout) if self.dropout and self.training else hidden
+
+
+def initialise(network: Network, seed: int, init_std: float, users: range, n_users: int) -> None:
+    """Draw the initial weights: they depend on the seed alone, not on how many processes share the users.
+
+    Embeddings are normal, hidden layers Glorot uniform, the output layer LeCun uniform, biases 0.
+
+    Args:
+        network: on the CPU; its user tables hold the rows of ``users``.
+        seed: of all draws.
+        init_std: standard deviation of the embeddings.
+        users: those whose rows this process has.
+        n_users: users of the whole model.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if name in USER_TABLES:
+                table = torch.empty(n_users, weight.shape[1]).normal_(0, init_std, generator=generator)
+                weight.copy_(table[users.start : users.stop])
+            elif name in ITEM_TABLES:
+                weight.normal_(0, init_std, generator=generator)
+            elif name == "output.weight":
+                limit = (3 / weight.shape[1]) ** 0.5
+                weight.uniform_(-limit, limit, generator=generator)
+            elif name.endswith(".weight"):
+                nn.init.xavier_uniform_(weight, generator=generator)
+            else:
+                weight.zero_()

@@ -1,0 +1,162 @@
+"""Scores without torch: the very code that evaluates a model and that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.data.items_by_user import ItemsByUser
+from ncf.models.model_folder import ModelConfig, Weights
+
+Indices = NDArray[np.integer[Any]]
+Candidates = slice | Indices
+"""Item indices, or a slice of the catalogue, which is scored without copying it."""
+
+NO_ITEM = -1
+_ROWS_AT_ONCE = 1024  # pairs that pass the tower together: their activations stay in a core's cache
+
+
+class Scorer:
+    """The forward pass of GMF, MLP or NeuMF in numpy (He et al. 2017, section 3).
+
+    The tower's first layer is factored: ``W [user; item] + b = Wu user + (Wi item + b)``. The part of every
+    item is computed once, here, and that of a user once for all items that it is scored with. This is exact.
+
+    Args:
+        config: the architecture.
+        weights: float32 arrays as :meth:`ModelConfig.weight_shapes` says; tables of users are not copied.
+    """
+
+    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+        self.config = config
+        output = weights["output.weight"][0]
+        self._bias = weights["output.bias"]
+        split = config.factors if config.has_gmf else 0
+        if config.has_gmf:
+            self._user_gmf = weights["user_gmf.weight"]
+            self._item_gmf = weights["item_gmf.weight"] * output[:split]  # [n_items, factors]
+        if config.has_tower:
+            half = config.tower[0] // 2
+            first = weights["tower.0.weight"]
+            self._user_mlp = weights["user_mlp.weight"]
+            self._user_first = np.ascontiguousarray(first[:, :half].T)  # [tower[0] / 2, tower[1]]
+            self._item_side = weights["item_mlp.weight"] @ first[:, half:].T  # [n_items, tower[1]]
+            self._item_side += weights["tower.0.bias"]
+            self._layers = [
+                (np.ascontiguousarray(weights[f"tower.{layer}.weight"].T), weights[f"tower.{layer}.bias"])
+                for layer in range(1, config.n_layers)
+            ]
+            self._output = np.ascontiguousarray(output[split:])  # [tower[-1]]
+
+    def score_pairs(self, users: Indices, items: Indices) -> NDArray[np.float32]:
+        """Logits of each user with items of its own.
+
+        Args:
+            users: int [B].
+            items: int [B, C].
+
+        Returns:
+            float32 [B, C].
+        """
+        scores = np.empty(items.shape, np.float32)
+        for rows, columns in _blocks(*items.shape):
+            scores[rows, columns] = self._score(users[rows], items[rows, columns])
+        return scores
+
+    def score_all(self, users: Indices) -> NDArray[np.float32]:
+        """Logits of each user with the whole catalogue: int [B] -> float32 [B, n_items]."""
+        return self.rescore(users, slice(0, self.config.n_items))
+
+    def retrieve(self, user: int) -> Candidates:  # noqa: ARG002 (the whole catalogue, whoever asks)
+        """The items worth scoring for a user, in ascending order: all, as scoring them is quick enough."""
+        return slice(0, self.config.n_items)
+
+    def rescore(self, users: Indices, candidates: Candidates) -> NDArray[np.float32]:
+        """Logits of each user with the same candidates: int [B], C candidates -> float32 [B, C]."""
+        if isinstance(candidates, slice):
+            start, stop, _ = candidates.indices(self.config.n_items)
+            scores = np.empty((len(users), stop - start), np.float32)
+            for rows, columns in _blocks(*scores.shape):
+                block = slice(start + columns.start, min(start + columns.stop, stop))
+                scores[rows, columns] = self._score(users[rows], block)
+            return scores
+        return self.score_pairs(users, np.broadcast_to(candidates, (len(users), len(candidates))))
+
+    def top_k(
+        self, users: Indices, k: int, exclude: ItemsByUser | None = None
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The best items of each user, best first; of equal scores the lower index comes first.
+
+        Args:
+            users: int [B].
+            k: items wanted.
+            exclude: items of each user never to be returned, such as those it has seen.
+
+        Returns:
+            Items, int32 [B, min(k, n_items)], and their logits, float32 of that shape. Where fewer items are
+            left the rest of a row is ``NO_ITEM`` and -inf.
+        """
+        width = min(k, self.config.n_items)
+        items = np.full((len(users), width), NO_ITEM, np.int32)
+        scores = np.full((len(users), width), -np.inf, np.float32)
+        catalogue = np.arange(self.config.n_items, dtype=np.int32)
+        for row, user in enumerate(users.tolist()):
+            candidates = self.retrieve(user)
+            found = self.rescore(users[row : row + 1], candidates)[0]  # [C]
+            if exclude is not None:
+                excluded = np.zeros(self.config.n_items, bool)
+                excluded[exclude.of_user(user)] = True
+                found[excluded[candidates]] = -np.inf
+            best = best_places(found, width)
+            best = best[found[best] > -np.inf]
+            items[row, : len(best)] = catalogue[candidates][best]
+            scores[row, : len(best)] = found[best]
+        return items, scores
+
+    def _score(self, users: Indices, items: Candidates) -> NDArray[np.float32]:
+        """Logits of one block: users [b] with the same items [c] or items of their own [b, c]."""
+        scores: NDArray[np.float32] | None = None
+        if self.config.has_gmf:
+            left, right = self._user_gmf[users], self._item_gmf[items]  # [b, factors], [(b,) c, factors]
+            scores = left @ right.T if right.ndim == 2 else (right @ left[:, :, None])[..., 0]
+        if self.config.has_tower:
+            user_side = self._user_mlp[users] @ self._user_first  # [b, tower[1]]
+            hidden = self._item_side[items] + user_side[:, None]  # [b, c, tower[1]]
+            shape = hidden.shape[:2]
+            hidden = np.maximum(hidden, 0, out=hidden).reshape(-1, hidden.shape[2])  # [b c, tower[1]]
+            for weight, bias in self._layers:
+                hidden = hidden @ weight
+                hidden += bias
+                np.maximum(hidden, 0, out=hidden)
+            tower = (hidden @ self._output).reshape(shape)  # [b, c]
+            scores = tower if scores is None else scores + tower
+        assert scores is not None
+        scores += self._bias
+        return scores
+
+
+def best_places(scores: NDArray[Any], k: int) -> NDArray[np.intp]:
+    """Places of the ``k`` highest of ``scores`` [n], best first; of equal ones the lower place comes first.
+
+    Returns:
+        int [min(k, n)].
+    """
+    if k >= len(scores):
+        return np.argsort(-scores, kind="stable")
+    least = np.partition(scores, len(scores) - k)[len(scores) - k]
+    at_least = np.flatnonzero(scores >= least)  # the k best, and all that equal the last of them
+    return at_least[np.argsort(-scores[at_least], kind="stable")[:k]]
+
+
+def _blocks(rows: int, columns: int) -> Iterator[tuple[slice, slice]]:
+    """Cut a [rows, columns] table into blocks of at most ``_ROWS_AT_ONCE`` pairs."""
+    if not columns:
+        return
+    width = min(columns, _ROWS_AT_ONCE)
+    height = _ROWS_AT_ONCE // width
+    for row in range(0, rows, height):
+        for column in range(0, columns, width):
+            yield slice(row, row + height), slice(column, column + width)

@@ -1,0 +1,229 @@
+"""A SageMaker training job: bought once for a run, followed to its end, stopped if its launcher must leave.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ncf.errors import InputError, RemoteError
+from ncf.sagemaker.logs import TRAINING_GROUP, LogReader
+from ncf.sagemaker.names import hashed_name
+from ncf.sagemaker.session import Aws, RefusedError, poll
+from ncf.sagemaker.settings import JobSettings
+from ncf.training.log_lines import metric_definitions
+
+_log = logging.getLogger(__name__)
+_ENDED = ("Completed", "Failed", "Stopped")
+_CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
+_NO_PART_OF_A_NAME = {"max_attempts", "run_id", "s3_prefix"}
+_SECONDS_UNTIL_LOG_SETTLES = 0.5
+_LONGEST_SUFFIX = len("-10")
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """What to train, with what, and where the data lie.
+
+    Attributes:
+        name: of the first job: see :func:`job_name`.
+        settings: how the job runs.
+        hyperparameters: as strings, which is how SageMaker passes them.
+        channels: S3 URI of each input channel.
+        output: S3 URI under which the job leaves ``<job>/output/model/``.
+    """
+
+    name: str
+    settings: JobSettings
+    hyperparameters: Mapping[str, str]
+    channels: Mapping[str, str]
+    output: str
+
+    def job_name(self, attempt: int) -> str:
+        """The name of the job of an attempt, from 1 on."""
+        return self.name if attempt == 1 else f"{self.name}-{attempt}"
+
+    def request(self, attempt: int) -> dict[str, Any]:
+        """The arguments of CreateTrainingJob."""
+        settings = self.settings
+        request: dict[str, Any] = {
+            "TrainingJobName": self.job_name(attempt),
+            "RoleArn": settings.role,
+            "AlgorithmSpecification": {
+                "TrainingImage": settings.train_image,
+                "TrainingInputMode": "File",
+                "MetricDefinitions": metric_definitions(),
+            },
+            "HyperParameters": dict(self.hyperparameters),
+            "InputDataConfig": [_channel(channel, uri) for channel, uri in self.channels.items()],
+            "OutputDataConfig": {"S3OutputPath": self.output, "CompressionType": "NONE"},
+            "ResourceConfig": {
+                "InstanceType": settings.instance_type,
+                "InstanceCount": settings.instance_count,
+                "VolumeSizeInGB": settings.volume_size,
+            },
+            "StoppingCondition": {"MaxRuntimeInSeconds": settings.max_run_time},
+            "EnableManagedSpotTraining": settings.spot_instance,
+            "EnableNetworkIsolation": settings.network_isolation,
+            "EnableInterContainerTrafficEncryption": settings.traffic_encryption,
+        }
+        if settings.spot_instance:
+            request["StoppingCondition"]["MaxWaitTimeInSeconds"] = settings.max_wait_time
+        if settings.checkpoint_s3_uri:
+            # attempts share their checkpoints; those of another run would be of no use
+            uri = f"{settings.checkpoint_s3_uri}/{self.name}"
+            request["CheckpointConfig"] = {"S3Uri": uri, "LocalPath": _CHECKPOINT_FOLDER}
+        if settings.keep_alive_period:
+            request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = settings.keep_alive_period
+        if settings.resource_encryption_key:
+            request["ResourceConfig"]["VolumeKmsKeyId"] = settings.resource_encryption_key
+        if settings.output_encryption_key:
+            request["OutputDataConfig"]["KmsKeyId"] = settings.output_encryption_key
+        if vpc := settings.vpc_config():
+            request["VpcConfig"] = vpc
+        if tags := settings.tag_list():
+            request["Tags"] = tags
+        return request
+
+
+def job_name(
+    settings: JobSettings, run: str, hyperparameters: Mapping[str, str], fingerprints: Mapping[str, str]
+) -> str:
+    """The name of a run's first job: equal for another try of the same run, whatever URIs KFP gives that try.
+
+    Args:
+        settings: all of them count, apart from those that only say where copies lie and how often to try.
+        run: of the pipeline.
+        hyperparameters: as SageMaker gets them.
+        fingerprints: of each input's content.
+    """
+    identity = {
+        "run": run,
+        "task": "train",
+        "settings": settings.model_dump(
+            mode="json", include=set(JobSettings.model_fields) - _NO_PART_OF_A_NAME
+        ),
+        "hyperparameters": dict(hyperparameters),
+        "inputs": dict(fingerprints),
+    }
+    return hashed_name("ncf-train", identity, room=_LONGEST_SUFFIX)
+
+
+def run_job(
+    aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callable[[str], None]
+) -> dict[str, Any]:
+    """Have a job trained, or take up the one that an earlier try of the same run has started.
+
+    Args:
+        aws: clients to call.
+        plan: what to train.
+        provide: puts the inputs where the job looks for them; called before the first job is created.
+        write: is given each line of the job's log.
+
+    Returns:
+        SageMaker's description of the completed job.
+
+    Raises:
+        InputError: if SageMaker does not accept the request.
+        RemoteError: if no attempt completed, with SageMaker's reason and the last log lines; or if AWS cannot
+            be reached: then the job goes on, and another try of the run takes it up.
+        SystemExit, KeyboardInterrupt: if the launcher is told to leave; the job is stopped.
+    """
+    aws.check_image("train_image", plan.settings.train_image)
+    attempts = plan.settings.max_attempts
+    for attempt in range(1, attempts + 1):
+        job = _Job(aws, plan.job_name(attempt), plan.settings.instance_count)
+        try:
+            if attempt == 1 and not job.exists():
+                provide()
+            job.start(plan.request(attempt))
+            description = job.follow(write)
+        except (KeyboardInterrupt, SystemExit):
+            job.stop()
+            raise
+        if description["TrainingJobStatus"] == "Completed":
+            return description
+        if attempt < attempts:
+            _log.warning("%s; attempt %d of %d follows", job.reason(description), attempt + 1, attempts)
+    lines = "".join(f"  | {line}\n" for line in job.logs.tail)
+    raise RemoteError(f"the job's last log lines:\n{lines}{job.reason(description)}; {job.url}")
+
+
+class _Job:
+    """One job by its name."""
+
+    def __init__(self, aws: Aws, name: str, hosts: int) -> None:
+        self._aws, self.name = aws, name
+        self.logs = LogReader(aws, TRAINING_GROUP, f"{name}/", hosts)
+        self.url = aws.console_url(f"jobs/{name}")
+
+    def describe(self) -> dict[str, Any]:
+        return self._aws.call("sagemaker", "describe_training_job", TrainingJobName=self.name)
+
+    def exists(self) -> bool:
+        try:
+            self.describe()
+        except RefusedError as error:
+            if error.says_missing:
+                return False
+            raise
+        return True
+
+    def start(self, request: Mapping[str, Any]) -> None:
+        """Create the job; if it is there, an earlier try or another pod has created the very same one."""
+        try:
+            self._aws.call("sagemaker", "create_training_job", **request)
+        except RefusedError as error:
+            if error.says_exists:
+                _log.info("training job %s was started before: taking it up; %s", self.name, self.url)
+                return
+            if error.code == "ValidationException":
+                raise InputError(str(error)) from error
+            raise
+        _log.info("training job %s is started; %s", self.name, self.url)
+
+    def follow(self, write: Callable[[str], None]) -> dict[str, Any]:
+        """Pass the log on until the job has ended."""
+        phase = ""
+        for _ in poll():
+            description = self.describe()
+            ended = description["TrainingJobStatus"] in _ENDED
+            if phase != (phase := description.get("SecondaryStatus", "")):
+                _log.info("training job %s: %s", self.name, phase)
+            if ended:
+                break
+            self.logs.read(write)
+        while self.logs.read(write):
+            time.sleep(_SECONDS_UNTIL_LOG_SETTLES)
+        return description
+
+    def stop(self) -> None:
+        """Stop the job, if there is one that runs."""
+        try:
+            self._aws.call("sagemaker", "stop_training_job", TrainingJobName=self.name)
+            _log.warning("training job %s is being stopped", self.name)
+        except RefusedError as error:
+            if not error.says_missing:
+                _log.warning("training job %s is not stopped: %s", self.name, error)
+
+    def reason(self, description: Mapping[str, Any]) -> str:
+        """Why it did not complete, in SageMaker's words, on one line."""
+        said = description.get("FailureReason") or description.get("SecondaryStatus", "")
+        status = description["TrainingJobStatus"].lower()
+        return f"training job {self.name} {status}: {' '.join(said.split())}"
+
+
+def model_uri(description: Mapping[str, Any]) -> str:
+    """Where a completed job has left its model, whichever try has created it."""
+    return str(description["ModelArtifacts"]["S3ModelArtifacts"]).rstrip("/")
+
+
+def _channel(name: str, uri: str) -> dict[str, Any]:
+    # the slash keeps out what only begins with the same letters
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"{uri}/", "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}

@@ -1,0 +1,94 @@
+"""``ncf serve``: what runs in the container that SageMaker hosts, and the same on a laptop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ncf.errors import InputError
+from ncf.stage import Input, Stage
+from ncf.storage import local_copy
+
+if TYPE_CHECKING:
+    from ncf.serving.recommender import Recommender
+
+_BACKLOG = 2048
+_SECONDS_TO_FINISH = 25  # SageMaker kills 30 s after SIGTERM
+
+
+class Serve(Stage):
+    """Serve a model over HTTP: POST /invocations answers with top items, GET /ping with 200 once it can.
+
+    The server listens at once and loads the model meanwhile. SIGTERM lets requests in flight finish.
+    """
+
+    model: str = Input("Model", "Folder that the train stage wrote")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen at; 0.0.0.0 for all")
+    port: int = Field(8080, ge=0, le=65535, description="TCP port to listen at; 0 for any free one")
+
+    def run(self) -> None:
+        # requests are scored side by side, each on one core; read when numpy is imported
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        import uvicorn
+
+        from ncf.serving.app import create_app, request_log
+
+        log = logging.getLogger(__name__)
+        start = time.monotonic()
+        loading: Future[Recommender] = Future()
+        config = uvicorn.Config(
+            create_app(loading),
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+        )
+        server = uvicorn.Server(config)
+
+        def stop_if_failed(done: Future[Recommender]) -> None:
+            if done.exception() is not None:
+                server.should_exit = True
+            else:
+                log.info("model %s loaded after %.1f s", done.result().version, time.monotonic() - start)
+
+        loading.add_done_callback(stop_if_failed)
+        request_log.addHandler(logging.StreamHandler(sys.stdout))
+        request_log.propagate = False
+        with _listen(self.host, self.port) as listener:
+            log.info("listening at http://%s:%d", *listener.getsockname()[:2])
+            threading.Thread(target=_load, args=(self.model, loading), daemon=True).start()
+            server.run(sockets=[listener])
+        if loading.done():
+            loading.result()
+
+
+def _load(location: str, loading: Future[Recommender]) -> None:
+    """Load the model into ``loading``. Mapped files outlive a temporary download of them."""
+    from ncf.models.model_folder import ModelFolder
+    from ncf.serving.recommender import Recommender
+
+    try:
+        with local_copy(location) as folder:
+            loading.set_result(Recommender(ModelFolder.load(folder)))
+    except BaseException as error:  # the waiting thread raises it
+        loading.set_exception(error)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise InputError(f"serve: cannot listen at host '{host}', port {port}: {error.strerror}") from None
+    # connections inherit this: asyncio sets it for listeners of its own making only, and without it answers
+    # on a connection in use wait some 40 ms for an acknowledgement
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener

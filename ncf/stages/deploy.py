@@ -1,0 +1,83 @@
+"""The stage that hosts a model on SageMaker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ncf.models.model_folder import KIND
+from ncf.sagemaker.settings import EndpointSettings
+from ncf.stage import Input, Output, OutputParameter, Stage
+from ncf.storage import local_copy
+
+
+class Deploy(Stage, EndpointSettings):
+    """Host a model on a SageMaker endpoint, created or updated, and ask it for real users.
+
+    A second try of the same run takes up what the first has begun. If the endpoint does not come into service
+    or does not answer as it should, it is left as it was before.
+    """
+
+    model: str = Input("Model", "Folder written by train")
+
+    endpoint: Path = OutputParameter(str, "Name of the endpoint")
+    summary: Path = Output("Markdown", "The endpoint, the model's version, a link and a request to try")
+    metrics: Path = Output("Metrics", "Users of the smoke test and the seconds that their answer took")
+
+    def run(self) -> None:
+        from ncf.sagemaker.endpoint import EndpointPlan, deploy, names
+        from ncf.sagemaker.exchange import Exchange, fingerprint
+        from ncf.sagemaker.names import run_identity
+        from ncf.sagemaker.session import Aws
+        from ncf.sagemaker.smoke_test import SmokeTest
+
+        uri = self.uri_of("model")
+        with local_copy(self.model) as folder:
+            endpoint, version = names(self, run_identity(self.run_id), fingerprint(str(folder), KIND))
+            exchange = Exchange(self.s3_prefix, version)
+            plan = EndpointPlan(self, endpoint, version, exchange.folder("model", uri))
+            test = SmokeTest.of_model(folder, self.smoke_test_users)
+            aws = Aws(self)
+            seconds = deploy(
+                aws,
+                plan,
+                provide=lambda: exchange.provide("model", str(folder), uri),
+                check=lambda: test.run(aws, endpoint) if test.users else 0.0,
+            )
+        self.endpoint.write_text(endpoint)
+        self.metrics.write_text(
+            json.dumps({"smoke_test_users": len(test.users), "smoke_test_seconds": seconds})
+        )
+        url = aws.console_url(f"endpoints/{endpoint}")
+        self.summary.write_text(_summary(endpoint, version, test.model_version, test.body(), aws.region, url))
+
+
+def _summary(endpoint: str, config: str, model_version: str, body: str, region: str, url: str) -> str:
+    """The endpoint in Markdown, with a request to try in the shell and in Python."""
+    return f"""# [{endpoint}]({url})
+
+| | |
+|---|---|
+| region | {region} |
+| model version | {model_version} |
+| SageMaker model and endpoint config | {config} |
+
+Try it in a shell:
+
+```sh
+aws sagemaker-runtime invoke-endpoint --region {region} --endpoint-name {endpoint} \\
+    --content-type application/json --cli-binary-format raw-in-base64-out \\
+    --body '{body.replace("'", "'" + chr(92) + "''")}' /dev/stdout
+```
+
+or in Python:
+
+```python
+import boto3, json
+
+runtime = boto3.client("sagemaker-runtime", region_name={region!r})
+body = {body!r}
+answer = runtime.invoke_endpoint(EndpointName={endpoint!r}, ContentType="application/json", Body=body)
+print(json.load(answer["Body"]))
+```
+"""

@@ -1,0 +1,141 @@
+"""The stage that makes a data set of raw interactions."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ncf.data import reading, release
+from ncf.data.filtering import Duplicates
+from ncf.data.numbers import to_time
+from ncf.data.preparation import Settings, prepare, prepare_release
+from ncf.data.tables import Separator
+from ncf.stage import Input, Output, Stage
+from ncf.storage import local_copy
+
+_DEFAULTS = Settings()
+
+
+class Preprocess(Stage):
+    """Make a data set of raw interactions: filtered, split for training, validation and test, ids as indices.
+
+    Interactions are CSV, TSV, '::'-separated text or parquet, a file or a folder of files, plain or compressed
+    (.gz, .bz2, .xz, .zst). Of a folder, files named ratings*, interactions* or events* are read; if there are none,
+    all tables but items.*, movies.*, users.* and README*. A folder in the NCF release format (*.train.rating,
+    *.test.rating, *.test.negative) keeps its own test pairs and negatives.
+    """
+
+    interactions: str = Input("Dataset", "File or folder of interactions")
+    items: str = Field(
+        "",
+        description="File of titles, a path or S3 URI; '' for items.* or movies.* in the folder of interactions, if any",
+    )
+    min_rating: float = Field(
+        _DEFAULTS.min_rating,
+        allow_inf_nan=False,
+        description="Rating from which on an interaction counts as positive",
+    )
+    min_user_interactions: int = Field(
+        _DEFAULTS.min_user_interactions,
+        ge=1,
+        le=1_000_000,
+        description="Interactions a user needs to be kept",
+    )
+    min_item_interactions: int = Field(
+        _DEFAULTS.min_item_interactions,
+        ge=1,
+        le=1_000_000,
+        description="Interactions an item needs to be kept",
+    )
+    split: Literal["leave_one_out", "temporal"] = Field(
+        _DEFAULTS.split,
+        description="What is held out: 'leave_one_out', each user's latest two, or 'temporal', all from a date on",
+    )
+    test_after: str = Field(
+        _DEFAULTS.test_after,
+        description="Test is everything from here on: ISO date or seconds since 1970 (UTC); '' for leave_one_out",
+    )
+    validation_after: str = Field(
+        _DEFAULTS.validation_after,
+        description="Validation is everything from here to test_after; '' for the latest tenth of what precedes that",
+    )
+    user_column: str = Field(
+        _DEFAULTS.user_column,
+        description="Column of users: a name, or a number from 1 without a header; '' to recognise it (userId, user, ...)",
+    )
+    item_column: str = Field(
+        _DEFAULTS.item_column,
+        description="Column of items, likewise; '' to recognise it (movieId, item_id, item, ...)",
+    )
+    rating_column: str = Field(
+        _DEFAULTS.rating_column,
+        description="Column of ratings, likewise; '' to recognise it, and do without if there is none",
+    )
+    timestamp_column: str = Field(
+        _DEFAULTS.timestamp_column,
+        description="Column of times (seconds or milliseconds since 1970, or ISO dates), likewise; without any, held-out "
+        "items are drawn by seed",
+    )
+    title_column: str = Field(
+        _DEFAULTS.title_column,
+        description="Column of titles in the file of titles; '' to recognise it (title, name, ...)",
+    )
+    duplicates: Duplicates = Field(
+        _DEFAULTS.duplicates,
+        description="Which of several interactions of a user with an item is kept: 'latest' or 'first'",
+    )
+    separator: Separator = Field(
+        "auto",
+        description="What separates the columns of text: 'auto', 'comma', 'tab', 'double_colon', 'semicolon' or 'pipe'",
+    )
+    seed: int = Field(
+        _DEFAULTS.seed,
+        ge=0,
+        le=2**32 - 1,
+        description="Seed of held-out items where timestamps tell no order",
+    )
+
+    dataset: Path = Output("Dataset", "Positives as indices, split, with ids and titles")
+    report: Path = Output("HTML", "Figures, histograms, what was dropped and why, the split")
+    metrics: Path = Output(
+        "Metrics", "Users, items, interactions, sparsity, sizes of the parts, what was dropped"
+    )
+
+    @model_validator(mode="after")
+    def _dates_fit_the_split(self) -> Preprocess:
+        if self.split == "temporal" and not self.test_after:
+            raise ValueError("split is 'temporal', which needs test_after: an ISO date or seconds since 1970")
+        for name in ("test_after", "validation_after"):
+            value = getattr(self, name)
+            if value and self.split != "temporal":
+                raise ValueError(
+                    f"{name} is '{value}', but it is for split 'temporal'; split is '{self.split}'"
+                )
+            try:
+                _ = value and to_time(value)
+            except ValueError:
+                raise ValueError(
+                    f"{name} is '{value}'; expected an ISO date such as 2024-05-31 or seconds since 1970"
+                ) from None
+        return self
+
+    def run(self) -> None:
+        from ncf.data.overview import overview
+        from ncf.report import render
+
+        settings = Settings(**{field.name: getattr(self, field.name) for field in fields(Settings)})
+        with ExitStack() as stack:
+            path = stack.enter_context(local_copy(self.interactions))
+            files = release.release_files(path)
+            titles = stack.enter_context(local_copy(self.items)) if self.items else reading.title_file(path)
+            prepared = prepare_release(files, settings, titles) if files else prepare(path, settings, titles)
+            sources = [*(files or reading.interaction_files(path)), *([titles] if titles else [])]
+            source = {"fingerprint": reading.fingerprint(path, sources)}
+        prepared.dataset.save(self.dataset, self.parameter_values(), source)
+        self.metrics.write_text(json.dumps(prepared.metrics(), indent=2) + "\n")
+        self.report.write_text(render(overview(prepared)))

@@ -1,0 +1,125 @@
+"""The stage that trains on SageMaker."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from ncf.data import dataset as dataset_layout
+from ncf.models.model_folder import HISTORY
+from ncf.sagemaker.settings import JobSettings
+from ncf.sampling import samples as samples_layout
+from ncf.stage import Input, Output, Stage
+from ncf.storage import download, is_s3
+from ncf.training.history import compared_metrics
+from ncf.training.hyperparameters import Hyperparameters
+
+_KINDS = {"dataset": dataset_layout.KIND, "samples": samples_layout.KIND}
+
+
+class Train(Stage, Hyperparameters, JobSettings):
+    """Train a model as a SageMaker training job.
+
+    A second try of the same run takes up the job that the first has started. SageMaker reads and writes
+    artifacts in S3 itself; those that lie elsewhere are copied through 's3_prefix'.
+    """
+
+    dataset: str = Input("Dataset", "Folder written by preprocess")
+    samples: str = Input("Dataset", "Folder written by negative-sampling for that data set")
+    train_overrides: dict[str, Any] = Field(
+        {}, description="Hyperparameters by name, as {name: value}, in place of what the others say"
+    )
+
+    trained_model: Path = Output("Model", "Weights and all that evaluating and serving them needs")
+    metrics: Path = Output("Metrics", "Metrics on the validation positives, the best epoch and the speed")
+    summary: Path = Output("Markdown", "The job: status, times, where the model lies, a link to the console")
+
+    @model_validator(mode="after")
+    def _overrides_fit(self) -> Train:
+        self.hyperparameters()
+        return self
+
+    def hyperparameters(self) -> Hyperparameters:
+        """The hyperparameters with the overrides in their places.
+
+        Raises:
+            ValueError: that names the override at fault and what is accepted.
+        """
+        known = Hyperparameters.model_fields
+        if unknown := [name for name in self.train_overrides if name not in known]:
+            raise ValueError(
+                f"parameter 'train_overrides' has '{unknown[0]}', which is no hyperparameter; "
+                f"there are: {', '.join(known)}"
+            )
+        try:
+            return Hyperparameters(**{name: getattr(self, name) for name in known} | self.train_overrides)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            reason = first["msg"].removeprefix("Value error, ")
+            where = f"'{place}' is {first['input']!r}: " if place else ""
+            raise ValueError(f"parameter 'train_overrides': {where}{reason}") from None
+
+    def run(self) -> Mapping[str, str]:
+        from ncf.sagemaker.exchange import Exchange, fingerprint
+        from ncf.sagemaker.names import run_identity
+        from ncf.sagemaker.session import Aws
+        from ncf.sagemaker.training_job import JobPlan, job_name, model_uri, run_job
+
+        fingerprints = {name: fingerprint(getattr(self, name), kind) for name, kind in _KINDS.items()}
+        hyperparameters = _as_strings(self.hyperparameters())
+        name = job_name(self, run_identity(self.run_id), hyperparameters, fingerprints)
+        exchange = Exchange(self.s3_prefix, name)
+        output = self.uri_of("trained_model")
+        plan = JobPlan(
+            name=name,
+            settings=self,
+            hyperparameters=hyperparameters,
+            channels={channel: exchange.folder(channel, self.uri_of(channel)) for channel in _KINDS},
+            output=exchange.folder("trained_model", output),
+        )
+
+        def provide() -> None:
+            for channel in _KINDS:
+                exchange.provide(channel, getattr(self, channel), self.uri_of(channel))
+
+        aws = Aws(self)
+        job = run_job(aws, plan, provide, write=lambda line: print(line, flush=True))
+        uri = model_uri(job)
+        with tempfile.TemporaryDirectory(prefix="ncf-") as folder:
+            if is_s3(output):
+                history = download(f"{uri}/{HISTORY}", Path(folder) / HISTORY)
+            else:
+                history = download(uri, self.trained_model) / HISTORY
+            self.metrics.write_text(
+                json.dumps(compared_metrics(json.loads(history.read_text())), indent=2) + "\n"
+            )
+        self.summary.write_text(_summary(job, uri, aws.console_url(f"jobs/{job['TrainingJobName']}")))
+        return {"trained_model": uri} if is_s3(output) else {}
+
+
+def _as_strings(hyperparameters: Hyperparameters) -> dict[str, str]:
+    values = hyperparameters.model_dump(mode="json").items()
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values}
+
+
+def _summary(job: Mapping[str, Any], uri: str, url: str) -> str:
+    """The job in Markdown."""
+    resources = job["ResourceConfig"]
+    seconds, billable = job.get("TrainingTimeInSeconds"), job.get("BillableTimeInSeconds")
+    rows = {
+        "status": job["TrainingJobStatus"],
+        "instances": f"{resources['InstanceCount']} x {resources['InstanceType']}",
+        "training seconds": seconds,
+        "billable seconds": billable,
+        "model": f"`{uri}`",
+    }
+    if job.get("EnableManagedSpotTraining") and seconds and billable is not None:
+        rows["spot saving"] = f"{1 - billable / seconds:.0%}"
+    lines = [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
+    return "\n".join([f"# [{job['TrainingJobName']}]({url})", "", "| | |", "|---|---|", *lines, ""])

@@ -1,0 +1,145 @@
+"""The processes that train together: who owns which users, and what they tell each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ncf.errors import InputError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all.
+
+    Attributes:
+        rank: number of this process, from 0.
+        size: number of processes.
+        device: where this process computes.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and speaks for all."""
+        return self.rank == 0
+
+    def add_up(self, tensor: Tensor) -> Tensor:
+        """Replace ``tensor`` on every process by its sum over all processes."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
+    def add_up_all(self, tensors: list[Tensor], flag: bool) -> bool:
+        """Replace each of ``tensors`` (float32) by its sum over all processes, in one message.
+
+        Returns:
+            Whether ``flag`` is set on any process.
+        """
+        if self.size == 1:
+            return flag
+        own = torch.tensor([float(flag)], device=self.device)
+        message = torch.cat([*(tensor.reshape(-1) for tensor in tensors), own])
+        dist.all_reduce(message)
+        parts = torch.split(message, [*(tensor.numel() for tensor in tensors), 1])
+        for tensor, part in zip(tensors, parts, strict=False):
+            tensor.copy_(part.view_as(tensor))
+        return bool(message[-1] > 0)
+
+    def gather_rows(self, rows: Tensor, bounds: NDArray[np.int64]) -> Tensor | None:
+        """The rows that all processes own, [bounds[-1], ...] on the CPU of the first; None elsewhere."""
+        rows = rows.detach()
+        if not self.is_first:
+            if len(rows):
+                dist.send(rows.contiguous(), dst=0)
+            return None
+        parts = [rows.cpu()]
+        for rank in range(1, self.size):
+            part = torch.empty(int(bounds[rank + 1] - bounds[rank]), *rows.shape[1:], device=self.device)
+            if len(part):
+                dist.recv(part, src=rank)
+            parts.append(part.cpu())
+        return torch.cat(parts)
+
+    def scatter_rows(self, table: Tensor | None, own: Tensor, bounds: NDArray[np.int64]) -> None:
+        """Copy this process's rows of the first process's ``table``, [bounds[-1], ...], to ``own``."""
+        if self.is_first:
+            assert table is not None
+            own.copy_(table[: bounds[1]])
+            for rank in range(1, self.size):
+                part = table[bounds[rank] : bounds[rank + 1]].to(self.device).contiguous()
+                if len(part):
+                    dist.send(part, dst=rank)
+        elif len(own):
+            part = torch.empty_like(own, memory_format=torch.contiguous_format)
+            dist.recv(part, src=0)
+            own.copy_(part)
+
+    def broadcast(self, tensor: Tensor) -> None:
+        """Overwrite ``tensor`` with the first process's."""
+        if self.size > 1:
+            dist.broadcast(tensor, src=0)
+
+    def share(self, text: str) -> str:
+        """The first process's ``text``, on every process."""
+        box = [text]
+        if self.size > 1:
+            dist.broadcast_object_list(box, src=0, device=self.device)
+        return box[0]
+
+
+def owned_users(counts: NDArray[np.int64], processes: int) -> NDArray[np.int64]:
+    """Split users into ranges with about equally many positives.
+
+    Args:
+        counts: int64 [users], positives of each user.
+        processes: number of ranges.
+
+    Returns:
+        int64 [processes + 1]: process ``r`` owns the users ``bounds[r] : bounds[r + 1]``.
+    """
+    total = np.concatenate([[0], np.cumsum(counts)])
+    wanted = np.arange(1, processes) * total[-1] / processes
+    return np.concatenate([[0], np.searchsorted(total, wanted), [len(counts)]]).astype(np.int64)
+
+
+@contextmanager
+def joined(device: Literal["auto", "cpu", "cuda"]) -> Iterator[World]:
+    """Join the processes started together, if any, and take this one's device and share of the cores.
+
+    Raises:
+        InputError: if a GPU is asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("parameter 'device' is cuda, but no CUDA device is available; use cpu or auto")
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    local_rank, local_size = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    if on_gpu and local_rank >= torch.cuda.device_count():
+        raise InputError(
+            f"parameter 'processes_per_host' is {local_size}, but there are {torch.cuda.device_count()} GPUs; "
+            "use at most one process for each"
+        )
+    place = torch.device("cuda", local_rank) if on_gpu else torch.device("cpu")
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_size))
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield World(0, 1, place)
+        return
+    if on_gpu:
+        torch.cuda.set_device(place)
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), place)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,21 @@
+"""What the ``history.json`` of a model says in a few numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_COMPARED = ("hr_at_10", "ndcg_at_10")
+
+
+def compared_metrics(history: Mapping[str, Any]) -> dict[str, float]:
+    """What a run is compared by: the best epoch's validation metrics, the last loss, time and speed."""
+    best = history["selection"][history["best_epoch"] - 1] if history["selection"] else {}
+    epochs = [*history["selection"], *history["final"]]
+    return {
+        **{f"validation_{name}": best[name] for name in _COMPARED if name in best},
+        "best_epoch": history["best_epoch"],
+        "loss": history["final"][-1]["loss"],
+        "seconds": sum(epoch["seconds"] for epoch in epochs),
+        "samples_per_second": history["samples_per_second"],
+    }

@@ -1,0 +1,102 @@
+"""The settings of a training run: what they are, what they may be, and what they are if nobody says."""
+
+import json
+import math
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from ncf.models.model_folder import ModelName
+
+_STEPS_PER_EPOCH = 300
+_BATCH_BOUNDS = (1024, 1 << 20)
+_REFERENCE_BATCH = 16384
+
+
+class Hyperparameters(BaseModel, extra="forbid"):
+    """Everything that decides which weights come out of a data set."""
+
+    model: ModelName = Field("neumf", description="Network: gmf, mlp, or neumf, which joins both")
+    epochs: int = Field(7, ge=1, le=1000, description="Passes over the positives, which the schedule spans")
+    factors: int = Field(32, ge=1, le=4096, description="Width of the GMF embeddings (gmf, neumf)")
+    tower: list[int] = Field(
+        [256, 128, 64, 32],
+        description="Widths of the MLP (mlp, neumf): user and item embedding together, then hidden layers",
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of hidden units dropped in training (mlp, neumf)"
+    )
+    negatives: int = Field(4, ge=1, le=100, description="Negatives drawn for each positive in each epoch")
+    batch_size: int = Field(
+        0,
+        ge=0,
+        le=1 << 24,
+        description="Samples in a step, positives and negatives; 0: by the size of the data",
+    )
+    learning_rate: float = Field(
+        0.015, gt=0, le=1, description=f"Adam's step size at its peak, for a batch of {_REFERENCE_BATCH}"
+    )
+    warmup: float = Field(0.1, ge=0, le=100, description="Epochs in which the learning rate rises from 0")
+    l2: float = Field(
+        0.005,
+        ge=0,
+        le=1000,
+        description="Pull of the embeddings towards 0, divided by the rows of each table",
+    )
+    init_std: float = Field(0.05, gt=0, le=10, description="Standard deviation of the initial embeddings")
+    patience: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Epochs without a better validation NDCG before selection stops; 0: never",
+    )
+    seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of every random number")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to compute; auto: GPU if there is one"
+    )
+    processes_per_host: int = Field(
+        0, ge=0, le=256, description="Training processes on each host; 0: one for each GPU, or one"
+    )
+
+    @field_validator("tower", mode="before")
+    @classmethod
+    def _parsed(cls, value: Any) -> Any:
+        """SageMaker passes every hyperparameter as a string."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value if value.lstrip().startswith("[") else f"[{value}]")
+        except ValueError:
+            raise ValueError("expected a list of widths such as [256, 128, 64, 32]") from None
+
+    @model_validator(mode="after")
+    def _tower_has_layers(self) -> Self:
+        tower = self.tower
+        if len(tower) < 2 or not all(1 <= width <= 16384 for width in tower) or tower[0] % 2:
+            raise ValueError(
+                f"parameter 'tower' is {tower}: expected at least two widths from 1 to 16384, "
+                "the first one even (user and item embedding side by side)"
+            )
+        return self
+
+    def training_settings(self) -> "Hyperparameters":
+        """These alone, without what a subclass adds."""
+        return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters.model_fields})
+
+    def positives_per_batch(self, n_positives: int) -> int:
+        """Positives in a step over all processes, each of which brings its negatives.
+
+        Unless ``batch_size`` says so, the batch grows with the data, so that small data get enough steps
+        in an epoch and large data get large, fast ones.
+        """
+        samples = 1 + self.negatives
+        if self.batch_size:
+            return max(1, self.batch_size // samples)
+        low, high = _BATCH_BOUNDS
+        wanted = n_positives * samples / _STEPS_PER_EPOCH
+        return max(1, round(min(high, max(low, wanted))) // samples)
+
+    def scaled_learning_rate(self, positives_per_batch: int) -> float:
+        """Peak learning rate for a batch: Adam's grows with the square root of the batch's size."""
+        batch = positives_per_batch * (1 + self.negatives)
+        return self.learning_rate * math.sqrt(batch / _REFERENCE_BATCH)

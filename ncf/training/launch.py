@@ -1,0 +1,96 @@
+"""Starting the processes that train together, as torchrun does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+from uuid import uuid4
+
+from ncf.training.hyperparameters import Hyperparameters
+
+_LOOPBACK = "127.0.0.1"
+_RENDEZVOUS_SECONDS = 900
+_ENDING_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """The machines of a training run.
+
+    Attributes:
+        count: how many.
+        index: which of them this one is, from 0.
+        rendezvous: ``address:port`` of the first one.
+        interface: network interface that connects them; '' for the loopback of a single one.
+    """
+
+    count: int = 1
+    index: int = 0
+    rendezvous: str = ""
+    interface: str = ""
+
+
+def is_worker() -> bool:
+    """Whether this process was started to train together with others (by this module or by torchrun)."""
+    return "WORLD_SIZE" in os.environ
+
+
+def processes_per_host(settings: Hyperparameters) -> int:
+    """How many processes are to train on this host: as set, else one for each GPU, or one."""
+    if settings.processes_per_host or settings.device == "cpu":
+        return settings.processes_per_host or 1
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def run_processes(arguments: Sequence[str], processes: int, hosts: Hosts = Hosts()) -> None:
+    """Run ``python *arguments`` in so many processes, which find those of the other hosts; wait for all.
+
+    Raises:
+        SystemExit: with the status of the first process that failed, or 128 + the signal that ended this one.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    _use_interface(hosts.interface or "lo")
+    alone = hosts.count == 1
+    config = LaunchConfig(
+        min_nodes=hosts.count,
+        max_nodes=hosts.count,
+        nproc_per_node=processes,
+        run_id=str(uuid4()) if alone else "ncf",
+        rdzv_backend="c10d" if alone else "static",
+        rdzv_endpoint=f"{_LOOPBACK}:0" if alone else hosts.rendezvous,
+        rdzv_configs={"timeout": _RENDEZVOUS_SECONDS}
+        if alone
+        else {"rank": hosts.index, "timeout": _RENDEZVOUS_SECONDS},
+        local_addr=_LOOPBACK if alone else None,
+        max_restarts=0,
+        monitor_interval=0.1,
+        shutdown_timeout=_ENDING_SECONDS,
+    )
+    try:
+        elastic_launch(config, sys.executable)(*arguments)
+    except SignalException as error:
+        _leave(128 + int(signal.Signals(error.sigval)))
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        _leave(failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode)
+
+
+def _leave(status: int) -> NoReturn:
+    raise SystemExit(status) from None
+
+
+def _use_interface(name: str) -> None:
+    """Tell gloo and NCCL which network interface to use; where there is none of that name, they choose."""
+    if name in (existing for _, existing in socket.if_nameindex()):
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
+        os.environ.setdefault("NCCL_SOCKET_IFNAME", name)

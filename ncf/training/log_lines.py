@@ -1,0 +1,39 @@
+"""The form of the line that is logged after each epoch, from which SageMaker reads its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ncf.sampling.samples import FitName
+
+_DIGITS: Mapping[str, str] = {
+    "loss": ".4f",
+    "hr_at_10": ".4f",
+    "ndcg_at_10": ".4f",
+    "seconds": ".1f",
+    "samples_per_second": ".0f",
+}
+"""What an epoch's line may say of it, and how it is written."""
+
+FITS: tuple[FitName, ...] = ("selection", "final")
+"""The fit whose epochs are compared on validation, and the one on training + validation that is kept."""
+
+
+def epoch_line(fit: str, epoch: int, values: Mapping[str, float]) -> str:
+    """``fit=selection epoch=3 loss=0.2713 hr_at_10=0.6512 ...``; what is not in ``values`` is left out."""
+    known = [f"{name}={values[name]:{digits}}" for name, digits in _DIGITS.items() if name in values]
+    return " ".join([f"fit={fit}", f"epoch={epoch}", *known])
+
+
+def metric_definitions() -> list[dict[str, str]]:
+    """SageMaker's ``MetricDefinitions`` (40 at most) for the epoch lines of both fits.
+
+    A metric is named ``selection:hr_at_10``; its expression finds the number in the fit's lines.
+    """
+    validation_only = ("hr_at_10", "ndcg_at_10")
+    return [
+        {"Name": f"{fit}:{name}", "Regex": rf"fit={fit} epoch=\d+ .*?\b{name}=([0-9.]+)"}
+        for fit in FITS
+        for name in _DIGITS
+        if fit == "selection" or name not in validation_only
+    ]

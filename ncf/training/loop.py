@@ -1,0 +1,203 @@
+"""One fit: a network, its optimiser and schedule, and the steps of an epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ncf.errors import InputError
+from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
+from ncf.progress import Progress
+from ncf.training.batches import EpochSource, derived_seed, samples_in_step
+from ncf.training.distributed import World
+from ncf.training.hyperparameters import Hyperparameters
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Position:
+    """How far a fit is: what, beside the weights, makes it go on as if it had never stopped.
+
+    Attributes:
+        epoch: the epoch under way, from 1.
+        step: steps done in it.
+        loss: sum over the epoch's samples so far, of all processes.
+        seconds: spent on the epoch so far.
+    """
+
+    epoch: int = 1
+    step: int = 0
+    loss: float = 0.0
+    seconds: float = 0.0
+
+
+class FitLoop:
+    """Fits a network to one set of positives.
+
+    Each process takes the steps of its own users, whose rows no other process has; the gradients of all other
+    weights are summed over the processes. The loss is binary cross-entropy, averaged over the samples of a
+    step in all processes (He et al. 2017, equation 7).
+
+    Args:
+        network: this process's, on its device.
+        source: epochs of the users that this process owns.
+        positives: int64 [processes], positives of each process.
+        bounds: int64 [processes + 1], ranges of users that the processes own.
+        settings: hyperparameters.
+        world: the processes.
+        seed: of dropout, one for each fit and process.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        source: EpochSource,
+        positives: NDArray[np.int64],
+        bounds: NDArray[np.int64],
+        settings: Hyperparameters,
+        world: World,
+        seed: list[int],
+    ) -> None:
+        self.network, self.position = network, Position()
+        self._source, self._positives, self._bounds = source, positives, bounds
+        self._settings, self._world, self._seed = settings, world, seed
+        total = int(positives.sum())
+        batch = min(settings.positives_per_batch(total), total)
+        self.steps = -(-total // batch)
+        self.samples_per_epoch = total * (1 + settings.negatives)
+        self._peak = settings.scaled_learning_rate(batch)
+        self._label = torch.zeros(1 + settings.negatives, device=world.device)
+        self._label[0] = 1  # the positive stands first
+        self._shared = [weight for name, weight in network.named_parameters() if name not in USER_TABLES]
+        self._optimiser = torch.optim.Adam(self._groups(), lr=self._peak, fused=True)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Adam's ``weight_decay`` adds ``weight_decay * weight`` to the gradient: the L2 term itself."""
+        rows = dict.fromkeys(USER_TABLES, int(self._bounds[-1])) | dict.fromkeys(
+            ITEM_TABLES, self.network.n_items
+        )
+        return [
+            {"params": [weight], "weight_decay": self._settings.l2 / rows[name] if name in rows else 0.0}
+            for name, weight in self.network.named_parameters()
+        ]
+
+    def learning_rate(self, step: int) -> float:
+        """At a step of the whole fit, from 0: a linear rise, and half a cosine that is 0 after all epochs."""
+        warmup = self._settings.warmup * self.steps
+        rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
+        return self._peak * rise * 0.5 * (1 + math.cos(math.pi * step / (self._settings.epochs * self.steps)))
+
+    def run_epoch(self, stop_requested: Callable[[], bool], bar: Progress) -> dict[str, float] | None:
+        """Go on from ``position`` to the end of its epoch, and move on to the next.
+
+        Args:
+            stop_requested: asked after each step; one process that says yes stops all.
+            bar: counts samples of all processes.
+
+        Returns:
+            The epoch's mean ``loss``, ``seconds`` and ``samples_per_second``; None if stopped before its end.
+
+        Raises:
+            InputError: if the loss is no longer a finite number.
+        """
+        place, started, before = self.position, time.monotonic(), self.position.seconds
+        batches = self._source.epoch(place.epoch, self.steps).batches(place.step)
+        loss_sum = torch.zeros((), dtype=torch.float64, device=self._world.device)
+        stop = False
+        for (users, items), samples in zip(batches, self._samples(place.step), strict=True):
+            loss_sum += self._accumulate_gradients(users, items, samples)
+            gradients = [weight.grad for weight in self._shared if weight.grad is not None]
+            stop = self._world.add_up_all(gradients, stop_requested())
+            self._update((place.epoch - 1) * self.steps + place.step)
+            place.step += 1
+            bar.update(samples)
+            if stop and place.step < self.steps:
+                break
+        place.loss += float(self._world.add_up(loss_sum))
+        place.seconds = before + time.monotonic() - started
+        if not math.isfinite(place.loss):
+            raise InputError(
+                f"the loss is {place.loss} in epoch {place.epoch}: parameter 'learning_rate' is "
+                f"{self._settings.learning_rate}; lower it"
+            )
+        if place.step < self.steps:
+            return None
+        self.position = Position(place.epoch + 1)
+        rate = self.samples_per_epoch / max(place.seconds, 1e-9)
+        return {
+            "loss": place.loss / self.samples_per_epoch,
+            "seconds": place.seconds,
+            "samples_per_second": rate,
+        }
+
+    def _samples(self, first_step: int) -> Iterator[int]:
+        for step in range(first_step, self.steps):
+            yield samples_in_step(step, self.steps, self._positives, len(self._label))
+
+    def _accumulate_gradients(self, users: Tensor, items: Tensor, samples: int) -> Tensor:
+        """Gradients of this process's part of a step, and its summed loss."""
+        if self.network.dropout:
+            torch.manual_seed(derived_seed(*self._seed, self.position.epoch, self.position.step))
+        logits = self.network(users, items)  # [B, 1 + negatives]
+        loss = F.binary_cross_entropy_with_logits(logits, self._label.expand_as(logits), reduction="sum")
+        self._optimiser.zero_grad()
+        torch.autograd.backward(loss / samples)
+        return loss.detach()
+
+    def _update(self, step: int) -> None:
+        for group in self._optimiser.param_groups:
+            group["lr"] = self.learning_rate(step)
+        self._optimiser.step()
+
+    def weights(self) -> dict[str, Tensor]:
+        """All weights, user rows of all processes joined: on the CPU of the first, empty elsewhere."""
+        return self._gathered(dict(self.network.named_parameters()))
+
+    def state(self) -> dict[str, Tensor]:
+        """Weights and Adam's moments, as :meth:`weights`."""
+        return self._gathered(dict(self._tensors()))
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for name, weight in self.network.named_parameters():
+            yield name, weight
+            adam = self._optimiser.state[weight]
+            for moment in _MOMENTS:
+                if moment not in adam:
+                    adam[moment] = torch.zeros_like(weight)
+                yield f"{name}:{moment}", adam[moment]
+
+    def _gathered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        whole = {}
+        for name, tensor in tensors.items():
+            if name.split(":")[0] in USER_TABLES:
+                joined = self._world.gather_rows(tensor, self._bounds)
+                if joined is not None:
+                    whole[name] = joined
+            elif self._world.is_first:
+                whole[name] = tensor.detach().cpu()
+        return whole
+
+    def restore(self, state: dict[str, Tensor], position: Position) -> None:
+        """Continue from what :meth:`state` gave: in the first process; the others get their parts from it."""
+        self.position = position
+        steps = (position.epoch - 1) * self.steps + position.step
+        with torch.no_grad():
+            for name, tensor in self._tensors():
+                if name.split(":")[0] in USER_TABLES:
+                    self._world.scatter_rows(state.get(name), tensor, self._bounds)
+                    continue
+                if self._world.is_first:
+                    tensor.copy_(state[name])
+                self._world.broadcast(tensor)
+        for weight in self.network.parameters():
+            self._optimiser.state[weight]["step"] = torch.tensor(float(steps), device=weight.device)

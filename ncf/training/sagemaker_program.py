@@ -1,0 +1,155 @@
+"""What the training container runs: ``ncf fit`` under SageMaker's contract for ``/opt/ml``.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ncf.command import fail, interruptible, parse, run
+from ncf.data import manifest
+from ncf.errors import InputError
+from ncf.training.fit import Fit
+from ncf.training.hyperparameters import Hyperparameters
+from ncf.training.launch import Hosts, is_worker, processes_per_host, run_processes
+
+ROOT_VARIABLE, DEFAULT_ROOT = "NCF_ML_ROOT", "/opt/ml"
+ADDRESSES_VARIABLE = "NCF_HOST_ADDRESSES"
+"""JSON object of host names and addresses, ``HOST`` or ``HOST:PORT``, where names cannot be resolved."""
+
+_MODULE = "ncf.training.sagemaker_program"
+CHANNELS = ("dataset", "samples")
+_PORT = 29400
+_FAILURE_CHARACTERS = 1024
+_SDK_PREFIX = "sagemaker_"
+
+
+def main() -> None:
+    """Train as the files under the root say.
+
+    Exits with 0, 2 for what the user can mend, 143 after SIGTERM and 1 for the rest; the reason of 1 and 2 is
+    in ``output/failure``, which SageMaker reports.
+    """
+    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+    root = Path(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT))
+    failure = root / "output" / "failure"
+    if not is_worker():
+        failure.unlink(missing_ok=True)
+    try:
+        with interruptible():
+            _train(root)
+    except InputError as error:
+        _report(failure, str(error))
+        fail(str(error))
+    except Exception as error:
+        _report(failure, f"{type(error).__name__}: {error}")
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def _report(failure: Path, reason: str) -> None:
+    """Keep the first reason: what other processes say afterwards follows from it."""
+    failure.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with failure.open("x") as stream:
+            stream.write(reason[:_FAILURE_CHARACTERS])
+    except FileExistsError:
+        logging.getLogger(__name__).info("%s", reason)
+
+
+def _train(root: Path) -> None:
+    config = root / "input" / "config"
+    given = _read_json(config / "hyperparameters.json")
+    with tempfile.TemporaryDirectory(prefix=".fit-", dir=root) as folder:
+        places = {
+            **{channel: root / "input" / "data" / channel for channel in CHANNELS},
+            "checkpoints": root / "checkpoints",
+            "trained_model": Path(folder) / "model",
+            "metrics": root / "output" / "data" / "metrics.json",
+        }
+        arguments = fit_arguments(given, places)
+        fit = parse(Fit, arguments)
+        assert isinstance(fit, Fit)
+        if not is_worker():
+            hosts = training_hosts(_read_json(config / "resourceconfig.json"))
+            processes = processes_per_host(fit.training_settings())
+            if hosts.count * processes > 1:
+                run_processes(["-m", _MODULE], processes, hosts)
+                return
+        run(Fit, arguments)
+        _install(places["trained_model"], root / "model")
+
+
+def fit_arguments(given: Mapping[str, Any], places: Mapping[str, Path]) -> list[str]:
+    """The command line of ``ncf fit`` for SageMaker's hyperparameters, which all are strings.
+
+    Those that SageMaker's SDK adds for itself (``sagemaker_...``) are left out.
+
+    Raises:
+        InputError: that names the hyperparameters that do not exist.
+    """
+    own = {name: value for name, value in given.items() if not name.startswith(_SDK_PREFIX)}
+    unknown = sorted(own.keys() - Hyperparameters.model_fields.keys())
+    if unknown:
+        expected = ", ".join(Hyperparameters.model_fields)
+        raise InputError(f"unknown hyperparameters: {', '.join(unknown)}; expected some of {expected}")
+    values = {**own, **places}
+    return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+def training_hosts(resources: Mapping[str, Any]) -> Hosts:
+    """The hosts that ``resourceconfig.json`` names; the first by name is where they meet.
+
+    Raises:
+        InputError: if this host is not among them.
+    """
+    names = sorted(resources.get("hosts", [])) or [""]
+    current = resources.get("current_host", names[0])
+    if current not in names:
+        raise InputError(
+            f"resourceconfig.json: current_host '{current}' is not among hosts: {', '.join(names)}"
+        )
+    known = json.loads(os.environ.get(ADDRESSES_VARIABLE, "{}"))
+    address, _, port = str(known.get(names[0], names[0])).partition(":")
+    return Hosts(
+        count=len(names),
+        index=names.index(current),
+        rendezvous=f"{address}:{port or _PORT}",
+        interface=str(resources.get("network_interface_name", "")),
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no such file."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object")
+    return content
+
+
+def _install(source: Path, destination: Path) -> None:
+    """Move the files of a finished model into a folder that is there already, the manifest last: with it, the
+    model is complete."""
+    destination.mkdir(parents=True, exist_ok=True)
+    (destination / manifest.FILE_NAME).unlink(missing_ok=True)
+    for path in sorted(source.iterdir(), key=lambda path: path.name == manifest.FILE_NAME):
+        shutil.move(path, destination / path.name)
+
+
+if __name__ == "__main__":
+    main()

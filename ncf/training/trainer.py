@@ -1,0 +1,209 @@
+"""From data to weights: epochs chosen on validation, then one fit on training and validation positives."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.data.dataset import Dataset
+from ncf.data.items_by_user import ItemsByUser
+from ncf.errors import InputError
+from ncf.models.model_folder import ModelConfig
+from ncf.models.networks import Network, initialise
+from ncf.progress import Progress, progress
+from ncf.sampling.samples import FitName, Samples
+from ncf.training.batches import EpochSource
+from ncf.training.checkpoint import Checkpoint, Checkpoints
+from ncf.training.distributed import World, owned_users
+from ncf.training.hyperparameters import Hyperparameters
+from ncf.training.log_lines import FITS, epoch_line
+from ncf.training.loop import FitLoop, Position
+from ncf.training.validation import Validation
+
+_log = logging.getLogger(__name__)
+
+SELECTION_METRIC = "ndcg_at_10"
+"""What the best epoch is best in, on validation: NDCG moves with every rank in the top 10, so it is less
+noisy than the hit rate."""
+
+STOPPED = 143
+"""Exit status after SIGTERM, as a shell reports it."""
+
+
+class Trainer:
+    """Trains one model.
+
+    Args:
+        dataset: positives.
+        samples: candidates and exclusion index of that data set.
+        settings: hyperparameters.
+        world: the processes that train together.
+        checkpoints: where to go on from and to write to after each epoch; None for neither.
+        stop_requested: whether to write a checkpoint after the step under way and leave.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        samples: Samples,
+        settings: Hyperparameters,
+        world: World,
+        checkpoints: Checkpoints | None = None,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> None:
+        if not len(dataset.train.items):
+            raise InputError("the data set has no training positives")
+        self.config = ModelConfig(
+            model=settings.model,
+            factors=settings.factors,
+            tower=settings.tower,
+            n_users=dataset.n_users,
+            n_items=dataset.n_items,
+        )
+        self._samples, self._settings, self._world = samples, settings, world
+        self._checkpoints, self._stop_requested = checkpoints, stop_requested
+        held_out = dataset.validation
+        self.positives = dataset.train.union(held_out[:, 0], held_out[:, 1])
+        self._positives: dict[FitName, ItemsByUser] = {"selection": dataset.train, "final": self.positives}
+        self._bounds = owned_users(self.positives.counts(), world.size)
+        self._users = range(*self._bounds[world.rank : world.rank + 2].tolist())
+        self.history: dict[FitName, list[dict[str, float]]] = {"selection": [], "final": []}
+
+    def run(self) -> dict[str, NDArray[np.float32]]:
+        """Train, or go on from a checkpoint.
+
+        Returns:
+            Weights by name; empty in all processes but the first.
+
+        Raises:
+            InputError: if the loss is no longer a number, or a checkpoint belongs to another run.
+            SystemExit: with 143 after a checkpoint was written because a stop was requested.
+        """
+        checkpoint = self._resume()
+        fit: FitName
+        for fit in FITS:
+            if fit == "selection" and not len(self._samples.validation):
+                continue
+            if checkpoint is not None and checkpoint.progress["fit"] != fit:
+                continue
+            loop = self._loop(fit)
+            if checkpoint is not None:
+                loop.restore(checkpoint.tensors, Position(**checkpoint.progress["position"]))
+                checkpoint = None
+            self._run_fit(fit, loop)
+        return {name: weight.numpy() for name, weight in loop.weights().items()}
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the best validation metric; all epochs where nothing is held out for validation."""
+        selection = self.history["selection"]
+        if not selection:
+            return self._settings.epochs
+        return 1 + int(np.argmax([record[SELECTION_METRIC] for record in selection]))
+
+    @property
+    def samples_per_second(self) -> float:
+        """Training samples, positives and negatives, a second of both fits, over all processes."""
+        records = [record for fit in FITS for record in self.history[fit]]
+        seconds = sum(record["seconds"] for record in records)
+        return sum(record["samples_per_second"] * record["seconds"] for record in records) / seconds
+
+    def _loop(self, fit: FitName) -> FitLoop:
+        settings, world, positives = self._settings, self._world, self._positives[fit]
+        network = Network(self.config, len(self._users), settings.dropout)
+        initialise(network, settings.seed, settings.init_std, self._users, self.config.n_users)
+        seed = [settings.seed, FITS.index(fit), world.rank]
+        exclusion = self._samples.exclusion if fit == "selection" else self._samples.final_exclusion()
+        source = EpochSource(
+            positives=positives,
+            exclusion=exclusion,
+            users=self._users,
+            n_items=self.config.n_items,
+            negatives=settings.negatives,
+            rounds=self._samples.rounds(fit),
+            seed=seed,
+            device=world.device,
+        )
+        shares = np.diff(positives.offsets[self._bounds])
+        return FitLoop(network.to(world.device), source, shares, self._bounds, settings, world, seed)
+
+    def _run_fit(self, fit: FitName, loop: FitLoop) -> None:
+        validation = Validation(self._samples, self._users, self._world) if fit == "selection" else None
+        records = self.history[fit]
+        while not self._finished(fit):
+            epoch = loop.position.epoch
+            with self._bar(f"epoch {epoch} ({fit})", loop.samples_per_epoch) as bar:
+                values = loop.run_epoch(self._stop_requested, bar)
+            if values is None:
+                self._stop(fit, loop)
+            if validation is not None:
+                values |= validation.metrics(loop.network)
+            records.append({"epoch": epoch, **values})
+            if self._world.is_first:
+                _log.info(epoch_line(fit, epoch, values))
+            if self._world.add_up_all([], self._stop_requested()):
+                self._stop(fit, loop)
+            self._save(fit, loop)
+
+    def _finished(self, fit: FitName) -> bool:
+        done = len(self.history[fit])
+        if fit == "final":
+            return done >= self.best_epoch
+        patience = self._settings.patience
+        return done >= self._settings.epochs or bool(patience and done and done - self.best_epoch >= patience)
+
+    @contextmanager
+    def _bar(self, description: str, total: int) -> Iterator[Progress]:
+        if self._world.is_first:
+            with progress(description, total, "samples") as bar:
+                yield bar
+        else:
+            yield _Silent()
+
+    def _save(self, fit: FitName, loop: FitLoop) -> None:
+        if self._checkpoints is None:
+            return
+        state = loop.state()
+        if self._world.is_first:
+            account = {"fit": fit, "position": asdict(loop.position), "history": self.history}
+            self._checkpoints.write(Checkpoint(account, state))
+
+    def _stop(self, fit: FitName, loop: FitLoop) -> NoReturn:
+        self._save(fit, loop)
+        if self._world.is_first:
+            _log.info("stopped in epoch %d of the %s fit; a checkpoint is written", loop.position.epoch, fit)
+        raise SystemExit(STOPPED)
+
+    def _resume(self) -> Checkpoint | None:
+        """The checkpoint to go on from, its tensors in the first process only."""
+        checkpoint, found = None, "null"
+        if self._world.is_first and self._checkpoints is not None:
+            checkpoint = self._checkpoints.latest()
+            found = json.dumps(None if checkpoint is None else checkpoint.progress)
+        account: dict[str, Any] | None = json.loads(self._world.share(found))
+        if account is None:
+            return None
+        self.history = account["history"]
+        if self._world.is_first:
+            place = account["position"]
+            _log.info(
+                "going on in epoch %d, step %d of the %s fit",
+                place["epoch"],
+                place["step"] + 1,
+                account["fit"],
+            )
+        return Checkpoint(account, {} if checkpoint is None else checkpoint.tensors)
+
+
+class _Silent:
+    """Progress of the processes that do not speak."""
+
+    def update(self, n: int, /) -> None:
+        """Count nothing."""

@@ -1,0 +1,34 @@
+# ruff: noqa: E402  (the path comes first)
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # fake_sagemaker and random_model
+
+from fake_sagemaker import ROLE, FakeSageMaker
+
+from ncf.sagemaker import session, training_job
+from ncf.sagemaker.session import Aws
+from ncf.sagemaker.settings import AwsSettings
+
+
+@pytest.fixture
+def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
+    """An empty account; waiting takes no time."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr(session, "_POLL_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(training_job, "_SECONDS_UNTIL_LOG_SETTLES", 0.0)
+    return FakeSageMaker()
+
+
+@pytest.fixture
+def aws(sagemaker: FakeSageMaker) -> Aws:
+    """Clients of that account."""
+    return sagemaker.attach(Aws(AwsSettings(role=ROLE)))

@@ -1,0 +1,320 @@
+"""Training jobs: what is asked for, bought once, followed whole, and stopped."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from fake_sagemaker import REGISTRY, ROLE, FakeSageMaker, RefusalError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ncf.errors import InputError, RemoteError
+from ncf.sagemaker.names import MAX_NAME_LENGTH, hashed_name
+from ncf.sagemaker.session import Aws
+from ncf.sagemaker.settings import AwsSettings, JobSettings
+from ncf.sagemaker.training_job import JobPlan, job_name, model_uri, run_job
+
+IMAGE = f"{REGISTRY}/ncf-train:1"
+
+
+def plan(output: str = "s3://b/run/train/trained_model", **settings: Any) -> JobPlan:
+    chosen = JobSettings(role=ROLE, **{"train_image": IMAGE, **settings})
+    hyperparameters = {"epochs": "2", "tower": "[8, 4]"}
+    return JobPlan(
+        name=job_name(chosen, "run-1", hyperparameters, {"dataset": "d", "samples": "s"}),
+        settings=chosen,
+        hyperparameters=hyperparameters,
+        channels={"dataset": "s3://b/dataset", "samples": "s3://b/samples"},
+        output=output,
+    )
+
+
+class Launch:
+    """One try of the launcher: what it wrote and how often it provided the inputs."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.provided = 0
+
+    def provide(self) -> None:
+        self.provided += 1
+
+    def run(self, aws: Aws, plan: JobPlan) -> dict[str, Any]:
+        return run_job(aws, plan, self.provide, self.lines.append)
+
+
+def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    asked = plan(
+        instance_type="ml.g5.2xlarge",
+        instance_count=2,
+        volume_size=50,
+        max_run_time=600,
+        spot_instance=True,
+        max_wait_time=900,
+        checkpoint_s3_uri="s3://b/checkpoints/",
+        traffic_encryption=True,
+        network_isolation=False,
+        resource_encryption_key="alias/volume",
+        output_encryption_key="alias/output",
+        vpc_subnets="subnet-1,subnet-2",
+        vpc_security_group_ids="sg-1",
+        tags={"team": "x"},
+    )
+    Launch().run(aws, asked)
+    request = next(given for operation, given in sagemaker.calls if operation == "CreateTrainingJob")
+    algorithm = request.pop("AlgorithmSpecification")
+    assert algorithm["TrainingImage"] == IMAGE
+    assert algorithm["TrainingInputMode"] == "File"
+    assert {"selection:hr_at_10", "final:loss"} <= {entry["Name"] for entry in algorithm["MetricDefinitions"]}
+    channels = {
+        entry["ChannelName"]: entry["DataSource"]["S3DataSource"] for entry in request.pop("InputDataConfig")
+    }
+    assert {name: source["S3Uri"] for name, source in channels.items()} == {
+        "dataset": "s3://b/dataset/",
+        "samples": "s3://b/samples/",
+    }
+    assert {source["S3DataType"] for source in channels.values()} == {"S3Prefix"}
+    assert {source["S3DataDistributionType"] for source in channels.values()} == {"FullyReplicated"}
+    assert request == {
+        "TrainingJobName": asked.name,
+        "RoleArn": ROLE,
+        "HyperParameters": {"epochs": "2", "tower": "[8, 4]"},
+        "OutputDataConfig": {
+            "S3OutputPath": "s3://b/run/train/trained_model",
+            "CompressionType": "NONE",
+            "KmsKeyId": "alias/output",
+        },
+        "ResourceConfig": {
+            "InstanceType": "ml.g5.2xlarge",
+            "InstanceCount": 2,
+            "VolumeSizeInGB": 50,
+            "VolumeKmsKeyId": "alias/volume",
+        },
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 900},
+        "EnableManagedSpotTraining": True,
+        "CheckpointConfig": {"S3Uri": f"s3://b/checkpoints/{asked.name}", "LocalPath": "/opt/ml/checkpoints"},
+        "EnableNetworkIsolation": False,
+        "EnableInterContainerTrafficEncryption": True,
+        "VpcConfig": {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]},
+        "Tags": [{"Key": "team", "Value": "x"}],
+    }
+
+
+def test_what_is_not_asked_for_is_not_in_the_request() -> None:
+    request = plan().request(1)
+    assert not {"CheckpointConfig", "VpcConfig", "Tags"} & set(request)
+    assert request["EnableNetworkIsolation"] is True
+    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600}
+    assert plan(keep_alive_period=60).request(1)["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 60
+
+
+def test_every_log_line_of_every_host_comes_once_and_in_order(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    asked, launch = plan(instance_count=2), Launch()
+    streams = {host: f"{asked.name}/algo-{host}-1700000000" for host in (1, 2)}
+    sagemaker.log = {stream: [f"line {n}" for n in range(4)] for stream in streams.values()}
+    sagemaker.describes_until_end = 4
+
+    def write(line: str) -> None:
+        launch.lines.append(line)
+        if len(launch.lines) in (8, 10):  # more comes while the job runs, and after its end
+            sagemaker.log[streams[1]] += ["late 1", "late 2"]
+
+    run_job(aws, asked, launch.provide, write)
+    first = [line for line in launch.lines if line.startswith("algo-1 | ")]
+    assert [line.removeprefix("algo-1 | ") for line in first] == [
+        *(f"line {n}" for n in range(4)),
+        *("late 1", "late 2") * 2,
+    ]
+    assert [line for line in launch.lines if line not in first] == [f"algo-2 | line {n}" for n in range(4)]
+
+
+def test_a_spot_job_s_second_stream_is_read_too(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    asked, launch = plan(), Launch()
+    sagemaker.log = {f"{asked.name}/algo-1-1": ["before"]}
+
+    def write(line: str) -> None:
+        launch.lines.append(line)
+        sagemaker.log.setdefault(f"{asked.name}/algo-1-2", ["after"])
+
+    run_job(aws, asked, launch.provide, write)
+    assert launch.lines == ["before", "after"]
+
+
+def test_logs_that_may_not_be_read_do_not_fail_the_job(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    sagemaker.refusals["DescribeLogStreams"] = RefusalError("AccessDeniedException", "no")
+    assert Launch().run(aws, plan())["TrainingJobStatus"] == "Completed"
+    assert sagemaker.operations().count("DescribeLogStreams") == 1
+
+
+@pytest.mark.parametrize("describes", [0, 5])
+def test_a_second_try_takes_up_the_job_that_the_first_has_started(
+    describes: int, aws: Aws, sagemaker: FakeSageMaker
+) -> None:
+    first, second = Launch(), Launch()
+    sagemaker.describes_until_end = describes
+    answers = [
+        first.run(aws, plan("s3://b/run/try-1")),
+        second.run(aws, plan("s3://b/run/try-2")),  # KFP gives each try another output path
+    ]
+    assert len(sagemaker.jobs) == 1
+    assert (first.provided, second.provided) == (1, 0)
+    uris = {model_uri(answer) for answer in answers}
+    assert uris == {f"s3://b/run/try-1/{plan().name}/output/model"}
+
+
+def test_two_pods_that_race_buy_one_job(sagemaker: FakeSageMaker) -> None:
+    start, results = threading.Barrier(2), []
+
+    def pod() -> None:
+        aws = sagemaker.attach(Aws(AwsSettings(role=ROLE)))
+        start.wait()
+        results.append(Launch().run(aws, plan())["TrainingJobStatus"])
+
+    threads = [threading.Thread(target=pod) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["Completed", "Completed"]
+    assert len(sagemaker.jobs) == 1
+
+
+def test_a_failed_job_s_reason_last_lines_and_link_are_in_the_message(
+    aws: Aws, sagemaker: FakeSageMaker
+) -> None:
+    asked = plan()
+    sagemaker.outcomes = [("Failed", "AlgorithmError: users:\n no data, exit code: 2")]
+    sagemaker.log = {f"{asked.name}/algo-1-1": [f"line {n}" for n in range(30)]}
+    with pytest.raises(RemoteError) as caught:
+        Launch().run(aws, asked)
+    *lines, last = str(caught.value).splitlines()
+    assert lines[1:] == [f"  | line {n}" for n in range(10, 30)]
+    assert f"training job {asked.name} failed: AlgorithmError: users: no data, exit code: 2; https://" in last
+    assert last.endswith(f"#/jobs/{asked.name}")
+
+
+def test_a_second_try_after_a_failure_buys_nothing(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    sagemaker.outcomes = [("Failed", "AlgorithmError")]
+    for _ in range(2):
+        with pytest.raises(RemoteError, match="AlgorithmError"):
+            Launch().run(aws, plan())
+    assert len(sagemaker.jobs) == 1
+
+
+def test_max_attempts_allows_another_job(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    sagemaker.outcomes = [("Failed", "CapacityError"), ("Completed", "")]
+    asked, launch = plan(max_attempts=2, checkpoint_s3_uri="s3://b/c"), Launch()
+    assert launch.run(aws, asked)["TrainingJobName"] == f"{asked.name}-2"
+    assert list(sagemaker.jobs) == [asked.name, f"{asked.name}-2"]
+    assert {job["CheckpointConfig"]["S3Uri"] for job in sagemaker.jobs.values()} == {f"s3://b/c/{asked.name}"}
+    assert launch.provided == 1
+
+
+@pytest.mark.parametrize("leave", [SystemExit(143), KeyboardInterrupt()])
+def test_a_launcher_that_is_told_to_leave_stops_the_job_first(
+    leave: BaseException, aws: Aws, sagemaker: FakeSageMaker
+) -> None:
+    asked = plan()
+    sagemaker.log = {f"{asked.name}/algo-1-1": ["epoch 1"]}
+
+    def write(_: str) -> None:
+        raise leave
+
+    with pytest.raises(type(leave)):
+        run_job(aws, asked, lambda: None, write)
+    assert sagemaker.operations()[-1] == "StopTrainingJob"
+    assert sagemaker.jobs[asked.name]["end"] == ("Stopped", "")
+
+
+def test_leaving_before_the_job_exists_is_quiet(
+    aws: Aws, sagemaker: FakeSageMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    def provide() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_job(aws, plan(), provide, print)
+    assert not sagemaker.jobs
+    assert "not stopped" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("ValidationException", InputError),
+        ("AccessDeniedException", RemoteError),
+        ("ResourceLimitExceeded", RemoteError),
+    ],
+)
+def test_a_refusal_says_what_aws_says(
+    code: str, expected: type[Exception], aws: Aws, sagemaker: FakeSageMaker
+) -> None:
+    sagemaker.refusals["CreateTrainingJob"] = RefusalError(code, "Could not assume role ncf")
+    with pytest.raises(expected, match=f"create_training_job: {code}: Could not assume role ncf"):
+        Launch().run(aws, plan())
+
+
+def test_amazon_s_sagemaker_pulls_from_ecr_only(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    with pytest.raises(InputError, match=r"train_image.*docker\.io/ncf-train.*ECR"):
+        Launch().run(aws, plan(train_image="docker.io/ncf-train:1"))
+    assert sagemaker.calls == []
+
+
+def test_another_service_knows_itself_what_it_can_run(
+    sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:1")
+    aws = sagemaker.attach(Aws(AwsSettings(role=ROLE)))
+    assert Launch().run(aws, plan(train_image="ncf-train"))["TrainingJobStatus"] == "Completed"
+
+
+def test_a_missing_region_is_named(monkeypatch: pytest.MonkeyPatch, sagemaker: FakeSageMaker) -> None:  # noqa: ARG001
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    with pytest.raises(InputError, match="region"):
+        Aws(AwsSettings(role=ROLE)).client("sagemaker")
+
+
+SETTINGS = JobSettings(role=ROLE, train_image=IMAGE)
+NAME = job_name(SETTINGS, "run", {"epochs": "1"}, {"dataset": "a", "samples": "b"})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"settings": SETTINGS.model_copy(update={"instance_count": 2})},
+        {"settings": SETTINGS.model_copy(update={"train_image": "other"})},
+        {"run": "run-2"},
+        {"hyperparameters": {"epochs": "2"}},
+        {"fingerprints": {"dataset": "a", "samples": "c"}},
+    ],
+)
+def test_another_job_has_another_name(changed: dict[str, Any]) -> None:
+    same: dict[str, Any] = {
+        "settings": SETTINGS,
+        "run": "run",
+        "hyperparameters": {"epochs": "1"},
+        "fingerprints": {"dataset": "a", "samples": "b"},
+    }
+    assert job_name(**same) == NAME
+    assert job_name(**{**same, **changed}) != NAME
+
+
+@pytest.mark.parametrize("same", [{"s3_prefix": "s3://b/x"}, {"max_attempts": 3}, {"run_id": "other"}])
+def test_where_copies_lie_and_how_often_to_try_is_no_part_of_the_name(same: dict[str, Any]) -> None:
+    settings = SETTINGS.model_copy(update=same)
+    assert job_name(settings, "run", {"epochs": "1"}, {"dataset": "a", "samples": "b"}) == NAME
+
+
+@given(
+    prefix=st.from_regex(r"[a-z]([a-z0-9-]{0,80})", fullmatch=True), room=st.integers(0, 5), salt=st.text()
+)
+def test_names_fit_sagemaker(prefix: str, room: int, salt: str) -> None:
+    name = hashed_name(prefix, {"salt": salt}, room)
+    assert len(name) <= MAX_NAME_LENGTH - room
+    assert name == hashed_name(prefix, {"salt": salt}, room)
+    assert name != hashed_name(prefix, {"salt": salt + "x"}, room)
+    assert name[0].isalpha()
+    assert name[-1].isalnum()

@@ -1,0 +1,105 @@
+"""An AWS account on this machine for the tests of train and deploy, and the programs that its images hold."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from ncf import storage
+from ncf.localaws import LocalAws
+from ncf.sagemaker import session, training_job
+
+BUCKET = "ncf-test"
+ROLE = "arn:aws:iam::123456789012:role/ncf"
+
+TRAIN_PROGRAM = """
+import json, os, pathlib, sys, time
+sys.path.insert(0, {source!r})
+from ncf.data import manifest
+root = pathlib.Path(os.environ["NCF_ML_ROOT"])
+settings = json.loads((root / "input/config/hyperparameters.json").read_text())
+for kind in ("dataset", "samples"):
+    manifest.read(root / "input/data" / kind, kind)
+print("fit=selection epoch=1 loss=0.5000", flush=True)
+if settings["epochs"] == "13":
+    (root / "output").mkdir(exist_ok=True)
+    (root / "output/failure").write_text("users: there are none")
+    sys.exit(1)
+if settings["epochs"] == "999":
+    time.sleep(60)
+model = root / "model"
+model.mkdir(exist_ok=True)
+epoch = {{"epoch": 1, "loss": 0.5, "seconds": 1.0}}
+history = {{
+    "selection": [{{**epoch, "hr_at_10": 0.6, "ndcg_at_10": 0.3}}],
+    "final": [epoch], "best_epoch": 1, "hyperparameters": settings, "samples_per_second": 10.0,
+}}
+(model / "history.json").write_text(json.dumps(history))
+manifest.write(model, "model", {{"users": 3}}, settings, {{}})
+"""
+
+SERVE_PROGRAM = """
+import http.server, json, os, pathlib, sys
+sys.path.insert(0, {source!r})
+from ncf.models.model_folder import ModelFolder
+from ncf.serving.recommender import Recommender
+model = ModelFolder.load(pathlib.Path(os.environ["NCF_ML_ROOT"]) / "model")
+if model.history.get("broken"):
+    sys.exit("this model does not load")
+recommender = Recommender(model)
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.answer({{}})
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.answer({{"model_version": recommender.version,
+                     "recommendations": recommender.recommend(body["users"], body["k"])}})
+
+    def answer(self, content):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["NCF_PORT"])), Handler).serve_forever()
+"""
+
+
+@contextmanager
+def local_account(folder: Path) -> Iterator[LocalAws]:
+    """A running account with a bucket; the environment leads all clients to it."""
+    programs = {}
+    for image, text in (("ncf-train", TRAIN_PROGRAM), ("ncf-deploy", SERVE_PROGRAM)):
+        script = folder / f"{image}.py"
+        script.write_text(text.format(source=str(Path(storage.__file__).parents[1])))
+        programs[image] = [sys.executable, str(script)]
+    with (
+        LocalAws(folder / "aws", programs) as account,
+        patch.dict("os.environ", account.environment),
+        patch.object(session, "_POLL_SECONDS", (0.05, 0.2)),
+        patch.object(training_job, "_SECONDS_UNTIL_LOG_SETTLES", 0.05),
+    ):
+        storage._client.cache_clear()
+        account.create_bucket(BUCKET)
+        yield account
+    storage._client.cache_clear()
+
+
+def executor_input(folder: Path, inputs: dict[str, str], outputs: dict[str, str]) -> list[str]:
+    """The arguments by which KFP tells a pod the URIs of its artifacts."""
+    content: dict[str, Any] = {
+        "inputs": {
+            "artifacts": {name: {"artifacts": [{"name": name, "uri": uri}]} for name, uri in inputs.items()}
+        },
+        "outputs": {
+            "artifacts": {name: {"artifacts": [{"name": name, "uri": uri}]} for name, uri in outputs.items()},
+            "outputFile": str(folder / "executor_output.json"),
+        },
+    }
+    return ["--executor-input", json.dumps(content)]

@@ -1,0 +1,208 @@
+"""The train stage against an AWS account on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from local_account import BUCKET, ROLE, executor_input, local_account
+
+from ncf import command
+from ncf.data import manifest
+from ncf.errors import InputError, RemoteError
+from ncf.sagemaker.session import Aws
+from ncf.sagemaker.settings import AwsSettings
+from ncf.stages.train import Train
+from ncf.storage import list_objects, upload
+
+PREFIX = f"s3://{BUCKET}/ncf"
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with local_account(tmp_path_factory.mktemp("account")) as aws:
+        yield aws
+
+
+@dataclass
+class Pod:
+    """A place where the stage runs, with its inputs."""
+
+    folder: Path
+    dataset: Path
+    samples: Path
+
+    def arguments(self, *more: str, output: str = "out") -> list[str]:
+        place = self.folder / output
+        flags = {
+            "dataset": self.dataset,
+            "samples": self.samples,
+            "role": ROLE,
+            "train-image": "registry/ncf-train:1",
+            "trained-model": place / "trained_model",
+            "metrics": place / "metrics",
+            "summary": place / "summary",
+        }
+        return [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more]
+
+    def read(self, name: str, output: str = "out") -> str:
+        return (self.folder / output / name).read_text()
+
+
+@pytest.fixture
+def pod(tmp_path: Path, make_dataset: Callable[..., Path], account: Any) -> Pod:  # noqa: ARG001
+    samples = tmp_path / "samples"
+    samples.mkdir()
+    (samples / "test.npy").write_bytes(tmp_path.name.encode())
+    manifest.write(samples, "samples", {}, {}, {})
+    return Pod(tmp_path, make_dataset(), samples)
+
+
+def jobs_of(run: str) -> list[dict[str, Any]]:
+    """Descriptions of the jobs that carry the run's tag."""
+    client = boto3.client("sagemaker")
+    names = [
+        entry["TrainingJobName"]
+        for entry in client.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
+    ]
+    described = [client.describe_training_job(TrainingJobName=name) for name in names]
+    return [job for job in described if run in job["HyperParameters"]["seed"]]
+
+
+def test_artifacts_outside_s3_are_copied(pod: Pod, capfd: pytest.CaptureFixture[str]) -> None:
+    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "11"))
+    (job,) = jobs_of("11")
+    name = job["TrainingJobName"]
+    assert job["OutputDataConfig"]["S3OutputPath"] == f"{PREFIX}/{name}/trained_model"
+    copied = {uri.removeprefix(f"{PREFIX}/{name}/") for uri in list_objects(f"{PREFIX}/{name}")}
+    assert {"dataset/manifest.json", "samples/manifest.json", "samples/test.npy"} <= copied
+    assert f"trained_model/{name}/output/model/history.json" in copied
+    assert manifest.read(pod.folder / "out" / "trained_model", "model")["counts"] == {"users": 3}
+    assert json.loads(pod.read("metrics"))["validation_hr_at_10"] == 0.6
+    assert "Completed" in pod.read("summary")
+    assert f"console.aws.amazon.com/sagemaker/home?region=us-east-1#/jobs/{name}" in pod.read("summary")
+    assert capfd.readouterr().out.count("fit=selection epoch=1 loss=0.5000\n") == 1
+
+
+def test_artifacts_in_s3_stay_there(pod: Pod) -> None:
+    root = f"s3://{BUCKET}/root/{pod.folder.name}"
+    uris = {name: f"{root}/{name}" for name in ("dataset", "samples")}
+    for name, uri in uris.items():
+        upload(getattr(pod, name), uri)
+    before = set(list_objects(root))
+    outputs = {name: f"{root}/train/{name}" for name in ("trained_model", "metrics", "summary")}
+    command.run(Train, pod.arguments("--seed", "12", *executor_input(pod.folder, uris, outputs)))
+    (job,) = jobs_of("12")
+    channels = {entry["ChannelName"]: entry["DataSource"]["S3DataSource"] for entry in job["InputDataConfig"]}
+    assert {name: channel["S3Uri"] for name, channel in channels.items()} == {
+        name: f"{uri}/" for name, uri in uris.items()
+    }
+    model = f"{root}/train/trained_model/{job['TrainingJobName']}/output/model"
+    written = json.loads((pod.folder / "executor_output.json").read_text())["artifacts"]
+    assert written["trained_model"]["artifacts"][0]["uri"] == model
+    assert written["metrics"]["artifacts"][0]["metadata"]["validation_ndcg_at_10"] == 0.3
+    assert not (pod.folder / "out" / "trained_model").exists(), "KFP would upload it"
+    assert set(list_objects(root)) - before == {
+        f"{model}/{file}" for file in ("history.json", "manifest.json")
+    }
+
+
+def test_s3_uris_work_on_the_command_line(pod: Pod) -> None:
+    root = f"s3://{BUCKET}/cli/{pod.folder.name}"
+    upload(pod.dataset, f"{root}/dataset")
+    arguments = pod.arguments("--s3-prefix", PREFIX, "--seed", "17", "--dataset", f"{root}/dataset")
+    command.run(Train, arguments)
+    assert (pod.folder / "out" / "trained_model" / "history.json").is_file()
+
+
+def test_a_second_try_of_a_run_buys_no_second_job(pod: Pod) -> None:
+    arguments = ("--s3-prefix", PREFIX, "--seed", "14", "--run-id", "run-14")
+    for output in ("first", "second"):
+        command.run(Train, pod.arguments(*arguments, output=output))
+    assert len(jobs_of("14")) == 1
+    assert pod.read("summary", "first") == pod.read("summary", "second")
+    assert (pod.folder / "second" / "trained_model" / "history.json").is_file()
+
+
+def test_without_a_prefix_nothing_is_copied_or_started(pod: Pod) -> None:
+    with pytest.raises(InputError, match=r"'s3_prefix' is empty: 'dataset' is at /.*SageMaker cannot reach"):
+        command.run(Train, pod.arguments("--seed", "15"))
+    assert jobs_of("15") == []
+
+
+def test_a_failed_job_says_why(pod: Pod) -> None:
+    with pytest.raises(RemoteError, match=r"(?s)\| fit=selection epoch=1.*failed:.*users: there are none"):
+        command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "16", "--epochs", "13"))
+    assert list((pod.folder / "out").iterdir()) == []
+
+
+def test_damaged_data_buy_no_job(pod: Pod) -> None:
+    (pod.samples / "test.npy").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"test\.npy"):
+        command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "18"))
+    assert jobs_of("18") == []
+
+
+def test_sigterm_stops_the_job(pod: Pod) -> None:
+    arguments = pod.arguments("--s3-prefix", PREFIX, "--seed", "19", "--epochs", "999")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ncf", "train", *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout
+    assert "epoch=1" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    start = time.monotonic()
+    while jobs_of("19")[0]["TrainingJobStatus"] == "InProgress":
+        assert time.monotonic() - start < 2
+        time.sleep(0.05)
+    assert process.wait(10) == 143
+    assert jobs_of("19")[0]["TrainingJobStatus"] in ("Stopping", "Stopped")
+    process.stdout.close()
+
+
+def test_a_role_can_be_assumed_to_call_sagemaker(account: Any) -> None:  # noqa: ARG001
+    caller = "arn:aws:iam::123456789012:role/launcher"
+    aws = Aws(AwsSettings(role=ROLE, assume_role=caller))
+    assert "assumed-role/launcher/ncf" in aws.call("sts", "get_caller_identity")["Arn"]
+    assert "assumed-role" not in Aws(AwsSettings(role=ROLE)).call("sts", "get_caller_identity")["Arn"]
+
+
+def test_overrides_reach_the_job(pod: Pod) -> None:
+    overrides = json.dumps({"tower": [64.0, 32.0], "factors": 4.0, "model": "gmf"})
+    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "20", "--train-overrides", overrides))
+    given = jobs_of("20")[0]["HyperParameters"]
+    assert (given["tower"], given["factors"], given["model"], given["epochs"]) == (
+        "[64, 32]",
+        "4",
+        "gmf",
+        "7",
+    )
+    assert not {"role", "region", "train_overrides"} & set(given)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"epoch": 3}, r"'train_overrides' has 'epoch'.*there are: .*epochs.*learning_rate"),
+        ({"epochs": 0}, r"'train_overrides': 'epochs' is 0: .*greater than or equal to 1"),
+        ({"tower": [3]}, r"'train_overrides': .*'tower' is \[3\]"),
+        ({"model": "svd"}, r"'train_overrides': 'model' is 'svd'.*'neumf'"),
+    ],
+)
+def test_bad_overrides_are_named(overrides: dict[str, Any], words: str, tmp_path: Path) -> None:
+    arguments = Pod(tmp_path, tmp_path, tmp_path).arguments("--train-overrides", json.dumps(overrides))
+    with pytest.raises(InputError, match=words):
+        command.parse(Train, arguments)

@@ -1,0 +1,114 @@
+"""``ncf fit`` as a command, in one process and in two."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ncf.command import parse, run
+from ncf.errors import InputError
+from ncf.models.model_folder import ModelFolder
+from ncf.training.distributed import owned_users
+from ncf.training.fit import Fit
+
+from .conftest import Folders
+
+QUICK = ["--factors", "8", "--tower", "[16,8]", "--epochs", "25", "--batch-size", "500", "--learning-rate", "0.1"]
+
+
+def arguments(folders: Folders, output: Path, *more: str) -> list[str]:
+    inputs = ["--dataset", str(folders.dataset), "--samples", str(folders.samples)]
+    outputs = ["--trained-model", str(output / "model"), "--metrics", str(output / "metrics.json")]
+    return [*inputs, *outputs, *QUICK, "--device", "cpu", *more]
+
+
+def test_writes_a_model_with_all_that_evaluation_and_serving_need(folders: Folders, tmp_path: Path) -> None:
+    run(Fit, arguments(folders, tmp_path))
+    dataset, _ = folders.load()
+    model = ModelFolder.load(tmp_path / "model")
+    assert list(model.item_ids) == list(dataset.item_ids)
+    assert len(model.train.items) == len(dataset.train.items) + len(dataset.validation)
+    assert len(model.seen.items) == len(model.train.items) + len(dataset.test)
+    assert model.popularity.sum() == len(model.train.items)
+    assert not any(item in model.train.of_user(user) for user, item in dataset.test)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    best = model.history["selection"][model.history["best_epoch"] - 1]
+    assert metrics["validation_hr_at_10"] == best["hr_at_10"] > 0.5
+    assert len(model.history["final"]) == metrics["best_epoch"] == best["epoch"]
+
+
+def test_samples_of_another_data_set_are_refused(
+    folders: Folders, make_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="another data set"):
+        run(Fit, arguments(Folders(make_dataset(), folders.samples), tmp_path))
+    assert not list(tmp_path.glob("model*"))
+
+
+def test_its_arguments_give_the_same_settings(folders: Folders, tmp_path: Path) -> None:
+    fit = parse(Fit, arguments(folders, tmp_path, "--l2", "0.25"))
+    assert isinstance(fit, Fit)
+    assert parse(Fit, fit.arguments()) == fit
+
+
+def test_a_gpu_that_is_not_there_is_an_error(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(InputError, match="parameter 'device' is cuda"):
+        run(Fit, arguments(folders, tmp_path, "--device", "cuda"))
+
+
+def test_users_are_shared_out_by_their_positives() -> None:
+    counts = np.array([50, 1, 1, 1, 47, 0, 50, 50])
+    assert owned_users(counts, 1).tolist() == [0, 8]
+    assert owned_users(counts, 2).tolist() == [0, 5, 8]
+    assert owned_users(np.array([5, 5]), 4).tolist()[-1] == 2
+    rng = np.random.default_rng(0)
+    counts = rng.integers(1, 50, 1000)
+    shares = np.add.reduceat(counts, owned_users(counts, 7)[:-1])
+    assert shares.max() - shares.min() < 100
+
+
+def test_two_processes_train_the_same_model_as_one(folders: Folders, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ncf", "fit"]
+    results = {}
+    for processes in ("1", "2"):
+        output = tmp_path / processes
+        more = ["--processes-per-host", processes, "--checkpoints", str(output / "checkpoints")]
+        subprocess.run([*command, *arguments(folders, output, *more)], check=True, timeout=120)
+        results[processes] = ModelFolder.load(output / "model")  # which checks the shapes
+    one, two = (results[processes].history["selection"] for processes in ("1", "2"))
+    assert one[-1]["loss"] == pytest.approx(two[-1]["loss"], abs=0.05)
+    best_one, best_two = (max(epoch["hr_at_10"] for epoch in epochs) for epochs in (one, two))
+    assert best_two == pytest.approx(best_one, abs=0.1)
+    assert best_two > 0.5
+    # every user's row was trained, and only by its owner
+    assert (np.abs(results["2"].weights["user_gmf.weight"]).max(1) > 0.1).all()
+
+
+def test_sigterm_stops_two_processes_with_a_checkpoint_from_which_they_go_on(
+    folders: Folders, tmp_path: Path
+) -> None:
+    more = ["--processes-per-host", "2", "--checkpoints", str(tmp_path / "checkpoints")]
+    command = [sys.executable, "-m", "ncf", "fit", *arguments(folders, tmp_path, *more)]
+    process = subprocess.Popen(
+        [*command, "--epochs", "900"], stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "epoch=2" in line:
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = process.stderr.read()
+    assert process.wait(60) == 128 + signal.SIGTERM, rest
+    assert "a checkpoint is written" in rest
+    assert not (tmp_path / "model").exists()
