@@ -5,8 +5,6 @@
     python pipeline.py submit --host URL        submits it to a Kubeflow cluster
 """
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import json

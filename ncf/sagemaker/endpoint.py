@@ -161,8 +161,10 @@ class _Endpoint:
         """
         name, wanted = self._plan.name, self._plan.version
         state = self._describe()
-        if state and state["EndpointConfigName"] != wanted:
-            state = self._settled()  # another update may be under way, or a deletion
+        if state and state["EndpointConfigName"] == wanted:
+            self._created = state["EndpointStatus"] == "Creating"  # by an earlier try of this run
+        if state and (state["EndpointConfigName"] != wanted or state["EndpointStatus"] == "Deleting"):
+            state = self._settled()
         if state is None:
             self._created = self._create("create_endpoint", self._plan.endpoint_request())
         elif state["EndpointConfigName"] != wanted:
@@ -171,9 +173,8 @@ class _Endpoint:
                     f"endpoint {name} is {state['EndpointStatus']} and cannot be updated: "
                     f"{_reason(state)}; 'aws sagemaker delete-endpoint --endpoint-name {name}' makes room"
                 )
+            self._update(wanted)
             self._previous = state["EndpointConfigName"]
-            self._aws.call("sagemaker", "update_endpoint", EndpointName=name, EndpointConfigName=wanted)
-            _log.info("endpoint %s is being updated from %s to %s", name, self._previous, wanted)
         state = self._settled()
         status = state["EndpointStatus"] if state else "deleted by somebody else"
         if state and status == "InService" and state["EndpointConfigName"] == wanted:
@@ -197,15 +198,23 @@ class _Endpoint:
             if self._created:
                 self._aws.call("sagemaker", "delete_endpoint", EndpointName=name)
             elif self._previous:
-                self._aws.call(
-                    "sagemaker", "update_endpoint", EndpointName=name, EndpointConfigName=self._previous
-                )
+                self._update(self._previous)
                 self._settled()
             else:
                 return  # an earlier try has brought it up: its parts are in use
         self._delete("delete_endpoint_config", EndpointConfigName=version)
         self._delete("delete_model", ModelName=version)
         _log.info("endpoint %s: what was created for %s is deleted again", name, version)
+
+    def _update(self, config: str) -> None:
+        try:
+            self._aws.call(
+                "sagemaker", "update_endpoint", EndpointName=self._plan.name, EndpointConfigName=config
+            )
+        except RefusedError as error:
+            if "in-progress" not in error.message.lower():
+                raise  # otherwise another pod was first: which config it asked for is seen at the end
+        _log.info("endpoint %s is being updated to %s", self._plan.name, config)
 
     def _settled(self) -> Mapping[str, Any] | None:
         """The endpoint once nothing is under way any more; None if it is gone."""

@@ -28,7 +28,8 @@ _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 10}, connect
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 _ECR_IMAGE = re.compile(r"\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.\S+/\S+")
-_POLL_SECONDS, _POLL_SHARE = (0.5, 10.0), 0.1
+_NO_CREDENTIALS = "no AWS credentials were found: annotate the pod's service account, or log in"
+_POLL_SECONDS, _POLL_SHARE = (0.5, 10.0), 0.05
 
 
 class RefusedError(RemoteError):
@@ -65,6 +66,8 @@ class Aws:
         core = get_session()
         if settings.assume_role:
             source = boto3.Session(botocore_session=get_session(), region_name=settings.region or None)
+            if source.get_credentials() is None:
+                raise InputError(_NO_CREDENTIALS)
             fetcher = AssumeRoleCredentialFetcher(
                 client_creator=source.client,
                 source_credentials=source.get_credentials(),
@@ -109,9 +112,7 @@ class Aws:
         except ParamValidationError as error:
             raise InputError(f"{operation}: {error}") from error
         except NoCredentialsError:
-            raise InputError(
-                "no AWS credentials were found: annotate the pod's service account, or log in"
-            ) from None
+            raise InputError(_NO_CREDENTIALS) from None
         except BotoCoreError as error:
             raise RemoteError(f"{operation}: AWS cannot be reached: {error}") from error
 

@@ -17,10 +17,10 @@ class Hyperparameters(BaseModel, extra="forbid"):
     """Everything that decides which weights come out of a data set."""
 
     model: ModelName = Field("neumf", description="Network: gmf, mlp, or neumf, which joins both")
-    epochs: int = Field(7, ge=1, le=1000, description="Passes over the positives, which the schedule spans")
-    factors: int = Field(32, ge=1, le=4096, description="Width of the GMF embeddings (gmf, neumf)")
+    epochs: int = Field(12, ge=1, le=1000, description="Passes over the positives, which the schedule spans")
+    factors: int = Field(64, ge=1, le=4096, description="Width of the GMF embeddings (gmf, neumf)")
     tower: list[int] = Field(
-        [256, 128, 64, 32],
+        [64, 32, 16],
         description="Widths of the MLP (mlp, neumf): user and item embedding together, then hidden layers",
     )
     dropout: float = Field(
@@ -67,7 +67,7 @@ class Hyperparameters(BaseModel, extra="forbid"):
         try:
             return json.loads(value if value.lstrip().startswith("[") else f"[{value}]")
         except ValueError:
-            raise ValueError("expected a list of widths such as [256, 128, 64, 32]") from None
+            raise ValueError("expected a list of widths such as [64, 32, 16]") from None
 
     @model_validator(mode="after")
     def _tower_has_layers(self) -> Self:

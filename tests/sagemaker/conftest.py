@@ -8,16 +8,28 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # fake_sagemaker and random_model
 
+from botocore.loaders import Loader
+from botocore.session import Session, get_session
 from fake_sagemaker import ROLE, FakeSageMaker
 
 from ncf.sagemaker import session, training_job
 from ncf.sagemaker.session import Aws
 from ncf.sagemaker.settings import AwsSettings
 
+MODELS = Loader()
+
+
+def session_with_models() -> Session:
+    """A botocore session that reads AWS's service models, which are large, only once for all tests."""
+    made = get_session()
+    made.register_component("data_loader", MODELS)
+    return made
+
 
 @pytest.fixture
 def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
     """An empty account; waiting takes no time."""
+    monkeypatch.setattr(session, "get_session", session_with_models)
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -181,7 +181,9 @@ class FakeSageMaker:
             raise RefusalError("ValidationException", f'Could not find endpoint "{EndpointName}".')
         state = self.endpoints[EndpointName]
         self._pending[EndpointName] -= 1
-        if self._pending[EndpointName] < 0:
+        if self._pending[EndpointName] < 0 and state["status"] == "Deleting":
+            del self.endpoints[EndpointName]
+        elif self._pending[EndpointName] < 0:
             if state["end"] == "RolledBack":
                 state |= {"end": "InService", "config": state["previous"], "reason": "Alarm fired"}
             elif state["end"] == "Failed":
@@ -207,6 +209,10 @@ class FakeSageMaker:
         state["end"], self.update_ends = self.update_ends, "InService"
         self._pending[EndpointName] = self.describes_until_end
         return {"EndpointArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/x"}
+
+    def delete_slowly(self, endpoint: str) -> None:
+        self.endpoints[endpoint]["status"] = "Deleting"
+        self._pending[endpoint] = self.describes_until_end
 
     def DeleteEndpoint(self, EndpointName: str) -> dict[str, Any]:
         return self._delete(self.endpoints, EndpointName)

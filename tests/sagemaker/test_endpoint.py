@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ncf.errors import InputError, RemoteError
 from ncf.models.model_folder import ModelFolder
 from ncf.sagemaker.endpoint import VARIANT, EndpointPlan, deploy, names
 from ncf.sagemaker.session import Aws
-from ncf.sagemaker.settings import EndpointSettings
+from ncf.sagemaker.settings import AwsSettings, EndpointSettings
 from ncf.sagemaker.smoke_test import SmokeTest
 from ncf.serving.recommender import Recommender
 
@@ -106,6 +107,40 @@ def test_an_update_waits_for_the_one_before(aws: Aws, sagemaker: FakeSageMaker) 
     aws.call("sagemaker", "update_endpoint", EndpointName="shop", EndpointConfigName="somebody-elses")
     bring_up(aws, plan(model="better"))
     assert sagemaker.endpoints["shop"]["previous"] == "somebody-elses"
+
+
+def test_a_deletion_is_waited_for(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    bring_up(aws, plan())
+    sagemaker.delete_slowly("shop")
+    bring_up(aws, plan())
+    assert sagemaker.endpoints["shop"]["status"] == "InService"
+    assert sagemaker.operations().count("CreateEndpoint") == 2
+
+
+def test_an_endpoint_of_an_earlier_try_that_fails_is_deleted(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    sagemaker.create_ends = "Failed"
+    aws.call("sagemaker", "create_endpoint", EndpointName="shop", EndpointConfigName=plan().version)
+    with pytest.raises(RemoteError, match="ping health check"):
+        bring_up(aws, plan())
+    assert sagemaker.models == sagemaker.configs == sagemaker.endpoints == {}
+
+
+def test_two_pods_that_race_make_one_update(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    bring_up(aws, plan())
+    better, start, results = plan(model="better"), threading.Barrier(2), []
+
+    def pod() -> None:
+        clients = sagemaker.attach(Aws(AwsSettings(role=ROLE)))
+        start.wait()
+        results.append(bring_up(clients, better))
+
+    threads = [threading.Thread(target=pod) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == ["answers", "answers"]
+    assert sagemaker.endpoints["shop"]["config"] == better.version
 
 
 def test_without_a_name_each_run_has_its_own_endpoint() -> None:
