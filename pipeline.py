@@ -49,7 +49,7 @@ def _pod(task: Any, component: Any, cached: bool) -> Any:
     content may change, and a cached train or deploy would report jobs and endpoints that may be gone.
     """
     cpu, memory = _PODS[component.name]
-    task.set_cpu_request(cpu).set_cpu_limit(cpu).set_memory_request(memory).set_memory_limit(memory)
+    task.set_cpu_limit(cpu).set_memory_limit(memory)  # what Kubernetes then requests too
     task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s")
     task.set_caching_options(cached)
     return task

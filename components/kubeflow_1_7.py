@@ -13,7 +13,16 @@ from typing import Any
 import yaml
 
 ROOT_SUFFIX = "-root"
-_LATER_FIELDS = {"isOptional", "description", "displayName", "cacheKey", "retryPolicy", "iteratorPolicy"}
+_LATER_FIELDS = {
+    "isOptional",
+    "description",
+    "displayName",
+    "cacheKey",
+    "retryPolicy",
+    "iteratorPolicy",
+    "resourceCpuLimit",
+    "resourceMemoryLimit",
+}
 
 
 def write_older(package: Path, older: Path) -> None:

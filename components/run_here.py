@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -195,7 +196,9 @@ def _quiet_kfp() -> Iterator[None]:
     logging_utils.print_horizontal_line = lambda: None
     logging.disable(logging.WARNING)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*no effect in the current local runner")
+            yield
     finally:
         logging.disable(logging.NOTSET)
         logging_utils.print_horizontal_line = original

@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0, 2 for what the user can mend, 1 for the rest, 130 and 143 for signals."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    for chatty in ("botocore", "boto3", "matplotlib"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_overview())
         sys.exit(0 if arguments else 2)

@@ -36,7 +36,11 @@ def test_split_and_negatives_are_kept(tmp_path: Path) -> None:
     assert list(data.item_ids) == ["10", "20", "30", "40", "77", "99"]
     assert data.test.tolist() == [[0, 5], [1, 1], [2, 1]]
     assert data.test_negatives is not None
-    assert data.test_negatives.tolist() == [[3, 5], [2, 4], [2, 3]]  # the positive itself is among a user's negatives
+    assert data.test_negatives.tolist() == [
+        [3, 5],
+        [2, 4],
+        [2, 3],
+    ]  # the positive itself is among a user's negatives
     assert data.validation.tolist() == [[0, 1], [1, 0]]  # user 2 keeps its one item in training
     assert [data.train.of_user(user).tolist() for user in range(3)] == [[0, 2], [3], [0]]
     metrics = result.metrics()
@@ -55,9 +59,18 @@ def test_without_times_validation_is_drawn_by_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"negative": NEGATIVE.replace("(1,20)", "(1,30)")}, r"d\.test\.negative: its \(user,item\) pairs are not those"),
-        ({"negative": NEGATIVE.replace("(1,20)", "1;20")}, r"row 1, column '1': '1;20'; expected \(user,item\)"),
-        ({"negative": NEGATIVE.replace("\t40\n", "\n")}, r"d\.test\.negative: row 2: 2 fields separated by '\\t'"),
+        (
+            {"negative": NEGATIVE.replace("(1,20)", "(1,30)")},
+            r"d\.test\.negative: its \(user,item\) pairs are not those",
+        ),
+        (
+            {"negative": NEGATIVE.replace("(1,20)", "1;20")},
+            r"row 1, column '1': '1;20'; expected \(user,item\)",
+        ),
+        (
+            {"negative": NEGATIVE.replace("\t40\n", "\n")},
+            r"d\.test\.negative: row 2: 2 fields separated by '\\t'",
+        ),
         ({"negative": ""}, r"d\.test\.negative: is empty"),
         ({"train": ""}, r"d\.train\.rating: is empty"),
         ({"train": TRAIN + "2\t\t1\t1\n"}, r"d\.train\.rating: row 9, column '2': empty; an id is needed"),
@@ -78,7 +91,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_settings_that_would_change_the_release_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"min_rating is 4\.0, but the data are in the NCF release format.*leave min_rating at 0"):
+    with pytest.raises(
+        InputError,
+        match=r"min_rating is 4\.0, but the data are in the NCF release format.*leave min_rating at 0",
+    ):
         prepared(write(tmp_path), min_rating=4.0)
 
 

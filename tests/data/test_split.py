@@ -18,7 +18,9 @@ from ncf.data.split import by_time, draw_two
 from ncf.errors import InputError
 
 IDS = st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters='",'), min_size=1, max_size=4)
-ROW = st.tuples(st.sampled_from("abcde"), st.sampled_from("pqrstuvw"), st.integers(0, 10), st.integers(-5, 12))
+ROW = st.tuples(
+    st.sampled_from("abcde"), st.sampled_from("pqrstuvw"), st.integers(0, 10), st.integers(-5, 12)
+)
 ROWS = st.lists(ROW, min_size=8, max_size=60)
 Row = tuple[str, str, int, int]
 
@@ -122,7 +124,9 @@ def test_core_is_the_largest_in_which_all_have_enough(rows: list[Row], min_user:
             users, items = Counter(u for u, _ in expected), Counter(i for _, i in expected)
             if users[pair[0]] < min_user or items[pair[1]] < min_item:
                 expected.discard(pair)
-    assert {(left.user_ids[u], left.item_ids[i]) for u, i in zip(left.user, left.item, strict=True)} == expected
+    assert {
+        (left.user_ids[u], left.item_ids[i]) for u, i in zip(left.user, left.item, strict=True)
+    } == expected
 
 
 def interactions(pairs: list[tuple[str, str]], time: list[int] | None = None) -> Interactions:
@@ -138,14 +142,18 @@ def interactions(pairs: list[tuple[str, str]], time: list[int] | None = None) ->
     )
 
 
-@pytest.mark.parametrize("scale", [1, 1_000_000, 1 << 50], ids=["microseconds", "seconds", "too wide for one number"])
+@pytest.mark.parametrize(
+    "scale", [1, 1_000_000, 1 << 50], ids=["microseconds", "seconds", "too wide for one number"]
+)
 def test_rows_are_sorted_by_user_time_item(scale: int) -> None:
     rng = np.random.default_rng(0)
     user, item = (rng.integers(0, 1 << 20, 3000, dtype=np.int32) % 97 for _ in range(2))
     time = rng.integers(-50, 50, 3000) * scale
     table = Interactions(user, item, None, time, [], [], [])
     found = list(zip(*(column.tolist() for column in by_time(table)), strict=True))
-    assert found == sorted(zip(user.tolist(), item.tolist(), time.tolist(), strict=True), key=lambda r: (r[0], r[2], r[1]))
+    assert found == sorted(
+        zip(user.tolist(), item.tolist(), time.tolist(), strict=True), key=lambda r: (r[0], r[2], r[1])
+    )
 
 
 def test_without_repeats_nothing_is_merged() -> None:

@@ -1,7 +1,5 @@
 """Single components in a pipeline of one's own, loaded from their component.yaml."""
 
-from __future__ import annotations
-
 import threading
 from pathlib import Path
 

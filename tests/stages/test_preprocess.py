@@ -21,12 +21,18 @@ from ncf.stages.preprocess import Preprocess
 
 HEADER = "userId,movieId,rating,timestamp"
 # two users and their items in order of time
-ROWS = [("u1", f"i{item}", 4, 100 + item) for item in range(5)] + [("u2", f"i{item}", 3, 200 - item) for item in range(4)]
+ROWS = [("u1", f"i{item}", 4, 100 + item) for item in range(5)] + [
+    ("u2", f"i{item}", 3, 200 - item) for item in range(4)
+]
 Preprocessed = tuple[Dataset, dict[str, float], str]
 
 
 def preprocess(path: Path | str, output: Path, *arguments: str) -> Preprocessed:
-    outputs = {"dataset": output / "dataset", "report": output / "report.html", "metrics": output / "metrics.json"}
+    outputs = {
+        "dataset": output / "dataset",
+        "report": output / "report.html",
+        "metrics": output / "metrics.json",
+    }
     flags = [f"--{name}={place}" for name, place in outputs.items()]
     run(Preprocess, ["--interactions", str(path), *flags, *arguments])
     return (
@@ -145,11 +151,16 @@ def test_identical_input_gives_identical_bytes(tmp_path: Path, monkeypatch: pyte
     assert one[Path("report.html")].count(b"</svg>") == 3
     (tmp_path / "a.csv").write_text(text(ROWS[1:]))
     preprocess(tmp_path / "a.csv", tmp_path / "other")
-    prints = [manifest.read(o / "dataset", "dataset")["source"]["fingerprint"] for o in (outputs[0], tmp_path / "other")]
+    prints = [
+        manifest.read(o / "dataset", "dataset")["source"]["fingerprint"]
+        for o in (outputs[0], tmp_path / "other")
+    ]
     assert prints[0] != prints[1]
 
 
-@pytest.mark.parametrize(("keep", "expected"), [("latest", ["i0", "i2", "i3", "i1"]), ("first", ["i0", "i1", "i2", "i3"])])
+@pytest.mark.parametrize(
+    ("keep", "expected"), [("latest", ["i0", "i2", "i3", "i1"]), ("first", ["i0", "i1", "i2", "i3"])]
+)
 def test_duplicates_are_merged_by_time(keep: str, expected: list[str], tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(text([("u1", "i1", 5, 900), *ROWS[:4]]))
     dataset, metrics, report = preprocess(tmp_path / "a.csv", tmp_path / "output", "--duplicates", keep)
@@ -178,7 +189,9 @@ def test_a_rating_equal_to_the_minimum_counts(tmp_path: Path) -> None:
     assert preprocess(tmp_path / "a.csv", tmp_path / "output", "--min-rating=3.3")[1]["interactions"] == 3
 
 
-@pytest.mark.parametrize("rows", [[(*row[:3], 7) for row in ROWS], [row[:3] for row in ROWS]], ids=["constant", "absent"])
+@pytest.mark.parametrize(
+    "rows", [[(*row[:3], 7) for row in ROWS], [row[:3] for row in ROWS]], ids=["constant", "absent"]
+)
 def test_without_times_items_are_held_out_by_seed(rows: list[tuple[Any, ...]], tmp_path: Path) -> None:
     header = HEADER if len(rows[0]) == 4 else HEADER.removesuffix(",timestamp")
     (tmp_path / "a.csv").write_text(text(rows, header=header))
@@ -198,14 +211,21 @@ def test_titles_come_with_the_folder_or_from_a_file(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "ratings.csv").write_text(text())
     (folder / "tags.csv").write_text("userId,movieId,tag,timestamp\nu1,i0,good,1\n")
-    (folder / "movies.csv").write_text('movieId,title,genres\ni1,"One, the film (1999)",x\ni0,<b>Zero</b>,y\nz,Z,z\n')
+    (folder / "movies.csv").write_text(
+        'movieId,title,genres\ni1,"One, the film (1999)",x\ni0,<b>Zero</b>,y\nz,Z,z\n'
+    )
     dataset, metrics, _ = preprocess(folder, tmp_path / "output")
     assert dataset.item_titles is not None
     assert list(dataset.item_titles) == ["<b>Zero</b>", "One, the film (1999)", "", "", ""]
     assert (metrics["titles"], metrics["read"]) == (2, 9)
     (tmp_path / "t.tsv").write_text("item\tlabel of it\ni4\tFour\n")
     dataset, _, _ = preprocess(
-        folder / "ratings.csv", tmp_path / "output", "--items", str(tmp_path / "t.tsv"), "--title-column", "label of it"
+        folder / "ratings.csv",
+        tmp_path / "output",
+        "--items",
+        str(tmp_path / "t.tsv"),
+        "--title-column",
+        "label of it",
     )
     assert dataset.item_titles is not None
     assert list(dataset.item_titles) == ["", "", "", "", "Four"]
@@ -213,10 +233,20 @@ def test_titles_come_with_the_folder_or_from_a_file(tmp_path: Path) -> None:
 
 def test_temporal_split(tmp_path: Path) -> None:
     rows = [("a", "x", 1, 10), ("a", "y", 1, 20), ("b", "x", 1, 20), ("b", "y", 1, 30), ("a", "z", 1, 30)]
-    rows += [("b", "x2", 1, 5), ("a", "x2", 1, 40), ("b", "y2", 1, 6), ("a", "y2", 1, 45), ("new", "x", 1, 50)]
+    rows += [
+        ("b", "x2", 1, 5),
+        ("a", "x2", 1, 40),
+        ("b", "y2", 1, 6),
+        ("a", "y2", 1, 45),
+        ("new", "x", 1, 50),
+    ]
     (tmp_path / "a.csv").write_text(text(rows))
     dataset, metrics, report = preprocess(
-        tmp_path / "a.csv", tmp_path / "output", "--split=temporal", "--test-after=40", "--validation-after=30"
+        tmp_path / "a.csv",
+        tmp_path / "output",
+        "--split=temporal",
+        "--test-after=40",
+        "--validation-after=30",
     )
     assert by_id(dataset) == {"a": ["x", "y", "x2", "y2"], "b": ["x2", "y2", "x", "y"]}
     assert dataset.test.tolist() == [[0, 1], [0, 3]]
@@ -225,7 +255,9 @@ def test_temporal_split(tmp_path: Path) -> None:
 
 
 def test_temporal_validation_is_the_latest_tenth_before_test(tmp_path: Path) -> None:
-    rows = [("u0", f"i{n}", 1, 2 * n) for n in range(10)] + [("u1", f"i{9 - n}", 1, 2 * n + 1) for n in range(10)]
+    rows = [("u0", f"i{n}", 1, 2 * n) for n in range(10)] + [
+        ("u1", f"i{9 - n}", 1, 2 * n + 1) for n in range(10)
+    ]
     rows += [("u2", "i0", 1, -5), ("u2", "i1", 1, 100)]
     (tmp_path / "a.csv").write_text(text(rows))
     after = ("--split=temporal", "--test-after=1970-01-01T00:00:50")
@@ -272,6 +304,7 @@ CASES: dict[str, tuple[str | bytes | None, list[str], str]] = {
     "titles missing": (text(), ["--items=nowhere.csv"], r"nowhere\.csv: no such file"),
 }  # fmt: skip
 
+
 def refused(path: Path, tmp_path: Path, match: str, *arguments: str) -> None:
     output = tmp_path / "output"
     with pytest.raises(InputError, match=match) as caught:
@@ -309,7 +342,9 @@ def test_damaged_compression_names_the_file(suffix: str, damage: str, tmp_path: 
 @pytest.mark.parametrize("name", ["data.zip", "data.xlsx", "data.json", "data.csv.7z", "data.parquet.gz"])
 def test_unsupported_files_name_those_accepted(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text())
-    refused(tmp_path / name, tmp_path, rf"{name}: not a kind of file that is read here; expected one of \.csv")
+    refused(
+        tmp_path / name, tmp_path, rf"{name}: not a kind of file that is read here; expected one of \.csv"
+    )
 
 
 def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
@@ -317,7 +352,9 @@ def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:
     refused(tmp_path / "data.parquet", tmp_path, r"data\.parquet: not a readable parquet file")
 
 
-@pytest.mark.parametrize(("column", "value"), [("userId", None), ("rating", None), ("timestamp", None), ("rating", float("nan"))])
+@pytest.mark.parametrize(
+    ("column", "value"), [("userId", None), ("rating", None), ("timestamp", None), ("rating", float("nan"))]
+)
 def test_nulls_in_parquet_are_named(column: str, value: Any, tmp_path: Path) -> None:
     rows = [dict(zip(HEADER.split(","), row, strict=True)) for row in ROWS]
     rows[3][column] = value
@@ -325,7 +362,9 @@ def test_nulls_in_parquet_are_named(column: str, value: Any, tmp_path: Path) -> 
     refused(tmp_path / "data.parquet", tmp_path, rf"data\.parquet: row 4, column '{column}'")
 
 
-@pytest.mark.parametrize(("files", "match"), [([], "is empty"), (["README.md", "photo.png"], r"holds README\.md, photo\.png")])
+@pytest.mark.parametrize(
+    ("files", "match"), [([], "is empty"), (["README.md", "photo.png"], r"holds README\.md, photo\.png")]
+)
 def test_a_folder_without_data(files: list[str], match: str, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()

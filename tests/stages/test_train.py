@@ -24,6 +24,7 @@ from ncf.sagemaker.session import Aws
 from ncf.sagemaker.settings import AwsSettings
 from ncf.stages.train import Train
 from ncf.storage import list_objects, upload
+from ncf.training.hyperparameters import Hyperparameters
 
 PREFIX = f"s3://{BUCKET}/ncf"
 
