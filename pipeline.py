@@ -1,8 +1,8 @@
 """The NCF pipeline: preprocess, negative sampling, train, evaluate, gate, deploy.
 
-    python pipeline.py compile                  writes pipeline.yaml and each component.yaml
-    python pipeline.py run --data ratings.csv   runs it on this machine
-    python pipeline.py submit --host URL        submits it to a Kubeflow cluster
+python pipeline.py compile                  writes pipeline.yaml and each component.yaml
+python pipeline.py run --data ratings.csv   runs it on this machine
+python pipeline.py submit --host URL        submits it to a Kubeflow cluster
 """
 
 import argparse
@@ -21,8 +21,8 @@ from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, default, image, 
 from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.train.component import train
+from ncf.command import STAGES
 from ncf.errors import InputError
-from ncf.stages import STAGES
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.preprocess import Preprocess
@@ -236,7 +236,12 @@ def _typed(name: str, text: str, kfp_type: str) -> Any:
         return text
     value = _json_or_text(text)
     if not isinstance(value, accepted[kfp_type]) or (isinstance(value, bool) and kfp_type != "Boolean"):
-        words = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false", "Dict": "a JSON object"}
+        words = {
+            "Integer": "a whole number",
+            "Float": "a number",
+            "Boolean": "true or false",
+            "Dict": "a JSON object",
+        }
         raise InputError(f"parameter '{name}' is '{text}'; expected {words.get(kfp_type, kfp_type)}")
     return value
 
@@ -277,7 +282,10 @@ def _submit(options: argparse.Namespace) -> None:
         raise InputError(f"package: '{options.package}' does not exist; 'make pipeline' writes it")
     client = kfp.Client(host=options.host, namespace=options.namespace)
     run = client.create_run_from_pipeline_package(
-        str(options.package), arguments=arguments, experiment_name=options.experiment, namespace=options.namespace
+        str(options.package),
+        arguments=arguments,
+        experiment_name=options.experiment,
+        namespace=options.namespace,
     )
     print(run.run_id)
 
@@ -286,7 +294,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pipeline.py", description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     described = {
-        "compile": (_compile, f"write the YAML files; images are {REGISTRY_VARIABLE}/ncf-STAGE:{TAG_VARIABLE}"),
+        "compile": (
+            _compile,
+            f"write the YAML files; images are {REGISTRY_VARIABLE}/ncf-STAGE:{TAG_VARIABLE}",
+        ),
         "run": (_run, "run the pipeline on this machine, with S3 and SageMaker answered locally"),
         "submit": (_submit, "submit the compiled pipeline to a Kubeflow cluster"),
     }
@@ -295,7 +306,9 @@ def _parser() -> argparse.ArgumentParser:
         made[name] = commands.add_parser(name, help=text, description=text)
         made[name].set_defaults(function=function)
     made["compile"].add_argument("--output", type=Path, default=ROOT, help="folder to write to (default: here)")
-    made["run"].add_argument("--data", default="", help="interactions: a file, a folder or an s3:// URI; generated if absent")
+    made["run"].add_argument(
+        "--data", default="", help="interactions: a file, a folder or an s3:// URI; generated if absent"
+    )
     made["run"].add_argument("--items", default="", help="titles of the items: a file or an s3:// URI")
     made["run"].add_argument("--output", type=Path, default=Path("output/run"), help="default: %(default)s")
     made["run"].add_argument("--keep-endpoint", action="store_true", help="leave the endpoint up until Ctrl-C")

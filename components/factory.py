@@ -72,9 +72,7 @@ def _argument(name: str, annotation: Any, **kwargs: Any) -> inspect.Parameter:
 
 
 def _artifact_types(stage: type[Stage]) -> dict[str, Any]:
-    types: dict[str, Any] = {
-        name: dsl.Input[getattr(dsl, role.artifact)] for name, role in stage.inputs().items()
-    }
+    types: dict[str, Any] = {name: dsl.Input[getattr(dsl, role.artifact)] for name, role in stage.inputs().items()}
     for name, role in stage.outputs().items():
         is_parameter = role.kind == "output parameter"
         types[name] = dsl.OutputPath(role.type) if is_parameter else dsl.Output[getattr(dsl, role.artifact)]

@@ -145,7 +145,5 @@ def _outputs(executor_input: Mapping[str, Any]) -> dict[str, Any]:
     declared = executor_input["outputs"]
     written = json.loads(Path(declared["outputFile"]).read_text())["artifacts"]
     artifacts = {name: entry["artifacts"][0] for name, entry in written.items()}
-    parameters = {
-        name: Path(entry["outputFile"]).read_text() for name, entry in declared.get("parameters", {}).items()
-    }
+    parameters = {name: Path(entry["outputFile"]).read_text() for name, entry in declared.get("parameters", {}).items()}
     return {**artifacts, **parameters}

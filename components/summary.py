@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.local_runner import TaskRun
-from ncf.stages import STAGES
+from ncf.command import STAGES
 
 _CUTOFF = 10
 
@@ -43,7 +43,12 @@ def _stage(name: str, task: TaskRun | None) -> dict[str, Any]:
 def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRun]) -> None:
     """Print stages, metrics beside the baselines, recommendations, and where the report lies."""
     stages = Table(title="Stages", title_justify="left")
-    for column, justify in (("stage", "left"), ("seconds", "right"), ("status", "left"), ("what came out", "left")):
+    for column, justify in (
+        ("stage", "left"),
+        ("seconds", "right"),
+        ("status", "left"),
+        ("what came out", "left"),
+    ):
         stages.add_column(column, justify=justify)  # type: ignore[arg-type]
     for stage in result["stages"]:
         came_out = _came_out(tasks.get(stage["name"]))
@@ -78,6 +83,8 @@ def _came_out(task: TaskRun | None) -> str:
     words = []
     for output in task.outputs.values():
         metadata = output.get("metadata") if isinstance(output, dict) else None
-        words += [f"{name} {value:,.4g}" if value % 1 else f"{name} {value:,.0f}" for name, value in (metadata or {}).items()]
+        words += [
+            f"{name} {value:,.4g}" if value % 1 else f"{name} {value:,.0f}" for name, value in (metadata or {}).items()
+        ]
     endpoint = task.outputs.get("endpoint")
     return escape(", ".join([*([str(endpoint)] if endpoint else []), *words[:5]]))

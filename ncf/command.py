@@ -21,8 +21,10 @@ from pydantic_settings import CliSettingsSource, SettingsError
 from ncf.data import manifest
 from ncf.errors import InputError, RemoteError
 from ncf.stage import ArtifactKind, Stage
-from ncf.stages import STAGES
 from ncf.storage import staged
+
+STAGES = ("preprocess", "negative_sampling", "train", "evaluate", "deploy")
+"""The five stages, in the order of the data flow."""
 
 COMMANDS: Mapping[str, str] = {
     **{name.replace("_", "-"): f"ncf.stages.{name}:{name.title().replace('_', '')}" for name in STAGES},
@@ -132,14 +134,16 @@ def _explain(command: str, error: Any) -> str:
 
 def _overview() -> str:
     lines = [f"  {name:<18} {(load(name).__doc__ or '').strip().splitlines()[0]}" for name in COMMANDS]
-    return "\n".join(["usage: ncf COMMAND [--parameter VALUE ...]", "", *lines, "", "ncf COMMAND --help explains each."])
+    return "\n".join(
+        ["usage: ncf COMMAND [--parameter VALUE ...]", "", *lines, "", "ncf COMMAND --help explains each."]
+    )
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Let SIGTERM unwind the stack as an exit with 143, so that temporary files go and jobs are stopped."""
 
-    def leave(signum: int, frame: object) -> NoReturn:
+    def leave(signum: int, _frame: object) -> NoReturn:
         sys.exit(128 + signum)
 
     if threading.current_thread() is not threading.main_thread():
@@ -161,7 +165,9 @@ def _take_executor_input(arguments: list[str]) -> tuple[list[str], dict[str, Any
         content = json.loads(arguments[index + 1])
         content["outputs"]["outputFile"]
     except (IndexError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{EXECUTOR_INPUT} must be followed by the JSON that KFP puts for {{{{$}}}}: {error!r}") from None
+        raise InputError(
+            f"{EXECUTOR_INPUT} must be followed by the JSON that KFP puts for {{{{$}}}}: {error!r}"
+        ) from None
     return arguments[:index] + arguments[index + 2 :], content
 
 

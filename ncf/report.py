@@ -71,8 +71,8 @@ def render(report: Report) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.tests["figure"] = lambda value: isinstance(value, (int, float)) or bool(
-        re.fullmatch(r"[-+±]?[\d.,]+\s?%?( .{1,3} [-+]?[\d.,]+)?", str(value))
+    environment.tests["figure"] = lambda value: (
+        isinstance(value, (int, float)) or bool(re.fullmatch(r"[-+±]?[\d.,]+\s?%?( .{1,3} [-+]?[\d.,]+)?", str(value)))
     )
     return environment.from_string(TEMPLATE.read_text()).render(report=report)
 

@@ -75,7 +75,9 @@ def _with_bounds(field: FieldInfo) -> str:
 class Stage(BaseSettings):
     """Base of all stages. The docstring of a subclass is its description wherever it is shown."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True)
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True
+    )
 
     name: ClassVar[str]
     """The stage's name with underscores: ``negative_sampling``."""
@@ -100,11 +102,11 @@ class Stage(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments alone: an environment variable that happens to be called USER must not name a column."""
         return (init_settings,)

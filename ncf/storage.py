@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -138,11 +137,11 @@ def publish(temporary: Path, destination: Path) -> None:
         raise FileNotFoundError(f"{destination.name} was not written")
     if temporary.is_dir() and destination.is_dir():
         retired = temporary.with_name(f"{temporary.name}.retired")
-        os.replace(destination, retired)
-        os.replace(temporary, destination)
+        destination.replace(retired)
+        temporary.replace(destination)
         shutil.rmtree(retired)
     else:
-        os.replace(temporary, destination)
+        temporary.replace(destination)
 
 
 def sha256(path: Path) -> str:

@@ -15,7 +15,7 @@ from ncf.data.strings import Strings
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-@pytest.fixture()
+@pytest.fixture
 def shared_data() -> Path:
     """Real data that lies beside the project on some machines."""
     if not SHARED_DATA.is_dir():
@@ -23,16 +23,14 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_dataset(tmp_path: Path) -> Callable[..., Path]:
     """Writes a small random ``dataset`` folder: users with 5 to 12 positives of which two are held out."""
 
     def make(n_users: int = 30, n_items: int = 200, seed: int = 0) -> Path:
         rng = np.random.default_rng(seed)
         rows = [rng.permutation(n_items)[: rng.integers(5, 13)] for _ in range(n_users)]
-        held_out = [
-            np.array([[user, row[place]] for user, row in enumerate(rows)], np.int32) for place in (0, 1)
-        ]
+        held_out = [np.array([[user, row[place]] for user, row in enumerate(rows)], np.int32) for place in (0, 1)]
         train = [(user, item) for user, row in enumerate(rows) for item in row[2:]]
         users, items = np.array(train, np.int32).T
         dataset = Dataset(

@@ -36,9 +36,7 @@ def random_model(
         weights={weight: rng.normal(0, 0.3, shape).astype(np.float32) for weight, shape in shapes},
         user_ids=Strings.of(f"u{user}" for user in range(n_users)),
         item_ids=Strings.of(f"i{item}" for item in range(n_items)),
-        item_titles=Strings.of(f"Title {item}" if item else "" for item in range(n_items))
-        if titles
-        else None,
+        item_titles=Strings.of(f"Title {item}" if item else "" for item in range(n_items)) if titles else None,
         train=ItemsByUser.of(users[:, 1:].ravel(), train.ravel(), n_users),
         seen=ItemsByUser.of(users.ravel(), seen.ravel(), n_users),
         popularity=np.bincount(train.ravel(), minlength=n_items).astype(np.int64),

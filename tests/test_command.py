@@ -47,7 +47,7 @@ class Sum(Stage):
         return {"total": "s3://elsewhere/total"} if self.fail == "elsewhere" else None
 
 
-@pytest.fixture()
+@pytest.fixture
 def numbers(tmp_path: Path) -> Path:
     path = tmp_path / "numbers"
     path.write_text("1\n2\n")
@@ -55,7 +55,15 @@ def numbers(tmp_path: Path) -> Path:
 
 
 def arguments(numbers: Path, folder: Path, *more: str) -> list[str]:
-    return ["--numbers", str(numbers), "--total", str(folder / "total"), "--even", str(folder / "even"), *more]
+    return [
+        "--numbers",
+        str(numbers),
+        "--total",
+        str(folder / "total"),
+        "--even",
+        str(folder / "even"),
+        *more,
+    ]
 
 
 def test_outputs_are_published(numbers: Path, tmp_path: Path) -> None:
@@ -65,9 +73,7 @@ def test_outputs_are_published(numbers: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["even", "total"]
 
 
-@pytest.mark.parametrize(
-    ("fail", "expected"), [("input", InputError), ("disk", OSError), ("forget", RuntimeError)]
-)
+@pytest.mark.parametrize(("fail", "expected"), [("input", InputError), ("disk", OSError), ("forget", RuntimeError)])
 def test_a_failing_stage_leaves_nothing(fail: str, expected: type[Exception], numbers: Path, tmp_path: Path) -> None:
     with pytest.raises(expected):
         command.run(Sum, arguments(numbers, tmp_path / "out", "--fail", fail))

@@ -13,7 +13,7 @@ from ncf import storage
 from ncf.errors import InputError
 
 
-@pytest.fixture()
+@pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -31,7 +31,10 @@ def test_a_folder_goes_to_s3_and_back(bucket: str, tmp_path: Path) -> None:
     (source / "a").write_text("1")
     (source / "deep" / "b").write_text("2")
     storage.upload(source, f"{bucket}/some/prefix")
-    assert storage.list_objects(f"{bucket}/some/prefix") == [f"{bucket}/some/prefix/a", f"{bucket}/some/prefix/deep/b"]
+    assert storage.list_objects(f"{bucket}/some/prefix") == [
+        f"{bucket}/some/prefix/a",
+        f"{bucket}/some/prefix/deep/b",
+    ]
     copy = storage.download(f"{bucket}/some/prefix/", tmp_path / "copy")
     assert (copy / "deep" / "b").read_text() == "2"
     single = storage.download(f"{bucket}/some/prefix/a", tmp_path / "single")

@@ -38,9 +38,7 @@ class Ids:
         kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
         if not (pa.types.is_integer(kind) or _is_text(kind)):
             raise block.fault(role, 0, f"ids of type {kind}; expected text or integers")
-        encoded = array.cast(
-            kind
-        ).dictionary_encode()  # anew: a dictionary in a file may hold values that no row has
+        encoded = array.cast(kind).dictionary_encode()  # anew: a dictionary in a file may hold values that no row has
         values = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
         codes = encoded.indices
         empty = {place for place, value in enumerate(values) if not value}

@@ -74,6 +74,4 @@ class ItemsByUser:
 
     def union(self, users: NDArray[np.int32], items: NDArray[np.int32]) -> ItemsByUser:
         """These and further pairs (int32 [n] each); a user's items come sorted and without repeats."""
-        return ItemsByUser.of(
-            np.concatenate([self.users(), users]), np.concatenate([self.items, items]), self.n_users
-        )
+        return ItemsByUser.of(np.concatenate([self.users(), users]), np.concatenate([self.items, items]), self.n_users)

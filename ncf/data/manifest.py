@@ -75,7 +75,9 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
         if not file.is_file():
             continue
         if file.stat().st_size != size:
-            raise InputError(f"{file}: has {file.stat().st_size} bytes, the manifest says {size}; copy the folder again")
+            raise InputError(
+                f"{file}: has {file.stat().st_size} bytes, the manifest says {size}; copy the folder again"
+            )
         if sha256(file) != digest:
             raise InputError(f"{file}: checksum differs from the manifest's; copy the folder again")
     return dict(content)

@@ -95,9 +95,7 @@ def _numbers(block: Block, role: str, expected: str) -> NDArray[np.float64]:
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
     text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
-    if not (
-        text or pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or _is_decimal(array.type)
-    ):
+    if not (text or pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or _is_decimal(array.type)):
         raise block.fault(role, 0, f"values of type {array.type}; expected {expected}")
     encoded = array.dictionary_encode()  # there are few ratings: each is read once
     values = pc.utf8_trim_whitespace(encoded.dictionary) if text else encoded.dictionary

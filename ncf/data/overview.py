@@ -36,9 +36,7 @@ def _figures(prepared: Prepared) -> Section:
     if prepared.time is not None:
         first, last = int(prepared.time.min()), int(prepared.time.max())
         tiles.append(
-            Tile(
-                "Time span", f"{(last - first) / 86_400e6:,.0f} days", f"{as_date(first)} to {as_date(last)}"
-            )
+            Tile("Time span", f"{(last - first) / 86_400e6:,.0f} days", f"{as_date(first)} to {as_date(last)}")
         )
     return Section("Figures", tiles=tiles)
 
@@ -60,9 +58,7 @@ def _shape(prepared: Prepared) -> Section:
         ),
     ]
     if prepared.time is not None:
-        charts.append(
-            Chart(_over_time(prepared.time), f"Interactions over time, in {_PERIODS} equal periods (UTC).")
-        )
+        charts.append(Chart(_over_time(prepared.time), f"Interactions over time, in {_PERIODS} equal periods (UTC)."))
     top = np.sort(popularity)[::-1]
     share = top[: max(1, len(top) // 10)].sum() / top.sum()
     text = [f"The most popular tenth of the items has {share:.0%} of the interactions."]
@@ -81,9 +77,7 @@ def _dropped(prepared: Prepared) -> Section:
         for place, step in enumerate(prepared.steps)
     ]
     columns = ("Step", "Dropped", "Interactions left", "Users left", "Items left")
-    text = [
-        "The steps are taken in this order. Minima of users and items are applied in turn until all have enough."
-    ]
+    text = ["The steps are taken in this order. Minima of users and items are applied in turn until all have enough."]
     return Section("What was dropped, and why", text, tables=[Table(columns, rows)])
 
 

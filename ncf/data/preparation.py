@@ -150,9 +150,7 @@ def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | No
     train, test = release.train, release.test
     account = _Account()
     everything = len(train) + release.repeated + release.leaked
-    users, items = (
-        np.concatenate([part, test[:, place]]) for place, part in ((0, train.user), (1, train.item))
-    )
+    users, items = (np.concatenate([part, test[:, place]]) for place, part in ((0, train.user), (1, train.item)))
     account.add("read", "Read", users, items)
     read = account.steps["read"]
     account.steps["read"] = replace(read, interactions=everything + len(test))
@@ -186,9 +184,7 @@ def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Inter
     account = _Account()
     account.add("read", "Read", read.user, read.item)
     kept = filtering.merge_duplicates(read, settings.duplicates)
-    account.add(
-        "duplicates", f"Repeated pairs of user and item ({settings.duplicates} kept)", kept.user, kept.item
-    )
+    account.add("duplicates", f"Repeated pairs of user and item ({settings.duplicates} kept)", kept.user, kept.item)
     if kept.rating is None and settings.min_rating:
         raise InputError(f"{path}: min_rating is {settings.min_rating:g}, but there is no rating column")
     if kept.rating is not None and not (kept.rating >= np.float32(settings.min_rating)).any():

@@ -140,24 +140,19 @@ def title_file(path: Path) -> Path | None:
     """The file of titles that a folder of interactions brings along: ``items.*`` or ``movies.*``."""
     if not path.is_dir():
         return None
-    found = (
-        file for file in _visible(path) if is_table(file) and stem_and_suffix(file)[0].lower() in TITLE_FILES
-    )
+    found = (file for file in _visible(path) if is_table(file) and stem_and_suffix(file)[0].lower() in TITLE_FILES)
     return next(found, None)
 
 
 def _visible(folder: Path) -> list[Path]:
     files = (file for file in folder.rglob("*") if file.is_file())
-    return sorted(
-        file for file in files if not any(p.startswith((".", "_")) for p in file.relative_to(folder).parts)
-    )
+    return sorted(file for file in files if not any(p.startswith((".", "_")) for p in file.relative_to(folder).parts))
 
 
 def fingerprint(root: Path, files: Iterable[Path]) -> str:
     """SHA-256 over names (relative to ``root`` where they lie in it) and bytes of files."""
     lines = (
-        f"{file.relative_to(root).as_posix() if root in file.parents else file.name} {sha256(file)}\n"
-        for file in files
+        f"{file.relative_to(root).as_posix() if root in file.parents else file.name} {sha256(file)}\n" for file in files
     )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

@@ -62,9 +62,7 @@ def release_files(path: Path) -> list[Path]:
     for kind, files in found.items():
         if len(files) != 1:
             names = ", ".join(file.name for file in files) or "none"
-            raise InputError(
-                f"{path}: a folder in the NCF release format has one file *{kind}; found {names}"
-            )
+            raise InputError(f"{path}: a folder in the NCF release format has one file *{kind}; found {names}")
     return [files[0] for files in found.values()]
 
 
@@ -134,9 +132,7 @@ def split_release(release: Release, seed: int) -> Split:
 
 def _rating_rows(path: Path, ids: dict[str, Ids]) -> dict[str, NDArray[Any]]:
     """Users, items (as numbered by ``ids``) and, where there are any, times of a ``.rating`` file."""
-    wanted = tuple(
-        replace(column, asked=str(column.position) if column.required else "") for column in columns()
-    )
+    wanted = tuple(replace(column, asked=str(column.position) if column.required else "") for column in columns())
     parts: dict[str, list[NDArray[Any]]] = {"user": [], "item": [], "time": []}
     for block in read_blocks(path, wanted, "tab"):
         for role in ids:

@@ -150,9 +150,7 @@ def temporal(interactions: Interactions, test_after: int, validation_after: int 
     part = (time >= validation_after).astype(np.int8) + ~before
     for number, name in ((TRAIN, "training"), (VALIDATION, "validation")):
         if not (part == number).any():
-            raise InputError(
-                f"validation_after is {as_date(validation_after)}, which leaves no {name} data; {span}"
-            )
+            raise InputError(f"validation_after is {as_date(validation_after)}, which leaves no {name} data; {span}")
     train = part == TRAIN
     known = (np.bincount(user[train], minlength=user.max() + 1) > 0)[user]
     known &= (np.bincount(item[train], minlength=item.max() + 1) > 0)[item]

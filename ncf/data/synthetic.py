@@ -20,8 +20,38 @@ _TASTE_STRENGTH = 1.6
 _POPULARITY_SPREAD = 0.9
 _START, _YEAR = 1_577_836_800, 365 * 24 * 3600  # seconds: 2020-01-01 UTC
 _USERS_AT_ONCE = 2_000
-_FIRST = "Silent Golden Broken Distant Electric Hidden Paper Winter Crimson Restless Velvet Hollow Northern Lost".split()
-_SECOND = "River Harbour Machine Garden Horizon Letter Orchard Signal Mirror Kingdom Summer Station Island Echo".split()
+_FIRST = [
+    "Silent",
+    "Golden",
+    "Broken",
+    "Distant",
+    "Electric",
+    "Hidden",
+    "Paper",
+    "Winter",
+    "Crimson",
+    "Restless",
+    "Velvet",
+    "Hollow",
+    "Northern",
+    "Lost",
+]
+_SECOND = [
+    "River",
+    "Harbour",
+    "Machine",
+    "Garden",
+    "Horizon",
+    "Letter",
+    "Orchard",
+    "Signal",
+    "Mirror",
+    "Kingdom",
+    "Summer",
+    "Station",
+    "Island",
+    "Echo",
+]
 _THIRD = ["", " Returns", " at Night", " of Glass", " in June", " Revisited", " for Two", " Below"]
 
 

@@ -113,9 +113,7 @@ def read_blocks(path: Path, columns: Sequence[Column], separator: str = "auto") 
         yield from _text_blocks(path, columns, separator)
 
 
-def find_columns(
-    path: Path, header: Sequence[str] | None, count: int, columns: Sequence[Column]
-) -> dict[str, int]:
+def find_columns(path: Path, header: Sequence[str] | None, count: int, columns: Sequence[Column]) -> dict[str, int]:
     """The index of each role's column among ``count``; without a header by number or position."""
     found: dict[str, int] = {}
     for column in columns:
@@ -139,9 +137,7 @@ def find_columns(
         if index is not None:
             found[column.role] = index
         elif column.asked:
-            raise InputError(
-                f"{path}: no column '{column.asked}' ({column.parameter}); it has {_listed(header)}"
-            )
+            raise InputError(f"{path}: no column '{column.asked}' ({column.parameter}); it has {_listed(header)}")
         elif column.required:
             raise InputError(
                 f"{path}: which column is the {column.role}? It has {_listed(header)}; "
@@ -174,9 +170,7 @@ def _parquet_blocks(path: Path, columns: Sequence[Column]) -> Iterator[Block]:
             before = 0
             for batch in file.iter_batches(_ROWS_A_BLOCK, columns=list(names.values())):
                 arrays = {role: batch.column(name) for role, name in names.items()}
-                yield Block(
-                    path, arrays, names, batch.num_rows, lambda index, before=before: before + index + 1
-                )  # type: ignore[misc]
+                yield Block(path, arrays, names, batch.num_rows, lambda index, before=before: before + index + 1)  # type: ignore[misc]
                 before += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable parquet file: {_first_line(error)}") from None
@@ -199,9 +193,7 @@ def _opened(path: Path) -> Iterator[Any]:
             with pa.input_stream(str(path), compression=compression) as stream:
                 yield stream
     except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
-        what = (
-            f"damaged or cut short; it is not whole {compression} data" if compression else "cannot be read"
-        )
+        what = f"damaged or cut short; it is not whole {compression} data" if compression else "cannot be read"
         raise InputError(f"{path}: {what} ({_first_line(error)})") from None
 
 
@@ -268,9 +260,7 @@ def _whole_lines(path: Path, stream: Any, rest: bytes, quoted: bool) -> Iterator
     block = rest
     while block:
         if len(block) > 2 * _BYTES_A_BLOCK:
-            raise InputError(
-                f"{path}: a row longer than {_BYTES_A_BLOCK >> 20} MiB; is a quotation mark unbalanced?"
-            )
+            raise InputError(f"{path}: a row longer than {_BYTES_A_BLOCK >> 20} MiB; is a quotation mark unbalanced?")
         following = stream.read(_BYTES_A_BLOCK)
         if not following:
             yield block
@@ -354,18 +344,14 @@ class _Parser:
         text = self.data.decode(errors="replace")
         if self.quotes is None:
             lines = enumerate(text.removesuffix("\n").split("\n"), self.first_line)
-            yield from (
-                (number, line.split(self.delimiter) if line.rstrip("\r") else []) for number, line in lines
-            )
+            yield from ((number, line.split(self.delimiter) if line.rstrip("\r") else []) for number, line in lines)
             return
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter)
         yield from ((self.first_line + reader.line_num - 1, fields) for fields in reader)
 
 
 def _not_utf8(path: Path, row: int) -> InputError:
-    return InputError(
-        f"{path}: row {row} is not UTF-8; convert the file, for example: iconv -f latin1 -t utf-8"
-    )
+    return InputError(f"{path}: row {row} is not UTF-8; convert the file, for example: iconv -f latin1 -t utf-8")
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,9 +12,7 @@ from ncf.errors import InputError
 TITLE_NAMES = ("title", "name", "itemtitle", "productname", "movietitle", "itemname", "label")
 
 
-def read_titles(
-    path: Path, item_ids: Sequence[str], item_column: str = "", title_column: str = ""
-) -> list[str]:
+def read_titles(path: Path, item_ids: Sequence[str], item_column: str = "", title_column: str = "") -> list[str]:
     """The title of each of ``item_ids``, '' where the table has none; of several rows for an item the first counts.
 
     The table is read as interactions are: same formats, columns recognised or named, items 1 and titles 2 without
@@ -33,8 +31,7 @@ def read_titles(
     wanted = dict.fromkeys(item_ids, "")
     for block in read_blocks(path, columns):
         ids, titles = (
-            pc.utf8_trim_whitespace(block.columns[role].cast(pa.string())).to_pylist()
-            for role in ("item", "title")
+            pc.utf8_trim_whitespace(block.columns[role].cast(pa.string())).to_pylist() for role in ("item", "title")
         )
         for item, title in zip(ids, titles, strict=True):
             if title and wanted.get(item) == "":

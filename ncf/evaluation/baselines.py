@@ -55,7 +55,9 @@ def item_knn(
     scores = np.empty(items.shape, np.float32)
     for start in range(0, len(users), _USERS_AT_ONCE):
         end = start + _USERS_AT_ONCE
-        scores[start:end] = np.take_along_axis(_rows(train, users[start:end], n_items) @ similarity, items[start:end], 1)
+        scores[start:end] = np.take_along_axis(
+            _rows(train, users[start:end], n_items) @ similarity, items[start:end], 1
+        )
     return scores
 
 

@@ -106,7 +106,10 @@ def _baselines(evaluation: Evaluation, values: Mapping[str, float]) -> Section:
         "ties count against the model. Baselines know the same training data."
     ]
     return Section(
-        "Beside the baselines", [*text, *filter(None, [evaluation.left_out])], tables=[Table(columns, rows)], charts=charts
+        "Beside the baselines",
+        [*text, *filter(None, [evaluation.left_out])],
+        tables=[Table(columns, rows)],
+        charts=charts,
     )
 
 
@@ -118,10 +121,24 @@ def _training(history: Mapping[str, Any]) -> list[Section]:
     best = history.get("best_epoch", epochs[-1])
     charts = []
     with plot(5.2, 2.9) as (figure, axes):
-        axes.plot(epochs, [record["loss"] for record in selection], "o-", color=ACCENT, markersize=4, label="selection fit")
+        axes.plot(
+            epochs,
+            [record["loss"] for record in selection],
+            "o-",
+            color=ACCENT,
+            markersize=4,
+            label="selection fit",
+        )
         if final := history.get("final"):
             losses = [record["loss"] for record in final]
-            axes.plot([record["epoch"] for record in final], losses, "o-", color=MUTED, markersize=4, label="final fit")
+            axes.plot(
+                [record["epoch"] for record in final],
+                losses,
+                "o-",
+                color=MUTED,
+                markersize=4,
+                label="final fit",
+            )
         axes.set(xlabel="epoch", title="Training loss")
         axes.legend()
         charts.append(Chart(svg(figure)))
@@ -189,8 +206,16 @@ def _full_catalogue(model: ModelFolder, evaluation: Evaluation, values: Mapping[
         Tile("HR@10", f"{values['full_hr_at_10']:.4f}"),
         Tile("NDCG@10", f"{values['full_ndcg_at_10']:.4f}"),
         Tile("MRR", f"{values['full_mrr']:.4f}"),
-        Tile("Gini of recommendations", f"{values['gini_at_10']:.2f}", "0: all items alike, 1: one item takes all"),
-        Tile("Popularity of recommendations", f"{values['recommended_popularity']:.1%}", "of users had such an item"),
+        Tile(
+            "Gini of recommendations",
+            f"{values['gini_at_10']:.2f}",
+            "0: all items alike, 1: one item takes all",
+        ),
+        Tile(
+            "Popularity of recommendations",
+            f"{values['recommended_popularity']:.1%}",
+            "of users had such an item",
+        ),
     ]
     with plot(5.2, 2.9) as (figure, axes):
         edges = np.unique(np.geomspace(1, model.config.n_items + 1, 24).round()).tolist()
@@ -203,7 +228,11 @@ def _full_catalogue(model: ModelFolder, evaluation: Evaluation, values: Mapping[
         axes.scatter(model.popularity[shown], full.recommended[shown], s=7, color=ACCENT, alpha=0.5, linewidths=0)
         axes.set_xscale("symlog")
         axes.set_yscale("log")
-        axes.set(xlabel="training interactions of the item", ylabel="times recommended", title="What is recommended")
+        axes.set(
+            xlabel="training interactions of the item",
+            ylabel="times recommended",
+            title="What is recommended",
+        )
         scatter = Chart(svg(figure))
     text = f"All items that a user was not fitted on compete, for {full.users:,} users."
     return Section("On the full catalogue", [text], tiles=tiles, charts=[chart, scatter])

@@ -121,11 +121,7 @@ class SageMakerApi:
         with self._lock:
             found = [job.summary() for job in self._jobs.values()]
         wanted, part = request.get("StatusEquals"), request.get("NameContains", "")
-        shown = [
-            job
-            for job in found
-            if part in job["TrainingJobName"] and wanted in (None, job["TrainingJobStatus"])
-        ]
+        shown = [job for job in found if part in job["TrainingJobName"] and wanted in (None, job["TrainingJobStatus"])]
         shown.sort(key=lambda job: job["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
         return {"TrainingJobSummaries": shown[: request.get("MaxResults", 100)]}
 
@@ -259,9 +255,7 @@ class SageMakerApi:
             raise invalid(f'Could not find model "{self._arn("model", variant["ModelName"])}".')
         container = model.get("PrimaryContainer") or model["Containers"][0]
         command = self._command(container["Image"])
-        stream = LogStream(
-            self._services, f"{LOG_GROUP}/{endpoint}", f"{variant['VariantName']}/i-{time.time_ns():x}"
-        )
+        stream = LogStream(self._services, f"{LOG_GROUP}/{endpoint}", f"{variant['VariantName']}/i-{time.time_ns():x}")
         isolated = model.get("EnableNetworkIsolation", False)
         return Fleet(
             variant,

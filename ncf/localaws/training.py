@@ -76,9 +76,7 @@ class TrainingJob:
             ApiError: if the job has ended.
         """
         if self._status in _FINAL:
-            raise invalid(
-                f"The request was rejected because the training job is in status {self._status}."
-            )
+            raise invalid(f"The request was rejected because the training job is in status {self._status}.")
         self._end_programs("Stopped")
 
     def close(self) -> None:

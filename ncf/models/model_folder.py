@@ -227,8 +227,7 @@ def _check_weights(path: Path, config: ModelConfig, weights: Weights) -> None:
         found = weights[name]
         if found.shape != shapes[name] or found.dtype != np.float32:
             raise InputError(
-                f"{path}: weight '{name}' is {found.dtype} {list(found.shape)}; "
-                f"expected float32 {list(shapes[name])}"
+                f"{path}: weight '{name}' is {found.dtype} {list(found.shape)}; expected float32 {list(shapes[name])}"
             )
         # the extremes of an array with a NaN are NaN
         if not np.isfinite([found.min(), found.max()]).all():
@@ -247,9 +246,7 @@ def _largest_score(config: ModelConfig, weights: Weights) -> float:
     split = config.factors if config.has_gmf else 0
     bound = largest("output.bias")
     if config.has_gmf:
-        bound += (
-            max(1.0, largest("user_gmf.weight")) * largest("item_gmf.weight") * max(1.0, output[:split].sum())
-        )
+        bound += max(1.0, largest("user_gmf.weight")) * largest("item_gmf.weight") * max(1.0, output[:split].sum())
     if config.has_tower:
         hidden = max(largest("user_mlp.weight"), largest("item_mlp.weight"))
         for layer in range(config.n_layers):

@@ -88,18 +88,14 @@ def names(settings: EndpointSettings, run: str, model_fingerprint: str) -> tuple
     identity = {
         "run": run,
         "task": "deploy",
-        "settings": settings.model_dump(
-            mode="json", include=set(EndpointSettings.model_fields) - _NO_PART_OF_A_NAME
-        ),
+        "settings": settings.model_dump(mode="json", include=set(EndpointSettings.model_fields) - _NO_PART_OF_A_NAME),
         "endpoint": endpoint,
         "model": model_fingerprint,
     }
     return endpoint, hashed_name(endpoint, identity)
 
 
-def deploy(
-    aws: Aws, plan: EndpointPlan, provide: Callable[[], None], check: Callable[[], Checked]
-) -> Checked:
+def deploy(aws: Aws, plan: EndpointPlan, provide: Callable[[], None], check: Callable[[], Checked]) -> Checked:
     """Have the endpoint serve the model: create it, update it, or take up what an earlier try has begun.
 
     If that fails, or the check does, the endpoint is as it was before and what was created for it is deleted.
@@ -208,9 +204,7 @@ class _Endpoint:
 
     def _update(self, config: str) -> None:
         try:
-            self._aws.call(
-                "sagemaker", "update_endpoint", EndpointName=self._plan.name, EndpointConfigName=config
-            )
+            self._aws.call("sagemaker", "update_endpoint", EndpointName=self._plan.name, EndpointConfigName=config)
         except RefusedError as error:
             if "in-progress" not in error.message.lower():
                 raise  # otherwise another pod was first: which config it asked for is seen at the end

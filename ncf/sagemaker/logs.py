@@ -67,9 +67,7 @@ class LogReader:
         while True:
             token = self._tokens[stream]
             request = {"logGroupName": self._group, "logStreamName": stream, "startFromHead": True}
-            answer = self._aws.call(
-                "logs", "get_log_events", **request, **({"nextToken": token} if token else {})
-            )
+            answer = self._aws.call("logs", "get_log_events", **request, **({"nextToken": token} if token else {}))
             for event in answer["events"]:
                 line = event["message"].rstrip("\n")
                 line = f"{host} | {line}" if self._hosts > 1 else line

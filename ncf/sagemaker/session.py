@@ -47,8 +47,7 @@ class RefusedError(RemoteError):
     def says_missing(self) -> bool:
         """Whether the thing does not exist; SageMaker may call that a ValidationException."""
         return self.code in ("ResourceNotFound", "ResourceNotFoundException") or (
-            self.code == "ValidationException"
-            and bool(re.search("could not find|not found", self.message, re.I))
+            self.code == "ValidationException" and bool(re.search("could not find|not found", self.message, re.I))
         )
 
     @property
@@ -86,9 +85,7 @@ class Aws:
             try:
                 self._clients[service] = self._session.client(service, config=_CONFIG)
             except NoRegionError:
-                raise InputError(
-                    "region: none is given, and the environment names none (AWS_REGION)"
-                ) from None
+                raise InputError("region: none is given, and the environment names none (AWS_REGION)") from None
         return self._clients[service]
 
     def call(self, service: str, operation: str, **request: Any) -> dict[str, Any]:

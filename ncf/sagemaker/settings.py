@@ -24,22 +24,16 @@ _DAYS_28, _MAX_TAGS = 2_419_200, 50
 class AwsSettings(BaseModel):
     """Where and as whom to work, and under which run: what every stage on SageMaker takes."""
 
-    role: str = Field(
-        description="ARN of the IAM role that SageMaker works as: reads and writes S3, pulls images"
-    )
+    role: str = Field(description="ARN of the IAM role that SageMaker works as: reads and writes S3, pulls images")
     region: str = Field("", description="AWS region, such as eu-west-1; '': the environment's")
-    assume_role: str = Field(
-        "", description="ARN of an IAM role to call SageMaker as (not S3); '': the pod's own"
-    )
+    assume_role: str = Field("", description="ARN of an IAM role to call SageMaker as (not S3); '': the pod's own")
     s3_prefix: str = Field(
         "",
         description="s3:// URI to copy artifacts to that lie outside S3, where SageMaker cannot reach",
     )
     tags: dict[str, str] = Field({}, description="Tags of all that is created, as {name: value}, 50 at most")
     vpc_subnets: str = Field("", description="Subnet IDs, comma-separated, to run in a VPC; '': none")
-    vpc_security_group_ids: str = Field(
-        "", description="Security group IDs in that VPC, comma-separated; '': none"
-    )
+    vpc_security_group_ids: str = Field("", description="Security group IDs in that VPC, comma-separated; '': none")
     network_isolation: bool = Field(True, description="Whether containers are cut off from the network")
     run_id: str = Field(
         "", description="Run that this belongs to: a second try of it takes up the first; '': a new run"
@@ -67,9 +61,7 @@ class AwsSettings(BaseModel):
     @model_validator(mode="after")
     def _vpc_is_whole(self) -> AwsSettings:
         if bool(self.vpc_subnets) != bool(self.vpc_security_group_ids):
-            raise ValueError(
-                "parameters 'vpc_subnets' and 'vpc_security_group_ids' go together: give both or none"
-            )
+            raise ValueError("parameters 'vpc_subnets' and 'vpc_security_group_ids' go together: give both or none")
         return self
 
     def tag_list(self) -> list[dict[str, str]]:
@@ -86,18 +78,12 @@ class AwsSettings(BaseModel):
 class JobSettings(AwsSettings):
     """How a training job runs."""
 
-    train_image: str = Field(
-        min_length=1, description="Image of the training job, in ECR: SageMaker pulls no other"
-    )
+    train_image: str = Field(min_length=1, description="Image of the training job, in ECR: SageMaker pulls no other")
     instance_type: str = Field("ml.g5.xlarge", description="Type of the training instances")
     instance_count: int = Field(1, ge=1, le=100, description="Number of training instances")
     volume_size: int = Field(30, ge=1, le=16_384, description="Storage of each training instance, GB")
-    max_run_time: int = Field(
-        3600, ge=60, le=_DAYS_28, description="Seconds after which SageMaker stops the job"
-    )
-    spot_instance: bool = Field(
-        False, description="Whether to train on spot instances, which AWS may take back"
-    )
+    max_run_time: int = Field(3600, ge=60, le=_DAYS_28, description="Seconds after which SageMaker stops the job")
+    spot_instance: bool = Field(False, description="Whether to train on spot instances, which AWS may take back")
     max_wait_time: int = Field(
         0,
         ge=0,
@@ -107,12 +93,8 @@ class JobSettings(AwsSettings):
     checkpoint_s3_uri: str = Field(
         "", description="s3:// URI for checkpoints, to go on from after an interruption; '': none"
     )
-    keep_alive_period: int = Field(
-        0, ge=0, le=21_600, description="Seconds that instances stay warm for the next job"
-    )
-    traffic_encryption: bool = Field(
-        False, description="Whether traffic between training instances is encrypted"
-    )
+    keep_alive_period: int = Field(0, ge=0, le=21_600, description="Seconds that instances stay warm for the next job")
+    traffic_encryption: bool = Field(False, description="Whether traffic between training instances is encrypted")
     resource_encryption_key: str = Field("", description="KMS key of the instances' storage; '': AWS's own")
     output_encryption_key: str = Field("", description="KMS key of the model in S3; '': the bucket's default")
     max_attempts: int = Field(
@@ -137,13 +119,9 @@ class JobSettings(AwsSettings):
                 f"least 'max_run_time', {self.max_run_time}"
             )
         if self.max_wait_time and not self.spot_instance:
-            raise ValueError(
-                "parameter 'max_wait_time' is for spot jobs: set 'spot_instance' too, or leave it 0"
-            )
+            raise ValueError("parameter 'max_wait_time' is for spot jobs: set 'spot_instance' too, or leave it 0")
         if self.spot_instance and self.keep_alive_period:
-            raise ValueError(
-                "parameters 'spot_instance' and 'keep_alive_period': spot instances are never kept warm"
-            )
+            raise ValueError("parameters 'spot_instance' and 'keep_alive_period': spot instances are never kept warm")
         if self.instance_type.startswith("ml.p3") and _CUDA_13.search(self.train_image):
             raise ValueError(
                 f"parameter 'instance_type' is {self.instance_type}: its V100 GPUs do not run CUDA 13, which "
@@ -159,9 +137,7 @@ class EndpointSettings(AwsSettings):
         "",
         description="Endpoint to create, or to update if it is there; '': a new one, named after the run",
     )
-    deploy_image: str = Field(
-        min_length=1, description="Image that serves the model, in ECR: SageMaker pulls no other"
-    )
+    deploy_image: str = Field(min_length=1, description="Image that serves the model, in ECR: SageMaker pulls no other")
     endpoint_instance_type: str = Field("ml.m5.large", description="Type of the hosting instances")
     initial_instance_count: int = Field(1, ge=1, le=100, description="Number of hosting instances")
     startup_timeout: int = Field(

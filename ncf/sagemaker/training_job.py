@@ -105,18 +105,14 @@ def job_name(
     identity = {
         "run": run,
         "task": "train",
-        "settings": settings.model_dump(
-            mode="json", include=set(JobSettings.model_fields) - _NO_PART_OF_A_NAME
-        ),
+        "settings": settings.model_dump(mode="json", include=set(JobSettings.model_fields) - _NO_PART_OF_A_NAME),
         "hyperparameters": dict(hyperparameters),
         "inputs": dict(fingerprints),
     }
     return hashed_name("ncf-train", identity, room=_LONGEST_SUFFIX)
 
 
-def run_job(
-    aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callable[[str], None]
-) -> dict[str, Any]:
+def run_job(aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callable[[str], None]) -> dict[str, Any]:
     """Have a job trained, or take up the one that an earlier try of the same run has started.
 
     Args:

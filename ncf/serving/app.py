@@ -69,9 +69,7 @@ def create_app(loading: Future[Recommender]) -> FastAPI:
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> JSONResponse:
         routes = "GET /ping and POST /invocations"
-        return _error(
-            error.status_code, f"{request.method} {request.url.path}: {error.detail}; there are {routes}"
-        )
+        return _error(error.status_code, f"{request.method} {request.url.path}: {error.detail}; there are {routes}")
 
     @app.exception_handler(Exception)
     async def failed(*_: object) -> JSONResponse:
@@ -87,9 +85,7 @@ async def _body(request: Request) -> bytes:
         async for chunk in request.stream():
             body += chunk
             if len(body) > MAX_BODY_BYTES:
-                raise RequestError(
-                    413, f"body has more than {MAX_BODY_BYTES} bytes, the limit; send fewer users"
-                )
+                raise RequestError(413, f"body has more than {MAX_BODY_BYTES} bytes, the limit; send fewer users")
     except ClientDisconnect:
         raise RequestError(400, "the client left before its request was complete") from None
     return bytes(body)

@@ -39,9 +39,7 @@ class Invocation(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     users: Annotated[
-        list[
-            Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH), BeforeValidator(_integer_as_text)]
-        ],
+        list[Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH), BeforeValidator(_integer_as_text)]],
         Field(min_length=1, max_length=MAX_USERS),
         FailFast(),
     ]

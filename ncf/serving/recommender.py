@@ -57,17 +57,11 @@ class Recommender:
         for user in users:
             if user in self._users:
                 items, scores = next(rows)
-                found = [
-                    (item, score) for item, score in zip(items.tolist(), scores.tolist()) if item != NO_ITEM
-                ]
-                answers.append(
-                    {"user": user, "source": "model", "items": [self._item(*pair) for pair in found]}
-                )
+                found = [(item, score) for item, score in zip(items.tolist(), scores.tolist()) if item != NO_ITEM]
+                answers.append({"user": user, "source": "model", "items": [self._item(*pair) for pair in found]})
             else:
                 popular = [(item, self._popularity[item].item()) for item in self._popular[:k].tolist()]
-                answers.append(
-                    {"user": user, "source": "popular", "items": [self._item(*pair) for pair in popular]}
-                )
+                answers.append({"user": user, "source": "popular", "items": [self._item(*pair) for pair in popular]})
         return answers
 
     def _item(self, index: int, score: float) -> Item:

@@ -45,9 +45,7 @@ class Deploy(Stage, EndpointSettings):
                 check=lambda: test.run(aws, endpoint) if test.users else 0.0,
             )
         self.endpoint.write_text(endpoint)
-        self.metrics.write_text(
-            json.dumps({"smoke_test_users": len(test.users), "smoke_test_seconds": seconds})
-        )
+        self.metrics.write_text(json.dumps({"smoke_test_users": len(test.users), "smoke_test_seconds": seconds}))
         url = aws.console_url(f"endpoints/{endpoint}")
         self.summary.write_text(_summary(endpoint, version, test.model_version, test.body(), aws.region, url))
 

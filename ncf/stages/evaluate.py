@@ -27,10 +27,16 @@ class Evaluate(Stage):
         True, description="Whether the gate asks for HR@10 and NDCG@10 at least as good as popularity's"
     )
     max_eval_users: int = Field(
-        2000, ge=1, le=10_000_000, description="Users at most that the full catalogue is ranked for, drawn by seed"
+        2000,
+        ge=1,
+        le=10_000_000,
+        description="Users at most that the full catalogue is ranked for, drawn by seed",
     )
     bootstrap_resamples: int = Field(
-        1000, ge=100, le=100_000, description="Resamples of the test positives behind each confidence interval"
+        1000,
+        ge=100,
+        le=100_000,
+        description="Resamples of the test positives behind each confidence interval",
     )
     seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of the users drawn and of the resampling")
 

@@ -28,7 +28,10 @@ class NegativeSampling(Stage):
         "uniform", description="How those are drawn: 'uniform', or 'popularity' (by training interactions)"
     )
     rounds: int = Field(
-        0, ge=0, le=1000, description="Rounds of training negatives to write; with 0 the trainer draws each epoch anew"
+        0,
+        ge=0,
+        le=1000,
+        description="Rounds of training negatives to write; with 0 the trainer draws each epoch anew",
     )
     rounds_strategy: Strategy = Field("uniform", description="How rounds are drawn: 'uniform' or 'popularity'")
     negatives: int = Field(4, ge=1, le=1000, description="Negatives of each training positive in a round")
@@ -44,6 +47,12 @@ class NegativeSampling(Stage):
             samples = draw_candidates(data, self.candidates, self.candidates_strategy, self.seed, fingerprint)
             if self.rounds:
                 draw_rounds(
-                    samples, self.samples, self.rounds, self.shards, self.negatives, self.rounds_strategy, self.seed
+                    samples,
+                    self.samples,
+                    self.rounds,
+                    self.shards,
+                    self.negatives,
+                    self.rounds_strategy,
+                    self.seed,
                 )
             samples.save(self.samples, self.parameter_values())

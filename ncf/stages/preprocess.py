@@ -102,9 +102,7 @@ class Preprocess(Stage):
 
     dataset: Path = Output("Dataset", "Positives as indices, split, with ids and titles")
     report: Path = Output("HTML", "Figures, histograms, what was dropped and why, the split")
-    metrics: Path = Output(
-        "Metrics", "Users, items, interactions, sparsity, sizes of the parts, what was dropped"
-    )
+    metrics: Path = Output("Metrics", "Users, items, interactions, sparsity, sizes of the parts, what was dropped")
 
     @model_validator(mode="after")
     def _dates_fit_the_split(self) -> Preprocess:
@@ -113,9 +111,7 @@ class Preprocess(Stage):
         for name in ("test_after", "validation_after"):
             value = getattr(self, name)
             if value and self.split != "temporal":
-                raise ValueError(
-                    f"{name} is '{value}', but it is for split 'temporal'; split is '{self.split}'"
-                )
+                raise ValueError(f"{name} is '{value}', but it is for split 'temporal'; split is '{self.split}'")
             try:
                 _ = value and to_time(value)
             except ValueError:

@@ -96,9 +96,7 @@ class Train(Stage, Hyperparameters, JobSettings):
                 history = download(f"{uri}/{HISTORY}", Path(folder) / HISTORY)
             else:
                 history = download(uri, self.trained_model) / HISTORY
-            self.metrics.write_text(
-                json.dumps(compared_metrics(json.loads(history.read_text())), indent=2) + "\n"
-            )
+            self.metrics.write_text(json.dumps(compared_metrics(json.loads(history.read_text())), indent=2) + "\n")
         self.summary.write_text(_summary(job, uri, aws.console_url(f"jobs/{job['TrainingJobName']}")))
         return {"trained_model": uri} if is_s3(output) else {}
 

@@ -85,9 +85,7 @@ class EpochSource:
     def epoch(self, number: int, steps: int) -> Epoch:
         """Epoch ``number`` (from 1) in ``steps`` steps."""
         generator = torch.Generator(self.device).manual_seed(derived_seed(*self.seed, number))
-        users, items = (
-            self._from_round(number) if self._sampler is None else self._drawn(self._sampler, generator)
-        )
+        users, items = self._from_round(number) if self._sampler is None else self._drawn(self._sampler, generator)
         order = torch.randperm(len(users), generator=generator, device=self.device)
         return Epoch(users[order], items[order], steps)
 

@@ -73,9 +73,7 @@ class Fit(Stage, Hyperparameters):
         dataset, samples = Dataset.load(dataset_folder), Samples.load(samples_folder)
         fingerprint = manifest.fingerprint(manifest.read(dataset_folder, dataset_layout.KIND))
         if samples.dataset != fingerprint:
-            raise InputError(
-                f"{self.samples}: drawn for another data set than {self.dataset}; run negative-sampling"
-            )
+            raise InputError(f"{self.samples}: drawn for another data set than {self.dataset}; run negative-sampling")
         identity = settings.model_dump(mode="json", exclude=_NOT_IN_CHECKPOINTS)
         identity |= {"dataset": fingerprint, "samples": samples.fingerprint}
         with joined(settings.device) as world, _termination(bool(self.checkpoints)) as stop_requested:

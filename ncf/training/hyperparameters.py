@@ -23,9 +23,7 @@ class Hyperparameters(BaseModel, extra="forbid"):
         [64, 32, 16],
         description="Widths of the MLP (mlp, neumf): user and item embedding together, then hidden layers",
     )
-    dropout: float = Field(
-        0.0, ge=0, lt=1, description="Share of hidden units dropped in training (mlp, neumf)"
-    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of hidden units dropped in training (mlp, neumf)")
     negatives: int = Field(4, ge=1, le=100, description="Negatives drawn for each positive in each epoch")
     batch_size: int = Field(
         0,
@@ -51,9 +49,7 @@ class Hyperparameters(BaseModel, extra="forbid"):
         description="Epochs without a better validation NDCG before selection stops; 0: never",
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of every random number")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where to compute; auto: GPU if there is one"
-    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute; auto: GPU if there is one")
     processes_per_host: int = Field(
         0, ge=0, le=256, description="Training processes on each host; 0: one for each GPU, or one"
     )

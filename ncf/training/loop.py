@@ -83,9 +83,7 @@ class FitLoop:
 
     def _groups(self) -> list[dict[str, Any]]:
         """Adam's ``weight_decay`` adds ``weight_decay * weight`` to the gradient: the L2 term itself."""
-        rows = dict.fromkeys(USER_TABLES, int(self._bounds[-1])) | dict.fromkeys(
-            ITEM_TABLES, self.network.n_items
-        )
+        rows = dict.fromkeys(USER_TABLES, int(self._bounds[-1])) | dict.fromkeys(ITEM_TABLES, self.network.n_items)
         return [
             {"params": [weight], "weight_decay": self._settings.l2 / rows[name] if name in rows else 0.0}
             for name, weight in self.network.named_parameters()

@@ -77,9 +77,7 @@ class NegativeSampler:
 
     def _by_rejection(self, users: Tensor, generator: torch.Generator) -> Tensor:
         assert self._bitmap is not None
-        items = torch.randint(
-            self.n_items, users.shape, generator=generator, device=self.device, dtype=torch.int32
-        )
+        items = torch.randint(self.n_items, users.shape, generator=generator, device=self.device, dtype=torch.int32)
         open_ = torch.arange(len(users), device=self.device)
         candidates = items
         for _ in range(_REJECTIONS):
@@ -98,7 +96,5 @@ class NegativeSampler:
         left = self._left[users]
         # 62 random bits: the bias of the remainder is below 2^-30
         rank = torch.randint(1 << 62, users.shape, generator=generator, device=self.device) % left
-        passed = (
-            torch.searchsorted(self._gaps, users * self.n_items + rank, right=True) - self._offsets[users]
-        )
+        passed = torch.searchsorted(self._gaps, users * self.n_items + rank, right=True) - self._offsets[users]
         return (rank + passed).int()

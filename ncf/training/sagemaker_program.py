@@ -116,9 +116,7 @@ def training_hosts(resources: Mapping[str, Any]) -> Hosts:
     names = sorted(resources.get("hosts", [])) or [""]
     current = resources.get("current_host", names[0])
     if current not in names:
-        raise InputError(
-            f"resourceconfig.json: current_host '{current}' is not among hosts: {', '.join(names)}"
-        )
+        raise InputError(f"resourceconfig.json: current_host '{current}' is not among hosts: {', '.join(names)}")
     known = json.loads(os.environ.get(ADDRESSES_VARIABLE, "{}"))
     address, _, port = str(known.get(names[0], names[0])).partition(":")
     return Hosts(

@@ -37,9 +37,7 @@ class Validation:
         rows = max(1, _PAIRS_AT_ONCE // self._items.shape[1])
         network.eval()
         with torch.inference_mode():
-            for users, items in zip(
-                torch.split(self._users, rows), torch.split(self._items, rows), strict=True
-            ):
+            for users, items in zip(torch.split(self._users, rows), torch.split(self._items, rows), strict=True):
                 rank = ranks(network(users, items), items)
                 hits = rank < CUTOFF
                 gains = hits / torch.log2(rank + 2.0)

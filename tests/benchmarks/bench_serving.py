@@ -116,9 +116,7 @@ def run() -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as folder:
             random_model(name, N_USERS, N_ITEMS, **PAPER).save(Path(folder) / "model", {}, {})
             with served(Path(folder)) as (port, start_seconds):
-                rows += [
-                    {"model": name, "start_seconds": start_seconds, **measure(port, *case)} for case in CASES
-                ]
+                rows += [{"model": name, "start_seconds": start_seconds, **measure(port, *case)} for case in CASES]
     return rows
 
 

@@ -71,7 +71,10 @@ def test_a_changed_byte_is_found(make_dataset: Callable[..., Path]) -> None:
     [
         (lambda folder: (folder / "manifest.json").unlink(), "no manifest.json"),
         (lambda folder: (folder / "manifest.json").write_text("[1]"), "not a manifest"),
-        (lambda folder: rewrite_manifest(folder, kind="model"), "this is a 'model' folder; a 'dataset' folder"),
+        (
+            lambda folder: rewrite_manifest(folder, kind="model"),
+            "this is a 'model' folder; a 'dataset' folder",
+        ),
         (lambda folder: rewrite_manifest(folder, schema_version=9), "schema version 9"),
         (lambda folder: (folder / "test.npy").unlink(), "test.npy: missing"),
         (lambda folder: (folder / "train_items.npy").write_bytes(b""), "has 0 bytes, the manifest says"),

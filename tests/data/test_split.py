@@ -18,9 +18,7 @@ from ncf.data.split import by_time, draw_two
 from ncf.errors import InputError
 
 IDS = st.text(st.characters(categories=["L", "N", "P", "S"], exclude_characters='",'), min_size=1, max_size=4)
-ROW = st.tuples(
-    st.sampled_from("abcde"), st.sampled_from("pqrstuvw"), st.integers(0, 10), st.integers(-5, 12)
-)
+ROW = st.tuples(st.sampled_from("abcde"), st.sampled_from("pqrstuvw"), st.integers(0, 10), st.integers(-5, 12))
 ROWS = st.lists(ROW, min_size=8, max_size=60)
 Row = tuple[str, str, int, int]
 
@@ -92,9 +90,7 @@ def test_order_of_rows_does_not_matter(rows: list[Row], random: object, keep: st
 def test_temporal_training_ends_before_validation_and_that_before_test(
     rows: list[Row], test_after: int, validation_after: int
 ) -> None:
-    result = prepared(
-        rows, split="temporal", test_after=str(test_after), validation_after=str(validation_after)
-    )
+    result = prepared(rows, split="temporal", test_after=str(test_after), validation_after=str(validation_after))
     latest = {(user, item): max(r[3] for r in rows if r[:2] == (user, item)) for user, item, _, _ in rows}
     train, validation, test = parts(result)
     assert all(latest[pair] < validation_after for pair in train)
@@ -124,9 +120,7 @@ def test_core_is_the_largest_in_which_all_have_enough(rows: list[Row], min_user:
             users, items = Counter(u for u, _ in expected), Counter(i for _, i in expected)
             if users[pair[0]] < min_user or items[pair[1]] < min_item:
                 expected.discard(pair)
-    assert {
-        (left.user_ids[u], left.item_ids[i]) for u, i in zip(left.user, left.item, strict=True)
-    } == expected
+    assert {(left.user_ids[u], left.item_ids[i]) for u, i in zip(left.user, left.item, strict=True)} == expected
 
 
 def interactions(pairs: list[tuple[str, str]], time: list[int] | None = None) -> Interactions:
@@ -142,9 +136,7 @@ def interactions(pairs: list[tuple[str, str]], time: list[int] | None = None) ->
     )
 
 
-@pytest.mark.parametrize(
-    "scale", [1, 1_000_000, 1 << 50], ids=["microseconds", "seconds", "too wide for one number"]
-)
+@pytest.mark.parametrize("scale", [1, 1_000_000, 1 << 50], ids=["microseconds", "seconds", "too wide for one number"])
 def test_rows_are_sorted_by_user_time_item(scale: int) -> None:
     rng = np.random.default_rng(0)
     user, item = (rng.integers(0, 1 << 20, 3000, dtype=np.int32) % 97 for _ in range(2))

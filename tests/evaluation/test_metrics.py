@@ -13,9 +13,7 @@ from ncf.data.items_by_user import ItemsByUser
 from ncf.errors import InputError
 from ncf.evaluation import baselines, metrics
 
-SCORES = st.lists(
-    st.lists(st.integers(-3, 3), min_size=6, max_size=6), min_size=1, max_size=8
-)  # few values: many ties
+SCORES = st.lists(st.lists(st.integers(-3, 3), min_size=6, max_size=6), min_size=1, max_size=8)  # few values: many ties
 
 
 @given(SCORES, st.integers(1, 7))
@@ -86,10 +84,15 @@ def test_item_knn_against_a_naive_form(monkeypatch: pytest.MonkeyPatch) -> None:
     for user in range(15):
         for column, item in enumerate(asked[user]):
             similar = [
-                0.0 if other == item else dense[:, item] @ dense[:, other]
+                0.0
+                if other == item
+                else dense[:, item]
+                @ dense[:, other]
                 / math.sqrt(max(dense[:, item].sum(), 1) * max(dense[:, other].sum(), 1))
                 for other in range(12)
             ]
             least = sorted(similar)[-5]
-            expected = sum(value for value, has in zip(similar, matrix[user], strict=True) if has and value >= least - 1e-9)
+            expected = sum(
+                value for value, has in zip(similar, matrix[user], strict=True) if has and value >= least - 1e-9
+            )
             assert scores[user, column] == pytest.approx(expected, abs=1e-5)

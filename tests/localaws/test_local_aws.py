@@ -71,7 +71,10 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp("programs")
     (folder / "train").write_text(TRAIN)
     (folder / "serve").write_text(SERVE)
-    return {"ncf-train": [sys.executable, str(folder / "train")], "ncf-deploy": [sys.executable, str(folder / "serve")]}
+    return {
+        "ncf-train": [sys.executable, str(folder / "train")],
+        "ncf-deploy": [sys.executable, str(folder / "serve")],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -88,13 +91,17 @@ def client(aws: LocalAws, service: str) -> Any:
     return boto3.client(service, endpoint_url=aws.endpoint_url, **keys)
 
 
-@pytest.fixture()
+@pytest.fixture
 def sagemaker(aws: LocalAws) -> Any:
     return client(aws, "sagemaker")
 
 
 def request(name: str, mode: str = "train", hosts: int = 1, **changes: Any) -> dict[str, Any]:
-    source = {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/data", "S3DataDistributionType": "FullyReplicated"}
+    source = {
+        "S3DataType": "S3Prefix",
+        "S3Uri": "s3://bucket/data",
+        "S3DataDistributionType": "FullyReplicated",
+    }
     return {
         "TrainingJobName": name,
         "AlgorithmSpecification": {"TrainingImage": "r.example/ncf-train:1.0", "TrainingInputMode": "File"},
@@ -108,7 +115,9 @@ def request(name: str, mode: str = "train", hosts: int = 1, **changes: Any) -> d
     }
 
 
-def wait(describe: Callable[[], dict[str, Any]], key: str, passing: tuple[str, ...], seconds: float = 15) -> dict[str, Any]:
+def wait(
+    describe: Callable[[], dict[str, Any]], key: str, passing: tuple[str, ...], seconds: float = 15
+) -> dict[str, Any]:
     deadline = time.monotonic() + seconds
     while (answer := describe())[key] in passing:
         assert time.monotonic() < deadline, answer
@@ -118,7 +127,9 @@ def wait(describe: Callable[[], dict[str, Any]], key: str, passing: tuple[str, .
 
 def finish(sagemaker: Any, name: str) -> dict[str, Any]:
     answer = wait(
-        lambda: sagemaker.describe_training_job(TrainingJobName=name), "TrainingJobStatus", ("InProgress", "Stopping")
+        lambda: sagemaker.describe_training_job(TrainingJobName=name),
+        "TrainingJobStatus",
+        ("InProgress", "Stopping"),
     )
     assert_shape(answer, sagemaker.meta.service_model.operation_model("DescribeTrainingJob").output_shape)
     return answer
@@ -145,9 +156,9 @@ def log_lines(aws: LocalAws, group: str, stream: str) -> list[str]:
     return [
         event["message"]
         for entry in streams
-        for event in logs.get_log_events(
-            logGroupName=group, logStreamName=entry["logStreamName"], startFromHead=True
-        )["events"]
+        for event in logs.get_log_events(logGroupName=group, logStreamName=entry["logStreamName"], startFromHead=True)[
+            "events"
+        ]
     ]
 
 
@@ -165,7 +176,11 @@ def test_a_job_runs_and_its_model_lies_in_s3(aws: LocalAws, sagemaker: Any) -> N
     uri = answer["ModelArtifacts"]["S3ModelArtifacts"]
     assert uri == "s3://bucket/out/good/output/model"
     body = client(aws, "s3").get_object(Bucket="bucket", Key="out/good/output/model/algo-1.json")["Body"].read()
-    assert json.loads(body) == {"channel": ["a", "b"], "mode": "train", "all": {"mode": "train", "epochs": "3"}}
+    assert json.loads(body) == {
+        "channel": ["a", "b"],
+        "mode": "train",
+        "all": {"mode": "train", "epochs": "3"},
+    }
     assert log_lines(aws, "/aws/sagemaker/TrainingJobs", "good/") == ["training on algo-1 of 1"]
     assert sagemaker.list_tags(ResourceArn=made["TrainingJobArn"])["Tags"] == [{"Key": "k", "Value": "v"}]
     assert answer["BillableTimeInSeconds"] >= 1
@@ -180,7 +195,10 @@ def test_a_compressed_model_and_two_hosts(aws: LocalAws, sagemaker: Any) -> None
     body = client(aws, "s3").get_object(Bucket="bucket", Key="out/pair/output/model.tar.gz")["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(body)) as tar:
         models = {name: json.load(tar.extractfile(name)) for name in tar.getnames()}  # type: ignore[arg-type]
-    assert {name: model["channel"] for name, model in models.items()} == {"algo-1.json": ["a"], "algo-2.json": ["b"]}
+    assert {name: model["channel"] for name, model in models.items()} == {
+        "algo-1.json": ["a"],
+        "algo-2.json": ["b"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -229,7 +247,10 @@ def test_a_job_that_takes_too_long_is_stopped(sagemaker: Any) -> None:
         ({"RoleArn": "somebody-whom-nobody-knows"}, "not the ARN of a role"),
         ({"EnableManagedSpotTraining": True}, "MaxWaitTimeInSeconds"),
         ({"HyperParameters": {f"h{i}": "1" for i in range(101)}}, "at most 100"),
-        ({"AlgorithmSpecification": {"TrainingImage": "x/other:1", "TrainingInputMode": "File"}}, "x/other:1.*ncf-train"),
+        (
+            {"AlgorithmSpecification": {"TrainingImage": "x/other:1", "TrainingInputMode": "File"}},
+            "x/other:1.*ncf-train",
+        ),
     ],
 )
 def test_requests_that_sagemaker_refuses(sagemaker: Any, changes: dict[str, Any], message: str) -> None:
@@ -262,7 +283,12 @@ def put_model(aws: LocalAws, name: str, content: str) -> str:
         ExecutionRoleArn=ROLE,
         PrimaryContainer={"Image": "r.example/ncf-deploy:1.0", "ModelDataSource": {"S3DataSource": source}},
     )
-    variant = {"VariantName": "main", "ModelName": name, "InstanceType": "ml.g5.xlarge", "InitialInstanceCount": 1}
+    variant = {
+        "VariantName": "main",
+        "ModelName": name,
+        "InstanceType": "ml.g5.xlarge",
+        "InitialInstanceCount": 1,
+    }
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
     return name
 
@@ -325,7 +351,12 @@ def test_models_and_configs_are_not_overwritten(aws: LocalAws, sagemaker: Any) -
     put_model(aws, "kept", "x")
     with pytest.raises(ClientError, match='Cannot create already existing model "arn'):
         put_model(aws, "kept", "y")
-    variant = {"VariantName": "main", "ModelName": "none", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    variant = {
+        "VariantName": "main",
+        "ModelName": "none",
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+    }
     with pytest.raises(ClientError, match="Could not find model"):
         sagemaker.create_endpoint_config(EndpointConfigName="orphan", ProductionVariants=[variant])
     assert sagemaker.describe_model(ModelName="kept")["ExecutionRoleArn"] == ROLE
@@ -361,7 +392,14 @@ with LocalAws(Path(sys.argv[2]), programs, grace=1) as aws:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     for number, interrupt in enumerate((False, True)):
         folder = tmp_path / str(number)
-        command = [sys.executable, "-c", code, json.dumps(programs), str(folder), *(["wait"] if interrupt else [])]
+        command = [
+            sys.executable,
+            "-c",
+            code,
+            json.dumps(programs),
+            str(folder),
+            *(["wait"] if interrupt else []),
+        ]
         process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

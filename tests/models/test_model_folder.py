@@ -121,9 +121,7 @@ def put(name: str, array: np.ndarray) -> Callable[[Path], None]:
 
 
 def text(name: str, content: str | bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / name).write_bytes(
-        content if isinstance(content, bytes) else content.encode()
-    )
+    return lambda folder: (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def cut(name: str, keep: int) -> Callable[[Path], None]:

@@ -56,9 +56,7 @@ def test_scores_and_gradients_equal_the_plain_form(model: ModelName, shape: tupl
     (logits**2).sum().backward()
     (expected**2).sum().backward()
     for name, weight in network.named_parameters():
-        torch.testing.assert_close(
-            weight.grad, weights[name].grad, msg=lambda text, name=name: f"{name}: {text}"
-        )
+        torch.testing.assert_close(weight.grad, weights[name].grad, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])
@@ -69,9 +67,7 @@ def test_the_scorer_that_serves_gives_the_same_scores(model: ModelName) -> None:
         expected = network(users, items).numpy()
     weights = {name: weight.detach().numpy() for name, weight in network.named_parameters()}
     assert {name: weight.shape for name, weight in weights.items()} == config.weight_shapes()
-    np.testing.assert_allclose(
-        Scorer(config, weights).score_pairs(users.numpy(), items.numpy()), expected, atol=1e-5
-    )
+    np.testing.assert_allclose(Scorer(config, weights).score_pairs(users.numpy(), items.numpy()), expected, atol=1e-5)
 
 
 def test_the_initial_weights_do_not_depend_on_who_owns_which_users() -> None:

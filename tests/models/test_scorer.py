@@ -17,9 +17,7 @@ MODELS = ("gmf", "mlp", "neumf")
 WIDE = {"n_users": 9, "n_items": 2500, "factors": 8, "tower": (32, 16, 8)}  # several blocks for each user
 
 
-def as_published(
-    config: ModelConfig, weights: Weights, users: NDArray, items: NDArray
-) -> NDArray[np.float64]:
+def as_published(config: ModelConfig, weights: Weights, users: NDArray, items: NDArray) -> NDArray[np.float64]:
     """The equations of He et al. as they stand: embeddings concatenated, nothing factored, in float64."""
     w = {name: array.astype(np.float64) for name, array in weights.items()}
     parts = []
@@ -70,9 +68,7 @@ def test_blocks_are_put_together_in_place(name):
     users = np.arange(9)[::-1]
     np.testing.assert_allclose(scorer.score_all(users), expected[users], rtol=1e-5, atol=1e-5)
     backwards = np.tile(np.arange(2500)[::-1], (9, 1))
-    np.testing.assert_allclose(
-        scorer.score_pairs(users, backwards), expected[users][:, ::-1], rtol=1e-5, atol=1e-5
-    )
+    np.testing.assert_allclose(scorer.score_pairs(users, backwards), expected[users][:, ::-1], rtol=1e-5, atol=1e-5)
     assert scorer.score_all(np.array([], np.int64)).shape == (0, 2500)
     assert scorer.score_pairs(users, np.empty((9, 0), np.int64)).shape == (9, 0)
 

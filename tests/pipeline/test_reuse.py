@@ -58,7 +58,10 @@ def test_two_components_in_a_pipeline_of_ones_own(tmp_path: Path) -> None:
 def test_a_failing_pod_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     """The local runner's canary: kfp's own classes are replaced by name, so an upgrade must be noticed."""
     (tmp_path / "empty.csv").touch()
-    with pytest.raises(TaskFailedError, match=r"empty\.csv") as failure, pods_as_processes(tmp_path / "r", {}, Quiet()):
+    with (
+        pytest.raises(TaskFailedError, match=r"empty\.csv") as failure,
+        pods_as_processes(tmp_path / "r", {}, Quiet()),
+    ):
         own_pipeline(data_uri=str(tmp_path / "empty.csv"))
     assert failure.value.task.exit_code == 2
     assert threading.active_count() < 20

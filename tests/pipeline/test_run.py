@@ -108,7 +108,9 @@ def test_recommendations_are_unseen_items_with_their_titles(
         assert all(item["title"] == titles[item["item"]].strip('"') for item in entry["items"])
 
 
-def test_the_console_shows_stages_metrics_titles_and_report(finished: tuple[dict[str, Any], str, Path]) -> None:
+def test_the_console_shows_stages_metrics_titles_and_report(
+    finished: tuple[dict[str, Any], str, Path],
+) -> None:
     summary, out, output = finished
     for words in ("preprocess", "negative-sampling", "HR@10", "popularity", "NDCG@10", "Report:"):
         assert words in out
@@ -147,9 +149,7 @@ def test_keep_endpoint_prints_a_request_that_works_and_ctrl_c_stops_all(small_da
     line = next(line for line in process.stdout if "curl" in line)
     found = re.search(r"(http://\S+/invocations) .*-d '(\{.*\})'", line)
     assert found is not None, line
-    request = urllib.request.Request(
-        found[1], data=found[2].encode(), headers={"Content-Type": "application/json"}
-    )
+    request = urllib.request.Request(found[1], data=found[2].encode(), headers={"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert len(json.loads(answer.read())["recommendations"][0]["items"]) == 10
     process.send_signal(signal.SIGINT)

@@ -95,9 +95,7 @@ class FakeSageMaker:
     def CreateTrainingJob(self, **request: Any) -> dict[str, Any]:
         name = request["TrainingJobName"]
         if name in self.jobs:
-            raise RefusalError(
-                "ResourceInUse", "Training job names must be unique within an AWS account and region"
-            )
+            raise RefusalError("ResourceInUse", "Training job names must be unique within an AWS account and region")
         status, reason = self.outcomes.pop(0) if self.outcomes else ("Completed", "")
         self.jobs[name] = request | {"end": (status, reason)}
         self._pending[name] = self.describes_until_end
@@ -120,8 +118,7 @@ class FakeSageMaker:
             "StoppingCondition": job["StoppingCondition"],
             "CreationTime": NOW,
             "ModelArtifacts": {
-                "S3ModelArtifacts": job["OutputDataConfig"]["S3OutputPath"]
-                + f"/{TrainingJobName}/output/model/"
+                "S3ModelArtifacts": job["OutputDataConfig"]["S3OutputPath"] + f"/{TrainingJobName}/output/model/"
             },
         }
         return answer | ({"FailureReason": reason} if ended and reason else {})

@@ -150,9 +150,7 @@ def test_without_a_name_each_run_has_its_own_endpoint() -> None:
     assert len({first.version, second.version, first.name}) == 3
 
 
-@pytest.mark.parametrize(
-    "changed", [{"initial_instance_count": 2}, {"deploy_image": "x"}, {"tags": {"a": "b"}}]
-)
+@pytest.mark.parametrize("changed", [{"initial_instance_count": 2}, {"deploy_image": "x"}, {"tags": {"a": "b"}}])
 def test_another_setting_is_another_version(changed: dict[str, Any]) -> None:
     assert plan(**changed).version != plan().version
     assert plan(s3_prefix="s3://b/x", smoke_test_users=1).version == plan().version
@@ -163,9 +161,7 @@ def test_a_rolled_back_update_is_a_failure_and_leaves_nothing(aws: Aws, sagemake
     bring_up(aws, plan())
     sagemaker.update_ends = "RolledBack"
     sagemaker.log = {f"{VARIANT}/i-1": ["out of memory"]}
-    with pytest.raises(
-        RemoteError, match=r"(?s)\| out of memory\n.*rolled back.*Alarm fired.*endpoints/shop"
-    ):
+    with pytest.raises(RemoteError, match=r"(?s)\| out of memory\n.*rolled back.*Alarm fired.*endpoints/shop"):
         bring_up(aws, plan(model="worse"))
     assert sagemaker.endpoints["shop"]["config"] == plan().version
     assert list(sagemaker.models) == list(sagemaker.configs) == [plan().version]
@@ -173,9 +169,7 @@ def test_a_rolled_back_update_is_a_failure_and_leaves_nothing(aws: Aws, sagemake
 
 def test_an_endpoint_that_does_not_come_up_is_deleted(aws: Aws, sagemaker: FakeSageMaker) -> None:
     sagemaker.create_ends = "Failed"
-    with pytest.raises(
-        RemoteError, match="endpoint shop: Failed: The primary container did not pass the ping"
-    ):
+    with pytest.raises(RemoteError, match="endpoint shop: Failed: The primary container did not pass the ping"):
         bring_up(aws, plan())
     assert sagemaker.models == sagemaker.configs == sagemaker.endpoints == {}
 
@@ -246,9 +240,7 @@ def answer_of(folder: Path) -> Any:
     }
 
 
-def test_the_smoke_test_passes_what_the_server_answers(
-    aws: Aws, sagemaker: FakeSageMaker, model_folder: Path
-) -> None:
+def test_the_smoke_test_passes_what_the_server_answers(aws: Aws, sagemaker: FakeSageMaker, model_folder: Path) -> None:
     sagemaker.answer = answer_of(model_folder)
     test = SmokeTest.of_model(model_folder, 3)
     assert test.users == ["u0", "u4", "u8"]
@@ -285,9 +277,7 @@ def test_the_smoke_test_says_what_is_wrong(
         test.run(aws, "shop")
 
 
-def test_the_smoke_test_finds_items_seen_before(
-    aws: Aws, sagemaker: FakeSageMaker, model_folder: Path
-) -> None:
+def test_the_smoke_test_finds_items_seen_before(aws: Aws, sagemaker: FakeSageMaker, model_folder: Path) -> None:
     right = answer_of(model_folder)
     test = SmokeTest.of_model(model_folder, 1)
     seen = sorted(test.seen["u0"])[0]

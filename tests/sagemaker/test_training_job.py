@@ -68,9 +68,7 @@ def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSag
     assert algorithm["TrainingImage"] == IMAGE
     assert algorithm["TrainingInputMode"] == "File"
     assert {"selection:hr_at_10", "final:loss"} <= {entry["Name"] for entry in algorithm["MetricDefinitions"]}
-    channels = {
-        entry["ChannelName"]: entry["DataSource"]["S3DataSource"] for entry in request.pop("InputDataConfig")
-    }
+    channels = {entry["ChannelName"]: entry["DataSource"]["S3DataSource"] for entry in request.pop("InputDataConfig")}
     assert {name: source["S3Uri"] for name, source in channels.items()} == {
         "dataset": "s3://b/dataset/",
         "samples": "s3://b/samples/",
@@ -181,9 +179,7 @@ def test_two_pods_that_race_buy_one_job(sagemaker: FakeSageMaker) -> None:
     assert len(sagemaker.jobs) == 1
 
 
-def test_a_failed_job_s_reason_last_lines_and_link_are_in_the_message(
-    aws: Aws, sagemaker: FakeSageMaker
-) -> None:
+def test_a_failed_job_s_reason_last_lines_and_link_are_in_the_message(aws: Aws, sagemaker: FakeSageMaker) -> None:
     asked = plan()
     sagemaker.outcomes = [("Failed", "AlgorithmError: users:\n no data, exit code: 2")]
     sagemaker.log = {f"{asked.name}/algo-1-1": [f"line {n}" for n in range(30)]}
@@ -248,9 +244,7 @@ def test_leaving_before_the_job_exists_is_quiet(
         ("ResourceLimitExceeded", RemoteError),
     ],
 )
-def test_a_refusal_says_what_aws_says(
-    code: str, expected: type[Exception], aws: Aws, sagemaker: FakeSageMaker
-) -> None:
+def test_a_refusal_says_what_aws_says(code: str, expected: type[Exception], aws: Aws, sagemaker: FakeSageMaker) -> None:
     sagemaker.refusals["CreateTrainingJob"] = RefusalError(code, "Could not assume role ncf")
     with pytest.raises(expected, match=f"create_training_job: {code}: Could not assume role ncf"):
         Launch().run(aws, plan())
@@ -308,9 +302,7 @@ def test_where_copies_lie_and_how_often_to_try_is_no_part_of_the_name(same: dict
     assert job_name(settings, "run", {"epochs": "1"}, {"dataset": "a", "samples": "b"}) == NAME
 
 
-@given(
-    prefix=st.from_regex(r"[a-z]([a-z0-9-]{0,80})", fullmatch=True), room=st.integers(0, 5), salt=st.text()
-)
+@given(prefix=st.from_regex(r"[a-z]([a-z0-9-]{0,80})", fullmatch=True), room=st.integers(0, 5), salt=st.text())
 def test_names_fit_sagemaker(prefix: str, room: int, salt: str) -> None:
     name = hashed_name(prefix, {"salt": salt}, room)
     assert len(name) <= MAX_NAME_LENGTH - room

@@ -210,9 +210,7 @@ nearly_right = st.fixed_dictionaries(
 )
 bodies = st.one_of(
     (anything | nearly_right).map(lambda value: json.dumps(value).encode()),
-    (anything | nearly_right).map(
-        lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-    ),
+    (anything | nearly_right).map(lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")),
     st.binary(max_size=200),
     st.text(alphabet='{}[]":,0123456789eE+-.\\utrfalsn ', max_size=80).map(str.encode),
 )
@@ -227,8 +225,6 @@ def test_no_body_makes_the_server_fail(client, body):
     content = response.json()
     if response.status_code == 200:
         sent = json.loads(body)
-        assert [answer["user"] for answer in content["recommendations"]] == [
-            str(user) for user in sent["users"]
-        ]
+        assert [answer["user"] for answer in content["recommendations"]] == [str(user) for user in sent["users"]]
     else:
         assert content["error"]

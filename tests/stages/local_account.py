@@ -94,9 +94,7 @@ def local_account(folder: Path) -> Iterator[LocalAws]:
 def executor_input(folder: Path, inputs: dict[str, str], outputs: dict[str, str]) -> list[str]:
     """The arguments by which KFP tells a pod the URIs of its artifacts."""
     content: dict[str, Any] = {
-        "inputs": {
-            "artifacts": {name: {"artifacts": [{"name": name, "uri": uri}]} for name, uri in inputs.items()}
-        },
+        "inputs": {"artifacts": {name: {"artifacts": [{"name": name, "uri": uri}]} for name, uri in inputs.items()}},
         "outputs": {
             "artifacts": {name: {"artifacts": [{"name": name, "uri": uri}]} for name, uri in outputs.items()},
             "outputFile": str(folder / "executor_output.json"),

@@ -84,9 +84,7 @@ def test_a_model_in_s3_is_hosted_from_there(tmp_path: Path, client: Any) -> None
     command.run(Deploy, arguments(tmp_path, model, "--run-id", "run-2", *kfp))
     name = (tmp_path / "endpoint").read_text()
     assert name.startswith("ncf-")
-    hosted = client.describe_model(
-        ModelName=client.describe_endpoint(EndpointName=name)["EndpointConfigName"]
-    )
+    hosted = client.describe_model(ModelName=client.describe_endpoint(EndpointName=name)["EndpointConfigName"])
     source = hosted["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
     assert source == {"S3Uri": f"{uri}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
 

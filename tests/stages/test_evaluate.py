@@ -32,7 +32,13 @@ random_model = MODULE.random_model
 
 HISTORY = {
     "selection": [
-        {"epoch": epoch, "loss": 0.5 / epoch, "seconds": 1.0, "hr_at_10": 0.1 * epoch, "ndcg_at_10": 0.05 * epoch}
+        {
+            "epoch": epoch,
+            "loss": 0.5 / epoch,
+            "seconds": 1.0,
+            "hr_at_10": 0.1 * epoch,
+            "ndcg_at_10": 0.05 * epoch,
+        }
         for epoch in (1, 2, 3)
     ],
     "final": [{"epoch": epoch, "loss": 0.4 / epoch, "seconds": 1.0} for epoch in (1, 2)],
@@ -53,7 +59,9 @@ def make(folder: Path, good: bool = True, **options: Any) -> tuple[Path, Path]:
     weights["output.weight"] = np.ones((1, 40), np.float32)
     model = dataclasses.replace(model, weights=weights, history=HISTORY)
     model.save(folder / "model", {}, {})
-    candidates = np.stack([rng.choice(np.setdiff1d(np.arange(150), model.seen.of_user(u)), 99, False) for u in range(40)])
+    candidates = np.stack(
+        [rng.choice(np.setdiff1d(np.arange(150), model.seen.of_user(u)), 99, False) for u in range(40)]
+    )
     Samples(
         n_users=40,
         n_items=150,
@@ -67,7 +75,12 @@ def make(folder: Path, good: bool = True, **options: Any) -> tuple[Path, Path]:
 
 
 def run_stage(folder: Path, model: Path, samples: Path, *arguments: str) -> dict[str, Any]:
-    outputs = {"metrics": "metrics.json", "report": "report.html", "summary": "summary.md", "passed": "passed"}
+    outputs = {
+        "metrics": "metrics.json",
+        "report": "report.html",
+        "summary": "summary.md",
+        "passed": "passed",
+    }
     flags = [text for name, file in outputs.items() for text in (f"--{name}", str(folder / file))]
     run(Evaluate, ["--model", str(model), "--samples", str(samples), *flags, *arguments])
     return {
@@ -114,7 +127,15 @@ def test_the_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
     result = run_stage(tmp_path / "out", *make(tmp_path))
     report = result["report"]
     assert report.count("<svg") >= 6
-    for words in ("HR@10", "popularity", "item-kNN", "Training loss", "best: 2", "By the user", "By the item"):
+    for words in (
+        "HR@10",
+        "popularity",
+        "item-kNN",
+        "Training loss",
+        "best: 2",
+        "By the user",
+        "By the item",
+    ):
         assert words in report
     assert not re.findall(r'(?:src|href)="(?!#)', report)
 

@@ -24,7 +24,10 @@ def test_candidates_exclude_every_known_positive(make_dataset: Callable[..., Pat
     folder = make_dataset()
     dataset, samples = Dataset.load(folder), sample(folder, tmp_path / "samples")
     known = dataset.positives()
-    for pairs, candidates in ((samples.validation, samples.validation_candidates), (samples.test, samples.test_candidates)):
+    for pairs, candidates in (
+        (samples.validation, samples.validation_candidates),
+        (samples.test, samples.test_candidates),
+    ):
         assert candidates.shape == (len(pairs), 99)
         for (user, _), row in zip(pairs, candidates, strict=True):
             assert len(set(row.tolist())) == 99

@@ -98,9 +98,7 @@ FORMATS: dict[str, Callable[[Path], object]] = {
     "iso.csv": lambda path: path.write_text(
         text([(*row[:3], f"2024-01-01T00:{row[3] // 60:02}:{row[3] % 60:02}Z") for row in ROWS])
     ),
-    "milliseconds.csv": lambda path: path.write_text(
-        text([(*row[:3], 1_700_000_000_000 + row[3]) for row in ROWS])
-    ),
+    "milliseconds.csv": lambda path: path.write_text(text([(*row[:3], 1_700_000_000_000 + row[3]) for row in ROWS])),
     "a.csv.gz": lambda path: path.write_bytes(gzip.compress(text().encode())),
     "a.csv.xz": lambda path: path.write_bytes(lzma.compress(text().encode())),
     "a.csv.zst": write_zstd,
@@ -152,8 +150,7 @@ def test_identical_input_gives_identical_bytes(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "a.csv").write_text(text(ROWS[1:]))
     preprocess(tmp_path / "a.csv", tmp_path / "other")
     prints = [
-        manifest.read(o / "dataset", "dataset")["source"]["fingerprint"]
-        for o in (outputs[0], tmp_path / "other")
+        manifest.read(o / "dataset", "dataset")["source"]["fingerprint"] for o in (outputs[0], tmp_path / "other")
     ]
     assert prints[0] != prints[1]
 
@@ -211,9 +208,7 @@ def test_titles_come_with_the_folder_or_from_a_file(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "ratings.csv").write_text(text())
     (folder / "tags.csv").write_text("userId,movieId,tag,timestamp\nu1,i0,good,1\n")
-    (folder / "movies.csv").write_text(
-        'movieId,title,genres\ni1,"One, the film (1999)",x\ni0,<b>Zero</b>,y\nz,Z,z\n'
-    )
+    (folder / "movies.csv").write_text('movieId,title,genres\ni1,"One, the film (1999)",x\ni0,<b>Zero</b>,y\nz,Z,z\n')
     dataset, metrics, _ = preprocess(folder, tmp_path / "output")
     assert dataset.item_titles is not None
     assert list(dataset.item_titles) == ["<b>Zero</b>", "One, the film (1999)", "", "", ""]
@@ -255,9 +250,7 @@ def test_temporal_split(tmp_path: Path) -> None:
 
 
 def test_temporal_validation_is_the_latest_tenth_before_test(tmp_path: Path) -> None:
-    rows = [("u0", f"i{n}", 1, 2 * n) for n in range(10)] + [
-        ("u1", f"i{9 - n}", 1, 2 * n + 1) for n in range(10)
-    ]
+    rows = [("u0", f"i{n}", 1, 2 * n) for n in range(10)] + [("u1", f"i{9 - n}", 1, 2 * n + 1) for n in range(10)]
     rows += [("u2", "i0", 1, -5), ("u2", "i1", 1, 100)]
     (tmp_path / "a.csv").write_text(text(rows))
     after = ("--split=temporal", "--test-after=1970-01-01T00:00:50")
@@ -342,9 +335,7 @@ def test_damaged_compression_names_the_file(suffix: str, damage: str, tmp_path: 
 @pytest.mark.parametrize("name", ["data.zip", "data.xlsx", "data.json", "data.csv.7z", "data.parquet.gz"])
 def test_unsupported_files_name_those_accepted(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text())
-    refused(
-        tmp_path / name, tmp_path, rf"{name}: not a kind of file that is read here; expected one of \.csv"
-    )
+    refused(tmp_path / name, tmp_path, rf"{name}: not a kind of file that is read here; expected one of \.csv")
 
 
 def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:

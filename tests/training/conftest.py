@@ -68,7 +68,7 @@ def folders(make_folders: Callable[..., Folders]) -> Folders:
     return make_folders()
 
 
-@pytest.fixture()
+@pytest.fixture
 def unused_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

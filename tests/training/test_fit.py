@@ -21,7 +21,18 @@ from ncf.training.fit import Fit
 
 from .conftest import Folders
 
-QUICK = ["--factors", "8", "--tower", "[16,8]", "--epochs", "25", "--batch-size", "500", "--learning-rate", "0.1"]
+QUICK = [
+    "--factors",
+    "8",
+    "--tower",
+    "[16,8]",
+    "--epochs",
+    "25",
+    "--batch-size",
+    "500",
+    "--learning-rate",
+    "0.1",
+]
 
 
 def arguments(folders: Folders, output: Path, *more: str) -> list[str]:
@@ -59,9 +70,7 @@ def test_its_arguments_give_the_same_settings(folders: Folders, tmp_path: Path) 
     assert parse(Fit, fit.arguments()) == fit
 
 
-def test_a_gpu_that_is_not_there_is_an_error(
-    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_that_is_not_there_is_an_error(folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(InputError, match="parameter 'device' is cuda"):
         run(Fit, arguments(folders, tmp_path, "--device", "cuda"))
@@ -95,13 +104,14 @@ def test_two_processes_train_the_same_model_as_one(folders: Folders, tmp_path: P
     assert (np.abs(results["2"].weights["user_gmf.weight"]).max(1) > 0.1).all()
 
 
-def test_sigterm_stops_two_processes_with_a_checkpoint_from_which_they_go_on(
-    folders: Folders, tmp_path: Path
-) -> None:
+def test_sigterm_stops_two_processes_with_a_checkpoint_from_which_they_go_on(folders: Folders, tmp_path: Path) -> None:
     more = ["--processes-per-host", "2", "--checkpoints", str(tmp_path / "checkpoints")]
     command = [sys.executable, "-m", "ncf", "fit", *arguments(folders, tmp_path, *more)]
     process = subprocess.Popen(
-        [*command, "--epochs", "900"], stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        [*command, "--epochs", "900"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stderr is not None
     for line in process.stderr:

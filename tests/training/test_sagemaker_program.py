@@ -23,7 +23,7 @@ PROGRAM = Path(__file__).parents[2] / "images" / "train" / "train"
 QUICK = {"factors": "4", "tower": "[8, 4]", "epochs": "2", "device": "cpu"}
 
 
-@pytest.fixture()
+@pytest.fixture
 def make_root(folders: Folders, tmp_path: Path):
     def make(name: str, hyperparameters: dict[str, str], **resources: object) -> Path:
         root = tmp_path / name

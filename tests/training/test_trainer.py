@@ -32,7 +32,10 @@ def _one_thread() -> Iterator[None]:
 
 
 def trainer(
-    folders: Folders, checkpoints: Path | None = None, stop: Callable[[], bool] = lambda: False, **settings: Any
+    folders: Folders,
+    checkpoints: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    **settings: Any,
 ) -> Trainer:
     hyperparameters = Hyperparameters(**{**QUICK, **settings})
     dataset, samples = folders.load()
