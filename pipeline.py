@@ -15,9 +15,11 @@ from typing import Any
 
 from kfp import compiler, dsl
 
+from components import parameter_table
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, default, image, write_yaml
+from components.kubeflow_1_7 import write_older
 from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.train.component import train
@@ -171,8 +173,6 @@ def ncf_pipeline(
 
 def compile_all(folder: Path) -> list[Path]:
     """Write the pipeline, its Kubeflow 1.7 form and every component's YAML under ``folder``."""
-    from components.kubeflow_1_7 import write_older
-
     folder.mkdir(parents=True, exist_ok=True)
     package, older = folder / PIPELINE_YAML, folder / KUBEFLOW_1_7_YAML
     compiler.Compiler().compile(ncf_pipeline, str(package))
@@ -182,6 +182,8 @@ def compile_all(folder: Path) -> list[Path]:
         made = getattr(import_module(f"components.{stage}.component"), stage)
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])
+    if folder == ROOT:
+        parameter_table.write(package, ROOT / "README.md")
     return written
 
 

@@ -126,9 +126,10 @@ def _explain(command: str, error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "missing":
         return f"{command}: --{place.replace('_', '-')} is required"
+    message = error["msg"].removeprefix("Value error, ")
     if not place:
-        return f"{command}: {error['msg'].removeprefix('Value error, ')}"
-    message = error["msg"][0].lower() + error["msg"][1:]
+        return f"{command}: {message}"
+    message = message[0].lower() + message[1:]
     return f"{command}: parameter '{place}' is {error['input']!r}: {message}"
 
 

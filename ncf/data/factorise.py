@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.tables import Block
+from ncf.data.columns import Block
 
 _MOST_DIGITS = 1000  # Python refuses to read numbers of more than some thousand
 
@@ -54,8 +54,8 @@ class Ids:
     def sorted(self) -> tuple[list[str], NDArray[np.int32]]:
         """The ids in their natural order, and the place of each number in it (int32 [ids]).
 
-        Whole numbers are ordered by value if all ids are such, else all are ordered as text, so the result does
-        not depend on the order of rows.
+        Whole numbers are ordered by value if all ids are such, else all are ordered as text: whatever the order
+        of rows, the result is the same.
         """
         ids = list(self._index)
         key: Callable[[str], Any] = int if all(map(_is_canonical_integer, ids)) else str

@@ -29,8 +29,8 @@ def select(interactions: Interactions, rows: NDArray[np.bool_] | NDArray[np.int6
 def merge_duplicates(interactions: Interactions, keep: Duplicates) -> Interactions:
     """One interaction for each user and item: the latest or first in time.
 
-    Of those at the same time the one with the highest rating stays, so the order of rows does not matter; without
-    times it is the last or first row.
+    Of those at the same time the one with the highest rating stays, so the order of rows does not matter;
+    without times it is the last or first row.
     """
     key = interactions.user.astype(np.int64) << 32 | interactions.item
     ordered = np.sort(key)

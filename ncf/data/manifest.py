@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ncf.errors import InputError
@@ -71,6 +72,8 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
     if version != SCHEMA_VERSION:
         raise InputError(f"{path}: schema version {version}; this version of ncf reads {SCHEMA_VERSION}")
     for name, (size, digest) in listed.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise InputError(f"{path}: lists '{name}', which lies outside the folder")
         file = folder / name
         if not file.is_file():
             continue
@@ -85,8 +88,6 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
 
 def fingerprint(content: Mapping[str, Any]) -> str:
     """One digest for a folder, of the digests of all its files: equal for equal content."""
-    import hashlib
-
     lines = "".join(f"{name} {entry['sha256']}\n" for name, entry in sorted(content["files"].items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.tables import Block
+from ncf.data.columns import Block
 from ncf.errors import InputError
 
 MICROSECONDS = 1_000_000
@@ -32,7 +32,7 @@ def times(block: Block) -> NDArray[Any]:
     """A block's times as they are written: float64 or int64 [rows], or datetime64[us] for dates (UTC).
 
     Raises:
-        InputError: at the first that is neither a finite number nor an ISO 8601 date, or not what those before are.
+        InputError: at the first that is neither a finite number nor an ISO 8601 date, or is not like the first row.
     """
     import pyarrow as pa
 
@@ -47,7 +47,7 @@ def times(block: Block) -> NDArray[Any]:
 
 
 def to_microseconds(parts: Sequence[NDArray[Any]], path: Path) -> NDArray[np.int64]:
-    """Times of all blocks as microseconds since 1970 UTC, int64 [n]; a number's unit follows from the largest.
+    """Times of all blocks as microseconds since 1970 UTC, int64 [n]; the largest number tells the unit.
 
     Raises:
         InputError: if some are dates and some numbers.
@@ -139,7 +139,7 @@ def _casts(array: Any, kind: Any) -> bool:
 
 
 def _first_failing(array: Any, kinds: Sequence[Any]) -> int:
-    """The index of the first value that stops the kind which reads furthest; of a null if that comes first."""
+    """The index of the first value that stops the kind which reads furthest, or of a null before it."""
     import pyarrow.compute as pc
 
     ends = [_prefix(array, kind) for kind in kinds]

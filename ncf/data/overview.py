@@ -119,7 +119,8 @@ def _over_time(time: NDArray[np.int64]) -> str:
 
 def _spread(counts: NDArray[Any]) -> str:
     low, middle, high = np.percentile(counts, [10, 50, 90]).tolist()
-    return f"median {middle:,.0f}, from {low:,.0f} (10th percentile) to {high:,.0f} (90th), at most {counts.max():,}"
+    tenths = f"from {low:,.0f} (10th percentile) to {high:,.0f} (90th)"
+    return f"median {middle:,.0f}, {tenths}, at most {counts.max():,}"
 
 
 def _listed(files: Sequence[str]) -> str:

@@ -143,8 +143,8 @@ def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | No
     for name, value in vars(Settings()).items():
         if name not in own and getattr(settings, name) != value:
             raise InputError(
-                f"{name} is {getattr(settings, name)!r}, but the data are in the NCF release format, whose split, "
-                f"columns and interactions are taken as they are; leave {name} at {value!r}"
+                f"{name} is {getattr(settings, name)!r}, but the data are in the NCF release format, "
+                f"whose split, columns and interactions are taken as they are; leave {name} at {value!r}"
             )
     release: Release = read_release(files)
     train, test = release.train, release.test
@@ -165,7 +165,8 @@ def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | No
     drawn = "is each user's latest" if train.time is not None else f"was drawn by seed {settings.seed}"
     notes = [
         "The data are in the NCF release format: its test pairs are kept, and so are their "
-        f"{release.test_negatives.shape[1]} negatives each. The validation item {drawn} among the training items"
+        f"{release.test_negatives.shape[1]} negatives each. The validation item {drawn} among the training "
+        f"items"
         f"{'' if train.time is not None else ', since the timestamps tell no order'}.",
         _LEAK,
     ]
@@ -206,9 +207,11 @@ def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Inter
     if not len(kept):
         raise InputError(
             f"{path}: nothing is left with min_user_interactions {minima['users']} and min_item_interactions "
-            f"{minima['items']}: a user has at most {most['users']} interactions, an item at most {most['items']}; "
-            "lower them"
+            f"{minima['items']}: a user has at most {most['users']} interactions, "
+            f"an item at most {most['items']}; lower them"
         )
+    _require_two_items(path, [kept.item_ids[index] for index in {kept.item.min(), kept.item.max()}])
+    _require_two_items(path, [kept.item_ids[index] for index in {int(kept.item.min()), int(kept.item.max())}])
     return kept, account
 
 
@@ -236,8 +239,8 @@ def _require_two_items(path: Path, item_ids: Sequence[str]) -> None:
 
 
 _LEAK = (
-    "Leave-one-out leaks the future: what other users did after a held-out interaction is in the training data, "
-    "which a hosted model would not have had. The temporal split does not."
+    "Leave-one-out leaks the future: what other users did after a held-out interaction is in the training "
+    "data, which a hosted model would not have had. The temporal split does not."
 )
 
 
@@ -248,8 +251,8 @@ def _about_split(name: str, timed: bool) -> str:
             "interactions of users or items that do not occur in training are dropped."
         )
     how = (
-        "Each user's latest item is held out for test and the one before it for validation; of items at the same "
-        "time the last by id counts as the latest."
+        "Each user's latest item is held out for test and the one before it for validation; of items at the "
+        "same time the last by id counts as the latest."
         if timed
         else "A test and a validation item of each user are drawn by seed."
     )

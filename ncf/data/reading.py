@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.data.columns import Column
 from ncf.data.factorise import Ids
 from ncf.data.numbers import ratings, times, to_microseconds
-from ncf.data.tables import Column, is_table, read_blocks, stem_and_suffix
+from ncf.data.tables import is_table, read_blocks, stem_and_suffix
 from ncf.errors import InputError
 from ncf.progress import progress
 from ncf.storage import sha256
@@ -115,9 +116,9 @@ def read_interactions(path: Path, wanted: Sequence[Column], separator: str = "au
 def interaction_files(path: Path) -> list[Path]:
     """The files of interactions at ``path``, sorted by name.
 
-    Of a folder these are the tables whose names begin with 'ratings', 'interactions' or 'events'; if there are
-    none, all tables but those called items, movies, users, README or LICENSE. Hidden files, and those that begin
-    with '_', are left out.
+    Of a folder these are the tables whose names begin with 'ratings', 'interactions' or 'events'; if there
+    are none, all tables but those called items, movies, users, README or LICENSE. Hidden files, and those
+    that begin with '_', are left out.
 
     Raises:
         InputError: if there are none.

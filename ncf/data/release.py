@@ -1,7 +1,8 @@
-"""The format in which He et al. released their data: training pairs, a test pair a user, and its 99 negatives.
+"""The format in which He et al. released their data: training pairs, a test pair a user, and its negatives.
 
-https://github.com/hexiangnan/neural_collaborative_filtering: ``NAME.train.rating`` and ``NAME.test.rating`` hold
-``user item rating timestamp``, ``NAME.test.negative`` holds ``(user,item)`` and the negatives, separated by tabs.
+https://github.com/hexiangnan/neural_collaborative_filtering: ``NAME.train.rating`` and ``NAME.test.rating``
+hold ``user item rating timestamp``, ``NAME.test.negative`` holds ``(user,item)`` and the negatives, separated
+by tabs.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.data.columns import Block, Column
 from ncf.data.factorise import Ids
 from ncf.data.filtering import merge_duplicates, select
 from ncf.data.numbers import times, to_microseconds
 from ncf.data.reading import Interactions, columns, without_constant_time
 from ncf.data.split import FEWEST_TO_HOLD_OUT, TEST, TRAIN, VALIDATION, Split, by_time, draw_two
-from ncf.data.tables import COMPRESSIONS, Block, Column, read_blocks
+from ncf.data.tables import read_blocks
+from ncf.data.text import COMPRESSIONS
 from ncf.errors import InputError
 
 _KINDS = (".train.rating", ".test.rating", ".test.negative")
@@ -115,7 +118,7 @@ def read_release(files: Sequence[Path]) -> Release:
 def split_release(release: Release, seed: int) -> Split:
     """The release's test pairs, and a validation item of each user drawn from training.
 
-    It is the latest by time, or drawn by ``seed`` without times; users with fewer than two training items have none.
+    It is the latest by time, or drawn by ``seed`` without times; users with one training item have none.
     """
     user, item, _ = by_time(release.train)
     counts = np.bincount(user, minlength=len(release.train.user_ids))

@@ -88,10 +88,11 @@ def by_time(interactions: Interactions) -> tuple[NDArray[np.int32], NDArray[np.i
 
 
 def leave_one_out(interactions: Interactions, seed: int) -> Split:
-    """Hold out each user's latest item for test and the one before it for validation (He et al. 2017, section 4.1).
+    """Hold out each user's latest item for test and the one before it for validation.
 
-    Of items at the same time the last by id counts as the latest. Without times both are drawn by ``seed``. Users
-    with fewer than three positives keep all of them in training.
+    This is the protocol of He et al. 2017, section 4.1. Of items at the same time the last by id counts as the
+    latest. Without times both are drawn by ``seed``. Users with fewer than three positives keep all of them in
+    training.
 
     Raises:
         InputError: if no user has three.
@@ -116,7 +117,7 @@ def leave_one_out(interactions: Interactions, seed: int) -> Split:
 
 
 def draw_two(counts: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Two different places in [0, count) for each count, int64 [counts] each (the same where a count is 1)."""
+    """Two different places in [0, count) for each count, int64 [counts] each (alike where a count is 1)."""
     rng = np.random.default_rng(seed)
     first = rng.integers(0, np.maximum(counts, 1))
     return first, (first + rng.integers(1, np.maximum(counts, 2))) % np.maximum(counts, 1)

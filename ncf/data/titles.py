@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ncf.data.columns import Column, plain_name
 from ncf.data.reading import ITEM_NAMES
-from ncf.data.tables import Column, plain_name, read_blocks
+from ncf.data.tables import read_blocks
 from ncf.errors import InputError
 
 TITLE_NAMES = ("title", "name", "itemtitle", "productname", "movietitle", "itemname", "label")
 
 
 def read_titles(path: Path, item_ids: Sequence[str], item_column: str = "", title_column: str = "") -> list[str]:
-    """The title of each of ``item_ids``, '' where the table has none; of several rows for an item the first counts.
+    """The title of each of ``item_ids``, '' where there is none; of several rows for an item the first counts.
 
-    The table is read as interactions are: same formats, columns recognised or named, items 1 and titles 2 without
-    a header. ``item_column`` is what the interactions' column is called, if it was not recognised.
+    The table is read as interactions are: same formats, columns recognised or named, items 1 and titles 2
+    without a header. ``item_column`` is what the interactions' column is called, if it was not recognised.
 
     Raises:
         InputError: if the table cannot be read, or none of the items is in it.

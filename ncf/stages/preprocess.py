@@ -14,7 +14,7 @@ from ncf.data import reading, release
 from ncf.data.filtering import Duplicates
 from ncf.data.numbers import to_time
 from ncf.data.preparation import Settings, prepare, prepare_release
-from ncf.data.tables import Separator
+from ncf.data.text import Separator
 from ncf.stage import Input, Output, Stage
 from ncf.storage import local_copy
 
@@ -24,16 +24,16 @@ _DEFAULTS = Settings()
 class Preprocess(Stage):
     """Make a data set of raw interactions: filtered, split for training, validation and test, ids as indices.
 
-    Interactions are CSV, TSV, '::'-separated text or parquet, a file or a folder of files, plain or compressed
-    (.gz, .bz2, .xz, .zst). Of a folder, files named ratings*, interactions* or events* are read; if there are none,
-    all tables but items.*, movies.*, users.* and README*. A folder in the NCF release format (*.train.rating,
-    *.test.rating, *.test.negative) keeps its own test pairs and negatives.
+    Interactions are CSV, TSV, '::'-separated text or parquet, a file or a folder of files, plain or
+    compressed (.gz, .bz2, .xz, .zst). Of a folder, files named ratings*, interactions* or events* are read; if
+    there are none, all tables but items.*, movies.*, users.* and README*. A folder in the NCF release format
+    (*.train.rating, *.test.rating, *.test.negative) keeps its own test pairs and negatives.
     """
 
     interactions: str = Input("Dataset", "File or folder of interactions")
     items: str = Field(
         "",
-        description="File of titles, a path or S3 URI; '' for items.* or movies.* in the folder of interactions, if any",
+        description="File of titles, path or S3 URI; '' for items.* or movies.* in the folder of interactions",
     )
     min_rating: float = Field(
         _DEFAULTS.min_rating,
@@ -54,19 +54,19 @@ class Preprocess(Stage):
     )
     split: Literal["leave_one_out", "temporal"] = Field(
         _DEFAULTS.split,
-        description="What is held out: 'leave_one_out', each user's latest two, or 'temporal', all from a date on",
+        description="Held out: 'leave_one_out', each user's latest two, or 'temporal', all from a date on",
     )
     test_after: str = Field(
         _DEFAULTS.test_after,
-        description="Test is everything from here on: ISO date or seconds since 1970 (UTC); '' for leave_one_out",
+        description="Test is all from here on: ISO date or seconds since 1970 (UTC); '' for leave_one_out",
     )
     validation_after: str = Field(
         _DEFAULTS.validation_after,
-        description="Validation is everything from here to test_after; '' for the latest tenth of what precedes that",
+        description="Validation is all from here to test_after; '' for the latest tenth before test_after",
     )
     user_column: str = Field(
         _DEFAULTS.user_column,
-        description="Column of users: a name, or a number from 1 without a header; '' to recognise it (userId, user, ...)",
+        description="Column of users: name, or number without a header; '' to recognise it (userId, user, ...)",
     )
     item_column: str = Field(
         _DEFAULTS.item_column,
@@ -78,8 +78,8 @@ class Preprocess(Stage):
     )
     timestamp_column: str = Field(
         _DEFAULTS.timestamp_column,
-        description="Column of times (seconds or milliseconds since 1970, or ISO dates), likewise; without any, held-out "
-        "items are drawn by seed",
+        description="Column of times (seconds or milliseconds since 1970, or ISO dates), likewise; without any, "
+        "held-out items are drawn by seed",
     )
     title_column: str = Field(
         _DEFAULTS.title_column,
@@ -91,7 +91,7 @@ class Preprocess(Stage):
     )
     separator: Separator = Field(
         "auto",
-        description="What separates the columns of text: 'auto', 'comma', 'tab', 'double_colon', 'semicolon' or 'pipe'",
+        description="Between columns of text: 'auto', 'comma', 'tab', 'double_colon', 'semicolon' or 'pipe'",
     )
     seed: int = Field(
         _DEFAULTS.seed,

@@ -36,14 +36,14 @@ class Hyperparameters(BaseModel, extra="forbid"):
     )
     warmup: float = Field(0.1, ge=0, le=100, description="Epochs in which the learning rate rises from 0")
     l2: float = Field(
-        0.005,
+        0.01,
         ge=0,
         le=1000,
         description="Pull of the embeddings towards 0, divided by the rows of each table",
     )
     init_std: float = Field(0.05, gt=0, le=10, description="Standard deviation of the initial embeddings")
     patience: int = Field(
-        0,
+        4,
         ge=0,
         le=1000,
         description="Epochs without a better validation NDCG before selection stops; 0: never",

@@ -1,7 +1,4 @@
-"""Seconds and peak memory of preprocess, from 1 M to 20 M rows of CSV, in a process of its own each.
-
-python tests/benchmarks/bench_preprocess.py
-"""
+"""Seconds and peak memory of preprocess, from 1 M to 20 M rows of CSV, in a process of its own each."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ _SECONDS_A_YEAR = 365 * 24 * 3600
 
 
 def write_rows(path: Path, rows: int) -> None:
-    """userId,movieId,rating,timestamp: long-tailed in both, in random order, which is the hardest to number."""
+    """userId,movieId,rating,timestamp: long tails, in random order, which is hardest to number."""
     rng = np.random.default_rng(rows)
     with path.open("wb") as stream:
         for start in range(0, rows, ROWS_AT_ONCE):
@@ -70,15 +67,3 @@ def run() -> list[dict[str, Any]]:
                 }
             )
     return rows
-
-
-def main() -> None:
-    rows = run()
-    print("  ".join(f"{column:>16}" for column in rows[0]))
-    for row in rows:
-        cells = (f"{value:,.2f}" if isinstance(value, float) else value for value in row.values())
-        print("  ".join(f"{cell:>16}" for cell in cells))
-
-
-if __name__ == "__main__":
-    main()

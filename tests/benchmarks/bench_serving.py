@@ -1,7 +1,4 @@
-"""Requests a second and latency of the endpoint: the real server in a process of its own, on loopback.
-
-python tests/benchmarks/bench_serving.py
-"""
+"""Requests a second and latency of the endpoint: the real server in a process of its own, on loopback."""
 
 from __future__ import annotations
 
@@ -21,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+from tests.random_model import random_model
 
-from random_model import random_model  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 N_USERS, N_ITEMS = 6040, 3706  # MovieLens 1M
 PAPER = {"factors": 32, "tower": (256, 128, 64, 32), "positives": 165}
@@ -118,15 +114,3 @@ def run() -> list[dict[str, Any]]:
             with served(Path(folder)) as (port, start_seconds):
                 rows += [{"model": name, "start_seconds": start_seconds, **measure(port, *case)} for case in CASES]
     return rows
-
-
-def main() -> None:
-    rows = run()
-    print("  ".join(f"{column:>19}" for column in rows[0]))
-    for row in rows:
-        cells = (f"{value:.2f}" if isinstance(value, float) else value for value in row.values())
-        print("  ".join(f"{cell:>19}" for cell in cells))
-
-
-if __name__ == "__main__":
-    main()

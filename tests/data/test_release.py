@@ -109,7 +109,7 @@ def test_movielens_1m(shared_data: Path) -> None:
     assert data.test_negatives.shape == (6040, 99)
     assert (data.test_negatives == data.test[:, 1:]).any(axis=1).sum() == 156
     # an independent reading of the release's own files
-    lines = lzma.open(files[2], "rt").read().splitlines()
+    lines = lzma.decompress(files[2].read_bytes()).decode().splitlines()
     for row, line in enumerate(lines[::500]):
         pair, *negatives = line.split("\t")
         user, item = pair[1:-1].split(",")

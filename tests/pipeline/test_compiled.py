@@ -18,6 +18,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 import ncf
 import pipeline
+from components import parameter_table
 from components.factory import DEFAULT_REGISTRY
 from ncf.command import STAGES
 
@@ -44,6 +45,10 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", [*PACKAGES, *COMPONENTS])
 def test_committed_yaml_is_fresh(name: str, fresh: Path) -> None:
     assert (ROOT / name).read_text() == (fresh / name).read_text(), "run 'make pipeline' and commit what it writes"
+
+
+def test_the_table_of_parameters_in_the_readme_is_fresh(fresh: Path) -> None:
+    assert parameter_table.table(fresh / pipeline.PIPELINE_YAML) in (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", [pipeline.PIPELINE_YAML, *COMPONENTS])

@@ -1,0 +1,205 @@
+"""Tables as text with a separator: decompressed, cut where rows end and parsed, block by block."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ncf.data.columns import Block, Column, find_columns
+from ncf.errors import InputError
+
+Separator = Literal["auto", "comma", "tab", "double_colon", "semicolon", "pipe"]
+SEPARATORS: Mapping[str, str] = {"double_colon": "::", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+COMPRESSIONS: Mapping[str, str] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".xz": "xz"}
+_BYTES_A_BLOCK = 32 << 20
+_BYTES_A_CHUNK = 4 << 20  # what each of pyarrow's threads parses at a time
+_UNIT_SEPARATOR = "\x1f"  # stands for '::', since pyarrow takes separators of one character
+_BOM = b"\xef\xbb\xbf"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The decompressed bytes of a file as a stream; what is damaged becomes an error that names the file."""
+    import lzma
+    import zlib
+
+    import pyarrow as pa
+
+    compression = COMPRESSIONS.get(path.suffix.lower())
+    try:
+        if compression == "xz":
+            with lzma.open(path) as stream:
+                yield stream
+        else:
+            with pa.input_stream(str(path), compression=compression) as stream:
+                yield stream
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
+        what = f"damaged or cut short; it is not whole {compression} data" if compression else "cannot be read"
+        raise InputError(f"{path}: {what} ({first_line_of(error)})") from None
+
+
+def text_blocks(path: Path, columns: Sequence[Column], separator: str) -> Iterator[Block]:
+    """Read the ``columns`` of a text file block by block (see :func:`ncf.data.tables.read_blocks`)."""
+    with _opened(path) as stream:
+        start = stream.read(_BYTES_A_BLOCK).removeprefix(_BOM)
+        blank = len(start) - len(start.lstrip(b"\r\n"))
+        first, _, _ = start[blank:].partition(b"\n")
+        if not first.strip():
+            return
+        try:
+            text = first.decode().rstrip("\r")
+        except UnicodeDecodeError:
+            raise _not_utf8(path, 1) from None
+        delimiter = _sniff(text) if separator == "auto" else SEPARATORS[separator]
+        fields = _split(text, delimiter)
+        header = fields if _has_header(fields, columns) else None
+        found = find_columns(path, header, len(fields), columns)
+        names = {role: fields[index] if header else str(index + 1) for role, index in found.items()}
+        line = 1
+        if header is not None:
+            line += start[: blank + len(first) + 1].count(b"\n")
+            start = start[blank + len(first) + 1 :]
+        quotes = '"' if delimiter in (",", ";", "|") else None
+        for data in _whole_lines(path, stream, start, quotes is not None):
+            parser = _Parser(path, data, line, delimiter, quotes, len(fields))
+            table = parser.parse(found)
+            if table.num_rows:
+                arrays = {role: table.column(str(index)).combine_chunks() for role, index in found.items()}
+                yield Block(path, arrays, names, table.num_rows, parser.row_number)
+            line += data.count(b"\n")
+
+
+def _sniff(line: str) -> str:
+    """The separator of a line: '::' if it occurs, else whichever occurs most."""
+    if SEPARATORS["double_colon"] in line:
+        return SEPARATORS["double_colon"]
+    return max((sign for sign in SEPARATORS.values()), key=line.count)
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    if len(delimiter) > 1 or delimiter == "\t":
+        return [field.strip() for field in line.split(delimiter)]
+    return [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
+
+
+def _has_header(fields: Sequence[str], columns: Sequence[Column]) -> bool:
+    if any(column.asked.isdigit() for column in columns):
+        return False
+    named = any(column.asked and column.asked in fields for column in columns)
+    return named or not any(_is_number(field) for field in fields)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _whole_lines(path: Path, stream: Any, rest: bytes, quoted: bool) -> Iterator[bytes]:
+    """The bytes ``rest`` and those of ``stream`` in pieces that end where a row ends."""
+    block = rest
+    while block:
+        if len(block) > 2 * _BYTES_A_BLOCK:
+            raise InputError(f"{path}: a row longer than {_BYTES_A_BLOCK >> 20} MiB; is a quotation mark unbalanced?")
+        following = stream.read(_BYTES_A_BLOCK)
+        if not following:
+            yield block
+            return
+        cut = _row_end(block, quoted)
+        if cut:
+            yield block[:cut]
+        block = block[cut:] + following
+
+
+def _row_end(block: bytes, quoted: bool) -> int:
+    """Where the last whole row ends: behind a line end that stands outside quotation marks."""
+    cut = block.rfind(b"\n") + 1
+    marks = block.count(b'"', 0, cut) if quoted else 0
+    while cut and marks % 2:
+        previous = block.rfind(b"\n", 0, cut - 1) + 1
+        marks -= block.count(b'"', previous, cut)
+        cut = previous
+    return cut
+
+
+@dataclass(frozen=True)
+class _Parser:
+    """Parses one piece of a text file, and on a fault finds the row."""
+
+    path: Path
+    data: bytes
+    first_line: int
+    delimiter: str
+    quotes: str | None
+    fields: int
+
+    def parse(self, found: Mapping[str, int]) -> Any:
+        import pyarrow as pa
+        from pyarrow import csv as arrow_csv
+
+        data, delimiter = self.data, self.delimiter
+        if len(delimiter) > 1:
+            data, delimiter = data.replace(delimiter.encode(), _UNIT_SEPARATOR.encode()), _UNIT_SEPARATOR
+        wanted = [str(index) for index in found.values()]
+        try:
+            return arrow_csv.read_csv(
+                pa.BufferReader(data),
+                arrow_csv.ReadOptions(
+                    column_names=[str(index) for index in range(self.fields)], block_size=_BYTES_A_CHUNK
+                ),
+                arrow_csv.ParseOptions(
+                    delimiter=delimiter,
+                    quote_char=self.quotes or False,
+                    newlines_in_values=bool(self.quotes) and b'"' in data,
+                ),
+                arrow_csv.ConvertOptions(
+                    include_columns=wanted,
+                    column_types=dict.fromkeys(wanted, pa.string()),
+                    strings_can_be_null=False,
+                ),
+            )
+        except pa.ArrowException as error:
+            raise self._explained(error) from None
+
+    def row_number(self, index: int) -> int:
+        """The line in the file at which the row of this index ends."""
+        rows = (line for line, fields in self._rows() if fields)
+        return next(line for place, line in enumerate(rows) if place == index)
+
+    def _explained(self, error: Exception) -> InputError:
+        try:
+            self.data.decode()
+        except UnicodeDecodeError as fault:
+            return _not_utf8(self.path, self.first_line + self.data.count(b"\n", 0, fault.start))
+        for line, fields in self._rows():
+            if fields and len(fields) != self.fields:
+                return InputError(
+                    f"{self.path}: row {line}: {len(fields)} fields separated by {self.delimiter!r}; "
+                    f"the first row has {self.fields}"
+                )
+        return InputError(f"{self.path}: {first_line_of(error)}")
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Line number and fields of each row, slowly: for messages."""
+        text = self.data.decode(errors="replace")
+        if self.quotes is None:
+            lines = enumerate(text.removesuffix("\n").split("\n"), self.first_line)
+            yield from ((number, line.split(self.delimiter) if line.rstrip("\r") else []) for number, line in lines)
+            return
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter)
+        yield from ((self.first_line + reader.line_num - 1, fields) for fields in reader)
+
+
+def _not_utf8(path: Path, row: int) -> InputError:
+    return InputError(f"{path}: row {row} is not UTF-8; convert the file, for example: iconv -f latin1 -t utf-8")
+
+
+def first_line_of(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,40 @@
+"""Measure and print tables: ``python -m tests.benchmarks [preprocess sampling training evaluation serving]``."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+BENCHMARKS = ("preprocess", "sampling", "training", "evaluation", "serving")
+
+
+def show(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for column in rows[0]:
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(
+            *(
+                f"{value:,.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+                for value in row.values()
+            )
+        )
+    console.print(table)
+
+
+def main() -> None:
+    names = sys.argv[1:] or BENCHMARKS
+    if unknown := set(names) - set(BENCHMARKS):
+        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}")
+    console = Console(width=140)
+    for name in names:
+        module = import_module(f"tests.benchmarks.bench_{name}")
+        show(console, (module.__doc__ or name).splitlines()[0], module.run())
+
+
+if __name__ == "__main__":
+    main()
