@@ -128,8 +128,8 @@ def joined(device: Literal["auto", "cpu", "cuda"]) -> Iterator[World]:
     local_rank, local_size = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if on_gpu and local_rank >= torch.cuda.device_count():
         raise InputError(
-            f"parameter 'processes_per_host' is {local_size}, but there are {torch.cuda.device_count()} GPUs; "
-            "use at most one process for each"
+            f"parameter 'processes_per_host' is {local_size}, but there are only "
+            f"{torch.cuda.device_count()} GPUs; use at most one process for each"
         )
     place = torch.device("cuda", local_rank) if on_gpu else torch.device("cpu")
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_size))

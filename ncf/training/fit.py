@@ -18,7 +18,7 @@ from ncf.errors import InputError
 from ncf.models.model_folder import ModelFolder
 from ncf.sampling.samples import Samples
 from ncf.stage import Input, Output, Stage
-from ncf.storage import local_copy
+from ncf.storage import is_s3, local_copy
 from ncf.training import cpu
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.launch import is_worker, processes_per_host, run_processes
@@ -45,6 +45,8 @@ class Fit(Stage, Hyperparameters):
 
     def run(self) -> None:
         cpu.prepare()
+        if is_s3(self.checkpoints):
+            raise InputError(f"parameter 'checkpoints' is '{self.checkpoints}': expected a folder on this machine")
         settings = self.training_settings()
         processes = processes_per_host(settings)
         if processes > 1 and not is_worker():

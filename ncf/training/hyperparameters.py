@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from ncf.models.model_folder import ModelName
 
 _STEPS_PER_EPOCH = 300
-_BATCH_BOUNDS = (1024, 1 << 20)
+_BATCH_BOUNDS = (1024, 1 << 16)
 _REFERENCE_BATCH = 16384
 
 

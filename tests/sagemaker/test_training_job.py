@@ -264,7 +264,7 @@ def test_another_service_knows_itself_what_it_can_run(
     assert Launch().run(aws, plan(train_image="ncf-train"))["TrainingJobStatus"] == "Completed"
 
 
-def test_a_missing_region_is_named(monkeypatch: pytest.MonkeyPatch, sagemaker: FakeSageMaker) -> None:  # noqa: ARG001
+def test_a_missing_region_is_named(monkeypatch: pytest.MonkeyPatch, sagemaker: FakeSageMaker) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     with pytest.raises(InputError, match="region"):

@@ -28,7 +28,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture
-def client(account: Any) -> Any:  # noqa: ARG001
+def client(account: Any) -> Any:
     return boto3.client("sagemaker")
 
 
@@ -110,7 +110,7 @@ def test_a_new_endpoint_that_does_not_come_up_is_removed(tmp_path: Path, client:
     assert not [name for name in tmp_path.iterdir() if name.name in ("endpoint", "summary", "metrics")]
 
 
-def test_what_can_be_mended_is_named(tmp_path: Path, account: Any) -> None:  # noqa: ARG001
+def test_what_can_be_mended_is_named(tmp_path: Path, account: Any) -> None:
     model = write_model(tmp_path / "model", 7)
     with pytest.raises(InputError, match="'s3_prefix' is empty"):
         command.run(Deploy, arguments(tmp_path, model))

@@ -61,7 +61,7 @@ class Pod:
 
 
 @pytest.fixture
-def pod(tmp_path: Path, make_dataset: Callable[..., Path], account: Any) -> Pod:  # noqa: ARG001
+def pod(tmp_path: Path, make_dataset: Callable[..., Path], account: Any) -> Pod:
     samples = tmp_path / "samples"
     samples.mkdir()
     (samples / "test.npy").write_bytes(tmp_path.name.encode())
@@ -169,7 +169,7 @@ def test_sigterm_stops_the_job(pod: Pod) -> None:
     process.stdout.close()
 
 
-def test_a_role_can_be_assumed_to_call_sagemaker(account: Any) -> None:  # noqa: ARG001
+def test_a_role_can_be_assumed_to_call_sagemaker(account: Any) -> None:
     caller = "arn:aws:iam::123456789012:role/launcher"
     aws = Aws(AwsSettings(role=ROLE, assume_role=caller))
     assert "assumed-role/launcher/ncf" in aws.call("sts", "get_caller_identity")["Arn"]

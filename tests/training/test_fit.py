@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ncf.command import parse, run
 from ncf.errors import InputError
@@ -71,9 +72,14 @@ def test_its_arguments_give_the_same_settings(folders: Folders, tmp_path: Path) 
 
 
 def test_a_gpu_that_is_not_there_is_an_error(folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match="parameter 'device' is cuda"):
         run(Fit, arguments(folders, tmp_path, "--device", "cuda"))
+
+
+def test_checkpoints_are_kept_in_a_local_folder(folders: Folders, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="parameter 'checkpoints' is 's3://bucket/key'"):
+        run(Fit, arguments(folders, tmp_path, "--checkpoints", "s3://bucket/key"))
 
 
 def test_users_are_shared_out_by_their_positives() -> None:
@@ -88,13 +94,11 @@ def test_users_are_shared_out_by_their_positives() -> None:
 
 
 def test_two_processes_train_the_same_model_as_one(folders: Folders, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ncf", "fit"]
-    results = {}
-    for processes in ("1", "2"):
-        output = tmp_path / processes
-        more = ["--processes-per-host", processes, "--checkpoints", str(output / "checkpoints")]
-        subprocess.run([*command, *arguments(folders, output, *more)], check=True, timeout=120)
-        results[processes] = ModelFolder.load(output / "model")  # which checks the shapes
+    run(Fit, arguments(folders, tmp_path / "1"))
+    more = ["--processes-per-host", "2", "--checkpoints", str(tmp_path / "checkpoints")]
+    command = [sys.executable, "-m", "ncf", "fit", *arguments(folders, tmp_path / "2", *more)]
+    subprocess.run(command, check=True, timeout=120)
+    results = {name: ModelFolder.load(tmp_path / name / "model") for name in ("1", "2")}  # which checks the shapes
     one, two = (results[processes].history["selection"] for processes in ("1", "2"))
     assert one[-1]["loss"] == pytest.approx(two[-1]["loss"], abs=0.05)
     best_one, best_two = (max(epoch["hr_at_10"] for epoch in epochs) for epochs in (one, two))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(folders: F
 
 def test_nothing_is_learnt_from_the_test_items(make_folders: Callable[..., Folders], folders: Folders) -> None:
     assert_same(trainer(folders).run(), trainer(make_folders(other_test=True)).run())
+
+
+def test_without_validation_positives_all_epochs_are_fitted(folders: Folders) -> None:
+    dataset, samples = folders.load()
+    none = {"validation": samples.validation[:0]}
+    samples = replace(samples, **none, validation_candidates=samples.validation_candidates[:0])
+    settings = Hyperparameters(**QUICK)
+    run = Trainer(replace(dataset, **none), samples, settings, World(0, 1, torch.device("cpu")))
+    run.run()
+    assert not run.history["selection"]
+    assert len(run.history["final"]) == run.best_epoch == settings.epochs
 
 
 def test_materialised_rounds_are_trained_on(make_folders: Callable[..., Folders], folders: Folders) -> None:

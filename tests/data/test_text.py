@@ -1,0 +1,56 @@
+"""Text that is read in blocks: where they are cut makes no difference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ncf.data import text
+from ncf.data.reading import columns, read_interactions
+from ncf.data.tables import read_blocks
+from ncf.errors import InputError
+
+COMMENTS = st.lists(
+    st.sampled_from(["", "plain", "two\nlines", 'a ""quoted"" word', ",", "\n\n"]), min_size=1, max_size=30
+)
+
+
+@given(COMMENTS, st.integers(40, 200))
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_blocks_are_cut_between_rows(tmp_path: Path, comments: list[str], size: int) -> None:
+    path = tmp_path / "rows.csv"
+    rows = [f'u{n},"{comment}",i{n},3' for n, comment in enumerate(comments)]
+    path.write_text("\n".join(["user,comment,item,rating", *rows, ""]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "_BYTES_A_BLOCK", size)
+        blocks = list(read_blocks(path, columns()))
+    assert [id_ for block in blocks for id_ in block.columns["user"].to_pylist()] == [f"u{n}" for n in range(len(rows))]
+    assert [id_ for block in blocks for id_ in block.columns["item"].to_pylist()] == [f"i{n}" for n in range(len(rows))]
+    lines, numbers = 1, []
+    for row in rows:
+        lines += row.count("\n") + 1
+        numbers.append(lines)
+    assert [block.row_number(n) for block in blocks for n in range(block.rows)] == numbers
+
+
+@pytest.mark.parametrize("size", [40, 64, 1000])
+@pytest.mark.parametrize(("bad", "what"), [("u,i,x,1", "column 'rating': 'x'"), ("u,i,1", "3 fields")])
+def test_rows_are_numbered_across_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, bad: str, what: str
+) -> None:
+    monkeypatch.setattr(text, "_BYTES_A_BLOCK", size)
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["user,item,rating,ts", *["u,i,1,1"] * 50, bad, "u,i,1,1"]))
+    with pytest.raises(InputError, match=f"row 52[,:] {what}"):
+        read_interactions(path, columns())
+
+
+def test_an_unbalanced_quotation_mark_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_BYTES_A_BLOCK", 64)
+    path = tmp_path / "rows.csv"
+    path.write_text("user,item\n" + 'u,"i\n' + "u,i\n" * 100)
+    with pytest.raises(InputError, match=r"rows\.csv: a row longer than .* quotation mark"):
+        read_interactions(path, columns())
