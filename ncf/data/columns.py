@@ -86,8 +86,11 @@ def find_columns(path: Path, header: Sequence[str] | None, count: int, columns: 
                 f"{path}: which column is the {column.role}? It has {_listed(header)}; "
                 f"name one with {column.parameter}, or give a number if the file has no header"
             )
-    if len(set(found.values())) < len(found):
-        raise InputError(f"{path}: one column cannot be two things: {', '.join(sorted(found))}")
+    for index in found.values():
+        shared = [role for role, place in found.items() if place == index]
+        if len(shared) > 1:
+            name = header[index] if header else index + 1
+            raise InputError(f"{path}: column '{name}' cannot be {' and '.join(shared)} at once; name another for one")
     return found
 
 

@@ -1,10 +1,11 @@
-"""Ratings and times of a block of rows as arrays; what is no number or date is named with its row."""
+"""Ratings and times of a block of rows as arrays; what is no number or date is marked, and named with its row."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +14,32 @@ from ncf.data.columns import Block
 from ncf.errors import InputError
 
 MICROSECONDS = 1_000_000
-_A_RATING = "a finite number such as 4 or 3.5"
-_A_TIME = "seconds or milliseconds since 1970, or an ISO 8601 date such as 2024-05-31T12:00:00Z"
+EXPECTED = {
+    "rating": "a finite number such as 4 or 3.5",
+    "timestamp": "seconds or milliseconds since 1970, or an ISO 8601 date such as 2024-05-31T12:00:00Z",
+}
+_MOST_REPAIRED = 200  # unreadable values of a block that are looked for one by one
+_MOST_NAMED = 3  # of a block in the log
 # a number below 1e11 is in seconds (so until the year 5138), below 1e14 in milliseconds, and so on
 _UNITS = ((1e11, MICROSECONDS), (1e14, 1_000), (1e17, 1), (np.inf, 0.001))
 
 
 def ratings(block: Block) -> NDArray[np.float32]:
-    """A block's ratings, float32 [rows].
+    """A block's ratings, float32 [rows]; NaN where there is no finite number.
 
     Raises:
-        InputError: at the first that is no finite number.
+        InputError: if the column is of a type that holds no numbers, or too many are none.
     """
-    return _numbers(block, "rating", _A_RATING).astype(np.float32)
+    return _numbers(block, "rating", EXPECTED["rating"]).astype(np.float32)
 
 
 def times(block: Block) -> NDArray[Any]:
-    """A block's times as they are written: float64 or int64 [rows], or datetime64[us] for dates (UTC).
+    """A block's times as they are written: int64 or float64 [rows], or datetime64[us] for dates (UTC).
+
+    NaN or NaT stands where there is neither a finite number nor an ISO 8601 date, or not what the first row has.
 
     Raises:
-        InputError: at the first that is neither a finite number nor an ISO 8601 date, or is not like the first row.
+        InputError: if too many are neither.
     """
     import pyarrow as pa
 
@@ -43,7 +50,41 @@ def times(block: Block) -> NDArray[Any]:
         return _dates(block, array, [pa.timestamp("us"), pa.timestamp("us", "UTC")])
     if not array.null_count and _casts(array, pa.int64()):
         return np.asarray(array.cast(pa.int64()))
-    return _numbers(block, "timestamp", _A_TIME)
+    return _numbers(block, "timestamp", EXPECTED["timestamp"])
+
+
+class Unreadable:
+    """Keeps count of rows that are dropped because a rating or time in them cannot be read.
+
+    Args:
+        share: of all rows, how many may be so.
+    """
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self.rows = 0
+        self._first: InputError | None = None
+
+    def kept(self, block: Block, values: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_] | None:
+        """Which rows of a block to keep, bool [rows]; None for all. ``values`` are those of each role."""
+        bad = {role: _missing(array) for role, array in values.items()}
+        dropped = np.logical_or.reduce(list(bad.values())) if bad else np.zeros(0, bool)
+        if not dropped.any():
+            return None
+        for role, rows in bad.items():
+            for index in np.flatnonzero(rows)[:_MOST_NAMED].tolist():
+                fault = _fault(block, role, index)
+                self._first = self._first or fault
+                logging.getLogger(__name__).warning("dropped: %s", fault)
+        self.rows += int(dropped.sum())
+        return ~dropped
+
+    def check(self, total: int) -> None:
+        """Raise the first fault, if more than the share of all ``total`` rows is unreadable."""
+        if self._first is not None and self.rows > self._share * total:
+            raise InputError(
+                f"{self._first} ({self.rows:,} of {total:,} rows are unreadable; 'max_unreadable' is {self._share:g})"
+            )
 
 
 def to_microseconds(parts: Sequence[NDArray[Any]], path: Path) -> NDArray[np.int64]:
@@ -99,33 +140,59 @@ def _numbers(block: Block, role: str, expected: str) -> NDArray[np.float64]:
         raise block.fault(role, 0, f"values of type {array.type}; expected {expected}")
     encoded = array.dictionary_encode()  # there are few ratings: each is read once
     values = pc.utf8_trim_whitespace(encoded.dictionary) if text else encoded.dictionary
-    if array.null_count or not _casts(values, pa.float64()):
-        _refuse(
-            block,
-            role,
-            _first_failing(pc.utf8_trim_whitespace(array) if text else array, [pa.float64()]),
-            expected,
-        )
-    numbers: NDArray[np.float64] = np.asarray(values.cast(pa.float64()))[np.asarray(encoded.indices)]
-    if not np.isfinite(numbers).all():
-        _refuse(block, role, int((~np.isfinite(numbers)).argmax()), expected)
+    values, kind = _readable(block, role, values, [pa.float64()], encoded.indices)
+    read = values.cast(kind).to_numpy(zero_copy_only=False).astype(np.float64)
+    numbers: NDArray[np.float64] = np.append(read, np.nan)[np.asarray(encoded.indices.fill_null(len(read)))]
+    numbers[~np.isfinite(numbers)] = np.nan
     return numbers
 
 
 def _dates(block: Block, array: Any, kinds: Sequence[Any]) -> NDArray[Any]:
     import pyarrow as pa
 
-    for kind in kinds:
-        if not array.null_count and _casts(array, kind):
-            moment = array.cast(kind).cast(pa.timestamp("us", getattr(kind, "tz", None)))
-            return np.asarray(moment.cast(pa.timestamp("us"))).astype("datetime64[us]")
-    return _refuse(block, "timestamp", _first_failing(array, kinds), _A_TIME)
+    array, kind = _readable(block, "timestamp", array, kinds)
+    moment = array.cast(kind).cast(pa.timestamp("us", getattr(kind, "tz", None)))
+    dates: NDArray[Any] = moment.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+    return dates
 
 
-def _refuse(block: Block, role: str, index: int, expected: str) -> NoReturn:
+def _readable(block: Block, role: str, array: Any, kinds: Sequence[Any], places: Any = None) -> tuple[Any, Any]:
+    """The array with nulls where it cannot be cast, and the kind of ``kinds`` that it can be cast to.
+
+    Args:
+        places: for a dictionary of distinct values, which of them each row has.
+
+    Raises:
+        InputError: at the first value that cannot be cast, if many cannot.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    first = -1
+    for _ in range(_MOST_REPAIRED):
+        for kind in kinds:
+            if _casts(array, kind):
+                return array, kind
+        index = max(_prefix(array, kind) for kind in kinds)
+        first = index if first < 0 else first
+        at_index = np.zeros(len(array), bool)
+        at_index[index] = True
+        array = pc.replace_with_mask(array, pa.array(at_index), pa.scalar(None, array.type))
+    row = first if places is None else int((np.asarray(places.fill_null(-1)) == first).argmax())
+    raise _fault(block, role, row)
+
+
+def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
+    if values.dtype.kind == "i":
+        return np.zeros(len(values), bool)
+    missing: NDArray[np.bool_] = np.isnat(values) if values.dtype.kind == "M" else np.isnan(values)
+    return missing
+
+
+def _fault(block: Block, role: str, index: int) -> InputError:
     value = block.columns[role][index].as_py()
     found = "empty" if value in (None, "") else f"'{value}'"
-    raise block.fault(role, index, f"{found}; expected {expected}")
+    return block.fault(role, index, f"{found}; expected {EXPECTED[role]}")
 
 
 def _casts(array: Any, kind: Any) -> bool:
@@ -136,15 +203,6 @@ def _casts(array: Any, kind: Any) -> bool:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return False
     return True
-
-
-def _first_failing(array: Any, kinds: Sequence[Any]) -> int:
-    """The index of the first value that stops the kind which reads furthest, or of a null before it."""
-    import pyarrow.compute as pc
-
-    ends = [_prefix(array, kind) for kind in kinds]
-    nulls = np.flatnonzero(np.asarray(pc.is_null(array)))
-    return min(max(ends), int(nulls[0]) if len(nulls) else len(array) - 1)
 
 
 def _prefix(array: Any, kind: Any) -> int:

@@ -13,6 +13,8 @@ from ncf.data.split import as_date
 from ncf.report import ACCENT, Chart, Report, Section, Table, Tile, log_histogram, plot, svg
 
 _PERIODS = 40
+_MICROSECONDS_A_DAY, _DAYS_A_YEAR = 86_400e6, 365.25
+_MOST_DAYS = 1000  # longer spans are given in years
 
 
 def overview(prepared: Prepared) -> Report:
@@ -35,9 +37,9 @@ def _figures(prepared: Prepared) -> Section:
     ]
     if prepared.time is not None:
         first, last = int(prepared.time.min()), int(prepared.time.max())
-        tiles.append(
-            Tile("Time span", f"{(last - first) / 86_400e6:,.0f} days", f"{as_date(first)} to {as_date(last)}")
-        )
+        days = (last - first) / _MICROSECONDS_A_DAY
+        span = f"{days:,.0f} days" if days < _MOST_DAYS else f"{days / _DAYS_A_YEAR:,.1f} years"
+        tiles.append(Tile("Time span", span, " to ".join(as_date(time).split()[0] for time in (first, last))))
     return Section("Figures", tiles=tiles)
 
 

@@ -38,6 +38,7 @@ class Settings:
     title_column: str = ""
     duplicates: Duplicates = "latest"
     separator: str = "auto"
+    max_unreadable: float = 1e-4
     seed: int = 42
 
 
@@ -115,7 +116,7 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
     wanted = reading.columns(
         settings.user_column, settings.item_column, settings.rating_column, settings.timestamp_column
     )
-    read = reading.read_interactions(path, wanted, settings.separator)
+    read = reading.read_interactions(path, wanted, settings.separator, settings.max_unreadable)
     notes = []
     if read.time is None:
         notes.append("There are no timestamps.")
@@ -139,7 +140,7 @@ def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | No
     Raises:
         InputError: that names what is at fault in the files, or a setting that does not apply.
     """
-    own = {"seed", "title_column", "duplicates"}
+    own = {"seed", "title_column", "duplicates", "max_unreadable"}
     for name, value in vars(Settings()).items():
         if name not in own and getattr(settings, name) != value:
             raise InputError(
@@ -184,6 +185,11 @@ def without_time(interactions: Interactions) -> bool:
 def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Interactions, _Account]:
     account = _Account()
     account.add("read", "Read", read.user, read.item)
+    if read.unreadable:
+        first = account.steps["read"]
+        account.steps["read"] = replace(first, interactions=first.interactions + read.unreadable)
+        what = "Rating or timestamp unreadable"
+        account.steps["unreadable"] = replace(first, name="unreadable", what=what, dropped=read.unreadable)
     kept = filtering.merge_duplicates(read, settings.duplicates)
     account.add("duplicates", f"Repeated pairs of user and item ({settings.duplicates} kept)", kept.user, kept.item)
     if kept.rating is None and settings.min_rating:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ncf.data.columns import Column
 from ncf.data.factorise import Ids
-from ncf.data.numbers import ratings, times, to_microseconds
+from ncf.data.numbers import Unreadable, ratings, times, to_microseconds
 from ncf.data.tables import is_table, read_blocks, stem_and_suffix
 from ncf.errors import InputError
 from ncf.progress import progress
@@ -43,6 +43,7 @@ class Interactions:
         time: int64 [n], microseconds since 1970 UTC, or None if there is no such column.
         user_ids, item_ids: raw id of each index.
         files: names of the files read.
+        unreadable: rows that were dropped because a rating or time could not be read.
     """
 
     user: NDArray[np.int32]
@@ -52,6 +53,7 @@ class Interactions:
     user_ids: Sequence[str]
     item_ids: Sequence[str]
     files: Sequence[str]
+    unreadable: int = 0
 
     def __len__(self) -> int:
         return len(self.user)
@@ -67,8 +69,12 @@ def columns(user: str = "", item: str = "", rating: str = "", timestamp: str = "
     )
 
 
-def read_interactions(path: Path, wanted: Sequence[Column], separator: str = "auto") -> Interactions:
+def read_interactions(
+    path: Path, wanted: Sequence[Column], separator: str = "auto", max_unreadable: float = 0.0
+) -> Interactions:
     """Read a file, or those of a folder that hold interactions (:func:`interaction_files`).
+
+    Rows whose rating or time cannot be read are dropped, if they are at most ``max_unreadable`` of all.
 
     Raises:
         InputError: that names file, row and column of what cannot be understood.
@@ -77,6 +83,7 @@ def read_interactions(path: Path, wanted: Sequence[Column], separator: str = "au
     users, items = Ids(), Ids()
     parts: dict[str, list[NDArray[Any]]] = {"user": [], "item": [], "rating": [], "timestamp": []}
     present: set[str] | None = None
+    unreadable, rows = Unreadable(max_unreadable), 0
     for file in files:
         with progress(f"reading {file.name}", unit="rows") as bar:
             for block in read_blocks(file, wanted, separator):
@@ -86,15 +93,18 @@ def read_interactions(path: Path, wanted: Sequence[Column], separator: str = "au
                         f"for {', '.join(sorted(present))}; all files of a folder must have the same"
                     )
                 present = set(block.columns)
-                parts["user"].append(users.encode(block, "user"))
-                parts["item"].append(items.encode(block, "item"))
-                if "rating" in present:
-                    parts["rating"].append(ratings(block))
-                if "timestamp" in present:
-                    parts["timestamp"].append(times(block))
+                values: dict[str, NDArray[Any]] = {
+                    role: read(block) for role, read in (("rating", ratings), ("timestamp", times)) if role in present
+                }
+                kept = unreadable.kept(block, values)
+                values |= {"user": users.encode(block, "user"), "item": items.encode(block, "item")}
+                for role, array in values.items():
+                    parts[role].append(array if kept is None else array[kept])
+                rows += block.rows
                 bar.update(block.rows)
     if not present:
         raise InputError(f"{path}: no rows of interactions: empty, or a header alone")
+    unreadable.check(rows)
     user_ids, user_place = users.sorted()
     item_ids, item_place = items.sorted()
     read = Interactions(
@@ -104,6 +114,7 @@ def read_interactions(path: Path, wanted: Sequence[Column], separator: str = "au
         time=to_microseconds(parts["timestamp"], path) if parts["timestamp"] else None,
         user_ids=user_ids,
         item_ids=item_ids,
+        unreadable=unreadable.rows,
         files=[file.relative_to(path).as_posix() if path.is_dir() else file.name for file in files],
     )
     logging.getLogger(__name__).info(

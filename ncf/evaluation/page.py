@@ -151,8 +151,8 @@ def _training(history: Mapping[str, Any]) -> list[Section]:
         axes.legend()
         charts.append(Chart(svg(figure)))
     text = (
-        f"Epochs were chosen on validation items: the best is {best} of {len(epochs)}. The model that is evaluated here "
-        "and hosted was then fitted once on training and validation items together."
+        f"Epochs were chosen on validation items: the best is {best} of {len(epochs)}. The model that is evaluated "
+        "here and hosted was then fitted once on training and validation items together."
     )
     return [Section("Training", [text], charts=charts)]
 

@@ -93,6 +93,13 @@ class Preprocess(Stage):
         "auto",
         description="Between columns of text: 'auto', 'comma', 'tab', 'double_colon', 'semicolon' or 'pipe'",
     )
+    max_unreadable: float = Field(
+        _DEFAULTS.max_unreadable,
+        ge=0,
+        le=1,
+        description="Share of rows that may have an unreadable rating or timestamp: these are dropped and reported; "
+        "more is an error, as is any in fewer than 10,000 rows by default",
+    )
     seed: int = Field(
         _DEFAULTS.seed,
         ge=0,

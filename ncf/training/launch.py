@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from ncf.training.hyperparameters import Hyperparameters
 
+_INPUT_ERROR = 2
 _LOOPBACK = "127.0.0.1"
 _RENDEZVOUS_SECONDS = 900
 _ENDING_SECONDS = 90
@@ -53,7 +54,8 @@ def run_processes(arguments: Sequence[str], processes: int, hosts: Hosts = Hosts
     """Run ``python *arguments`` in so many processes, which find those of the other hosts; wait for all.
 
     Raises:
-        SystemExit: with the status of the first process that failed, or 128 + the signal that ended this one.
+        SystemExit: with the status of the first process that failed (2 if one met an input error), or
+            128 + the signal that ended this one.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -81,8 +83,9 @@ def run_processes(arguments: Sequence[str], processes: int, hosts: Hosts = Hosts
     except SignalException as error:
         _leave(128 + int(signal.Signals(error.sigval)))
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        _leave(failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode)
+        statuses = [failure.exitcode for failure in error.failures.values()]
+        first = error.get_first_failure()[1].exitcode
+        _leave(_INPUT_ERROR if _INPUT_ERROR in statuses else first if first > 0 else 128 - first)
 
 
 def _leave(status: int) -> NoReturn:

@@ -9,10 +9,12 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,10 @@ def main() -> None:
     except InputError as error:
         _report(failure, str(error))
         fail(str(error))
+    except SystemExit as error:
+        if error.code not in (0, 128 + signal.SIGTERM):  # a process was killed, by want of memory for one
+            _report(failure, f"a training process ended with status {error.code}")
+        raise
     except Exception as error:
         _report(failure, f"{type(error).__name__}: {error}")
         traceback.print_exc()
@@ -60,11 +66,8 @@ def main() -> None:
 def _report(failure: Path, reason: str) -> None:
     """Keep the first reason: what other processes say afterwards follows from it."""
     failure.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with failure.open("x") as stream:
-            stream.write(reason[:_FAILURE_CHARACTERS])
-    except FileExistsError:
-        logging.getLogger(__name__).info("%s", reason)
+    with suppress(FileExistsError), failure.open("x") as stream:
+        stream.write(reason[:_FAILURE_CHARACTERS])
 
 
 def _train(root: Path) -> None:

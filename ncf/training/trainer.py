@@ -11,13 +11,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ncf.data.dataset import Dataset
 from ncf.data.items_by_user import ItemsByUser
 from ncf.errors import InputError
 from ncf.models.model_folder import ModelConfig
 from ncf.models.networks import Network, initialise
-from ncf.progress import Progress, progress
+from ncf.progress import Progress
+from ncf.progress import progress as progress_bar
 from ncf.sampling.samples import FitName, Samples
 from ncf.training.batches import EpochSource
 from ncf.training.checkpoint import Checkpoint, Checkpoints
@@ -162,7 +164,7 @@ class Trainer:
     @contextmanager
     def _bar(self, description: str, total: int) -> Iterator[Progress]:
         if self._world.is_first:
-            with progress(description, total, "samples") as bar:
+            with progress_bar(description, total, "samples") as bar:
                 yield bar
         else:
             yield _Silent()
@@ -183,23 +185,27 @@ class Trainer:
 
     def _resume(self) -> Checkpoint | None:
         """The checkpoint to go on from, its tensors in the first process only."""
-        checkpoint, found = None, "null"
+        tensors: dict[str, Tensor] = {}
+        found: dict[str, Any] = {"progress": None, "error": ""}
         if self._world.is_first and self._checkpoints is not None:
-            checkpoint = self._checkpoints.latest()
-            found = json.dumps(None if checkpoint is None else checkpoint.progress)
-        account: dict[str, Any] | None = json.loads(self._world.share(found))
-        if account is None:
+            try:
+                checkpoint = self._checkpoints.latest()
+            except InputError as error:
+                found["error"] = str(error)
+            else:
+                if checkpoint is not None:
+                    tensors, found["progress"] = checkpoint.tensors, checkpoint.progress
+        shared: dict[str, Any] = json.loads(self._world.share(json.dumps(found)))
+        if shared["error"]:  # in all processes, so that none waits for one that has left
+            raise InputError(shared["error"])
+        progress = shared["progress"]
+        if progress is None:
             return None
-        self.history = account["history"]
+        self.history = progress["history"]
         if self._world.is_first:
-            place = account["position"]
-            _log.info(
-                "going on in epoch %d, step %d of the %s fit",
-                place["epoch"],
-                place["step"] + 1,
-                account["fit"],
-            )
-        return Checkpoint(account, {} if checkpoint is None else checkpoint.tensors)
+            place = Position(**progress["position"])
+            _log.info("going on in epoch %d, step %d of the %s fit", place.epoch, place.step + 1, progress["fit"])
+        return Checkpoint(progress, tensors)
 
 
 class _Silent:

@@ -1,0 +1,43 @@
+"""Rows whose rating or time cannot be read: dropped and counted up to a share, an error above it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ncf.data.reading import Interactions, columns, read_interactions
+from ncf.errors import InputError
+
+
+def read(path: Path, bad: dict[int, str], rows: int, share: float, times: str = "number") -> Interactions:
+    lines = ["user,item,rating,timestamp"]
+    for row in range(rows):
+        time = f"2024-01-{row % 28 + 1:02}T10:00:00" if times == "date" else str(1_700_000_000 + row)
+        lines.append(bad.get(row, f"u{row % 50},i{row % 70},{row % 5 + 1},{time}"))
+    path.write_text("\n".join(lines) + "\n")
+    return read_interactions(path, columns(), max_unreadable=share)
+
+
+@pytest.mark.parametrize("times", ["number", "date"])
+@pytest.mark.parametrize("bad", ["u1,i1,good,{}", "u1,i1,,{}", "u1,i1,3,17000 http://x", "u1,i1,3,", "u1,i1,inf,{}"])
+def test_a_few_rows_are_dropped_and_counted(bad: str, times: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    line = bad.format("2024-02-02" if times == "date" else "1700000000")
+    found = read(tmp_path / "r.csv", {500: line}, 2000, 0.001, times)
+    assert (len(found), found.unreadable) == (1999, 1)
+    assert found.rating is not None
+    assert found.time is not None
+    assert set(found.rating.tolist()) == {1, 2, 3, 4, 5}
+    assert "row 502" in caplog.text
+
+
+def test_more_than_the_share_is_an_error_that_names_the_first(tmp_path: Path) -> None:
+    bad = {7: "u1,i1,good,1", 9: "u2,i1,bad,1"}
+    with pytest.raises(InputError, match=r"r\.csv: row 9, column 'rating': 'good'.*2 of 1,000 rows"):
+        read(tmp_path / "r.csv", bad, 1000, 0.001)
+    assert read(tmp_path / "r.csv", bad, 1000, 0.002).unreadable == 2
+
+
+def test_a_column_of_something_else_is_an_error_whatever_the_share(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"row 2, column 'rating'"):
+        read(tmp_path / "r.csv", {row: f"u{row},i{row},word{row},1" for row in range(400)}, 400, 1.0)
