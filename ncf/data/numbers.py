@@ -20,8 +20,9 @@ EXPECTED = {
 }
 _MOST_REPAIRED = 200  # unreadable values of a block that are looked for one by one
 _MOST_NAMED = 3  # of a block in the log
+_LOOKED_AT = 9  # first values of a block that tell whether its times are numbers or dates
 # a number below 1e11 is in seconds (so until the year 5138), below 1e14 in milliseconds, and so on
-_UNITS = ((1e11, MICROSECONDS), (1e14, 1_000), (1e17, 1), (np.inf, 0.001))
+_UNITS = ((1e11, MICROSECONDS), (1e14, 1_000), (1e17, 1), (1e20, 0.001))
 
 
 def ratings(block: Block) -> NDArray[np.float32]:
@@ -36,21 +37,28 @@ def ratings(block: Block) -> NDArray[np.float32]:
 def times(block: Block) -> NDArray[Any]:
     """A block's times as they are written: int64 or float64 [rows], or datetime64[us] for dates (UTC).
 
-    NaN or NaT stands where there is neither a finite number nor an ISO 8601 date, or not what the first row has.
+    NaN or NaT stands where there is neither a number that is a time nor an ISO 8601 date, or not what most of the
+    first rows have.
 
     Raises:
         InputError: if too many are neither.
     """
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     array = block.columns["timestamp"]
     if pa.types.is_temporal(array.type):
         return _dates(block, array, [array.type])
-    if pa.types.is_string(array.type) and not _casts(array[:1], pa.float64()):
-        return _dates(block, array, [pa.timestamp("us"), pa.timestamp("us", "UTC")])
     if not array.null_count and _casts(array, pa.int64()):
         return np.asarray(array.cast(pa.int64()))
-    return _numbers(block, "timestamp", EXPECTED["timestamp"])
+    if pa.types.is_string(array.type):
+        trimmed = pc.utf8_trim_whitespace(array)
+        first = [_casts(trimmed[place : place + 1], pa.float64()) for place in range(min(len(array), _LOOKED_AT))]
+        if 2 * sum(first) < len(first):
+            return _dates(block, trimmed, [pa.timestamp("us"), pa.timestamp("us", "UTC")])
+    numbers = _numbers(block, "timestamp", EXPECTED["timestamp"])
+    numbers[np.abs(numbers) >= _UNITS[-1][0]] = np.nan
+    return numbers
 
 
 class Unreadable:
@@ -115,8 +123,8 @@ def to_time(text: str) -> int:
     except ValueError:
         date = datetime.fromisoformat(text.strip())
         return round((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * MICROSECONDS)
-    if not np.isfinite(number):
-        raise ValueError(f"{text} is not finite")
+    if not abs(number) < _UNITS[-1][0]:
+        raise ValueError(f"{text} is no time")
     return int(_scaled(np.array([number]))[0])
 
 

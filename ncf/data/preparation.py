@@ -131,6 +131,11 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
     user_ids, item_ids, parts = _compact(parts, kept)
     _require_two_items(path, item_ids)
     notes.append(_about_split(settings.split, kept.time is not None))
+    if settings.split == "temporal" and settings.duplicates == "latest" and account.steps["duplicates"].dropped:
+        notes.append(
+            "Of repeated interactions the latest was kept, so training lacks those that were repeated after its end; "
+            "with duplicates 'first' it has them."
+        )
     return _prepared(parts, user_ids, item_ids, titles, settings, account, notes, kept.time, read.files)
 
 

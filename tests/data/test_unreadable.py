@@ -21,7 +21,9 @@ def read(path: Path, bad: dict[int, str], rows: int, share: float, times: str = 
 
 @pytest.mark.parametrize("times", ["number", "date"])
 @pytest.mark.parametrize("bad", ["u1,i1,good,{}", "u1,i1,,{}", "u1,i1,3,17000 http://x", "u1,i1,3,", "u1,i1,inf,{}"])
-def test_a_few_rows_are_dropped_and_counted(bad: str, times: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_few_rows_are_dropped_and_counted(
+    bad: str, times: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     line = bad.format("2024-02-02" if times == "date" else "1700000000")
     found = read(tmp_path / "r.csv", {500: line}, 2000, 0.001, times)
     assert (len(found), found.unreadable) == (1999, 1)

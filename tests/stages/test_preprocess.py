@@ -249,6 +249,17 @@ def test_temporal_split(tmp_path: Path) -> None:
     assert "nothing of the future" in report
 
 
+@pytest.mark.parametrize("keep", ["latest", "first"])
+def test_temporal_split_says_what_repeats_do_to_it(keep: str, tmp_path: Path) -> None:
+    rows = [("a", "x", 1, 10), ("a", "y", 1, 20), ("b", "y", 1, 12), ("b", "x", 1, 30), ("b", "z", 1, 13)]
+    rows += [("a", "z", 1, 14), ("b", "x2", 1, 11), ("a", "x2", 1, 40), ("a", "x", 1, 45)]
+    (tmp_path / "a.csv").write_text(text(rows))
+    dates = ("--split=temporal", "--test-after=40", "--validation-after=20")
+    _, metrics, report = preprocess(tmp_path / "a.csv", tmp_path / "output", *dates, "--duplicates", keep)
+    assert metrics["dropped_duplicates"] == 1
+    assert ("training lacks those that were repeated" in report) is (keep == "latest")
+
+
 def test_temporal_validation_is_the_latest_tenth_before_test(tmp_path: Path) -> None:
     rows = [("u0", f"i{n}", 1, 2 * n) for n in range(10)] + [("u1", f"i{9 - n}", 1, 2 * n + 1) for n in range(10)]
     rows += [("u2", "i0", 1, -5), ("u2", "i1", 1, 100)]
