@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -113,22 +113,33 @@ def local_copy(location: str) -> Iterator[Path]:
         yield Path(location)
         return
     with tempfile.TemporaryDirectory(prefix="ncf-") as folder:
-        yield download(location, Path(folder) / PurePosixPath(split_uri(location)[1]).name)
+        path = download(location, Path(folder) / PurePosixPath(split_uri(location)[1]).name)
+        try:
+            yield path
+        except InputError as error:  # what is wrong with the copy is wrong with the original
+            raise InputError(str(error).replace(str(path), location.rstrip("/"))) from None
 
 
 @contextmanager
 def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
     """A temporary sibling to write a file or folder to; renamed to ``destination`` if the block succeeds.
 
-    If the block fails, nothing of it remains and what stood at ``destination`` is untouched. So it is if the
-    block writes nothing, which is an error unless ``optional``.
+    If the block fails, nothing of it remains, not even folders that were made for it, and what stood at
+    ``destination`` is untouched. So it is if the block writes nothing, which is an error unless ``optional``.
     """
+    missing = [folder for folder in destination.parents if not folder.exists()]
     destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as folder:
-        temporary = Path(folder) / destination.name
-        yield temporary
-        if temporary.exists() or not optional:
-            publish(temporary, destination)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as folder:
+            temporary = Path(folder) / destination.name
+            yield temporary
+            if temporary.exists() or not optional:
+                publish(temporary, destination)
+    except BaseException:
+        with suppress(OSError):  # not empty: something else is there by now
+            for made in missing:
+                made.rmdir()
+        raise
 
 
 def publish(temporary: Path, destination: Path) -> None:

@@ -77,7 +77,7 @@ def test_outputs_are_published(numbers: Path, tmp_path: Path) -> None:
 def test_a_failing_stage_leaves_nothing(fail: str, expected: type[Exception], numbers: Path, tmp_path: Path) -> None:
     with pytest.raises(expected):
         command.run(Sum, arguments(numbers, tmp_path / "out", "--fail", fail))
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_failing_stage_keeps_what_an_earlier_run_wrote(numbers: Path, tmp_path: Path) -> None:
@@ -202,4 +202,4 @@ def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 143
     assert time.monotonic() - start < 5
-    assert list(out.iterdir()) == []
+    assert not out.exists()

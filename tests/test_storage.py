@@ -61,6 +61,8 @@ def test_local_copy_of_a_uri_is_temporary(bucket: str, tmp_path: Path) -> None:
         assert path.name == "x.csv"
         assert path.read_text() == "1"
     assert not path.exists()
+    with pytest.raises(InputError, match=r"^s3://bucket/x\.csv: row 3"), storage.local_copy(f"{bucket}/x.csv") as path:
+        raise InputError(f"{path}: row 3")
     with storage.local_copy(str(tmp_path / "x.csv")) as path:
         assert path == tmp_path / "x.csv"
 

@@ -11,12 +11,15 @@ from typing import Any
 
 from ncf.localaws.errors import ApiError, invalid
 from ncf.localaws.hosting import LOG_GROUP, Endpoint, Fleet
-from ncf.localaws.services import LogStream, Services
+from ncf.localaws.processes import Programs
+from ncf.localaws.services import Services
 from ncf.localaws.training import TrainingJob
 
 ACCOUNT = "123456789012"
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 _MAX_HYPERPARAMETERS, _MAX_METRICS = 100, 40
+_PAGE = 10
+_CLOSING_SECONDS = 3.0
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
 
@@ -29,6 +32,7 @@ class SageMakerApi:
         programs: image repository name -> command.
         region: of the ARNs.
         services: S3 and Logs.
+        processes: starts the programs.
         environment: leads programs' AWS clients to the stand-in.
         grace: seconds between SIGTERM and SIGKILL of a training job.
         start_seconds: how long a serving container may take to answer ``/ping``.
@@ -40,12 +44,13 @@ class SageMakerApi:
         programs: Mapping[str, Sequence[str]],
         region: str,
         services: Services,
+        processes: Programs,
         environment: Mapping[str, str],
         grace: float,
         start_seconds: float,
     ) -> None:
         self._root, self._programs, self._region = root, programs, region
-        self._services, self._environment = services, environment
+        self._services, self._processes, self._environment = services, processes, environment
         self._grace, self._start_seconds = grace, start_seconds
         self._lock = threading.RLock()
         self._jobs: dict[str, TrainingJob] = {}
@@ -62,12 +67,15 @@ class SageMakerApi:
         return method if name in OPERATIONS else None
 
     def close(self) -> None:
-        """Stop every job and endpoint."""
+        """End every job and endpoint, and their programs."""
         with self._lock:
             self._closed = True
-            running: list[TrainingJob | Endpoint] = [*self._jobs.values(), *self._endpoints.values()]
-        for resource in running:
+            resources: list[TrainingJob | Endpoint] = [*self._jobs.values(), *self._endpoints.values()]
+        for resource in resources:
             resource.close()
+        self._processes.close(min(self._grace, _CLOSING_SECONDS))
+        for resource in resources:
+            resource.join(_CLOSING_SECONDS)
 
     # training jobs
 
@@ -90,6 +98,7 @@ class SageMakerApi:
                 self._command(image),
                 self._root / "jobs" / name,
                 self._services,
+                self._processes,
                 self._environment,
                 self._grace,
             )
@@ -123,7 +132,7 @@ class SageMakerApi:
         wanted, part = request.get("StatusEquals"), request.get("NameContains", "")
         shown = [job for job in found if part in job["TrainingJobName"] and wanted in (None, job["TrainingJobStatus"])]
         shown.sort(key=lambda job: job["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
-        return {"TrainingJobSummaries": shown[: request.get("MaxResults", 100)]}
+        return _page("TrainingJobSummaries", shown, request)
 
     def _job(self, request: Request) -> TrainingJob:
         with self._lock:
@@ -190,7 +199,7 @@ class SageMakerApi:
             found = [{key: entry[key] for key in keys} for entry in table.values()]
         found = [entry for entry in found if request.get("NameContains", "") in entry[keys[0]]]
         found.sort(key=lambda entry: entry["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
-        return {answer: found[: request.get("MaxResults", 100)]}
+        return _page(answer, found, request)
 
     # endpoints
 
@@ -210,8 +219,6 @@ class SageMakerApi:
     def update_endpoint(self, request: Request) -> Answer:
         endpoint = self.endpoint(request["EndpointName"])
         self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
-        if endpoint.status != "InService":
-            raise invalid(f'Cannot update in-progress endpoint "{endpoint.arn}".')
         endpoint.deploy(request["EndpointConfigName"])
         return {"EndpointArn": endpoint.arn}
 
@@ -222,7 +229,7 @@ class SageMakerApi:
         endpoint = self.endpoint(request["EndpointName"])
         with self._lock:
             self._endpoints.pop(request["EndpointName"], None)
-        endpoint.close()
+        endpoint.delete()
         return {}
 
     def list_endpoints(self, request: Request) -> Answer:
@@ -235,7 +242,7 @@ class SageMakerApi:
             if request.get("NameContains", "") in entry["EndpointName"]
             and request.get("StatusEquals") in (None, entry["EndpointStatus"])
         ]
-        return {"Endpoints": shown[: request.get("MaxResults", 100)]}
+        return _page("Endpoints", shown, request)
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint of that name.
@@ -255,7 +262,6 @@ class SageMakerApi:
             raise invalid(f'Could not find model "{self._arn("model", variant["ModelName"])}".')
         container = model.get("PrimaryContainer") or model["Containers"][0]
         command = self._command(container["Image"])
-        stream = LogStream(self._services, f"{LOG_GROUP}/{endpoint}", f"{variant['VariantName']}/i-{time.time_ns():x}")
         isolated = model.get("EnableNetworkIsolation", False)
         return Fleet(
             variant,
@@ -263,7 +269,8 @@ class SageMakerApi:
             command,
             self._root / "endpoints" / endpoint / config,
             self._services,
-            stream,
+            self._processes,
+            f"{LOG_GROUP}/{endpoint}",
             {} if isolated else self._environment,
         )
 
@@ -306,6 +313,13 @@ class SageMakerApi:
     def _check_open(self) -> None:
         if self._closed:
             raise ApiError("ServiceUnavailable", "the stand-in is shutting down", 503)
+
+
+def _page(key: str, entries: Sequence[Answer], request: Request) -> Answer:
+    """One page of a list; where more follow, with the token of the next one."""
+    start = int(request.get("NextToken", 0))
+    end = start + request.get("MaxResults", _PAGE)
+    return {key: list(entries[start:end])} | ({"NextToken": str(end)} if end < len(entries) else {})
 
 
 OPERATIONS = frozenset(

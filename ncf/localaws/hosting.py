@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import itertools
 import json
-import shutil
 import socket
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ncf.localaws.errors import ApiError
-from ncf.localaws.processes import Program, wait_until
+from ncf.localaws.errors import ApiError, invalid
+from ncf.localaws.processes import Programs, wait_until
 from ncf.localaws.services import LogStream, Services
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 MAX_BODY = 6 * 1024 * 1024
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _PING_SECONDS, _INVOKE_SECONDS, _LEAVE_SECONDS = 2.0, 60.0, 30.0
 
 
@@ -29,10 +33,15 @@ class Fleet:
         variant: the production variant of the endpoint config.
         container: the model's primary container.
         command: the image's ``serve`` program.
-        folder: becomes its ``/opt/ml``.
+        folder: becomes its ``/opt/ml``; a number is added where that is taken.
         services: S3 and Logs.
-        stream: log stream of the process.
+        programs: starts the process.
+        log_group: of CloudWatch Logs.
         environment: leads its AWS clients to the stand-in; not given under network isolation.
+
+    Raises:
+        ApiError: if the model's data cannot be had.
+        OSError: if the program cannot be started.
     """
 
     def __init__(
@@ -42,12 +51,15 @@ class Fleet:
         command: Sequence[str],
         folder: Path,
         services: Services,
-        stream: LogStream,
+        programs: Programs,
+        log_group: str,
         environment: Mapping[str, str],
     ) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        model = folder / "model"
-        model.mkdir(parents=True)
+        self.variant = variant
+        self.port = _free_port()
+        self._folder = _new_folder(folder)
+        model = self._folder / "model"
+        model.mkdir()
         if url := container.get("ModelDataUrl"):
             services.extract_archive(url, model)
         elif source := container.get("ModelDataSource", {}).get("S3DataSource"):
@@ -55,26 +67,47 @@ class Fleet:
                 services.download(source["S3Uri"], model)
             else:
                 services.extract_archive(source["S3Uri"], model)
-        self.variant = variant
-        self.port = _free_port()
-        self._stream = stream
-        variables = {**environment, **container.get("Environment", {}), "NCF_ML_ROOT": str(folder)}
-        self._program = Program(command, {**variables, "NCF_PORT": str(self.port)}, folder, stream.write)
+        variables = {**environment, **container.get("Environment", {}), "NCF_PORT": str(self.port)}
+        self._stream = LogStream(services, log_group, f"{variant['VariantName']}/i-{time.time_ns():x}")
+        self._launch = partial(programs.start, command, variables, self._folder, self._stream.write)
+        self._lock = threading.Lock()
+        self._leaving = False
+        try:
+            self._program = self._launch()
+        except OSError:
+            self._stream.close()
+            raise
 
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def becomes_healthy(self, seconds: float) -> bool:
-        """Whether ``/ping`` answers 200 within ``seconds``."""
-        wait_until(lambda: not self._program.running or self._ping(), seconds)
-        return self._program.running and self._ping()
+        """Whether ``/ping`` answers 200 within ``seconds``; from then on the process is started again if it ends."""
+        healthy = False
+
+        def settled() -> bool:
+            nonlocal healthy
+            healthy = self._program.running and self._ping()
+            return healthy or not self._program.running
+
+        wait_until(settled, seconds)
+        if healthy:
+            threading.Thread(target=self._restart_once, daemon=True, name=f"watch over {self._folder.name}").start()
+        return healthy
+
+    def _restart_once(self) -> None:
+        code = self._program.wait()
+        with self._lock, contextlib.suppress(OSError):
+            if not self._leaving:
+                self._stream.write(f"the container ended with exit code {code}; it is started again")
+                self._program = self._launch()
 
     def _ping(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.address}/ping", timeout=_PING_SECONDS) as answer:
+            with _DIRECT.open(f"{self.address}/ping", timeout=_PING_SECONDS) as answer:
                 return bool(answer.status == 200)
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
     def last_lines(self) -> str:
@@ -84,14 +117,20 @@ class Fleet:
         """Status, body and content type of the container's answer."""
         request = urllib.request.Request(f"{self.address}/invocations", data=body, headers=dict(headers))
         try:
-            with urllib.request.urlopen(request, timeout=_INVOKE_SECONDS) as answer:
+            with _DIRECT.open(request, timeout=_INVOKE_SECONDS) as answer:
                 return answer.status, answer.read(), answer.headers.get("Content-Type", "")
         except urllib.error.HTTPError as error:
             return error.code, error.read(), error.headers.get("Content-Type", "")
 
     def stop(self) -> None:
+        self.leave()
         self._program.stop(_LEAVE_SECONDS)
         self._stream.close()
+
+    def leave(self) -> None:
+        """Not start the process again when it ends."""
+        with self._lock:
+            self._leaving = True
 
 
 class Endpoint:
@@ -102,17 +141,18 @@ class Endpoint:
     Args:
         name: of the endpoint.
         arn: of the endpoint.
-        start: starts the fleet of an endpoint config; raises ApiError where that cannot be.
+        start: starts the fleet of an endpoint config.
         start_seconds: how long ``/ping`` may take to turn healthy.
     """
 
-    def __init__(self, name: str, arn: str, start: Any, start_seconds: float) -> None:
+    def __init__(self, name: str, arn: str, start: Callable[[str], Fleet], start_seconds: float) -> None:
         self.name, self.arn = name, arn
         self._start, self._start_seconds = start, start_seconds
         self._lock = threading.Lock()
         self._config, self._status, self._reason = "", "Creating", ""
         self._created = self._modified = time.time()
         self._fleet: Fleet | None = None
+        self._coming: Fleet | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -127,29 +167,37 @@ class Endpoint:
         return self._fleet.address
 
     def deploy(self, config: str) -> None:
-        """Go over to an endpoint config in the background: CreateEndpoint and UpdateEndpoint."""
+        """Go over to an endpoint config in the background: CreateEndpoint and UpdateEndpoint.
+
+        Raises:
+            ApiError: if the endpoint is on its way to another one, or has failed.
+        """
         with self._lock:
+            if self._thread is not None and self._status != "InService":
+                raise invalid(f'Cannot update endpoint "{self.arn}" in status {self._status}.')
             self._status = "Updating" if self._fleet else "Creating"
             self._config = self._config or config
             self._reason = ""
             self._modified = time.time()
-        self._thread = threading.Thread(target=self._deploy, args=(config,), daemon=True, name=f"endpoint {self.name}")
-        self._thread.start()
+            name = f"endpoint {self.name}"
+            self._thread = threading.Thread(target=self._deploy, args=(config,), daemon=True, name=name)
+            self._thread.start()
 
     def _deploy(self, config: str) -> None:
         """Blue/green: the old fleet serves until the new one is healthy, and for good if it never is."""
         fleet: Fleet | None = None
         try:
-            fleet = self._start(config)
+            self._coming = fleet = self._start(config)
             if not fleet.becomes_healthy(self._start_seconds):
                 lines = fleet.last_lines()
-                raise ApiError("", f"The primary container did not pass the ping health check. Last lines: {lines}")
-        except ApiError as error:
-            if fleet is not None:
-                fleet.stop()
+                raise invalid(f"The primary container did not pass the ping health check. Last lines: {lines}")
+        except Exception as error:  # whatever it is, the endpoint must not stay on its way for ever
+            reason = error.message if isinstance(error, ApiError) else f"{type(error).__name__}: {error}"
             with self._lock:
                 self._status = "RollingBack" if self._fleet else "Failed"
-                self._reason, self._modified = error.message, time.time()
+                self._reason, self._modified = reason, time.time()
+            if fleet is not None:
+                fleet.stop()
             if self._fleet:
                 self._set("InService")
             return
@@ -178,8 +226,8 @@ class Endpoint:
             raise ApiError("ValidationError", f"Body of {len(body)} bytes; at most {MAX_BODY} are accepted.", 413)
         try:
             status, answer, content_type = self._fleet.invoke(body, headers)
-        except OSError as error:
-            raise ApiError("ModelError", f"The container did not answer: {error}", 424) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise ModelError(500, f"the container did not answer: {error}") from None
         if status >= 400:
             raise ModelError(status, answer.decode(errors="replace"))
         return answer, content_type, self._fleet.variant["VariantName"]
@@ -212,25 +260,47 @@ class Endpoint:
         return answer
 
     def close(self) -> None:
-        """Stop what serves."""
+        """Serve no longer; programs are ended by who started them."""
         with self._lock:
             self._closed = True
-            fleet = self._fleet
-        if fleet is not None:
-            fleet.stop()
+            fleets = (self._fleet, self._coming)
+        for fleet in fleets:
+            if fleet is not None:
+                fleet.leave()
+
+    def delete(self) -> None:
+        """DeleteEndpoint: stop what serves, and what was about to."""
+        self.close()
+        for fleet in (self._coming, self._fleet):
+            if fleet is not None:
+                fleet.stop()
+        self.join(self._start_seconds)
+
+    def join(self, seconds: float) -> None:
         if self._thread is not None:
-            self._thread.join(self._start_seconds)
+            self._thread.join(seconds)
 
 
 class ModelError(ApiError):
     """What the runtime answers when the container does not answer 2xx."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__("ModelError", f'Received client error ({status}) from primary with message "{message}".', 424)
+        side = "server" if status >= 500 else "client"
+        super().__init__("ModelError", f'Received {side} error ({status}) from primary with message "{message}".', 424)
         self.original = {"OriginalStatusCode": status, "OriginalMessage": message}
 
     def body(self) -> bytes:
         return json.dumps({"Message": self.message, **self.original}).encode()
+
+
+def _new_folder(folder: Path) -> Path:
+    """Make a folder; if there is one of that name, whose files may be in use, one with the next free number."""
+    for number in itertools.count(1):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            candidate.mkdir(parents=True)
+            return candidate
+    raise AssertionError
 
 
 def _free_port() -> int:

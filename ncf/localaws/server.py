@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from urllib.parse import unquote
 from ncf.localaws.api import ACCOUNT, OPERATIONS, SageMakerApi
 from ncf.localaws.errors import ApiError
 from ncf.localaws.hosting import ModelError
+from ncf.localaws.processes import Programs
 from ncf.localaws.services import Services
 
 _TARGET = "SageMaker."
@@ -47,14 +49,17 @@ class LocalAws:
         grace: float = 120.0,
         start_seconds: float = 60.0,
     ) -> None:
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-        from werkzeug.serving import WSGIRequestHandler, make_server
+        from moto.moto_server.werkzeug_app import (
+            DomainDispatcherApplication,
+            MotoRequestHandler,
+            create_backend_app,
+        )
+        from werkzeug.serving import make_server
 
         if _active:
             raise RuntimeError("another LocalAws is active in this process; close it first")
-        _active.append(self)
 
-        class SilentHandler(WSGIRequestHandler):
+        class SilentHandler(MotoRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def log_request(self, *args: Any) -> None:
@@ -64,6 +69,7 @@ class LocalAws:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=SilentHandler)
         self._server.daemon_threads = True  # type: ignore[attr-defined]
+        self.root = root.resolve()
         self.region = region
         self.endpoint_url = f"http://127.0.0.1:{self._server.port}"
         self.environment = {
@@ -75,13 +81,15 @@ class LocalAws:
             "AWS_REGION": region,
             "AWS_EC2_METADATA_DISABLED": "true",
             "MOTO_ACCOUNT_ID": ACCOUNT,
+            **_without_proxy(),
         }
         self._services = Services(self.endpoint_url, self.environment, region)
         self._api = SageMakerApi(
-            root.resolve(), programs, region, self._services, self.environment, grace, start_seconds
+            self.root, programs, region, self._services, Programs(), self.environment, grace, start_seconds
         )
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="local AWS")
         self._thread.start()
+        _active.append(self)
         atexit.register(self.close)
 
     def __enter__(self) -> LocalAws:
@@ -152,6 +160,13 @@ def _reset_moto() -> None:
     from moto.core.base_backend import BackendDict
 
     BackendDict.reset()
+
+
+def _without_proxy() -> dict[str, str]:
+    """Settings by which clients go straight to this machine, also where a proxy leads out."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    hosts = ",".join(filter(None, [known, "127.0.0.1", "localhost"]))
+    return {"NO_PROXY": hosts, "no_proxy": hosts}
 
 
 def _body(environ: Mapping[str, Any]) -> bytes:

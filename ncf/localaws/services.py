@@ -6,6 +6,7 @@ import contextlib
 import tarfile
 import threading
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,16 +22,18 @@ class Services:
 
     def __init__(self, endpoint_url: str, credentials: Mapping[str, str], region: str) -> None:
         import boto3
+        from botocore.config import Config
 
         session = boto3.Session(
             credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"], region_name=region
         )
-        self.s3 = session.client("s3", endpoint_url=endpoint_url)
-        self.logs = session.client("logs", endpoint_url=endpoint_url)
+        direct = Config(proxies={})
+        self.s3 = session.client("s3", endpoint_url=endpoint_url, config=direct)
+        self.logs = session.client("logs", endpoint_url=endpoint_url, config=direct)
 
     def keys(self, uri: str) -> list[str]:
-        """Keys of all objects that begin with the URI's: SageMaker's S3Prefix."""
-        bucket, prefix = split_uri(uri)
+        """Keys of all objects that begin with the URI's, a slash at its end included: SageMaker's S3Prefix."""
+        bucket, prefix = _bucket_and_prefix(uri)
         try:
             pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
             return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
@@ -39,21 +42,36 @@ class Services:
 
     def download(self, uri: str, folder: Path, part: tuple[int, int] = (0, 1)) -> None:
         """Download objects under a prefix; of ``part`` (i, n) every n-th from the i-th, as ShardedByS3Key does."""
-        bucket, prefix = split_uri(uri)
+        bucket, prefix = _bucket_and_prefix(uri)
         keys = [key for key in self.keys(uri) if not key.endswith("/")]
         if not keys:
             raise invalid(f"No S3 objects found under S3 URL {uri!r} given in input data source")
         for key in keys[part[0] :: part[1]]:
             relative = key[len(prefix) :].lstrip("/") or PurePosixPath(key).name
+            if ".." in PurePosixPath(relative).parts:
+                raise invalid(f"s3://{bucket}/{key}: a key with '..' is not accepted")
             target = folder / relative
             target.parent.mkdir(parents=True, exist_ok=True)
             self.s3.download_file(bucket, key, str(target))
 
-    def upload(self, folder: Path, uri: str) -> None:
+    def upload(self, folder: Path, uri: str, uploaded: dict[Path, tuple[int, int]] | None = None) -> None:
+        """Upload a folder's files.
+
+        Args:
+            folder: what to upload; files that vanish meanwhile, as temporary ones do, are passed over.
+            uri: prefix of the objects.
+            uploaded: time and size of what was uploaded before, which is not uploaded again; is kept up to date.
+        """
         bucket, prefix = split_uri(uri)
         for path in sorted(folder.rglob("*")):
-            if path.is_file():
+            with contextlib.suppress(FileNotFoundError):
+                state = path.stat()
+                version = (state.st_mtime_ns, state.st_size)
+                if not path.is_file() or (uploaded is not None and uploaded.get(path) == version):
+                    continue
                 self.s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder).as_posix()}".lstrip("/"))
+                if uploaded is not None:
+                    uploaded[path] = version
 
     def upload_archive(self, folder: Path, uri: str) -> None:
         """Upload a folder's content as one ``.tar.gz``."""
@@ -73,9 +91,18 @@ class Services:
             self.s3.download_file(bucket, key, str(archive))
         except self.s3.exceptions.ClientError as error:
             raise invalid(f"Could not find model data at {uri}: {error}") from None
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise invalid(f"{uri} cannot be unpacked; expected a .tar.gz archive: {error}") from None
         archive.unlink()
+
+
+def _bucket_and_prefix(uri: str) -> tuple[str, str]:
+    """As ``split_uri``, with the slash at the end: it keeps out what only begins with the same letters."""
+    bucket, prefix = split_uri(uri)
+    return bucket, f"{prefix}/" if prefix and uri.endswith("/") else prefix
 
 
 class LogStream:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from ncf.localaws.errors import ApiError, invalid
-from ncf.localaws.processes import Program, wait_until
+from ncf.localaws.processes import Program, Programs
 from ncf.localaws.services import LogStream, Services
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _REASON_CHARACTERS = 1024
 _CHECKPOINT_SECONDS = 1.0
+_WATCH_SECONDS = 0.05
 _FINAL = ("Completed", "Failed", "Stopped")
 
 
@@ -32,6 +33,7 @@ class TrainingJob:
         command: the image's ``train`` program.
         folder: receives a ``/opt/ml`` tree for each host.
         services: S3 and Logs.
+        programs: starts the processes.
         environment: leads the job's AWS clients to the stand-in; not given under network isolation.
         grace: seconds between SIGTERM and SIGKILL.
     """
@@ -43,19 +45,23 @@ class TrainingJob:
         command: Sequence[str],
         folder: Path,
         services: Services,
+        programs: Programs,
         environment: Mapping[str, str],
         grace: float,
     ) -> None:
         self.request, self.arn, self.folder = request, arn, folder
-        self._command, self._services, self._environment, self._grace = command, services, environment, grace
-        self._lock = threading.Lock()
-        self._programs: list[Program] = []
-        self._stop_as: str = ""
+        self._command, self._services, self._programs = command, services, programs
+        self._environment, self._grace = environment, grace
+        self._lock = threading.RLock()
+        self._stop_as = ""
+        """The secondary status with which a job that is being stopped will end."""
+        self._closing = False
         self._started = self._ended = self._modified = 0.0
         self._created = time.time()
         self._status, self._secondary, self._reason = "InProgress", "Starting", ""
         self._transitions: list[dict[str, Any]] = []
         self._move("InProgress", "Starting")
+        self._uploaded: dict[Path, tuple[int, int]] = {}
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"job {self.name}")
 
     @property
@@ -75,15 +81,26 @@ class TrainingJob:
         Raises:
             ApiError: if the job has ended.
         """
-        if self._status in _FINAL:
+        if not self._stop("Stopped"):
             raise invalid(f"The request was rejected because the training job is in status {self._status}.")
-        self._end_programs("Stopped")
 
     def close(self) -> None:
-        """Stop what runs, at once, and wait for the thread."""
-        self._end_programs("Stopped")
-        if self._thread.is_alive():
-            self._thread.join(30)
+        """Have the job end without a result; its programs are ended by who started them."""
+        self._closing = True
+        self._stop("Stopped")
+
+    def join(self, seconds: float) -> None:
+        self._thread.join(seconds)
+
+    def _stop(self, stop_as: str) -> bool:
+        """Ask for the end of a job; the job's own thread sends the signals. False if it has ended before."""
+        with self._lock:
+            if self._status in _FINAL:
+                return False
+            if not self._stop_as:
+                self._stop_as = stop_as
+                self._move("Stopping", "Stopping")
+        return True
 
     def describe(self) -> dict[str, Any]:
         """The answer of DescribeTrainingJob."""
@@ -128,16 +145,44 @@ class TrainingJob:
             self._transitions.append(entry | ({"EndTime": now} if status in _FINAL else {}))
 
     def _run(self) -> None:
+        streams: list[LogStream] = []
+        programs: list[Program] = []
         try:
-            self._move("InProgress", "Downloading")
+            self._proceed("Downloading")
             hosts = [f"algo-{number + 1}" for number in range(self.request["ResourceConfig"]["InstanceCount"])]
+            shutil.rmtree(self.folder, ignore_errors=True)  # of a job of that name in an earlier stand-in
             for host in hosts:
                 self._prepare(host, hosts)
-            self._train(hosts)
+            self._started = time.time()
+            if self._proceed("Training"):
+                for host in hosts:
+                    stream = LogStream(self._services, LOG_GROUP, f"{self.name}/{host}-{int(time.time())}")
+                    streams.append(stream)
+                    variables = self._variables(hosts)
+                    programs.append(self._programs.start(self._command, variables, self.folder / host, stream.write))
+            blamed = self._watch(programs)
+            for stream in streams:
+                stream.close()
+            self._finish(hosts, programs, blamed)
         except ApiError as error:
             self._move("Failed", "Failed", f"ClientError: {error.message}")
         except Exception as error:
-            self._move("Failed", "Failed", f"InternalServerError: {error!r}")
+            if self._closing:
+                self._move("Stopped", "Stopped")
+            else:
+                self._move("Failed", "Failed", f"InternalServerError: {error!r}")
+        finally:
+            for program in programs:
+                program.kill()
+            for stream in streams:
+                stream.close()
+
+    def _proceed(self, secondary: str) -> bool:
+        """Go on to the next part of the work; False if the job is being stopped."""
+        with self._lock:
+            if not self._stop_as:
+                self._move("InProgress", secondary)
+            return not self._stop_as
 
     def _prepare(self, host: str, hosts: Sequence[str]) -> None:
         """Lay out a host's tree: configuration, channels, checkpoints of an earlier job."""
@@ -181,107 +226,103 @@ class TrainingJob:
             share = (hosts.index(host), len(hosts)) if sharded else (0, 1)
             self._services.download(source["S3Uri"], root / "input" / "data" / channel["ChannelName"], share)
         checkpoints = self.request.get("CheckpointConfig", {}).get("S3Uri")
-        if checkpoints and self._services.keys(checkpoints):
+        if checkpoints and self._services.keys(checkpoints := f"{checkpoints.rstrip('/')}/"):
             self._services.download(checkpoints, root / "checkpoints")
 
-    def _train(self, hosts: Sequence[str]) -> None:
-        """Run the programs to the end of the job."""
-        streams = [LogStream(self._services, LOG_GROUP, f"{self.name}/{host}-{int(time.time())}") for host in hosts]
-        with self._lock:
-            self._started = time.time()
-            stopping = bool(self._stop_as)
-            if not stopping:
-                self._programs = [
-                    Program(self._command, self._variables(host, hosts), self.folder / host, stream.write)
-                    for host, stream in zip(hosts, streams, strict=True)
-                ]
-        if not stopping:
-            self._move("InProgress", "Training")
-        codes = self._watch()
-        for stream in streams:
-            stream.close()
-        self._sync_checkpoints()
-        self._finish(hosts, codes)
-
-    def _variables(self, host: str, hosts: Sequence[str]) -> dict[str, str]:
+    def _variables(self, hosts: Sequence[str]) -> dict[str, str]:
         isolated = self.request.get("EnableNetworkIsolation", False)
         return {
             **({} if isolated else self._environment),
             **self.request.get("Environment", {}),
-            "NCF_ML_ROOT": str(self.folder / host),
             "NCF_HOST_ADDRESSES": json.dumps(dict.fromkeys(hosts, "127.0.0.1")),
             "TRAINING_JOB_NAME": self.name,
             "TRAINING_JOB_ARN": self.arn,
         }
 
-    def _watch(self) -> list[int]:
-        """Wait for all hosts; a failing one, or the end of the time, ends the others."""
+    def _watch(self, programs: Sequence[Program]) -> int | None:
+        """Wait for all hosts; a failing one, a wish to stop or the end of the time ends the others.
+
+        Returns:
+            The number of the host that failed of itself; None if none did.
+        """
         limit = self.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86_400)
-        deadline = time.monotonic() + limit
-        last_sync = time.monotonic()
-        while any(program.running for program in self._programs):
-            codes = [program.wait(0.05) for program in self._programs]
-            if any(codes):
-                self._end_programs("")
-            if time.monotonic() > deadline and not self._stop_as:
-                threading.Thread(target=self._end_programs, args=("MaxRuntimeExceeded",), daemon=True).start()
-            if time.monotonic() - last_sync > _CHECKPOINT_SECONDS:
+        time_is_up = time.monotonic() + limit
+        next_sync = time.monotonic() + _CHECKPOINT_SECONDS
+        blamed: int | None = None
+        told_to_end: float | None = None
+        while running := [program for program in programs if program.running]:
+            now = time.monotonic()
+            if told_to_end is None:
+                blamed = self._first_failed(programs, running)
+                if now > time_is_up and blamed is None:
+                    self._stop("MaxRuntimeExceeded")
+                if blamed is not None or self._stop_as:
+                    for program in running:
+                        program.terminate()
+                    told_to_end = now
+            elif now > told_to_end + self._grace:
+                for program in running:
+                    program.kill()
+            if now > next_sync:
                 self._sync_checkpoints()
-                last_sync = time.monotonic()
-        return [program.wait() or 0 for program in self._programs]
+                next_sync = time.monotonic() + _CHECKPOINT_SECONDS
+            time.sleep(_WATCH_SECONDS)
+        self._sync_checkpoints()
+        return self._first_failed(programs, ()) if told_to_end is None else blamed
 
-    def _end_programs(self, stop_as: str) -> None:
-        """SIGTERM, then SIGKILL after the grace, to every host."""
-        with self._lock:
-            if stop_as and not self._stop_as and self._status not in _FINAL:
-                self._stop_as = stop_as
-            programs = list(self._programs)
-        if stop_as and self._status not in _FINAL:
-            self._move("Stopping", "Stopping")
-        for program in programs:
-            program.terminate()
+    def _first_failed(self, programs: Sequence[Program], running: Sequence[Program]) -> int | None:
+        """Of the hosts that have failed so far, the first that says why, else the first."""
+        failed = [i for i, program in enumerate(programs) if program not in running and program.wait()]
+        return min(failed, key=lambda i: (not self._failure(i).is_file(), i), default=None)
 
-        def kill() -> None:
-            wait_until(lambda: not any(program.running for program in programs), self._grace)
-            for program in programs:
-                program.stop(0)
-
-        threading.Thread(target=kill, daemon=True).start()
+    def _failure(self, number: int) -> Path:
+        return self.folder / f"algo-{number + 1}" / "output" / "failure"
 
     def _sync_checkpoints(self) -> None:
-        if checkpoints := self.request.get("CheckpointConfig", {}).get("S3Uri"):
-            for root in sorted(self.folder.iterdir()):
-                self._services.upload(root / "checkpoints", checkpoints)
+        """Upload what is new in the hosts' checkpoint folders; SageMaker deletes nothing there either."""
+        checkpoints = self.request.get("CheckpointConfig", {}).get("S3Uri")
+        if not checkpoints or self._closing:
+            return
+        for root in sorted(self.folder.glob("algo-*")):
+            self._services.upload(root / "checkpoints", checkpoints, self._uploaded)
 
-    def _finish(self, hosts: Sequence[str], codes: Sequence[int]) -> None:
-        failed = [(host, code) for host, code in zip(hosts, codes, strict=False) if code]
-        if failed and not self._stop_as:
-            written = [self.folder / host / "output" / "failure" for host in hosts]
-            texts = [path.read_text(errors="replace")[:_REASON_CHARACTERS] for path in written if path.is_file()]
-            text = texts[0] if texts else f"{failed[0][0]}: exit code {failed[0][1]}"
+    def _finish(self, hosts: Sequence[str], programs: Sequence[Program], blamed: int | None) -> None:
+        if self._closing:
+            self._move("Stopped", "Stopped")
+            return
+        if blamed is not None and not self._stop_as:
+            written = self._failure(blamed)
+            text = f"{hosts[blamed]}: exit code {programs[blamed].wait()}"
+            if written.is_file():
+                text = written.read_text(errors="replace")[:_REASON_CHARACTERS]
             self._move("Failed", "Failed", f"AlgorithmError: {text}")
             return
-        if not self._stop_as:
-            self._move("InProgress", "Uploading")
+        self._proceed("Uploading")
         self._upload(hosts)
-        if self._stop_as:
-            self._move("Stopped", self._stop_as)
-        else:
-            self._move("Completed", "Completed")
+        with self._lock:
+            if self._stop_as:
+                self._move("Stopped", self._stop_as)
+            else:
+                self._move("Completed", "Completed")
+
+    def _output_uri(self) -> str:
+        return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
+
+    @property
+    def _compressed(self) -> bool:
+        return bool(self.request["OutputDataConfig"].get("CompressionType", "GZIP") != "NONE")
 
     def _model_uri(self) -> str:
-        base = f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
-        plain = self.request["OutputDataConfig"].get("CompressionType") == "NONE"
-        return f"{base}/model" if plain else f"{base}/model.tar.gz"
+        return f"{self._output_uri()}/model{'.tar.gz' if self._compressed else ''}"
 
     def _upload(self, hosts: Sequence[str]) -> None:
-        """The model of all hosts together, uncompressed or as one archive."""
-        merged = self.folder / "model"
-        for host in hosts:
-            shutil.copytree(self.folder / host / "model", merged, dirs_exist_ok=True)
-        uri = self._model_uri()
-        if uri.endswith(".tar.gz"):
-            self._services.upload_archive(merged, uri)
-        else:
-            self._services.upload(merged, uri)
-        shutil.rmtree(merged)
+        """Model and other output, of all hosts together, uncompressed or as one archive each."""
+        for source, name in (("model", "model"), ("output/data", "output")):
+            merged = self.folder / "merged"
+            for host in hosts:
+                shutil.copytree(self.folder / host / source, merged, dirs_exist_ok=True)
+            if self._compressed and (name == "model" or any(merged.iterdir())):
+                self._services.upload_archive(merged, f"{self._output_uri()}/{name}.tar.gz")
+            elif not self._compressed:
+                self._services.upload(merged, f"{self._output_uri()}/{name}")
+            shutil.rmtree(merged)
