@@ -1,0 +1,70 @@
+"""What the README tells people to type is there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import pipeline
+from ncf import command
+
+ROOT = Path(pipeline.__file__).parent
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, re.DOTALL)
+LINES = [
+    line.partition("  #")[0].strip()
+    for language, block in BLOCKS
+    if language == "sh"
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.strip()
+]
+
+
+def lines(start: str) -> list[str]:
+    found = [line for line in LINES if line.startswith(start)]
+    assert found, f"the README shows no '{start}'"
+    return found
+
+
+@pytest.mark.parametrize("line", lines("make "))
+def test_make_targets_and_their_variables_exist(line: str) -> None:
+    _, target, *assignments = shlex.split(line)
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        assert re.search(rf"^{name} \?=", makefile, re.MULTILINE), name
+        if name == "PARAMS":
+            pipeline.parse_parameters(value.split())
+    subprocess.run(["make", "--dry-run", target, *assignments], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("line", lines(".venv/bin/ncf "))
+def test_stage_commands_parse(line: str) -> None:
+    _, name, *arguments = shlex.split(line)
+    command.parse(command.load(name), arguments)
+
+
+@pytest.mark.parametrize("line", lines(".venv/bin/python pipeline.py "))
+def test_pipeline_commands_parse(line: str) -> None:
+    options = pipeline._parser().parse_args(shlex.split(line)[2:])
+    pipeline.parse_parameters(options.param)
+
+
+def test_python_code_compiles_to_a_pipeline() -> None:
+    (code,) = [block for language, block in BLOCKS if language == "python"]
+    scope: dict[str, object] = {}
+    exec(compile(code.replace('"components/', f'"{ROOT}/components/'), "README.md", "exec", dont_inherit=True), scope)
+    assert scope["own_pipeline"].component_spec.inputs.keys() == {"data_uri"}  # type: ignore[attr-defined]
+
+
+def test_links_and_folders_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
+    tree = next(block for language, block in BLOCKS if "pipeline.py  " in block)
+    for name in re.findall(r"^(\w+(?:/|\.py))", tree, re.MULTILINE):
+        assert (ROOT / name).exists(), name
