@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import itertools
 import json
-import socket
 import threading
 import time
 import urllib.error
@@ -56,7 +55,7 @@ class Fleet:
         environment: Mapping[str, str],
     ) -> None:
         self.variant = variant
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = _new_folder(folder)
         model = self._folder / "model"
         model.mkdir()
@@ -301,10 +300,3 @@ def _new_folder(folder: Path) -> Path:
             candidate.mkdir(parents=True)
             return candidate
     raise AssertionError
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

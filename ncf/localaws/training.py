@@ -234,7 +234,7 @@ class TrainingJob:
         return {
             **({} if isolated else self._environment),
             **self.request.get("Environment", {}),
-            "NCF_HOST_ADDRESSES": json.dumps(dict.fromkeys(hosts, "127.0.0.1")),
+            "NCF_HOST_ADDRESSES": json.dumps(dict.fromkeys(hosts, address)),
             "TRAINING_JOB_NAME": self.name,
             "TRAINING_JOB_ARN": self.arn,
         }
