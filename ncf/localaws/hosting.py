@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ncf.localaws.errors import ApiError, invalid
-from ncf.localaws.processes import Programs, wait_until
+from ncf.localaws.processes import Programs, free_port, wait_until
 from ncf.localaws.services import LogStream, Services
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ncf.localaws.errors import ApiError, invalid
-from ncf.localaws.processes import Program, Programs
+from ncf.localaws.processes import Program, Programs, free_port
 from ncf.localaws.services import LogStream, Services
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -234,7 +234,7 @@ class TrainingJob:
         return {
             **({} if isolated else self._environment),
             **self.request.get("Environment", {}),
-            "NCF_HOST_ADDRESSES": json.dumps(dict.fromkeys(hosts, address)),
+            "NCF_HOST_ADDRESSES": json.dumps(dict.fromkeys(hosts, f"127.0.0.1:{free_port()}")),
             "TRAINING_JOB_NAME": self.name,
             "TRAINING_JOB_ARN": self.arn,
         }
