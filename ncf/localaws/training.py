@@ -155,10 +155,10 @@ class TrainingJob:
                 self._prepare(host, hosts)
             self._started = time.time()
             if self._proceed("Training"):
+                variables = self._variables(hosts)
                 for host in hosts:
                     stream = LogStream(self._services, LOG_GROUP, f"{self.name}/{host}-{int(time.time())}")
                     streams.append(stream)
-                    variables = self._variables(hosts)
                     programs.append(self._programs.start(self._command, variables, self.folder / host, stream.write))
             blamed = self._watch(programs)
             for stream in streams:
