@@ -5,7 +5,7 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-STAGES := preprocess,negative_sampling,train,evaluate,deploy,sagemaker
+STAGES := preprocess,negative-sampling,train,evaluate,deploy,sagemaker
 
 # make run
 DATA ?=
