@@ -142,7 +142,11 @@ def _overview() -> str:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as an exit with 143, so that temporary files go and jobs are stopped."""
+    """Let Ctrl-C and SIGTERM unwind the stack, so that temporary files go and jobs are stopped.
+
+    SIGTERM becomes an exit with 143. SIGINT is a KeyboardInterrupt even where a shell started the process in the
+    background, which makes it ignored otherwise.
+    """
 
     def leave(signum: int, _frame: object) -> NoReturn:
         sys.exit(128 + signum)
@@ -150,11 +154,13 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, leave)
+    handlers = {signal.SIGTERM: leave, signal.SIGINT: signal.default_int_handler}
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _take_executor_input(arguments: list[str]) -> tuple[list[str], dict[str, Any] | None]:

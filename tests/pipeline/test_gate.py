@@ -1,0 +1,73 @@
+"""The gate deploys or does not, from the Python pipeline and from its compiled YAML."""
+
+# no postponed annotations: KFP reads them
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from kfp import compiler, dsl
+from kfp.components import load_component_from_file
+
+import pipeline
+from components.local_runner import TaskRun, pods_as_processes
+from ncf.localaws import LocalAws
+from tests.random_model import random_model
+
+ROLE = "arn:aws:iam::123456789012:role/test"
+SERVE = Path(pipeline.__file__).parent / "images" / "deploy" / "serve"
+
+
+class Recorder:
+    """Keeps the names of the tasks that ran."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def started(self, task: TaskRun) -> None:
+        self.names.append(task.name)
+
+    def line(self, task: TaskRun, text: str) -> None:
+        """Shown to nobody."""
+
+    def finished(self, task: TaskRun) -> None:
+        """Kept at its start."""
+
+
+@dsl.pipeline(name="gate")
+def gate_pipeline(model_uri: str, passed: bool) -> None:
+    model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model)
+    pipeline.release(
+        passed=passed,
+        model=model.output,
+        role=ROLE,
+        region="us-east-1",
+        s3_prefix="s3://bucket/ncf",
+        endpoint_name="",
+        instance_type="ml.m5.large",
+        instance_count=1,
+        deploy_image="r.example/ncf-deploy:1",
+    )
+
+
+@pytest.mark.parametrize("form", ["python", "yaml"])
+@pytest.mark.parametrize("passed", [True, False])
+def test_the_gate_decides_on_the_deployment(
+    form: str, passed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random_model().save(tmp_path / "model", {}, {})
+    run: Any = gate_pipeline
+    if form == "yaml":
+        compiler.Compiler().compile(gate_pipeline, str(tmp_path / "gate.yaml"))
+        run = load_component_from_file(str(tmp_path / "gate.yaml"))
+    recorder = Recorder()
+    with LocalAws(tmp_path / "aws", {"ncf-deploy": [sys.executable, str(SERVE)]}) as aws:
+        aws.create_bucket("bucket")
+        for name, value in aws.environment.items():
+            monkeypatch.setenv(name, value)
+        with pods_as_processes(tmp_path / "root", {}, recorder):
+            run(model_uri=str(tmp_path / "model"), passed=passed)
+        endpoints = boto3.client("sagemaker").list_endpoints()["Endpoints"]
+    assert recorder.names == (["deploy"] if passed else [])
+    assert [entry["EndpointStatus"] for entry in endpoints] == (["InService"] if passed else [])
