@@ -92,6 +92,11 @@ def fingerprint(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def version(content: Mapping[str, Any]) -> str:
+    """A short name for what a folder holds: the beginning of its fingerprint."""
+    return fingerprint(content)[:12]
+
+
 def require(folder: Path, *names: str) -> None:
     """Raise an InputError that names the first file which the reader needs and the folder lacks."""
     for name in names:

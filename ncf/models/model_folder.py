@@ -172,7 +172,7 @@ class ModelFolder:
             seen=files.items_by_user("seen"),
             popularity=files.array(POPULARITY, np.int64),
             history=files.json_object(HISTORY),
-            version=manifest.fingerprint(content)[:12],
+            version=manifest.version(content),
         )
         model._check(folder)
         return model

@@ -43,7 +43,7 @@ class SmokeTest:
         count = min(n_users, len(user_ids))
         places = [len(user_ids) * part // count for part in range(count)]
         return cls(
-            model_version=manifest.fingerprint(content)[:12],
+            model_version=manifest.version(content),
             users=[user_ids[place] for place in places],
             seen={user_ids[place]: {item_ids[item] for item in seen.of_user(place)} for place in places},
             n_items=len(item_ids),

@@ -3,7 +3,7 @@
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ncf.sampling.samples import Samples
 from ncf.stage import Input, Output, Stage
 from ncf.storage import is_s3, local_copy
 from ncf.training import cpu
+from ncf.training.history import compared_metrics
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.launch import is_worker, processes_per_host, run_processes
 
@@ -102,20 +103,7 @@ class Fit(Stage, Hyperparameters):
             popularity=np.bincount(trainer.positives.items, minlength=dataset.n_items),
             history=history,
         ).save(self.trained_model, settings.model_dump(mode="json"), {"fingerprint": fingerprint})
-        self.metrics.write_text(json.dumps(_metrics(history), indent=2) + "\n")
-
-
-def _metrics(history: Mapping[str, Any]) -> dict[str, float]:
-    """What a run is compared by: the best epoch's validation metrics, the last loss, time and speed."""
-    best = history["selection"][history["best_epoch"] - 1] if history["selection"] else {}
-    epochs = [*history["selection"], *history["final"]]
-    return {
-        **{f"validation_{name}": best[name] for name in ("hr_at_10", "ndcg_at_10") if name in best},
-        "best_epoch": history["best_epoch"],
-        "loss": history["final"][-1]["loss"],
-        "seconds": sum(epoch["seconds"] for epoch in epochs),
-        "samples_per_second": history["samples_per_second"],
-    }
+        self.metrics.write_text(json.dumps(compared_metrics(history), indent=2) + "\n")
 
 
 @contextmanager

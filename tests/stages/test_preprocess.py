@@ -373,3 +373,15 @@ def test_a_folder_without_data(files: list[str], match: str, tmp_path: Path) -> 
     for name in files:
         (folder / name).write_text("x")
     refused(folder, tmp_path, rf"folder: the folder {match}")
+
+
+def test_movielens_latest_small(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "ml-latest-small"
+    outputs = [f"--{name}={tmp_path / name}" for name in ("dataset", "report", "metrics")]
+    inputs = [f"--interactions={folder / 'ratings.csv'}", f"--items={folder / 'movies.csv'}"]
+    run(Preprocess, [*inputs, *outputs])
+    data = Dataset.load(tmp_path / "dataset")
+    assert (data.n_users, data.n_items) == (610, 9724)
+    assert len(data.test) == len(data.validation) == 610
+    assert data.item_titles is not None
+    assert data.item_titles[list(data.item_ids).index("1")] == "Toy Story (1995)"
