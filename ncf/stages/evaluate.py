@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from ncf.data import manifest
+from ncf.errors import InputError
 from ncf.stage import Input, Output, OutputParameter, Stage
 from ncf.storage import local_copy
 
@@ -48,11 +50,17 @@ class Evaluate(Stage):
     def run(self) -> None:
         from ncf.evaluation import page
         from ncf.evaluation.evaluation import evaluate, gate, summarise
-        from ncf.models.model_folder import ModelFolder
+        from ncf.models.model_folder import KIND, ModelFolder
         from ncf.sampling.samples import Samples
 
         with local_copy(self.model) as model_folder, local_copy(self.samples) as samples_folder:
             model, samples = ModelFolder.load(model_folder), Samples.load(samples_folder)
+            fitted_on = manifest.read(model_folder, KIND)["source"].get("fingerprint", "")
+            if fitted_on and samples.dataset and fitted_on != samples.dataset:
+                raise InputError(
+                    f"{self.model}: fitted on data set {fitted_on[:12]}, but {self.samples} were drawn for "
+                    f"{samples.dataset[:12]}; evaluate a model with the samples that it was trained with"
+                )
             evaluation = evaluate(model, samples, self.max_eval_users, self.seed)
             values = summarise(evaluation, self.bootstrap_resamples, self.seed)
             checks = gate(values, self.min_hr_at_10, self.not_worse_than_popularity)

@@ -176,6 +176,16 @@ def test_samples_of_other_data_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_samples_of_another_data_set_of_the_same_size_are_refused(tmp_path: Path) -> None:
+    model, samples = make(tmp_path)
+    for folder, fingerprint in ((model, "one"), (samples, "other")):
+        content = json.loads((folder / manifest.FILE_NAME).read_text())
+        content["source"] = {"fingerprint": fingerprint}
+        (folder / manifest.FILE_NAME).write_text(json.dumps(content))
+    with pytest.raises(InputError, match="fitted on data set one, but .* drawn for other"):
+        run_stage(tmp_path / "out", model, samples)
+
+
 def test_a_model_with_wrong_shapes_is_refused(tmp_path: Path) -> None:
     model, samples = make(tmp_path)
     config = json.loads((model / "config.json").read_text())
