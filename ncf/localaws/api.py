@@ -18,6 +18,7 @@ from ncf.localaws.training import TrainingJob
 ACCOUNT = "123456789012"
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 _MAX_HYPERPARAMETERS, _MAX_METRICS = 100, 40
+_KINDS = ("training-job", "model", "endpoint-config", "endpoint")
 _PAGE = 10
 _CLOSING_SECONDS = 3.0
 Request = Mapping[str, Any]
@@ -95,7 +96,7 @@ class SageMakerApi:
             job = TrainingJob(
                 request,
                 arn,
-                self._command(image),
+                lambda: self._command(image),
                 self._root / "jobs" / name,
                 self._services,
                 self._processes,
@@ -282,6 +283,10 @@ class SageMakerApi:
             known |= {tag["Key"]: tag for tag in request["Tags"]}
             self._tags[request["ResourceArn"]] = list(known.values())
             return {"Tags": self._tags[request["ResourceArn"]]}
+
+    def keeps_tags_of(self, arn: str) -> bool:
+        """Whether a resource is one of those kept here; moto keeps the others' tags with them."""
+        return arn.split(":")[-1].partition("/")[0] in _KINDS
 
     def list_tags(self, request: Request) -> Answer:
         with self._lock:

@@ -71,6 +71,8 @@ class Fleet:
         self._launch = partial(programs.start, command, variables, self._folder, self._stream.write)
         self._lock = threading.Lock()
         self._leaving = False
+        self._asked = 0
+        self._answered = threading.Condition()
         try:
             self._program = self._launch()
         except OSError:
@@ -112,6 +114,16 @@ class Fleet:
     def last_lines(self) -> str:
         return " | ".join(list(self._program.last_lines)[-5:])
 
+    def take_request(self) -> None:
+        """Count a request that will be asked; :meth:`drain` waits for it until :meth:`invoke` has its answer."""
+        with self._answered:
+            self._asked += 1
+
+    def drain(self, seconds: float) -> None:
+        """Wait until every request that was taken is answered, or ``seconds`` have passed."""
+        with self._answered:
+            self._answered.wait_for(lambda: not self._asked, seconds)
+
     def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, str]:
         """Status, body and content type of the container's answer."""
         request = urllib.request.Request(f"{self.address}/invocations", data=body, headers=dict(headers))
@@ -120,6 +132,10 @@ class Fleet:
                 return answer.status, answer.read(), answer.headers.get("Content-Type", "")
         except urllib.error.HTTPError as error:
             return error.code, error.read(), error.headers.get("Content-Type", "")
+        finally:
+            with self._answered:
+                self._asked -= 1
+                self._answered.notify_all()
 
     def stop(self) -> None:
         self.leave()
@@ -204,10 +220,11 @@ class Endpoint:
             old, self._fleet, self._config = self._fleet, fleet, config
             closed = self._closed
         self._set("InService")
-        if old is not None:
-            old.stop()
         if closed:
             fleet.stop()
+        if old is not None:
+            old.drain(_INVOKE_SECONDS)
+            old.stop()
 
     def _set(self, status: str) -> None:
         with self._lock:
@@ -219,17 +236,20 @@ class Endpoint:
         Raises:
             ApiError: ModelError with the container's own status and message, or why it cannot be asked.
         """
-        if self._fleet is None:
-            raise ApiError("ValidationError", f"Endpoint {self.name} is in status {self._status}.")
         if len(body) > MAX_BODY:
             raise ApiError("ValidationError", f"Body of {len(body)} bytes; at most {MAX_BODY} are accepted.", 413)
+        with self._lock:  # an update that takes over now waits for this request before it stops the old fleet
+            fleet = self._fleet
+            if fleet is None:
+                raise ApiError("ValidationError", f"Endpoint {self.name} is in status {self._status}.")
+            fleet.take_request()
         try:
-            status, answer, content_type = self._fleet.invoke(body, headers)
+            status, answer, content_type = fleet.invoke(body, headers)
         except (OSError, http.client.HTTPException) as error:
             raise ModelError(500, f"the container did not answer: {error}") from None
         if status >= 400:
             raise ModelError(status, answer.decode(errors="replace"))
-        return answer, content_type, self._fleet.variant["VariantName"]
+        return answer, content_type, fleet.variant["VariantName"]
 
     def describe(self) -> dict[str, Any]:
         """The answer of DescribeEndpoint."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import os
 import re
@@ -130,12 +131,16 @@ class LocalAws:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         name = target.removeprefix(_TARGET)
         if target.startswith(_TARGET) and name in OPERATIONS:
-            operation = self._api.operation(name)
-            assert operation is not None
-            try:
-                return _json(start_response, operation(json.loads(_body(environ) or b"{}")))
-            except ApiError as error:
-                return _error(start_response, error)
+            body = _body(environ)
+            request = json.loads(body or b"{}")
+            if "ResourceArn" not in request or self._api.keeps_tags_of(request["ResourceArn"]):
+                operation = self._api.operation(name)
+                assert operation is not None
+                try:
+                    return _json(start_response, operation(request))
+                except ApiError as error:
+                    return _error(start_response, error)
+            environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         answer: Iterable[bytes] = self._moto(environ, start_response)
         return answer
 

@@ -69,7 +69,7 @@ class Services:
                 version = (state.st_mtime_ns, state.st_size)
                 if not path.is_file() or (uploaded is not None and uploaded.get(path) == version):
                     continue
-                self.s3.upload_file(str(path), bucket, f"{prefix}/{path.relative_to(folder).as_posix()}".lstrip("/"))
+                self._send(path, bucket, f"{prefix}/{path.relative_to(folder).as_posix()}".lstrip("/"))
                 if uploaded is not None:
                     uploaded[path] = version
 
@@ -80,8 +80,17 @@ class Services:
             for path in sorted(folder.iterdir()):
                 tar.add(path, path.name)
         bucket, key = split_uri(uri)
-        self.s3.upload_file(str(archive), bucket, key)
+        self._send(archive, bucket, key)
         archive.unlink()
+
+    def _send(self, path: Path, bucket: str, key: str) -> None:
+        from boto3.exceptions import S3UploadFailedError
+
+        try:
+            self.s3.upload_file(str(path), bucket, key)
+        except S3UploadFailedError as error:
+            cause = error.__context__  # S3's own answer; the error adds the local file's name
+            raise invalid(f"Unable to upload to s3://{bucket}/{key}: {cause}") from None
 
     def extract_archive(self, uri: str, folder: Path) -> None:
         """Download a ``.tar.gz`` and unpack it; members outside ``folder`` are refused."""

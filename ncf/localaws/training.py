@@ -6,7 +6,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class TrainingJob:
     Args:
         request: as CreateTrainingJob got it.
         arn: of the job.
-        command: the image's ``train`` program.
+        command: finds the image's ``train`` program; the job fails where there is none.
         folder: receives a ``/opt/ml`` tree for each host.
         services: S3 and Logs.
         programs: starts the processes.
@@ -42,7 +42,7 @@ class TrainingJob:
         self,
         request: Mapping[str, Any],
         arn: str,
-        command: Sequence[str],
+        command: Callable[[], Sequence[str]],
         folder: Path,
         services: Services,
         programs: Programs,
@@ -148,6 +148,7 @@ class TrainingJob:
         streams: list[LogStream] = []
         programs: list[Program] = []
         try:
+            command = self._command()
             self._proceed("Downloading")
             hosts = [f"algo-{number + 1}" for number in range(self.request["ResourceConfig"]["InstanceCount"])]
             shutil.rmtree(self.folder, ignore_errors=True)  # of a job of that name in an earlier stand-in
@@ -159,7 +160,7 @@ class TrainingJob:
                 for host in hosts:
                     stream = LogStream(self._services, LOG_GROUP, f"{self.name}/{host}-{int(time.time())}")
                     streams.append(stream)
-                    programs.append(self._programs.start(self._command, variables, self.folder / host, stream.write))
+                    programs.append(self._programs.start(command, variables, self.folder / host, stream.write))
             blamed = self._watch(programs)
             for stream in streams:
                 stream.close()

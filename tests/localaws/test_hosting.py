@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from botocore.exceptions import ClientError
 from local_jobs import ROLE, client, processes, put_model, settle
 
 from ncf.localaws import LocalAws
+from ncf.localaws.hosting import MAX_BODY
 from ncf.localaws.processes import wait_until
 
 
@@ -53,6 +55,36 @@ def test_the_life_of_an_endpoint(aws: LocalAws, sagemaker: Any) -> None:
         sagemaker.describe_endpoint(EndpointName="e")
     with pytest.raises(ClientError, match="Endpoint e of account .* not found"):
         runtime.invoke_endpoint(EndpointName="e", Body="1")
+
+
+def test_an_update_waits_for_the_answers_of_the_old_fleet(aws: LocalAws, sagemaker: Any) -> None:
+    sagemaker.create_endpoint(EndpointName="busy", EndpointConfigName=put_model(aws, "before", "before"))
+    settle(sagemaker, "busy")
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(client(aws, "sagemaker-runtime").invoke_endpoint, EndpointName="busy", Body='"slow"')
+        folder = aws.root / "endpoints" / "busy" / "before"
+        assert wait_until((folder / "asked").exists, 5)
+        sagemaker.update_endpoint(EndpointName="busy", EndpointConfigName=put_model(aws, "after", "after"))
+        assert settle(sagemaker, "busy")["EndpointConfigName"] == "after"
+        assert not asked.done(), "the old fleet still has a request to answer"
+        (folder / "release").touch()
+        assert json.loads(asked.result()["Body"].read())["model"] == "before"
+    assert wait_until(lambda: len(processes(f"{aws.root}/endpoints/busy/")) == 1, 5)
+
+
+def test_a_body_may_have_6_mib(aws: LocalAws, sagemaker: Any) -> None:
+    sagemaker.create_endpoint(EndpointName="large", EndpointConfigName=put_model(aws, "large", "x"))
+    settle(sagemaker, "large")
+    runtime = client(aws, "sagemaker-runtime")
+    runtime.invoke_endpoint(EndpointName="large", Body=b"0".ljust(MAX_BODY))
+    with pytest.raises(ClientError, match=f"{MAX_BODY + 1} bytes"):
+        runtime.invoke_endpoint(EndpointName="large", Body=b"0".ljust(MAX_BODY + 1))
+
+
+def test_moto_keeps_the_tags_of_its_own_resources(sagemaker: Any) -> None:
+    tags = [{"Key": "k", "Value": "v"}]
+    made = sagemaker.create_model_package_group(ModelPackageGroupName="group", Tags=tags)
+    assert sagemaker.list_tags(ResourceArn=made["ModelPackageGroupArn"])["Tags"] == tags
 
 
 def test_an_endpoint_that_never_gets_healthy_fails_with_its_last_lines(aws: LocalAws, sagemaker: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 import time
 from pathlib import Path
@@ -96,15 +97,33 @@ def test_a_job_that_takes_too_long_is_stopped(sagemaker: Any) -> None:
         ({"RoleArn": "somebody-whom-nobody-knows"}, "not the ARN of a role"),
         ({"EnableManagedSpotTraining": True}, "MaxWaitTimeInSeconds"),
         ({"HyperParameters": {f"h{i}": "1" for i in range(101)}}, "at most 100"),
-        (
-            {"AlgorithmSpecification": {"TrainingImage": "x/other:1", "TrainingInputMode": "File"}},
-            "x/other:1.*ncf-train",
-        ),
     ],
 )
 def test_requests_that_sagemaker_refuses(sagemaker: Any, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ClientError, match=message):
         sagemaker.create_training_job(**request("refused", **changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "reason"),
+    [
+        (
+            "no-image",
+            {"AlgorithmSpecification": {"TrainingImage": "x/other:1", "TrainingInputMode": "File"}},
+            "ClientError: .*x/other:1.*ncf-deploy, ncf-train",
+        ),
+        (
+            "no-bucket",
+            {"OutputDataConfig": {"S3OutputPath": "s3://nowhere/out", "CompressionType": "NONE"}},
+            "ClientError: .*s3://nowhere/out.*NoSuchBucket",
+        ),
+    ],
+)
+def test_what_does_not_exist_fails_the_job(sagemaker: Any, name: str, changes: dict[str, Any], reason: str) -> None:
+    sagemaker.create_training_job(**request(name, **changes))
+    answer = finish(sagemaker, name)
+    assert answer["TrainingJobStatus"] == "Failed"
+    assert re.match(reason, answer["FailureReason"]), answer["FailureReason"]
 
 
 def test_names_are_unique(sagemaker: Any) -> None:
