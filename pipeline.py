@@ -261,6 +261,7 @@ def _run(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from components import run_here
+    from images.build import current_tag
 
     if options.items and not options.data:
         raise InputError("items: titles are given without --data; generated data bring their own")
@@ -270,6 +271,7 @@ def _run(options: argparse.Namespace) -> None:
         output=options.output,
         arguments=parse_parameters(options.param),
         keep_endpoint=options.keep_endpoint,
+        tag=(options.tag or current_tag()) if options.executor == "docker" else "",
     )
     package = options.output / PIPELINE_YAML
     options.output.mkdir(parents=True, exist_ok=True)
@@ -318,6 +320,13 @@ def _parser() -> argparse.ArgumentParser:
     made["run"].add_argument("--items", default="", help="titles of the items: a file or an s3:// URI")
     made["run"].add_argument("--output", type=Path, default=Path("output/run"), help="default: %(default)s")
     made["run"].add_argument("--keep-endpoint", action="store_true", help="leave the endpoint up until Ctrl-C")
+    made["run"].add_argument(
+        "--executor",
+        choices=("process", "docker"),
+        default="process",
+        help="what runs the stages (default: %(default)s)",
+    )
+    made["run"].add_argument("--tag", default="", help="of the images, with --executor docker (default: the commit)")
     made["submit"].add_argument("--host", required=True, help="URL of the KFP API")
     made["submit"].add_argument("--namespace", default="", help="profile namespace of a multi-user cluster")
     made["submit"].add_argument("--experiment", default="ncf", help="default: %(default)s")

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,33 @@ class TaskRun:
     seconds: float = 0.0
     exit_code: int | None = None
     last_line: str = ""
+
+    def printed(self, line: str, listener: Listener) -> None:
+        """Take in a line that it has printed."""
+        if text := line.rstrip():
+            self.last_line = text
+            listener.line(self, text)
+
+    def collect(self, executor_input: Mapping[str, Any]) -> None:
+        """Take in what it put out; a task whose outputs are not all there has failed, whatever its status says.
+
+        KFP's own runners report success without looking.
+        """
+        declared = executor_input["outputs"]
+        artifacts, parameters = declared.get("artifacts", {}), declared.get("parameters", {})
+        try:
+            written = json.loads(Path(declared["outputFile"]).read_text())["artifacts"]
+            self.outputs = {name: written[name]["artifacts"][0] for name in artifacts}
+            self.outputs |= {name: Path(entry["outputFile"]).read_text() for name, entry in parameters.items()}
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            self.exit_code = 1
+            self.last_line = f"it ended with status 0, but its outputs are not all there: {error!r}"
+
+
+def task_of(command: Sequence[str]) -> tuple[TaskRun, dict[str, Any]]:
+    """The task that a pod's command runs, and KFP's executor input in that command."""
+    executor_input: dict[str, Any] = json.loads(command[command.index(EXECUTOR_INPUT) + 1])
+    return TaskRun(name=command[command.index("ncf") + 1]), executor_input
 
 
 class TaskFailedError(BaseException):
@@ -101,8 +128,7 @@ def pods_as_processes(pipeline_root: Path, environment: Mapping[str, str], liste
 def _run(command: list[str], environment: Mapping[str, str], listener: Listener) -> TaskRun:
     """Run one pod's command to its end; an interruption stops it first."""
     python, *rest = command
-    task = TaskRun(name=command[command.index("ncf") + 1])
-    executor_input = json.loads(command[command.index(EXECUTOR_INPUT) + 1])
+    task, executor_input = task_of(command)
     listener.started(task)
     start = time.monotonic()
     process = subprocess.Popen(
@@ -116,15 +142,13 @@ def _run(command: list[str], environment: Mapping[str, str], listener: Listener)
     )
     try:
         for line in process.stdout or ():
-            if text := line.rstrip():
-                task.last_line = text
-                listener.line(task, text)
+            task.printed(line, listener)
         task.exit_code = process.wait()
     finally:
         _stop(process)
         task.seconds = time.monotonic() - start
     if task.exit_code == 0:
-        task.outputs = _outputs(executor_input)
+        task.collect(executor_input)
     listener.finished(task)
     return task
 
@@ -138,12 +162,3 @@ def _stop(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _outputs(executor_input: Mapping[str, Any]) -> dict[str, Any]:
-    """What the task put out; that its executor output exists proves that it ran to its end."""
-    declared = executor_input["outputs"]
-    written = json.loads(Path(declared["outputFile"]).read_text())["artifacts"]
-    artifacts = {name: entry["artifacts"][0] for name, entry in written.items()}
-    parameters = {name: Path(entry["outputFile"]).read_text() for name, entry in declared.get("parameters", {}).items()}
-    return {**artifacts, **parameters}

@@ -7,10 +7,9 @@ import logging
 import os
 import shutil
 import signal
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from components import summary
-from components.local_runner import TaskFailedError, TaskRun, pods_as_processes
+from components.executors import Executor, in_containers, in_processes
+from components.local_runner import TaskFailedError, TaskRun
 from ncf.data import synthetic
 from ncf.errors import InputError
 from ncf.localaws import LocalAws
@@ -33,7 +33,6 @@ TOP_K = 10
 _USER_ERROR = 2
 _ROLE = "arn:aws:iam::123456789012:role/ncf-local"
 _MARK = ".ncf-run"
-_IMAGES = Path(__file__).parents[1] / "images"
 
 
 @dataclass
@@ -64,6 +63,8 @@ class Request:
     output: Path
     arguments: Mapping[str, Any]
     keep_endpoint: bool = False
+    tag: str = ""
+    """Of the images to run in containers; '' runs processes of this machine."""
 
 
 def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, Any]:
@@ -82,11 +83,12 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
     folders = _prepare(request.output)
     data, items = _data(request, folders["data"], console)
     recorder = Recorder(console)
-    programs = {
-        f"ncf-{stage}": [sys.executable, str(_IMAGES / stage / program)]
-        for stage, program in (("train", "train"), ("deploy", "serve"))
-    }
-    with LocalAws(folders["local-aws"], programs) as aws, _quiet_kfp():
+    own_files = [Path(location) for location in (data, items) if location and not is_s3(location)]
+    with (
+        _executor(request, pipeline_yaml, own_files) as executor,
+        LocalAws(folders["local-aws"], executor.instances) as aws,
+        _quiet_kfp(),
+    ):
         aws.create_bucket(BUCKET)
         arguments = {
             "data_uri": data,
@@ -94,9 +96,10 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
             "aws_s3_prefix": f"s3://{BUCKET}/ncf",
             "train_role": _ROLE,
             "deploy_role": _ROLE,
+            **executor.arguments,
             **request.arguments,
         }
-        with _environment(aws.environment), pods_as_processes(folders["artifacts"], {}, recorder):
+        with _environment(aws.environment), executor.pods(folders["artifacts"], aws.environment, recorder):
             pipeline = load_component_from_file(str(pipeline_yaml))
             try:
                 pipeline(**arguments)
@@ -110,6 +113,10 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
         if request.keep_endpoint and result["endpoint"]:
             _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
     return result
+
+
+def _executor(request: Request, package: Path, readable: Sequence[Path]) -> AbstractContextManager[Executor]:
+    return in_containers(package, request.tag, readable) if request.tag else in_processes()
 
 
 def _prepare(output: Path) -> dict[str, Path]:

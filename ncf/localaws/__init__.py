@@ -2,9 +2,10 @@
 
 moto answers S3, STS, IAM, CloudWatch and its Logs, and all of SageMaker that is not named here. Training jobs,
 models, endpoint configs and endpoints are our own: jobs really run the image's ``train`` program, endpoints its
-``serve`` program, as processes under SageMaker's ``/opt/ml`` contract.
+``serve`` program under SageMaker's ``/opt/ml`` contract, as processes or (``ncf.localaws.containers``) in containers.
 """
 
+from ncf.localaws.processes import Processes
 from ncf.localaws.server import LocalAws
 
-__all__ = ["LocalAws"]
+__all__ = ["LocalAws", "Processes"]

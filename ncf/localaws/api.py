@@ -11,7 +11,7 @@ from typing import Any
 
 from ncf.localaws.errors import ApiError, invalid
 from ncf.localaws.hosting import LOG_GROUP, Endpoint, Fleet
-from ncf.localaws.processes import Programs
+from ncf.localaws.instances import Instances
 from ncf.localaws.services import Services
 from ncf.localaws.training import TrainingJob
 
@@ -30,10 +30,9 @@ class SageMakerApi:
 
     Args:
         root: receives the trees of jobs and endpoints.
-        programs: image repository name -> command.
         region: of the ARNs.
         services: S3 and Logs.
-        processes: starts the programs.
+        instances: run the programs of images.
         environment: leads programs' AWS clients to the stand-in.
         grace: seconds between SIGTERM and SIGKILL of a training job.
         start_seconds: how long a serving container may take to answer ``/ping``.
@@ -42,16 +41,15 @@ class SageMakerApi:
     def __init__(
         self,
         root: Path,
-        programs: Mapping[str, Sequence[str]],
         region: str,
         services: Services,
-        processes: Programs,
+        instances: Instances,
         environment: Mapping[str, str],
         grace: float,
         start_seconds: float,
     ) -> None:
-        self._root, self._programs, self._region = root, programs, region
-        self._services, self._processes, self._environment = services, processes, environment
+        self._root, self._region = root, region
+        self._services, self._instances, self._environment = services, instances, environment
         self._grace, self._start_seconds = grace, start_seconds
         self._lock = threading.RLock()
         self._jobs: dict[str, TrainingJob] = {}
@@ -74,7 +72,7 @@ class SageMakerApi:
             resources: list[TrainingJob | Endpoint] = [*self._jobs.values(), *self._endpoints.values()]
         for resource in resources:
             resource.close()
-        self._processes.close(min(self._grace, _CLOSING_SECONDS))
+        self._instances.close(min(self._grace, _CLOSING_SECONDS))
         for resource in resources:
             resource.join(_CLOSING_SECONDS)
 
@@ -92,14 +90,12 @@ class SageMakerApi:
                     f"this name already exists ({self._jobs[name].arn})",
                 )
             arn = self._arn("training-job", name, request)
-            image = request["AlgorithmSpecification"].get("TrainingImage", "")
             job = TrainingJob(
                 request,
                 arn,
-                lambda: self._command(image),
                 self._root / "jobs" / name,
                 self._services,
-                self._processes,
+                self._instances,
                 self._environment,
                 self._grace,
             )
@@ -262,17 +258,15 @@ class SageMakerApi:
         if model is None:
             raise invalid(f'Could not find model "{self._arn("model", variant["ModelName"])}".')
         container = model.get("PrimaryContainer") or model["Containers"][0]
-        command = self._command(container["Image"])
-        isolated = model.get("EnableNetworkIsolation", False)
         return Fleet(
             variant,
             container,
-            command,
             self._root / "endpoints" / endpoint / config,
             self._services,
-            self._processes,
+            self._instances,
             f"{LOG_GROUP}/{endpoint}",
-            {} if isolated else self._environment,
+            self._environment,
+            isolated=model.get("EnableNetworkIsolation", False),
         )
 
     # tags
@@ -306,14 +300,6 @@ class SageMakerApi:
         if request is not None:
             self._tags[arn] = list(request.get("Tags", []))
         return arn
-
-    def _command(self, image: str) -> Sequence[str]:
-        """The program that stands for an image."""
-        repository = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
-        if repository not in self._programs:
-            known = ", ".join(sorted(self._programs))
-            raise invalid(f"The image '{image}' does not exist here; this stand-in runs: {known}")
-        return self._programs[repository]
 
     def _check_open(self) -> None:
         if self._closed:

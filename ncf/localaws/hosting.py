@@ -1,4 +1,4 @@
-"""One endpoint: its states, and the serving process behind it."""
+"""One endpoint: its states, and the serving program behind it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ncf.localaws.errors import ApiError, invalid
-from ncf.localaws.processes import Programs, free_port, wait_until
+from ncf.localaws.instances import Instances, Start
+from ncf.localaws.processes import wait_until
 from ncf.localaws.services import LogStream, Services
 
 LOG_GROUP = "/aws/sagemaker/Endpoints"
@@ -26,20 +27,20 @@ _PING_SECONDS, _INVOKE_SECONDS, _LEAVE_SECONDS = 2.0, 60.0, 30.0
 
 
 class Fleet:
-    """A model being served: one process, whatever the instance count.
+    """A model being served: one instance, whatever the instance count.
 
     Args:
         variant: the production variant of the endpoint config.
         container: the model's primary container.
-        command: the image's ``serve`` program.
         folder: becomes its ``/opt/ml``; a number is added where that is taken.
         services: S3 and Logs.
-        programs: starts the process.
+        instances: run the image's ``serve`` program.
         log_group: of CloudWatch Logs.
         environment: leads its AWS clients to the stand-in; not given under network isolation.
+        isolated: whether the program is cut off from the network.
 
     Raises:
-        ApiError: if the model's data cannot be had.
+        ApiError: if the image is not here, or the model's data cannot be had.
         OSError: if the program cannot be started.
     """
 
@@ -47,15 +48,17 @@ class Fleet:
         self,
         variant: Mapping[str, Any],
         container: Mapping[str, Any],
-        command: Sequence[str],
         folder: Path,
         services: Services,
-        programs: Programs,
+        instances: Instances,
         log_group: str,
         environment: Mapping[str, str],
+        isolated: bool,
     ) -> None:
         self.variant = variant
-        self.port = free_port()
+        instances.check(container["Image"])
+        self._instances = instances
+        self._port = instances.free_port()
         self._folder = _new_folder(folder)
         model = self._folder / "model"
         model.mkdir()
@@ -66,9 +69,20 @@ class Fleet:
                 services.download(source["S3Uri"], model)
             else:
                 services.extract_archive(source["S3Uri"], model)
-        variables = {**environment, **container.get("Environment", {}), "NCF_PORT": str(self.port)}
+        variables = {**({} if isolated else environment), **container.get("Environment", {})}
         self._stream = LogStream(services, log_group, f"{variant['VariantName']}/i-{time.time_ns():x}")
-        self._launch = partial(programs.start, command, variables, self._folder, self._stream.write)
+        self._network = instances.open_network(self._folder.name, isolated)
+        start = Start(
+            container["Image"],
+            "serve",
+            self._folder,
+            variables,
+            self._stream.write,
+            self._network,
+            host=variant["VariantName"],
+            port=self._port,
+        )
+        self._launch = partial(instances.start, start)
         self._lock = threading.Lock()
         self._leaving = False
         self._asked = 0
@@ -77,11 +91,12 @@ class Fleet:
             self._program = self._launch()
         except OSError:
             self._stream.close()
+            instances.close_network(self._network)
             raise
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self._program.address}:{self._port}"
 
     def becomes_healthy(self, seconds: float) -> bool:
         """Whether ``/ping`` answers 200 within ``seconds``; from then on the process is started again if it ends."""
@@ -98,10 +113,10 @@ class Fleet:
         return healthy
 
     def _restart_once(self) -> None:
-        code = self._program.wait()
+        self._program.wait()
         with self._lock, contextlib.suppress(OSError):
             if not self._leaving:
-                self._stream.write(f"the container ended with exit code {code}; it is started again")
+                self._stream.write(f"the container ended ({self._program.ending()}); it is started again")
                 self._program = self._launch()
 
     def _ping(self) -> bool:
@@ -141,6 +156,7 @@ class Fleet:
         self.leave()
         self._program.stop(_LEAVE_SECONDS)
         self._stream.close()
+        self._instances.close_network(self._network)
 
     def leave(self) -> None:
         """Not start the process again when it ends."""

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-ROOT_VARIABLE = "NCF_ML_ROOT"
-_KEPT_LINES = 20
+from ncf.localaws.errors import invalid
+from ncf.localaws.instances import KEPT_LINES, Start
+
+ROOT_VARIABLE, PORT_VARIABLE, ADDRESSES_VARIABLE = "NCF_ML_ROOT", "NCF_PORT", "NCF_HOST_ADDRESSES"
+_LOOPBACK = "127.0.0.1"
 _SECONDS_FOR_LAST_LINES = 5.0
 
 
-class Program:
-    """A running program.
+class Process:
+    """A program that runs as a process: see :class:`ncf.localaws.instances.Program`.
 
     Args:
         command: what to run.
@@ -31,6 +36,8 @@ class Program:
         OSError: if the command cannot be started.
     """
 
+    address = _LOOPBACK
+
     def __init__(
         self,
         command: Sequence[str],
@@ -38,10 +45,12 @@ class Program:
         folder: Path,
         on_line: Callable[[str], None],
     ) -> None:
-        self.last_lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._mark = f"{ROOT_VARIABLE}={folder}"
         # a container knows nothing of the account whose keys lie in this shell
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        # programs name their Python as images do
+        inherited["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
         self._process = subprocess.Popen(
             list(command),
             stdin=subprocess.DEVNULL,
@@ -72,10 +81,6 @@ class Program:
         return False
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """The exit code once the program has ended and its lines are read; None if ``seconds`` pass first.
-
-        What a signal ended has 128 + the signal, as in a container.
-        """
         try:
             code = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -84,19 +89,19 @@ class Program:
         self._reader.join(_SECONDS_FOR_LAST_LINES)
         return code if code >= 0 else 128 - code
 
+    def ending(self) -> str:
+        return f"exit code {self.wait()}"
+
     def terminate(self) -> None:
-        """SIGTERM to the program alone, as SageMaker sends it to a container's first process."""
         if self.running:
             self._process.terminate()
 
     def kill(self) -> None:
-        """SIGKILL to the program and all that it has started."""
         if self.running:
             self._process.kill()
         self.wait(_SECONDS_FOR_LAST_LINES)
 
     def stop(self, grace: float) -> None:
-        """SIGTERM, and SIGKILL where that has not helped after ``grace`` seconds."""
         self.terminate()
         if self.wait(grace) is None:
             self.kill()
@@ -118,44 +123,67 @@ class Program:
                     os.kill(int(process.parent.name), signal.SIGKILL)
 
 
-class Programs:
-    """Starts programs, and ends all of them whatever the jobs and endpoints that wanted them are doing."""
+class Processes:
+    """Runs programs as processes: see :class:`ncf.localaws.instances.Instances`.
 
-    def __init__(self) -> None:
+    Args:
+        programs: image repository name, as ``ncf-train``, -> the command that stands for that image's program.
+    """
+
+    listen_at = _LOOPBACK
+    interface = "lo"
+
+    def __init__(self, programs: Mapping[str, Sequence[str]]) -> None:
+        self._programs = programs
         self._lock = threading.Lock()
-        self._started: list[Program] = []
+        self._started: list[Process] = []
         self._closed = False
 
-    def start(
-        self,
-        command: Sequence[str],
-        environment: Mapping[str, str],
-        folder: Path,
-        on_line: Callable[[str], None],
-    ) -> Program:
-        """A new program; the arguments are those of :class:`Program`.
+    def check(self, image: str) -> None:
+        self._command(image)
 
-        Raises:
-            OSError: if the command cannot be started, or no more are to be.
-        """
+    def _command(self, image: str) -> Sequence[str]:
+        repository = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
+        if repository not in self._programs:
+            known = ", ".join(sorted(self._programs))
+            raise invalid(f"The image '{image}' does not exist here; this stand-in runs: {known}")
+        return self._programs[repository]
+
+    def open_network(self, name: str, isolated: bool) -> str:  # noqa: ARG002
+        return ""
+
+    def close_network(self, network: str) -> None:
+        """Nothing to remove."""
+
+    def variables(self, hosts: Sequence[str]) -> Mapping[str, str]:
+        return {ADDRESSES_VARIABLE: json.dumps(dict.fromkeys(hosts, f"{_LOOPBACK}:{self.free_port()}"))}
+
+    def free_port(self) -> int:
+        with socket.socket() as probe:
+            probe.bind((_LOOPBACK, 0))
+            port: int = probe.getsockname()[1]
+        return port
+
+    def start(self, start: Start) -> Process:
+        command = self._command(start.image)
+        port = {PORT_VARIABLE: str(start.port)} if start.port else {}
         with self._lock:
             if self._closed:
                 raise OSError("the stand-in is shutting down")
-            self._started = [program for program in self._started if program.running]
-            program = Program(command, environment, folder, on_line)
-            self._started.append(program)
-        return program
+            self._started = [process for process in self._started if process.running]
+            process = Process(command, {**start.environment, **port}, start.folder, start.on_line)
+            self._started.append(process)
+        return process
 
     def close(self, grace: float) -> None:
-        """SIGTERM to all at once, and SIGKILL to those that still run after ``grace`` seconds."""
         with self._lock:
             self._closed = True
             started = list(self._started)
-        for program in started:
-            program.terminate()
-        wait_until(lambda: not any(program.running for program in started), grace)
-        for program in started:
-            program.kill()
+        for process in started:
+            process.terminate()
+        wait_until(lambda: not any(process.running for process in started), grace)
+        for process in started:
+            process.kill()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
@@ -166,11 +194,3 @@ def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.0
             return False
         time.sleep(pause)
     return True
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from ncf.localaws.api import ACCOUNT, OPERATIONS, SageMakerApi
 from ncf.localaws.errors import ApiError
 from ncf.localaws.hosting import ModelError
-from ncf.localaws.processes import Programs
+from ncf.localaws.instances import Instances
 from ncf.localaws.services import Services
 
 _TARGET = "SageMaker."
@@ -33,7 +33,7 @@ class LocalAws:
 
     Args:
         root: folder for all that it writes: a ``/opt/ml`` tree for each host of a job and each endpoint.
-        programs: image repository name, as ``ncf-train``, -> the command that stands for that image.
+        instances: run the programs of images, as processes or as containers.
         region: of its resources.
         grace: seconds between SIGTERM and SIGKILL of a training job; SageMaker gives 120.
         start_seconds: seconds that a serving container may take to answer ``/ping``.
@@ -45,7 +45,7 @@ class LocalAws:
     def __init__(
         self,
         root: Path,
-        programs: Mapping[str, Sequence[str]],
+        instances: Instances,
         region: str = "us-east-1",
         grace: float = 120.0,
         start_seconds: float = 60.0,
@@ -68,11 +68,11 @@ class LocalAws:
 
         _reset_moto()
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=SilentHandler)
+        self._server = make_server(instances.listen_at, 0, self._answer, threaded=True, request_handler=SilentHandler)
         self._server.daemon_threads = True  # type: ignore[attr-defined]
         self.root = root.resolve()
         self.region = region
-        self.endpoint_url = f"http://127.0.0.1:{self._server.port}"
+        self.endpoint_url = f"http://{instances.listen_at}:{self._server.port}"
         self.environment = {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": "local",
@@ -82,12 +82,10 @@ class LocalAws:
             "AWS_REGION": region,
             "AWS_EC2_METADATA_DISABLED": "true",
             "MOTO_ACCOUNT_ID": ACCOUNT,
-            **_without_proxy(),
+            **_without_proxy(instances.listen_at),
         }
         self._services = Services(self.endpoint_url, self.environment, region)
-        self._api = SageMakerApi(
-            self.root, programs, region, self._services, Programs(), self.environment, grace, start_seconds
-        )
+        self._api = SageMakerApi(self.root, region, self._services, instances, self.environment, grace, start_seconds)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="local AWS")
         self._thread.start()
         _active.append(self)
@@ -121,7 +119,7 @@ class LocalAws:
             self._services.s3.create_bucket(Bucket=name, CreateBucketConfiguration=place)
 
     def endpoint_address(self, name: str) -> str:
-        """``http://127.0.0.1:PORT`` of the process that serves an endpoint."""
+        """``http://ADDRESS:PORT`` of the program that serves an endpoint."""
         return self._api.endpoint(name).address
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -167,10 +165,10 @@ def _reset_moto() -> None:
     BackendDict.reset()
 
 
-def _without_proxy() -> dict[str, str]:
+def _without_proxy(address: str) -> dict[str, str]:
     """Settings by which clients go straight to this machine, also where a proxy leads out."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
-    hosts = ",".join(filter(None, [known, "127.0.0.1", "localhost"]))
+    hosts = ",".join(filter(None, [known, address, "localhost"]))
     return {"NO_PROXY": hosts, "no_proxy": hosts}
 
 

@@ -1,4 +1,4 @@
-"""One training job: its states, its hosts' ``/opt/ml`` trees, its processes."""
+"""One training job: its states, its hosts' ``/opt/ml`` trees, its programs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ncf.localaws.errors import ApiError, invalid
-from ncf.localaws.processes import Program, Programs, free_port
+from ncf.localaws.instances import Instances, Program, Start
 from ncf.localaws.services import LogStream, Services
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -30,10 +30,9 @@ class TrainingJob:
     Args:
         request: as CreateTrainingJob got it.
         arn: of the job.
-        command: finds the image's ``train`` program; the job fails where there is none.
         folder: receives a ``/opt/ml`` tree for each host.
         services: S3 and Logs.
-        programs: starts the processes.
+        instances: run the image's ``train`` program; the job fails where they have no such image.
         environment: leads the job's AWS clients to the stand-in; not given under network isolation.
         grace: seconds between SIGTERM and SIGKILL.
     """
@@ -42,15 +41,14 @@ class TrainingJob:
         self,
         request: Mapping[str, Any],
         arn: str,
-        command: Callable[[], Sequence[str]],
         folder: Path,
         services: Services,
-        programs: Programs,
+        instances: Instances,
         environment: Mapping[str, str],
         grace: float,
     ) -> None:
         self.request, self.arn, self.folder = request, arn, folder
-        self._command, self._services, self._programs = command, services, programs
+        self._services, self._instances = services, instances
         self._environment, self._grace = environment, grace
         self._lock = threading.RLock()
         self._stop_as = ""
@@ -147,8 +145,10 @@ class TrainingJob:
     def _run(self) -> None:
         streams: list[LogStream] = []
         programs: list[Program] = []
+        network = ""
         try:
-            command = self._command()
+            image = self.request["AlgorithmSpecification"].get("TrainingImage", "")
+            self._instances.check(image)
             self._proceed("Downloading")
             hosts = [f"algo-{number + 1}" for number in range(self.request["ResourceConfig"]["InstanceCount"])]
             shutil.rmtree(self.folder, ignore_errors=True)  # of a job of that name in an earlier stand-in
@@ -157,10 +157,12 @@ class TrainingJob:
             self._started = time.time()
             if self._proceed("Training"):
                 variables = self._variables(hosts)
+                network = self._instances.open_network(self.name, self._isolated)
                 for host in hosts:
                     stream = LogStream(self._services, LOG_GROUP, f"{self.name}/{host}-{int(time.time())}")
                     streams.append(stream)
-                    programs.append(self._programs.start(command, variables, self.folder / host, stream.write))
+                    start = Start(image, "train", self.folder / host, variables, stream.write, network, host)
+                    programs.append(self._instances.start(start))
             blamed = self._watch(programs)
             for stream in streams:
                 stream.close()
@@ -177,6 +179,7 @@ class TrainingJob:
                 program.kill()
             for stream in streams:
                 stream.close()
+            self._instances.close_network(network)
 
     def _proceed(self, secondary: str) -> bool:
         """Go on to the next part of the work; False if the job is being stopped."""
@@ -206,7 +209,7 @@ class TrainingJob:
                         "hosts": list(hosts),
                     }
                 ],
-                "network_interface_name": "lo",
+                "network_interface_name": self._instances.interface,
             },
             "inputdataconfig": {
                 channel["ChannelName"]: {
@@ -230,12 +233,15 @@ class TrainingJob:
         if checkpoints and self._services.keys(checkpoints := f"{checkpoints.rstrip('/')}/"):
             self._services.download(checkpoints, root / "checkpoints")
 
+    @property
+    def _isolated(self) -> bool:
+        return bool(self.request.get("EnableNetworkIsolation", False))
+
     def _variables(self, hosts: Sequence[str]) -> dict[str, str]:
-        isolated = self.request.get("EnableNetworkIsolation", False)
         return {
-            **({} if isolated else self._environment),
+            **({} if self._isolated else self._environment),
             **self.request.get("Environment", {}),
-            "NCF_HOST_ADDRESSES": json.dumps(dict.fromkeys(hosts, f"127.0.0.1:{free_port()}")),
+            **self._instances.variables(hosts),
             "TRAINING_JOB_NAME": self.name,
             "TRAINING_JOB_ARN": self.arn,
         }
@@ -293,7 +299,7 @@ class TrainingJob:
             return
         if blamed is not None and not self._stop_as:
             written = self._failure(blamed)
-            text = f"{hosts[blamed]}: exit code {programs[blamed].wait()}"
+            text = f"{hosts[blamed]}: {programs[blamed].ending()}"
             if written.is_file():
                 text = written.read_text(errors="replace")[:_REASON_CHARACTERS]
             self._move("Failed", "Failed", f"AlgorithmError: {text}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ncf.localaws import LocalAws
+from ncf.localaws import LocalAws, Processes
 
 sys.path.insert(0, str(Path(__file__).parent))  # local_jobs
 from local_jobs import SERVE, TRAIN, client
@@ -28,7 +28,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def aws(programs: dict[str, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
-    with LocalAws(tmp_path_factory.mktemp("aws"), programs, grace=5, start_seconds=3) as local:
+    with LocalAws(tmp_path_factory.mktemp("aws"), Processes(programs), grace=5, start_seconds=3) as local:
         local.create_bucket("bucket")
         client(local, "s3").put_object(Bucket="bucket", Key="data/a", Body=b"1")
         client(local, "s3").put_object(Bucket="bucket", Key="data/b", Body=b"2")

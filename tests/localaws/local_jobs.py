@@ -12,7 +12,7 @@ import boto3
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
-from ncf.localaws import LocalAws
+from ncf.localaws import LocalAws, Processes
 
 ROLE = "arn:aws:iam::123456789012:role/test"
 TRAIN = """

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from local_jobs import processes
 
-from ncf.localaws import LocalAws
+from ncf.localaws import LocalAws, Processes
 
 PROGRAM = """
 import json, signal, sys, time
 from pathlib import Path
-from local_jobs import LocalAws, client, log_lines_or_none, put_model, request, settle, wait
+from local_jobs import LocalAws, Processes, client, log_lines_or_none, put_model, request, settle, wait
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
 programs, folder, mode, model = json.loads(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
-with LocalAws(folder, programs) as aws:
+with LocalAws(folder, Processes(programs)) as aws:
     aws.create_bucket("bucket")
     client(aws, "s3").put_object(Bucket="bucket", Key="data/a", Body=b"1")
     sagemaker = client(aws, "sagemaker")
@@ -66,5 +66,5 @@ def test_close_leaves_no_process(
 
 def test_there_is_one_at_a_time(programs: dict[str, list[str]], tmp_path: Path, aws: LocalAws) -> None:
     with pytest.raises(RuntimeError, match="another LocalAws is active"):
-        LocalAws(tmp_path, programs)
+        LocalAws(tmp_path, Processes(programs))
     assert aws.environment["AWS_ENDPOINT_URL"] == aws.endpoint_url

@@ -12,7 +12,7 @@ from kfp.components import load_component_from_file
 
 import pipeline
 from components.local_runner import TaskRun, pods_as_processes
-from ncf.localaws import LocalAws
+from ncf.localaws import LocalAws, Processes
 from tests.random_model import random_model
 
 ROLE = "arn:aws:iam::123456789012:role/test"
@@ -62,7 +62,7 @@ def test_the_gate_decides_on_the_deployment(
         compiler.Compiler().compile(gate_pipeline, str(tmp_path / "gate.yaml"))
         run = load_component_from_file(str(tmp_path / "gate.yaml"))
     recorder = Recorder()
-    with LocalAws(tmp_path / "aws", {"ncf-deploy": [sys.executable, str(SERVE)]}) as aws:
+    with LocalAws(tmp_path / "aws", Processes({"ncf-deploy": [sys.executable, str(SERVE)]})) as aws:
         aws.create_bucket("bucket")
         for name, value in aws.environment.items():
             monkeypatch.setenv(name, value)

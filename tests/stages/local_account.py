@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 from ncf import storage
-from ncf.localaws import LocalAws
+from ncf.localaws import LocalAws, Processes
 from ncf.sagemaker import session, training_job
 
 BUCKET = "ncf-test"
@@ -80,7 +80,7 @@ def local_account(folder: Path) -> Iterator[LocalAws]:
         script.write_text(text.format(source=str(Path(storage.__file__).parents[1])))
         programs[image] = [sys.executable, str(script)]
     with (
-        LocalAws(folder / "aws", programs) as account,
+        LocalAws(folder / "aws", Processes(programs)) as account,
         patch.dict("os.environ", account.environment),
         patch.object(session, "_POLL_SECONDS", (0.05, 0.2)),
         patch.object(training_job, "_SECONDS_UNTIL_LOG_SETTLES", 0.05),

@@ -20,6 +20,7 @@ from ncf.training.sagemaker_program import fit_arguments, training_hosts
 from .conftest import Folders
 
 PROGRAM = Path(__file__).parents[2] / "images" / "train" / "train"
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # `python`, as images have it
 QUICK = {"factors": "4", "tower": "[8, 4]", "epochs": "2", "device": "cpu"}
 
 
@@ -40,8 +41,8 @@ def make_root(folders: Folders, tmp_path: Path):
 
 def start(root: Path, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(PROGRAM), "train"],
-        env={**os.environ, "NCF_ML_ROOT": str(root), **environment},
+        [str(PROGRAM)],
+        env={**os.environ, "PATH": PATH, "NCF_ML_ROOT": str(root), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,0 +1,1 @@
+"""The images of the components, and how they are built."""

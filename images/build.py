@@ -1,0 +1,245 @@
+"""Building the images, and pushing them: what ``make images`` and ``make push`` do.
+
+The build context is a folder of its own, ``build/images``: the wheel of ncf, the pinned requirements and this
+folder, so that nothing else of the checkout gets into an image or makes the cache of layers stale.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ncf
+from ncf.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+CONTEXT = ROOT / "build" / "images"
+BASE = "base"
+PODS = ("preprocess", "negative_sampling", "evaluate", "sagemaker")
+"""Images of pods. Kubeflow 1.7 needs them as root: their second tag."""
+FOLDERS = (*PODS, "train", "deploy")
+ROOT_SUFFIX = "-root"
+PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT")
+"""Variables of this environment that the builds are given, where they are set."""
+_NO_DATE = 315_532_800
+"""1980-01-01, the earliest that a wheel can hold: the same sources give the same wheel, so layers are cached."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """What the images are built from.
+
+    Attributes:
+        tag: of the images.
+        python_image: base of all but ``ncf-train``; '' for the Dockerfile's own.
+        train_base: base of ``ncf-train``; '' for the Dockerfile's own.
+        wheels: folder of wheels to install from before the index is asked; None without.
+    """
+
+    tag: str
+    python_image: str = ""
+    train_base: str = ""
+    wheels: Path | None = None
+
+
+def image_name(folder: str) -> str:
+    """``ncf-negative-sampling`` for the folder ``negative_sampling``."""
+    return f"ncf-{folder.replace('_', '-')}"
+
+
+def current_tag() -> str:
+    """The commit, ``-dirty`` behind it where files differ from it; without git, the version of ncf."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ncf.__version__
+
+
+def build_all(build: Build) -> dict[str, float]:
+    """Build every image.
+
+    Returns:
+        Seconds that each one took.
+
+    Raises:
+        InputError: if there is no Docker engine, or a build fails for what it says.
+    """
+    check_engine()
+    _prepare_context(build)
+    seconds = {}
+    base = f"{image_name(BASE)}:{build.tag}"
+    for folder in (BASE, *FOLDERS):
+        start = time.monotonic()
+        name = image_name(folder)
+        print(f"building {name}:{build.tag}", flush=True)
+        arguments = {
+            BASE: {"PYTHON_IMAGE": build.python_image},
+            "train": {"TRAIN_BASE": build.train_base},
+        }.get(folder, {"BASE": base})
+        _build(folder, f"{name}:{build.tag}", arguments)
+        if folder in PODS:
+            _build(folder, f"{name}:{build.tag}{ROOT_SUFFIX}", arguments | {"RUN_AS": "0:0"})
+        seconds[folder] = time.monotonic() - start
+    return seconds
+
+
+def sizes(build: Build) -> dict[str, tuple[int, int]]:
+    """Bytes of each image, and of the base that it stands on."""
+    inspected = {folder: _size(f"{image_name(folder)}:{build.tag}") for folder in (BASE, *FOLDERS)}
+    bases = {"train": _size(_argument_default("train", "TRAIN_BASE", build.train_base))}
+    python = _size(_argument_default(BASE, "PYTHON_IMAGE", build.python_image))
+    return {folder: (size, bases.get(folder, python)) for folder, size in inspected.items()}
+
+
+def push(tag: str, registry: str) -> list[str]:
+    """Tag every image for a registry and push it; the root variants too.
+
+    Returns:
+        The names under which they are in the registry.
+    """
+    check_engine()
+    local = [f"{image_name(folder)}:{tag}" for folder in FOLDERS]
+    local += [f"{image_name(folder)}:{tag}{ROOT_SUFFIX}" for folder in PODS]
+    if missing := [name for name in local if _size(name) == 0]:
+        raise InputError(f"there is no image {', '.join(missing)}; 'make images' builds them")
+    pushed = []
+    for name in local:
+        target = f"{registry.rstrip('/')}/{name}"
+        _docker(["tag", name, target])
+        _docker(["push", target])
+        pushed.append(target)
+    return pushed
+
+
+def check_engine() -> None:
+    """
+    Raises:
+        InputError: if Docker's command or its engine is not there.
+    """
+    if shutil.which("docker") is None:
+        raise InputError("Docker is not installed: there is no command 'docker'")
+    asked = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True)
+    if asked.returncode:
+        raise InputError(f"no Docker engine answers: {asked.stderr.strip().splitlines()[-1]}")
+
+
+def _prepare_context(build: Build) -> None:
+    """Renew the build context."""
+    shutil.rmtree(CONTEXT, ignore_errors=True)
+    wheels = CONTEXT / "wheels"
+    wheels.mkdir(parents=True)
+    for wheel in sorted(build.wheels.glob("*.whl")) if build.wheels else []:
+        shutil.copy2(wheel, wheels)
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, CONTEXT)
+    shutil.copytree(ROOT / "images", CONTEXT / "images", ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+    _build_wheel()
+
+
+def _build_wheel() -> None:
+    """Build ncf's wheel from a copy: setuptools would find there what an earlier build has left."""
+    sources = CONTEXT / "sources"
+    shutil.copytree(ROOT / "ncf", sources / "ncf", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, sources)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": str(_NO_DATE)}
+    subprocess.run([*pip, "--wheel-dir", str(CONTEXT), str(sources)], check=True, env=environment)
+    shutil.rmtree(sources)
+
+
+def _build(folder: str, name: str, arguments: Mapping[str, str]) -> None:
+    given = {key: value for key, value in arguments.items() if value}
+    given |= {key: os.environ[key] for key in PIP_VARIABLES if os.environ.get(key)}
+    flags = [part for key, value in given.items() for part in ("--build-arg", f"{key}={value}")]
+    flags += [part for key, value in _labels(folder, name).items() for part in ("--label", f"{key}={value}")]
+    dockerfile = CONTEXT / "images" / folder / "Dockerfile"
+    _docker(["build", "--quiet", "--tag", name, "--file", str(dockerfile), *flags, str(CONTEXT)])
+
+
+def _labels(folder: str, name: str) -> dict[str, str]:
+    """https://github.com/opencontainers/image-spec/blob/main/annotations.md"""
+    stage = folder.replace("_", " ")
+    return {
+        "org.opencontainers.image.title": name.partition(":")[0],
+        "org.opencontainers.image.description": f"Neural Collaborative Filtering on Kubeflow and SageMaker: {stage}",
+        "org.opencontainers.image.version": ncf.__version__,
+        "org.opencontainers.image.revision": name.partition(":")[2].removesuffix(ROOT_SUFFIX),
+        "org.opencontainers.image.licenses": "Apache-2.0",
+    }
+
+
+def _docker(arguments: Sequence[str]) -> None:
+    """Run a docker command; what it prints is shown if it fails."""
+    environment = dict(os.environ)
+    if subprocess.run(["docker", "buildx", "version"], capture_output=True).returncode:
+        environment["DOCKER_BUILDKIT"] = "0"
+    ran = subprocess.run(["docker", *arguments], capture_output=True, text=True, env=environment)
+    if ran.returncode:
+        lines = (ran.stdout + ran.stderr).strip().splitlines()
+        print("\n".join(lines[-40:]), file=sys.stderr)
+        own = [line.partition("ncf: error: ")[2] for line in lines if line.startswith("ncf: error: ")]
+        raise InputError(f"docker {arguments[0]}: {(own or lines or ['failed'])[-1]}")
+
+
+def _size(image: str) -> int:
+    """Bytes of an image; 0 where it is not on this machine."""
+    asked = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True)
+    return int(json.loads(asked.stdout)[0]["Size"]) if asked.returncode == 0 else 0
+
+
+def _argument_default(folder: str, argument: str, given: str) -> str:
+    """The value of a Dockerfile's build argument."""
+    lines = (ROOT / "images" / folder / "Dockerfile").read_text().splitlines()
+    default = next(line for line in lines if line.startswith(f"ARG {argument}="))
+    return given or default.partition("=")[2]
+
+
+def _print_table(build: Build, seconds: Mapping[str, float]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("image", "MB", "above its base", "seconds", title=f"tag {build.tag}")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for folder, (size, base) in sizes(build).items():
+        above = f"{(size - base) / 1e6:.0f}"
+        table.add_row(image_name(folder), f"{size / 1e6:.0f}", above, f"{seconds[folder]:.1f}")
+    Console().print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command: exit status 0, or 2 with one line that says what is missing."""
+    from ncf.command import fail
+
+    parser = argparse.ArgumentParser(prog="python -m images.build", description=__doc__)
+    commands = parser.add_subparsers(required=True, dest="command")
+    builder = commands.add_parser("build", help="build every image and print their sizes")
+    builder.add_argument("--python-image", default="", help="base of all but ncf-train (default: the Dockerfile's)")
+    builder.add_argument("--train-base", default="", help="base of ncf-train (default: the Dockerfile's)")
+    builder.add_argument("--wheels", type=Path, help="folder of wheels to install from, before the index is asked")
+    pusher = commands.add_parser("push", help="push every image to a registry")
+    pusher.add_argument("--registry", required=True, help="such as 111122223333.dkr.ecr.us-east-1.amazonaws.com/team")
+    for command in (builder, pusher):
+        command.add_argument("--tag", default="", help="default: the commit")
+    options = parser.parse_args(arguments)
+    tag = options.tag or current_tag()
+    try:
+        if options.command == "build":
+            build = Build(tag, options.python_image, options.train_base, options.wheels)
+            _print_table(build, build_all(build))
+        else:
+            print("\n".join(push(tag, options.registry)))
+    except InputError as error:
+        fail(str(error))
+
+
+if __name__ == "__main__":
+    main()

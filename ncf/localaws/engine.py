@@ -1,0 +1,233 @@
+"""Docker's engine, for one run: what it has started carries the run's label, and is gone once it is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from ncf.errors import InputError, RemoteError
+
+LABEL = "ncf.run"
+_KILLED = 137
+_TIMEOUT_SECONDS = 600  # the engine may be slow to make or to remove a container while others are at work
+
+
+class Container:
+    """A container from its start to its end, after which it is removed.
+
+    Attributes:
+        address: its IP address; '' without a network.
+        killed_for_memory: whether the kernel has killed something in it for want of memory, once it has ended.
+
+    Args:
+        container: docker's.
+        network: whose address in it counts; '' for none.
+        on_line: is given each line that it prints, as it comes.
+    """
+
+    def __init__(self, container: Any, network: str, on_line: Callable[[str], None]) -> None:
+        self._container, self._on_line = container, on_line
+        self._code: int | None = None
+        self._ended = threading.Event()
+        self.killed_for_memory = False
+        container.start()
+        container.reload()
+        networks = container.attrs["NetworkSettings"]["Networks"]
+        self.address: str = networks[network]["IPAddress"] if network else ""
+        self._follower = threading.Thread(target=self._follow, daemon=True, name=f"container {container.short_id}")
+        self._follower.start()
+
+    @property
+    def running(self) -> bool:
+        return not self._ended.is_set()
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """The exit code once it has ended and its lines are read; None if ``seconds`` pass first."""
+        return self._code if self._ended.wait(seconds) else None
+
+    def ending(self) -> str:
+        """How it ended, in words."""
+        code = self.wait()
+        return (
+            f"killed because it ran out of memory (exit code {code})" if self.killed_for_memory else f"exit code {code}"
+        )
+
+    def signal(self, name: str) -> None:
+        """Send a signal to its first process; nothing happens if it has ended."""
+        with contextlib.suppress(_docker().errors.APIError):
+            self._container.kill(name)
+
+    def _follow(self) -> None:
+        code = _KILLED
+        try:
+            for line in _lines(self._container.logs(stream=True, follow=True)):
+                self._on_line(line)
+            code = int(self._container.wait(timeout=None)["StatusCode"])
+            self._container.reload()
+            state = self._container.attrs["State"]
+            self.killed_for_memory = bool(state["OOMKilled"]) and code != 0
+        except _docker().errors.APIError:
+            """It was removed from outside, which ends it as a signal does."""
+        finally:
+            self._code = code
+            with contextlib.suppress(_docker().errors.APIError):
+                self._container.remove(force=True)
+            self._ended.set()
+
+
+class Engine:
+    """The engine that Docker's command uses too.
+
+    Raises:
+        InputError: if there is none.
+    """
+
+    def __init__(self) -> None:
+        docker = _docker()
+        self.run = uuid4().hex[:12]
+        try:
+            self._client = docker.from_env(timeout=_TIMEOUT_SECONDS)
+            self._client.ping()
+        except docker.errors.DockerException as error:
+            raise InputError(
+                f"no Docker engine answers: {_reason(error)}; start it, or run without containers"
+            ) from None
+        self._networks: dict[str, Any] = {}
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def find(self, image: str) -> str:
+        """The image of that name here, or the one of its repository and tag that was built here.
+
+        Raises:
+            InputError: if there is neither.
+        """
+        built = image.rpartition("/")[2]
+        for name in (image, built):
+            with contextlib.suppress(_docker().errors.ImageNotFound), self._errors(name):
+                self._client.images.get(name)
+                return name
+        repository = built.partition("@")[0].partition(":")[0]
+        with self._errors(repository):
+            tags = sorted({tag for found in self._client.images.list(repository) for tag in found.tags})
+        here = f"; there are {', '.join(tags)}" if tags else ""
+        raise InputError(f"there is no image '{image}' on this machine{here}; 'make images' builds '{built}'")
+
+    def open_network(self, name: str, internal: bool = False) -> str:
+        """Make a network, of which ``internal`` ones lead nowhere, and return its name."""
+        full_name = f"ncf-{self.run}-{name}"
+        with self._errors(f"network {full_name}"):
+            self._networks[full_name] = self._client.networks.create(
+                full_name, driver="bridge", internal=internal, labels={LABEL: self.run}
+            )
+        return full_name
+
+    def gateway(self, network: str) -> str:
+        """The address of this machine in a network."""
+        with self._errors(f"network {network}"):
+            self._networks[network].reload()
+            return str(self._networks[network].attrs["IPAM"]["Config"][0]["Gateway"])
+
+    def close_network(self, network: str) -> None:
+        """Remove a network in which nothing runs any more."""
+        if found := self._networks.pop(network, None):
+            with contextlib.suppress(_docker().errors.APIError):
+                found.remove()
+
+    def start(
+        self,
+        image: str,
+        command: Sequence[str],
+        on_line: Callable[[str], None],
+        network: str = "",
+        host: str = "",
+        **options: Any,
+    ) -> Container:
+        """Start a container.
+
+        Args:
+            image: name that :meth:`find` has given.
+            command: what it runs; an ENTRYPOINT of the image goes before it.
+            on_line: is given each line that it prints.
+            network: that it is in.
+            host: its name there.
+            options: of ``docker.containers.create``.
+
+        Raises:
+            RemoteError: with the engine's own reason.
+        """
+        if network and host:
+            aliases = self._client.api.create_endpoint_config(aliases=[host])
+            options |= {"networking_config": {network: aliases}, "hostname": host}
+        with self._lock, self._errors(image):
+            if self._closed:
+                raise RemoteError("Docker: the run has ended")
+            container = self._client.containers.create(
+                image, list(command), network=network or "none", labels={LABEL: self.run}, **options
+            )
+            try:
+                return Container(container, network, on_line)
+            except BaseException:
+                container.remove(force=True)
+                raise
+
+    def close(self) -> None:
+        """Remove every container and network of the run."""
+        with self._lock:
+            self._closed = True
+        errors = _docker().errors.APIError
+        for container in self._client.containers.list(all=True, filters={"label": f"{LABEL}={self.run}"}):
+            with contextlib.suppress(errors):
+                container.remove(force=True)
+        for network in self._client.networks.list(filters={"label": f"{LABEL}={self.run}"}):
+            with contextlib.suppress(errors):
+                network.remove()
+        self._client.close()
+
+    @contextlib.contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        """Docker's errors in one line each."""
+        docker = _docker()
+        try:
+            yield
+        except docker.errors.ImageNotFound:
+            raise
+        except (docker.errors.DockerException, OSError) as error:
+            raise RemoteError(f"Docker: {what}: {_reason(error)}") from None
+
+
+def own_user() -> str | None:
+    """``uid:gid`` for containers that write to folders of this user's; None for root, whom images need not know."""
+    return f"{os.getuid()}:{os.getgid()}" if os.getuid() else None
+
+
+def _reason(error: Exception) -> str:
+    """One line of what Docker says."""
+    text = str(getattr(error, "explanation", None) or error)
+    return " ".join(text.split())
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    """Lines of a log that comes in pieces of any size."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _docker() -> Any:
+    """The docker package, which only runs in containers need."""
+    import docker
+
+    return docker
+
+
+def bind(folder: str, target: str, read_only: bool = False) -> Mapping[str, Mapping[str, str]]:
+    """The ``volumes`` option for one folder of this machine."""
+    return {folder: {"bind": target, "mode": "ro" if read_only else "rw"}}
