@@ -13,15 +13,19 @@ ITEMS ?=
 PARAMS ?=
 OUTPUT ?= output/run
 KEEP_ENDPOINT ?=
-# make pipeline
+EXECUTOR ?= process
+# make images, push, pipeline
 REGISTRY ?=
 TAG ?=
+PYTHON_IMAGE ?=
+TRAIN_BASE ?=
+WHEELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline test lint bench clean
+.PHONY: help setup run pipeline images push test test-images check-local-mode lint bench clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make the virtual environment .venv from the pinned requirements
 
@@ -34,16 +38,30 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/kubeflow-1.7 kfp-pipeline-spec==0.1.14
 	@touch $@
 
-run: $(READY) ## Run the pipeline on this machine: [DATA=path] [ITEMS=path] [PARAMS="epochs=5 model=gmf"] [OUTPUT=folder] [KEEP_ENDPOINT=1]
+run: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Run the pipeline on this machine: [DATA=path] [ITEMS=path] [PARAMS="epochs=5 model=gmf"] [OUTPUT=folder] [KEEP_ENDPOINT=1] [EXECUTOR=docker]
 	@$(BIN)/python pipeline.py run --data "$(DATA)" --items "$(ITEMS)" --output "$(OUTPUT)" \
+		--executor "$(EXECUTOR)" --tag "$(TAG)" \
 		$(foreach parameter,$(PARAMS),--param '$(parameter)') $(if $(KEEP_ENDPOINT),--keep-endpoint)
 
 pipeline: $(READY) ## Compile the pipeline and its components to YAML: [REGISTRY=...] [TAG=...], which write to build/
 	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(TAG)" $(BIN)/python pipeline.py compile \
 		$(if $(REGISTRY)$(TAG),--output build)
 
+images: $(READY) ## Build every image: [TAG=...] [PYTHON_IMAGE=base] [TRAIN_BASE=base of ncf-train] [WHEELS=folder]
+	@$(BIN)/python -m images.build build --tag "$(TAG)" --python-image "$(PYTHON_IMAGE)" --train-base "$(TRAIN_BASE)" \
+		$(if $(WHEELS),--wheels "$(WHEELS)")
+
+push: $(READY) ## Push the images that were built: REGISTRY=... [TAG=...]
+	@$(BIN)/python -m images.build push --tag "$(TAG)" --registry "$(REGISTRY)"
+
 test: $(READY) ## Run the tests: no Docker, AWS or GPU
 	@$(BIN)/python -m pytest -n 2 -m "not docker and not gpu" $(ARGS)
+
+test-images: images ## Test the images, and the pipeline in containers (takes what images takes)
+	@NCF_TEST_TAG="$(TAG)" $(BIN)/python -m pytest -m docker tests/images $(ARGS)
+
+check-local-mode: ## Train and host the images with AWS's own local mode: needs docker compose, installs the sagemaker SDK (1 GB)
+	@bash images/check_local_mode "$(TAG)"
 
 lint: $(READY) ## Check style, types, import rules and spelling
 	@$(BIN)/ruff check

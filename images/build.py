@@ -109,6 +109,8 @@ def push(tag: str, registry: str) -> list[str]:
     local += [f"{image_name(folder)}:{tag}{ROOT_SUFFIX}" for folder in PODS]
     if missing := [name for name in local if _size(name) == 0]:
         raise InputError(f"there is no image {', '.join(missing)}; 'make images' builds them")
+    if not registry:
+        raise InputError("no registry: give REGISTRY=111122223333.dkr.ecr.us-east-1.amazonaws.com, with your account")
     pushed = []
     for name in local:
         target = f"{registry.rstrip('/')}/{name}"
@@ -151,7 +153,11 @@ def _build_wheel() -> None:
         shutil.copy(ROOT / name, sources)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(_NO_DATE)}
-    subprocess.run([*pip, "--wheel-dir", str(CONTEXT), str(sources)], check=True, env=environment)
+    command = [*pip, "--wheel-dir", str(CONTEXT), str(sources)]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if ran.returncode:
+        print(ran.stderr, file=sys.stderr)
+        raise InputError("the wheel of ncf cannot be built; pip says why above")
     shutil.rmtree(sources)
 
 
@@ -167,13 +173,15 @@ def _build(folder: str, name: str, arguments: Mapping[str, str]) -> None:
 def _labels(folder: str, name: str) -> dict[str, str]:
     """https://github.com/opencontainers/image-spec/blob/main/annotations.md"""
     stage = folder.replace("_", " ")
-    return {
-        "org.opencontainers.image.title": name.partition(":")[0],
-        "org.opencontainers.image.description": f"Neural Collaborative Filtering on Kubeflow and SageMaker: {stage}",
-        "org.opencontainers.image.version": ncf.__version__,
-        "org.opencontainers.image.revision": name.partition(":")[2].removesuffix(ROOT_SUFFIX),
-        "org.opencontainers.image.licenses": "Apache-2.0",
+    labels = {
+        "title": name.partition(":")[0],
+        "description": f"Neural Collaborative Filtering on Kubeflow and SageMaker: {stage}",
+        "version": ncf.__version__,
+        "licenses": "Apache-2.0",
     }
+    if folder != BASE:  # it holds nothing of the checkout: with the commit in it, no layer above it would be cached
+        labels["revision"] = name.partition(":")[2].removesuffix(ROOT_SUFFIX)
+    return {f"org.opencontainers.image.{key}": value for key, value in labels.items()}
 
 
 def _docker(arguments: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import boto3
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
-from ncf.localaws import LocalAws, Processes
+from ncf.localaws import LocalAws
 
 ROLE = "arn:aws:iam::123456789012:role/test"
 TRAIN = """

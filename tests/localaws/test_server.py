@@ -18,7 +18,8 @@ from ncf.localaws import LocalAws, Processes
 PROGRAM = """
 import json, signal, sys, time
 from pathlib import Path
-from local_jobs import LocalAws, Processes, client, log_lines_or_none, put_model, request, settle, wait
+from ncf.localaws import Processes
+from local_jobs import LocalAws, client, log_lines_or_none, put_model, request, settle, wait
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
 programs, folder, mode, model = json.loads(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4]
 with LocalAws(folder, Processes(programs)) as aws:

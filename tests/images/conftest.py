@@ -1,0 +1,86 @@
+"""Docker's engine, the images that were built, and a data set for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from images.build import FOLDERS, PODS, ROOT_SUFFIX, current_tag, image_name
+from ncf.data import synthetic
+from ncf.localaws.engine import LABEL, Engine
+
+TAG = os.environ.get("NCF_TEST_TAG") or current_tag()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.docker)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Interactions, and what the first two stages make of them."""
+
+    interactions: Path
+    items: Path
+    dataset: Path
+    samples: Path
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Any]:
+    """Docker's own client, to look at images and containers from outside."""
+    made = docker.from_env()
+    names = [f"{image_name(folder)}:{TAG}" for folder in FOLDERS]
+    names += [f"{image_name(folder)}:{TAG}{ROOT_SUFFIX}" for folder in PODS]
+    for name in names:
+        made.images.get(name)  # all are here, or none of these tests means anything
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def engine(client: Any) -> Iterator[Engine]:
+    made = Engine()
+    yield made
+    made.close()
+    assert not left_behind(client, made.run)
+
+
+def left_behind(client: Any, run: str = "") -> list[str]:
+    """Names of the containers and networks of a run, or of any run."""
+    label = f"{LABEL}={run}" if run else LABEL
+    found = [
+        *client.containers.list(all=True, filters={"label": label}),
+        *client.networks.list(filters={"label": label}),
+    ]
+    return [entry.name for entry in found]
+
+
+@pytest.fixture(scope="session")
+def image() -> Callable[[str], str]:
+    """The full name of an image: ``image("train")``."""
+    return lambda folder: f"{image_name(folder)}:{TAG}"
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    folder = tmp_path_factory.mktemp("data")
+    synthetic.write(folder, users=400, items=250, interactions=12_000, seed=5)
+    found = Data(folder / "interactions.csv", folder / "items.csv", folder / "dataset", folder / "samples")
+    others = [f"--report={folder}/report.html", f"--metrics={folder}/metrics.json"]
+    for command in (
+        ["preprocess", f"--interactions={found.interactions}", f"--dataset={found.dataset}", *others],
+        ["negative-sampling", f"--dataset={found.dataset}", f"--samples={found.samples}"],
+    ):
+        subprocess.run([sys.executable, "-m", "ncf", *command], check=True)
+    return found
