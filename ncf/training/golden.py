@@ -62,5 +62,8 @@ def _network(config: ModelConfig, weights: Weights, users: list[int]) -> Network
 @torch.inference_mode()
 def _scores(network: Network, row: int, n_items: int) -> Tensor:
     """Logits of a row of the user tables with the whole catalogue: float32 [n_items]."""
-    user, items = torch.tensor([row]), torch.arange(n_items)
-    return torch.cat([network(user, chunk[None])[0] for chunk in items.split(_ITEMS_AT_ONCE)])
+    scores = torch.empty(n_items)
+    for start in range(0, n_items, _ITEMS_AT_ONCE):
+        items = torch.arange(start, min(start + _ITEMS_AT_ONCE, n_items))
+        scores[items] = network(torch.tensor([row]), items[None])[0]
+    return scores
