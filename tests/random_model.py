@@ -8,7 +8,9 @@ import numpy as np
 
 from ncf.data.items_by_user import ItemsByUser
 from ncf.data.strings import Strings
-from ncf.models.model_folder import ModelConfig, ModelFolder, ModelName
+from ncf.models.golden import ExpectedItem, Golden, GoldenRequest, K, Request
+from ncf.models.model_folder import ModelConfig, ModelFolder, ModelName, Weights
+from ncf.models.scorer import Scorer
 
 
 def random_model(
@@ -31,9 +33,10 @@ def random_model(
     seen = np.stack([rng.permutation(n_items)[:positives] for _ in range(n_users)]).astype(np.int32)
     users = np.repeat(np.arange(n_users, dtype=np.int32), positives).reshape(seen.shape)
     train = seen[:, 1:]
+    weights = {weight: rng.normal(0, 0.3, shape).astype(np.float32) for weight, shape in shapes}
     return ModelFolder(
         config=config,
-        weights={weight: rng.normal(0, 0.3, shape).astype(np.float32) for weight, shape in shapes},
+        weights=weights,
         user_ids=Strings.of(f"u{user}" for user in range(n_users)),
         item_ids=Strings.of(f"i{item}" for item in range(n_items)),
         item_titles=Strings.of(f"Title {item}" if item else "" for item in range(n_items)) if titles else None,
@@ -41,4 +44,23 @@ def random_model(
         seen=ItemsByUser.of(users.ravel(), seen.ravel(), n_users),
         popularity=np.bincount(train.ravel(), minlength=n_items).astype(np.int64),
         history={"best_epoch": 1},
+        golden=golden_of(config, weights),
+    )
+
+
+def golden_of(config: ModelConfig, weights: Weights) -> Golden:
+    """What the numpy scorer answers for the first and the last user."""
+    users = sorted({0, config.n_users - 1})
+    k = min(K, config.n_items)
+    rows = zip(*Scorer(config, weights).top_k(np.array(users), k), strict=True)
+    return Golden(
+        requests=[
+            GoldenRequest(
+                request=Request(users=(f"u{user}",), k=k, exclude_seen=False),
+                items=[
+                    ExpectedItem(item=f"i{item}", score=score) for item, score in zip(items.tolist(), scores.tolist())
+                ],
+            )
+            for user, (items, scores) in zip(users, rows, strict=True)
+        ]
     )

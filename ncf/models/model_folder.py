@@ -10,13 +10,15 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ncf.data import manifest
 from ncf.data.dataset import check_range
 from ncf.data.items_by_user import ItemsByUser
 from ncf.data.strings import Strings
 from ncf.errors import InputError
+from ncf.models import golden
+from ncf.models.golden import Golden
 from ncf.models.untrusted import UntrustedFiles
 
 KIND = "model"
@@ -98,6 +100,7 @@ class ModelFolder:
         seen: every known positive, test included: what serving does not recommend again.
         popularity: int64 [n_items], interactions of each item in ``train``.
         history: epochs of the selection and the final fit, the hyperparameters and the speed.
+        golden: requests and the trained network's answers, which the server must give before it takes traffic.
         version: first 12 hexadecimal digits of the folder's fingerprint; '' for a model that was not loaded.
     """
 
@@ -110,6 +113,7 @@ class ModelFolder:
     seen: ItemsByUser
     popularity: NDArray[np.int64]
     history: Mapping[str, Any]
+    golden: Golden
     version: str = ""
 
     def save(self, folder: Path, parameters: Mapping[str, Any], source: Mapping[str, Any]) -> None:
@@ -124,6 +128,7 @@ class ModelFolder:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).write_text(self.config.model_dump_json(indent=2) + "\n")
         (folder / HISTORY).write_text(json.dumps(self.history, indent=2) + "\n")
+        (folder / golden.FILE_NAME).write_text(self.golden.model_dump_json(indent=2) + "\n", encoding="utf-8")
         contiguous = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
         save_file(contiguous, folder / WEIGHTS)
         (folder / WEIGHTS).chmod(0o644)  # safetensors leaves it to its writer alone; pods run as other users
@@ -155,13 +160,7 @@ class ModelFolder:
         _check_place(folder)
         content = manifest.read(folder, KIND)
         files = UntrustedFiles.of(folder, content["files"])
-        try:
-            config = ModelConfig.model_validate_json(files.text(CONFIG))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "content"
-            reason = first["msg"].removeprefix("Value error, ")
-            raise InputError(f"{folder / CONFIG}: {place}: {reason}") from None
+        config = files.validated(CONFIG, ModelConfig)
         model = cls(
             config=config,
             weights=files.weights(WEIGHTS, config.weight_shapes()),
@@ -172,6 +171,7 @@ class ModelFolder:
             seen=files.items_by_user("seen"),
             popularity=files.array(POPULARITY, np.int64),
             history=files.json_object(HISTORY),
+            golden=files.validated(golden.FILE_NAME, Golden),
             version=manifest.version(content),
         )
         model._check(folder)
@@ -197,6 +197,7 @@ class ModelFolder:
         check_range(folder / "seen_items.npy", self.seen.items, n_items)
         if self.popularity.min() < 0:
             raise InputError(f"{folder / POPULARITY}: a count of {self.popularity.min()}; expected 0 or more")
+        self.golden.check_ids(str(folder / golden.FILE_NAME), self.user_ids, self.item_ids)
 
 
 def _check_place(folder: Path) -> None:

@@ -7,15 +7,18 @@ import mmap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
 from ncf.data import manifest
 from ncf.data.items_by_user import ItemsByUser
 from ncf.data.strings import Strings
 from ncf.errors import InputError
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,16 @@ class UntrustedFiles:
         if not isinstance(content, dict):
             raise InputError(f"{self.folder / name}: expected a JSON object")
         return content
+
+    def validated(self, name: str, model: type[_Model]) -> _Model:
+        """JSON that must be as ``model`` says; messages name the first field that is not."""
+        try:
+            return model.model_validate_json(self.text(name))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "content"
+        reason = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{self.folder / name}: {place}: {reason}")
 
     def array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
         """A one-dimensional array of exactly this type, memory-mapped."""

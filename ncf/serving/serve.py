@@ -20,6 +20,8 @@ from ncf.storage import local_copy
 if TYPE_CHECKING:
     from ncf.serving.recommender import Recommender
 
+_log = logging.getLogger(__name__)
+
 _BACKLOG = 2048
 _SECONDS_TO_FINISH = 25  # SageMaker kills 30 s after SIGTERM
 
@@ -27,7 +29,8 @@ _SECONDS_TO_FINISH = 25  # SageMaker kills 30 s after SIGTERM
 class Serve(Stage):
     """Serve a model over HTTP: POST /invocations answers with top items, GET /ping with 200 once it can.
 
-    The server listens at once and loads the model meanwhile. SIGTERM lets requests in flight finish.
+    The server listens at once and loads the model meanwhile. It is ready when the model's golden requests are
+    answered as the trained network answers them, and ends if they are not. SIGTERM lets requests in flight finish.
     """
 
     model: str = Input("Model", "Folder that the train stage wrote")
@@ -41,7 +44,6 @@ class Serve(Stage):
 
         from ncf.serving.app import create_app, request_log
 
-        log = logging.getLogger(__name__)
         start = time.monotonic()
         loading: Future[Recommender] = Future()
         config = uvicorn.Config(
@@ -57,13 +59,13 @@ class Serve(Stage):
             if done.exception() is not None:
                 server.should_exit = True
             else:
-                log.info("model %s loaded after %.1f s", done.result().version, time.monotonic() - start)
+                _log.info("model %s loaded after %.1f s", done.result().version, time.monotonic() - start)
 
         loading.add_done_callback(stop_if_failed)
         request_log.addHandler(logging.StreamHandler(sys.stdout))
         request_log.propagate = False
         with _listen(self.host, self.port) as listener:
-            log.info("listening at http://%s:%d", *listener.getsockname()[:2])
+            _log.info("listening at http://%s:%d", *listener.getsockname()[:2])
             threading.Thread(target=_load, args=(self.model, loading), daemon=True).start()
             server.run(sockets=[listener])
         if loading.done():
@@ -71,13 +73,22 @@ class Serve(Stage):
 
 
 def _load(location: str, loading: Future[Recommender]) -> None:
-    """Load the model into ``loading``. Mapped files outlive a temporary download of them."""
+    """Load the model into ``loading`` once it answers as it should.
+
+    Mapped files outlive a temporary download of them.
+    """
     from ncf.models.model_folder import ModelFolder
+    from ncf.serving.golden import check
     from ncf.serving.recommender import Recommender
 
     try:
         with local_copy(location) as folder:
-            loading.set_result(Recommender(ModelFolder.load(folder)))
+            model = ModelFolder.load(folder)
+        recommender = Recommender(model)
+        difference = check(recommender, model.golden)
+        count = len(model.golden.requests)
+        _log.info("%d golden requests answered right; scores differ by %.2g at most", count, difference)
+        loading.set_result(recommender)
     except BaseException as error:  # the waiting thread raises it
         loading.set_exception(error)
 

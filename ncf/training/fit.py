@@ -71,6 +71,7 @@ class Fit(Stage, Hyperparameters):
     def _train(self, settings: Hyperparameters, dataset_folder: Path, samples_folder: Path) -> None:
         from ncf.training.checkpoint import Checkpoints
         from ncf.training.distributed import joined
+        from ncf.training.golden import golden_answers
         from ncf.training.trainer import Trainer
 
         dataset, samples = Dataset.load(dataset_folder), Samples.load(samples_folder)
@@ -102,6 +103,7 @@ class Fit(Stage, Hyperparameters):
             seen=dataset.positives(),
             popularity=np.bincount(trainer.positives.items, minlength=dataset.n_items),
             history=history,
+            golden=golden_answers(trainer.config, weights, dataset.user_ids, dataset.item_ids),
         ).save(self.trained_model, settings.model_dump(mode="json"), {"fingerprint": fingerprint})
         self.metrics.write_text(json.dumps(compared_metrics(history), indent=2) + "\n")
 

@@ -1,7 +1,5 @@
 """Pods in containers: what KFP's own DockerRunner gets wrong, and what can go wrong around it."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -38,7 +36,7 @@ class Recorder:
 
     def started(self, task: TaskRun) -> None: ...
 
-    def line(self, task: TaskRun, text: str) -> None:
+    def line(self, task: TaskRun, text: str) -> None:  # noqa: ARG002
         self.lines.append(text)
 
     def finished(self, task: TaskRun) -> None:

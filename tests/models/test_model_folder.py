@@ -52,6 +52,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, name):
         np.testing.assert_array_equal(getattr(loaded, pairs).items, getattr(model, pairs).items)
     np.testing.assert_array_equal(loaded.popularity, model.popularity)
     assert loaded.history == model.history
+    assert loaded.golden == model.golden
     content = json.loads((tmp_path / "model" / "manifest.json").read_text())
     assert content["counts"]["weights"] == sum(array.size for array in model.weights.values())
     assert content["parameters"] == {"epochs": 2}
@@ -139,6 +140,17 @@ def pickled_file(folder: Path) -> None:
 def with_header(header: bytes, length: int | None = None) -> Callable[[Path], None]:
     size = len(header) if length is None else length
     return text("weights.safetensors", struct.pack("<Q", size) + header + b"\0" * 64)
+
+
+def golden(was: str, becomes: str) -> Callable[[Path], None]:
+    """Replace the first occurrence of a text."""
+
+    def edit(folder: Path) -> None:
+        content = (folder / "golden.json").read_text()
+        assert was in content
+        (folder / "golden.json").write_text(content.replace(was, becomes, 1))
+
+    return edit
 
 
 CONFIG = '{"model": "neumf", "factors": 4, "tower": [16, 8, 4], "n_users": 12, "n_items": 40}'
@@ -235,6 +247,26 @@ TAMPERED = {
     "popularity negative": (put("popularity.npy", np.full(40, -1)), r"popularity\.npy: a count of -1"),
     "history a list": (text("history.json", "[]"), r"history\.json: expected a JSON object"),
     "history nested": (text("history.json", "[" * 100_000), r"history\.json: not JSON"),
+    "golden no JSON": (text("golden.json", "{"), r"golden\.json: content: "),
+    "golden a list": (text("golden.json", "[]"), r"golden\.json: content: "),
+    "golden nested": (text("golden.json", "[" * 100_000), r"golden\.json: content: "),
+    "golden not UTF-8": (text("golden.json", b"\xff\xfe"), r"golden\.json: not UTF-8"),
+    "golden empty": (text("golden.json", '{"requests": []}'), r"golden\.json: requests: .*at least 1"),
+    "golden unbounded": (
+        text("golden.json", json.dumps({"requests": random_model().golden.model_dump()["requests"] * 51})),
+        r"golden\.json: requests: .*at most 100",
+    ),
+    "golden key unknown": (golden('"k":', '"n": 1, "k":'), r"golden\.json: requests\.0\.request\.n: "),
+    "golden k a text": (golden('"k": 10', '"k": "10"'), r"golden\.json: requests\.0\.request\.k: .*integer"),
+    "golden no users": (golden('"u0"', ""), r"golden\.json: requests\.0\.request\.users\.0: .*required"),
+    "golden two users": (golden('"u0"', '"u0", "u1"'), r"golden\.json: requests\.0\.request\.users: .*at most 1"),
+    "golden user a number": (golden('"u0"', "0"), r"golden\.json: requests\.0\.request\.users\.0: .*string"),
+    "golden user unknown": (golden('"u0"', '"nobody"'), r"golden\.json: user 'nobody' is not in the model"),
+    "golden item unknown": (golden('"item": "i', '"item": "x'), r"golden\.json: item 'x\d+' is not in the model"),
+    "golden score NaN": (golden('"score": ', '"score": NaN, "x": '), r"requests\.0\.items\.0\.score: .*finite"),
+    "golden score infinite": (golden('"score": ', '"score": 1e999, "x": '), r"items\.0\.score: .*finite"),
+    "golden score a text": (golden('"score": ', '"score": "1", "x": '), r"items\.0\.score: .*number"),
+    "golden score missing": (golden('"score": ', '"x": '), r"items\.0\.score: .*required"),
 }
 
 
@@ -251,7 +283,7 @@ def test_a_tampered_model_is_refused_with_a_reason(folder: Path, case):
 
 
 FILES = [
-    "config.json", "history.json", "weights.safetensors", "popularity.npy", "seen_items.npy",
+    "config.json", "history.json", "golden.json", "weights.safetensors", "popularity.npy", "seen_items.npy",
     "seen_offsets.npy", "train_items.npy", "user_ids.bytes.npy", "item_ids.offsets.npy",
     "item_titles.offsets.npy",
 ]  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -16,7 +18,9 @@ from pathlib import Path
 
 import pytest
 from random_model import random_model
+from safetensors.numpy import load_file, save_file
 
+from ncf.data import manifest
 from ncf.models.model_folder import ModelFolder
 from ncf.serving.invocation import MAX_BODY_BYTES
 
@@ -86,6 +90,7 @@ def test_it_serves_survives_bad_requests_and_logs(root, server):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
     assert [json.loads(line)["status"] for line in out.splitlines()] == [200, 400, 413]
+    assert "2 golden requests answered right" in err
     assert "Traceback" not in err
 
 
@@ -113,6 +118,25 @@ def test_a_model_that_cannot_be_loaded_ends_it_with_2_and_the_reason(root):
     _, err = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "weights.safetensors: has 0 bytes" in err
+    assert "Traceback" not in err
+
+
+def test_a_model_that_scores_otherwise_than_the_trained_one_never_takes_traffic(root):
+    folder = root / "model"
+    weights = load_file(folder / "weights.safetensors")
+    save_file(weights | {"output.bias": weights["output.bias"] + 1}, folder / "weights.safetensors")
+    (folder / manifest.FILE_NAME).unlink()
+    manifest.write(folder, "model", {}, {}, {})  # by someone who knows how manifests are made
+    port = free_port()
+    process = start(root, port)
+    pings = set()
+    while process.poll() is None:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            pings.add(ask(port, "GET", "/ping")[0])
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert pings <= {503}
+    assert re.search(r"golden\.json: user 'u0', item 'i\d+': score \S+ expected, \S+ found", err)
     assert "Traceback" not in err
 
 

@@ -17,6 +17,8 @@ import torch
 from ncf.command import parse, run
 from ncf.errors import InputError
 from ncf.models.model_folder import ModelFolder
+from ncf.serving.golden import check
+from ncf.serving.recommender import Recommender
 from ncf.training.distributed import owned_users
 from ncf.training.fit import Fit
 
@@ -55,6 +57,17 @@ def test_writes_a_model_with_all_that_evaluation_and_serving_need(folders: Folde
     best = model.history["selection"][model.history["best_epoch"] - 1]
     assert metrics["validation_hr_at_10"] == best["hr_at_10"] > 0.5
     assert len(model.history["final"]) == metrics["best_epoch"] == best["epoch"]
+
+
+@pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])
+def test_the_golden_answers_of_the_network_are_those_of_what_serves(
+    folders: Folders, tmp_path: Path, model: str
+) -> None:
+    run(Fit, arguments(folders, tmp_path, "--model", model, "--epochs", "2"))
+    loaded = ModelFolder.load(tmp_path / "model")
+    assert [request.user for request in loaded.golden.requests] == ["u0", "u16", "u32", "u48", "u64"]
+    assert all(len(request.items) == 10 for request in loaded.golden.requests)
+    assert check(Recommender(loaded), loaded.golden) < 1e-4
 
 
 def test_samples_of_another_data_set_are_refused(

@@ -1,0 +1,32 @@
+"""What the server asks itself before it takes traffic."""
+
+from __future__ import annotations
+
+from ncf.errors import InputError
+from ncf.models.golden import FILE_NAME, Golden
+from ncf.serving.invocation import CONTENT_TYPE, RequestError, parse
+from ncf.serving.recommender import Recommender
+
+
+def check(recommender: Recommender, golden: Golden) -> float:
+    """Answer the golden requests as any other and compare.
+
+    Returns:
+        The largest difference between a score and the expected one.
+
+    Raises:
+        InputError: that names the user, the item, the score expected and the score found.
+    """
+    largest = 0.0
+    for golden_request in golden.requests:
+        try:
+            invocation = parse(CONTENT_TYPE, golden_request.request.model_dump_json().encode())
+        except RequestError as error:
+            raise InputError(f"{FILE_NAME}: the endpoint refuses a golden request: {error}") from None
+        answers = recommender.recommend(invocation.users, invocation.k, invocation.exclude_seen)
+        found = [(answer["user"], answer["source"]) for answer in answers]
+        if found != [(golden_request.user, "model")]:
+            raise InputError(f"{FILE_NAME}: asked for user {golden_request.user!r} by the model, found {found}")
+        items = [(item["item"], item["score"]) for item in answers[0]["items"]]
+        largest = max(largest, golden_request.compare(items))
+    return largest

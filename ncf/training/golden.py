@@ -1,0 +1,69 @@
+"""The answers of the trained network to a few requests: what serves must give the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ncf.errors import InputError
+from ncf.models.golden import ExpectedItem, Golden, GoldenRequest, K, Request
+from ncf.models.model_folder import ModelConfig, Weights
+from ncf.models.networks import USER_TABLES, Network
+from ncf.serving.invocation import MAX_ID_LENGTH
+
+_USERS = 5
+_ITEMS_AT_ONCE = 1 << 14  # bounds the activations of the tower, whatever the size of the catalogue
+
+
+def golden_answers(config: ModelConfig, weights: Weights, user_ids: Sequence[str], item_ids: Sequence[str]) -> Golden:
+    """Ask the network for the items that rank highest for a few users, spread evenly over all.
+
+    Args:
+        config: the architecture.
+        weights: of the trained network, as :meth:`ModelConfig.weight_shapes` says.
+        user_ids, item_ids: raw id of each index.
+
+    Raises:
+        InputError: if the network's scores are not finite, or the endpoint accepts no user's id.
+    """
+    askable = [index for index, user in enumerate(user_ids) if len(user) <= MAX_ID_LENGTH]
+    if not askable:
+        raise InputError(f"every user id has more than {MAX_ID_LENGTH} characters, so the endpoint could serve nobody")
+    count = min(_USERS, len(askable))
+    users = [askable[len(askable) * part // count] for part in range(count)]
+    network = _network(config, weights, users)
+    requests, k = [], min(K, config.n_items)
+    for row, user in enumerate(users):
+        scores = _scores(network, row, config.n_items)
+        if not scores.isfinite().all():
+            raise InputError(f"the trained network's scores of user {user_ids[user]!r} are not finite numbers")
+        best = scores.topk(k)
+        found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        requests.append(
+            GoldenRequest(
+                request=Request(users=(user_ids[user],), k=k, exclude_seen=False),
+                items=[ExpectedItem(item=item_ids[item], score=score) for item, score in found],
+            )
+        )
+    return Golden(requests=requests)
+
+
+def _network(config: ModelConfig, weights: Weights, users: list[int]) -> Network:
+    """The network with the rows of ``users`` alone in its user tables, and the items' tables not copied."""
+    with torch.device("meta"):
+        network = Network(config, len(users))
+    own = {name: weight[users] if name in USER_TABLES else weight for name, weight in weights.items()}
+    network.load_state_dict({name: torch.from_numpy(weight) for name, weight in own.items()}, assign=True)
+    return network.eval()
+
+
+@torch.inference_mode()
+def _scores(network: Network, row: int, n_items: int) -> Tensor:
+    """Logits of a row of the user tables with the whole catalogue: float32 [n_items]."""
+    scores = torch.empty(n_items)
+    for start in range(0, n_items, _ITEMS_AT_ONCE):
+        items = torch.arange(start, min(start + _ITEMS_AT_ONCE, n_items))
+        scores[items] = network(torch.tensor([row]), items[None])[0]
+    return scores
