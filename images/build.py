@@ -7,6 +7,7 @@ folder, so that nothing else of the checkout gets into an image or makes the cac
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,8 @@ FOLDERS = (*PODS, "train", "deploy")
 ROOT_SUFFIX = "-root"
 PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT")
 """Variables of this environment that the builds are given, where they are set."""
+_OWN_ERROR = "ncf: error: "
+_SHOWN_LINES = 40
 _NO_DATE = 315_532_800
 """1980-01-01, the earliest that a wheel can hold: the same sources give the same wheel, so layers are cached."""
 
@@ -180,21 +183,29 @@ def _labels(folder: str, name: str) -> dict[str, str]:
         "licenses": "Apache-2.0",
     }
     if folder != BASE:  # it holds nothing of the checkout: with the commit in it, no layer above it would be cached
-        labels["revision"] = name.partition(":")[2].removesuffix(ROOT_SUFFIX)
+        labels["revision"] = current_tag()
     return {f"org.opencontainers.image.{key}": value for key, value in labels.items()}
 
 
 def _docker(arguments: Sequence[str]) -> None:
-    """Run a docker command; what it prints is shown if it fails."""
+    """Run a docker command.
+
+    Raises:
+        InputError: if it fails; what it printed is shown, unless an image's own check says what is wrong.
+    """
     environment = dict(os.environ)
-    if subprocess.run(["docker", "buildx", "version"], capture_output=True).returncode:
+    command = ["docker", *arguments]
+    if arguments[0] == "build" and subprocess.run(["docker", "buildx", "version"], capture_output=True).returncode:
         environment["DOCKER_BUILDKIT"] = "0"
-    ran = subprocess.run(["docker", *arguments], capture_output=True, text=True, env=environment)
-    if ran.returncode:
-        lines = (ran.stdout + ran.stderr).strip().splitlines()
-        print("\n".join(lines[-40:]), file=sys.stderr)
-        own = [line.partition("ncf: error: ")[2] for line in lines if line.startswith("ncf: error: ")]
-        raise InputError(f"docker {arguments[0]}: {(own or lines or ['failed'])[-1]}")
+        command.insert(2, "--force-rm")  # this builder leaves the container of a failed step otherwise
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if ran.returncode == 0:
+        return
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout + ran.stderr).strip().splitlines() or ["failed"]
+    if own := [line.partition(_OWN_ERROR)[2] for line in lines if _OWN_ERROR in line]:
+        raise InputError(f"{arguments[0]}: {own[0]}")
+    print("\n".join(lines[-_SHOWN_LINES:]), file=sys.stderr)
+    raise InputError(f"docker {arguments[0]}: {lines[-1]}")
 
 
 def _size(image: str) -> int:

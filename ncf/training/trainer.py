@@ -88,6 +88,7 @@ class Trainer:
             InputError: if the loss is no longer a number, or a checkpoint belongs to another run.
             SystemExit: with 143 after a checkpoint was written because a stop was requested.
         """
+        self._log_share()
         checkpoint = self._resume()
         fit: FitName
         for fit in FITS:
@@ -101,6 +102,20 @@ class Trainer:
                 checkpoint = None
             self._run_fit(fit, loop)
         return {name: weight.numpy() for name, weight in loop.weights().items()}
+
+    def _log_share(self) -> None:
+        """Say which part of the data this process works on, where there are several."""
+        if self._world.size > 1:
+            users, validation = self._users, self._samples.validation[:, 0]
+            _log.info(
+                "rank %d of %d: users %d to %d, %d training and %d validation positives",
+                self._world.rank,
+                self._world.size,
+                users.start,
+                users.stop - 1,
+                sum(self._positives["selection"].counts()[users.start : users.stop]),
+                np.count_nonzero((validation >= users.start) & (validation < users.stop)),
+            )
 
     @property
     def best_epoch(self) -> int:

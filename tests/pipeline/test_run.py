@@ -217,3 +217,16 @@ def test_a_bad_hyperparameter_ends_with_its_name(small_data: Path, tmp_path: Pat
     )
     assert code == 2
     assert "dropout" in err
+
+
+@pytest.mark.parametrize("arguments", [("--executor", "docker"), ("--executor", "podman")])
+def test_without_an_engine_one_line_says_so(
+    tmp_path: Path, small_data: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nobody")
+    data = str(small_data / "interactions.csv")
+    code, out, err = run("--data", data, *arguments, output=tmp_path / "out", parameters=())
+    assert code == 2
+    assert "Traceback" not in err
+    assert "▶" not in out
+    assert "no Docker engine answers" in err or "invalid choice: 'podman'" in err

@@ -1,0 +1,121 @@
+"""Whole runs in containers, as a user starts them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pipeline
+from tests.images.conftest import TAG, left_behind
+
+PARAMETERS = ("epochs=3", "factors=8", "tower=[16,8]", "gate_not_worse_than_popularity=false")
+
+
+def start(output: Path, data: Any, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    flags = [part for parameter in PARAMETERS for part in ("--param", parameter)]
+    command = [sys.executable, "pipeline.py", "run", "--data", str(data.interactions), "--items", str(data.items)]
+    return subprocess.Popen(
+        [*command, "--output", str(output), *flags, *arguments],
+        cwd=pipeline.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def summary(output: Path, data: Any, *arguments: str) -> dict[str, Any]:
+    process = start(output, data, *arguments)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, out + err
+    found: dict[str, Any] = json.loads((output / "summary.json").read_text())
+    return found
+
+
+def test_containers_give_what_processes_give(client: Any, data: Any, tmp_path: Path) -> None:
+    in_processes = summary(tmp_path / "processes", data)
+    in_containers = summary(tmp_path / "containers", data, "--executor", "docker", "--tag", TAG)
+    assert in_containers["metrics"] == in_processes["metrics"]
+    assert in_containers["gate_passed"]
+    assert [stage["status"] for stage in in_containers["stages"]] == ["succeeded"] * 5
+    found, expected = in_containers["recommendations"], in_processes["recommendations"]
+    assert [entry["user"] for entry in found] == [entry["user"] for entry in expected]
+    assert found[0]["items"][0]["title"] == expected[0]["items"][0]["title"]
+    assert not left_behind(client)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing_running(client: Any, data: Any, tmp_path: Path, number: int) -> None:
+    process = start(tmp_path / "out", data, "--executor", "docker", "--tag", TAG, "--param", "epochs=1000")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "fit=selection epoch=1 " in line:
+            break
+    else:
+        pytest.fail(f"training did not begin: {process.communicate()[1]}")
+    assert left_behind(client), "the pod of train and the training container run"
+    process.send_signal(number)
+    begin = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (130 if number == signal.SIGINT else 143), err
+    assert time.monotonic() - begin < 45
+    assert "Traceback" not in err
+    assert not left_behind(client)
+
+
+def test_a_tag_that_was_not_built(client: Any, data: Any, tmp_path: Path) -> None:
+    process = start(tmp_path / "out", data, "--executor", "docker", "--tag", "no-such-tag")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.count("\n") == 1
+    assert "ncf-preprocess:no-such-tag' is on" not in err
+    assert "no image '" in err
+    assert "make images" in err
+    assert "▶" not in out, "no stage begins"
+
+
+def test_a_base_without_python(tmp_path: Path) -> None:
+    """A build says what its base lacks."""
+    from images.build import Build, build_all
+    from ncf.errors import InputError
+
+    subprocess.run(
+        ["docker", "import", "-", "ncf-test-empty:1"],
+        input=_archive_with_a_shell(),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        with pytest.raises(InputError, match="base image: no command 'python'; expected an image with Python 3.11"):
+            build_all(Build("test", python_image="ncf-test-empty:1"))
+    finally:
+        subprocess.run(["docker", "image", "rm", "--force", "ncf-test-empty:1"], check=True, stdout=subprocess.DEVNULL)
+
+
+def _archive_with_a_shell() -> bytes:
+    """The root of a system that has a shell and no Python: that of the base image, without it."""
+    command = [
+        "docker",
+        "run",
+        "--rm",
+        f"ncf-base:{TAG}",
+        "tar",
+        "-c",
+        "--exclude=*python*",
+        "-C",
+        "/",
+        "bin",
+        "lib",
+        "lib64",
+        "usr",
+        "tmp",
+    ]
+    return subprocess.run(command, check=True, capture_output=True).stdout
