@@ -5,6 +5,7 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOCAL_MODE := build/local-mode
 STAGES := preprocess,negative-sampling,train,evaluate,deploy,sagemaker
 
 # make run
@@ -44,7 +45,8 @@ run: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Run the pipeline on t
 		$(foreach parameter,$(PARAMS),--param '$(parameter)') $(if $(KEEP_ENDPOINT),--keep-endpoint)
 
 pipeline: $(READY) ## Compile the pipeline and its components to YAML: [REGISTRY=...] [TAG=...], which write to build/
-	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(TAG)" $(BIN)/python pipeline.py compile \
+	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(or $(TAG),$(if $(REGISTRY),$$($(BIN)/python -m images.build tag)))" \
+		$(BIN)/python pipeline.py compile \
 		$(if $(REGISTRY)$(TAG),--output build)
 
 images: $(READY) ## Build every image: [TAG=...] [PYTHON_IMAGE=base] [TRAIN_BASE=base of ncf-train] [WHEELS=folder]
@@ -60,8 +62,15 @@ test: $(READY) ## Run the tests: no Docker, AWS or GPU
 test-images: images ## Test the images, and the pipeline in containers (takes what images takes)
 	@NCF_TEST_TAG="$(TAG)" $(BIN)/python -m pytest -m docker tests/images $(ARGS)
 
-check-local-mode: ## Train and host the images with AWS's own local mode: needs docker compose, installs the sagemaker SDK (1 GB)
-	@bash images/check_local_mode "$(TAG)"
+check-local-mode: images $(LOCAL_MODE)/bin/.ready ## Train and host with the images by AWS's own local mode: needs docker compose, installs the sagemaker SDK (1 GB)
+	@docker compose version >/dev/null || { echo "docker compose (v2) is needed, which AWS's local mode runs"; exit 2; }
+	@$(BIN)/python -m tests.images.small_data $(LOCAL_MODE)/data
+	@$(LOCAL_MODE)/bin/python tests/images/check_local_mode.py $(LOCAL_MODE)/data "$$(test -n "$(TAG)" && echo "$(TAG)" || $(BIN)/python -m images.build tag)"
+
+$(LOCAL_MODE)/bin/.ready:
+	@$(PYTHON) -m venv $(LOCAL_MODE)
+	@$(LOCAL_MODE)/bin/pip install --quiet --disable-pip-version-check sagemaker==3.27.0
+	@touch $@
 
 lint: $(READY) ## Check style, types, import rules and spelling
 	@$(BIN)/ruff check

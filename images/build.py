@@ -246,9 +246,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     builder.add_argument("--wheels", type=Path, help="folder of wheels to install from, before the index is asked")
     pusher = commands.add_parser("push", help="push every image to a registry")
     pusher.add_argument("--registry", required=True, help="such as 111122223333.dkr.ecr.us-east-1.amazonaws.com/team")
+    commands.add_parser("tag", help="print the tag that images have unless told otherwise")
     for command in (builder, pusher):
         command.add_argument("--tag", default="", help="default: the commit")
     options = parser.parse_args(arguments)
+    if options.command == "tag":
+        print(current_tag())
+        return
     tag = options.tag or current_tag()
     try:
         if options.command == "build":

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,8 @@ import docker
 import pytest
 
 from images.build import FOLDERS, PODS, ROOT_SUFFIX, current_tag, image_name
-from ncf.data import synthetic
 from ncf.localaws.engine import LABEL, Engine
+from tests.images.small_data import prepare
 
 TAG = os.environ.get("NCF_TEST_TAG") or current_tag()
 
@@ -75,12 +73,5 @@ def image() -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     folder = tmp_path_factory.mktemp("data")
-    synthetic.write(folder, users=400, items=250, interactions=12_000, seed=5)
-    found = Data(folder / "interactions.csv", folder / "items.csv", folder / "dataset", folder / "samples")
-    others = [f"--report={folder}/report.html", f"--metrics={folder}/metrics.json"]
-    for command in (
-        ["preprocess", f"--interactions={found.interactions}", f"--dataset={found.dataset}", *others],
-        ["negative-sampling", f"--dataset={found.dataset}", f"--samples={found.samples}"],
-    ):
-        subprocess.run([sys.executable, "-m", "ncf", *command], check=True)
-    return found
+    prepare(folder)
+    return Data(folder / "interactions.csv", folder / "items.csv", folder / "dataset", folder / "samples")
