@@ -65,6 +65,7 @@ test-images: images ## Test the images, and the pipeline in containers (takes wh
 check-local-mode: images $(LOCAL_MODE)/bin/.ready ## Train and host with the images by AWS's own local mode: needs docker compose, installs the sagemaker SDK (1 GB)
 	@docker compose version >/dev/null || { echo "docker compose (v2) is needed, which AWS's local mode runs"; exit 2; }
 	@$(BIN)/python -m tests.images.small_data $(LOCAL_MODE)/data
+	@$(BIN)/python -m tests.images.check_notebook $(LOCAL_MODE)/data $(LOCAL_MODE)/bin/python
 	@$(LOCAL_MODE)/bin/python tests/images/check_local_mode.py $(LOCAL_MODE)/data "$$(test -n "$(TAG)" && echo "$(TAG)" || $(BIN)/python -m images.build tag)"
 
 $(LOCAL_MODE)/bin/.ready:

@@ -65,12 +65,15 @@ def main() -> None:
 
 def _report(failure: Path, reason: str) -> None:
     """Keep the first reason: what other processes say afterwards follows from it."""
-    failure.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError), failure.open("x") as stream:
-        stream.write(reason[:_FAILURE_CHARACTERS])
+    with suppress(OSError):  # there is one, or there is no tree to write to
+        failure.parent.mkdir(parents=True, exist_ok=True)
+        with failure.open("x") as stream:
+            stream.write(reason[:_FAILURE_CHARACTERS])
 
 
 def _train(root: Path) -> None:
+    if not os.access(root, os.W_OK):
+        raise InputError(f"{root}: not a folder to write to; expected SageMaker's tree, or {ROOT_VARIABLE} to name one")
     config = root / "input" / "config"
     given = _read_json(config / "hyperparameters.json")
     with tempfile.TemporaryDirectory(prefix=".fit-", dir=root) as folder:
