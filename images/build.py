@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import ncf
@@ -96,8 +97,8 @@ def build_all(build: Build) -> dict[str, float]:
 def sizes(build: Build) -> dict[str, tuple[int, int]]:
     """Bytes of each image, and of the base that it stands on."""
     inspected = {folder: _size(f"{image_name(folder)}:{build.tag}") for folder in (BASE, *FOLDERS)}
-    bases = {"train": _size(_argument_default("train", "TRAIN_BASE", build.train_base))}
-    python = _size(_argument_default(BASE, "PYTHON_IMAGE", build.python_image))
+    bases = {"train": _size(argument_default("train", "TRAIN_BASE", build.train_base))}
+    python = _size(argument_default(BASE, "PYTHON_IMAGE", build.python_image))
     return {folder: (size, bases.get(folder, python)) for folder, size in inspected.items()}
 
 
@@ -193,11 +194,11 @@ def _docker(arguments: Sequence[str]) -> None:
     Raises:
         InputError: if it fails; what it printed is shown, unless an image's own check says what is wrong.
     """
-    environment = dict(os.environ)
-    command = ["docker", *arguments]
-    if arguments[0] == "build" and subprocess.run(["docker", "buildx", "version"], capture_output=True).returncode:
-        environment["DOCKER_BUILDKIT"] = "0"
-        command.insert(2, "--force-rm")  # this builder leaves the container of a failed step otherwise
+    command, environment = ["docker", *arguments], dict(os.environ)
+    if arguments[0] == "build":
+        option, variables = _builder()
+        command.insert(2, option)
+        environment |= variables
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
     if ran.returncode == 0:
         return
@@ -208,13 +209,22 @@ def _docker(arguments: Sequence[str]) -> None:
     raise InputError(f"docker {arguments[0]}: {lines[-1]}")
 
 
+@cache
+def _builder() -> tuple[str, dict[str, str]]:
+    """An option and variables for ``docker build``: BuildKit where its client is installed, else the old builder."""
+    if subprocess.run(["docker", "buildx", "version"], capture_output=True).returncode:
+        return "--force-rm", {"DOCKER_BUILDKIT": "0"}  # it leaves the container of a failed step otherwise
+    # the engine's own builder finds ncf-base; SageMaker takes no image with a provenance beside it
+    return "--provenance=false", {"BUILDX_BUILDER": "default"}
+
+
 def _size(image: str) -> int:
     """Bytes of an image; 0 where it is not on this machine."""
     asked = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True)
     return int(json.loads(asked.stdout)[0]["Size"]) if asked.returncode == 0 else 0
 
 
-def _argument_default(folder: str, argument: str, given: str) -> str:
+def argument_default(folder: str, argument: str, given: str) -> str:
     """The value of a Dockerfile's build argument."""
     lines = (ROOT / "images" / folder / "Dockerfile").read_text().splitlines()
     default = next(line for line in lines if line.startswith(f"ARG {argument}="))
