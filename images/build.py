@@ -118,8 +118,8 @@ def push(tag: str, registry: str) -> list[str]:
     pushed = []
     for name in local:
         target = f"{registry.rstrip('/')}/{name}"
-        _docker(["tag", name, target])
-        _docker(["push", target])
+        _docker(["tag", name, target], f"tagging {name}")
+        _docker(["push", target], f"pushing {target}")
         pushed.append(target)
     return pushed
 
@@ -171,7 +171,8 @@ def _build(folder: str, name: str, arguments: Mapping[str, str]) -> None:
     flags = [part for key, value in given.items() for part in ("--build-arg", f"{key}={value}")]
     flags += [part for key, value in _labels(folder, name).items() for part in ("--label", f"{key}={value}")]
     dockerfile = CONTEXT / "images" / folder / "Dockerfile"
-    _docker(["build", "--quiet", "--tag", name, "--file", str(dockerfile), *flags, str(CONTEXT)])
+    on = "".join(f" on {arguments[base]}" for base in ("PYTHON_IMAGE", "TRAIN_BASE") if arguments.get(base))
+    _docker(["build", "--tag", name, "--file", str(dockerfile), *flags, str(CONTEXT)], f"building {name}{on}")
 
 
 def _labels(folder: str, name: str) -> dict[str, str]:
@@ -188,34 +189,38 @@ def _labels(folder: str, name: str) -> dict[str, str]:
     return {f"org.opencontainers.image.{key}": value for key, value in labels.items()}
 
 
-def _docker(arguments: Sequence[str]) -> None:
+def _docker(arguments: Sequence[str], what: str) -> None:
     """Run a docker command.
+
+    Args:
+        arguments: behind ``docker``.
+        what: it does, for messages.
 
     Raises:
         InputError: if it fails; what it printed is shown, unless an image's own check says what is wrong.
     """
     command, environment = ["docker", *arguments], dict(os.environ)
     if arguments[0] == "build":
-        option, variables = _builder()
-        command.insert(2, option)
+        options, variables = _builder()
+        command[2:2] = options
         environment |= variables
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
     if ran.returncode == 0:
         return
     lines = re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout + ran.stderr).strip().splitlines() or ["failed"]
     if own := [line.partition(_OWN_ERROR)[2] for line in lines if _OWN_ERROR in line]:
-        raise InputError(f"{arguments[0]}: {own[0]}")
-    print("\n".join(lines[-_SHOWN_LINES:]), file=sys.stderr)
-    raise InputError(f"docker {arguments[0]}: {lines[-1]}")
+        raise InputError(f"{what}: {own[0]}")
+    print("\n".join(lines[-_SHOWN_LINES:-1]), file=sys.stderr)
+    raise InputError(f"{what}: {lines[-1]}")
 
 
 @cache
-def _builder() -> tuple[str, dict[str, str]]:
-    """An option and variables for ``docker build``: BuildKit where its client is installed, else the old builder."""
+def _builder() -> tuple[list[str], dict[str, str]]:
+    """Options and variables for ``docker build``: BuildKit where its client is installed, else the old builder."""
     if subprocess.run(["docker", "buildx", "version"], capture_output=True).returncode:
-        return "--force-rm", {"DOCKER_BUILDKIT": "0"}  # it leaves the container of a failed step otherwise
+        return ["--force-rm"], {"DOCKER_BUILDKIT": "0"}  # it leaves the container of a failed step otherwise
     # the engine's own builder finds ncf-base; SageMaker takes no image with a provenance beside it
-    return "--provenance=false", {"BUILDX_BUILDER": "default"}
+    return ["--progress=plain", "--provenance=false"], {"BUILDX_BUILDER": "default"}
 
 
 def _size(image: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -58,7 +59,7 @@ class Container:
 
     def signal(self, name: str) -> None:
         """Send a signal to its first process; nothing happens if it has ended."""
-        with contextlib.suppress(_docker().errors.APIError):
+        with contextlib.suppress(*_failures()):
             self._container.kill(name)
 
     def _follow(self) -> None:
@@ -70,11 +71,11 @@ class Container:
             self._container.reload()
             state = self._container.attrs["State"]
             self.killed_for_memory = bool(state["OOMKilled"]) and code != 0
-        except _docker().errors.APIError:
-            """It was removed from outside, which ends it as a signal does."""
+        except _failures():
+            """It was removed from outside, or the engine is gone: that ends it as a signal does."""
         finally:
             self._code = code
-            with contextlib.suppress(_docker().errors.APIError):
+            with contextlib.suppress(*_failures()):
                 self._container.remove(force=True)
             self._ended.set()
 
@@ -135,7 +136,7 @@ class Engine:
     def close_network(self, network: str) -> None:
         """Remove a network in which nothing runs any more."""
         if found := self._networks.pop(network, None):
-            with contextlib.suppress(_docker().errors.APIError):
+            with contextlib.suppress(*_failures()):
                 found.remove()
 
     def start(
@@ -179,30 +180,44 @@ class Engine:
         """Remove every container and network of the run."""
         with self._lock:
             self._closed = True
-        errors = _docker().errors.APIError
-        for container in self._client.containers.list(all=True, filters={"label": f"{LABEL}={self.run}"}):
-            with contextlib.suppress(errors):
-                container.remove(force=True)
-        for network in self._client.networks.list(filters={"label": f"{LABEL}={self.run}"}):
-            with contextlib.suppress(errors):
-                network.remove()
-        self._client.close()
+        label = {"label": f"{LABEL}={self.run}"}
+        with _uninterrupted(), contextlib.suppress(*_failures()):
+            for container in self._client.containers.list(all=True, filters=label):
+                with contextlib.suppress(*_failures()):
+                    container.remove(force=True)
+            for network in self._client.networks.list(filters=label):
+                with contextlib.suppress(*_failures()):
+                    network.remove()
+            self._client.close()
 
     @contextlib.contextmanager
     def _errors(self, what: str) -> Iterator[None]:
         """Docker's errors in one line each."""
-        docker = _docker()
         try:
             yield
-        except docker.errors.ImageNotFound:
+        except _docker().errors.ImageNotFound:
             raise
-        except (docker.errors.DockerException, OSError) as error:
+        except _failures() as error:
             raise RemoteError(f"Docker: {what}: {_reason(error)}") from None
 
 
 def own_user() -> str | None:
     """``uid:gid`` for containers that write to folders of this user's; None for root, whom images need not know."""
     return f"{os.getuid()}:{os.getgid()}" if os.getuid() else None
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Have an impatient second Ctrl-C wait for the end of what the first has begun."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _reason(error: Exception) -> str:
@@ -219,6 +234,11 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
         yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
     if rest:
         yield rest.decode(errors="replace")
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What a call to the engine may raise: its answers, and that it does not answer."""
+    return (_docker().errors.DockerException, OSError)
 
 
 def _docker() -> Any:
