@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import shutil
-import signal
+import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -32,6 +32,7 @@ SAMPLE_USERS = 3
 TOP_K = 10
 _USER_ERROR = 2
 _ROLE = "arn:aws:iam::123456789012:role/ncf-local"
+_SECONDS_BETWEEN_LOOKS = 0.5
 _MARK = ".ncf-run"
 
 
@@ -176,7 +177,8 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
         markup=False,
     )
     console.print("Ctrl-C stops it.")
-    signal.pause()
+    while True:  # not signal.pause(): another thread may be given the signal, which would not end it
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 @contextmanager
