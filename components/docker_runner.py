@@ -74,7 +74,7 @@ def pods_as_containers(
                 mem_limit=(memory or {}).get(image),
                 **options,
             )
-            task.exit_code = container.wait()
+            task.ended(container.wait())
             if task.exit_code and container.killed_for_memory:
                 limit = (memory or {}).get(image, "the machine's")
                 task.last_line = f"the pod was killed because it ran out of memory; its limit is {limit}"

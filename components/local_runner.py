@@ -52,6 +52,13 @@ class TaskRun:
             self.last_line = text
             listener.line(self, text)
 
+    def ended(self, exit_code: int | None) -> None:
+        """Take in its exit status; of one that a signal ended, the last line says no reason."""
+        self.exit_code = exit_code
+        number = -exit_code if exit_code and exit_code < 0 else (exit_code or 0) - 128
+        if number > 0:
+            self.last_line = f"it was ended by signal {number}; its last line: {self.last_line or 'none'}"
+
     def collect(self, executor_input: Mapping[str, Any]) -> None:
         """Take in what it put out; a task whose outputs are not all there has failed, whatever its status says.
 
@@ -143,7 +150,7 @@ def _run(command: list[str], environment: Mapping[str, str], listener: Listener)
     try:
         for line in process.stdout or ():
             task.printed(line, listener)
-        task.exit_code = process.wait()
+        task.ended(process.wait())
     finally:
         _stop(process)
         task.seconds = time.monotonic() - start

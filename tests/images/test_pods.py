@@ -136,6 +136,12 @@ def test_a_pod_that_runs_out_of_memory_says_so(pods: Any, image: Any) -> None:
     assert raised.value.task.last_line == "the pod was killed because it ran out of memory; its limit is 64000000b"
 
 
+def test_a_pod_that_is_killed_says_so(pods: Any, image: Any) -> None:
+    with pods(), pytest.raises(TaskFailedError) as raised:
+        component(image("evaluate"), "sh", "-c", "echo at work; exit 137")()
+    assert raised.value.task.last_line == "it was ended by signal 9; its last line: at work"
+
+
 @pytest.mark.parametrize("name", ["ncf-nothing:1", "registry.example.com/team/ncf-evaluate:no-such-tag"])
 def test_a_missing_image_is_named_with_what_there_is(pods: Any, name: str) -> None:
     with pods(), pytest.raises(TaskFailedError) as raised:

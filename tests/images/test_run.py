@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,13 @@ def summary(output: Path, data: Any, *arguments: str) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left(client: Any) -> Iterator[None]:
+    before = set(left_behind(client))
+    yield
+    assert not set(left_behind(client)) - before
+
+
 def test_containers_give_what_processes_give(client: Any, data: Any, tmp_path: Path) -> None:
     in_processes = summary(tmp_path / "processes", data)
     in_containers = summary(tmp_path / "containers", data, "--executor", "docker", "--tag", TAG)
@@ -49,7 +57,6 @@ def test_containers_give_what_processes_give(client: Any, data: Any, tmp_path: P
     found, expected = in_containers["recommendations"], in_processes["recommendations"]
     assert [entry["user"] for entry in found] == [entry["user"] for entry in expected]
     assert found[0]["items"][0]["title"] == expected[0]["items"][0]["title"]
-    assert not left_behind(client)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -68,7 +75,6 @@ def test_an_interrupted_run_leaves_nothing_running(client: Any, data: Any, tmp_p
     assert process.returncode == (130 if number == signal.SIGINT else 143), err
     assert time.monotonic() - begin < 45
     assert "Traceback" not in err
-    assert not left_behind(client)
 
 
 def test_a_tag_that_was_not_built(client: Any, data: Any, tmp_path: Path) -> None:
