@@ -108,13 +108,13 @@ def push(tag: str, registry: str) -> list[str]:
     Returns:
         The names under which they are in the registry.
     """
+    if not registry:
+        raise InputError("no registry: give REGISTRY=111122223333.dkr.ecr.us-east-1.amazonaws.com, with your account")
     check_engine()
     local = [f"{image_name(folder)}:{tag}" for folder in FOLDERS]
     local += [f"{image_name(folder)}:{tag}{ROOT_SUFFIX}" for folder in PODS]
     if missing := [name for name in local if _size(name) == 0]:
         raise InputError(f"there is no image {', '.join(missing)}; 'make images' builds them")
-    if not registry:
-        raise InputError("no registry: give REGISTRY=111122223333.dkr.ecr.us-east-1.amazonaws.com, with your account")
     pushed = []
     for name in local:
         target = f"{registry.rstrip('/')}/{name}"
