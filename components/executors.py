@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from components.docker_runner import memory_limits, pods_as_containers, use_tag, with_tag
 from components.factory import image
 from components.local_runner import Listener, pods_as_processes
+from ncf.errors import InputError
 from ncf.localaws import Processes
 from ncf.localaws.instances import Instances
 
@@ -52,7 +54,7 @@ def in_containers(package: Path, tag: str, readable: Sequence[Path]) -> Iterator
         readable: files and folders of this machine that pods may read.
 
     Raises:
-        InputError: if there is no Docker engine, or an image is not there.
+        InputError: if there is no Docker engine on this machine itself, or an image is not there.
     """
     from ncf.localaws.containers import Containers
     from ncf.localaws.engine import Engine
@@ -65,9 +67,25 @@ def in_containers(package: Path, tag: str, readable: Sequence[Path]) -> Iterator
         for name in (*memory, *arguments.values()):
             engine.find(name)
         network = engine.open_network("pods")
-        instances = Containers(engine, engine.gateway(network))
+        gateway = engine.gateway(network)
+        _check_address(gateway)
+        instances = Containers(engine, gateway)
         yield Executor(
             instances, partial(pods_as_containers, engine, network, readable=readable, memory=memory), arguments
         )
     finally:
         engine.close()
+
+
+def _check_address(gateway: str) -> None:
+    """
+    Raises:
+        InputError: if nothing can listen here at the address by which containers reach their host.
+    """
+    try:
+        socket.create_server((gateway, 0)).close()
+    except OSError as error:
+        raise InputError(
+            f"containers would look for S3 and SageMaker at {gateway}, the gateway of their network, which is not "
+            f"this machine ({error.strerror}): the engine must run on it, not in a virtual machine as Docker Desktop's"
+        ) from None

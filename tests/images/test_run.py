@@ -15,6 +15,10 @@ from typing import Any
 import pytest
 
 import pipeline
+from components.executors import in_containers
+from images.build import Build, build_all
+from ncf.errors import InputError
+from ncf.localaws.engine import Engine
 from tests.images.conftest import TAG, left_behind
 
 PARAMETERS = ("epochs=3", "factors=8", "tower=[16,8]", "gate_not_worse_than_popularity=false")
@@ -88,11 +92,16 @@ def test_a_tag_that_was_not_built(client: Any, data: Any, tmp_path: Path) -> Non
     assert "▶" not in out, "no stage begins"
 
 
+def test_an_engine_in_a_virtual_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "pipeline.yaml"
+    package.write_text((pipeline.ROOT / pipeline.PIPELINE_YAML).read_text())
+    monkeypatch.setattr(Engine, "gateway", lambda *_: "203.0.113.1")  # reserved for documentation
+    with pytest.raises(InputError, match=r"203\.0\.113\.1.*Docker Desktop"), in_containers(package, TAG, []):
+        pytest.fail("nothing can listen there")
+
+
 def test_a_base_without_python(tmp_path: Path) -> None:
     """A build says what its base lacks."""
-    from images.build import Build, build_all
-    from ncf.errors import InputError
-
     subprocess.run(
         ["docker", "import", "-", "ncf-test-empty:1"],
         input=_archive_with_a_shell(),
