@@ -32,15 +32,18 @@ def lines(start: str) -> list[str]:
 
 @pytest.mark.parametrize("line", lines("make "))
 def test_make_targets_and_their_variables_exist(line: str) -> None:
-    _, target, *assignments = shlex.split(line)
+    words = shlex.split(line)[1:]
+    targets, assignments = ([word for word in words if ("=" in word) is given] for given in (False, True))
     makefile = (ROOT / "Makefile").read_text()
-    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for assignment in assignments:
         name, _, value = assignment.partition("=")
         assert re.search(rf"^{name} \?=", makefile, re.MULTILINE), name
         if name == "PARAMS":
             pipeline.parse_parameters(value.split())
-    subprocess.run(["make", "--dry-run", target, *assignments], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(["make", "--dry-run", *words], cwd=ROOT, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("line", lines(".venv/bin/ncf "))
@@ -56,15 +59,18 @@ def test_pipeline_commands_parse(line: str) -> None:
 
 
 def test_python_code_compiles_to_a_pipeline() -> None:
-    (code,) = [block for language, block in BLOCKS if language == "python"]
+    (code,) = [block for language, block in BLOCKS if language == "python" and "dsl.pipeline" in block]
     scope: dict[str, object] = {}
     exec(compile(code.replace('"components/', f'"{ROOT}/components/'), "README.md", "exec", dont_inherit=True), scope)
     assert scope["own_pipeline"].component_spec.inputs.keys() == {"data_uri"}  # type: ignore[attr-defined]
 
 
 def test_links_and_folders_exist() -> None:
+    headings = {
+        re.sub(r"[^\w ]", "", line).strip().lower().replace(" ", "-") for line in TEXT.splitlines() if line[:1] == "#"
+    }
     for target in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
-        assert (ROOT / target).exists(), target
+        assert target[1:] in headings if target[0] == "#" else (ROOT / target).exists(), target
     tree = next(block for language, block in BLOCKS if "pipeline.py  " in block)
     for name in re.findall(r"^(\w+(?:/|\.py))", tree, re.MULTILINE):
         assert (ROOT / name).exists(), name
