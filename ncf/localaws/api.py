@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ncf.localaws.errors import ApiError, invalid
-from ncf.localaws.hosting import LOG_GROUP, Endpoint, Fleet
+from ncf.localaws.faults import Faults
+from ncf.localaws.fleet import LOG_GROUP, Fleet
+from ncf.localaws.hosting import Endpoint
 from ncf.localaws.instances import Instances
 from ncf.localaws.services import Services
 from ncf.localaws.training import TrainingJob
@@ -36,6 +38,7 @@ class SageMakerApi:
         environment: leads programs' AWS clients to the stand-in.
         grace: seconds between SIGTERM and SIGKILL of a training job.
         start_seconds: how long a serving container may take to answer ``/ping``.
+        faults: what is to go wrong.
     """
 
     def __init__(
@@ -47,7 +50,9 @@ class SageMakerApi:
         environment: Mapping[str, str],
         grace: float,
         start_seconds: float,
+        faults: Faults,
     ) -> None:
+        self._faults = faults
         self._root, self._region = root, region
         self._services, self._instances, self._environment = services, instances, environment
         self._grace, self._start_seconds = grace, start_seconds
@@ -98,6 +103,7 @@ class SageMakerApi:
                 self._instances,
                 self._environment,
                 self._grace,
+                self._faults,
             )
             self._jobs[name] = job
         job.start()
@@ -127,6 +133,8 @@ class SageMakerApi:
         with self._lock:
             found = [job.summary() for job in self._jobs.values()]
         wanted, part = request.get("StatusEquals"), request.get("NameContains", "")
+        before = request.get("CreationTimeBefore", float("inf"))
+        found = [job for job in found if job["CreationTime"] <= before]
         shown = [job for job in found if part in job["TrainingJobName"] and wanted in (None, job["TrainingJobStatus"])]
         shown.sort(key=lambda job: job["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
         return _page("TrainingJobSummaries", shown, request)
@@ -156,6 +164,8 @@ class SageMakerApi:
             if variant.get("ModelName") not in self._models:
                 arn = self._arn("model", variant.get("ModelName", ""))
                 raise invalid(f'Could not find model "{arn}".')
+            if "ServerlessConfig" in variant:
+                _check_serverless(variant, self._models[variant["ModelName"]], request)
         arn = self._create(self._configs, "endpoint-config", "EndpointConfigName", request)
         return {"EndpointConfigArn": arn}
 
@@ -163,6 +173,11 @@ class SageMakerApi:
         return self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
 
     def delete_endpoint_config(self, request: Request) -> Answer:
+        name = request["EndpointConfigName"]
+        with self._lock:
+            used = [endpoint.arn for endpoint in self._endpoints.values() if endpoint.config == name]
+        if used:
+            raise invalid(f'Cannot delete endpoint config "{name}": it is used by "{used[0]}".')
         return self._delete(self._configs, "endpoint-config", "EndpointConfigName", request)
 
     def list_endpoint_configs(self, request: Request) -> Answer:
@@ -189,6 +204,7 @@ class SageMakerApi:
         self._described(table, kind, key, request)
         with self._lock:
             table.pop(request[key], None)
+            self._tags.pop(self._arn(kind, request[key]), None)
         return {}
 
     def _listed(self, table: dict[str, Answer], answer: str, keys: Sequence[str], request: Request) -> Answer:
@@ -208,15 +224,35 @@ class SageMakerApi:
             if name in self._endpoints:
                 raise invalid(f'Cannot create already existing endpoint "{self._endpoints[name].arn}".')
             arn = self._arn("endpoint", name, request)
-            endpoint = Endpoint(name, arn, lambda config: self._fleet(name, config), self._start_seconds)
+            endpoint = Endpoint(
+                name,
+                arn,
+                lambda config, count: self._fleet(name, config, count),
+                self._start_seconds,
+                self._services,
+                self._faults,
+            )
             self._endpoints[name] = endpoint
-        endpoint.deploy(request["EndpointConfigName"])
+        try:
+            endpoint.deploy(request["EndpointConfigName"], request.get("DeploymentConfig"))
+        except ApiError:
+            self._endpoints.pop(name, None)
+            raise
         return {"EndpointArn": arn}
 
     def update_endpoint(self, request: Request) -> Answer:
         endpoint = self.endpoint(request["EndpointName"])
         self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
-        endpoint.deploy(request["EndpointConfigName"])
+        endpoint.deploy(
+            request["EndpointConfigName"],
+            request.get("DeploymentConfig"),
+            keep_properties=request.get("RetainAllVariantProperties", False),
+        )
+        return {"EndpointArn": endpoint.arn}
+
+    def update_endpoint_weights_and_capacities(self, request: Request) -> Answer:
+        endpoint = self.endpoint(request["EndpointName"])
+        endpoint.set_count(request["DesiredWeightsAndCapacities"][0]["DesiredInstanceCount"])
         return {"EndpointArn": endpoint.arn}
 
     def describe_endpoint(self, request: Request) -> Answer:
@@ -226,6 +262,7 @@ class SageMakerApi:
         endpoint = self.endpoint(request["EndpointName"])
         with self._lock:
             self._endpoints.pop(request["EndpointName"], None)
+            self._tags.pop(endpoint.arn, None)
         endpoint.delete()
         return {}
 
@@ -252,7 +289,7 @@ class SageMakerApi:
                 return endpoint
         raise invalid(f'Could not find endpoint "{self._arn("endpoint", name)}".')
 
-    def _fleet(self, endpoint: str, config: str) -> Fleet:
+    def _fleet(self, endpoint: str, config: str, count: int | None) -> Fleet:
         variant = self._configs[config]["ProductionVariants"][0]
         model = self._models.get(variant["ModelName"])
         if model is None:
@@ -267,6 +304,8 @@ class SageMakerApi:
             f"{LOG_GROUP}/{endpoint}",
             self._environment,
             isolated=model.get("EnableNetworkIsolation", False),
+            count=count,
+            capture=self._configs[config].get("DataCaptureConfig"),
         )
 
     # tags
@@ -292,6 +331,26 @@ class SageMakerApi:
             self._tags[request["ResourceArn"]] = kept
         return {}
 
+    def tagged(self, request: Request) -> Answer:
+        """GetResources of the Resource Groups Tagging API, for the resources that are kept here.
+
+        https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
+        """
+        kinds = [kind.removeprefix("sagemaker:") for kind in request.get("ResourceTypeFilters", [])] or _KINDS
+        wanted = {entry["Key"]: set(entry.get("Values", [])) for entry in request.get("TagFilters", [])}
+        with self._lock:
+            found = [
+                {"ResourceARN": arn, "Tags": list(tags)}
+                for arn, tags in sorted(self._tags.items())
+                if arn.split(":")[-1].partition("/")[0] in kinds and _has_tags(tags, wanted)
+            ]
+        start = int(request.get("PaginationToken") or 0)
+        end = start + request.get("ResourcesPerPage", 100)
+        return {
+            "ResourceTagMappingList": found[start:end],
+            "PaginationToken": str(end) if end < len(found) else "",
+        }
+
     # what several share
 
     def _arn(self, kind: str, name: str, request: Request | None = None) -> str:
@@ -304,6 +363,28 @@ class SageMakerApi:
     def _check_open(self) -> None:
         if self._closed:
             raise ApiError("ServiceUnavailable", "the stand-in is shutting down", 503)
+
+
+def _has_tags(tags: Sequence[Mapping[str, str]], wanted: Mapping[str, set[str]]) -> bool:
+    known = {tag["Key"]: tag["Value"] for tag in tags}
+    return all(key in known and (not values or known[key] in values) for key, values in wanted.items())
+
+
+def _check_serverless(variant: Request, model: Request, request: Request) -> None:
+    """
+    Raises:
+        ApiError: for what serverless endpoints cannot have.
+    """
+    source = model.get("PrimaryContainer", {}).get("ModelDataSource")
+    refused = {
+        "an instance type": "InstanceType" in variant,
+        "a VPC": "VpcConfig" in model,
+        "network isolation": model.get("EnableNetworkIsolation", False),
+        "data capture": request.get("DataCaptureConfig", {}).get("EnableCapture", False),
+        "ModelDataSource": source is not None,
+    }
+    if named := [name for name, is_there in refused.items() if is_there]:
+        raise invalid(f"Serverless endpoints do not support {', '.join(named)}.")
 
 
 def _page(key: str, entries: Sequence[Answer], request: Request) -> Answer:
@@ -324,6 +405,7 @@ OPERATIONS = frozenset(
         "EndpointConfigs": ("List",),
         "Endpoint": ("Create", "Describe", "Update", "Delete"),
         "Endpoints": ("List",),
+        "EndpointWeightsAndCapacities": ("Update",),
         "Tags": ("Add", "List", "Delete"),
     }.items()
     for verb in verbs

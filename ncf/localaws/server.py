@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from urllib.parse import unquote
 
 from ncf.localaws.api import ACCOUNT, OPERATIONS, SageMakerApi
 from ncf.localaws.errors import ApiError
+from ncf.localaws.faults import PATH as FAULTS_PATH
+from ncf.localaws.faults import Fault, Faults
 from ncf.localaws.hosting import ModelError
 from ncf.localaws.instances import Instances
 from ncf.localaws.services import Services
@@ -23,13 +26,27 @@ from ncf.localaws.services import Services
 _TARGET = "SageMaker."
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations/?")
 _FORWARDED = {"CONTENT_TYPE": "Content-Type", "HTTP_ACCEPT": "Accept"}
+_TAGGED = "ResourceGroupsTaggingAPI_20170126.GetResources"
+_ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
+_SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
+_STATUSES = {
+    "InternalFailure": 500,
+    "InternalServerError": 500,
+    "ServiceUnavailable": 503,
+    "ExpiredTokenException": 403,
+}
+_MESSAGES = {
+    "ThrottlingException": "Rate exceeded",
+    "ExpiredTokenException": "The security token included in the request is expired",
+}
 _active: list[LocalAws] = []
 
 
 class LocalAws:
     """S3 and SageMaker for this process and its children; a context manager.
 
-    Clients reach it through the environment variables in :attr:`environment` alone.
+    Clients reach it through the environment variables in :attr:`environment` alone. What is to go wrong in it is
+    asked for through :attr:`faults`, or by HTTP at ``/_faults``.
 
     Args:
         root: folder for all that it writes: a ``/opt/ml`` tree for each host of a job and each endpoint.
@@ -85,7 +102,10 @@ class LocalAws:
             **_without_proxy(instances.listen_at),
         }
         self._services = Services(self.endpoint_url, self.environment, region)
-        self._api = SageMakerApi(self.root, region, self._services, instances, self.environment, grace, start_seconds)
+        self.faults = Faults()
+        self._api = SageMakerApi(
+            self.root, region, self._services, instances, self.environment, grace, start_seconds, self.faults
+        )
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="local AWS")
         self._thread.start()
         _active.append(self)
@@ -124,6 +144,10 @@ class LocalAws:
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """WSGI: route one request."""
+        if environ.get("PATH_INFO") == FAULTS_PATH:
+            return self._control(environ, start_response)
+        if fault := self._refused(environ):
+            return _refuse(fault, environ, start_response)
         if found := _INVOCATIONS.fullmatch(environ.get("PATH_INFO", "")):
             return self._invoke(unquote(found[1]), environ, start_response)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
@@ -139,8 +163,30 @@ class LocalAws:
                 except ApiError as error:
                     return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        if target == _TAGGED:
+            return _json(start_response, self._api.tagged(json.loads(_body(environ) or b"{}")))
         answer: Iterable[bytes] = self._moto(environ, start_response)
         return answer
+
+    def _control(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Faults by HTTP: list, add, clear."""
+        try:
+            if environ["REQUEST_METHOD"] == "POST":
+                self.faults.add_request(json.loads(_body(environ) or b"{}"))
+            elif environ["REQUEST_METHOD"] == "DELETE":
+                self.faults.clear()
+        except ValueError as error:
+            return _error(start_response, ApiError("ValidationException", f"expected a JSON object: {error}"))
+        except ApiError as error:
+            return _error(start_response, error)
+        return _json(start_response, {"faults": self.faults.coming()})
+
+    def _refused(self, environ: Mapping[str, Any]) -> Fault | None:
+        """The fault that this request meets."""
+        key = _ACCESS_KEY.search(environ.get("HTTP_AUTHORIZATION", ""))
+        if key and self.faults.find("expire", key[1]):
+            return Fault.model_validate({"kind": "refuse", "name": key[1], "error": "ExpiredTokenException"})
+        return self.faults.take("refuse", _operation_name(environ))
 
     def _invoke(self, name: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         headers = {header: environ[key] for key, header in _FORWARDED.items() if environ.get(key)}
@@ -178,6 +224,32 @@ def _body(environ: Mapping[str, Any]) -> bytes:
         return body
     read: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     return read
+
+
+def _operation_name(environ: Mapping[str, Any]) -> str:
+    """``DescribeTrainingJob``, ``InvokeEndpoint``; for S3 its method, ``S3:GET``."""
+    if target := environ.get("HTTP_X_AMZ_TARGET", ""):
+        return str(target).rpartition(".")[2]
+    if _INVOCATIONS.fullmatch(environ.get("PATH_INFO", "")):
+        return "InvokeEndpoint"
+    scope = _SERVICE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return f"{scope[1].upper() if scope else ''}:{environ['REQUEST_METHOD']}"
+
+
+def _refuse(fault: Fault, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer with the error that was asked for, or break the connection before or in the answer."""
+    if fault.error in ("drop", "cut"):
+        if fault.error == "cut":
+            start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", "1000")])
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RD if fault.error == "cut" else socket.SHUT_RDWR)
+        return [b"{"] if fault.error == "cut" else []
+    _body(environ)
+    status = _STATUSES.get(fault.error, 400)
+    message = _MESSAGES.get(fault.error, "a fault was asked for")
+    if "xml" in environ.get("HTTP_ACCEPT", "") or _operation_name(environ).startswith(("S3:", "STS:")):
+        body = f"<Error><Code>{fault.error}</Code><Message>{message}</Message></Error>".encode()
+        return _respond(start_response, status, body, content_type="application/xml")
+    return _error(start_response, ApiError(fault.error, message, status))
 
 
 def _json(start_response: Callable[..., Any], content: Mapping[str, Any]) -> Iterable[bytes]:

@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_PUTS = 0.2
 
 
 class Services:
-    """Clients of the stand-in's S3 and Logs."""
+    """Clients of the stand-in's S3, Logs and CloudWatch."""
 
     def __init__(self, endpoint_url: str, credentials: Mapping[str, str], region: str) -> None:
         import boto3
@@ -30,6 +30,7 @@ class Services:
         direct = Config(proxies={})
         self.s3 = session.client("s3", endpoint_url=endpoint_url, config=direct)
         self.logs = session.client("logs", endpoint_url=endpoint_url, config=direct)
+        self.cloudwatch = session.client("cloudwatch", endpoint_url=endpoint_url, config=direct)
 
     def keys(self, uri: str) -> list[str]:
         """Keys of all objects that begin with the URI's, a slash at its end included: SageMaker's S3Prefix."""

@@ -6,11 +6,12 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ncf.localaws.errors import ApiError, invalid
+from ncf.localaws.faults import Faults, Watch
 from ncf.localaws.instances import Instances, Program, Start
 from ncf.localaws.services import LogStream, Services
 
@@ -19,13 +20,20 @@ _REASON_CHARACTERS = 1024
 _CHECKPOINT_SECONDS = 1.0
 _WATCH_SECONDS = 0.05
 _FINAL = ("Completed", "Failed", "Stopped")
+_SPOT_PRICE = 0.3
+"""Share of the on-demand price: what makes billable seconds of a spot job's."""
+
+
+class _Reported(Exception):  # noqa: N818
+    """A fault's own reason for the job's failure."""
 
 
 class TrainingJob:
     """A job from its request to its end.
 
     States: InProgress (Starting, Downloading, Training, Uploading), then Completed, Failed or Stopped; Stopping
-    in between where someone asked for it or the time was up.
+    in between where someone asked for it or the time was up. A spot job that is interrupted starts again, on new
+    instances, with the checkpoints that the old ones have left in S3.
 
     Args:
         request: as CreateTrainingJob got it.
@@ -35,6 +43,7 @@ class TrainingJob:
         instances: run the image's ``train`` program; the job fails where they have no such image.
         environment: leads the job's AWS clients to the stand-in; not given under network isolation.
         grace: seconds between SIGTERM and SIGKILL.
+        faults: what is to go wrong.
     """
 
     def __init__(
@@ -46,10 +55,11 @@ class TrainingJob:
         instances: Instances,
         environment: Mapping[str, str],
         grace: float,
+        faults: Faults,
     ) -> None:
         self.request, self.arn, self.folder = request, arn, folder
         self._services, self._instances = services, instances
-        self._environment, self._grace = environment, grace
+        self._environment, self._grace, self._faults = environment, grace, faults
         self._lock = threading.RLock()
         self._stop_as = ""
         """The secondary status with which a job that is being stopped will end."""
@@ -60,6 +70,7 @@ class TrainingJob:
         self._transitions: list[dict[str, Any]] = []
         self._move("InProgress", "Starting")
         self._uploaded: dict[Path, tuple[int, int]] = {}
+        self._trained_seconds = 0.0
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"job {self.name}")
 
     @property
@@ -118,9 +129,9 @@ class TrainingJob:
                 answer["TrainingStartTime"] = self._started
             if self._ended:
                 answer["TrainingEndTime"] = self._ended
-                seconds = max(1, round(self._ended - (self._started or self._ended)))
+                seconds = max(1, round(self._trained_seconds))
                 answer["TrainingTimeInSeconds"] = seconds
-                answer["BillableTimeInSeconds"] = seconds
+                answer["BillableTimeInSeconds"] = max(1, round(seconds * (_SPOT_PRICE if self._spot else 1)))
         return answer
 
     def summary(self) -> dict[str, Any]:
@@ -130,7 +141,7 @@ class TrainingJob:
         shown = {key: answer[key] for key in (*keys, "TrainingEndTime") if key in answer}
         return {**shown, "SecondaryStatus": answer["SecondaryStatus"]}
 
-    def _move(self, status: str, secondary: str, reason: str = "") -> None:
+    def _move(self, status: str, secondary: str, reason: str = "", message: str = "") -> None:
         now = time.time()
         with self._lock:
             if self._transitions and "EndTime" not in self._transitions[-1]:
@@ -139,34 +150,19 @@ class TrainingJob:
             self._reason = reason or self._reason
             if status in _FINAL:
                 self._ended = now
-            entry = {"Status": secondary, "StartTime": now, "StatusMessage": reason or secondary}
+            entry = {"Status": secondary, "StartTime": now, "StatusMessage": message or reason or secondary}
             self._transitions.append(entry | ({"EndTime": now} if status in _FINAL else {}))
 
     def _run(self) -> None:
-        streams: list[LogStream] = []
-        programs: list[Program] = []
-        network = ""
         try:
             image = self.request["AlgorithmSpecification"].get("TrainingImage", "")
             self._instances.check(image)
-            self._proceed("Downloading")
+            self._meet_faults("Starting")
             hosts = [f"algo-{number + 1}" for number in range(self.request["ResourceConfig"]["InstanceCount"])]
-            shutil.rmtree(self.folder, ignore_errors=True)  # of a job of that name in an earlier stand-in
-            for host in hosts:
-                self._prepare(host, hosts)
-            self._started = time.time()
-            if self._proceed("Training"):
-                variables = self._variables(hosts)
-                network = self._instances.open_network(self.name, self._isolated)
-                for host in hosts:
-                    stream = LogStream(self._services, LOG_GROUP, f"{self.name}/{host}-{int(time.time())}")
-                    streams.append(stream)
-                    start = Start(image, "train", self.folder / host, variables, stream.write, network, host)
-                    programs.append(self._instances.start(start))
-            blamed = self._watch(programs)
-            for stream in streams:
-                stream.close()
-            self._finish(hosts, programs, blamed)
+            while not self._round(image, hosts):
+                self._proceed("Starting")
+        except _Reported as reported:
+            self._move("Failed", "Failed", str(reported))
         except ApiError as error:
             self._move("Failed", "Failed", f"ClientError: {error.message}")
         except Exception as error:
@@ -174,6 +170,43 @@ class TrainingJob:
                 self._move("Stopped", "Stopped")
             else:
                 self._move("Failed", "Failed", f"InternalServerError: {error!r}")
+
+    def _round(self, image: str, hosts: Sequence[str]) -> bool:
+        """One time on instances; False if they were taken away, so that there will be another."""
+        streams: list[LogStream] = []
+        programs: list[Program] = []
+        network = ""
+        self._proceed("Downloading")
+        shutil.rmtree(self.folder, ignore_errors=True)  # of another round, or a job of that name in another stand-in
+        self._uploaded.clear()
+        try:
+            for host in hosts:
+                self._prepare(host, hosts)
+            going_on = self._proceed("Training")
+            began = time.time()
+            self._started = self._started or began
+            watch = self._faults.watch(("interrupt", "fail") if self._spot else ("fail",), self.name, "Training")
+            if going_on:
+                variables = self._variables(hosts)
+                network = self._instances.open_network(self.name, self._isolated)
+                for host in hosts:
+                    stream = LogStream(self._services, LOG_GROUP, f"{self.name}/{host}-{int(time.time() * 1000)}")
+                    streams.append(stream)
+                    lines = _to_both(watch.line, stream.write)
+                    start = Start(image, "train", self.folder / host, variables, lines, network, host)
+                    programs.append(self._instances.start(start))
+            blamed = self._watch(programs, watch)
+            self._trained_seconds += time.time() - began
+            for stream in streams:
+                stream.close()
+            if watch.happened and not self._stop_as:
+                if watch.happened.kind == "fail":
+                    raise _Reported(watch.happened.reason)
+                self._move("InProgress", "Interrupted", message="The spot instances were taken back")
+                self._sleep(watch.happened.seconds)
+                return False
+            self._finish(hosts, programs, blamed)
+            return True
         finally:
             for program in programs:
                 program.kill()
@@ -181,12 +214,38 @@ class TrainingJob:
                 stream.close()
             self._instances.close_network(network)
 
+    def _meet_faults(self, state: str) -> None:
+        """Be held in a state, or fail in it, if that was asked for.
+
+        Raises:
+            _Reported: with the reason that was asked for.
+        """
+        if held := self._faults.take("hold", self.name, state):
+            self._sleep(held.seconds)
+        if state != "Training" and (failing := self._faults.take("fail", self.name, state)):
+            self._sleep(failing.after)
+            raise _Reported(failing.reason)
+
+    def _sleep(self, seconds: float) -> None:
+        """Let time pass, less of it where the job is to stop or its time to wait is over."""
+        until = time.time() + seconds
+        while time.time() < until and not self._stop_as:
+            if time.time() > self._created + self._longest_wait:
+                self._stop("MaxWaitTimeExceeded")
+            time.sleep(_WATCH_SECONDS)
+
     def _proceed(self, secondary: str) -> bool:
-        """Go on to the next part of the work; False if the job is being stopped."""
+        """Go on to the next part of the work; False if the job is being stopped.
+
+        Raises:
+            _Reported: if it is to fail there.
+        """
         with self._lock:
-            if not self._stop_as:
-                self._move("InProgress", secondary)
-            return not self._stop_as
+            if self._stop_as:
+                return False
+            self._move("InProgress", secondary)
+        self._meet_faults(secondary)
+        return not self._stop_as
 
     def _prepare(self, host: str, hosts: Sequence[str]) -> None:
         """Lay out a host's tree: configuration, channels, checkpoints of an earlier job."""
@@ -234,6 +293,14 @@ class TrainingJob:
             self._services.download(checkpoints, root / "checkpoints")
 
     @property
+    def _spot(self) -> bool:
+        return bool(self.request.get("EnableManagedSpotTraining", False))
+
+    @property
+    def _longest_wait(self) -> float:
+        return float(self.request.get("StoppingCondition", {}).get("MaxWaitTimeInSeconds", "inf"))
+
+    @property
     def _isolated(self) -> bool:
         return bool(self.request.get("EnableNetworkIsolation", False))
 
@@ -246,14 +313,14 @@ class TrainingJob:
             "TRAINING_JOB_ARN": self.arn,
         }
 
-    def _watch(self, programs: Sequence[Program]) -> int | None:
-        """Wait for all hosts; a failing one, a wish to stop or the end of the time ends the others.
+    def _watch(self, programs: Sequence[Program], watch: Watch) -> int | None:
+        """Wait for all hosts; a failing one, a wish to stop, a fault or the end of the time ends the others.
 
         Returns:
             The number of the host that failed of itself; None if none did.
         """
         limit = self.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86_400)
-        time_is_up = time.monotonic() + limit
+        time_is_up = time.monotonic() + limit - self._trained_seconds
         next_sync = time.monotonic() + _CHECKPOINT_SECONDS
         blamed: int | None = None
         told_to_end: float | None = None
@@ -263,7 +330,9 @@ class TrainingJob:
                 blamed = self._first_failed(programs, running)
                 if now > time_is_up and blamed is None:
                     self._stop("MaxRuntimeExceeded")
-                if blamed is not None or self._stop_as:
+                elif time.time() > self._created + self._longest_wait and blamed is None:
+                    self._stop("MaxWaitTimeExceeded")
+                if blamed is not None or self._stop_as or watch.is_due():
                     for program in running:
                         program.terminate()
                     told_to_end = now
@@ -333,3 +402,11 @@ class TrainingJob:
             elif not self._compressed:
                 self._services.upload(merged, f"{self._output_uri()}/{name}")
             shutil.rmtree(merged)
+
+
+def _to_both(first: Callable[[str], None], second: Callable[[str], None]) -> Callable[[str], None]:
+    def write(line: str) -> None:
+        first(line)
+        second(line)
+
+    return write
