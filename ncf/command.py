@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,7 +21,7 @@ from pydantic_settings import CliSettingsSource, SettingsError
 from ncf.data import manifest
 from ncf.errors import InputError, RemoteError
 from ncf.stage import ArtifactKind, Stage
-from ncf.storage import staged
+from ncf.storage import is_s3, staged, upload
 
 STAGES = ("preprocess", "negative_sampling", "train", "evaluate", "deploy")
 """The five stages, in the order of the data flow."""
@@ -34,6 +34,10 @@ COMMANDS: Mapping[str, str] = {
 """Each command and the class behind it: the five stages, and what SageMaker's two containers run."""
 
 EXECUTOR_INPUT = "--executor-input"
+_SUMMARY = "summary"
+_TERMINATION_LOG = Path("/dev/termination-log")
+"""What Kubernetes shows as a container's message."""
+_MESSAGE_BYTES = 4096
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
@@ -65,8 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
-    """Print one message to stderr and exit."""
+    """Print one message to stderr, leave its end for Kubernetes to show, and exit."""
     print(f"ncf: error: {message}", file=sys.stderr)
+    if _TERMINATION_LOG.is_file():
+        with suppress(OSError):
+            _TERMINATION_LOG.write_bytes(message.encode()[-_MESSAGE_BYTES:])
     sys.exit(status)
 
 
@@ -83,7 +90,7 @@ def run(command: type[Stage], arguments: Sequence[str]) -> None:
     stage = parse(command, rest)
     outputs = command.outputs()
     places = {name: Path(getattr(stage, name)) for name in outputs}
-    with ExitStack() as stack:
+    with _reported(stage, executor_input), ExitStack() as stack:
         temporary = {name: stack.enter_context(staged(place, optional=True)) for name, place in places.items()}
         working = stage.model_copy(update=temporary)
         working._uris = _artifact_uris(executor_input)
@@ -94,6 +101,26 @@ def run(command: type[Stage], arguments: Sequence[str]) -> None:
         metadata = {name: _metadata(temporary[name], role.artifact) for name, role in outputs.items()}
     if executor_input is not None:
         _write_executor_output(executor_input, metadata, elsewhere)
+
+
+@contextmanager
+def _reported(stage: Stage, executor_input: Mapping[str, Any] | None) -> Iterator[None]:
+    """What a service's failure has to report becomes the stage's ``summary``, the one output of a stage that fails.
+
+    KFP uploads nothing of a pod that failed; so where the summary lies in S3, it is put there.
+    """
+    try:
+        yield
+    except RemoteError as error:
+        if error.report and _SUMMARY in stage.outputs():
+            place = Path(getattr(stage, _SUMMARY))
+            with staged(place) as temporary:
+                temporary.write_text(error.report)
+            uri = _artifact_uris(executor_input).get(_SUMMARY, "")
+            if is_s3(uri):
+                with suppress(Exception):  # the failure itself must be what is told
+                    upload(place, uri)
+        raise
 
 
 def parse(command: type[Stage], arguments: Sequence[str]) -> Stage:

@@ -1,4 +1,4 @@
-"""Errors that the user can mend."""
+"""Errors whose message is all that a user needs."""
 
 
 class InputError(Exception):
@@ -12,4 +12,11 @@ class RemoteError(Exception):
     """A service that the stage depends on failed or refused, and the message says what it said.
 
     A command that ends with it prints the message alone, without a traceback, and exits with 1.
+
+    Attributes:
+        report: Markdown that says more, for the stage's ``summary``; '' for none.
     """
+
+    def __init__(self, message: str, report: str = "") -> None:
+        super().__init__(message)
+        self.report = report

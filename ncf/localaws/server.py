@@ -26,6 +26,7 @@ from ncf.localaws.services import Services
 _TARGET = "SageMaker."
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations/?")
 _FORWARDED = {"CONTENT_TYPE": "Content-Type", "HTTP_ACCEPT": "Accept"}
+_PRICES = "AWSPriceListService.GetProducts"
 _TAGGED = "ResourceGroupsTaggingAPI_20170126.GetResources"
 _ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
 _SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
@@ -163,6 +164,8 @@ class LocalAws:
                 except ApiError as error:
                     return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        if target == _PRICES:  # there is nothing to pay here
+            return _json(start_response, {"FormatVersion": "aws_v1", "PriceList": []})
         if target == _TAGGED:
             return _json(start_response, self._api.tagged(json.loads(_body(environ) or b"{}")))
         answer: Iterable[bytes] = self._moto(environ, start_response)

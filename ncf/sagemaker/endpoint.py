@@ -12,14 +12,49 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ncf.errors import InputError, RemoteError
+from ncf.sagemaker import versions
+from ncf.sagemaker.autoscaling import Autoscaling
+from ncf.sagemaker.guard import Guard, at_once
 from ncf.sagemaker.logs import ENDPOINT_GROUP, LogReader
-from ncf.sagemaker.names import hashed_name
+from ncf.sagemaker.names import ENDPOINT_TAG, RUN_TAG, STAGE_TAG, hashed_name, tag_list
 from ncf.sagemaker.session import Aws, RefusedError, poll
 from ncf.sagemaker.settings import EndpointSettings
+from ncf.serving.invocation import CONTENT_TYPE
 
 _log = logging.getLogger(__name__)
-_NO_PART_OF_A_NAME = {"endpoint_wait_time", "run_id", "s3_prefix", "smoke_test_users"}
+_PART_OF_A_NAME = {
+    "role",
+    "region",
+    "assume_role",
+    "tags",
+    "vpc_subnets",
+    "vpc_security_group_ids",
+    "network_isolation",
+    "endpoint_name",
+    "deploy_image",
+    "endpoint_instance_type",
+    "initial_instance_count",
+    "startup_timeout",
+    "resource_encryption_key",
+    "serverless_memory",
+    "serverless_concurrency",
+    "data_capture_s3_uri",
+    "data_capture_percent",
+}
+"""Settings that model and config are made from; the others say how to get there."""
 _SETTLED = ("InService", "Failed", "OutOfService", "UpdateRollbackFailed")
+CALLS = (
+    "sagemaker:AddTags",
+    "sagemaker:CreateEndpoint",
+    "sagemaker:CreateEndpointConfig",
+    "sagemaker:CreateModel",
+    "sagemaker:DeleteEndpoint",
+    "sagemaker:DescribeEndpoint",
+    "sagemaker:DescribeModel",
+    "sagemaker:UpdateEndpoint",
+)
+"""What this module calls: permissions are made from it."""
+
 VARIANT = "AllTraffic"
 """One name for all time: guarded updates compare variants by name."""
 
@@ -32,12 +67,14 @@ class EndpointPlan:
 
     Attributes:
         settings: how it is hosted.
+        run: that the model belongs to.
         name: of the endpoint.
         version: name of both the SageMaker model and the endpoint config.
-        model: S3 URI of the model's folder.
+        model: S3 URI of the model's folder, or of an archive of it for a serverless endpoint.
     """
 
     settings: EndpointSettings
+    run: str
     name: str
     version: str
     model: str
@@ -45,41 +82,57 @@ class EndpointPlan:
     def model_request(self) -> dict[str, Any]:
         """The arguments of CreateModel."""
         source = {"S3Uri": f"{self.model}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+        # serverless endpoints take archives alone
+        data = {"ModelDataUrl": self.model} if self._is_serverless else {"ModelDataSource": {"S3DataSource": source}}
         request: dict[str, Any] = {
             "ModelName": self.version,
-            "PrimaryContainer": {
-                "Image": self.settings.deploy_image,
-                "ModelDataSource": {"S3DataSource": source},
-            },
+            "PrimaryContainer": {"Image": self.settings.deploy_image, **data},
             "ExecutionRoleArn": self.settings.role,
             "EnableNetworkIsolation": self.settings.network_isolation,
         }
         if vpc := self.settings.vpc_config():
             request["VpcConfig"] = vpc
-        return request | self._tags()
+        return {**request, "Tags": self.tags({ENDPOINT_TAG: self.name})}
+
+    @property
+    def _is_serverless(self) -> bool:
+        return self.settings.serverless_memory > 0
 
     def config_request(self) -> dict[str, Any]:
         """The arguments of CreateEndpointConfig."""
-        variant = {
-            "VariantName": VARIANT,
-            "ModelName": self.version,
-            "InstanceType": self.settings.endpoint_instance_type,
-            "InitialInstanceCount": self.settings.initial_instance_count,
-            "InitialVariantWeight": 1.0,
-            "ContainerStartupHealthCheckTimeoutInSeconds": self.settings.startup_timeout,
-        }
+        settings = self.settings
+        variant: dict[str, Any] = {"VariantName": VARIANT, "ModelName": self.version, "InitialVariantWeight": 1.0}
+        if self._is_serverless:
+            variant["ServerlessConfig"] = {
+                "MemorySizeInMB": settings.serverless_memory,
+                "MaxConcurrency": settings.serverless_concurrency,
+            }
+        else:
+            variant |= {
+                "InstanceType": settings.endpoint_instance_type,
+                "InitialInstanceCount": settings.initial_instance_count,
+                "ContainerStartupHealthCheckTimeoutInSeconds": settings.startup_timeout,
+            }
         request: dict[str, Any] = {"EndpointConfigName": self.version, "ProductionVariants": [variant]}
-        if self.settings.resource_encryption_key:
-            request["KmsKeyId"] = self.settings.resource_encryption_key
-        return request | self._tags()
+        if settings.resource_encryption_key:
+            request["KmsKeyId"] = settings.resource_encryption_key
+        if settings.data_capture_s3_uri:
+            request["DataCaptureConfig"] = {
+                "EnableCapture": True,
+                "InitialSamplingPercentage": settings.data_capture_percent,
+                "DestinationS3Uri": settings.data_capture_s3_uri,
+                "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+                "CaptureContentTypeHeader": {"JsonContentTypes": [CONTENT_TYPE]},
+            }
+        return {**request, "Tags": self.tags({ENDPOINT_TAG: self.name})}
 
     def endpoint_request(self) -> dict[str, Any]:
         """The arguments of CreateEndpoint."""
-        return {"EndpointName": self.name, "EndpointConfigName": self.version} | self._tags()
+        return {"EndpointName": self.name, "EndpointConfigName": self.version, "Tags": self.tags({})}
 
-    def _tags(self) -> dict[str, Any]:
-        tags = self.settings.tag_list()
-        return {"Tags": tags} if tags else {}
+    def tags(self, more: Mapping[str, str]) -> list[dict[str, str]]:
+        """Tags of what is created for the run, as the API takes them."""
+        return tag_list({**self.settings.tags, RUN_TAG: self.run, STAGE_TAG: "deploy", **more})
 
 
 def names(settings: EndpointSettings, run: str, model_fingerprint: str) -> tuple[str, str]:
@@ -88,7 +141,7 @@ def names(settings: EndpointSettings, run: str, model_fingerprint: str) -> tuple
     identity = {
         "run": run,
         "task": "deploy",
-        "settings": settings.model_dump(mode="json", include=set(EndpointSettings.model_fields) - _NO_PART_OF_A_NAME),
+        "settings": settings.model_dump(mode="json", include=_PART_OF_A_NAME),
         "endpoint": endpoint,
         "model": model_fingerprint,
     }
@@ -120,7 +173,9 @@ def deploy(aws: Aws, plan: EndpointPlan, provide: Callable[[], None], check: Cal
     try:
         endpoint.register(provide)
         endpoint.bring_up()
-        return check()
+        checked = check()
+        endpoint.settle_in()
+        return checked
     except (KeyboardInterrupt, SystemExit):
         _log.warning(
             "leaving while endpoint %s is being set up: another try of this run takes it up; "
@@ -138,6 +193,8 @@ def deploy(aws: Aws, plan: EndpointPlan, provide: Callable[[], None], check: Cal
 class _Endpoint:
     def __init__(self, aws: Aws, plan: EndpointPlan) -> None:
         self._aws, self._plan = aws, plan
+        self._guard = Guard(aws, plan.settings, plan.name, VARIANT)
+        self._autoscaling = Autoscaling(aws, plan.name, VARIANT)
         self._created = False
         self._previous = ""
         """Config that was served before this update."""
@@ -167,22 +224,45 @@ class _Endpoint:
             if state["EndpointStatus"] != "InService":
                 raise RemoteError(
                     f"endpoint {name} is {state['EndpointStatus']} and cannot be updated: "
-                    f"{_reason(state)}; 'aws sagemaker delete-endpoint --endpoint-name {name}' makes room"
+                    f"{self._reason(state)}; 'aws sagemaker delete-endpoint --endpoint-name {name}' makes room"
                 )
-            self._update(wanted)
+            self._guard.prepare(self._plan.tags({}))
+            self._guard.check_quiet()
             self._previous = state["EndpointConfigName"]
+            self._update(wanted, self._guard.deployment_config())
         state = self._settled()
         status = state["EndpointStatus"] if state else "deleted by somebody else"
         if state and status == "InService" and state["EndpointConfigName"] == wanted:
             return
         outcome = "it was rolled back, and the previous model serves on" if status == "InService" else status
+        raise self._failure(f"endpoint {name}: {outcome}: {self._reason(state)}")
+
+    def _failure(self, reason: str) -> RemoteError:
+        """A reason with the last log lines and a link; the same as a report."""
+        name = self._plan.name
         logs = LogReader(self._aws, ENDPOINT_GROUP + f"/{name}", VARIANT)
         logs.read()
-        lines = "".join(f"  | {line}\n" for line in logs.tail)
-        raise RemoteError(
-            f"the endpoint's last log lines:\n{lines}endpoint {name}: {outcome}: {_reason(state)}; "
-            f"{self._aws.console_url(f'endpoints/{name}')}"
-        )
+        lines, url = list(logs.tail), self._aws.console_url(f"endpoints/{name}")
+        shown = "".join(f"  | {line}\n" for line in lines)
+        report = "\n".join([f"# [{name}]({url})", "", f"**{reason}**", "", "```", *lines, "```", ""])
+        return RemoteError(f"the endpoint's last log lines:\n{shown}{reason}; {url}", report)
+
+    def _reason(self, state: Mapping[str, Any] | None) -> str:
+        """SageMaker's reason, on one line, with the alarms that fire."""
+        said = " ".join(str((state or {}).get("FailureReason") or "").split())
+        firing = self._guard.firing()
+        parts = [said, *([] if firing and firing.split(":")[0].removeprefix("alarm ") in said else [firing])]
+        return "; ".join(part for part in parts if part) or "SageMaker gives no reason"
+
+    def settle_in(self) -> None:
+        """What follows once the endpoint serves as it should: scaling, its marks, old versions."""
+        settings, name = self._plan.settings, self._plan.name
+        if settings.max_instance_count:
+            self._autoscaling.register(settings)
+        state = self._describe()
+        if state is not None and self._previous:
+            versions.remember(self._aws, state["EndpointArn"], self._plan.run, self._previous)
+        versions.prune(self._aws, name, self._plan.version, settings.keep_versions)
 
     def undo(self) -> None:
         """Leave the endpoint as it was found, and nothing of this version beside it."""
@@ -193,18 +273,27 @@ class _Endpoint:
         if state and state["EndpointConfigName"] == version:
             if self._created:
                 self._aws.call("sagemaker", "delete_endpoint", EndpointName=name)
+                self._guard.remove()
             elif self._previous:
-                self._update(self._previous)
+                self._update(self._previous, at_once())
                 self._settled()
             else:
                 return  # an earlier try has brought it up: its parts are in use
-        self._delete("delete_endpoint_config", EndpointConfigName=version)
-        self._delete("delete_model", ModelName=version)
+        versions.delete(self._aws, version)
         _log.info("endpoint %s: what was created for %s is deleted again", name, version)
 
-    def _update(self, config: str) -> None:
+    def _update(self, config: str, deployment: Mapping[str, Any]) -> None:
+        """Go over to another config; the number of instances stays where autoscaling says it."""
+        keep = self._autoscaling.is_registered()
         try:
-            self._aws.call("sagemaker", "update_endpoint", EndpointName=self._plan.name, EndpointConfigName=config)
+            self._aws.call(
+                "sagemaker",
+                "update_endpoint",
+                EndpointName=self._plan.name,
+                EndpointConfigName=config,
+                RetainAllVariantProperties=keep,
+                DeploymentConfig=deployment,
+            )
         except RefusedError as error:
             if "in-progress" not in error.message.lower():
                 raise  # otherwise another pod was first: which config it asked for is seen at the end
@@ -252,12 +341,3 @@ class _Endpoint:
                 raise InputError(str(error)) from error
             raise
         return True
-
-    def _delete(self, operation: str, **request: Any) -> None:
-        with suppress(RefusedError):
-            self._aws.call("sagemaker", operation, **request)
-
-
-def _reason(state: Mapping[str, Any] | None) -> str:
-    """SageMaker's reason for a failure, on one line."""
-    return " ".join(str((state or {}).get("FailureReason") or "SageMaker gives no reason").split())

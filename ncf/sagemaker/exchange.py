@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from ncf.data import manifest
 from ncf.errors import InputError
 from ncf.storage import download, is_s3, upload
+
+_QUICK_COMPRESSION = 1  # weights hardly get smaller
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,19 @@ class Exchange:
         """Copy an input artifact to its place, unless it is there by itself."""
         if not is_s3(uri):
             upload(Path(path), self.folder(artifact, uri))
+
+    def archive(self, artifact: str) -> str:
+        """The S3 URI of an archive of an artifact."""
+        return f"{self.s3_prefix}/{self.name}/{artifact}.tar.gz"
+
+    def provide_archive(self, artifact: str, folder: Path) -> None:
+        """Pack a folder's content into its archive."""
+        with tempfile.TemporaryDirectory(prefix="ncf-") as temporary:
+            packed = Path(temporary) / "archive.tar.gz"
+            with tarfile.open(packed, "w:gz", compresslevel=_QUICK_COMPRESSION) as archive:
+                for path in sorted(folder.iterdir()):
+                    archive.add(path, path.name)
+            upload(packed, self.archive(artifact))
 
 
 def fingerprint(location: str, kind: str) -> str:

@@ -9,6 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_NAME_LENGTH = 63
+TAG_PREFIX = "ncf:"
+RUN_TAG, STAGE_TAG = f"{TAG_PREFIX}run", f"{TAG_PREFIX}stage"
+ENDPOINT_TAG = f"{TAG_PREFIX}endpoint"
+"""Of models and configs: the endpoint that they were made for."""
+PREVIOUS_TAG = f"{TAG_PREFIX}previous"
+"""Of endpoints: the config that was served before this one."""
+LEFT_TAG = f"{TAG_PREFIX}left"
+"""Of a job: its launcher was told to leave and stopped it."""
+OWN_TAGS = 4
+"""How many of them one resource may have."""
 _DIGITS = 16
 
 
@@ -21,7 +31,17 @@ def hashed_name(prefix: str, identity: Mapping[str, Any], room: int = 0) -> str:
     """
     content = json.dumps(identity, sort_keys=True).encode()
     digits = hashlib.sha256(content).hexdigest()[:_DIGITS]
-    return f"{prefix[: MAX_NAME_LENGTH - room - _DIGITS - 1].rstrip('-')}-{digits}"
+    return f"{hashed_stem(prefix, room)}-{digits}"
+
+
+def hashed_stem(prefix: str, room: int = 0) -> str:
+    """What a hashed name begins with."""
+    return prefix[: MAX_NAME_LENGTH - room - _DIGITS - 1].rstrip("-")
+
+
+def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags as the API takes them."""
+    return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
 def run_identity(run_id: str) -> str:

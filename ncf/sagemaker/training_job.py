@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.errors import InputError, RemoteError
+from ncf.sagemaker import job_report
 from ncf.sagemaker.logs import TRAINING_GROUP, LogReader
-from ncf.sagemaker.names import hashed_name
+from ncf.sagemaker.names import LEFT_TAG, RUN_TAG, STAGE_TAG, hashed_name, tag_list
 from ncf.sagemaker.session import Aws, RefusedError, poll
 from ncf.sagemaker.settings import JobSettings
 from ncf.training.log_lines import metric_definitions
@@ -21,9 +22,21 @@ from ncf.training.log_lines import metric_definitions
 _log = logging.getLogger(__name__)
 _ENDED = ("Completed", "Failed", "Stopped")
 _CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
-_NO_PART_OF_A_NAME = {"max_attempts", "run_id", "s3_prefix"}
-_SECONDS_UNTIL_LOG_SETTLES = 0.5
-_LONGEST_SUFFIX = len("-10")
+_NO_PART_OF_A_NAME = {"max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
+_SECONDS_UNTIL_LOG_SETTLES, _SECONDS_BETWEEN_SIGNS = 0.5, 60.0
+_SECONDS_TO_STOP = 10.0
+_LONGEST_SUFFIX = len("-99")
+_FOR_GOOD = ("ClientError",)
+"""Failures that another job would meet again."""
+
+CALLS = (
+    "sagemaker:AddTags",
+    "sagemaker:CreateTrainingJob",
+    "sagemaker:DescribeTrainingJob",
+    "sagemaker:ListTags",
+    "sagemaker:StopTrainingJob",
+)
+"""What this module calls: permissions are made from it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class JobPlan:
 
     Attributes:
         name: of the first job: see :func:`job_name`.
+        run: that the job belongs to.
         settings: how the job runs.
         hyperparameters: as strings, which is how SageMaker passes them.
         channels: S3 URI of each input channel.
@@ -39,6 +53,7 @@ class JobPlan:
     """
 
     name: str
+    run: str
     settings: JobSettings
     hyperparameters: Mapping[str, str]
     channels: Mapping[str, str]
@@ -74,10 +89,8 @@ class JobPlan:
         }
         if settings.spot_instance:
             request["StoppingCondition"]["MaxWaitTimeInSeconds"] = settings.max_wait_time
-        if settings.checkpoint_s3_uri:
-            # attempts share their checkpoints; those of another run would be of no use
-            uri = f"{settings.checkpoint_s3_uri}/{self.name}"
-            request["CheckpointConfig"] = {"S3Uri": uri, "LocalPath": _CHECKPOINT_FOLDER}
+        if checkpoints := self.checkpoints():
+            request["CheckpointConfig"] = {"S3Uri": checkpoints, "LocalPath": _CHECKPOINT_FOLDER}
         if settings.keep_alive_period:
             request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = settings.keep_alive_period
         if settings.resource_encryption_key:
@@ -86,9 +99,15 @@ class JobPlan:
             request["OutputDataConfig"]["KmsKeyId"] = settings.output_encryption_key
         if vpc := settings.vpc_config():
             request["VpcConfig"] = vpc
-        if tags := settings.tag_list():
-            request["Tags"] = tags
+        request["Tags"] = tag_list({**settings.tags, RUN_TAG: self.run, STAGE_TAG: "train"})
         return request
+
+    def checkpoints(self) -> str:
+        """S3 URI of the checkpoints; '' for none. Attempts share them; those of another run would be of no use."""
+        parent = self.settings.checkpoint_s3_uri
+        if not parent and self.settings.spot_instance:
+            parent = f"{self.output}/checkpoints"
+        return f"{parent}/{self.name}" if parent else ""
 
 
 def job_name(
@@ -131,8 +150,9 @@ def run_job(aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callabl
         SystemExit, KeyboardInterrupt: if the launcher is told to leave; the job is stopped.
     """
     aws.check_image("train_image", plan.settings.train_image)
-    attempts = plan.settings.max_attempts
-    for attempt in range(1, attempts + 1):
+    attempt = failures = 0
+    while True:
+        attempt += 1
         job = _Job(aws, plan.job_name(attempt), plan.settings.instance_count)
         try:
             if attempt == 1 and not job.exists():
@@ -144,10 +164,26 @@ def run_job(aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callabl
             raise
         if description["TrainingJobStatus"] == "Completed":
             return description
-        if attempt < attempts:
-            _log.warning("%s; attempt %d of %d follows", job.reason(description), attempt + 1, attempts)
-    lines = "".join(f"  | {line}\n" for line in job.logs.tail)
-    raise RemoteError(f"the job's last log lines:\n{lines}{job.reason(description)}; {job.url}")
+        if job.was_left(description):
+            _log.warning("%s, because its launcher had to leave; another one follows", job.reason(description))
+            continue
+        failures += 1
+        if failures >= plan.settings.max_attempts or not _may_pass(description):
+            raise _failure(aws, plan, job, description)
+        _log.warning("%s; attempt %d of %d follows", job.reason(description), failures + 1, plan.settings.max_attempts)
+
+
+def _may_pass(description: Mapping[str, Any]) -> bool:
+    """Whether another job may do better: not where somebody has stopped it, or its time was over."""
+    failed = description["TrainingJobStatus"] == "Failed"
+    return failed and not description.get("FailureReason", "").startswith(_FOR_GOOD)
+
+
+def _failure(aws: Aws, plan: JobPlan, job: _Job, description: Mapping[str, Any]) -> RemoteError:
+    reason, lines = job.reason(description), list(job.logs.tail)
+    shown = "".join(f"  | {line}\n" for line in lines)
+    report = job_report.markdown(aws, plan.settings, description, job.url, reason, lines)
+    return RemoteError(f"the job's last log lines:\n{shown}{reason}; {job.url}", report)
 
 
 class _Job:
@@ -170,6 +206,13 @@ class _Job:
             raise
         return True
 
+    def was_left(self, description: Mapping[str, Any]) -> bool:
+        """Whether a launcher stopped it because it had to leave: then nobody wanted the job to end."""
+        if description["TrainingJobStatus"] != "Stopped":
+            return False
+        tags = self._aws.call("sagemaker", "list_tags", ResourceArn=description["TrainingJobArn"])["Tags"]
+        return any(tag["Key"] == LEFT_TAG for tag in tags)
+
     def start(self, request: Mapping[str, Any]) -> None:
         """Create the job; if it is there, an earlier try or another pod has created the very same one."""
         try:
@@ -185,31 +228,42 @@ class _Job:
 
     def follow(self, write: Callable[[str], None]) -> dict[str, Any]:
         """Pass the log on until the job has ended."""
-        phase = ""
-        for _ in poll():
+        phase, since, shown = "", 0.0, 0.0
+        for elapsed in poll():
             description = self.describe()
             ended = description["TrainingJobStatus"] in _ENDED
             if phase != (phase := description.get("SecondaryStatus", "")):
-                _log.info("training job %s: %s", self.name, phase)
+                since = shown = elapsed
+                _log.info("training job %s: %s", self.name, _with_message(description))
             if ended:
                 break
-            self.logs.read(write)
-        while self.logs.read(write):
+            if self.logs.read(write):
+                shown = elapsed
+            elif elapsed > shown + _SECONDS_BETWEEN_SIGNS:
+                shown = elapsed
+                _log.info("training job %s: still %s after %.0f s", self.name, phase, elapsed - since)
+        while self.logs.read(write, every_stream=True):
             time.sleep(_SECONDS_UNTIL_LOG_SETTLES)
         return description
 
     def stop(self) -> None:
-        """Stop the job, if there is one that runs."""
+        """Stop the job, if there is one that runs, and leave a mark that it was not for its own sake."""
         try:
-            self._aws.call("sagemaker", "stop_training_job", TrainingJobName=self.name)
+            call = self._aws.call
+            call("sagemaker", "stop_training_job", _SECONDS_TO_STOP, TrainingJobName=self.name)
             _log.warning("training job %s is being stopped", self.name)
+            arn = call("sagemaker", "describe_training_job", _SECONDS_TO_STOP, TrainingJobName=self.name)
+            tags = tag_list({LEFT_TAG: "launcher"})
+            call("sagemaker", "add_tags", _SECONDS_TO_STOP, ResourceArn=arn["TrainingJobArn"], Tags=tags)
         except RefusedError as error:
-            if not error.says_missing:
-                _log.warning("training job %s is not stopped: %s", self.name, error)
+            if not error.says_missing and "in status" not in error.message:
+                _log.warning("training job %s is not stopped: %s; %s", self.name, error, self.url)
+        except RemoteError as error:
+            _log.warning("training job %s is not stopped: %s; %s", self.name, error, self.url)
 
     def reason(self, description: Mapping[str, Any]) -> str:
         """Why it did not complete, in SageMaker's words, on one line."""
-        said = description.get("FailureReason") or description.get("SecondaryStatus", "")
+        said = description.get("FailureReason") or _with_message(description)
         status = description["TrainingJobStatus"].lower()
         return f"training job {self.name} {status}: {' '.join(said.split())}"
 
@@ -217,6 +271,13 @@ class _Job:
 def model_uri(description: Mapping[str, Any]) -> str:
     """Where a completed job has left its model, whichever try has created it."""
     return str(description["ModelArtifacts"]["S3ModelArtifacts"]).rstrip("/")
+
+
+def _with_message(description: Mapping[str, Any]) -> str:
+    """The state within the status, and what SageMaker says of it."""
+    phase = str(description.get("SecondaryStatus", ""))
+    message = (description.get("SecondaryStatusTransitions") or [{}])[-1].get("StatusMessage", phase)
+    return phase if message == phase else f"{phase}: {message}"
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:

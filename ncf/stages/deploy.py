@@ -31,17 +31,28 @@ class Deploy(Stage, EndpointSettings):
         from ncf.sagemaker.session import Aws
         from ncf.sagemaker.smoke_test import SmokeTest
 
+        aws = Aws(self)
+        aws.check_image("deploy_image", self.deploy_image)
         uri = self.uri_of("model")
         with local_copy(self.model) as folder:
-            endpoint, version = names(self, run_identity(self.run_id), fingerprint(str(folder), KIND))
+            run = run_identity(self.run_id)
+            endpoint, version = names(self, run, fingerprint(str(folder), KIND))
             exchange = Exchange(self.s3_prefix, version)
-            plan = EndpointPlan(self, endpoint, version, exchange.folder("model", uri))
+            is_archive = self.serverless_memory > 0
+            place = exchange.archive("model") if is_archive else exchange.folder("model", uri)
+            plan = EndpointPlan(self, run, endpoint, version, place)
             test = SmokeTest.of_model(folder, self.smoke_test_users)
-            aws = Aws(self)
+
+            def provide() -> None:
+                if is_archive:
+                    exchange.provide_archive("model", folder)
+                else:
+                    exchange.provide("model", str(folder), uri)
+
             seconds = deploy(
                 aws,
                 plan,
-                provide=lambda: exchange.provide("model", str(folder), uri),
+                provide=provide,
                 check=lambda: test.run(aws, endpoint) if test.users else 0.0,
             )
         self.endpoint.write_text(endpoint)

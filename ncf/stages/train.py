@@ -66,18 +66,23 @@ class Train(Stage, Hyperparameters, JobSettings):
             raise ValueError(f"parameter 'train_overrides': {where}{reason}") from None
 
     def run(self) -> Mapping[str, str]:
+        from ncf.sagemaker import job_report
         from ncf.sagemaker.exchange import Exchange, fingerprint
         from ncf.sagemaker.names import run_identity
         from ncf.sagemaker.session import Aws
         from ncf.sagemaker.training_job import JobPlan, job_name, model_uri, run_job
 
+        aws = Aws(self)
+        aws.check_image("train_image", self.train_image)
+        run = run_identity(self.run_id)
         fingerprints = {name: fingerprint(getattr(self, name), kind) for name, kind in _KINDS.items()}
         hyperparameters = _as_strings(self.hyperparameters())
-        name = job_name(self, run_identity(self.run_id), hyperparameters, fingerprints)
+        name = job_name(self, run, hyperparameters, fingerprints)
         exchange = Exchange(self.s3_prefix, name)
         output = self.uri_of("trained_model")
         plan = JobPlan(
             name=name,
+            run=run,
             settings=self,
             hyperparameters=hyperparameters,
             channels={channel: exchange.folder(channel, self.uri_of(channel)) for channel in _KINDS},
@@ -88,7 +93,6 @@ class Train(Stage, Hyperparameters, JobSettings):
             for channel in _KINDS:
                 exchange.provide(channel, getattr(self, channel), self.uri_of(channel))
 
-        aws = Aws(self)
         job = run_job(aws, plan, provide, write=lambda line: print(line, flush=True))
         uri = model_uri(job)
         with tempfile.TemporaryDirectory(prefix="ncf-") as folder:
@@ -96,28 +100,13 @@ class Train(Stage, Hyperparameters, JobSettings):
                 history = download(f"{uri}/{HISTORY}", Path(folder) / HISTORY)
             else:
                 history = download(uri, self.trained_model) / HISTORY
-            self.metrics.write_text(json.dumps(compared_metrics(json.loads(history.read_text())), indent=2) + "\n")
-        self.summary.write_text(_summary(job, uri, aws.console_url(f"jobs/{job['TrainingJobName']}")))
+            metrics = compared_metrics(json.loads(history.read_text())) | job_report.costs(aws, self, job)
+            self.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
+        url = aws.console_url(f"jobs/{job['TrainingJobName']}")
+        self.summary.write_text(job_report.markdown(aws, self, job, url))
         return {"trained_model": uri} if is_s3(output) else {}
 
 
 def _as_strings(hyperparameters: Hyperparameters) -> dict[str, str]:
     values = hyperparameters.model_dump(mode="json").items()
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values}
-
-
-def _summary(job: Mapping[str, Any], uri: str, url: str) -> str:
-    """The job in Markdown."""
-    resources = job["ResourceConfig"]
-    seconds, billable = job.get("TrainingTimeInSeconds"), job.get("BillableTimeInSeconds")
-    rows = {
-        "status": job["TrainingJobStatus"],
-        "instances": f"{resources['InstanceCount']} x {resources['InstanceType']}",
-        "training seconds": seconds,
-        "billable seconds": billable,
-        "model": f"`{uri}`",
-    }
-    if job.get("EnableManagedSpotTraining") and seconds and billable is not None:
-        rows["spot saving"] = f"{1 - billable / seconds:.0%}"
-    lines = [f"| {name} | {value} |" for name, value in rows.items() if value is not None]
-    return "\n".join([f"# [{job['TrainingJobName']}]({url})", "", "| | |", "|---|---|", *lines, ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from ncf.sampling.samples import FitName
@@ -23,6 +24,12 @@ def epoch_line(fit: str, epoch: int, values: Mapping[str, float]) -> str:
     """``fit=selection epoch=3 loss=0.2713 hr_at_10=0.6512 ...``; what is not in ``values`` is left out."""
     known = [f"{name}={values[name]:{digits}}" for name, digits in _DIGITS.items() if name in values]
     return " ".join([f"fit={fit}", f"epoch={epoch}", *known])
+
+
+def parse_epoch_line(line: str) -> dict[str, str]:
+    """What an epoch's line says, by name, ``fit`` and ``epoch`` first; empty for any other line."""
+    found = re.search(r"\bfit=\w+ epoch=\d+( \w+=[0-9.]+)*", line)
+    return dict(word.split("=", 1) for word in found[0].split()) if found else {}
 
 
 def metric_definitions() -> list[dict[str, str]]:

@@ -24,6 +24,8 @@ ROLE = "arn:aws:iam::123456789012:role/ncf"
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PAGE = 3
+SERVICES = ("sagemaker", "sagemaker-runtime", "logs", "cloudwatch", "application-autoscaling", "pricing")
+ACCOUNT = "arn:aws:sagemaker:us-east-1:123456789012"
 
 
 class RefusalError(Exception):
@@ -38,17 +40,23 @@ class FakeSageMaker:
     Attributes:
         calls: (operation, request) in order.
         outcomes: for each job created, how it ends: status and reason; Completed where there is no more.
+        ended_as: secondary status of jobs that have ended; '' for the status itself.
         log: lines of each stream of the log.
         describes_until_end: answers that say InProgress (Creating, Updating) before the last one.
         refusals: for an operation, what it is refused with.
         update_ends: how an endpoint update ends: "InService", "RolledBack" or "Failed".
         create_ends: status that a new endpoint ends with.
         answer: body of an invocation's answer.
+        tags: of each ARN.
+        alarms: by name, with their ``StateValue``.
+        scalable: what application autoscaling was asked for, by resource.
+        prices: products of the price list, as JSON.
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.outcomes: list[tuple[str, str]] = []
+        self.ended_as = ""
         self.log: dict[str, list[str]] = {}
         self.describes_until_end = 2
         self.refusals: dict[str, RefusalError] = {}
@@ -58,12 +66,16 @@ class FakeSageMaker:
         self.models: dict[str, dict[str, Any]] = {}
         self.configs: dict[str, dict[str, Any]] = {}
         self.endpoints: dict[str, dict[str, Any]] = {}
+        self.tags: dict[str, dict[str, str]] = {}
+        self.alarms: dict[str, dict[str, Any]] = {}
+        self.scalable: dict[str, dict[str, Any]] = {}
+        self.prices: list[str] = []
         self._pending: dict[str, int] = {}
         self._lock = threading.Lock()
         self._request = threading.local()
 
     def attach(self, aws: Aws) -> Aws:
-        for service in ("sagemaker", "sagemaker-runtime", "logs"):
+        for service in SERVICES:
             events = aws.client(service).meta.events
             events.register_first(f"before-parameter-build.{service}", self._remember)
             events.register_first(f"before-call.{service}", self._respond)
@@ -84,7 +96,10 @@ class FakeSageMaker:
                     raise self.refusals[model.name]
                 answer = getattr(self, model.name)(**request)
             except RefusalError as refusal:
-                error = {"Error": {"Code": refusal.code, "Message": refusal.message}}
+                error = {
+                    "Error": {"Code": refusal.code, "Message": refusal.message},
+                    "ResponseMetadata": {"HTTPStatusCode": 400},
+                }
                 return AWSResponse("", 400, {}, None), error
         if model.name != "InvokeEndpoint":
             validate_parameters(answer, model.output_shape) if model.output_shape else None
@@ -99,7 +114,18 @@ class FakeSageMaker:
         status, reason = self.outcomes.pop(0) if self.outcomes else ("Completed", "")
         self.jobs[name] = request | {"end": (status, reason)}
         self._pending[name] = self.describes_until_end
-        return {"TrainingJobArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}"}
+        return {"TrainingJobArn": self._tagged(f"{ACCOUNT}:training-job/{name}", request)}
+
+    def _tagged(self, arn: str, request: dict[str, Any]) -> str:
+        self.tags[arn] = {tag["Key"]: tag["Value"] for tag in request.get("Tags", [])}
+        return arn
+
+    def ListTags(self, ResourceArn: str) -> dict[str, Any]:
+        return {"Tags": [{"Key": key, "Value": value} for key, value in self.tags[ResourceArn].items()]}
+
+    def AddTags(self, ResourceArn: str, Tags: list[dict[str, str]]) -> dict[str, Any]:
+        self.tags.setdefault(ResourceArn, {}).update({tag["Key"]: tag["Value"] for tag in Tags})
+        return {"Tags": Tags}
 
     def DescribeTrainingJob(self, TrainingJobName: str) -> dict[str, Any]:
         if TrainingJobName not in self.jobs:
@@ -112,7 +138,7 @@ class FakeSageMaker:
             "TrainingJobName": TrainingJobName,
             "TrainingJobArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{TrainingJobName}",
             "TrainingJobStatus": status if ended else "InProgress",
-            "SecondaryStatus": status if ended else "Training",
+            "SecondaryStatus": (self.ended_as or status) if ended else "Training",
             "ResourceConfig": job["ResourceConfig"],
             "AlgorithmSpecification": {"TrainingInputMode": "File"},
             "StoppingCondition": job["StoppingCondition"],
@@ -156,6 +182,7 @@ class FakeSageMaker:
     def CreateEndpoint(self, **request: Any) -> dict[str, Any]:
         name = request["EndpointName"]
         state = {"config": request["EndpointConfigName"], "status": "Creating", "end": self.create_ends}
+        state["Tags"] = request.get("Tags", [])
         answer = self._create(self.endpoints, "endpoint", name, state, "EndpointArn")
         self._pending[name] = self.describes_until_end
         return answer
@@ -166,7 +193,51 @@ class FakeSageMaker:
         if name in things:
             raise RefusalError("ValidationException", f"Cannot create already existing {kind} {name}")
         things[name] = thing
-        return {key: f"arn:aws:sagemaker:us-east-1:123456789012:{kind}/{name}"}
+        return {key: self._tagged(f"{ACCOUNT}:{kind}/{name}", thing)}
+
+    def ListEndpointConfigs(self, NameContains: str, **_: Any) -> dict[str, Any]:
+        found = [name for name in reversed(self.configs) if NameContains in name]
+        entries = [
+            {"EndpointConfigName": name, "EndpointConfigArn": f"{ACCOUNT}:endpoint-config/{name}", "CreationTime": NOW}
+            for name in found
+        ]
+        return {"EndpointConfigs": entries}
+
+    def PutMetricAlarm(self, AlarmName: str, **request: Any) -> dict[str, Any]:
+        state = self.alarms.get(AlarmName, {"StateValue": "OK"})
+        self.alarms[AlarmName] = {"AlarmName": AlarmName, **request, **state}
+        return {}
+
+    def DescribeAlarms(self, AlarmNames: list[str]) -> dict[str, Any]:
+        keys = ("AlarmName", "StateValue", "StateReason")
+        found = [self.alarms[name] for name in AlarmNames if name in self.alarms]
+        return {"MetricAlarms": [{key: alarm[key] for key in keys if key in alarm} for alarm in found]}
+
+    def DeleteAlarms(self, AlarmNames: list[str]) -> dict[str, Any]:
+        for name in AlarmNames:
+            self.alarms.pop(name, None)
+        return {}
+
+    def DescribeScalableTargets(self, ResourceIds: list[str], **_: Any) -> dict[str, Any]:
+        return {"ScalableTargets": [self.scalable[name]["target"] for name in ResourceIds if name in self.scalable]}
+
+    def RegisterScalableTarget(self, **request: Any) -> dict[str, Any]:
+        target = {**request, "RoleARN": ROLE, "CreationTime": NOW}
+        self.scalable.setdefault(request["ResourceId"], {})["target"] = target
+        return {}
+
+    def PutScalingPolicy(self, **request: Any) -> dict[str, Any]:
+        self.scalable[request["ResourceId"]]["policy"] = request
+        return {"PolicyARN": "arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy/x"}
+
+    def DeregisterScalableTarget(self, ResourceId: str, **_: Any) -> dict[str, Any]:
+        if ResourceId not in self.scalable:
+            raise RefusalError("ObjectNotFoundException", "No scalable target found")
+        del self.scalable[ResourceId]
+        return {}
+
+    def GetProducts(self, **_: Any) -> dict[str, Any]:
+        return {"FormatVersion": "aws_v1", "PriceList": self.prices}
 
     def DescribeModel(self, ModelName: str) -> dict[str, Any]:
         if ModelName not in self.models:
@@ -189,23 +260,23 @@ class FakeSageMaker:
         reason = {"FailureReason": state["reason"]} if state.get("reason") else {}
         return {
             "EndpointName": EndpointName,
-            "EndpointArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/x",
+            "EndpointArn": f"{ACCOUNT}:endpoint/{EndpointName}",
             "EndpointConfigName": state["config"],
             "EndpointStatus": state["status"],
             "CreationTime": NOW,
             "LastModifiedTime": NOW,
         } | reason
 
-    def UpdateEndpoint(self, EndpointName: str, EndpointConfigName: str) -> dict[str, Any]:
+    def UpdateEndpoint(self, EndpointName: str, EndpointConfigName: str, **how: Any) -> dict[str, Any]:
         state = self.endpoints[EndpointName]
         if state["status"] != "InService":
             raise RefusalError("ValidationException", "Cannot update in-progress endpoint")
         previous = state["config"]
         state.clear()
-        state |= {"previous": previous, "config": EndpointConfigName, "status": "Updating"}
+        state |= {"previous": previous, "config": EndpointConfigName, "status": "Updating", "how": how}
         state["end"], self.update_ends = self.update_ends, "InService"
         self._pending[EndpointName] = self.describes_until_end
-        return {"EndpointArn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/x"}
+        return {"EndpointArn": f"{ACCOUNT}:endpoint/{EndpointName}"}
 
     def delete_slowly(self, endpoint: str) -> None:
         self.endpoints[endpoint]["status"] = "Deleting"

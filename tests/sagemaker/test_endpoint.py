@@ -23,7 +23,7 @@ IMAGE = f"{REGISTRY}/ncf-deploy:1"
 
 def plan(run: str = "run-1", model: str = "fingerprint", **settings: Any) -> EndpointPlan:
     chosen = EndpointSettings(role=ROLE, **{"deploy_image": IMAGE, "endpoint_name": "shop", **settings})
-    return EndpointPlan(chosen, *names(chosen, run, model), model="s3://b/model")
+    return EndpointPlan(chosen, run, *names(chosen, run, model), model="s3://b/model")
 
 
 def bring_up(aws: Aws, asked: EndpointPlan) -> str:
@@ -45,7 +45,9 @@ def test_the_requests_say_all_that_the_settings_say(aws: Aws, sagemaker: FakeSag
         tags={"team": "x"},
     )
     assert bring_up(aws, asked) == "answers"
-    tags = [{"Key": "team", "Value": "x"}]
+    own = {"ncf:run": "run-1", "ncf:stage": "deploy", "team": "x"}
+    tags = [{"Key": key, "Value": value} for key, value in own.items()]
+    tags_of_version = [{"Key": "ncf:endpoint", "Value": "shop"}, *tags]
     assert sagemaker.models == {
         asked.version: {
             "ModelName": asked.version,
@@ -62,7 +64,7 @@ def test_the_requests_say_all_that_the_settings_say(aws: Aws, sagemaker: FakeSag
             "ExecutionRoleArn": ROLE,
             "EnableNetworkIsolation": True,
             "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
-            "Tags": tags,
+            "Tags": tags_of_version,
         }
     }
     assert sagemaker.configs[asked.version] == {
@@ -78,7 +80,7 @@ def test_the_requests_say_all_that_the_settings_say(aws: Aws, sagemaker: FakeSag
             }
         ],
         "KmsKeyId": "alias/volume",
-        "Tags": tags,
+        "Tags": tags_of_version,
     }
     assert (
         "CreateEndpoint",
@@ -209,8 +211,8 @@ def test_waiting_is_bounded(aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pyt
     sagemaker.describes_until_end = 10**9
     monkeypatch.setattr("ncf.sagemaker.session.time.monotonic", iter(range(0, 10**6, 20)).__next__)
     with pytest.raises(RemoteError, match=r"still Creating after 60 s.*endpoint_wait_time"):
-        bring_up(aws, plan(endpoint_wait_time=60))
-    assert list(sagemaker.models) == list(sagemaker.configs) == [plan().version], "they are in use"
+        bring_up(aws, short := plan(endpoint_wait_time=60, startup_timeout=60, bake_time=0))
+    assert list(sagemaker.models) == list(sagemaker.configs) == [short.version], "they are in use"
 
 
 def test_leaving_says_how_to_remove_the_endpoint(
@@ -223,6 +225,149 @@ def test_leaving_says_how_to_remove_the_endpoint(
         deploy(aws, plan(), provide=lambda: None, check=leave)
     assert "delete-endpoint --endpoint-name shop" in caplog.text
     assert "shop" in sagemaker.endpoints
+
+
+def last_update(sagemaker: FakeSageMaker) -> dict[str, Any]:
+    return [request for operation, request in sagemaker.calls if operation == "UpdateEndpoint"][-1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "routing"),
+    [
+        ({}, {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 60}),
+        (
+            {"traffic_shift": "canary", "bake_time": 120},
+            {
+                "Type": "CANARY",
+                "WaitIntervalInSeconds": 120,
+                "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 10},
+            },
+        ),
+        (
+            {"traffic_shift": "linear", "shift_percent": 25},
+            {
+                "Type": "LINEAR",
+                "WaitIntervalInSeconds": 60,
+                "LinearStepSize": {"Type": "CAPACITY_PERCENT", "Value": 25},
+            },
+        ),
+    ],
+)
+def test_an_update_shifts_traffic_under_alarms(
+    settings: dict[str, Any], routing: dict[str, Any], aws: Aws, sagemaker: FakeSageMaker
+) -> None:
+    bring_up(aws, plan())
+    assert sagemaker.alarms == {}, "there is nothing to go back to yet"
+    sagemaker.alarms["theirs"] = {"AlarmName": "theirs", "StateValue": "OK"}
+    bring_up(aws, plan(model="better", alarms="theirs", max_latency=50, termination_wait=30, **settings))
+    deployment = last_update(sagemaker)["DeploymentConfig"]
+    assert deployment["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"] == routing
+    assert deployment["BlueGreenUpdatePolicy"]["TerminationWaitInSeconds"] == 30
+    names = [alarm["AlarmName"] for alarm in deployment["AutoRollbackConfiguration"]["Alarms"]]
+    assert names == ["theirs", "shop-errors", "shop-latency"]
+    assert sagemaker.alarms["shop-errors"]["MetricName"] == "Invocation5XXErrors"
+    assert sagemaker.alarms["shop-latency"]["Threshold"] == 50_000
+
+
+def test_without_alarms_none_are_made(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    bring_up(aws, plan())
+    bring_up(aws, plan(model="better", alarm_on_errors=False))
+    assert "AutoRollbackConfiguration" not in last_update(sagemaker)["DeploymentConfig"]
+    assert sagemaker.alarms == {}
+
+
+@pytest.mark.parametrize(
+    ("alarms", "words"),
+    [({}, "no CloudWatch alarm theirs"), ({"theirs": "ALARM"}, "theirs: too hot.*alarm_on_errors")],
+)
+def test_an_alarm_that_is_missing_or_fires_before_the_update_is_named(
+    alarms: dict[str, str], words: str, aws: Aws, sagemaker: FakeSageMaker
+) -> None:
+    bring_up(aws, plan())
+    for name, state in alarms.items():
+        sagemaker.alarms[name] = {"AlarmName": name, "StateValue": state, "StateReason": "too hot"}
+    with pytest.raises(RemoteError, match=words):
+        bring_up(aws, plan(model="better", alarms="theirs"))
+    assert "UpdateEndpoint" not in sagemaker.operations()
+    assert list(sagemaker.models) == [plan().version]
+
+
+def test_a_rolled_back_update_names_the_alarm(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    bring_up(aws, plan())
+    sagemaker.update_ends = "RolledBack"
+
+    def fire(**_: Any) -> dict[str, Any]:
+        sagemaker.alarms["shop-errors"] |= {"StateValue": "ALARM", "StateReason": "3 answers were 5xx"}
+        return update(**_)
+
+    update, sagemaker.UpdateEndpoint = sagemaker.UpdateEndpoint, fire  # type: ignore[method-assign]
+    with pytest.raises(RemoteError, match="rolled back.*shop-errors: 3 answers were 5xx") as caught:
+        bring_up(aws, plan(model="worse"))
+    assert "# [shop](https://" in caught.value.report
+    assert "shop-errors: 3 answers were 5xx" in caught.value.report
+
+
+def test_the_number_of_instances_stays_where_it_is_scaled(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    bring_up(aws, plan(max_instance_count=4, invocations_per_instance=500))
+    resource = f"endpoint/shop/variant/{VARIANT}"
+    assert sagemaker.scalable[resource]["target"]["MinCapacity"] == 1
+    assert sagemaker.scalable[resource]["target"]["MaxCapacity"] == 4
+    policy = sagemaker.scalable[resource]["policy"]["TargetTrackingScalingPolicyConfiguration"]
+    assert policy["TargetValue"] == 500.0
+    bring_up(aws, plan(model="better"))
+    assert last_update(sagemaker)["RetainAllVariantProperties"] is True
+    sagemaker.scalable.clear()
+    bring_up(aws, plan(model="best"))
+    assert last_update(sagemaker)["RetainAllVariantProperties"] is False
+
+
+def test_a_serverless_endpoint_takes_an_archive_and_no_instances(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    asked = plan(serverless_memory=2048, serverless_concurrency=5, network_isolation=False, s3_prefix="s3://b/x")
+    bring_up(aws, asked)
+    assert sagemaker.models[asked.version]["PrimaryContainer"] == {"Image": IMAGE, "ModelDataUrl": "s3://b/model"}
+    assert sagemaker.configs[asked.version]["ProductionVariants"] == [
+        {
+            "VariantName": VARIANT,
+            "ModelName": asked.version,
+            "InitialVariantWeight": 1.0,
+            "ServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 5},
+        }
+    ]
+
+
+def test_requests_are_captured_where_that_is_asked_for(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    asked = plan(data_capture_s3_uri="s3://b/captured/", data_capture_percent=20)
+    bring_up(aws, asked)
+    assert sagemaker.configs[asked.version]["DataCaptureConfig"] == {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": 20,
+        "DestinationS3Uri": "s3://b/captured",
+        "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
+    }
+
+
+def test_the_last_versions_are_kept(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    other = plan(endpoint_name="shop-other")
+    bring_up(aws, other)
+    made = [plan(model=str(number), keep_versions=2) for number in range(4)]
+    for asked in made:
+        bring_up(aws, asked)
+    assert list(sagemaker.configs) == list(sagemaker.models) == [other.version, made[2].version, made[3].version]
+
+
+def test_versions_that_cannot_be_deleted_do_not_fail_the_deployment(
+    aws: Aws, sagemaker: FakeSageMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    bring_up(aws, plan())
+    sagemaker.refusals["ListEndpointConfigs"] = RefusalError("AccessDeniedException", "not allowed")
+    assert bring_up(aws, plan(model="better", keep_versions=1)) == "answers"
+    assert "old versions are not deleted" in caplog.text
+
+
+def test_how_to_get_there_is_no_part_of_a_version() -> None:
+    how = {"traffic_shift": "canary", "bake_time": 5, "keep_versions": 9, "alarms": "x", "max_instance_count": 3}
+    assert plan(**how).version == plan().version
 
 
 @pytest.fixture

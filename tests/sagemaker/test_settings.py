@@ -29,7 +29,11 @@ JOB = {"role": ROLE, "train_image": "image"}
         ({"s3_prefix": "s3:///x"}, ("s3_prefix",)),
         ({"checkpoint_s3_uri": "bucket/x"}, ("checkpoint_s3_uri",)),
         ({"vpc_subnets": "subnet-1"}, ("vpc_subnets", "vpc_security_group_ids")),
-        ({"tags": {str(n): "x" for n in range(51)}}, ("tags", "51", "50")),
+        ({"tags": {str(n): "x" for n in range(51)}}, ("tags", "51", "46")),
+        ({"instance_type": "ml.p3.2xlarge", "train_image": "x/ncf-train:0.1.0"}, ("instance_type", "V100")),
+        ({"tags": {"ncf:run": "x"}}, ("tags", "ncf:run")),
+        ({"tags": {"a": "b?"}}, ("tags", "'a'")),
+        ({"run_id": "a?"}, ("run_id",)),
         ({"max_run_time": 0}, ("max_run_time",)),
         ({"instance_count": 0}, ("instance_count",)),
         ({"train_image": ""}, ("train_image",)),
@@ -42,16 +46,51 @@ def test_a_job_that_cannot_be_is_refused(given: dict[str, Any], words: tuple[str
         assert word in str(caught.value)
 
 
+def test_a_v100_runs_older_cuda() -> None:
+    JobSettings(role=ROLE, instance_type="ml.p3.2xlarge", train_image="x/ncf-train:0.1.0-cu128")
+
+
+SERVERLESS = {"serverless_memory": 2048, "network_isolation": False, "s3_prefix": "s3://b/x"}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({**SERVERLESS, "network_isolation": True}, ("network_isolation", "serverless")),
+        ({**SERVERLESS, "vpc_subnets": "a", "vpc_security_group_ids": "b"}, ("vpc_subnets", "serverless")),
+        ({**SERVERLESS, "data_capture_s3_uri": "s3://b/c"}, ("data_capture_s3_uri", "serverless")),
+        ({**SERVERLESS, "max_instance_count": 3}, ("max_instance_count", "serverless")),
+        ({**SERVERLESS, "resource_encryption_key": "k"}, ("resource_encryption_key", "serverless")),
+        ({**SERVERLESS, "s3_prefix": ""}, ("s3_prefix", "archive")),
+        ({**SERVERLESS, "serverless_memory": 1500}, ("serverless_memory", "1024")),
+        ({"max_instance_count": 1, "initial_instance_count": 2}, ("max_instance_count", "initial_instance_count")),
+        ({"alarms": ",".join("abcdefghij")}, ("alarms", "10")),
+        ({"alarms": "a", "bake_time": 0}, ("bake_time",)),
+        ({"traffic_shift": "linear", "shift_percent": 5}, ("shift_percent", "10")),
+        ({"traffic_shift": "sudden"}, ("traffic_shift", "canary")),
+        ({"traffic_shift": "linear", "bake_time": 600}, ("endpoint_wait_time", "6600")),
+        ({"data_capture_s3_uri": "/tmp"}, ("data_capture_s3_uri",)),
+        ({"keep_versions": 0}, ("keep_versions",)),
+    ],
+)
+def test_an_endpoint_that_cannot_be_is_refused(given: dict[str, Any], words: tuple[str, ...]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        EndpointSettings(**{"role": ROLE, "deploy_image": "image", **given})
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_serverless_endpoint_is_accepted() -> None:
+    EndpointSettings(role=ROLE, deploy_image="image", **SERVERLESS)
+
+
 @pytest.mark.parametrize("name", ["-x", "x-", "a b", "x" * 64, "ü"])
 def test_endpoint_names_are_checked(name: str) -> None:
     with pytest.raises(ValidationError, match="endpoint_name"):
         EndpointSettings(role=ROLE, deploy_image="image", endpoint_name=name)
 
 
-def test_lists_are_split_and_tags_sorted() -> None:
-    settings = JobSettings(
-        **JOB, vpc_subnets="subnet-1, subnet-2", vpc_security_group_ids="sg-1", tags={"b": "2", "a": "1"}
-    )
+def test_lists_are_split() -> None:
+    settings = JobSettings(**JOB, vpc_subnets="subnet-1, subnet-2", vpc_security_group_ids="sg-1")
     assert settings.vpc_config() == {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
-    assert settings.tag_list() == [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}]
     assert JobSettings(**JOB).vpc_config() is None

@@ -23,6 +23,7 @@ def plan(output: str = "s3://b/run/train/trained_model", **settings: Any) -> Job
     chosen = JobSettings(role=ROLE, **{"train_image": IMAGE, **settings})
     hyperparameters = {"epochs": "2", "tower": "[8, 4]"}
     return JobPlan(
+        run="run-1",
         name=job_name(chosen, "run-1", hyperparameters, {"dataset": "d", "samples": "s"}),
         settings=chosen,
         hyperparameters=hyperparameters,
@@ -96,13 +97,22 @@ def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSag
         "EnableNetworkIsolation": False,
         "EnableInterContainerTrafficEncryption": True,
         "VpcConfig": {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]},
-        "Tags": [{"Key": "team", "Value": "x"}],
+        "Tags": [
+            {"Key": "ncf:run", "Value": "run-1"},
+            {"Key": "ncf:stage", "Value": "train"},
+            {"Key": "team", "Value": "x"},
+        ],
     }
+
+
+def test_a_spot_job_has_checkpoints_beside_its_model_unless_they_are_placed() -> None:
+    spot = plan(spot_instance=True, max_wait_time=3600)
+    assert spot.request(1)["CheckpointConfig"]["S3Uri"] == f"s3://b/run/train/trained_model/checkpoints/{spot.name}"
 
 
 def test_what_is_not_asked_for_is_not_in_the_request() -> None:
     request = plan().request(1)
-    assert not {"CheckpointConfig", "VpcConfig", "Tags"} & set(request)
+    assert not {"CheckpointConfig", "VpcConfig"} & set(request)
     assert request["EnableNetworkIsolation"] is True
     assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600}
     assert plan(keep_alive_period=60).request(1)["ResourceConfig"]["KeepAlivePeriodInSeconds"] == 60
@@ -183,10 +193,15 @@ def test_a_failed_job_s_reason_last_lines_and_link_are_in_the_message(aws: Aws, 
     asked = plan()
     sagemaker.outcomes = [("Failed", "AlgorithmError: users:\n no data, exit code: 2")]
     sagemaker.log = {f"{asked.name}/algo-1-1": [f"line {n}" for n in range(30)]}
+    sagemaker.log[f"{asked.name}/algo-1-1"][15] = "fit=selection epoch=3 loss=0.2 hr_at_10=0.61"
     with pytest.raises(RemoteError) as caught:
         Launch().run(aws, asked)
+    assert "**training job" in caught.value.report
+    assert "- epoch: 3" in caught.value.report
     *lines, last = str(caught.value).splitlines()
-    assert lines[1:] == [f"  | line {n}" for n in range(10, 30)]
+    shown = [f"  | line {n}" for n in range(10, 30)]
+    shown[5] = "  | fit=selection epoch=3 loss=0.2 hr_at_10=0.61"
+    assert lines[1:] == shown
     assert f"training job {asked.name} failed: AlgorithmError: users: no data, exit code: 2; https://" in last
     assert last.endswith(f"#/jobs/{asked.name}")
 
@@ -220,8 +235,24 @@ def test_a_launcher_that_is_told_to_leave_stops_the_job_first(
 
     with pytest.raises(type(leave)):
         run_job(aws, asked, lambda: None, write)
-    assert sagemaker.operations()[-1] == "StopTrainingJob"
+    assert "StopTrainingJob" in sagemaker.operations()
     assert sagemaker.jobs[asked.name]["end"] == ("Stopped", "")
+    again = Launch()
+    sagemaker.log.clear()
+    assert again.run(aws, asked)["TrainingJobName"] == f"{asked.name}-2", "a new try of the run goes on"
+    assert again.provided == 0
+
+
+@pytest.mark.parametrize("status", ["Stopped", "MaxRuntimeExceeded", "ClientError"])
+def test_a_job_that_was_stopped_or_cannot_do_better_is_not_bought_again(
+    status: str, aws: Aws, sagemaker: FakeSageMaker
+) -> None:
+    failed = ("Failed", "ClientError: no such image") if status == "ClientError" else ("Stopped", "")
+    sagemaker.outcomes = [failed, ("Completed", "")]
+    sagemaker.ended_as = status
+    with pytest.raises(RemoteError, match=status):
+        Launch().run(aws, plan(max_attempts=3))
+    assert len(sagemaker.jobs) == 1
 
 
 def test_leaving_before_the_job_exists_is_quiet(
@@ -296,7 +327,10 @@ def test_another_job_has_another_name(changed: dict[str, Any]) -> None:
     assert job_name(**{**same, **changed}) != NAME
 
 
-@pytest.mark.parametrize("same", [{"s3_prefix": "s3://b/x"}, {"max_attempts": 3}, {"run_id": "other"}])
+@pytest.mark.parametrize(
+    "same",
+    [{"s3_prefix": "s3://b/x"}, {"max_attempts": 3}, {"run_id": "other"}, {"profile": "p"}, {"price_per_hour": 2.0}],
+)
 def test_where_copies_lie_and_how_often_to_try_is_no_part_of_the_name(same: dict[str, Any]) -> None:
     settings = SETTINGS.model_copy(update=same)
     assert job_name(settings, "run", {"epochs": "1"}, {"dataset": "a", "samples": "b"}) == NAME

@@ -52,7 +52,7 @@ def arguments(folder: Path, model: Path | str, *more: str) -> list[str]:
 
 def test_a_model_outside_s3_is_copied_hosted_and_updated(tmp_path: Path, client: Any) -> None:
     first, second = (write_model(tmp_path / f"model-{seed}", seed) for seed in (1, 2))
-    flags = ("--s3-prefix", PREFIX, "--endpoint-name", "shop", "--run-id", "run-1")
+    flags = ("--s3-prefix", PREFIX, "--endpoint-name", "shop", "--run-id", "run-1", "--bake-time", "0")
     command.run(Deploy, arguments(tmp_path, first, *flags))
     assert (tmp_path / "endpoint").read_text() == "shop"
     assert json.loads((tmp_path / "metrics").read_text())["smoke_test_users"] == 3
@@ -107,7 +107,8 @@ def test_a_new_endpoint_that_does_not_come_up_is_removed(tmp_path: Path, client:
         command.run(Deploy, arguments(tmp_path, model, "--s3-prefix", PREFIX, "--endpoint-name", "gone"))
     names = [entry["EndpointName"] for entry in client.list_endpoints(MaxResults=100)["Endpoints"]]
     assert "gone" not in names
-    assert not [name for name in tmp_path.iterdir() if name.name in ("endpoint", "summary", "metrics")]
+    assert not [name for name in tmp_path.iterdir() if name.name in ("endpoint", "metrics")]
+    assert "does not load" in (tmp_path / "summary").read_text()
 
 
 def test_what_can_be_mended_is_named(tmp_path: Path, account: Any) -> None:

@@ -139,7 +139,20 @@ def test_without_a_prefix_nothing_is_copied_or_started(pod: Pod) -> None:
 def test_a_failed_job_says_why(pod: Pod) -> None:
     with pytest.raises(RemoteError, match=r"(?s)\| fit=selection epoch=1.*failed:.*users: there are none"):
         command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "16", "--epochs", "13"))
-    assert not (pod.folder / "out").exists()
+    assert [path.name for path in (pod.folder / "out").iterdir()] == ["summary"]
+    assert "users: there are none" in pod.read("summary")
+    assert "- loss: 0.5000" in pod.read("summary")
+
+
+def test_the_reason_of_a_failure_is_put_where_the_summary_lies_in_s3(pod: Pod) -> None:
+    uris = {"trained_model": f"{PREFIX}/failed/trained_model", "summary": f"{PREFIX}/failed/summary"}
+    paths = {name: str(pod.folder / "in-pod" / name) for name in uris}
+    more = [part for name, path in paths.items() for part in (f"--{name.replace('_', '-')}", path)]
+    executor = executor_input(pod.folder, {}, uris)
+    with pytest.raises(RemoteError, match="users: there are none"):
+        command.run(Train, [*pod.arguments("--s3-prefix", PREFIX, "--seed", "161", "--epochs", "13"), *more, *executor])
+    body = boto3.client("s3").get_object(Bucket=BUCKET, Key="ncf/failed/summary")["Body"].read().decode()
+    assert "users: there are none" in body
 
 
 def test_damaged_data_buy_no_job(pod: Pod) -> None:

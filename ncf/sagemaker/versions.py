@@ -1,0 +1,94 @@
+"""The versions of an endpoint, each a SageMaker model and an endpoint config of one name: which there are, which go."""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ncf.errors import RemoteError
+from ncf.sagemaker.names import ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, hashed_stem, tag_list
+from ncf.sagemaker.session import Aws, RefusedError
+
+_log = logging.getLogger(__name__)
+
+CALLS = (
+    "sagemaker:AddTags",
+    "sagemaker:DeleteEndpointConfig",
+    "sagemaker:DeleteModel",
+    "sagemaker:ListEndpointConfigs",
+    "sagemaker:ListTags",
+)
+"""What this module calls: permissions are made from it."""
+
+
+_DELETIONS = (("delete_endpoint_config", "EndpointConfigName"), ("delete_model", "ModelName"))
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version: ``name`` of model and config, ``arn`` of the config."""
+
+    name: str
+    arn: str
+
+
+def tags_of(aws: Aws, arn: str) -> dict[str, str]:
+    """The tags of a resource."""
+    tags: dict[str, str] = {}
+    more: dict[str, Any] = {}
+    while True:
+        answer = aws.call("sagemaker", "list_tags", ResourceArn=arn, **more)
+        tags |= {tag["Key"]: tag["Value"] for tag in answer["Tags"]}
+        if not answer.get("NextToken"):
+            return tags
+        more = {"NextToken": answer["NextToken"]}
+
+
+def of_endpoint(aws: Aws, endpoint: str) -> list[Version]:
+    """The versions that were made for an endpoint, the newest first."""
+    stem = hashed_stem(endpoint)
+    pattern = re.compile(re.escape(stem) + "-[0-9a-f]{16}")
+    request: dict[str, Any] = {"NameContains": stem, "SortBy": "CreationTime", "SortOrder": "Descending"}
+    found = []
+    while True:
+        answer = aws.call("sagemaker", "list_endpoint_configs", **request, MaxResults=100)
+        for entry in answer["EndpointConfigs"]:
+            version = Version(entry["EndpointConfigName"], entry["EndpointConfigArn"])
+            # names are cut where they get too long, so that another endpoint's may look alike
+            if pattern.fullmatch(version.name) and tags_of(aws, version.arn).get(ENDPOINT_TAG) == endpoint:
+                found.append(version)
+        if not answer.get("NextToken"):
+            return found
+        request["NextToken"] = answer["NextToken"]
+
+
+def delete(aws: Aws, name: str) -> None:
+    """Delete a version's config and model, where they are there."""
+    for operation, request in _DELETIONS:
+        try:
+            aws.call("sagemaker", operation, None, **{request: name})
+        except RefusedError as error:
+            if not error.says_missing:
+                raise
+
+
+def prune(aws: Aws, endpoint: str, live: str, keep: int) -> None:
+    """Delete all but the last ``keep`` versions of an endpoint; the live one stays in any case.
+
+    What cannot be deleted is only warned of: the endpoint serves.
+    """
+    try:
+        others = [version for version in of_endpoint(aws, endpoint) if version.name != live]
+        for version in others[keep - 1 :]:
+            delete(aws, version.name)
+            _log.info("endpoint %s: version %s is deleted; the last %d are kept", endpoint, version.name, keep)
+    except RemoteError as error:
+        _log.warning("endpoint %s: old versions are not deleted: %s", endpoint, error)
+
+
+def remember(aws: Aws, endpoint_arn: str, run: str, previous: str) -> None:
+    """Note on an endpoint whose run's model it serves, and to which config ``ncf rollback`` is to return."""
+    tags = tag_list({RUN_TAG: run, PREVIOUS_TAG: previous})
+    aws.call("sagemaker", "add_tags", ResourceArn=endpoint_arn, Tags=tags)
