@@ -19,14 +19,16 @@ from components import parameter_table
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, default, image, write_yaml
+from components.finish.component import finish
 from components.kubeflow_1_7 import write_older
 from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.train.component import train
-from ncf.command import STAGES
+from ncf.command import EXIT_HANDLER, STAGES
 from ncf.errors import InputError
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
+from ncf.stages.finish import Finish
 from ncf.stages.preprocess import Preprocess
 from ncf.stages.train import Train
 
@@ -34,14 +36,18 @@ ROOT = Path(__file__).parent
 PIPELINE_YAML = "pipeline.yaml"
 KUBEFLOW_1_7_YAML = "pipeline.kubeflow-1.7.yaml"
 
-# CPU and memory of each pod. Train's and deploy's pods only launch and watch.
+# CPU and memory of each pod. Those of train, deploy and finish only launch, watch and stop.
 _PODS: Mapping[str, tuple[str, str]] = {
     preprocess.name: ("2", "8G"),
     negative_sampling.name: ("1", "4G"),
     train.name: ("1", "2G"),
     evaluate.name: ("2", "8G"),
     deploy.name: ("1", "2G"),
+    finish.name: ("1", "2G"),
 }
+
+
+_SAMPLE_FAULT = '{"kind": "interrupt", "name": "ncf-train", "after_line": "epoch=2"}'
 
 
 def _pod(task: Any, component: Any, cached: bool) -> Any:
@@ -66,8 +72,8 @@ def release(
     s3_prefix: str,
     endpoint_name: str,
     instance_type: str,
-    instance_count: int,
     deploy_image: str,
+    deploy_overrides: dict,  # type: ignore[type-arg]
 ) -> None:
     # a nested pipeline that tests its own input: KFP's local runner resolves no other condition
     with dsl.If(passed == True, name="gate-passed"):  # noqa: E712
@@ -78,8 +84,8 @@ def release(
             s3_prefix=s3_prefix,
             endpoint_name=endpoint_name,
             endpoint_instance_type=instance_type,
-            initial_instance_count=instance_count,
             deploy_image=deploy_image,
+            deploy_overrides=deploy_overrides,
             run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         )
         _pod(task, deploy, cached=False)
@@ -102,7 +108,6 @@ def ncf_pipeline(
     data_test_after: str = default(Preprocess, "test_after"),
     train_model: str = default(Train, "model"),
     train_epochs: int = default(Train, "epochs"),
-    train_factors: int = default(Train, "factors"),
     train_overrides: dict = default(Train, "train_overrides"),  # type: ignore[type-arg]
     train_instance_type: str = default(Train, "instance_type"),
     train_instance_count: int = default(Train, "instance_count"),
@@ -112,67 +117,74 @@ def ncf_pipeline(
     gate_not_worse_than_popularity: bool = default(Evaluate, "not_worse_than_popularity"),
     deploy_endpoint_name: str = default(Deploy, "endpoint_name"),
     deploy_instance_type: str = default(Deploy, "endpoint_instance_type"),
-    deploy_instance_count: int = default(Deploy, "initial_instance_count"),
+    deploy_overrides: dict = default(Deploy, "deploy_overrides"),  # type: ignore[type-arg]
     deploy_image: str = image("deploy"),
     aws_region: str = default(Train, "region"),
     aws_s3_prefix: str = default(Train, "s3_prefix"),
+    notify: str = default(Finish, "notify"),
     seed: int = default(Train, "seed"),
 ) -> None:
-    interactions = dsl.importer(artifact_uri=data_uri, artifact_class=dsl.Dataset, reimport=True)
-    data = preprocess(
-        interactions=interactions.output,
-        items=data_items_uri,
-        user_column=data_user_column,
-        item_column=data_item_column,
-        rating_column=data_rating_column,
-        timestamp_column=data_timestamp_column,
-        min_rating=data_min_rating,
-        min_user_interactions=data_min_user_interactions,
-        min_item_interactions=data_min_item_interactions,
-        split=data_split,
-        test_after=data_test_after,
-        seed=seed,
-    )
-    _pod(data, preprocess, cached=False)
-    sampled = negative_sampling(dataset=data.outputs["dataset"], seed=seed)
-    _pod(sampled, negative_sampling, cached=True)
-    trained = train(
-        dataset=data.outputs["dataset"],
-        samples=sampled.outputs["samples"],
-        role=train_role,
-        region=aws_region,
-        s3_prefix=aws_s3_prefix,
-        model=train_model,
-        epochs=train_epochs,
-        factors=train_factors,
-        train_overrides=train_overrides,
-        instance_type=train_instance_type,
-        instance_count=train_instance_count,
-        max_run_time=train_max_run_time,
-        train_image=train_image,
-        seed=seed,
+    finished = finish(
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
-    )
-    _pod(trained, train, cached=False)
-    evaluated = evaluate(
-        model=trained.outputs["trained_model"],
-        samples=sampled.outputs["samples"],
-        min_hr_at_10=gate_min_hr_at_10,
-        not_worse_than_popularity=gate_not_worse_than_popularity,
-        seed=seed,
-    )
-    _pod(evaluated, evaluate, cached=True)
-    release(
-        passed=evaluated.outputs["passed"],
-        model=trained.outputs["trained_model"],
-        role=deploy_role,
         region=aws_region,
-        s3_prefix=aws_s3_prefix,
-        endpoint_name=deploy_endpoint_name,
-        instance_type=deploy_instance_type,
-        instance_count=deploy_instance_count,
-        deploy_image=deploy_image,
+        notify=notify,
     )
+    _pod(finished, finish, cached=False)
+    with dsl.ExitHandler(finished, name="run"):
+        interactions = dsl.importer(artifact_uri=data_uri, artifact_class=dsl.Dataset, reimport=True)
+        data = preprocess(
+            interactions=interactions.output,
+            items=data_items_uri,
+            user_column=data_user_column,
+            item_column=data_item_column,
+            rating_column=data_rating_column,
+            timestamp_column=data_timestamp_column,
+            min_rating=data_min_rating,
+            min_user_interactions=data_min_user_interactions,
+            min_item_interactions=data_min_item_interactions,
+            split=data_split,
+            test_after=data_test_after,
+            seed=seed,
+        )
+        _pod(data, preprocess, cached=False)
+        sampled = negative_sampling(dataset=data.outputs["dataset"], seed=seed)
+        _pod(sampled, negative_sampling, cached=True)
+        trained = train(
+            dataset=data.outputs["dataset"],
+            samples=sampled.outputs["samples"],
+            role=train_role,
+            region=aws_region,
+            s3_prefix=aws_s3_prefix,
+            model=train_model,
+            epochs=train_epochs,
+            train_overrides=train_overrides,
+            instance_type=train_instance_type,
+            instance_count=train_instance_count,
+            max_run_time=train_max_run_time,
+            train_image=train_image,
+            seed=seed,
+            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        )
+        _pod(trained, train, cached=False)
+        evaluated = evaluate(
+            model=trained.outputs["trained_model"],
+            samples=sampled.outputs["samples"],
+            min_hr_at_10=gate_min_hr_at_10,
+            not_worse_than_popularity=gate_not_worse_than_popularity,
+            seed=seed,
+        )
+        _pod(evaluated, evaluate, cached=True)
+        release(
+            passed=evaluated.outputs["passed"],
+            model=trained.outputs["trained_model"],
+            role=deploy_role,
+            region=aws_region,
+            s3_prefix=aws_s3_prefix,
+            endpoint_name=deploy_endpoint_name,
+            instance_type=deploy_instance_type,
+            deploy_image=deploy_image,
+            deploy_overrides=deploy_overrides,
+        )
 
 
 def compile_all(folder: Path) -> list[Path]:
@@ -182,7 +194,7 @@ def compile_all(folder: Path) -> list[Path]:
     compiler.Compiler().compile(ncf_pipeline, str(package))
     write_older(package, older)
     written = [package, older]
-    for stage in STAGES:
+    for stage in (*STAGES, EXIT_HANDLER):
         made = getattr(import_module(f"components.{stage}.component"), stage)
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])
@@ -194,33 +206,45 @@ def compile_all(folder: Path) -> list[Path]:
 def parse_parameters(assignments: Sequence[str]) -> dict[str, Any]:
     """``NAME=VALUE`` texts as arguments of the pipeline.
 
-    A name is a pipeline parameter's (``train_epochs``) or a hyperparameter's (``epochs``, ``dropout``), which
-    then travels in ``train_overrides``.
+    A name is a pipeline parameter's (``train_epochs``), or one of training's, its job's or the endpoint's own
+    (``dropout``, ``spot_instance``, ``keep_versions``), which then travels in ``train_overrides`` or
+    ``deploy_overrides``.
 
     Raises:
         InputError: that names what is unknown or of a wrong type, and what there is.
     """
-    from ncf.training.hyperparameters import Hyperparameters
-
     inputs = ncf_pipeline.component_spec.inputs or {}
+    carriers = _carriers()
     arguments: dict[str, Any] = {}
-    overrides: dict[str, Any] = {}
+    overrides: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"parameter '{assignment}': expected NAME=VALUE")
         if name in inputs:
             arguments[name] = _typed(name, text, inputs[name].type)
-        elif name in Hyperparameters.model_fields:
-            overrides[name] = _json_or_text(text)
+        elif name in carriers:
+            overrides.setdefault(carriers[name], {})[name] = _json_or_text(text)
         else:
-            known = [*inputs, *Hyperparameters.model_fields]
+            known = [*inputs, *carriers]
             close = difflib.get_close_matches(name, known, n=3)
             hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
             raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
-    if overrides:
-        arguments["train_overrides"] = {**arguments.get("train_overrides", {}), **overrides}
+    for carrier, values in overrides.items():
+        arguments[carrier] = {**arguments.get(carrier, {}), **values}
     return arguments
+
+
+def _carriers() -> dict[str, str]:
+    """Parameters that are training's or the endpoint's alone, and the parameter of the pipeline that carries them."""
+    from ncf.sagemaker.settings import AwsSettings, EndpointSettings, JobSettings
+    from ncf.training.hyperparameters import Hyperparameters
+
+    train = {*Hyperparameters.model_fields, *JobSettings.model_fields} - set(AwsSettings.model_fields)
+    deploy = set(EndpointSettings.model_fields) - set(AwsSettings.model_fields)
+    return dict.fromkeys(sorted(train - deploy), "train_overrides") | dict.fromkeys(
+        sorted(deploy - train), "deploy_overrides"
+    )
 
 
 def _json_or_text(text: str) -> Any:
@@ -271,12 +295,21 @@ def _run(options: argparse.Namespace) -> None:
         output=options.output,
         arguments=parse_parameters(options.param),
         keep_endpoint=options.keep_endpoint,
+        faults=[_fault(text) for text in options.fault],
+        retry=options.retry,
         tag=(options.tag or current_tag()) if options.executor == "docker" else "",
     )
     package = options.output / PIPELINE_YAML
     options.output.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(ncf_pipeline, str(package))
     run_here.run(package, request, Console())
+
+
+def _fault(text: str) -> dict[str, Any]:
+    content = _json_or_text(text)
+    if not isinstance(content, dict):
+        raise InputError(f"fault '{text}': expected a JSON object, such as {_SAMPLE_FAULT}")
+    return content
 
 
 def _submit(options: argparse.Namespace) -> None:
@@ -327,6 +360,14 @@ def _parser() -> argparse.ArgumentParser:
         help="what runs the stages (default: %(default)s)",
     )
     made["run"].add_argument("--tag", default="", help="of the images, with --executor docker (default: the commit)")
+    made["run"].add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help=f"what is to go wrong in S3 and SageMaker; may be repeated. For example {_SAMPLE_FAULT}",
+    )
+    made["run"].add_argument("--retry", action="store_true", help="try a pod that fails again, as a cluster does")
     made["submit"].add_argument("--host", required=True, help="URL of the KFP API")
     made["submit"].add_argument("--namespace", default="", help="profile namespace of a multi-user cluster")
     made["submit"].add_argument("--experiment", default="ncf", help="default: %(default)s")

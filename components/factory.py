@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 import ncf
 from ncf.command import EXECUTOR_INPUT
-from ncf.stage import Stage
+from ncf.stage import FinalStatus, Stage
 
 DEFAULT_REGISTRY = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 """An account that AWS keeps for documentation: put yours in its place with ``make pipeline REGISTRY=...``."""
@@ -85,7 +85,7 @@ def _parameters(stage: type[Stage], defaults: Mapping[str, Any]) -> list[inspect
         raise TypeError(f"{stage.__name__} has no parameters {sorted(unknown)}")
     parameters = []
     for name, field in stage.parameters().items():
-        kwargs = {} if field.is_required() else {"default": default(stage, name)}
+        kwargs = {} if field.is_required() or field.annotation is FinalStatus else {"default": default(stage, name)}
         if name in defaults:
             kwargs = {"default": defaults[name]}
         parameters.append(_argument(name, _kfp_type(name, field), **kwargs))
@@ -94,6 +94,8 @@ def _parameters(stage: type[Stage], defaults: Mapping[str, Any]) -> list[inspect
 
 def _kfp_type(name: str, field: FieldInfo) -> type:
     annotation = field.annotation
+    if annotation is FinalStatus:
+        return dsl.PipelineTaskFinalStatus
     origin = typing.get_origin(annotation) or annotation
     if origin is Literal:
         return str

@@ -29,11 +29,33 @@ def write_older(package: Path, older: Path) -> None:
     """Rewrite a compiled pipeline for Kubeflow 1.7."""
     text = package.read_text()
     header = "".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
-    content = _without_later_fields(yaml.safe_load(text))
+    content = _without_later_fields(_without_final_status(yaml.safe_load(text)))
     for executor in content["deploymentSpec"]["executors"].values():
         if container := executor.get("container"):
             container["image"] += ROOT_SUFFIX
     older.write_text(header + yaml.safe_dump(content, sort_keys=True, width=10_000))
+
+
+def _without_final_status(content: Any) -> Any:
+    """The pipeline with an exit handler that is not told how the run ended: no backend before KFP 2.14 can tell."""
+    components = content["components"]
+    told = {
+        (component["executorLabel"], name)
+        for component in components.values()
+        for name, entry in component.get("inputDefinitions", {}).get("parameters", {}).items()
+        if entry["parameterType"] == "TASK_FINAL_STATUS"
+    }
+    for label, name in told:
+        arguments = content["deploymentSpec"]["executors"][label]["container"]["args"]
+        place = arguments.index(f"--{name.replace('_', '-')}")
+        del arguments[place : place + 2]
+        for component in components.values():
+            if component.get("executorLabel") == label:
+                del component["inputDefinitions"]["parameters"][name]
+        for task in content["root"]["dag"]["tasks"].values():
+            if components[task["componentRef"]["name"]].get("executorLabel") == label:
+                del task["inputs"]["parameters"][name]
+    return content
 
 
 def _without_later_fields(node: Any, path: tuple[str, ...] = ()) -> Any:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import yaml
 from kfp import local
 from kfp.local import subprocess_task_handler
 from kfp.local.status import Status
@@ -81,14 +82,6 @@ def task_of(command: Sequence[str]) -> tuple[TaskRun, dict[str, Any]]:
     return TaskRun(name=command[command.index("ncf") + 1]), executor_input
 
 
-class TaskFailedError(BaseException):
-    """A task failed. Not an Exception: KFP would wait and retry, which on one machine only delays the reason."""
-
-    def __init__(self, task: TaskRun) -> None:
-        super().__init__(task.last_line)
-        self.task = task
-
-
 class Listener(Protocol):
     """Who is told of the tasks as they run."""
 
@@ -105,9 +98,6 @@ def pods_as_processes(pipeline_root: Path, environment: Mapping[str, str], liste
         pipeline_root: folder that receives the artifacts.
         environment: set in every process beside this one's own.
         listener: is told of each task.
-
-    Raises:
-        TaskFailedError: inside the block, when a task exits with another status than 0.
     """
 
     class Handler(subprocess_task_handler.SubprocessTaskHandler):  # type: ignore[misc]
@@ -119,9 +109,7 @@ def pods_as_processes(pipeline_root: Path, environment: Mapping[str, str], liste
 
         def run(self) -> Status:
             task = _run(self.full_command, {**environment, **self.env_vars}, listener)
-            if task.exit_code != 0:
-                raise TaskFailedError(task)
-            return Status.SUCCESS
+            return Status.SUCCESS if task.exit_code == 0 else Status.FAILURE
 
     original = subprocess_task_handler.SubprocessTaskHandler
     subprocess_task_handler.SubprocessTaskHandler = Handler
@@ -169,3 +157,18 @@ def _stop(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def set_retries(package: Path, retry: bool) -> None:
+    """Have the pods of a compiled pipeline tried again at once, or not at all.
+
+    What fails here for want of the right input fails again, and the cluster's pauses would only delay the reason.
+    """
+    content = yaml.safe_load(package.read_text())
+    for component in [content["root"], *content["components"].values()]:
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            if "retryPolicy" in task and retry:
+                task["retryPolicy"] = {"maxRetryCount": task["retryPolicy"]["maxRetryCount"], "backoffDuration": "0s"}
+            else:
+                task.pop("retryPolicy", None)
+    package.write_text(yaml.safe_dump(content, sort_keys=True, width=10_000))

@@ -20,10 +20,11 @@ from rich.markup import escape
 
 from components import summary
 from components.executors import Executor, in_containers, in_processes
-from components.local_runner import TaskFailedError, TaskRun
+from components.local_runner import TaskRun, set_retries
 from ncf.data import synthetic
 from ncf.errors import InputError
 from ncf.localaws import LocalAws
+from ncf.localaws.errors import ApiError
 from ncf.models.model_folder import ModelFolder
 from ncf.storage import is_s3, staged
 
@@ -31,6 +32,7 @@ BUCKET = "ncf-local"
 SAMPLE_USERS = 3
 TOP_K = 10
 _USER_ERROR = 2
+_PREFIX = "ncf: error: "
 _ROLE = "arn:aws:iam::123456789012:role/ncf-local"
 _SECONDS_BETWEEN_LOOKS = 0.5
 _MARK = ".ncf-run"
@@ -42,6 +44,8 @@ class Recorder:
 
     console: Console
     tasks: dict[str, TaskRun] = field(default_factory=dict)
+    failed: TaskRun | None = None
+    """The first task whose last try failed."""
 
     def started(self, task: TaskRun) -> None:
         self.console.print(f"[bold cyan]▶ {task.name}[/]")
@@ -51,6 +55,10 @@ class Recorder:
 
     def finished(self, task: TaskRun) -> None:
         self.tasks[task.name] = task
+        if self.failed is None and task.exit_code != 0:
+            self.failed = task
+        elif self.failed and self.failed.name == task.name:
+            self.failed = task if task.exit_code != 0 else None
         mark = "[green]✓" if task.exit_code == 0 else "[red]✗"
         self.console.print(f"{mark} {task.name}[/] {task.seconds:.1f} s")
 
@@ -66,6 +74,10 @@ class Request:
     keep_endpoint: bool = False
     tag: str = ""
     """Of the images to run in containers; '' runs processes of this machine."""
+    faults: Sequence[Mapping[str, Any]] = ()
+    """What is to go wrong in S3 and SageMaker: see :class:`ncf.localaws.faults.Fault`."""
+    retry: bool = False
+    """Whether a pod that fails is tried again, as on a cluster."""
 
 
 def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, Any]:
@@ -81,6 +93,7 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
     for name, location in (("data", request.data), ("items", request.items)):
         if location and not is_s3(location) and not Path(location).exists():
             raise InputError(f"{name}: '{location}' does not exist; expected a file, a folder or an s3:// URI")
+    set_retries(pipeline_yaml, request.retry)
     folders = _prepare(request.output)
     data, items = _data(request, folders["data"], console)
     recorder = Recorder(console)
@@ -91,6 +104,7 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
         _quiet_kfp(),
     ):
         aws.create_bucket(BUCKET)
+        add_faults(aws, request.faults)
         arguments = {
             "data_uri": data,
             "data_items_uri": items,
@@ -104,9 +118,11 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
             pipeline = load_component_from_file(str(pipeline_yaml))
             try:
                 pipeline(**arguments)
-            except TaskFailedError as error:
-                reason = f"stage '{error.task.name}' failed: {error.task.last_line.removeprefix('ncf: error: ')}"
-                raise (InputError if error.task.exit_code == _USER_ERROR else RuntimeError)(reason) from None
+            except RuntimeError:  # KFP names the task, not the reason
+                if recorder.failed is None:
+                    raise
+                reason = f"stage '{recorder.failed.name}' failed: {recorder.failed.last_line.removeprefix(_PREFIX)}"
+                raise (InputError if recorder.failed.exit_code == _USER_ERROR else RuntimeError)(reason) from None
             result = summary.collect(recorder.tasks, request.output, _ask(recorder.tasks))
         with staged(request.output / "summary.json") as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
@@ -114,6 +130,19 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
         if request.keep_endpoint and result["endpoint"]:
             _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
     return result
+
+
+def add_faults(aws: LocalAws, faults: Sequence[Mapping[str, Any]]) -> None:
+    """Ask for faults.
+
+    Raises:
+        InputError: that names what makes no sense.
+    """
+    for fault in faults:
+        try:
+            aws.faults.add_request(fault)
+        except ApiError as error:
+            raise InputError(f"fault {json.dumps(fault)}: {error}") from None
 
 
 def _executor(request: Request, package: Path, readable: Sequence[Path]) -> AbstractContextManager[Executor]:

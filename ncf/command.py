@@ -26,12 +26,19 @@ from ncf.storage import is_s3, staged, upload
 STAGES = ("preprocess", "negative_sampling", "train", "evaluate", "deploy")
 """The five stages, in the order of the data flow."""
 
+EXIT_HANDLER = "finish"
+"""What ends a run, whatever became of the five."""
+
 COMMANDS: Mapping[str, str] = {
     **{name.replace("_", "-"): f"ncf.stages.{name}:{name.title().replace('_', '')}" for name in STAGES},
+    EXIT_HANDLER: "ncf.stages.finish:Finish",
     "fit": "ncf.training.fit:Fit",
     "serve": "ncf.serving.serve:Serve",
+    "rollback": "ncf.sagemaker.commands:Rollback",
+    "clean": "ncf.sagemaker.commands:Clean",
+    "stop-jobs": "ncf.sagemaker.commands:StopJobs",
 }
-"""Each command and the class behind it: the five stages, and what SageMaker's two containers run."""
+"""Each command and the class behind it: the stages, what SageMaker's two containers run, and what operators run."""
 
 EXECUTOR_INPUT = "--executor-input"
 _SUMMARY = "summary"

@@ -6,16 +6,20 @@ arrives in the container (``ncf/command.py``).
 
 from __future__ import annotations
 
+import difflib
 import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NewType
 
-from pydantic import Field, PrivateAttr
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+FinalStatus = NewType("FinalStatus", str)
+"""Type of the parameter in which KFP tells an exit handler how the run ended, as JSON."""
 
 ArtifactKind = Literal["Artifact", "Dataset", "Model", "Metrics", "HTML", "Markdown"]
 OUTPUT_FOLDER = "output"
@@ -156,3 +160,34 @@ class Stage(BaseSettings):
         Raises:
             InputError: for what the user can mend.
         """
+
+
+def overridden(stage: Stage, parameter: str, *kinds: type[BaseModel]) -> tuple[BaseModel, ...]:
+    """Models of a stage's fields, with the values that one of its parameters gives by name in their places.
+
+    Args:
+        stage: has the fields of all the models.
+        parameter: a dict parameter of the stage.
+        kinds: classes of the models, which share no field.
+
+    Raises:
+        ValueError: that names the override at fault and what is accepted.
+    """
+    overrides: Mapping[str, Any] = getattr(stage, parameter)
+    known = {name for kind in kinds for name in kind.model_fields}
+    if unknown := [name for name in overrides if name not in known]:
+        close = difflib.get_close_matches(unknown[0], known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(sorted(known))}"
+        raise ValueError(f"parameter '{parameter}' has '{unknown[0]}', which cannot be set there; {hint}")
+    made = []
+    for kind in kinds:
+        values = {name: overrides.get(name, getattr(stage, name)) for name in kind.model_fields}
+        try:
+            made.append(kind(**values))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            reason = first["msg"].removeprefix("Value error, ")
+            where = f"'{place}' is {first['input']!r}: " if place else ""
+            raise ValueError(f"parameter '{parameter}': {where}{reason}") from None
+    return tuple(made)

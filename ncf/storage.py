@@ -106,6 +106,14 @@ def upload(source: Path, uri: str) -> None:
             _client().upload_file(str(path), bucket, key)
 
 
+def delete_objects(uri: str) -> None:
+    """Delete the object ``uri``, or all under that prefix."""
+    for source in list_objects(uri):
+        bucket, key = split_uri(source)
+        with _s3_errors(source):
+            _client().delete_object(Bucket=bucket, Key=key)
+
+
 @contextmanager
 def local_copy(location: str) -> Iterator[Path]:
     """A local path for ``location``: itself if it is local, a temporary download if it is an S3 URI."""

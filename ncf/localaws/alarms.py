@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from ncf.localaws.errors import invalid
 from ncf.localaws.services import Services
@@ -85,9 +88,9 @@ class Alarms:
     def names(self) -> list[str]:
         return list(self._names)
 
-    def raise_one(self, name: str) -> None:
-        """Have an alarm fire."""
-        self._set(name, "ALARM", "a fault was asked for")
+    def raise_one(self, name: str, seconds: float) -> None:
+        """Have an alarm fire for ``seconds``."""
+        self._alarm(name, "a fault was asked for", seconds)
 
     def firing(self, metrics: EndpointMetrics, since: float) -> str:
         """Which alarm is in state ALARM, and why; '' if none is.
@@ -100,12 +103,20 @@ class Alarms:
             if alarm["StateValue"] == "ALARM":
                 return f"{alarm['AlarmName']}: {alarm.get('StateReason') or 'in state ALARM'}"
             if reason := _breach(alarm, metrics, since):
-                self._set(alarm["AlarmName"], "ALARM", reason)
+                self._alarm(alarm["AlarmName"], reason, alarm["Period"] * alarm["EvaluationPeriods"])
                 return f"{alarm['AlarmName']}: {reason}"
         return ""
 
+    def _alarm(self, name: str, reason: str, seconds: float) -> None:
+        """CloudWatch evaluates an alarm each period: it goes back when nothing is amiss any more."""
+        self._set(name, "ALARM", reason)
+        calm = threading.Timer(seconds, self._set, (name, "OK", "no datapoints beyond the threshold"))
+        calm.daemon = True
+        calm.start()
+
     def _set(self, name: str, state: str, reason: str) -> None:
-        self._services.cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason=reason)
+        with contextlib.suppress(BotoCoreError, ClientError):  # it, or the whole stand-in, may be gone by then
+            self._services.cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason=reason)
 
 
 def _breach(alarm: Mapping[str, Any], metrics: EndpointMetrics, since: float) -> str:

@@ -38,7 +38,7 @@ class Fault(BaseModel):
     state: str = Field("", description="Status of a job or endpoint; '': Training, Updating, or the first that comes")
     after: float = Field(0.0, ge=0, description="Seconds in that state until it happens")
     after_line: str = Field("", description="Expression for a line that the job has printed before")
-    seconds: float = Field(0.0, ge=0, description="How long a state is held, or an interruption takes")
+    seconds: float = Field(0.0, ge=0, description="How long a state is held, an interruption takes, an alarm fires")
     reason: str = Field("InternalServerError: a fault was asked for", description="SageMaker's reason of a failure")
     error: str = Field("ThrottlingException", description="Error code; 'drop' and 'cut' break the connection")
 

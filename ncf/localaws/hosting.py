@@ -186,8 +186,8 @@ class Endpoint:
             with self._lock:
                 self._coming_share = share
             for name in alarms.names:
-                if self._faults.take("alarm", name, "Updating"):
-                    alarms.raise_one(name)
+                if fault := self._faults.take("alarm", name, "Updating"):
+                    alarms.raise_one(name, fault.seconds)
             until = time.monotonic() + plan.bake_seconds
             while True:
                 if firing := alarms.firing(self._metrics, since):

@@ -5,17 +5,20 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails.html
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ncf.errors import RemoteError
-from ncf.sagemaker.session import Aws
+from ncf.sagemaker.session import Aws, poll
 from ncf.sagemaker.settings import EndpointSettings
 
 CALLS = ("cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource")
 """What this module calls: permissions are made from it."""
 
+_log = logging.getLogger(__name__)
 _PERIOD_SECONDS = 60
+_SECONDS_TO_CALM = 3 * _PERIOD_SECONDS
 _ROUTING = {"all_at_once": "ALL_AT_ONCE", "canary": "CANARY", "linear": "LINEAR"}
 _STEP_SIZES = {"canary": "CanarySize", "linear": "LinearStepSize"}
 _SHORTEST, _LONGEST, _MARGIN = 600, 28_800, 600
@@ -65,17 +68,25 @@ class Guard:
             self._aws.call("cloudwatch", "put_metric_alarm", **alarm, Tags=list(tags))
 
     def check_quiet(self) -> None:
-        """
+        """Wait until no alarm fires: an update that begins under one goes back at once.
+
         Raises:
-            RemoteError: if an alarm is missing, or fires before the update has begun: it would go back at once.
+            RemoteError: if an alarm is missing, or goes on firing.
         """
         known = self._described()
         if missing := sorted(set(self.names) - known.keys()):
             raise RemoteError(f"parameter 'alarms': there is no CloudWatch alarm {missing[0]} in {self._aws.region}")
-        if firing := self.firing():
+        firing = ""
+        for _ in poll(_SECONDS_TO_CALM):
+            before, firing = firing, self.firing()
+            if not firing:
+                return
+            if not before:
+                _log.warning("endpoint %s is not updated yet, since %s", self._endpoint, firing)
+        if firing:
             raise RemoteError(
-                f"endpoint {self._endpoint} is not updated, since an alarm that would take the update back is in state "
-                f"ALARM already: {firing}; set 'alarm_on_errors' to false to update all the same, or see to the alarm"
+                f"endpoint {self._endpoint} is not updated, since an alarm that would take it back still fires: "
+                f"{firing}; set 'alarm_on_errors' to false to update all the same, or see to the alarm"
             )
 
     def firing(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker import job_report
+from ncf.sagemaker.jobs import JOB_PREFIX
 from ncf.sagemaker.logs import TRAINING_GROUP, LogReader
 from ncf.sagemaker.names import LEFT_TAG, RUN_TAG, STAGE_TAG, hashed_name, tag_list
 from ncf.sagemaker.session import Aws, RefusedError, poll
@@ -128,7 +129,7 @@ def job_name(
         "hyperparameters": dict(hyperparameters),
         "inputs": dict(fingerprints),
     }
-    return hashed_name("ncf-train", identity, room=_LONGEST_SUFFIX)
+    return hashed_name(JOB_PREFIX, identity, room=_LONGEST_SUFFIX)
 
 
 def run_job(aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callable[[str], None]) -> dict[str, Any]:
@@ -229,6 +230,7 @@ class _Job:
     def follow(self, write: Callable[[str], None]) -> dict[str, Any]:
         """Pass the log on until the job has ended."""
         phase, since, shown = "", 0.0, 0.0
+        rounds = 0
         for elapsed in poll():
             description = self.describe()
             ended = description["TrainingJobStatus"] in _ENDED
@@ -237,7 +239,9 @@ class _Job:
                 _log.info("training job %s: %s", self.name, _with_message(description))
             if ended:
                 break
-            if self.logs.read(write):
+            # new instances write to new streams
+            is_new_round = rounds != (rounds := _rounds(description))
+            if self.logs.read(write, every_stream=is_new_round):
                 shown = elapsed
             elif elapsed > shown + _SECONDS_BETWEEN_SIGNS:
                 shown = elapsed
@@ -271,6 +275,11 @@ class _Job:
 def model_uri(description: Mapping[str, Any]) -> str:
     """Where a completed job has left its model, whichever try has created it."""
     return str(description["ModelArtifacts"]["S3ModelArtifacts"]).rstrip("/")
+
+
+def _rounds(description: Mapping[str, Any]) -> int:
+    """How often it has begun to train: once more after each interruption."""
+    return sum(entry["Status"] == "Training" for entry in description.get("SecondaryStatusTransitions", ()))
 
 
 def _with_message(description: Mapping[str, Any]) -> str:

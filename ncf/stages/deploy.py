@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, cast
+
+from pydantic import Field, model_validator
 
 from ncf.models.model_folder import KIND
 from ncf.sagemaker.settings import EndpointSettings
-from ncf.stage import Input, Output, OutputParameter, Stage
+from ncf.stage import Input, Output, OutputParameter, Stage, overridden
 from ncf.storage import local_copy
 
 
@@ -20,9 +23,26 @@ class Deploy(Stage, EndpointSettings):
 
     model: str = Input("Model", "Folder written by train")
 
+    deploy_overrides: dict[str, Any] = Field(
+        {}, description="Parameters of the endpoint by name, as {name: value}, in place of the others"
+    )
+
     endpoint: Path = OutputParameter(str, "Name of the endpoint")
     summary: Path = Output("Markdown", "The endpoint, the model's version, a link and a request to try")
     metrics: Path = Output("Metrics", "Users of the smoke test and the seconds that their answer took")
+
+    @model_validator(mode="after")
+    def _overrides_fit(self) -> Deploy:
+        self.chosen()
+        return self
+
+    def chosen(self) -> EndpointSettings:
+        """Settings of the endpoint, with the overrides in their places.
+
+        Raises:
+            ValueError: that names the override at fault and what is accepted.
+        """
+        return cast("EndpointSettings", overridden(self, "deploy_overrides", EndpointSettings)[0])
 
     def run(self) -> None:
         from ncf.sagemaker.endpoint import EndpointPlan, deploy, names
@@ -31,17 +51,18 @@ class Deploy(Stage, EndpointSettings):
         from ncf.sagemaker.session import Aws
         from ncf.sagemaker.smoke_test import SmokeTest
 
-        aws = Aws(self)
-        aws.check_image("deploy_image", self.deploy_image)
+        settings = self.chosen()
+        aws = Aws(settings)
+        aws.check_image("deploy_image", settings.deploy_image)
         uri = self.uri_of("model")
         with local_copy(self.model) as folder:
-            run = run_identity(self.run_id)
-            endpoint, version = names(self, run, fingerprint(str(folder), KIND))
-            exchange = Exchange(self.s3_prefix, version)
-            is_archive = self.serverless_memory > 0
+            run = run_identity(settings.run_id)
+            endpoint, version = names(settings, run, fingerprint(str(folder), KIND))
+            exchange = Exchange(settings.s3_prefix, version)
+            is_archive = settings.serverless_memory > 0
             place = exchange.archive("model") if is_archive else exchange.folder("model", uri)
-            plan = EndpointPlan(self, run, endpoint, version, place)
-            test = SmokeTest.of_model(folder, self.smoke_test_users)
+            plan = EndpointPlan(settings, run, endpoint, version, place)
+            test = SmokeTest.of_model(folder, settings.smoke_test_users)
 
             def provide() -> None:
                 if is_archive:

@@ -6,15 +6,15 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from ncf.data import dataset as dataset_layout
 from ncf.models.model_folder import HISTORY
 from ncf.sagemaker.settings import JobSettings
 from ncf.sampling import samples as samples_layout
-from ncf.stage import Input, Output, Stage
+from ncf.stage import Input, Output, Stage, overridden
 from ncf.storage import download, is_s3
 from ncf.training.history import compared_metrics
 from ncf.training.hyperparameters import Hyperparameters
@@ -32,7 +32,7 @@ class Train(Stage, Hyperparameters, JobSettings):
     dataset: str = Input("Dataset", "Folder written by preprocess")
     samples: str = Input("Dataset", "Folder written by negative-sampling for that data set")
     train_overrides: dict[str, Any] = Field(
-        {}, description="Hyperparameters by name, as {name: value}, in place of what the others say"
+        {}, description="Parameters of training and of its job by name, as {name: value}, in place of the others"
     )
 
     trained_model: Path = Output("Model", "Weights and all that evaluating and serving them needs")
@@ -41,29 +41,17 @@ class Train(Stage, Hyperparameters, JobSettings):
 
     @model_validator(mode="after")
     def _overrides_fit(self) -> Train:
-        self.hyperparameters()
+        self.chosen()
         return self
 
-    def hyperparameters(self) -> Hyperparameters:
-        """The hyperparameters with the overrides in their places.
+    def chosen(self) -> tuple[Hyperparameters, JobSettings]:
+        """Hyperparameters and settings of the job, with the overrides in their places.
 
         Raises:
             ValueError: that names the override at fault and what is accepted.
         """
-        known = Hyperparameters.model_fields
-        if unknown := [name for name in self.train_overrides if name not in known]:
-            raise ValueError(
-                f"parameter 'train_overrides' has '{unknown[0]}', which is no hyperparameter; "
-                f"there are: {', '.join(known)}"
-            )
-        try:
-            return Hyperparameters(**{name: getattr(self, name) for name in known} | self.train_overrides)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            reason = first["msg"].removeprefix("Value error, ")
-            where = f"'{place}' is {first['input']!r}: " if place else ""
-            raise ValueError(f"parameter 'train_overrides': {where}{reason}") from None
+        made = overridden(self, "train_overrides", Hyperparameters, JobSettings)
+        return cast("tuple[Hyperparameters, JobSettings]", made)
 
     def run(self) -> Mapping[str, str]:
         from ncf.sagemaker import job_report
@@ -72,18 +60,19 @@ class Train(Stage, Hyperparameters, JobSettings):
         from ncf.sagemaker.session import Aws
         from ncf.sagemaker.training_job import JobPlan, job_name, model_uri, run_job
 
-        aws = Aws(self)
-        aws.check_image("train_image", self.train_image)
-        run = run_identity(self.run_id)
+        chosen, settings = self.chosen()
+        aws = Aws(settings)
+        aws.check_image("train_image", settings.train_image)
+        run = run_identity(settings.run_id)
         fingerprints = {name: fingerprint(getattr(self, name), kind) for name, kind in _KINDS.items()}
-        hyperparameters = _as_strings(self.hyperparameters())
-        name = job_name(self, run, hyperparameters, fingerprints)
-        exchange = Exchange(self.s3_prefix, name)
+        hyperparameters = _as_strings(chosen)
+        name = job_name(settings, run, hyperparameters, fingerprints)
+        exchange = Exchange(settings.s3_prefix, name)
         output = self.uri_of("trained_model")
         plan = JobPlan(
             name=name,
             run=run,
-            settings=self,
+            settings=settings,
             hyperparameters=hyperparameters,
             channels={channel: exchange.folder(channel, self.uri_of(channel)) for channel in _KINDS},
             output=exchange.folder("trained_model", output),
@@ -100,10 +89,10 @@ class Train(Stage, Hyperparameters, JobSettings):
                 history = download(f"{uri}/{HISTORY}", Path(folder) / HISTORY)
             else:
                 history = download(uri, self.trained_model) / HISTORY
-            metrics = compared_metrics(json.loads(history.read_text())) | job_report.costs(aws, self, job)
+            metrics = compared_metrics(json.loads(history.read_text())) | job_report.costs(aws, settings, job)
             self.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
         url = aws.console_url(f"jobs/{job['TrainingJobName']}")
-        self.summary.write_text(job_report.markdown(aws, self, job, url))
+        self.summary.write_text(job_report.markdown(aws, settings, job, url))
         return {"trained_model": uri} if is_s3(output) else {}
 
 

@@ -20,11 +20,11 @@ import ncf
 import pipeline
 from components import parameter_table
 from components.factory import DEFAULT_REGISTRY
-from ncf.command import STAGES
+from ncf.command import EXIT_HANDLER, STAGES
 
 ROOT = Path(pipeline.__file__).parent
 PACKAGES = (pipeline.PIPELINE_YAML, pipeline.KUBEFLOW_1_7_YAML)
-COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in STAGES)
+COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in (*STAGES, EXIT_HANDLER))
 OLDER_PROTO = Path(sys.prefix) / "kubeflow-1.7" / "kfp" / "pipeline_spec" / "pipeline_spec_pb2.py"
 
 
@@ -212,16 +212,16 @@ def test_parameters_of_the_run_form() -> None:
     required = {name for name, entry in parameters.items() if "defaultValue" not in entry}
     assert required == {"data_uri", "train_role", "deploy_role"}
     groups = {name.split("_")[0] for name in parameters}
-    assert groups == {"data", "train", "gate", "deploy", "aws", "seed"}
+    assert groups == {"data", "train", "gate", "deploy", "aws", "notify", "seed"}
 
 
 def test_caching_and_retries() -> None:
     tasks = {name: task for _, dag in dags(load(pipeline.PIPELINE_YAML)) for name, task in dag["tasks"].items()}
     cached = {name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}
     assert cached & set(tasks) >= {"negative-sampling", "evaluate"}
-    for name in ("preprocess", "train", "deploy"):
+    for name in ("preprocess", "train", "deploy", EXIT_HANDLER):
         assert name not in cached
-    for name in (*(stage.replace("_", "-") for stage in STAGES),):
+    for name in (*(stage.replace("_", "-") for stage in STAGES), EXIT_HANDLER):
         assert tasks[name]["retryPolicy"]["maxRetryCount"] == 2
 
 

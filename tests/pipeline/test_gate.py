@@ -46,8 +46,8 @@ def gate_pipeline(model_uri: str, passed: bool) -> None:
         s3_prefix="s3://bucket/ncf",
         endpoint_name="",
         instance_type="ml.m5.large",
-        instance_count=1,
         deploy_image="r.example/ncf-deploy:1",
+        deploy_overrides={},
     )
 
 

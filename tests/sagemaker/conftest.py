@@ -12,7 +12,7 @@ from botocore.loaders import Loader
 from botocore.session import Session, get_session
 from fake_sagemaker import ROLE, FakeSageMaker
 
-from ncf.sagemaker import logs, session, training_job
+from ncf.sagemaker import guard, logs, session, training_job
 from ncf.sagemaker.session import Aws
 from ncf.sagemaker.settings import AwsSettings
 
@@ -38,6 +38,7 @@ def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
     monkeypatch.setattr(session, "_POLL_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(session, "_PAUSE_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(training_job, "_SECONDS_UNTIL_LOG_SETTLES", 0.0)
+    monkeypatch.setattr(guard, "_SECONDS_TO_CALM", 0.01)
     monkeypatch.setattr(logs, "_SECONDS_BETWEEN_CALLS", 0.0)
     monkeypatch.setattr(logs, "_SECONDS_BETWEEN_STREAMS", 0.0)
     return FakeSageMaker()

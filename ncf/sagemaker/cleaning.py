@@ -1,0 +1,185 @@
+"""All that a run has left in AWS: found by its tag, deleted, and looked for again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ncf.errors import RemoteError
+from ncf.sagemaker import versions
+from ncf.sagemaker.autoscaling import Autoscaling
+from ncf.sagemaker.endpoint import VARIANT
+from ncf.sagemaker.guard import delete_alarms
+from ncf.sagemaker.names import RUN_TAG
+from ncf.sagemaker.session import Aws, RefusedError, poll
+from ncf.storage import delete_objects, list_objects
+
+CALLS = (
+    "sagemaker:DeleteEndpoint",
+    "sagemaker:DescribeEndpoint",
+    "sagemaker:DescribeEndpointConfig",
+    "sagemaker:DescribeModel",
+    "sagemaker:DescribeTrainingJob",
+    "sagemaker:StopTrainingJob",
+    "tag:GetResources",
+)
+"""What this module calls: permissions are made from it."""
+
+_SECONDS_TO_GO = 1800.0
+_KINDS = {  # in the order in which they can be deleted: a config is in use by its endpoint
+    "training-job": ("describe_training_job", "TrainingJobName"),
+    "endpoint": ("describe_endpoint", "EndpointName"),
+    "endpoint-config": ("describe_endpoint_config", "EndpointConfigName"),
+    "model": ("describe_model", "ModelName"),
+}
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """One thing of a run: its ``kind`` as in ARNs, or ``objects`` under an S3 URI; its ``name``; a ``note``."""
+
+    kind: str
+    name: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind:<16}{self.name}{f'  ({self.note})' if self.note else ''}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run has left, and what stays although it bears the run's tag."""
+
+    leftovers: list[Leftover]
+    kept: list[Leftover]
+
+
+def find(aws: Aws, run: str) -> Found:
+    """What is there of a run now.
+
+    Its training jobs stay, since they are the account's history, but one that runs is to be stopped and what it has
+    written is to go; so do copies that were made for the run's jobs and models. What lies elsewhere in S3, as the
+    pipeline root's artifacts, is not the run's alone.
+    """
+    leftovers: list[Leftover] = []
+    kept: list[Leftover] = []
+    places: set[str] = set()
+    for kind, name in _tagged(aws, run):
+        described = _describe(aws, kind, name)
+        if described is None:
+            continue  # the index of tags is some time behind
+        if kind == "training-job":
+            places |= _written_by_job(described)
+            if described["TrainingJobStatus"] in ("InProgress", "Stopping"):
+                leftovers.append(Leftover(kind, name, "in progress"))
+        elif kind == "endpoint" and (other := _run_of_config(aws, described, run)):
+            kept.append(Leftover(kind, name, f"it serves the model of run {other}"))
+        else:
+            places |= _written_for_model(described, name) if kind == "model" else set()
+            leftovers.append(Leftover(kind, name))
+    leftovers.sort(key=lambda entry: list(_KINDS).index(entry.kind))
+    objects = {place: len(list_objects(place)) for place in sorted(places)}
+    leftovers += [Leftover("objects", place, f"{count} in S3") for place, count in objects.items() if count]
+    return Found(leftovers, kept)
+
+
+def delete(aws: Aws, run: str, leftovers: list[Leftover]) -> None:
+    """Delete what :func:`find` has found.
+
+    Raises:
+        RemoteError: that names what is still there.
+    """
+    for entry in leftovers:
+        _DELETIONS[entry.kind](aws, entry.name)
+    if left := find(aws, run).leftovers:
+        raise RemoteError(f"run {run}: still there: {', '.join(f'{entry.kind} {entry.name}' for entry in left)}")
+
+
+def _tagged(aws: Aws, run: str) -> Iterator[tuple[str, str]]:
+    """Kind and name of all in SageMaker that bears the run's tag."""
+    request: dict[str, Any] = {
+        "TagFilters": [{"Key": RUN_TAG, "Values": [run]}],
+        "ResourceTypeFilters": [f"sagemaker:{kind}" for kind in _KINDS],
+    }
+    while True:
+        answer = aws.call("resourcegroupstaggingapi", "get_resources", **request)
+        for entry in answer["ResourceTagMappingList"]:
+            kind, _, name = entry["ResourceARN"].split(":", 5)[5].partition("/")
+            yield kind, name
+        if not answer.get("PaginationToken"):
+            return
+        request["PaginationToken"] = answer["PaginationToken"]
+
+
+def _describe(aws: Aws, kind: str, name: str) -> dict[str, Any] | None:
+    operation, parameter = _KINDS[kind]
+    try:
+        return aws.call("sagemaker", operation, None, **{parameter: name})
+    except RefusedError as error:
+        if error.says_missing:
+            return None
+        raise
+
+
+def _run_of_config(aws: Aws, endpoint: dict[str, Any], run: str) -> str:
+    """The other run whose config an endpoint serves; '' if it is this one's."""
+    config = _describe(aws, "endpoint-config", endpoint["EndpointConfigName"])
+    if config is None:
+        return ""
+    other = versions.tags_of(aws, config["EndpointConfigArn"]).get(RUN_TAG, "unknown")
+    return "" if other == run else other
+
+
+def _written_by_job(job: dict[str, Any]) -> set[str]:
+    """S3 URIs of a job's output and checkpoints, and of the copies of its inputs."""
+    name = job["TrainingJobName"]
+    places = {f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}"}
+    if checkpoints := job.get("CheckpointConfig", {}).get("S3Uri"):
+        places.add(checkpoints.rstrip("/"))
+    sources = [channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in job.get("InputDataConfig", [])]
+    return places | {place for uri in sources if (place := _copy_under(uri, name))}
+
+
+def _written_for_model(model: dict[str, Any], name: str) -> set[str]:
+    """S3 URI of the copy that was made for a SageMaker model, if there was one."""
+    container = model.get("PrimaryContainer", {})
+    uri = container.get("ModelDataUrl") or container.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri", "")
+    place = _copy_under(uri, name)
+    return {place} if place else set()
+
+
+def _copy_under(uri: str, name: str) -> str:
+    """``<prefix>/<name>`` of a URI that has the name as a folder; '' for any other: it lies at a place of its own."""
+    before, slash, _ = uri.partition(f"/{name}/")
+    return f"{before}/{name}" if slash else ""
+
+
+def _delete_endpoint(aws: Aws, name: str) -> None:
+    Autoscaling(aws, name, VARIANT).remove()
+    aws.call("sagemaker", "delete_endpoint", EndpointName=name)
+    delete_alarms(aws, name)
+    for _ in poll(_SECONDS_TO_GO):
+        if _describe(aws, "endpoint", name) is None:
+            return
+
+
+def _stop_job(aws: Aws, name: str) -> None:
+    aws.call("sagemaker", "stop_training_job", TrainingJobName=name)
+    for _ in poll(_SECONDS_TO_GO):
+        job = _describe(aws, "training-job", name)
+        if job is None or job["TrainingJobStatus"] not in ("InProgress", "Stopping"):
+            return
+
+
+def _delete_objects(_: Aws, place: str) -> None:
+    delete_objects(place)
+
+
+_DELETIONS = {
+    "training-job": _stop_job,
+    "endpoint": _delete_endpoint,
+    "endpoint-config": versions.delete,
+    "model": versions.delete,
+    "objects": _delete_objects,
+}
