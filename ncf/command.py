@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, str] = {
     "rollback": "ncf.sagemaker.commands:Rollback",
     "clean": "ncf.sagemaker.commands:Clean",
     "stop-jobs": "ncf.sagemaker.commands:StopJobs",
+    "doctor": "ncf.sagemaker.doctor:Doctor",
 }
 """Each command and the class behind it: the stages, what SageMaker's two containers run, and what operators run."""
 

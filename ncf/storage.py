@@ -13,6 +13,9 @@ from typing import IO, Any
 
 from ncf.errors import InputError
 
+CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject")
+"""What this module calls, deletions apart: permissions are made from it."""
+
 S3_SCHEME = "s3://"
 _BLOCK_BYTES = 1 << 20
 

@@ -9,13 +9,14 @@ from typing import Any
 from ncf.errors import RemoteError
 from ncf.sagemaker import versions
 from ncf.sagemaker.autoscaling import Autoscaling
-from ncf.sagemaker.endpoint import VARIANT
-from ncf.sagemaker.guard import delete_alarms
-from ncf.sagemaker.names import RUN_TAG
+from ncf.sagemaker.names import RUN_TAG, VARIANT
 from ncf.sagemaker.session import Aws, RefusedError, poll
+from ncf.sagemaker.tags import tags_of
+from ncf.sagemaker.way_back import delete_alarms
 from ncf.storage import delete_objects, list_objects
 
 CALLS = (
+    "s3:DeleteObject",
     "sagemaker:DeleteEndpoint",
     "sagemaker:DescribeEndpoint",
     "sagemaker:DescribeEndpointConfig",
@@ -127,7 +128,7 @@ def _run_of_config(aws: Aws, endpoint: dict[str, Any], run: str) -> str:
     config = _describe(aws, "endpoint-config", endpoint["EndpointConfigName"])
     if config is None:
         return ""
-    other = versions.tags_of(aws, config["EndpointConfigArn"]).get(RUN_TAG, "unknown")
+    other = tags_of(aws, config["EndpointConfigArn"]).get(RUN_TAG, "unknown")
     return "" if other == run else other
 
 

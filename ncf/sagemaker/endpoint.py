@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker import versions
 from ncf.sagemaker.autoscaling import Autoscaling
-from ncf.sagemaker.guard import Guard, at_once
+from ncf.sagemaker.guard import Guard
 from ncf.sagemaker.logs import ENDPOINT_GROUP, LogReader
-from ncf.sagemaker.names import ENDPOINT_TAG, RUN_TAG, STAGE_TAG, hashed_name, tag_list
+from ncf.sagemaker.names import ENDPOINT_TAG, RUN_TAG, STAGE_TAG, VARIANT, hashed_name, tag_list
 from ncf.sagemaker.session import Aws, RefusedError, poll
 from ncf.sagemaker.settings import EndpointSettings
+from ncf.sagemaker.way_back import at_once, delete_alarms
 from ncf.serving.invocation import CONTENT_TYPE
 
 _log = logging.getLogger(__name__)
@@ -54,9 +55,6 @@ CALLS = (
     "sagemaker:UpdateEndpoint",
 )
 """What this module calls: permissions are made from it."""
-
-VARIANT = "AllTraffic"
-"""One name for all time: guarded updates compare variants by name."""
 
 Checked = TypeVar("Checked")
 
@@ -273,7 +271,7 @@ class _Endpoint:
         if state and state["EndpointConfigName"] == version:
             if self._created:
                 self._aws.call("sagemaker", "delete_endpoint", EndpointName=name)
-                self._guard.remove()
+                delete_alarms(self._aws, name)
             elif self._previous:
                 self._update(self._previous, at_once())
                 self._settled()

@@ -12,14 +12,15 @@ from typing import Any
 from ncf.errors import RemoteError
 from ncf.sagemaker.session import Aws, poll
 from ncf.sagemaker.settings import EndpointSettings
+from ncf.sagemaker.way_back import AT_ONCE, errors_alarm, latency_alarm
 
-CALLS = ("cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource")
+CALLS = ("cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource")
 """What this module calls: permissions are made from it."""
 
 _log = logging.getLogger(__name__)
 _PERIOD_SECONDS = 60
 _SECONDS_TO_CALM = 3 * _PERIOD_SECONDS
-_ROUTING = {"all_at_once": "ALL_AT_ONCE", "canary": "CANARY", "linear": "LINEAR"}
+_ROUTING = {"all_at_once": AT_ONCE, "canary": "CANARY", "linear": "LINEAR"}
 _STEP_SIZES = {"canary": "CanarySize", "linear": "LinearStepSize"}
 _SHORTEST, _LONGEST, _MARGIN = 600, 28_800, 600
 
@@ -38,20 +39,15 @@ def own_alarms(settings: EndpointSettings, endpoint: str, variant: str) -> list[
     }
     made = []
     if settings.alarm_on_errors:
-        about = {"AlarmName": f"{endpoint}-errors", "AlarmDescription": f"Endpoint {endpoint} answers 5xx"}
+        about = {"AlarmName": errors_alarm(endpoint), "AlarmDescription": f"Endpoint {endpoint} answers 5xx"}
         made.append({**common, **about, "MetricName": "Invocation5XXErrors", "Statistic": "Sum", "Threshold": 0.0})
     if settings.max_latency:
-        about = {"AlarmName": f"{endpoint}-latency", "AlarmDescription": f"Endpoint {endpoint} answers slowly"}
+        about = {"AlarmName": latency_alarm(endpoint), "AlarmDescription": f"Endpoint {endpoint} answers slowly"}
         microseconds = settings.max_latency * 1000.0
         made.append(
             {**common, **about, "MetricName": "ModelLatency", "Statistic": "Average", "Threshold": microseconds}
         )
     return made
-
-
-def own_alarm_names(endpoint: str) -> list[str]:
-    """Names that an endpoint's own alarms have, where there are any."""
-    return [f"{endpoint}-errors", f"{endpoint}-latency"]
 
 
 class Guard:
@@ -100,10 +96,6 @@ class Guard:
         found = self._aws.call("cloudwatch", "describe_alarms", AlarmNames=self.names)["MetricAlarms"]
         return {alarm["AlarmName"]: alarm for alarm in found}
 
-    def remove(self) -> None:
-        """Delete the endpoint's own alarms."""
-        delete_alarms(self._aws, self._endpoint)
-
     def deployment_config(self) -> dict[str, Any]:
         """How SageMaker is to shift the traffic, and when to take it back."""
         settings = self._settings
@@ -124,14 +116,3 @@ class Guard:
         if self.names:
             config["AutoRollbackConfiguration"] = {"Alarms": [{"AlarmName": name} for name in self.names]}
         return config
-
-
-def delete_alarms(aws: Aws, endpoint: str) -> None:
-    """Delete an endpoint's own alarms, where there are any."""
-    aws.call("cloudwatch", "delete_alarms", AlarmNames=own_alarm_names(endpoint))
-
-
-def at_once() -> dict[str, Any]:
-    """The way back: all traffic in one step, with nothing to wait for."""
-    routing = {"Type": _ROUTING["all_at_once"], "WaitIntervalInSeconds": 0}
-    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}

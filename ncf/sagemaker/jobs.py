@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ncf.sagemaker.names import RUN_TAG, STAGE_TAG
+from ncf.sagemaker.names import JOB_PREFIX, RUN_TAG, STAGE_TAG
 from ncf.sagemaker.session import Aws, RefusedError
-from ncf.sagemaker.versions import tags_of
+from ncf.sagemaker.tags import tags_of
 
-JOB_PREFIX = "ncf-train"
-"""What the names of our training jobs begin with."""
-
-CALLS = ("sagemaker:ListTags", "sagemaker:ListTrainingJobs", "sagemaker:StopTrainingJob")
+CALLS = ("sagemaker:ListTrainingJobs", "sagemaker:StopTrainingJob")
 """What this module calls: permissions are made from it."""
 
 

@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_NAME_LENGTH = 63
+JOB_PREFIX = "ncf-train"
+"""What the names of our training jobs begin with."""
+VARIANT = "AllTraffic"
+"""One name for all time: guarded updates compare variants by name."""
 TAG_PREFIX = "ncf:"
 RUN_TAG, STAGE_TAG = f"{TAG_PREFIX}run", f"{TAG_PREFIX}stage"
 ENDPOINT_TAG = f"{TAG_PREFIX}endpoint"

@@ -9,10 +9,10 @@ from typing import Any
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker import versions
 from ncf.sagemaker.autoscaling import Autoscaling
-from ncf.sagemaker.endpoint import VARIANT
-from ncf.sagemaker.guard import at_once
-from ncf.sagemaker.names import PREVIOUS_TAG, RUN_TAG
+from ncf.sagemaker.names import PREVIOUS_TAG, RUN_TAG, VARIANT
 from ncf.sagemaker.session import Aws, RefusedError, poll
+from ncf.sagemaker.tags import tags_of
+from ncf.sagemaker.way_back import at_once
 
 _log = logging.getLogger(__name__)
 
@@ -66,12 +66,12 @@ def roll_back(aws: Aws, endpoint: str, seconds: float) -> WayBack:
     _wait(aws, endpoint, target, seconds)
     chosen = next(version for version in made if version.name == target)
     older = _older(target, [version.name for version in made])
-    versions.remember(aws, arn, versions.tags_of(aws, chosen.arn).get(RUN_TAG, ""), older or "")
+    versions.remember(aws, arn, tags_of(aws, chosen.arn).get(RUN_TAG, ""), older or "")
     return WayBack(live, target)
 
 
 def _previous(aws: Aws, endpoint: str, arn: str, live: str, made: list[str]) -> str:
-    noted = versions.tags_of(aws, arn).get(PREVIOUS_TAG)
+    noted = tags_of(aws, arn).get(PREVIOUS_TAG)
     target = noted if noted in made and noted != live else _older(live, made)
     if not target:
         raise InputError(

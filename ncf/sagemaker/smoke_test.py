@@ -15,6 +15,9 @@ from ncf.errors import RemoteError
 from ncf.sagemaker.session import Aws
 from ncf.serving.invocation import CONTENT_TYPE, Invocation
 
+CALLS = ("sagemaker:InvokeEndpoint",)
+"""What this module calls: permissions are made from it."""
+
 _K = 10
 
 

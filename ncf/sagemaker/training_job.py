@@ -13,11 +13,11 @@ from typing import Any
 
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker import job_report
-from ncf.sagemaker.jobs import JOB_PREFIX
 from ncf.sagemaker.logs import TRAINING_GROUP, LogReader
-from ncf.sagemaker.names import LEFT_TAG, RUN_TAG, STAGE_TAG, hashed_name, tag_list
+from ncf.sagemaker.names import JOB_PREFIX, LEFT_TAG, RUN_TAG, STAGE_TAG, hashed_name, tag_list
 from ncf.sagemaker.session import Aws, RefusedError, poll
 from ncf.sagemaker.settings import JobSettings
+from ncf.sagemaker.tags import tags_of
 from ncf.training.log_lines import metric_definitions
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ CALLS = (
     "sagemaker:AddTags",
     "sagemaker:CreateTrainingJob",
     "sagemaker:DescribeTrainingJob",
-    "sagemaker:ListTags",
     "sagemaker:StopTrainingJob",
 )
 """What this module calls: permissions are made from it."""
@@ -211,8 +210,7 @@ class _Job:
         """Whether a launcher stopped it because it had to leave: then nobody wanted the job to end."""
         if description["TrainingJobStatus"] != "Stopped":
             return False
-        tags = self._aws.call("sagemaker", "list_tags", ResourceArn=description["TrainingJobArn"])["Tags"]
-        return any(tag["Key"] == LEFT_TAG for tag in tags)
+        return LEFT_TAG in tags_of(self._aws, description["TrainingJobArn"])
 
     def start(self, request: Mapping[str, Any]) -> None:
         """Create the job; if it is there, an earlier try or another pod has created the very same one."""

@@ -10,6 +10,7 @@ from typing import Any
 from ncf.errors import RemoteError
 from ncf.sagemaker.names import ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, hashed_stem, tag_list
 from ncf.sagemaker.session import Aws, RefusedError
+from ncf.sagemaker.tags import tags_of
 
 _log = logging.getLogger(__name__)
 
@@ -18,7 +19,6 @@ CALLS = (
     "sagemaker:DeleteEndpointConfig",
     "sagemaker:DeleteModel",
     "sagemaker:ListEndpointConfigs",
-    "sagemaker:ListTags",
 )
 """What this module calls: permissions are made from it."""
 
@@ -32,18 +32,6 @@ class Version:
 
     name: str
     arn: str
-
-
-def tags_of(aws: Aws, arn: str) -> dict[str, str]:
-    """The tags of a resource."""
-    tags: dict[str, str] = {}
-    more: dict[str, Any] = {}
-    while True:
-        answer = aws.call("sagemaker", "list_tags", ResourceArn=arn, **more)
-        tags |= {tag["Key"]: tag["Value"] for tag in answer["Tags"]}
-        if not answer.get("NextToken"):
-            return tags
-        more = {"NextToken": answer["NextToken"]}
 
 
 def of_endpoint(aws: Aws, endpoint: str) -> list[Version]:

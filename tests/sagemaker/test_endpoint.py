@@ -12,7 +12,8 @@ from random_model import random_model
 
 from ncf.errors import InputError, RemoteError
 from ncf.models.model_folder import ModelFolder
-from ncf.sagemaker.endpoint import VARIANT, EndpointPlan, deploy, names
+from ncf.sagemaker.endpoint import EndpointPlan, deploy, names
+from ncf.sagemaker.names import VARIANT
 from ncf.sagemaker.session import Aws
 from ncf.sagemaker.settings import AwsSettings, EndpointSettings
 from ncf.sagemaker.smoke_test import SmokeTest

@@ -1,0 +1,33 @@
+"""What taking an endpoint back, or away, needs: the way without waiting, and the end of its alarms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ncf.sagemaker.session import Aws
+
+CALLS = ("cloudwatch:DeleteAlarms",)
+"""What this module calls: permissions are made from it."""
+
+AT_ONCE = "ALL_AT_ONCE"
+
+
+def at_once() -> dict[str, Any]:
+    """The way back: all traffic in one step, with nothing to wait for."""
+    routing = {"Type": AT_ONCE, "WaitIntervalInSeconds": 0}
+    return {"BlueGreenUpdatePolicy": {"TrafficRoutingConfiguration": routing}}
+
+
+def errors_alarm(endpoint: str) -> str:
+    """Name of the alarm that is made for an endpoint's 5xx answers."""
+    return f"{endpoint}-errors"
+
+
+def latency_alarm(endpoint: str) -> str:
+    """Name of the alarm that is made for an endpoint's slow answers."""
+    return f"{endpoint}-latency"
+
+
+def delete_alarms(aws: Aws, endpoint: str) -> None:
+    """Delete the alarms that were made for an endpoint, where there are any."""
+    aws.call("cloudwatch", "delete_alarms", AlarmNames=[errors_alarm(endpoint), latency_alarm(endpoint)])
