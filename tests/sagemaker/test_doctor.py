@@ -19,8 +19,9 @@ from botocore.stub import Stubber
 
 from ncf import command
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker import doctor
-from ncf.sagemaker.doctor import CALLS, Doctor
+from ncf.sagemaker import examination
+from ncf.sagemaker.doctor import Doctor
+from ncf.sagemaker.examination import CALLS
 from ncf.sagemaker.session import Aws
 from ncf.sagemaker.settings import AwsAccess, EndpointSettings, JobSettings
 
@@ -125,7 +126,7 @@ def quotas() -> list[dict[str, Any]]:
 def account(monkeypatch: pytest.MonkeyPatch, aws: Aws) -> Account:
     """Where the doctor looks instead of AWS; the fixture `aws` sets credentials and a region."""
     made = Account()
-    monkeypatch.setattr(doctor, "Aws", made.open)
+    monkeypatch.setattr(examination, "Aws", made.open)
     monkeypatch.setenv("NO_PROXY", "*")
     return made
 
@@ -231,7 +232,7 @@ def test_the_permissions_are_those_that_are_needed() -> None:
         for name, service in Account.SERVICES.items()
     }
     assert tuple(sorted(needed)) == CALLS
-    assert all(f'"{name}"' in inspect.getsource(doctor) for name in Account.SERVICES)
+    assert all(f'"{name}"' in inspect.getsource(examination) for name in Account.SERVICES)
 
 
 @pytest.mark.parametrize(
@@ -332,8 +333,8 @@ def test_trust_may_be_written_in_many_ways(account: Account, capsys: pytest.Capt
 
 
 def test_the_policy_as_botocore_decodes_it() -> None:
-    assert doctor._trusts_sagemaker({"Statement": [TRUST]})
-    assert not doctor._trusts_sagemaker({})
+    assert examination._trusts_sagemaker({"Statement": [TRUST]})
+    assert not examination._trusts_sagemaker({})
 
 
 @pytest.mark.parametrize(
@@ -534,7 +535,7 @@ def test_no_kfp_at_all(account: Account, capsys: pytest.CaptureFixture[str]) -> 
 def test_kfp_that_is_silent(
     account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor, "_KFP_SECONDS", 0.05)
+    monkeypatch.setattr(examination, "_KFP_SECONDS", 0.05)
     release = threading.Event()
     with kfp(lambda _: (200, "{}") if release.wait(5) else (500, "")) as (host, _):
         finding = failure(capsys, "kfp", kfp_host=host)
