@@ -16,6 +16,7 @@ from typing import Any
 from kfp import compiler, dsl
 
 from components import parameter_table
+from components.cluster import permissions, stop_jobs
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, default, image, write_yaml
@@ -188,7 +189,7 @@ def ncf_pipeline(
 
 
 def compile_all(folder: Path) -> list[Path]:
-    """Write the pipeline, its Kubeflow 1.7 form and every component's YAML under ``folder``."""
+    """Write the pipeline, its Kubeflow 1.7 form, every component's YAML and what a cluster needs under ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     package, older = folder / PIPELINE_YAML, folder / KUBEFLOW_1_7_YAML
     compiler.Compiler().compile(ncf_pipeline, str(package))
@@ -198,6 +199,8 @@ def compile_all(folder: Path) -> list[Path]:
         made = getattr(import_module(f"components.{stage}.component"), stage)
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])
+    cluster = folder / "components" / "cluster"
+    written += [permissions.write(cluster), stop_jobs.write(cluster)]
     if folder == ROOT:
         parameter_table.write(package, ROOT / "README.md")
     return written

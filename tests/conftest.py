@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,34 @@ from ncf.data.dataset import Dataset
 from ncf.data.items_by_user import ItemsByUser
 from ncf.data.strings import Strings
 
+_PERMISSION_OF = {"s3:HeadBucket": "s3:ListBucket"}
+_CALLS_OF_TESTS = {"sagemaker:ListEndpoints"}
+"""What tests themselves call through our clients."""
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def calls_are_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every call to AWS that a launcher makes in any test is one that the roles allow."""
+    from ncf.sagemaker import permissions, session
+
+    permitted, original = permissions.calls(permissions.MODULES) | permissions.FREE, session.Aws.call
+    prefixes = {
+        "sagemaker-runtime": "sagemaker",
+        "resourcegroupstaggingapi": "tag",
+        "service-quotas": "servicequotas",
+    }
+
+    def call(self: Any, service: str, operation: str, patience: float | None = None, **request: Any) -> Any:
+        name = self.client(service).meta.method_to_api_mapping[operation]
+        action = f"{prefixes.get(service, service)}:{name}"
+        if (action := _PERMISSION_OF.get(action, action)) not in permitted | _CALLS_OF_TESTS:
+            pytest.fail(f"{service} {operation}: no role allows {action}")
+        if operation == "create_training_job":
+            assert request["TrainingJobName"].startswith("ncf-train-"), "the roles allow jobs of that prefix alone"
+        return original(self, service, operation, patience, **request)
+
+    monkeypatch.setattr(session.Aws, "call", call)
 
 
 @pytest.fixture

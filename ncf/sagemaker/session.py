@@ -30,6 +30,9 @@ from ncf.sagemaker.settings import AwsAccess
 
 _log = logging.getLogger(__name__)
 
+CALLS = ("sts:AssumeRole",)
+"""What this module calls, where a role is to be assumed: permissions are made from it."""
+
 # what botocore tries again by itself, seconds apart; what lasts longer is waited out in Aws.call
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10, read_timeout=70)
 _QUICK = Config(retries={"total_max_attempts": 2}, connect_timeout=3, read_timeout=10)

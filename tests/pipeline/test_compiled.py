@@ -25,6 +25,7 @@ from ncf.command import EXIT_HANDLER, STAGES
 ROOT = Path(pipeline.__file__).parent
 PACKAGES = (pipeline.PIPELINE_YAML, pipeline.KUBEFLOW_1_7_YAML)
 COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in (*STAGES, EXIT_HANDLER))
+CLUSTER = ("components/cluster/permissions.yaml", "components/cluster/stop-jobs.yaml")
 OLDER_PROTO = Path(sys.prefix) / "kubeflow-1.7" / "kfp" / "pipeline_spec" / "pipeline_spec_pb2.py"
 
 
@@ -42,7 +43,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", [*PACKAGES, *COMPONENTS])
+@pytest.mark.parametrize("name", [*PACKAGES, *COMPONENTS, *CLUSTER])
 def test_committed_yaml_is_fresh(name: str, fresh: Path) -> None:
     assert (ROOT / name).read_text() == (fresh / name).read_text(), "run 'make pipeline' and commit what it writes"
 

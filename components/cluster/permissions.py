@@ -1,0 +1,259 @@
+"""Least-privilege IAM roles as a CloudFormation template, made from the calls that stages and commands declare."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ncf.sagemaker.permissions import GRANTS, OPERATORS, PASSED_ROLES, PODS, UNSCOPED, Grant, calls
+
+FILE_NAME = "permissions.yaml"
+_SAGEMAKER = "sagemaker.amazonaws.com"
+_LOGS = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/"
+_BUCKET, _OBJECTS = "arn:${AWS::Partition}:s3:::${Bucket}", "arn:${AWS::Partition}:s3:::${Bucket}/${Prefix}*"
+_REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/"
+
+_PARAMETERS: Mapping[str, Mapping[str, str]] = {
+    "Bucket": {"Description": "Bucket of the pipeline root, of checkpoints and copies"},
+    "Prefix": {"Description": "What keys in it begin with; none for the whole bucket", "Default": ""},
+    "DataBucket": {"Description": "Bucket of the raw data, to read; none if it is the same", "Default": ""},
+    "EndpointPrefix": {"Description": "What names of endpoints begin with", "Default": "ncf"},
+    "OidcProvider": {"Description": "OIDC issuer of the EKS cluster, as oidc.eks.REGION.amazonaws.com/id/ID"},
+    "Namespace": {"Description": "Namespace of the profile whose pods run the pipeline"},
+    "ServiceAccount": {"Description": "Service account of these pods", "Default": "default-editor"},
+    "NotifyTopicArn": {"Description": "SNS topic that runs tell of their end; none if there is none", "Default": ""},
+    "AssumedRoleArn": {"Description": "Role that 'assume_role' names; none if there is none", "Default": ""},
+    "KmsKeyArn": {"Description": "KMS key of storage, models or the bucket; none if there is none", "Default": ""},
+    "InVpc": {"Description": "Whether jobs and endpoints run in a VPC: true or false", "Default": "false"},
+}
+
+_MAY_BE_NONE = ("DataBucket", "NotifyTopicArn", "AssumedRoleArn", "KmsKeyArn")
+
+_TRUST_OF_PODS = """{
+  "Version": "2012-10-17",
+  "Statement": [{
+    "Effect": "Allow",
+    "Principal": {"Federated": "arn:${AWS::Partition}:iam::${AWS::AccountId}:oidc-provider/${OidcProvider}"},
+    "Action": "sts:AssumeRoleWithWebIdentity",
+    "Condition": {"StringEquals": {
+      "${OidcProvider}:aud": "sts.amazonaws.com",
+      "${OidcProvider}:sub": "system:serviceaccount:${Namespace}:${ServiceAccount}"
+    }}
+  }]
+}
+"""
+
+# What SageMaker itself does as a role, by its documentation:
+# https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html
+_LOG_ACTIONS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
+_PULL_ACTIONS = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+_VPC_CHANGES = (
+    "ec2:CreateNetworkInterface",
+    "ec2:CreateNetworkInterfacePermission",
+    "ec2:DeleteNetworkInterface",
+    "ec2:DeleteNetworkInterfacePermission",
+)
+_VPC_LOOKS = (
+    "ec2:DescribeDhcpOptions",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSecurityGroups",
+    "ec2:DescribeSubnets",
+    "ec2:DescribeVpcs",
+)
+UNSCOPED_BY_SAGEMAKER: Mapping[str, str] = {
+    "cloudwatch:PutMetricData": "metrics have no ARN; bound to SageMaker's namespaces instead",
+    "ecr:GetAuthorizationToken": "logs in to the registry as a whole",
+    **dict.fromkeys(_VPC_LOOKS, "describes; has no resource of its own; only where InVpc is true"),
+}
+"""Actions of the training and the hosting role that AWS cannot bind to a resource, and why."""
+
+
+def template() -> dict[str, Any]:
+    """The CloudFormation template: roles of pods, of training and of hosting, and a policy for operators."""
+    return {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Description": "Least-privilege roles for NCF on Kubeflow and SageMaker",
+        "Metadata": {"ActionsWithoutResource": {**UNSCOPED, **UNSCOPED_BY_SAGEMAKER}},
+        "Parameters": {name: {"Type": "String", **entry} for name, entry in _PARAMETERS.items()},
+        "Rules": {
+            "InVpcIsBool": {
+                "Assertions": [
+                    {
+                        "Assert": {"Fn::Contains": [["true", "false"], {"Ref": "InVpc"}]},
+                        "AssertDescription": "InVpc is true or false",
+                    }
+                ]
+            }
+        },
+        "Conditions": {
+            **{f"Has{name}": _is_given(name) for name in _MAY_BE_NONE},
+            "IsInVpc": {"Fn::Equals": [{"Ref": "InVpc"}, "true"]},
+        },
+        "Resources": {
+            "PodRole": _role(
+                "Pods of the pipeline, by their service account",
+                _sub(_TRUST_OF_PODS),
+                [*_of_commands(PODS), *_pass_roles(), *_data_bucket()],
+            ),
+            "TrainingRole": _role("SageMaker's training jobs", _trust_of_sagemaker(), _of_training()),
+            "HostingRole": _role("SageMaker's endpoints", _trust_of_sagemaker(), _of_hosting()),
+            "OperatorPolicy": {
+                "Type": "AWS::IAM::ManagedPolicy",
+                "Properties": {
+                    "Description": "For people who run ncf rollback, ncf clean and ncf doctor",
+                    "PolicyDocument": _document(_of_commands(OPERATORS)),
+                },
+            },
+        },
+        "Outputs": {
+            "PodRoleArn": _output("Annotate the pods' service account with it: eks.amazonaws.com/role-arn", "PodRole"),
+            "TrainingRoleArn": _output("The pipeline's train_role", "TrainingRole"),
+            "HostingRoleArn": _output("The pipeline's deploy_role", "HostingRole"),
+            "OperatorPolicyArn": {"Description": "Attach it to operators", "Value": {"Ref": "OperatorPolicy"}},
+        },
+    }
+
+
+def write(folder: Path) -> Path:
+    """Write the template."""
+    path = folder / FILE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = "# Made by `make pipeline` from the calls that ncf/ declares. Deploy it with CAPABILITY_IAM.\n"
+    path.write_text(head + yaml.dump(template(), Dumper=_Plain, sort_keys=False, width=120))
+    return path
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what occurs twice twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        return True
+
+
+def _of_commands(commands: Iterable[str]) -> list[dict[str, Any]]:
+    """One statement for all actions that are allowed at the same places."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    grants: dict[str, Grant] = {}
+    for action in sorted(calls(commands)):
+        grant = GRANTS[action]
+        groups[repr(grant)].append(action)
+        grants[repr(grant)] = grant
+    statements = [_statement(actions, grants[key]) for key, actions in groups.items()]
+    return sorted(statements, key=str)
+
+
+def _statement(actions: Iterable[str], grant: Grant) -> dict[str, Any]:
+    statement: dict[str, Any] = {
+        "Effect": "Allow",
+        "Action": sorted(actions),
+        "Resource": [_sub(resource) for resource in grant.resources],
+    }
+    if grant.condition:
+        statement["Condition"] = {operator: dict(entries) for operator, entries in grant.condition.items()}
+    return _if(f"Has{grant.needs}", statement) if grant.needs else statement
+
+
+def _pass_roles() -> list[dict[str, Any]]:
+    """PassRole for each role that is handed over, to SageMaker alone; and what autoscaling makes at its first use."""
+    passed = [
+        {
+            "Effect": "Allow",
+            "Action": ["iam:PassRole"],
+            "Resource": [_sub(f"${{{role}.Arn}}")],
+            "Condition": {"StringEquals": {"iam:PassedToService": _SAGEMAKER}},
+        }
+        for action, role in PASSED_ROLES.items()
+        if action in calls(PODS)
+    ]
+    service = "sagemaker.application-autoscaling.amazonaws.com"
+    linked = (
+        f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/aws-service-role/{service}/"
+        "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+    )
+    create = Grant((linked,), {"StringEquals": {"iam:AWSServiceName": service}})
+    return [*passed, _statement(["iam:CreateServiceLinkedRole"], create)]
+
+
+def _data_bucket() -> list[dict[str, Any]]:
+    arn = "arn:${AWS::Partition}:s3:::${DataBucket}"
+    return [
+        _statement(["s3:GetObject"], Grant((f"{arn}/*",), needs="DataBucket")),
+        _statement(["s3:ListBucket"], Grant((arn,), needs="DataBucket")),
+    ]
+
+
+def _of_training() -> list[dict[str, Any]]:
+    return [
+        _statement(["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], Grant((_OBJECTS,))),
+        *_of_both("ncf-train", f"{_LOGS}TrainingJobs*", "/aws/sagemaker/TrainingJobs"),
+    ]
+
+
+def _of_hosting() -> list[dict[str, Any]]:
+    alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*"
+    return [
+        _statement(["s3:GetObject", "s3:PutObject"], Grant((_OBJECTS,))),  # the model; captured data
+        _statement(["cloudwatch:DescribeAlarms"], Grant((alarms,))),
+        *_of_both("ncf-deploy", f"{_LOGS}Endpoints/${{EndpointPrefix}}*", "/aws/sagemaker/Endpoints"),
+    ]
+
+
+def _of_both(image: str, log_group: str, namespace: str) -> list[dict[str, Any]]:
+    """What SageMaker does for jobs and endpoints alike: find objects, pull the image, write logs and metrics."""
+    interfaces = Grant(("arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:*/*",))
+    key = Grant(("${KmsKeyArn}",), needs="KmsKeyArn")
+    return [
+        _statement(["s3:ListBucket"], Grant((_BUCKET,))),
+        _statement(_PULL_ACTIONS, Grant((f"{_REPOSITORY}{image}",))),
+        _statement(["ecr:GetAuthorizationToken"], Grant(("*",))),
+        _statement(_LOG_ACTIONS, Grant((log_group, f"{log_group}:*"))),
+        _statement(["cloudwatch:PutMetricData"], Grant(("*",), {"StringLike": {"cloudwatch:namespace": namespace}})),
+        _statement(["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key),
+        _if("IsInVpc", _statement(_VPC_CHANGES, interfaces)),
+        _if("IsInVpc", _statement(_VPC_LOOKS, Grant(("*",)))),
+    ]
+
+
+def _role(description: str, trust: Any, statements: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "Type": "AWS::IAM::Role",
+        "Properties": {
+            "Description": description,
+            "AssumeRolePolicyDocument": trust,
+            "Policies": [{"PolicyName": "ncf", "PolicyDocument": _document(statements)}],
+        },
+    }
+
+
+def _trust_of_sagemaker() -> dict[str, Any]:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": _SAGEMAKER},
+        "Action": "sts:AssumeRole",
+        "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+    }
+    return _document([statement])
+
+
+def _document(statements: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _sub(text: str) -> Any:
+    return {"Fn::Sub": text} if "${" in text else text
+
+
+def _if(condition: str, statement: dict[str, Any]) -> dict[str, Any]:
+    return {"Fn::If": [condition, statement, {"Ref": "AWS::NoValue"}]}
+
+
+def _is_given(parameter: str) -> dict[str, Any]:
+    return {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]}
+
+
+def _output(description: str, role: str) -> dict[str, Any]:
+    return {"Description": description, "Value": {"Fn::GetAtt": [role, "Arn"]}}

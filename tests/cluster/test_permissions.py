@@ -1,0 +1,188 @@
+"""The roles allow what the code calls, where it calls it, and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+import ncf
+from components.cluster.permissions import UNSCOPED_BY_SAGEMAKER, template
+from ncf import command
+from ncf.sagemaker import permissions
+from ncf.sagemaker.permissions import FREE, GRANTS, MODULES, OPERATORS, PODS, UNSCOPED, calls
+
+ROOT = Path(ncf.__file__).parent
+TEMPLATE = ROOT.parent / "components" / "cluster" / "permissions.yaml"
+SERVICES = {
+    "application-autoscaling": "application-autoscaling",
+    "cloudwatch": "cloudwatch",
+    "ecr": "ecr",
+    "iam": "iam",
+    "logs": "logs",
+    "pricing": "pricing",
+    "resourcegroupstaggingapi": "tag",
+    "sagemaker": "sagemaker",
+    "sagemaker-runtime": "sagemaker",
+    "service-quotas": "servicequotas",
+    "sns": "sns",
+    "sts": "sts",
+}
+"""boto3's services that the code calls, and what their actions begin with."""
+IMPLIED = {"cloudwatch:TagResource": "cloudwatch:PutMetricAlarm", "sagemaker:AddTags": "sagemaker:CreateEndpoint"}
+"""Actions that another call's Tags need."""
+ELSEWHERE = {"ncf.storage", "ncf.sagemaker.session"}
+"""Modules whose calls botocore makes for them: S3's transfers, roles that are assumed."""
+
+
+def operations() -> dict[str, set[str]]:
+    """boto3's method names, and the actions that they may be."""
+    session, found = botocore.session.get_session(), {}
+    for service, prefix in SERVICES.items():
+        for operation in session.get_service_model(service).operation_names:
+            found.setdefault(xform_name(operation), set()).add(f"{prefix}:{operation}")
+    return found
+
+
+def called(module: str, known: dict[str, set[str]]) -> list[set[str]]:
+    """For each call in a module's source, the actions that it may be."""
+    tree = ast.parse(Path(import_module(module).__file__ or "").read_text())
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [known[text] for text in texts if text in known]
+
+
+def modules_with_calls() -> list[str]:
+    names = [f"ncf.sagemaker.{path.stem}" for path in (ROOT / "sagemaker").glob("[a-z]*.py")]
+    return sorted(name for name in names if hasattr(import_module(name), "CALLS"))
+
+
+def test_each_module_declares_just_what_it_calls() -> None:
+    known = operations()
+    for path in (ROOT / "sagemaker").glob("[a-z]*.py"):
+        module = f"ncf.sagemaker.{path.stem}"
+        if module in ELSEWHERE or path.stem in ("settings", "permissions"):
+            continue
+        declared = set(getattr(import_module(module), "CALLS", ()))
+        found = [actions for actions in called(module, known) if actions != {"sts:AssumeRole"}]
+        for actions in found:
+            assert actions & declared, f"{module} calls {actions} and does not declare it"
+        implied = {action for action in declared & IMPLIED.keys() if IMPLIED[action] in declared}
+        own = {action for action in declared - implied if not action.startswith("s3:")}
+        assert own <= set().union(*found), f"{module} declares what it does not call"
+
+
+def imported(module: str, seen: set[str]) -> set[str]:
+    """A module and those of ours that it imports, wherever it does so."""
+    if module in seen:
+        return seen
+    seen.add(module)
+    tree = ast.parse(Path(import_module(module).__file__ or "").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ncf.sagemaker"):
+            if node.module == "ncf.sagemaker":
+                for alias in node.names:
+                    imported(f"ncf.sagemaker.{alias.name}", seen)
+            else:
+                imported(node.module, seen)
+    return seen
+
+
+@pytest.mark.parametrize("name", ["train", "deploy", "finish", "rollback", "clean", "stop-jobs", "doctor"])
+def test_each_command_is_granted_the_calls_of_the_modules_it_imports(name: str) -> None:
+    entry = command.COMMANDS[name].partition(":")[0]
+    if entry == "ncf.sagemaker.commands":  # which holds several
+        entry = {"rollback": "ncf.sagemaker.rollback", "clean": "ncf.sagemaker.cleaning"}.get(
+            name, "ncf.sagemaker.jobs"
+        )
+    closure = {module for module in imported(entry, set()) if hasattr(import_module(module), "CALLS")}
+    assert closure - {"ncf.storage"} | {"ncf.sagemaker.session"} == set(MODULES[name]) - {"ncf.storage"}
+
+
+def test_every_stage_and_operator_s_command_is_there() -> None:
+    assert set(MODULES) == set(command.COMMANDS) - {"fit", "serve"}
+    assert set(PODS) | set(OPERATORS) == set(MODULES)
+    assert {module for modules in MODULES.values() for module in modules} == {*modules_with_calls(), "ncf.storage"}
+
+
+def statements(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for statement in document["Statement"]:
+        yield statement["Fn::If"][1] if "Fn::If" in statement else statement
+
+
+def policies() -> dict[str, dict[str, Any]]:
+    resources = template()["Resources"]
+    of_roles = {
+        name: entry["Properties"]["Policies"][0]["PolicyDocument"]
+        for name, entry in resources.items()
+        if entry["Type"] == "AWS::IAM::Role"
+    }
+    return of_roles | {"OperatorPolicy": resources["OperatorPolicy"]["Properties"]["PolicyDocument"]}
+
+
+def actions(name: str) -> set[str]:
+    return {action for statement in statements(policies()[name]) for action in statement["Action"]}
+
+
+def test_pods_and_operators_may_do_what_they_call_and_nothing_else() -> None:
+    handed_on = {"iam:CreateServiceLinkedRole", "iam:PassRole"}
+    assert actions("PodRole") == calls(PODS) | handed_on
+    assert actions("OperatorPolicy") == calls(OPERATORS)
+
+
+@pytest.mark.parametrize("name", ["PodRole", "TrainingRole", "HostingRole", "OperatorPolicy"])
+def test_no_wildcards_but_those_with_a_reason(name: str) -> None:
+    reasons = {**UNSCOPED, **UNSCOPED_BY_SAGEMAKER}
+    for statement in statements(policies()[name]):
+        assert statement["Effect"] == "Allow"
+        assert not [action for action in statement["Action"] if "*" in action]
+        if statement["Resource"] == ["*"]:
+            assert set(statement["Action"]) <= reasons.keys(), statement
+        else:
+            assert "*" not in statement["Resource"]
+
+
+def test_each_role_is_passed_to_sagemaker_alone() -> None:
+    passed = [entry for entry in statements(policies()["PodRole"]) if entry["Action"] == ["iam:PassRole"]]
+    assert [entry["Resource"] for entry in passed] == [
+        [{"Fn::Sub": "${TrainingRole.Arn}"}],
+        [{"Fn::Sub": "${HostingRole.Arn}"}],
+    ]
+    for entry in passed:
+        assert entry["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+
+
+def test_what_we_name_is_allowed_by_its_prefix() -> None:
+    for action, grant in GRANTS.items():
+        if action.startswith("sagemaker:") and action not in UNSCOPED:
+            for resource in grant.resources:
+                assert re.search(r":training-job/ncf-train-\*$|/\$\{EndpointPrefix\}\*$", resource), (action, resource)
+    assert not GRANTS.keys() & FREE
+    assert set(GRANTS) == calls(MODULES), "a grant that nothing needs"
+
+
+def test_the_template_is_valid() -> None:
+    lint = [str(Path(sys.executable).parent / "cfn-lint"), "-t", str(TEMPLATE), "-i", "I"]
+    result = subprocess.run(lint, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_trust_of_pods_is_one_service_account() -> None:
+    trust = template()["Resources"]["PodRole"]["Properties"]["AssumeRolePolicyDocument"]["Fn::Sub"]
+    (statement,) = json.loads(trust)["Statement"]
+    assert statement["Condition"]["StringEquals"]["${OidcProvider}:sub"] == (
+        "system:serviceaccount:${Namespace}:${ServiceAccount}"
+    )
+
+
+def test_no_module_is_forgotten() -> None:
+    assert permissions.calls(["train"]) >= {"sagemaker:CreateTrainingJob", "s3:PutObject", "logs:GetLogEvents"}
