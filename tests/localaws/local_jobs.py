@@ -80,9 +80,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             open(f"{root}/asked", "w").close()
             while not os.path.exists(f"{root}/release"):
                 time.sleep(0.02)
-        self.answer(422 if b"bad" in body else 200, b'{"model": "%s", "got": %s}' % (content.encode(), body or b"0"))
+        status = 500 if "with an error" in content else 422 if b"bad" in body else 200
+        self.answer(status, b'{"model": "%s", "got": %s}' % (content.encode(), body or b"0"))
     def log_message(self, *args): pass
-http.server.HTTPServer(("127.0.0.1", int(os.environ["NCF_PORT"])), Handler).serve_forever()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["NCF_PORT"])), Handler).serve_forever()
 """
 
 
