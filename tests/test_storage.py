@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from moto import mock_aws
 
 from ncf import storage
 from ncf.errors import InputError
+from ncf.localaws import LocalAws, Processes
 
 
 @pytest.fixture
@@ -86,3 +90,34 @@ def test_staged_output_replaces_the_old_one_only_when_done(tmp_path: Path) -> No
         (temporary / "new").touch()
     assert [path.name for path in place.iterdir()] == ["new"]
     assert list(tmp_path.iterdir()) == [place]
+
+
+UPLOAD = """
+import resource, sys
+from pathlib import Path
+from ncf.storage import download, upload
+source, uri, back = sys.argv[1:]
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+upload(Path(source), uri)
+download(uri, Path(back))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_copies_are_streamed(tmp_path: Path) -> None:
+    """150 MB go to S3 and back without being held in memory."""
+    megabytes = 150
+    with (tmp_path / "large").open("wb") as stream:
+        for number in range(megabytes):
+            stream.write(bytes([number % 256]) * (1 << 20))
+    with LocalAws(tmp_path / "aws", Processes({})) as aws:
+        aws.create_bucket("bucket")
+        result = subprocess.run(
+            [sys.executable, "-c", UPLOAD, str(tmp_path / "large"), "s3://bucket/large", str(tmp_path / "back")],
+            env={**os.environ, **aws.environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert (tmp_path / "back").stat().st_size == megabytes << 20
+    assert int(result.stdout) < megabytes / 2

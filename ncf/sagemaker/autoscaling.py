@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ncf.sagemaker.session import Aws, RefusedError
+from ncf.sagemaker.session import Aws
 from ncf.sagemaker.settings import EndpointSettings
 
 CALLS = (
@@ -68,8 +68,8 @@ class Autoscaling:
         )
 
     def remove(self) -> None:
-        """Scale no longer."""
-        try:
+        """Scale no longer, if it was so."""
+        if self.is_registered():
             self._aws.call(
                 "application-autoscaling",
                 "deregister_scalable_target",
@@ -77,6 +77,3 @@ class Autoscaling:
                 ResourceId=self._resource,
                 ScalableDimension=_DIMENSION,
             )
-        except RefusedError as error:
-            if error.code != "ObjectNotFoundException":
-                raise

@@ -227,6 +227,8 @@ class _Endpoint:
             self._guard.prepare(self._plan.tags({}))
             self._guard.check_quiet()
             self._previous = state["EndpointConfigName"]
+            # noted first: a pod that is killed meanwhile cannot
+            versions.remember(self._aws, state["EndpointArn"], previous=self._previous)
             self._update(wanted, self._guard.deployment_config())
         state = self._settled()
         status = state["EndpointStatus"] if state else "deleted by somebody else"
@@ -258,9 +260,10 @@ class _Endpoint:
         if settings.max_instance_count:
             self._autoscaling.register(settings)
         state = self._describe()
-        if state is not None and self._previous:
-            versions.remember(self._aws, state["EndpointArn"], self._plan.run, self._previous)
-        versions.prune(self._aws, name, self._plan.version, settings.keep_versions)
+        if state is None:
+            return  # somebody has deleted it meanwhile
+        versions.remember(self._aws, state["EndpointArn"], run=self._plan.run)
+        versions.prune(self._aws, name, state["EndpointArn"], self._plan.version, settings.keep_versions)
 
     def undo(self) -> None:
         """Leave the endpoint as it was found, and nothing of this version beside it."""

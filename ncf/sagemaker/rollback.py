@@ -65,8 +65,9 @@ def roll_back(aws: Aws, endpoint: str, seconds: float) -> WayBack:
     _log.info("endpoint %s is going back from %s to %s", endpoint, live, target)
     _wait(aws, endpoint, target, seconds)
     chosen = next(version for version in made if version.name == target)
-    older = _older(target, [version.name for version in made])
-    versions.remember(aws, arn, tags_of(aws, chosen.arn).get(RUN_TAG, ""), older or "")
+    older = _older(target, [version.name for version in made]) or target
+    run = tags_of(aws, chosen.arn).get(RUN_TAG, "")
+    versions.remember(aws, arn, run=run, previous=older)
     return WayBack(live, target)
 
 

@@ -62,13 +62,15 @@ def delete(aws: Aws, name: str) -> None:
                 raise
 
 
-def prune(aws: Aws, endpoint: str, live: str, keep: int) -> None:
-    """Delete all but the last ``keep`` versions of an endpoint; the live one stays in any case.
+def prune(aws: Aws, endpoint: str, arn: str, live: str, keep: int) -> None:
+    """Delete all but ``keep`` versions of an endpoint: the live one stays, the one before it, and the newest others.
 
     What cannot be deleted is only warned of: the endpoint serves.
     """
     try:
+        previous = tags_of(aws, arn).get(PREVIOUS_TAG)
         others = [version for version in of_endpoint(aws, endpoint) if version.name != live]
+        others.sort(key=lambda version: version.name != previous)
         for version in others[keep - 1 :]:
             delete(aws, version.name)
             _log.info("endpoint %s: version %s is deleted; the last %d are kept", endpoint, version.name, keep)
@@ -76,7 +78,7 @@ def prune(aws: Aws, endpoint: str, live: str, keep: int) -> None:
         _log.warning("endpoint %s: old versions are not deleted: %s", endpoint, error)
 
 
-def remember(aws: Aws, endpoint_arn: str, run: str, previous: str) -> None:
-    """Note on an endpoint whose run's model it serves, and to which config ``ncf rollback`` is to return."""
-    tags = tag_list({RUN_TAG: run, PREVIOUS_TAG: previous})
-    aws.call("sagemaker", "add_tags", ResourceArn=endpoint_arn, Tags=tags)
+def remember(aws: Aws, endpoint_arn: str, run: str = "", previous: str = "") -> None:
+    """Note on an endpoint whose run's model it serves, or to which config ``ncf rollback`` is to return."""
+    noted = {tag: value for tag, value in ((RUN_TAG, run), (PREVIOUS_TAG, previous)) if value}
+    aws.call("sagemaker", "add_tags", ResourceArn=endpoint_arn, Tags=tag_list(noted))

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ class Checkpoints:
 
     def write(self, checkpoint: Checkpoint) -> None:
         """Add a checkpoint and drop the oldest."""
+        for unfinished in self._folder.glob(".checkpoint-*"):  # of a writer that was killed
+            shutil.rmtree(unfinished, ignore_errors=True)
         existing = self._existing()
         number = 1 + (int(existing[-1].stem.rpartition("-")[2]) if existing else 0)
         buffer = io.BytesIO()
