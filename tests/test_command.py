@@ -203,3 +203,16 @@ def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
     assert process.wait(10) == 143
     assert time.monotonic() - start < 5
     assert not out.exists()
+
+
+def test_kubernetes_is_given_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "termination-log"
+    monkeypatch.setattr(command, "_TERMINATION_LOG", log)
+    with pytest.raises(SystemExit):
+        command.fail("x")
+    assert not log.exists(), "there is none outside of Kubernetes"
+    log.touch()
+    with pytest.raises(SystemExit):
+        command.fail("a" * 5000 + " the reason", status=1)
+    assert log.read_text().endswith(" the reason")
+    assert len(log.read_text()) == 4096

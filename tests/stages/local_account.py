@@ -59,6 +59,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if model.history.get("errs"):
+            self.send_response(500)
+            self.end_headers()
+            return
         self.answer({{"model_version": recommender.version,
                      "recommendations": recommender.recommend(body["users"], body["k"])}})
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from local_account import BUCKET, ROLE, executor_input, local_account
 from random_model import random_model
 
 from ncf import command
 from ncf.errors import InputError, RemoteError
+from ncf.localaws.processes import wait_until
 from ncf.stages.deploy import Deploy
 from ncf.storage import list_objects, upload
 
@@ -32,9 +35,9 @@ def client(account: Any) -> Any:
     return boto3.client("sagemaker")
 
 
-def write_model(folder: Path, seed: int = 0, broken: bool = False) -> Path:
+def write_model(folder: Path, seed: int = 0, broken: bool = False, errs: bool = False) -> Path:
     model = random_model(seed=seed)
-    replace(model, history={"broken": broken}).save(folder, {}, {})
+    replace(model, history={"broken": broken, "errs": errs}).save(folder, {}, {})
     return folder
 
 
@@ -120,3 +123,82 @@ def test_what_can_be_mended_is_named(tmp_path: Path, account: Any) -> None:
         command.run(Deploy, arguments(tmp_path, model, "--s3-prefix", PREFIX))
     with pytest.raises(InputError, match="no such folder"):
         command.run(Deploy, arguments(tmp_path, tmp_path / "absent", "--s3-prefix", PREFIX))
+
+
+@pytest.fixture
+def traffic() -> Iterator[Callable[[str], list[str]]]:
+    """Starts a constant stream of requests to an endpoint; gives the answering versions, '' for each failure."""
+    over, threads = threading.Event(), []
+
+    def start(endpoint: str) -> list[str]:
+        answers: list[str] = []
+        runtime = boto3.client("sagemaker-runtime")
+
+        def ask() -> None:
+            while not over.wait(0.01):
+                try:
+                    body = runtime.invoke_endpoint(EndpointName=endpoint, Body='{"users": ["u0"], "k": 1}')["Body"]
+                    answers.append(json.loads(body.read())["model_version"])
+                except ClientError:
+                    answers.append("")
+
+        threads.append(threading.Thread(target=ask, daemon=True))
+        threads[-1].start()
+        return answers
+
+    yield start
+    over.set()
+    for thread in threads:
+        thread.join(5)
+
+
+def test_a_model_that_answers_5xx_is_taken_back_by_its_alarm(tmp_path: Path, client: Any, traffic: Any) -> None:
+    good, bad = write_model(tmp_path / "good", 7), write_model(tmp_path / "errs", 8, errs=True)
+    flags = ("--s3-prefix", PREFIX, "--endpoint-name", "guarded")
+    command.run(Deploy, arguments(tmp_path, good, *flags, "--run-id", "good"))
+    before = client.describe_endpoint(EndpointName="guarded")["EndpointConfigName"]
+    answers = traffic("guarded")
+    shift = ("--traffic-shift", "canary", "--shift-percent", "20", "--bake-time", "3")
+    with pytest.raises(RemoteError, match=r"rolled back.*guarded-errors.*Invocation5XXErrors") as caught:
+        command.run(Deploy, arguments(tmp_path, bad, *flags, *shift, "--run-id", "bad"))
+    assert "Invocation5XXErrors" in caught.value.report
+    assert client.describe_endpoint(EndpointName="guarded")["EndpointConfigName"] == before
+    assert 0 < answers.count("") < 0.4 * len(answers)
+    asked = len(answers)
+    assert wait_until(lambda: len(answers) > asked + 20, 5)
+    assert "" not in answers[asked + 2 :], "the old model has all the traffic again"
+    names = [entry["ModelName"] for entry in client.list_models(NameContains="guarded-")["Models"]]
+    assert names == [before]
+
+
+def test_a_good_update_loses_no_request(tmp_path: Path, client: Any, traffic: Any) -> None:
+    flags = ("--s3-prefix", PREFIX, "--endpoint-name", "smooth", "--bake-time", "1", "--traffic-shift", "linear")
+    more = ("--shift-percent", "50", "--max-instance-count", "3")
+    command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "1", 1), *flags, *more, "--run-id", "1"))
+    answers = traffic("smooth")
+    assert wait_until(lambda: len(answers) > 10, 5)
+    command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "2", 2), *flags, *more, "--run-id", "2"))
+    assert "" not in answers
+    assert len(set(answers)) == 2
+    targets = boto3.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")
+    (target,) = targets["ScalableTargets"]
+    assert (target["ResourceId"], target["MaxCapacity"]) == ("endpoint/smooth/variant/AllTraffic", 3)
+
+
+def test_a_serverless_endpoint_serves_an_archive(tmp_path: Path, client: Any) -> None:
+    more = ("--serverless-memory", "2048", "--network-isolation", "false", "--endpoint-name", "serverless")
+    command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "model"), "--s3-prefix", PREFIX, *more))
+    described = client.describe_endpoint(EndpointName="serverless")
+    assert described["ProductionVariants"][0]["CurrentServerlessConfig"]["MemorySizeInMB"] == 2048
+    version = described["EndpointConfigName"]
+    assert list_objects(f"{PREFIX}/{version}") == [f"{PREFIX}/{version}/model.tar.gz"]
+
+
+def test_overrides_reach_the_endpoint(tmp_path: Path) -> None:
+    more = ("--endpoint-name", "overridden", "--deploy-overrides", '{"smoke_test_users": 1, "keep_versions": 5}')
+    command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "model"), "--s3-prefix", PREFIX, *more))
+    assert json.loads((tmp_path / "metrics").read_text())["smoke_test_users"] == 1
+    with pytest.raises(InputError, match=r"deploy_overrides.*'keep_version'.*did you mean keep_versions"):
+        command.parse(Deploy, arguments(tmp_path, "x", "--deploy-overrides", '{"keep_version": 5}'))
+    with pytest.raises(InputError, match=r"deploy_overrides': 'bake_time' is -1"):
+        command.parse(Deploy, arguments(tmp_path, "x", "--deploy-overrides", '{"bake_time": -1}'))

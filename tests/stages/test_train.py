@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -211,3 +212,77 @@ def test_bad_overrides_are_named(overrides: dict[str, Any], words: str, tmp_path
     arguments = Pod(tmp_path, tmp_path, tmp_path).arguments("--train-overrides", json.dumps(overrides))
     with pytest.raises(InputError, match=words):
         command.parse(Train, arguments)
+
+
+CAPACITY = "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different instance."
+
+
+def test_a_capacity_error_is_told_and_another_attempt_may_do_better(pod: Pod, account: Any) -> None:
+    account.faults.add("fail", "ncf-train", state="Starting", reason=CAPACITY)
+    with pytest.raises(RemoteError, match=r"Unable to provision.*https://.*#/jobs/ncf-train") as caught:
+        command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "31"))
+    assert "CapacityError" in caught.value.report
+    assert "CapacityError" in pod.read("summary")
+    account.faults.add("fail", "ncf-train", state="Starting", reason=CAPACITY)
+    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "32", "--max-attempts", "2", output="second"))
+    failed, completed = sorted(jobs_of("32"), key=lambda job: job["CreationTime"])
+    assert (failed["TrainingJobStatus"], completed["TrainingJobStatus"]) == ("Failed", "Completed")
+    assert completed["TrainingJobName"] == failed["TrainingJobName"] + "-2"
+
+
+def test_a_job_that_somebody_stops_is_told(pod: Pod, account: Any) -> None:
+    account.faults.add("hold", "ncf-train", state="Starting", seconds=20)
+
+    def stop() -> None:
+        while not jobs_of("33"):
+            time.sleep(0.05)
+        boto3.client("sagemaker").stop_training_job(TrainingJobName=jobs_of("33")[0]["TrainingJobName"])
+
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(RemoteError, match=r"stopped: Stopped; https://"):
+        command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "33", "--max-attempts", "3"))
+    assert len(jobs_of("33")) == 1
+
+
+def test_two_pods_of_a_run_that_race_buy_one_job(pod: Pod) -> None:
+    arguments = ("--s3-prefix", PREFIX, "--seed", "34", "--run-id", "raced")
+    pods = [
+        subprocess.Popen([sys.executable, "-m", "ncf", "train", *pod.arguments(*arguments, output=f"pod-{number}")])
+        for number in range(2)
+    ]
+    assert [process.wait(60) for process in pods] == [0, 0]
+    assert len(jobs_of("34")) == 1
+    assert pod.read("metrics", "pod-0") == pod.read("metrics", "pod-1")
+
+
+def test_a_launcher_that_had_to_leave_is_followed_by_one_that_goes_on(pod: Pod) -> None:
+    arguments = ("--s3-prefix", PREFIX, "--seed", "35", "--run-id", "left")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ncf", "train", *pod.arguments(*arguments, "--epochs", "999")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout
+    assert "epoch=1" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 143
+    process.stdout.close()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ncf", "train", *pod.arguments(*arguments, "--epochs", "999", output="second")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    said = ""
+    while "another one follows" not in said:
+        said = process.stderr.readline()
+        assert said
+    deadline = time.monotonic() + 10
+    while len(found := jobs_of("35")) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    first, second = sorted(found, key=lambda job: job["CreationTime"])
+    assert second["TrainingJobName"] == first["TrainingJobName"] + "-2"
