@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp import compiler, dsl
+from pydantic import ValidationError
 
 from components import parameter_table
 from components.cluster import permissions, stop_jobs
@@ -27,6 +28,7 @@ from components.preprocess.component import preprocess
 from components.train.component import train
 from ncf.command import EXIT_HANDLER, STAGES
 from ncf.errors import InputError
+from ncf.stage import Stage
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
@@ -235,7 +237,26 @@ def parse_parameters(assignments: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
     for carrier, values in overrides.items():
         arguments[carrier] = {**arguments.get(carrier, {}), **values}
+    _check_overrides(arguments)
     return arguments
+
+
+def _check_overrides(arguments: Mapping[str, Any]) -> None:
+    """Find now what would fail only when its stage's turn has come.
+
+    Raises:
+        InputError: that names the override at fault.
+    """
+    any_role = "arn:aws:iam::123456789012:role/any"
+    stages: Mapping[str, tuple[type[Stage], dict[str, Any]]] = {
+        "train_overrides": (Train, {"dataset": "any", "samples": "any", "role": any_role, "train_image": "any"}),
+        "deploy_overrides": (Deploy, {"model": "any", "role": any_role, "deploy_image": "any"}),
+    }
+    for carrier, (stage, required) in stages.items():
+        try:
+            stage(**required, **{carrier: arguments.get(carrier, {})})
+        except ValidationError as error:
+            raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
 def _carriers() -> dict[str, str]:

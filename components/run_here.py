@@ -232,7 +232,7 @@ def _quiet_kfp() -> Iterator[None]:
 
     original = logging_utils.print_horizontal_line
     logging_utils.print_horizontal_line = lambda: None
-    logging.disable(logging.WARNING)
+    logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*no effect in the current local runner")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObje
 """What this module calls, deletions apart: permissions are made from it."""
 
 S3_SCHEME = "s3://"
+REGION_VARIABLE = "AWS_REGION"
 _BLOCK_BYTES = 1 << 20
 
 
@@ -41,7 +43,7 @@ def split_uri(uri: str) -> tuple[str, str]:
 def _client() -> Any:
     import boto3
 
-    return boto3.client("s3")
+    return boto3.client("s3", region_name=os.environ.get(REGION_VARIABLE) or None)
 
 
 @contextmanager

@@ -171,8 +171,12 @@ class Fleet:
     def stop(self) -> None:
         self.leave()
         self._program.stop(_LEAVE_SECONDS)
-        self._stream.close()
+        self.close_log()
         self._instances.close_network(self._network)
+
+    def close_log(self) -> None:
+        """Send what is left of the program's lines."""
+        self._stream.close()
 
     def leave(self) -> None:
         """Not start the process again when it ends."""

@@ -329,6 +329,9 @@ class Endpoint:
     def join(self, seconds: float) -> None:
         if self._thread is not None:
             self._thread.join(seconds)
+        for fleet in (self._fleet, self._coming):
+            if fleet is not None:
+                fleet.close_log()
 
 
 class ModelError(ApiError):

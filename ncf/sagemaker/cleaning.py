@@ -28,6 +28,7 @@ CALLS = (
 """What this module calls: permissions are made from it."""
 
 _SECONDS_TO_GO = 1800.0
+_ROUNDS = 2  # a job that is stopped still writes what it has
 _KINDS = {  # in the order in which they can be deleted: a config is in use by its endpoint
     "training-job": ("describe_training_job", "TrainingJobName"),
     "endpoint": ("describe_endpoint", "EndpointName"),
@@ -91,9 +92,11 @@ def delete(aws: Aws, run: str, leftovers: list[Leftover]) -> None:
     Raises:
         RemoteError: that names what is still there.
     """
-    for entry in leftovers:
-        _DELETIONS[entry.kind](aws, entry.name)
-    if left := find(aws, run).leftovers:
+    for _ in range(_ROUNDS):
+        for entry in leftovers:
+            _DELETIONS[entry.kind](aws, entry.name)
+        leftovers = find(aws, run).leftovers
+    if left := leftovers:
         raise RemoteError(f"run {run}: still there: {', '.join(f'{entry.kind} {entry.name}' for entry in left)}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ from botocore.session import get_session
 
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.settings import AwsAccess
+from ncf.storage import REGION_VARIABLE
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +102,8 @@ class Aws:
 
     def _connect(self) -> None:
         """Sessions with credentials as they are now; clients follow when they are asked for."""
-        region = self._access.region or None
+        # boto3 itself reads AWS_DEFAULT_REGION alone
+        region = self._access.region or os.environ.get(REGION_VARIABLE) or None
         try:
             core = self._core()
             if self._access.assume_role:

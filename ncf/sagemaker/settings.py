@@ -20,6 +20,8 @@ _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+")
 _ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
 _CUDA_13, _OLDER_CUDA = re.compile(r"cu(da)?-?13"), re.compile(r"cu(da)?-?1[0-2]|cpu")
 _OWN_TRAIN_IMAGE = re.compile(r"(.*/)?ncf-train[:@].*")
+_LOCAL_STORAGE = re.compile(r"ml\.(g4dn|g5|g6e?|gr6|p3dn|p4de?|p5(e|en)?|p6\S*|trn1n?|trn2|[cmr]\d[a-z]*d[a-z]*)\..*")
+"""Instances with encrypted storage of their own, for which no key may be given (CreateTrainingJob, VolumeKmsKeyId)."""
 _TAG_TEXT = re.compile(r"[\w .:/=+\-@]{0,256}")
 _DAYS_28, _MAX_ALARMS, _LEAST_LINEAR_PERCENT = 2_419_200, 10, 10
 _MAX_TAGS = 50 - OWN_TAGS
@@ -147,7 +149,8 @@ class JobSettings(AwsSettings):
             raise ValueError("parameter 'max_wait_time' is for spot jobs: set 'spot_instance' too, or leave it 0")
         if self.spot_instance and self.keep_alive_period:
             raise ValueError("parameters 'spot_instance' and 'keep_alive_period': spot instances are never kept warm")
-        if self.instance_type.startswith("ml.p3") and self._needs_cuda_13():
+        _check_key(self.resource_encryption_key, "instance_type", self.instance_type)
+        if self.instance_type.startswith("ml.p3.") and self._needs_cuda_13():
             raise ValueError(
                 f"parameter 'instance_type' is {self.instance_type}: its V100 GPUs do not run CUDA 13, which "
                 f"'train_image' is built for (unless its tag names another, such as cu128); use ml.g4dn, ml.g5 or later"
@@ -242,6 +245,8 @@ class EndpointSettings(AwsSettings):
     def _can_be_hosted(self) -> EndpointSettings:
         if self.serverless_memory:
             self._check_serverless()
+        else:
+            _check_key(self.resource_encryption_key, "endpoint_instance_type", self.endpoint_instance_type)
         if 0 < self.max_instance_count < self.initial_instance_count:
             raise ValueError(
                 f"parameter 'max_instance_count' is {self.max_instance_count}: expected 0, or at least "
@@ -305,6 +310,14 @@ def checked_run_id(value: str) -> str:
     if not _TAG_TEXT.fullmatch(value):
         raise ValueError("expected letters, digits, spaces and _.:/=+-@, 256 at most")
     return value
+
+
+def _check_key(key: str, parameter: str, instance_type: str) -> None:
+    if key and _LOCAL_STORAGE.fullmatch(instance_type):
+        raise ValueError(
+            f"parameter 'resource_encryption_key' is '{key}': the storage of {instance_type} ('{parameter}') is local, "
+            "and encrypted by AWS with no key of one's own; leave it empty"
+        )
 
 
 def _checked_role(value: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ncf.sagemaker.session import Aws
+from ncf.sagemaker.session import Aws, RefusedError
 
 CALLS = ("cloudwatch:DeleteAlarms",)
 """What this module calls: permissions are made from it."""
@@ -30,4 +30,9 @@ def latency_alarm(endpoint: str) -> str:
 
 def delete_alarms(aws: Aws, endpoint: str) -> None:
     """Delete the alarms that were made for an endpoint, where there are any."""
-    aws.call("cloudwatch", "delete_alarms", AlarmNames=[errors_alarm(endpoint), latency_alarm(endpoint)])
+    for name in (errors_alarm(endpoint), latency_alarm(endpoint)):
+        try:
+            aws.call("cloudwatch", "delete_alarms", AlarmNames=[name])
+        except RefusedError as error:
+            if not error.says_missing:
+                raise

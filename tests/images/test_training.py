@@ -19,6 +19,7 @@ from ncf.localaws import LocalAws
 from ncf.localaws.containers import Containers
 from ncf.localaws.engine import Engine
 from ncf.models.model_folder import ModelFolder
+from ncf.storage import sha256
 
 ROLE = "arn:aws:iam::123456789012:role/test"
 SETTINGS = {
@@ -239,3 +240,23 @@ def test_the_stand_in_removes_what_a_container_of_root_leaves(aws: LocalAws, ima
     answer = train(aws, image("train"), "again", 1, {**SETTINGS, "epochs": "1"})
     assert answer["TrainingJobStatus"] == "Completed"
     shutil.rmtree(aws.root / "jobs" / "again")
+
+
+def test_an_interrupted_job_of_two_hosts_goes_on_in_new_containers(aws: LocalAws, image: Any) -> None:
+    """Two hosts lose their containers in the middle of an epoch; the final weights are those of an undisturbed job."""
+    more = {
+        "EnableManagedSpotTraining": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 600, "MaxWaitTimeInSeconds": 900},
+    }
+    settings = {**SETTINGS, "epochs": "6"}
+    digests = []
+    for name in ("undisturbed", "interrupted"):
+        if name == "interrupted":
+            aws.faults.add("interrupt", name, after_line="fit=selection epoch=2", after=0.1)
+        checkpoints = {"S3Uri": f"s3://bucket/checkpoints/{name}", "LocalPath": "/opt/ml/checkpoints"}
+        answer = train(aws, image("train"), name, 2, settings, **more, CheckpointConfig=checkpoints)
+        assert answer["TrainingJobStatus"] == "Completed", answer.get("FailureReason")
+        states = [entry["Status"] for entry in answer["SecondaryStatusTransitions"]]
+        assert states.count("Interrupted") == (name == "interrupted")
+        digests.append(sha256(aws.root / "jobs" / name / "algo-1" / "model" / "weights.safetensors"))
+    assert digests[0] == digests[1]

@@ -34,6 +34,7 @@ JOB = {"role": ROLE, "train_image": "image"}
         ({"tags": {"ncf:run": "x"}}, ("tags", "ncf:run")),
         ({"tags": {"a": "b?"}}, ("tags", "'a'")),
         ({"run_id": "a?"}, ("run_id",)),
+        ({"resource_encryption_key": "k", "instance_type": "ml.g5.xlarge"}, ("resource_encryption_key", "ml.g5")),
         ({"max_run_time": 0}, ("max_run_time",)),
         ({"instance_count": 0}, ("instance_count",)),
         ({"train_image": ""}, ("train_image",)),
@@ -71,6 +72,7 @@ SERVERLESS = {"serverless_memory": 2048, "network_isolation": False, "s3_prefix"
         ({"traffic_shift": "linear", "bake_time": 600}, ("endpoint_wait_time", "6600")),
         ({"data_capture_s3_uri": "/tmp"}, ("data_capture_s3_uri",)),
         ({"keep_versions": 0}, ("keep_versions",)),
+        ({"resource_encryption_key": "k", "endpoint_instance_type": "ml.m5d.large"}, ("resource_encryption_key",)),
     ],
 )
 def test_an_endpoint_that_cannot_be_is_refused(given: dict[str, Any], words: tuple[str, ...]) -> None:

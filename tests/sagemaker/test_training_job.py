@@ -48,7 +48,7 @@ class Launch:
 
 def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSageMaker) -> None:
     asked = plan(
-        instance_type="ml.g5.2xlarge",
+        instance_type="ml.m5.2xlarge",
         instance_count=2,
         volume_size=50,
         max_run_time=600,
@@ -86,7 +86,7 @@ def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSag
             "KmsKeyId": "alias/output",
         },
         "ResourceConfig": {
-            "InstanceType": "ml.g5.2xlarge",
+            "InstanceType": "ml.m5.2xlarge",
             "InstanceCount": 2,
             "VolumeSizeInGB": 50,
             "VolumeKmsKeyId": "alias/volume",
