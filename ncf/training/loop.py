@@ -20,6 +20,7 @@ from ncf.progress import Progress
 from ncf.training.batches import EpochSource, derived_seed, samples_in_step
 from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
+from ncf.training.kernel import Kernel
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -80,6 +81,7 @@ class FitLoop:
         self._label[0] = 1  # the positive stands first
         self._shared = [weight for name, weight in network.named_parameters() if name not in USER_TABLES]
         self._optimiser = torch.optim.Adam(self._groups(), lr=self._peak, fused=True)
+        self._kernel = Kernel(network, torch.get_num_threads()) if Kernel.fits(network) else None
 
     def _groups(self) -> list[dict[str, Any]]:
         """Adam's ``weight_decay`` adds ``weight_decay * weight`` to the gradient: the L2 term itself."""
@@ -144,6 +146,8 @@ class FitLoop:
 
     def _accumulate_gradients(self, users: Tensor, items: Tensor, samples: int) -> Tensor:
         """Gradients of this process's part of a step, and its summed loss."""
+        if self._kernel is not None:
+            return torch.tensor(self._kernel.add_gradients(users, items, 1 / samples))
         if self.network.dropout:
             torch.manual_seed(derived_seed(*self._seed, self.position.epoch, self.position.step))
         logits = self.network(users, items)  # [B, 1 + negatives]

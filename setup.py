@@ -1,0 +1,39 @@
+"""Compiles the CPU's training step with the package; all else stands in pyproject.toml."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+KERNEL = Path("ncf", "training", "kernel")
+# no fast-math when linking: that would change the rounding of the whole process
+COMPILE = ["-O3", "-ffast-math", "-fPIC", "-std=c++17", "-Wall", "-Wextra", "-c"]
+LINK = ["-shared", "-static-libstdc++", "-static-libgcc"]
+
+
+class BuildWithKernel(build_py):
+    """Beside the Python files, the compiled step: in place for an editable installation, else in the wheel."""
+
+    def run(self) -> None:
+        super().run()
+        folder = KERNEL if self.editable_mode else Path(self.build_lib) / KERNEL
+        compiler = shutil.which(os.environ.get("CXX", "c++"))
+        if compiler is None or not sys.platform.startswith("linux"):
+            print("ncf: no C++ compiler, or not Linux: training on a CPU will use torch alone, and be slower")
+            return
+        target = folder / f"step-{sys.platform}-{platform.machine()}.so"
+        objects = Path(self.get_finalized_command("build").build_temp) / "step.o"
+        objects.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            subprocess.run([compiler, *COMPILE, str(KERNEL / "step.cpp"), "-o", str(objects)], check=True)
+            subprocess.run([compiler, *LINK, str(objects), "-o", str(target)], check=True)
+        except subprocess.CalledProcessError as error:
+            print(f"ncf: {error}: training on a CPU will use torch alone, and be slower")
+
+
+setup(cmdclass={"build_py": BuildWithKernel})
