@@ -11,18 +11,20 @@ from typing import Any, cast
 from pydantic import Field, model_validator
 
 from ncf.data import dataset as dataset_layout
+from ncf.models import model_folder
 from ncf.models.model_folder import HISTORY
 from ncf.sagemaker.settings import JobSettings
 from ncf.sampling import samples as samples_layout
 from ncf.stage import Input, Output, Stage, overridden
 from ncf.storage import download, is_s3
 from ncf.training.history import compared_metrics
-from ncf.training.hyperparameters import Hyperparameters
+from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
-_KINDS = {"dataset": dataset_layout.KIND, "samples": samples_layout.KIND}
+_KINDS = {"dataset": dataset_layout.KIND, "samples": samples_layout.KIND, "warm_start": model_folder.KIND}
+"""What lies in each channel of the job; the last one may be left out."""
 
 
-class Train(Stage, Hyperparameters, JobSettings):
+class Train(Stage, Hyperparameters, WarmStart, JobSettings):
     """Train a model as a SageMaker training job.
 
     A second try of the same run takes up the job that the first has started. SageMaker reads and writes
@@ -61,10 +63,12 @@ class Train(Stage, Hyperparameters, JobSettings):
         from ncf.sagemaker.training_job import JobPlan, job_name, model_uri, run_job
 
         chosen, settings = self.chosen()
+        self.check_start(chosen.pretrain)
+        kinds = {channel: kind for channel, kind in _KINDS.items() if getattr(self, channel)}
         aws = Aws(settings)
         aws.check_image("train_image", settings.train_image)
         run = run_identity(settings.run_id)
-        fingerprints = {name: fingerprint(getattr(self, name), kind) for name, kind in _KINDS.items()}
+        fingerprints = {name: fingerprint(getattr(self, name), kind) for name, kind in kinds.items()}
         hyperparameters = _as_strings(chosen)
         name = job_name(settings, run, hyperparameters, fingerprints)
         exchange = Exchange(settings.s3_prefix, name)
@@ -74,12 +78,12 @@ class Train(Stage, Hyperparameters, JobSettings):
             run=run,
             settings=settings,
             hyperparameters=hyperparameters,
-            channels={channel: exchange.folder(channel, self.uri_of(channel)) for channel in _KINDS},
+            channels={channel: exchange.folder(channel, self.uri_of(channel)) for channel in kinds},
             output=exchange.folder("trained_model", output),
         )
 
         def provide() -> None:
-            for channel in _KINDS:
+            for channel in kinds:
                 exchange.provide(channel, getattr(self, channel), self.uri_of(channel))
 
         job = run_job(aws, plan, provide, write=lambda line: print(line, flush=True))

@@ -1,12 +1,14 @@
 """``ncf fit``: train here, which is what the training container does."""
 
+from __future__ import annotations
+
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import Field
@@ -16,19 +18,22 @@ from ncf.data import manifest
 from ncf.data.dataset import Dataset
 from ncf.errors import InputError
 from ncf.models.model_folder import ModelFolder
-from ncf.sampling.samples import Samples
+from ncf.sampling.samples import FitName, Samples
 from ncf.stage import Input, Output, Stage
 from ncf.storage import is_s3, local_copy
 from ncf.training import cpu
 from ncf.training.history import compared_metrics
-from ncf.training.hyperparameters import Hyperparameters
+from ncf.training.hyperparameters import Hyperparameters, WarmStart
 from ncf.training.launch import is_worker, processes_per_host, run_processes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _NOT_IN_CHECKPOINTS = {"device", "processes_per_host"}
 """What may change between a checkpoint and the run that goes on from it."""
 
 
-class Fit(Stage, Hyperparameters):
+class Fit(Stage, Hyperparameters, WarmStart):
     """Train a model on this machine.
 
     The number of epochs is chosen on the validation positives; then one fit on training and validation
@@ -48,13 +53,18 @@ class Fit(Stage, Hyperparameters):
         cpu.prepare()
         if is_s3(self.checkpoints):
             raise InputError(f"parameter 'checkpoints' is '{self.checkpoints}': expected a folder on this machine")
+        self.check_start(self.pretrain)
         settings = self.training_settings()
         processes = processes_per_host(settings)
         if processes > 1 and not is_worker():
             run_processes(["-m", "ncf", "fit", *self.arguments()], processes)
             return
-        with local_copy(self.dataset) as dataset_folder, local_copy(self.samples) as samples_folder:
-            self._train(settings, dataset_folder, samples_folder)
+        with (
+            local_copy(self.dataset) as dataset_folder,
+            local_copy(self.samples) as samples_folder,
+            local_copy(self.warm_start) if self.warm_start else nullcontext() as earlier_folder,
+        ):
+            self._train(settings, dataset_folder, samples_folder, earlier_folder)
 
     def arguments(self) -> list[str]:
         """The command line that gives this very instance."""
@@ -68,28 +78,53 @@ class Fit(Stage, Hyperparameters):
             )
         ]
 
-    def _train(self, settings: Hyperparameters, dataset_folder: Path, samples_folder: Path) -> None:
+    def _train(
+        self, settings: Hyperparameters, dataset_folder: Path, samples_folder: Path, earlier_folder: Path | None
+    ) -> None:
         from ncf.training.checkpoint import Checkpoints
         from ncf.training.distributed import joined
         from ncf.training.golden import golden_answers
-        from ncf.training.trainer import Trainer
+        from ncf.training.initial import grown
+        from ncf.training.pretraining import train
+        from ncf.training.trainer import Trainer, model_config
 
         dataset, samples = Dataset.load(dataset_folder), Samples.load(samples_folder)
         fingerprint = manifest.fingerprint(manifest.read(dataset_folder, dataset_layout.KIND))
         if samples.dataset != fingerprint:
             raise InputError(f"{self.samples}: drawn for another data set than {self.dataset}; run negative-sampling")
-        identity = settings.model_dump(mode="json", exclude=_NOT_IN_CHECKPOINTS)
-        identity |= {"dataset": fingerprint, "samples": samples.fingerprint}
+        source = {"dataset": fingerprint, "samples": samples.fingerprint}
+        earlier = None if earlier_folder is None else ModelFolder.load(earlier_folder)
+        if earlier is not None:
+            source["warm_start"] = earlier.version
         with joined(settings.device) as world, _termination(bool(self.checkpoints)) as stop_requested:
-            checkpoints = Checkpoints(Path(self.checkpoints), identity) if self.checkpoints else None
-            trainer = Trainer(dataset, samples, settings, world, checkpoints, stop_requested)
-            weights = trainer.run()
+
+            def make(
+                settings: Hyperparameters,
+                folder: str,
+                start: Mapping[FitName, Mapping[str, Tensor]] | None = None,
+                is_part: bool = False,
+            ) -> Trainer:
+                identity = settings.model_dump(mode="json", exclude=_NOT_IN_CHECKPOINTS) | source
+                checkpoints = Checkpoints(Path(self.checkpoints) / folder, identity) if self.checkpoints else None
+                return Trainer(dataset, samples, settings, world, checkpoints, stop_requested, start, is_part)
+
+            def warm() -> Mapping[str, Tensor]:
+                assert earlier is not None
+                config = model_config(settings, dataset)
+                if not world.is_first:
+                    return {}
+                return grown(earlier, config, dataset.user_ids, dataset.item_ids, settings.seed, settings.init_std)
+
+            trained = train(settings, make, None if earlier is None else warm)
         if not world.is_first:
             raise SystemExit(0)  # the first process writes for all
+        trainer = trained.trainer
+        weights = {name: weight.numpy() for name, weight in trained.weights.items()}
         history: dict[str, Any] = {
             "selection": trainer.history["selection"],
             "final": trainer.history["final"],
             "best_epoch": trainer.best_epoch,
+            "parts": trained.parts,
             "hyperparameters": settings.model_dump(mode="json"),
             "samples_per_second": trainer.samples_per_second,
         }

@@ -11,7 +11,8 @@ _COMPARED = ("hr_at_10", "ndcg_at_10")
 def compared_metrics(history: Mapping[str, Any]) -> dict[str, float]:
     """What a run is compared by: the best epoch's validation metrics, the last loss, time and speed."""
     best = history["selection"][history["best_epoch"] - 1] if history["selection"] else {}
-    epochs = [*history["selection"], *history["final"]]
+    fits = [history, *history.get("parts", {}).values()]
+    epochs = [epoch for fit in fits for epoch in (*fit["selection"], *fit["final"])]
     return {
         **{f"validation_{name}": best[name] for name in _COMPARED if name in best},
         "best_epoch": history["best_epoch"],

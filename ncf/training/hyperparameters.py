@@ -6,11 +6,17 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from ncf.errors import InputError
 from ncf.models.model_folder import ModelName
 
 _STEPS_PER_EPOCH = 300
 _BATCH_BOUNDS = (1024, 1 << 16)
 _REFERENCE_BATCH = 16384
+
+PARTS = ("gmf", "mlp")
+"""What a NeuMF joins (He et al. 2017, section 3.4.1)."""
+
+_SHARED_BY_PARTS = {"model", "factors", "tower", "pretrain", "pretrain_overrides", "device", "processes_per_host"}
 
 
 class Hyperparameters(BaseModel, extra="forbid"):
@@ -48,6 +54,13 @@ class Hyperparameters(BaseModel, extra="forbid"):
         le=1000,
         description="Epochs without a better validation NDCG before selection stops; 0: never",
     )
+    pretrain: bool = Field(
+        False, description="Whether to train a GMF and an MLP first and start from both (neumf only)"
+    )
+    pretrain_overrides: dict[str, dict[str, Any]] = Field(
+        {},
+        description="Hyperparameters of those two where they differ, as {gmf: {name: value}, mlp: {name: value}}",
+    )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of every random number")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute; auto: GPU if there is one")
     processes_per_host: int = Field(
@@ -75,6 +88,32 @@ class Hyperparameters(BaseModel, extra="forbid"):
             )
         return self
 
+    @model_validator(mode="after")
+    def _can_be_pretrained(self) -> Self:
+        if self.pretrain and self.model != "neumf":
+            raise ValueError(f"parameter 'pretrain' is true, but 'model' is '{self.model}': only neumf has parts")
+        for part in self.pretrain_overrides:
+            if part not in PARTS:
+                raise ValueError(f"parameter 'pretrain_overrides' has '{part}'; expected {' and '.join(PARTS)}")
+            self.of_part(part)
+        return self
+
+    def of_part(self, part: str) -> "Hyperparameters":
+        """The settings that a part of a NeuMF, ``gmf`` or ``mlp``, is trained with before both are joined.
+
+        Raises:
+            ValueError: if ``pretrain_overrides`` sets what both must share, does not exist, or is out of bounds.
+        """
+        overrides = self.pretrain_overrides.get(part, {})
+        accepted = sorted(Hyperparameters.model_fields.keys() - _SHARED_BY_PARTS)
+        if wrong := sorted(overrides.keys() - set(accepted)):
+            raise ValueError(
+                f"parameter 'pretrain_overrides' sets {', '.join(wrong)} of {part}; expected some of "
+                f"{', '.join(accepted)}"
+            )
+        own = {name: getattr(self, name) for name in Hyperparameters.model_fields}
+        return Hyperparameters(**{**own, **overrides, "model": part, "pretrain": False, "pretrain_overrides": {}})
+
     def training_settings(self) -> "Hyperparameters":
         """These alone, without what a subclass adds."""
         return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters.model_fields})
@@ -96,3 +135,21 @@ class Hyperparameters(BaseModel, extra="forbid"):
         """Peak learning rate for a batch: Adam's grows with the square root of the batch's size."""
         batch = positives_per_batch * (1 + self.negatives)
         return self.learning_rate * math.sqrt(batch / _REFERENCE_BATCH)
+
+
+class WarmStart(BaseModel):
+    """An earlier model to go on from."""
+
+    warm_start: str = Field(
+        "",
+        description="Model folder, path or S3 URI, to start from: the users and items that it knows keep their "
+        "embeddings; '': random weights",
+    )
+
+    def check_start(self, pretrain: bool) -> None:
+        """Raise an InputError if the model would have to start from two things at once."""
+        if self.warm_start and pretrain:
+            raise InputError(
+                "parameters 'warm_start' and 'pretrain' are both set: a model starts from an earlier one or from its "
+                "parts; leave one out"
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,17 +189,27 @@ class FitLoop:
                 whole[name] = tensor.detach().cpu()
         return whole
 
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Start from ``weights``, whole tables, of the first process; the others get their parts from it."""
+        with torch.no_grad():
+            for name, tensor in self.network.named_parameters():
+                self._spread(name, weights.get(name), tensor)
+
+    def _spread(self, name: str, value: Tensor | None, own: Tensor) -> None:
+        if name.split(":")[0] in USER_TABLES:
+            self._world.scatter_rows(value, own, self._bounds)
+            return
+        if self._world.is_first:
+            assert value is not None
+            own.copy_(value)
+        self._world.broadcast(own)
+
     def restore(self, state: dict[str, Tensor], position: Position) -> None:
         """Continue from what :meth:`state` gave: in the first process; the others get their parts from it."""
         self.position = position
         steps = (position.epoch - 1) * self.steps + position.step
         with torch.no_grad():
             for name, tensor in self._tensors():
-                if name.split(":")[0] in USER_TABLES:
-                    self._world.scatter_rows(state.get(name), tensor, self._bounds)
-                    continue
-                if self._world.is_first:
-                    tensor.copy_(state[name])
-                self._world.broadcast(tensor)
+                self._spread(name, state.get(name), tensor)
         for weight in self.network.parameters():
             self._optimiser.state[weight]["step"] = torch.tensor(float(steps), device=weight.device)

@@ -31,6 +31,7 @@ ADDRESSES_VARIABLE = "NCF_HOST_ADDRESSES"
 
 _MODULE = "ncf.training.sagemaker_program"
 CHANNELS = ("dataset", "samples")
+OPTIONAL_CHANNEL = "warm_start"
 _PORT = 29400
 _FAILURE_CHARACTERS = 1024
 _SDK_PREFIX = "sagemaker_"
@@ -78,7 +79,7 @@ def _train(root: Path) -> None:
     given = _read_json(config / "hyperparameters.json")
     with tempfile.TemporaryDirectory(prefix=".fit-", dir=root) as folder:
         places = {
-            **{channel: root / "input" / "data" / channel for channel in CHANNELS},
+            **_channels(root / "input" / "data"),
             "checkpoints": root / "checkpoints",
             "trained_model": Path(folder) / "model",
             "metrics": root / "output" / "data" / "metrics.json",
@@ -94,6 +95,12 @@ def _train(root: Path) -> None:
                 return
         run(Fit, arguments)
         _install(places["trained_model"], root / "model")
+
+
+def _channels(data: Path) -> dict[str, Path]:
+    """Where the channels lie; the optional one only if it was given."""
+    names = [*CHANNELS, *([OPTIONAL_CHANNEL] if (data / OPTIONAL_CHANNEL).is_dir() else [])]
+    return {name: data / name for name in names}
 
 
 def fit_arguments(given: Mapping[str, Any], places: Mapping[str, Path]) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ncf.data.dataset import Dataset
@@ -35,8 +34,22 @@ SELECTION_METRIC = "ndcg_at_10"
 """What the best epoch is best in, on validation: NDCG moves with every rank in the top 10, so it is less
 noisy than the hit rate."""
 
+_KEPT = "selection/"
+"""Before the names of a selection fit's weights in a checkpoint of the final fit."""
+
 STOPPED = 143
 """Exit status after SIGTERM, as a shell reports it."""
+
+
+def model_config(settings: Hyperparameters, dataset: Dataset) -> ModelConfig:
+    """The architecture that ``settings`` ask for, at the size of the data."""
+    return ModelConfig(
+        model=settings.model,
+        factors=settings.factors,
+        tower=settings.tower,
+        n_users=dataset.n_users,
+        n_items=dataset.n_items,
+    )
 
 
 class Trainer:
@@ -49,6 +62,10 @@ class Trainer:
         world: the processes that train together.
         checkpoints: where to go on from and to write to after each epoch; None for neither.
         stop_requested: whether to write a checkpoint after the step under way and leave.
+        start: whole tables of weights that each fit starts from, in the first process; elsewhere empty ones
+            under the same keys. A fit without starts from random weights.
+        is_part: whether this model is only to start another one: then both fits run all epochs, and the
+            weights of the selection fit are kept too.
     """
 
     def __init__(
@@ -59,18 +76,16 @@ class Trainer:
         world: World,
         checkpoints: Checkpoints | None = None,
         stop_requested: Callable[[], bool] = lambda: False,
+        start: Mapping[FitName, Mapping[str, Tensor]] | None = None,
+        is_part: bool = False,
     ) -> None:
         if not len(dataset.train.items):
             raise InputError("the data set has no training positives")
-        self.config = ModelConfig(
-            model=settings.model,
-            factors=settings.factors,
-            tower=settings.tower,
-            n_users=dataset.n_users,
-            n_items=dataset.n_items,
-        )
+        self.config = model_config(settings, dataset)
         self._samples, self._settings, self._world = samples, settings, world
         self._checkpoints, self._stop_requested = checkpoints, stop_requested
+        self._start, self._is_part = start or {}, is_part
+        self.selection_weights: dict[str, Tensor] = {}
         held_out = dataset.validation
         self.positives = dataset.train.union(held_out[:, 0], held_out[:, 1])
         self._positives: dict[FitName, ItemsByUser] = {"selection": dataset.train, "final": self.positives}
@@ -78,11 +93,11 @@ class Trainer:
         self._users = range(*self._bounds[world.rank : world.rank + 2].tolist())
         self.history: dict[FitName, list[dict[str, float]]] = {"selection": [], "final": []}
 
-    def run(self) -> dict[str, NDArray[np.float32]]:
+    def run(self) -> dict[str, Tensor]:
         """Train, or go on from a checkpoint.
 
         Returns:
-            Weights by name; empty in all processes but the first.
+            Weights by name, on the CPU; empty in all processes but the first.
 
         Raises:
             InputError: if the loss is no longer a number, or a checkpoint belongs to another run.
@@ -98,10 +113,19 @@ class Trainer:
                 continue
             loop = self._loop(fit)
             if checkpoint is not None:
-                loop.restore(checkpoint.tensors, Position(**checkpoint.progress["position"]))
+                self._restore(loop, checkpoint)
                 checkpoint = None
+            elif fit in self._start:
+                loop.load(self._start[fit])
             self._run_fit(fit, loop)
-        return {name: weight.numpy() for name, weight in loop.weights().items()}
+            if fit == "selection" and self._is_part:
+                self.selection_weights = loop.weights()
+        return loop.weights()
+
+    def _restore(self, loop: FitLoop, checkpoint: Checkpoint) -> None:
+        kept = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith(_KEPT)}
+        self.selection_weights = {name.removeprefix(_KEPT): tensor for name, tensor in kept.items()}
+        loop.restore(checkpoint.tensors, Position(**checkpoint.progress["position"]))
 
     def _log_share(self) -> None:
         """Say which part of the data this process works on, where there are several."""
@@ -121,7 +145,7 @@ class Trainer:
     def best_epoch(self) -> int:
         """The epoch with the best validation metric; all epochs where nothing is held out for validation."""
         selection = self.history["selection"]
-        if not selection:
+        if not selection or self._is_part:
             return self._settings.epochs
         return 1 + int(np.argmax([record[SELECTION_METRIC] for record in selection]))
 
@@ -130,7 +154,7 @@ class Trainer:
         """Training samples, positives and negatives, a second of both fits, over all processes."""
         records = [record for fit in FITS for record in self.history[fit]]
         seconds = sum(record["seconds"] for record in records)
-        return sum(record["samples_per_second"] * record["seconds"] for record in records) / seconds
+        return sum(record["samples_per_second"] * record["seconds"] for record in records) / max(seconds, 1e-9)
 
     def _loop(self, fit: FitName) -> FitLoop:
         settings, world, positives = self._settings, self._world, self._positives[fit]
@@ -156,7 +180,8 @@ class Trainer:
         records = self.history[fit]
         while not self._finished(fit):
             epoch = loop.position.epoch
-            with self._bar(f"epoch {epoch} ({fit})", loop.samples_per_epoch) as bar:
+            name = f"{self._settings.model}_{fit}" if self._is_part else fit
+            with self._bar(f"epoch {epoch} ({name})", loop.samples_per_epoch) as bar:
                 values = loop.run_epoch(self._stop_requested, bar)
             if values is None:
                 self._stop(fit, loop)
@@ -164,7 +189,7 @@ class Trainer:
                 values |= validation.metrics(loop.network)
             records.append({"epoch": epoch, **values})
             if self._world.is_first:
-                _log.info(epoch_line(fit, epoch, values))
+                _log.info(epoch_line(name, epoch, values))
             if self._world.add_up_all([], self._stop_requested()):
                 self._stop(fit, loop)
             self._save(fit, loop)
@@ -173,7 +198,7 @@ class Trainer:
         done = len(self.history[fit])
         if fit == "final":
             return done >= self.best_epoch
-        patience = self._settings.patience
+        patience = 0 if self._is_part else self._settings.patience
         return done >= self._settings.epochs or bool(patience and done and done - self.best_epoch >= patience)
 
     @contextmanager
@@ -190,7 +215,8 @@ class Trainer:
         state = loop.state()
         if self._world.is_first:
             account = {"fit": fit, "position": asdict(loop.position), "history": self.history}
-            self._checkpoints.write(Checkpoint(account, state))
+            kept = {f"{_KEPT}{name}": weight for name, weight in self.selection_weights.items()}
+            self._checkpoints.write(Checkpoint(account, state | kept))
 
     def _stop(self, fit: FitName, loop: FitLoop) -> NoReturn:
         self._save(fit, loop)

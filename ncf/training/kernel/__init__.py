@@ -136,7 +136,7 @@ class Kernel:
 
     def _zero(self) -> None:
         network = self._network
-        for name, weight in network.named_parameters():
+        for weight in network.parameters():
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
             else:

@@ -1,0 +1,68 @@
+"""Training a model, and before it the parts that a NeuMF starts from (He et al. 2017, section 3.4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from ncf.sampling.samples import FitName
+from ncf.training.hyperparameters import PARTS, Hyperparameters
+from ncf.training.initial import joined
+from ncf.training.log_lines import FITS
+from ncf.training.trainer import Trainer
+
+
+class MakeTrainer(Protocol):
+    """Makes the trainer of one model; its checkpoints lie in ``folder`` under those of the run."""
+
+    def __call__(
+        self,
+        settings: Hyperparameters,
+        folder: str,
+        start: Mapping[FitName, Mapping[str, Tensor]] | None = None,
+        is_part: bool = False,
+    ) -> Trainer: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        weights: by name; empty in all processes but the first.
+        trainer: that has trained it.
+        parts: epochs of both fits of each part that it started from.
+    """
+
+    weights: Mapping[str, Tensor]
+    trainer: Trainer
+    parts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def train(
+    settings: Hyperparameters, make: MakeTrainer, warm: Callable[[], Mapping[str, Tensor]] | None = None
+) -> Trained:
+    """Train as ``settings`` say.
+
+    Args:
+        settings: with ``pretrain``, a GMF and an MLP come first, each trained twice: on what selection may see,
+            for the selection fit to start from, and on all of it, for the final fit.
+        make: the trainer of a model.
+        warm: the weights to start from instead; None without.
+    """
+    if not settings.pretrain:
+        start = None if warm is None else dict.fromkeys(FITS, warm())
+        trainer = make(settings, "", start)
+        return Trained(trainer.run(), trainer)
+    weights: dict[FitName, dict[str, Mapping[str, Tensor]]] = {fit: {} for fit in FITS}
+    history = {}
+    for part in PARTS:
+        trainer = make(settings.of_part(part), part, is_part=True)
+        weights["final"][part] = trainer.run()
+        weights["selection"][part] = trainer.selection_weights
+        history[part] = trainer.history
+    trainer = make(settings, "neumf", {fit: joined(**weights[fit]) for fit in FITS})
+    return Trained(trainer.run(), trainer, history)
