@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from kfp import compiler, dsl
-from pydantic import ValidationError
 
 from components import parameter_table
 from components.cluster import permissions, stop_jobs
@@ -24,11 +23,11 @@ from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, default, image, 
 from components.finish.component import finish
 from components.kubeflow_1_7 import write_older
 from components.negative_sampling.component import negative_sampling
+from components.parameters_check import check_parameters
 from components.preprocess.component import preprocess
 from components.train.component import train
 from ncf.command import EXIT_HANDLER, STAGES
 from ncf.errors import InputError
-from ncf.stage import Stage
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
@@ -130,6 +129,7 @@ def ncf_pipeline(
     finished = finish(
         run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         region=aws_region,
+        train_overrides=train_overrides,
         notify=notify,
     )
     _pod(finished, finish, cached=False)
@@ -229,46 +229,31 @@ def parse_parameters(assignments: Sequence[str]) -> dict[str, Any]:
         if name in inputs:
             arguments[name] = _typed(name, text, inputs[name].type)
         elif name in carriers:
-            overrides.setdefault(carriers[name], {})[name] = _json_or_text(text)
+            for carrier in carriers[name]:
+                overrides.setdefault(carrier, {})[name] = _json_or_text(text)
         else:
             known = [*inputs, *carriers]
             close = difflib.get_close_matches(name, known, n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
+            hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(sorted({*known}))}"
             raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
     for carrier, values in overrides.items():
         arguments[carrier] = {**arguments.get(carrier, {}), **values}
-    _check_overrides(arguments)
+    check_parameters(ncf_pipeline.pipeline_spec, arguments)
     return arguments
 
 
-def _check_overrides(arguments: Mapping[str, Any]) -> None:
-    """Find now what would fail only when its stage's turn has come.
-
-    Raises:
-        InputError: that names the override at fault.
-    """
-    any_role = "arn:aws:iam::123456789012:role/any"
-    stages: Mapping[str, tuple[type[Stage], dict[str, Any]]] = {
-        "train_overrides": (Train, {"dataset": "any", "samples": "any", "role": any_role, "train_image": "any"}),
-        "deploy_overrides": (Deploy, {"model": "any", "role": any_role, "deploy_image": "any"}),
-    }
-    for carrier, (stage, required) in stages.items():
-        try:
-            stage(**required, **{carrier: arguments.get(carrier, {})})
-        except ValidationError as error:
-            raise InputError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
-
-
-def _carriers() -> dict[str, str]:
-    """Parameters that are training's or the endpoint's alone, and the parameter of the pipeline that carries them."""
-    from ncf.sagemaker.settings import AwsSettings, EndpointSettings, JobSettings
+def _carriers() -> dict[str, list[str]]:
+    """Parameters of training, its job and the endpoint, and the parameters of the pipeline that carry them."""
+    from ncf.sagemaker.settings import EndpointSettings, JobSettings
     from ncf.training.hyperparameters import Hyperparameters
 
-    train = {*Hyperparameters.model_fields, *JobSettings.model_fields} - set(AwsSettings.model_fields)
-    deploy = set(EndpointSettings.model_fields) - set(AwsSettings.model_fields)
-    return dict.fromkeys(sorted(train - deploy), "train_overrides") | dict.fromkeys(
-        sorted(deploy - train), "deploy_overrides"
-    )
+    stages = {
+        "train_overrides": {*Hyperparameters.model_fields, *JobSettings.model_fields},
+        "deploy_overrides": {*EndpointSettings.model_fields},
+    }
+    of_the_pipeline = {"region", "role", "s3_prefix", "run_id"}  # under other names, or from KFP
+    names = sorted(set.union(*stages.values()) - of_the_pipeline)
+    return {name: [carrier for carrier, fields in stages.items() if name in fields] for name in names}
 
 
 def _json_or_text(text: str) -> Any:

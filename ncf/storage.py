@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from ncf.errors import InputError
+from ncf.errors import InputError, RemoteError
 
 CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject")
 """What this module calls, deletions apart: permissions are made from it."""
@@ -49,18 +49,31 @@ def _client() -> Any:
 @contextmanager
 def _s3_errors(uri: str) -> Iterator[None]:
     """Turn what S3 refuses into an error that names the URI."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        NoCredentialsError,
+        PartialCredentialsError,
+        ProfileNotFound,
+    )
 
     try:
         yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
+    except (ClientError, Boto3Error) as error:
+        # transfers wrap what was refused: S3UploadFailedError, RetriesExceededError
+        refused = error if isinstance(error, ClientError) else error.__context__
+        if not isinstance(refused, ClientError):
+            raise RemoteError(f"{uri}: S3 did not answer as it should, several times: {error}") from error
+        code = refused.response["Error"]["Code"]
         if code in ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied"):
             reason = {"403": "access denied", "404": "not found"}.get(code, code)
             raise InputError(f"{uri}: {reason}; check the bucket, the key and the role's permissions") from error
-        raise
+        raise RemoteError(f"{uri}: S3 refused: {code}: {refused.response['Error'].get('Message', '')}") from error
+    except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
+        raise InputError(f"{uri}: {error}; annotate the pod's service account, or log in") from error
     except BotoCoreError as error:
-        raise InputError(f"{uri}: S3 cannot be reached: {error}") from error
+        raise RemoteError(f"{uri}: S3 cannot be reached: {error}") from error
 
 
 def list_objects(uri: str) -> list[str]:

@@ -7,13 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from ncf import storage
-from ncf.errors import InputError
+from ncf.errors import InputError, RemoteError
 from ncf.localaws import LocalAws, Processes
 
 
@@ -56,6 +58,28 @@ def test_a_prefix_is_a_folder_not_a_beginning_of_names(bucket: str, tmp_path: Pa
 def test_missing_bucket_is_named(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="s3://elsewhere/x: NoSuchBucket"):
         storage.download("s3://elsewhere/x", tmp_path / "copy")
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "ExpiredToken", "SlowDown"])
+def test_what_s3_refuses_is_said_with_the_uri(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    """In all that is called, transfers of files too, which wrap it in errors of their own."""
+    (tmp_path / "file").write_text("x")
+    storage.upload(tmp_path / "file", f"{bucket}/file")
+
+    def refuse(self: Any, operation: str, request: Any) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "not today"}}, operation)
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", refuse)
+    expected = InputError if code == "AccessDenied" else RemoteError
+    for call in (
+        lambda: storage.upload(tmp_path / "file", f"{bucket}/file"),
+        lambda: storage.list_objects(f"{bucket}/file"),
+        lambda: storage.delete_objects(f"{bucket}/file"),
+    ):
+        with pytest.raises(expected, match=f"{bucket}/file: .*({code})"):
+            call()
 
 
 def test_local_copy_of_a_uri_is_temporary(bucket: str, tmp_path: Path) -> None:

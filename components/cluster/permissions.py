@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ncf.sagemaker.permissions import GRANTS, OPERATORS, PASSED_ROLES, PODS, UNSCOPED, Grant, calls
+from ncf.sagemaker.permissions import BEHIND, GRANTS, OPERATORS, PASSED_ROLES, PODS, UNSCOPED, Grant, calls
 
 FILE_NAME = "permissions.yaml"
 _SAGEMAKER = "sagemaker.amazonaws.com"
@@ -142,6 +142,11 @@ def _of_commands(commands: Iterable[str]) -> list[dict[str, Any]]:
         grant = GRANTS[action]
         groups[repr(grant)].append(action)
         grants[repr(grant)] = grant
+    for action in calls(commands) & BEHIND.keys():
+        for behind, grant in BEHIND[action][0].items():
+            key = repr(grant)
+            groups[key] = sorted({*groups[key], behind})
+            grants[key] = grant
     statements = [_statement(actions, grants[key]) for key, actions in groups.items()]
     return sorted(statements, key=str)
 

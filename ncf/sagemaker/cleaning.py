@@ -9,7 +9,7 @@ from typing import Any
 from ncf.errors import RemoteError
 from ncf.sagemaker import versions
 from ncf.sagemaker.autoscaling import Autoscaling
-from ncf.sagemaker.names import RUN_TAG, VARIANT
+from ncf.sagemaker.names import ENDPOINT_TAG, RUN_TAG, VARIANT
 from ncf.sagemaker.session import Aws, RefusedError, poll
 from ncf.sagemaker.tags import tags_of
 from ncf.sagemaker.way_back import delete_alarms
@@ -61,8 +61,8 @@ def find(aws: Aws, run: str) -> Found:
     """What is there of a run now.
 
     Its training jobs stay, since they are the account's history, but one that runs is to be stopped and what it has
-    written is to go; so do copies that were made for the run's jobs and models. What lies elsewhere in S3, as the
-    pipeline root's artifacts, is not the run's alone.
+    written is to go; so do copies that were made for the run's jobs and models. What an endpoint serves that is not
+    the run's alone stays, with its model in S3; so do the other artifacts under the pipeline root.
     """
     leftovers: list[Leftover] = []
     kept: list[Leftover] = []
@@ -80,10 +80,30 @@ def find(aws: Aws, run: str) -> Found:
         else:
             places |= _written_for_model(described, name) if kind == "model" else set()
             leftovers.append(Leftover(kind, name))
+    live = _live_configs(aws, leftovers)
+    kept += [entry for entry in leftovers if entry.name in live]
+    leftovers = [entry for entry in leftovers if entry.name not in live]
+    in_use = {_model_uri(model) for name in live if (model := _describe(aws, "model", name))}
+    places = {place for place in places if not any(f"{uri}/".startswith(f"{place}/") for uri in in_use)}
     leftovers.sort(key=lambda entry: list(_KINDS).index(entry.kind))
     objects = {place: len(list_objects(place)) for place in sorted(places)}
     leftovers += [Leftover("objects", place, f"{count} in S3") for place, count in objects.items() if count]
     return Found(leftovers, kept)
+
+
+def _live_configs(aws: Aws, leftovers: list[Leftover]) -> set[str]:
+    """Names of versions that an endpoint serves which is not itself to go: a pod may have died before it could be
+    marked as this run's."""
+    going = {entry.name for entry in leftovers if entry.kind == "endpoint"}
+    live = set()
+    for entry in leftovers:
+        if entry.kind == "endpoint-config":
+            config = _describe(aws, entry.kind, entry.name)
+            endpoint = tags_of(aws, config["EndpointConfigArn"]).get(ENDPOINT_TAG, "") if config else ""
+            served = _describe(aws, "endpoint", endpoint) if endpoint and endpoint not in going else None
+            if served and served["EndpointConfigName"] == entry.name:
+                live.add(entry.name)
+    return live
 
 
 def delete(aws: Aws, run: str, leftovers: list[Leftover]) -> None:
@@ -147,10 +167,14 @@ def _written_by_job(job: dict[str, Any]) -> set[str]:
 
 def _written_for_model(model: dict[str, Any], name: str) -> set[str]:
     """S3 URI of the copy that was made for a SageMaker model, if there was one."""
-    container = model.get("PrimaryContainer", {})
-    uri = container.get("ModelDataUrl") or container.get("ModelDataSource", {}).get("S3DataSource", {}).get("S3Uri", "")
-    place = _copy_under(uri, name)
+    place = _copy_under(_model_uri(model), name)
     return {place} if place else set()
+
+
+def _model_uri(model: dict[str, Any]) -> str:
+    container = model.get("PrimaryContainer", {})
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    return str(container.get("ModelDataUrl") or source.get("S3Uri", "")).rstrip("/")
 
 
 def _copy_under(uri: str, name: str) -> str:
@@ -161,15 +185,24 @@ def _copy_under(uri: str, name: str) -> str:
 
 def _delete_endpoint(aws: Aws, name: str) -> None:
     Autoscaling(aws, name, VARIANT).remove()
-    aws.call("sagemaker", "delete_endpoint", EndpointName=name)
+    _if_there(aws, "delete_endpoint", EndpointName=name)
     delete_alarms(aws, name)
     for _ in poll(_SECONDS_TO_GO):
         if _describe(aws, "endpoint", name) is None:
             return
 
 
+def _if_there(aws: Aws, operation: str, **request: str) -> None:
+    """Call, unless what it is for has ended or gone since it was listed."""
+    try:
+        aws.call("sagemaker", operation, None, **request)
+    except RefusedError as error:
+        if not error.says_missing and "in status" not in error.message:
+            raise
+
+
 def _stop_job(aws: Aws, name: str) -> None:
-    aws.call("sagemaker", "stop_training_job", TrainingJobName=name)
+    _if_there(aws, "stop_training_job", TrainingJobName=name)
     for _ in poll(_SECONDS_TO_GO):
         job = _describe(aws, "training-job", name)
         if job is None or job["TrainingJobStatus"] not in ("InProgress", "Stopping"):

@@ -62,6 +62,9 @@ class Clean(Stage, AwsAccess):
             print(f"{len(found.leftovers)} to be deleted; nothing was: this was a dry run")
             return
         cleaning.delete(aws, self.run_id, found.leftovers)
+        if not found.leftovers and not found.kept:
+            print(f"nothing in {aws.region} carries the tag of run {self.run_id}: nothing was deleted")
+            return
         print(f"{len(found.leftovers)} deleted; nothing of run {self.run_id} is left")
 
 
@@ -92,12 +95,14 @@ class StopJobs(Stage, AwsAccess):
         from ncf.sagemaker.session import Aws
 
         aws, now = Aws(self), datetime.now(UTC)
-        stopped = 0
+        found = stopped = 0
         for job in list(jobs.running(aws, created_before=now - self.age())):
             hours = (now - job.created).total_seconds() / 3600
             print(f"training job {job.name} of run {job.run}: running for {hours:.1f} h")
+            found += 1
             stopped += 0 if self.dry_run else jobs.stop(aws, job.name)
         if self.dry_run:
-            print("nothing was stopped: this was a dry run; '--dry-run false' stops")
+            hint = ": this was a dry run; '--dry-run false' stops them" if found else ""
+            print(f"{found} jobs are that old; nothing was stopped{hint}")
         else:
             print(f"{stopped} stopped")

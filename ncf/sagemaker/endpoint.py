@@ -16,9 +16,10 @@ from ncf.sagemaker import versions
 from ncf.sagemaker.autoscaling import Autoscaling
 from ncf.sagemaker.guard import Guard
 from ncf.sagemaker.logs import ENDPOINT_GROUP, LogReader
-from ncf.sagemaker.names import ENDPOINT_TAG, RUN_TAG, STAGE_TAG, VARIANT, hashed_name, tag_list
+from ncf.sagemaker.names import ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, STAGE_TAG, VARIANT, hashed_name, tag_list
 from ncf.sagemaker.session import Aws, RefusedError, poll
 from ncf.sagemaker.settings import EndpointSettings
+from ncf.sagemaker.tags import tags_of
 from ncf.sagemaker.way_back import at_once, delete_alarms
 from ncf.serving.invocation import CONTENT_TYPE
 
@@ -51,6 +52,7 @@ CALLS = (
     "sagemaker:CreateModel",
     "sagemaker:DeleteEndpoint",
     "sagemaker:DescribeEndpoint",
+    "sagemaker:DescribeEndpointConfig",
     "sagemaker:DescribeModel",
     "sagemaker:UpdateEndpoint",
 )
@@ -172,8 +174,6 @@ def deploy(aws: Aws, plan: EndpointPlan, provide: Callable[[], None], check: Cal
         endpoint.register(provide)
         endpoint.bring_up()
         checked = check()
-        endpoint.settle_in()
-        return checked
     except (KeyboardInterrupt, SystemExit):
         _log.warning(
             "leaving while endpoint %s is being set up: another try of this run takes it up; "
@@ -186,6 +186,8 @@ def deploy(aws: Aws, plan: EndpointPlan, provide: Callable[[], None], check: Cal
         with suppress(RemoteError):
             endpoint.undo()
         raise
+    endpoint.settle_in()  # the model is live and good: what fails from here on takes nothing back
+    return checked
 
 
 class _Endpoint:
@@ -196,6 +198,8 @@ class _Endpoint:
         self._created = False
         self._previous = ""
         """Config that was served before this update."""
+        self._noted = ""
+        """Config that was noted, before this update, as the one to return to."""
 
     def register(self, provide: Callable[[], None]) -> None:
         """Create the model and the config, unless an earlier try has."""
@@ -213,7 +217,7 @@ class _Endpoint:
         name, wanted = self._plan.name, self._plan.version
         state = self._describe()
         if state and state["EndpointConfigName"] == wanted:
-            self._created = state["EndpointStatus"] == "Creating"  # by an earlier try of this run
+            self._take_up(state)
         if state and (state["EndpointConfigName"] != wanted or state["EndpointStatus"] == "Deleting"):
             state = self._settled()
         if state is None:
@@ -227,6 +231,7 @@ class _Endpoint:
             self._guard.prepare(self._plan.tags({}))
             self._guard.check_quiet()
             self._previous = state["EndpointConfigName"]
+            self._noted = tags_of(self._aws, state["EndpointArn"]).get(PREVIOUS_TAG, "")
             # noted first: a pod that is killed meanwhile cannot
             versions.remember(self._aws, state["EndpointArn"], previous=self._previous)
             self._update(wanted, self._guard.deployment_config())
@@ -237,15 +242,25 @@ class _Endpoint:
         outcome = "it was rolled back, and the previous model serves on" if status == "InService" else status
         raise self._failure(f"endpoint {name}: {outcome}: {self._reason(state)}")
 
+    def _take_up(self, state: Mapping[str, Any]) -> None:
+        """Know what an earlier try of this run has begun, whose pod is gone: a new endpoint or an update."""
+        previous = tags_of(self._aws, state["EndpointArn"]).get(PREVIOUS_TAG, "")
+        if previous not in ("", self._plan.version) and self._exists(
+            "describe_endpoint_config", EndpointConfigName=previous
+        ):
+            self._previous = previous
+        else:
+            self._created = state["EndpointStatus"] in ("Creating", "Failed")
+
     def _failure(self, reason: str) -> RemoteError:
         """A reason with the last log lines and a link; the same as a report."""
         name = self._plan.name
         logs = LogReader(self._aws, ENDPOINT_GROUP + f"/{name}", VARIANT)
         logs.read()
         lines, url = list(logs.tail), self._aws.console_url(f"endpoints/{name}")
-        shown = "".join(f"  | {line}\n" for line in lines)
+        shown = "".join(["the endpoint's last log lines:\n", *(f"  | {line}\n" for line in lines)]) if lines else ""
         report = "\n".join([f"# [{name}]({url})", "", f"**{reason}**", "", "```", *lines, "```", ""])
-        return RemoteError(f"the endpoint's last log lines:\n{shown}{reason}; {url}", report)
+        return RemoteError(f"{shown}{reason}; {url}", report)
 
     def _reason(self, state: Mapping[str, Any] | None) -> str:
         """SageMaker's reason, on one line, with the alarms that fire."""
@@ -277,9 +292,14 @@ class _Endpoint:
                 delete_alarms(self._aws, name)
             elif self._previous:
                 self._update(self._previous, at_once())
-                self._settled()
+                state = self._settled()
+                if state and state["EndpointConfigName"] == version:
+                    _log.warning("endpoint %s did not go back to %s: it still serves %s", name, self._previous, version)
+                    return
             else:
                 return  # an earlier try has brought it up: its parts are in use
+        if state and self._noted:
+            versions.remember(self._aws, state["EndpointArn"], previous=self._noted)
         versions.delete(self._aws, version)
         _log.info("endpoint %s: what was created for %s is deleted again", name, version)
 

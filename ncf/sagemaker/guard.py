@@ -11,7 +11,7 @@ from typing import Any
 
 from ncf.errors import RemoteError
 from ncf.sagemaker.session import Aws, poll
-from ncf.sagemaker.settings import EndpointSettings
+from ncf.sagemaker.settings import LONGEST_UPDATE, EndpointSettings
 from ncf.sagemaker.way_back import AT_ONCE, errors_alarm, latency_alarm
 
 CALLS = ("cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource")
@@ -22,7 +22,7 @@ _PERIOD_SECONDS = 60
 _SECONDS_TO_CALM = 3 * _PERIOD_SECONDS
 _ROUTING = {"all_at_once": AT_ONCE, "canary": "CANARY", "linear": "LINEAR"}
 _STEP_SIZES = {"canary": "CanarySize", "linear": "LinearStepSize"}
-_SHORTEST, _LONGEST, _MARGIN = 600, 28_800, 600
+_SHORTEST, _MARGIN = 600, 600
 
 
 def own_alarms(settings: EndpointSettings, endpoint: str, variant: str) -> list[dict[str, Any]]:
@@ -110,7 +110,7 @@ class Guard:
             "BlueGreenUpdatePolicy": {
                 "TrafficRoutingConfiguration": routing,
                 "TerminationWaitInSeconds": settings.termination_wait,
-                "MaximumExecutionTimeoutInSeconds": min(_LONGEST, max(_SHORTEST, limit)),
+                "MaximumExecutionTimeoutInSeconds": min(LONGEST_UPDATE, max(_SHORTEST, limit)),
             }
         }
         if self.names:

@@ -143,6 +143,31 @@ GRANTS: Mapping[str, Grant] = {
 }
 """Where each action is allowed. Names are ours by their prefixes: jobs ``ncf-train-``, all of an endpoint its own."""
 
+BEHIND: Mapping[str, tuple[Mapping[str, Grant], str]] = {
+    "application-autoscaling:RegisterScalableTarget": (
+        {
+            "cloudwatch:DescribeAlarms": Grant((f"{_ALARM}*",)),
+            "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}TargetTracking-endpoint/${{EndpointPrefix}}*",)),
+            "cloudwatch:DeleteAlarms": Grant((f"{_ALARM}TargetTracking-endpoint/${{EndpointPrefix}}*",)),
+            "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,)),
+            "sagemaker:UpdateEndpointWeightsAndCapacities": Grant((_ENDPOINT,)),
+        },
+        "autoscaling asks them of whom registers a target, for the alarms and the instances that it then sees to: "
+        "https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html",
+    ),
+    "s3:GetObject": (
+        {action: Grant(("${KmsKeyArn}",), needs="KmsKeyArn") for action in ("kms:Decrypt", "kms:GenerateDataKey")},
+        "S3 asks them of whom reads and writes objects that are encrypted with the key: "
+        "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
+    ),
+    "sagemaker:CreateEndpointConfig": (
+        {action: Grant(("${KmsKeyArn}",), needs="KmsKeyArn") for action in ("kms:CreateGrant", "kms:DescribeKey")},
+        "SageMaker asks them of whom has the instances' storage encrypted with the key: "
+        "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html",
+    ),
+}
+"""Actions that nobody calls, but that AWS asks of the caller of another action, and why."""
+
 PASSED_ROLES: Mapping[str, str] = {
     "sagemaker:CreateTrainingJob": "TrainingRole",
     "sagemaker:CreateModel": "HostingRole",

@@ -22,8 +22,11 @@ _CUDA_13, _OLDER_CUDA = re.compile(r"cu(da)?-?13"), re.compile(r"cu(da)?-?1[0-2]
 _OWN_TRAIN_IMAGE = re.compile(r"(.*/)?ncf-train[:@].*")
 _LOCAL_STORAGE = re.compile(r"ml\.(g4dn|g5|g6e?|gr6|p3dn|p4de?|p5(e|en)?|p6\S*|trn1n?|trn2|[cmr]\d[a-z]*d[a-z]*)\..*")
 """Instances with encrypted storage of their own, for which no key may be given (CreateTrainingJob, VolumeKmsKeyId)."""
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 _TAG_TEXT = re.compile(r"[\w .:/=+\-@]{0,256}")
 _DAYS_28, _MAX_ALARMS, _LEAST_LINEAR_PERCENT = 2_419_200, 10, 10
+LONGEST_UPDATE = 28_800
+"""Seconds: DeploymentConfig, MaximumExecutionTimeoutInSeconds."""
 _MAX_TAGS = 50 - OWN_TAGS
 
 
@@ -33,6 +36,13 @@ class AwsAccess(BaseModel):
     region: str = Field("", description="AWS region, such as eu-west-1; '': the environment's")
     assume_role: str = Field("", description="ARN of an IAM role to call SageMaker as (not S3); '': the pod's own")
     profile: str = Field("", description="Profile of AWS's local configuration to call as (not S3); '': none")
+
+    @field_validator("region")
+    @classmethod
+    def _is_region(cls, value: str) -> str:
+        if value and not _REGION.fullmatch(value):
+            raise ValueError("expected the name of an AWS region, such as eu-west-1")
+        return value
 
     @field_validator("assume_role")
     @classmethod
@@ -176,7 +186,7 @@ class EndpointSettings(AwsSettings):
         600, ge=60, le=3600, description="Seconds that an instance has to load the model and to answer /ping"
     )
     endpoint_wait_time: int = Field(
-        3600, ge=60, le=86_400, description="Seconds to wait for the endpoint to be in service"
+        7200, ge=60, le=86_400, description="Seconds to wait for the endpoint to be in service"
     )
     resource_encryption_key: str = Field("", description="KMS key of the instances' storage; '': AWS's own")
     smoke_test_users: int = Field(
@@ -188,7 +198,12 @@ class EndpointSettings(AwsSettings):
     shift_percent: int = Field(
         10, ge=5, le=50, description="Traffic of the first step (canary) or of each step (linear), percent"
     )
-    bake_time: int = Field(60, ge=0, le=3600, description="Seconds that alarms are watched for after each step")
+    bake_time: int = Field(
+        300,
+        ge=0,
+        le=3600,
+        description="Seconds that alarms are watched for after each step; CloudWatch takes one to three minutes to see",
+    )
     termination_wait: int = Field(
         0, ge=0, le=3600, description="Seconds that the old instances are kept for after an update"
     )
@@ -255,15 +270,20 @@ class EndpointSettings(AwsSettings):
         own = int(self.alarm_on_errors) + int(self.max_latency > 0)
         if len(self.alarm_names()) + own > _MAX_ALARMS:
             raise ValueError(f"parameter 'alarms': SageMaker watches {_MAX_ALARMS} at most, {own} of ours among them")
+        if self.traffic_shift == "linear" and self.shift_percent < _LEAST_LINEAR_PERCENT:
+            raise ValueError(
+                f"parameter 'shift_percent' is {self.shift_percent}: a linear shift takes {_LEAST_LINEAR_PERCENT} to 50"
+            )
+        if self.shift_seconds() > LONGEST_UPDATE:
+            raise ValueError(
+                f"parameter 'bake_time' is {self.bake_time}: with 'traffic_shift', 'shift_percent' and "
+                f"'termination_wait' an update takes {self.shift_seconds()} s, SageMaker allows {LONGEST_UPDATE}"
+            )
         if self.shift_seconds() + self.startup_timeout > self.endpoint_wait_time:
             raise ValueError(
                 f"parameter 'endpoint_wait_time' is {self.endpoint_wait_time}: by 'startup_timeout', 'traffic_shift', "
                 f"'shift_percent', 'bake_time' and 'termination_wait' an update takes up to "
                 f"{self.shift_seconds() + self.startup_timeout} s"
-            )
-        if self.traffic_shift == "linear" and self.shift_percent < _LEAST_LINEAR_PERCENT:
-            raise ValueError(
-                f"parameter 'shift_percent' is {self.shift_percent}: a linear shift takes {_LEAST_LINEAR_PERCENT} to 50"
             )
         if (self.alarms or self.max_latency) and not self.bake_time:
             raise ValueError("parameter 'bake_time' is 0: 'alarms' and 'max_latency' are watched for that time")

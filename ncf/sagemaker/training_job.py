@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _ENDED = ("Completed", "Failed", "Stopped")
 _CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
 _NO_PART_OF_A_NAME = {"max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
-_SECONDS_UNTIL_LOG_SETTLES, _SECONDS_BETWEEN_SIGNS = 0.5, 60.0
+_SECONDS_UNTIL_LOG_SETTLES, _SECONDS_BETWEEN_SIGNS, _EMPTY_READS = 0.5, 60.0, 3
 _SECONDS_TO_STOP = 10.0
 _LONGEST_SUFFIX = len("-99")
 _FOR_GOOD = ("ClientError",)
@@ -106,7 +106,9 @@ class JobPlan:
         """S3 URI of the checkpoints; '' for none. Attempts share them; those of another run would be of no use."""
         parent = self.settings.checkpoint_s3_uri
         if not parent and self.settings.spot_instance:
-            parent = f"{self.output}/checkpoints"
+            # KFP gives each try another place for its outputs, under one folder for the run
+            before, is_of_run, _ = self.output.partition(f"/{self.run}/")
+            parent = f"{before}/{self.run}/checkpoints" if is_of_run else f"{self.output}/checkpoints"
         return f"{parent}/{self.name}" if parent else ""
 
 
@@ -181,9 +183,9 @@ def _may_pass(description: Mapping[str, Any]) -> bool:
 
 def _failure(aws: Aws, plan: JobPlan, job: _Job, description: Mapping[str, Any]) -> RemoteError:
     reason, lines = job.reason(description), list(job.logs.tail)
-    shown = "".join(f"  | {line}\n" for line in lines)
+    shown = "".join(["the job's last log lines:\n", *(f"  | {line}\n" for line in lines)]) if lines else ""
     report = job_report.markdown(aws, plan.settings, description, job.url, reason, lines)
-    return RemoteError(f"the job's last log lines:\n{shown}{reason}; {job.url}", report)
+    return RemoteError(f"{shown}{reason}; {job.url}", report)
 
 
 class _Job:
@@ -244,8 +246,11 @@ class _Job:
             elif elapsed > shown + _SECONDS_BETWEEN_SIGNS:
                 shown = elapsed
                 _log.info("training job %s: still %s after %.0f s", self.name, phase, elapsed - since)
-        while self.logs.read(write, every_stream=True):
-            time.sleep(_SECONDS_UNTIL_LOG_SETTLES)
+        empty = 0
+        while empty < _EMPTY_READS:  # the last lines reach the log some time after the end
+            empty = 0 if self.logs.read(write, every_stream=True) else empty + 1
+            if empty < _EMPTY_READS:
+                time.sleep(_SECONDS_UNTIL_LOG_SETTLES)
         return description
 
     def stop(self) -> None:

@@ -27,6 +27,9 @@ class Finish(Stage, AwsAccess):
 
     run_id: str = Field(min_length=1, description="ID of the run")
     status: FinalStatus = Field(FinalStatus(""), description="How the run ended, as KFP tells an exit handler")
+    train_overrides: dict[str, Any] = Field(
+        {}, description="The train stage's: region, assume_role and profile in it say where its jobs are"
+    )
     notify: str = Field("", description="Whom to tell: ARN of an SNS topic, or URL to POST JSON to; '': nobody")
     notify_on: Literal["failure", "always"] = Field("failure", description="Runs to tell of: failure or always")
 
@@ -50,7 +53,8 @@ class Finish(Stage, AwsAccess):
         from ncf.sagemaker import jobs, notification
         from ncf.sagemaker.session import Aws
 
-        aws = Aws(self)
+        own = {name: self.train_overrides.get(name, getattr(self, name)) for name in AwsAccess.model_fields}
+        aws = Aws(AwsAccess(**own))
         state, reason = _ending(self.status)
         stopped = [job.name for job in jobs.running(aws, self.run_id) if jobs.stop(aws, job.name)]
         message = notification.Message(self.run_id, state, reason, stopped)

@@ -37,9 +37,11 @@ class Recorder:
 
     Attributes:
         tries: in order.
+        folder: of the run's artifacts.
         kill_after: part of the line; '' for never.
     """
 
+    folder: Path
     kill_after: str = ""
     tries: list[TaskRun] = field(default_factory=list)
 
@@ -49,7 +51,7 @@ class Recorder:
     def line(self, task: TaskRun, text: str) -> None:
         if self.kill_after and self.kill_after in text:
             self.kill_after = ""
-            for pid in processes_of(task.name):
+            for pid in processes_of(task.name, self.folder):
                 os.kill(pid, signal.SIGKILL)
 
     def finished(self, task: TaskRun) -> None:
@@ -63,13 +65,14 @@ class Recorder:
         return [task for task in self.tries if task.name == name][-1]
 
 
-def processes_of(stage: str) -> list[int]:
-    """Processes that run a stage's pod."""
+def processes_of(stage: str, folder: Path) -> list[int]:
+    """Processes that run a stage's pod with artifacts in ``folder``."""
     mark = f"\0-m\0ncf\0{stage}\0".encode()
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if mark in path.read_bytes():
+            command_line = path.read_bytes()
+            if mark in command_line and str(folder).encode() in command_line:
                 found.append(int(path.parent.name))
         except OSError:
             continue
@@ -142,7 +145,7 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
             entry["TrainingJobName"] for entry in sagemaker.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
         ]
 
-    first = run("first", 1, ENDPOINT, Recorder())
+    first = run("first", 1, ENDPOINT, Recorder(tmp_path))
     assert first.names() == ["preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish"]
     before, blue = jobs(), sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"]
 
@@ -155,7 +158,7 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
     faults.add("refuse", "UpdateEndpoint", error="InternalFailure", times=2)
     faults.add("alarm", f"{ENDPOINT}-errors", seconds=2)
     with requests_to(ENDPOINT, "u1") as seen:
-        second = run("second", 2, ENDPOINT, Recorder(kill_after="fit=selection epoch=1"))
+        second = run("second", 2, ENDPOINT, Recorder(tmp_path, kill_after="fit=selection epoch=1"))
     assert faults.coming() == []
 
     tries = ["preprocess", "negative-sampling", "train", "train", "evaluate", "deploy", "deploy", "finish"]
@@ -206,7 +209,7 @@ def test_the_exit_handler_stops_what_a_failed_run_has_left(account: LocalAws, tm
     set_retries(package, retry=False)
     account.faults.add("hold", "ncf-train", state="Starting", seconds=60)
     told = boto3.client("sns").create_topic(Name="runs")["TopicArn"]
-    recorder = Recorder(kill_after="is started")
+    recorder = Recorder(tmp_path, kill_after="is started")
     with pods_as_processes(tmp_path / "root", {}, recorder), pytest.raises(RuntimeError):
         load_component_from_file(str(package))(
             data_uri=str(tmp_path / "data" / "interactions.csv"),

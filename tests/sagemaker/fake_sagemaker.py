@@ -244,6 +244,15 @@ class FakeSageMaker:
             raise RefusalError("ValidationException", f'Could not find model "{ModelName}".')
         return {"ModelName": ModelName, "ModelArn": "arn:aws:sagemaker:eu:1:model/x", "CreationTime": NOW}
 
+    def DescribeEndpointConfig(self, EndpointConfigName: str) -> dict[str, Any]:
+        if EndpointConfigName not in self.configs:
+            raise RefusalError("ValidationException", f'Could not find endpoint configuration "{EndpointConfigName}".')
+        return {
+            **{name: value for name, value in self.configs[EndpointConfigName].items() if name != "Tags"},
+            "EndpointConfigArn": "arn:aws:sagemaker:eu:1:endpoint-config/x",
+            "CreationTime": NOW,
+        }
+
     def DescribeEndpoint(self, EndpointName: str) -> dict[str, Any]:
         if EndpointName not in self.endpoints:
             raise RefusalError("ValidationException", f'Could not find endpoint "{EndpointName}".')

@@ -12,6 +12,7 @@ from random_model import random_model
 
 from ncf.errors import InputError, RemoteError
 from ncf.models.model_folder import ModelFolder
+from ncf.sagemaker import endpoint
 from ncf.sagemaker.endpoint import EndpointPlan, deploy, names
 from ncf.sagemaker.names import VARIANT
 from ncf.sagemaker.session import Aws
@@ -128,6 +129,53 @@ def test_an_endpoint_of_an_earlier_try_that_fails_is_deleted(aws: Aws, sagemaker
     assert sagemaker.models == sagemaker.configs == sagemaker.endpoints == {}
 
 
+def test_the_update_of_a_pod_that_was_killed_is_taken_back_if_the_model_is_bad(
+    aws: Aws, sagemaker: FakeSageMaker
+) -> None:
+    """The second try finds the new config in service, and knows from the endpoint's tag what was there before."""
+    bring_up(aws, plan())
+    better, started = plan(model="better"), []
+
+    def killed() -> None:
+        started.append(1)
+        raise SystemExit(137)
+
+    with pytest.raises(SystemExit):
+        deploy(aws, better, provide=lambda: None, check=killed)
+    assert sagemaker.endpoints["shop"]["config"] == better.version
+    with pytest.raises(RemoteError, match="wrong items"):
+        deploy(aws, better, provide=lambda: None, check=fail)
+    assert started
+    assert sagemaker.endpoints["shop"]["config"] == plan().version
+    assert better.version not in sagemaker.configs
+
+
+def test_a_failed_endpoint_of_a_pod_that_was_killed_makes_room(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    sagemaker.create_ends = "Failed"
+    aws.call("sagemaker", "create_endpoint", EndpointName="shop", EndpointConfigName=plan().version)
+    with pytest.raises(RemoteError):
+        bring_up(aws, plan())
+    sagemaker.create_ends = "InService"
+    assert bring_up(aws, plan()) == "answers"
+
+
+def test_a_way_back_that_fails_deletes_nothing_that_is_live(
+    aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_up(aws, plan())
+    better = plan(model="better")
+
+    def check() -> None:
+        monkeypatch.setattr(endpoint._Endpoint, "_update", lambda *_: None)
+        fail()
+
+    with pytest.raises(RemoteError, match="wrong items"):
+        deploy(aws, better, provide=lambda: None, check=check)
+    assert sagemaker.endpoints["shop"]["config"] == better.version
+    assert better.version in sagemaker.configs
+    assert better.version in sagemaker.models
+
+
 def test_two_pods_that_race_make_one_update(aws: Aws, sagemaker: FakeSageMaker) -> None:
     bring_up(aws, plan())
     better, start, results = plan(model="better"), threading.Barrier(2), []
@@ -235,7 +283,7 @@ def last_update(sagemaker: FakeSageMaker) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("settings", "routing"),
     [
-        ({}, {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 60}),
+        ({}, {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 300}),
         (
             {"traffic_shift": "canary", "bake_time": 120},
             {
@@ -248,7 +296,7 @@ def last_update(sagemaker: FakeSageMaker) -> dict[str, Any]:
             {"traffic_shift": "linear", "shift_percent": 25},
             {
                 "Type": "LINEAR",
-                "WaitIntervalInSeconds": 60,
+                "WaitIntervalInSeconds": 300,
                 "LinearStepSize": {"Type": "CAPACITY_PERCENT", "Value": 25},
             },
         ),

@@ -69,7 +69,11 @@ SERVERLESS = {"serverless_memory": 2048, "network_isolation": False, "s3_prefix"
         ({"alarms": "a", "bake_time": 0}, ("bake_time",)),
         ({"traffic_shift": "linear", "shift_percent": 5}, ("shift_percent", "10")),
         ({"traffic_shift": "sudden"}, ("traffic_shift", "canary")),
-        ({"traffic_shift": "linear", "bake_time": 600}, ("endpoint_wait_time", "6600")),
+        ({"traffic_shift": "linear", "bake_time": 700}, ("endpoint_wait_time", "7600")),
+        (
+            {"traffic_shift": "linear", "bake_time": 3600, "endpoint_wait_time": 86400},
+            ("bake_time", "36000 s", "28800"),
+        ),
         ({"data_capture_s3_uri": "/tmp"}, ("data_capture_s3_uri",)),
         ({"keep_versions": 0}, ("keep_versions",)),
         ({"resource_encryption_key": "k", "endpoint_instance_type": "ml.m5d.large"}, ("resource_encryption_key",)),

@@ -141,7 +141,22 @@ def test_clean_deletes_all_that_a_run_left_and_nothing_else(
     assert list_objects(f"{PREFIX}/{other}")
 
     command.run(Clean, ["--run", "run-x"])
-    assert capsys.readouterr().out.startswith("0 deleted"), "it may be run again"
+    assert "carries the tag of run run-x: nothing was deleted" in capsys.readouterr().out, "it may be run again"
+
+
+def test_clean_keeps_what_an_endpoint_serves_whose_pod_could_not_mark_it(
+    tmp_path: Path, sagemaker: Any, capsys: Any
+) -> None:
+    """The pod has died between the update and the mark: the endpoint still bears the first run's tag."""
+    deploy(tmp_path, "ncf-unmarked", "run-3", 1)
+    live = deploy(tmp_path, "ncf-unmarked", "run-4", 2)
+    arn = sagemaker.describe_endpoint(EndpointName="ncf-unmarked")["EndpointArn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "ncf:run", "Value": "run-3"}])
+    capsys.readouterr()
+    command.run(Clean, ["--run", "run-4"])
+    assert f"endpoint-config {live}: kept" in capsys.readouterr().out
+    assert sagemaker.describe_model(ModelName=live)["ModelName"] == live
+    assert list_objects(f"{PREFIX}/{live}"), "nor does it lose the model that it would load again"
 
 
 def test_clean_keeps_an_endpoint_that_another_run_has_updated(tmp_path: Path, sagemaker: Any, capsys: Any) -> None:

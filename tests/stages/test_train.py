@@ -93,6 +93,24 @@ def test_artifacts_outside_s3_are_copied(pod: Pod, capfd: pytest.CaptureFixture[
     assert capfd.readouterr().out.count("fit=selection epoch=1 loss=0.5000\n") == 1
 
 
+def test_an_earlier_model_is_a_channel_of_its_own(pod: Pod) -> None:
+    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "17"))
+    earlier = str(pod.folder / "out" / "trained_model")
+    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "17", "--warm-start", earlier, output="warm"))
+    cold, warm = sorted(jobs_of("17"), key=lambda job: len(job["InputDataConfig"]))
+    assert cold["TrainingJobName"] != warm["TrainingJobName"], "another start is another job"
+    (channel,) = (entry for entry in warm["InputDataConfig"] if entry["ChannelName"] == "warm_start")
+    uri = f"{PREFIX}/{warm['TrainingJobName']}/warm_start"
+    assert channel["DataSource"]["S3DataSource"]["S3Uri"] == f"{uri}/"
+    assert f"{uri}/manifest.json" in list_objects(uri)
+
+
+def test_a_start_from_two_things_buys_no_job(pod: Pod) -> None:
+    with pytest.raises(InputError, match="'warm_start' and 'pretrain' are both set"):
+        command.run(Train, pod.arguments("--seed", "18", "--pretrain", "true", "--warm-start", "s3://bucket/model"))
+    assert not jobs_of("18")
+
+
 def test_artifacts_in_s3_stay_there(pod: Pod) -> None:
     root = f"s3://{BUCKET}/root/{pod.folder.name}"
     uris = {name: f"{root}/{name}" for name in ("dataset", "samples")}

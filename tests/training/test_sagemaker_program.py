@@ -62,6 +62,18 @@ def test_leaves_the_model_in_its_folder(make_root) -> None:
     assert {path.name for path in root.iterdir()} == {"input", "model", "output", "checkpoints"}
 
 
+def test_goes_on_from_the_model_in_its_channel(make_root) -> None:
+    first = make_root("first", QUICK, current_host="algo-1", hosts=["algo-1"])
+    assert start(first).wait(timeout=60) == 0
+    second = make_root("second", {**QUICK, "epochs": "1"}, current_host="algo-1", hosts=["algo-1"])
+    shutil.copytree(first / "model", second / "input/data/warm_start")
+    process = start(second)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    cold, warm = (ModelFolder.load(root / "model").history["selection"][0] for root in (first, second))
+    assert warm["loss"] < cold["loss"]
+
+
 @pytest.mark.parametrize(
     ("hyperparameters", "reason"),
     [({"factor": "8"}, "factor; expected some of model, epochs"), ({"epochs": "many"}, "'epochs' is 'many'")],

@@ -1,0 +1,72 @@
+"""A pipeline's arguments against the stages that they reach, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from google.protobuf import json_format
+from pydantic import ValidationError
+
+from ncf.command import EXIT_HANDLER, STAGES, load
+from ncf.errors import InputError
+
+_ANYTHING = "any"
+_ANY_ROLE = "arn:aws:iam::123456789012:role/any"
+
+
+def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
+    """Find now what a stage would refuse only when its turn has come.
+
+    Args:
+        pipeline_spec: the compiled pipeline.
+        arguments: those given, by the names of its parameters.
+
+    Raises:
+        InputError: that names the parameter at fault and what is accepted.
+    """
+    spec = json_format.MessageToDict(pipeline_spec)
+    for stage_name, given in _reached(spec, spec["root"]["dag"], {name: name for name in arguments}):
+        stage = load(stage_name.replace("_", "-"))
+        values: dict[str, Any] = {
+            name: _ANY_ROLE if name == "role" else _ANYTHING
+            for name, field in stage.model_fields.items()
+            if field.is_required()
+        }
+        values |= {field: arguments[parameter] for field, parameter in given.items()}
+        try:
+            stage(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            message = first["msg"].removeprefix("Value error, ")
+            field = str(first["loc"][0]) if first["loc"] else ""
+            if field in given:
+                message = f"parameter '{given[field]}' is {first['input']!r}: {message[0].lower()}{message[1:]}"
+            raise InputError(message) from None
+
+
+def _reached(
+    spec: Mapping[str, Any], dag: Mapping[str, Any], known: Mapping[str, str]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each stage's name and which of its fields take which argument.
+
+    Args:
+        spec: the pipeline.
+        dag: the part of it to look at.
+        known: the pipeline's argument behind each input of that part.
+    """
+    for task in dag["tasks"].values():
+        inputs = task.get("inputs", {}).get("parameters", {})
+        given = {
+            name: known[source["componentInputParameter"]]
+            for name, source in inputs.items()
+            if source.get("componentInputParameter") in known
+        }
+        component = spec["components"][task["componentRef"]["name"]]
+        if "dag" in component:
+            yield from _reached(spec, component["dag"], given)
+        elif (stage := task["componentRef"]["name"].removeprefix("comp-").replace("-", "_")) in (
+            *STAGES,
+            EXIT_HANDLER,
+        ):
+            yield stage, given
