@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 LOCAL_MODE := build/local-mode
 STAGES := preprocess,negative-sampling,train,evaluate,deploy,sagemaker
 
+# make bench-peer
+PEER ?=
+EPOCHS ?=
 # make run
 DATA ?=
 ITEMS ?=
@@ -23,7 +26,7 @@ TRAIN_BASE ?=
 WHEELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline images push test test-images check-local-mode lint bench clean
+.PHONY: help setup run pipeline images push test test-images check-local-mode lint bench bench-peer clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +85,9 @@ lint: $(READY) ## Check style, types, import rules and spelling
 
 bench: $(READY) ## Measure speed: prints tables with ratios (minutes)
 	@$(BIN)/python -m tests.benchmarks
+
+bench-peer: $(READY) ## Measure against guoyang9/NCF, run beside it: PEER=its checkout DATA=folder of the release's ml-1m [EPOCHS=1]
+	@PEER="$(PEER)" DATA="$(DATA)" EPOCHS="$(EPOCHS)" $(BIN)/python -m tests.benchmarks peer
 
 clean: ## Remove what make and the runs have made
 	rm -rf $(VENV) build output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,4 +1,4 @@
-"""Measure and print tables: ``python -m tests.benchmarks [NAME...]``; those that need Docker only by name."""
+"""Measure and print tables: ``python -m tests.benchmarks [NAME...]``; some only by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 BENCHMARKS = ("preprocess", "sampling", "training", "evaluation", "serving")
-WITH_DOCKER = ("containers",)
+BY_NAME = ("containers", "peer")
+"""Those that need Docker, or somebody else's code."""
 
 
 def show(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
@@ -29,7 +30,7 @@ def show(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     names = sys.argv[1:] or BENCHMARKS
-    known = (*BENCHMARKS, *WITH_DOCKER)
+    known = (*BENCHMARKS, *BY_NAME)
     if unknown := set(names) - set(known):
         sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
     console = Console(width=140)

@@ -1,0 +1,43 @@
+"""Parameters of a run are checked against the stages that they reach, before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+
+import pipeline
+from ncf.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["notify=foo"], r"'notify' is 'foo': expected the ARN of an SNS topic"),
+        (["aws_region=nowhere"], r"'aws_region' is 'nowhere': expected the name of an AWS region"),
+        (["train_role=foo"], r"'train_role' is 'foo': expected the ARN"),
+        (["seed=-1"], r"'seed' is -1"),
+        (["data_split=temporal"], "split is 'temporal', which needs test_after"),
+        (["epochs=abc"], "'epochs' is 'abc'"),
+        (["vpc_subnets=subnet-1"], "'vpc_subnets' and 'vpc_security_group_ids' go together"),
+        (["spot_instance=true"], "max_wait_time"),
+        (["serverless_memory=2048"], "'network_isolation' is True"),
+        (["pretrain=true", "model=gmf"], "'pretrain' is true, but 'model' is 'gmf'"),
+        (["epoch=3"], "did you mean epochs"),
+    ],
+)
+def test_what_a_stage_would_refuse_is_refused_at_once(given: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        pipeline.parse_parameters(given)
+
+
+def test_what_job_and_endpoint_share_reaches_both() -> None:
+    network = ["vpc_subnets=subnet-1", "vpc_security_group_ids=sg-1"]
+    arguments = pipeline.parse_parameters(network)
+    for carrier in ("train_overrides", "deploy_overrides"):
+        assert arguments[carrier] == {"vpc_subnets": "subnet-1", "vpc_security_group_ids": "sg-1"}
+
+
+def test_an_argument_counts_where_settings_are_compared() -> None:
+    """The job's time to run is the pipeline's own parameter, its time to wait an override."""
+    assert pipeline.parse_parameters(["train_max_run_time=600", "spot_instance=true", "max_wait_time=900"])
+    with pytest.raises(InputError, match="max_wait_time"):
+        pipeline.parse_parameters(["train_max_run_time=1000", "spot_instance=true", "max_wait_time=900"])
