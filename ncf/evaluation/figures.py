@@ -132,7 +132,9 @@ def ranks_found(places: Mapping[str, Ranks], n_items: int) -> Chart:
             style = {"color": COLORS[name], "linestyle": _DASHES[name], "label": LABELS[name], "linewidth": 2}
             axes.plot(at[shown], share[shown], **style)
         axes.set_xscale("log")
-        axes.set(xlabel="first so many of the catalogue", ylabel="test items found", ylim=(0, 1), xlim=(1, n_items))
+        axes.set(
+            xlabel="first so many of the catalogue", ylabel="test items found", ylim=(0, 1), xlim=(1, max(n_items, 2))
+        )
         _percent(axes.yaxis)
         _legend(figure, axes)
         return Chart(svg(figure))
@@ -181,7 +183,7 @@ def long_tail(popularity: NDArray[np.int64], recommended: Mapping[str, NDArray[n
         axes.plot(items[shown], taken[shown], color=CONTRAST, linewidth=1.4, label="interactions")
         axes.set_xscale("log")
         axes.set(xlabel="most popular items (share of the catalogue)", ylabel="recommendations", ylim=(0, 1.02))
-        axes.set_xlim(items[0], 1)
+        axes.set_xlim(min(items[0], 0.5), 1)
         _percent(axes.xaxis)
         _percent(axes.yaxis)
         _legend(figure, axes)
