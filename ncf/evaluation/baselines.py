@@ -19,7 +19,7 @@ Steck 2019 (section 4) found 500 best for ML-20M, 1,000 for Netflix and 200 for 
 and 820 interactions an item: 1.0, 0.3 and 0.25 of that. So it fits small data too, where 500 would leave no more
 than counts of items taken together."""
 _KNN_MOST_ITEMS = 12_000  # float32 matrices of 0.6 GB
-_EASE_MOST_ITEMS = 10_000  # its inverse in float64 takes about 4 GB, and a minute on two cores
+_EASE_MOST_ITEMS = 10_000  # its inverse in float64 takes about 4 GB, and a minute or two on two cores
 _MOST_PAIRS = 2e10  # of items that a user has both of, over all users: some two minutes
 
 

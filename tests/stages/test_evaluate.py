@@ -126,11 +126,18 @@ def test_each_condition_of_the_gate(arguments: list[str], passed: str, tmp_path:
 def test_the_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
     result = run_stage(tmp_path / "out", *make(tmp_path))
     report = result["report"]
-    assert report.count("<svg") >= 6
+    assert report.count("<svg") >= 16
+    assert "<script" not in report
+    assert "var(--figure-accent" in report, "colours follow the page's scheme"
     for words in (
         "HR@10",
         "popularity",
         "item-kNN",
+        "EASE",
+        "On the full catalogue",
+        "How popular recommended items are",
+        "Who gets the recommendations",
+        "No champion was named",
         "Training loss",
         "best: 2",
         "By the user",
