@@ -56,7 +56,8 @@ def _pod(task: Any, component: Any, cached: bool) -> Any:
     """Give a task its CPU, memory, retries and caching.
 
     Cached are only the stages whose result follows from their inputs alone: preprocess reads a URI whose
-    content may change, and a cached train or deploy would report jobs and endpoints that may be gone.
+    content may change, evaluate compares with what an endpoint hosts now, and a cached train or deploy would
+    report jobs and endpoints that may be gone.
     """
     cpu, memory = _PODS[component.name]
     task.set_cpu_limit(cpu).set_memory_limit(memory)  # what Kubernetes then requests too
@@ -174,9 +175,11 @@ def ncf_pipeline(
             samples=sampled.outputs["samples"],
             min_hr_at_10=gate_min_hr_at_10,
             not_worse_than_popularity=gate_not_worse_than_popularity,
+            champion_endpoint=deploy_endpoint_name,
+            region=aws_region,
             seed=seed,
         )
-        _pod(evaluated, evaluate, cached=True)
+        _pod(evaluated, evaluate, cached=False)
         release(
             passed=evaluated.outputs["passed"],
             model=trained.outputs["trained_model"],

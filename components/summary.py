@@ -59,7 +59,13 @@ def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRu
     table = Table(title="Test metrics", title_justify="left")
     for column in ("", f"HR@{_CUTOFF}", f"NDCG@{_CUTOFF}"):
         table.add_column(column, justify="right" if column else "left")
-    for label, prefix in (("model", ""), ("popularity", "popularity_"), ("item-kNN", "item_knn_")):
+    for label, prefix in (
+        ("model", ""),
+        ("EASE", "ease_"),
+        ("item-kNN", "item_knn_"),
+        ("popularity", "popularity_"),
+        ("champion", "champion_"),
+    ):
         names = [f"{prefix}{metric}_at_{_CUTOFF}" for metric in ("hr", "ndcg")]
         if all(name in metrics for name in names):
             table.add_row(label, *(f"{metrics[name]:.4f}" for name in names))

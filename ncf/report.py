@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 TEMPLATE = Path(__file__).with_suffix(".html")
 ACCENT, MUTED, CONTRAST = "#2f6f9f", "#9aa5b1", "#c8553d"
 """Colours of figures: the subject, what it is compared with, and what stands out."""
+FURTHER = ("#3d8b6e", "#a8812c")
+"""Colours of further series, told apart from those above by hue and by brightness."""
+_IN_PAGE = {
+    color: f"var(--figure-{name}, {color})"
+    for name, color in zip(("accent", "muted", "contrast", "third", "fourth"), (ACCENT, MUTED, CONTRAST, *FURTHER))
+}
 _INK = "#1f2933"
 
 
@@ -118,11 +124,13 @@ def plot(width: float = 6.0, height: float = 3.0, columns: int = 1) -> Iterator[
 
 
 def svg(figure: Figure) -> str:
-    """A figure as an inline SVG element: same figure, same bytes; ink follows the page's colour scheme."""
+    """A figure as an inline SVG element: same figure, same bytes; its colours follow the page's scheme."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(_INK, "currentColor")
+    for color, variable in _IN_PAGE.items():
+        text = text.replace(color, variable)
     return re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
 
 

@@ -1,69 +1,100 @@
-"""What a model has to beat, from its training interactions alone."""
+"""What a model has to beat, from its training interactions alone: popularity, item-kNN and a linear model."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ncf.data.items_by_user import ItemsByUser
+from ncf.evaluation.rankers import ItemToItem, Popularity, Ranker
+from ncf.models.model_folder import ModelFolder
 
 NEIGHBOURS = 100
-_MOST_ITEMS = 12_000  # a dense similarity matrix of 0.6 GB
-_MOST_MULTIPLICATIONS = 2e12
-_USERS_AT_ONCE = 512
+EASE_REGULARISATION = 0.5
+"""Lambda of EASE, by the mean number of interactions of an item.
+
+Steck 2019 (section 4) found 500 best for ML-20M, 1,000 for Netflix and 200 for MSD, which have about 500, 3,200
+and 820 interactions an item: 1.0, 0.3 and 0.25 of that. So it fits small data too, where 500 would leave no more
+than counts of items taken together."""
+_KNN_MOST_ITEMS = 12_000  # float32 matrices of 0.6 GB
+_EASE_MOST_ITEMS = 10_000  # its inverse in float64 takes about 4 GB, and a minute or two on two cores
+_MOST_PAIRS = 2e10  # of items that a user has both of, over all users: some two minutes
 
 
-def popularity(counts: NDArray[np.int64], items: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Score of items [...]: their training interactions."""
-    scores: NDArray[np.float64] = counts[items].astype(np.float64)
-    return scores
+def count_together(train: ItemsByUser, n_items: int) -> NDArray[np.float32]:
+    """How many users have both of two items, float32 [n_items, n_items]; on the diagonal, how many have the item."""
+    together = np.zeros((n_items, n_items), np.float32)
+    for user in range(train.n_users):
+        items = train.of_user(user)
+        together[items[:, None], items] += 1
+    return together
 
 
-def why_no_item_knn(train: ItemsByUser, n_items: int) -> str:
-    """Why item-kNN is left out for data of this size; '' if it is not."""
-    if n_items > _MOST_ITEMS or 2.0 * train.n_users * n_items**2 > _MOST_MULTIPLICATIONS:
-        return f"item-kNN is left out: {train.n_users:,} users x {n_items:,} items are too many for a dense matrix"
-    return ""
-
-
-def item_knn(
-    train: ItemsByUser, n_items: int, users: NDArray[np.integer], items: NDArray[np.integer]
-) -> NDArray[np.float32]:
-    """Score of items: cosine similarity with the user's items, over each item's 100 nearest neighbours.
-
-    Sarwar et al. 2001, on binary interactions.
+def knn_weights(together: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosine similarity of items on binary interactions, over each item's 100 nearest (Sarwar et al. 2001).
 
     Args:
-        train: training interactions.
-        n_items: size of the catalogue.
-        users: int [n].
-        items: int [n, c], items to score for each user.
+        together: float32 [n_items, n_items], see :func:`count_together`.
 
     Returns:
-        float32 [n, c].
+        float32 [n_items, n_items], of which column i holds the neighbours of item i.
     """
-    together = np.zeros((n_items, n_items), np.float32)  # users who have both items
-    for start in range(0, train.n_users, _USERS_AT_ONCE):
-        block = _rows(train, np.arange(start, min(start + _USERS_AT_ONCE, train.n_users)), n_items)
-        together += block.T @ block
-    norm = np.sqrt(np.maximum(together.diagonal(), 1))
-    similarity = together / norm[:, None] / norm
+    n_items = len(together)
+    norm = np.sqrt(np.maximum(together.diagonal(), np.float32(1)))
+    similarity = (together / norm[:, None]).astype(np.float32, copy=False)
+    similarity /= norm
     np.fill_diagonal(similarity, 0)
     if n_items > NEIGHBOURS:
         least = np.partition(similarity, n_items - NEIGHBOURS, axis=0)[n_items - NEIGHBOURS]
-        similarity[similarity < least] = 0  # column i keeps the neighbours of item i
-    scores = np.empty(items.shape, np.float32)
-    for start in range(0, len(users), _USERS_AT_ONCE):
-        end = start + _USERS_AT_ONCE
-        scores[start:end] = np.take_along_axis(
-            _rows(train, users[start:end], n_items) @ similarity, items[start:end], 1
-        )
-    return scores
+        similarity[similarity < least] = 0
+    return similarity
 
 
-def _rows(train: ItemsByUser, users: NDArray[np.integer], n_items: int) -> NDArray[np.float32]:
-    """Interactions of users as a dense 0/1 matrix [users, n_items]."""
-    rows = np.zeros((len(users), n_items), np.float32)
-    for row, user in enumerate(users.tolist()):
-        rows[row, train.of_user(user)] = 1
-    return rows
+def ease_weights(together: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The linear model that predicts best which items a user has from the others (EASE, Steck 2019).
+
+    ``B`` minimises ``|X - X B|^2 + lambda |B|^2`` with a diagonal of zero; with ``P = (X^T X + lambda I)^-1`` it is
+    ``-P / diag(P)`` off the diagonal. Computed in float64, as small lambdas make the matrix ill-conditioned.
+
+    Args:
+        together: float32 [n_items, n_items], ``X^T X``, see :func:`count_together`.
+
+    Returns:
+        float32 [n_items, n_items], ``B``.
+    """
+    gram = together.astype(np.float64)
+    diagonal = np.einsum("ii->i", gram)  # a view
+    diagonal += EASE_REGULARISATION * max(diagonal.mean(), 1.0)
+    precision = np.linalg.inv(gram)
+    weights = (precision / -precision.diagonal()).astype(np.float32)
+    np.fill_diagonal(weights, 0)
+    return weights
+
+
+_LINEAR: Mapping[str, tuple[str, int, Callable[[NDArray[np.float32]], NDArray[np.float32]]]] = {
+    "ease": ("EASE", _EASE_MOST_ITEMS, ease_weights),
+    "item_knn": ("Item-kNN", _KNN_MOST_ITEMS, knn_weights),
+}
+
+
+def rankers(model: ModelFolder) -> tuple[dict[str, Ranker], list[str]]:
+    """The baselines by name, popularity last, and a sentence for each that is left out.
+
+    Memory: 4 GB at most while EASE is fitted, 1 GB afterwards.
+    """
+    n_items, train = model.config.n_items, model.train
+    pairs = float((train.counts().astype(np.float64) ** 2).sum())
+    together: NDArray[np.float32] | None = None
+    found: dict[str, Ranker] = {}
+    left_out = []
+    for name, (label, most_items, weigh) in _LINEAR.items():
+        if n_items > most_items:
+            left_out.append(f"{label} is left out: with {n_items:,} items its dense matrix would be too large.")
+        elif pairs > _MOST_PAIRS:
+            left_out.append(f"{label} is left out: its users have too many pairs of items to count ({pairs:.0e}).")
+        else:
+            together = count_together(train, n_items) if together is None else together
+            found[name] = ItemToItem(weigh(together), train)
+    return {**found, "popularity": Popularity(model.popularity)}, left_out

@@ -2,9 +2,18 @@
 
 Sampled protocol (He et al. 2017, section 4.1): each held-out positive is ranked among candidates that its user
 has never interacted with. Every metric is computed for each positive and then averaged over positives.
+
+Full catalogue: all items that a user was not fitted on are ranked in one list, all its test positives among them,
+and every metric is computed for each user and then averaged over users, as torchmetrics and most of the literature
+do. With one test positive a user, as leave-one-out has it, Recall@K equals HR@K, and both protocols' definitions
+agree.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +42,28 @@ def ranks(positive: NDArray[np.floating], candidates: NDArray[np.floating], mask
     return places
 
 
+def ranks_in_catalogue(scores: NDArray[np.floating], positives: NDArray[np.integer]) -> Ranks:
+    """Places of a user's test positives in the one list of all items, from 1, ascending; ties lose.
+
+    Args:
+        scores: float [n_items], -inf for items that do not compete.
+        positives: int [p], items; they compete with each other too.
+
+    Returns:
+        int64 [p].
+
+    Raises:
+        InputError: as :func:`ranks` does.
+    """
+    others = scores.copy()
+    others[positives] = -np.inf
+    rows = np.broadcast_to(others, (len(positives), len(others)))
+    mask = np.zeros(len(others), bool)
+    mask[positives] = True
+    among_others = ranks(scores[positives], rows, np.broadcast_to(mask, rows.shape))
+    return np.sort(among_others) + np.arange(len(positives))  # behind each positive stand the worse ones
+
+
 def hits(places: Ranks, cutoff: int) -> Floats:
     """HR@K of each positive: 1 if it is among the first ``cutoff``, else 0."""
     return (places <= cutoff).astype(np.float64)
@@ -51,6 +82,77 @@ def reciprocal_ranks(places: Ranks) -> Floats:
     return 1 / places
 
 
+@dataclass(frozen=True)
+class UserRanks:
+    """Places of several users' test positives in the full catalogue.
+
+    Attributes:
+        owner: int64 [n], row of the user of each positive, ascending; every user has one or more.
+        places: int64 [n], from 1, ascending for each user.
+    """
+
+    owner: NDArray[np.int64]
+    places: Ranks
+
+    @property
+    def positives(self) -> NDArray[np.int64]:
+        """Test positives of each user, int64 [users]."""
+        return np.bincount(self.owner)
+
+    def sum_over_users(self, values: Floats) -> Floats:
+        """Sums of a value of each positive, float [n], by user: float [users]."""
+        return np.bincount(self.owner, values).astype(np.float64)
+
+    def of_users(self, chosen: NDArray[np.bool_]) -> UserRanks:
+        """Those of some users alone, bool [users]."""
+        rows = chosen[self.owner]
+        return UserRanks((np.cumsum(chosen) - 1)[self.owner[rows]], self.places[rows])
+
+
+def user_hits(ranked: UserRanks, cutoff: int) -> Floats:
+    """HR@K of each user: 1 if at least one of its test positives is among the first ``cutoff``, else 0."""
+    return (ranked.sum_over_users(hits(ranked.places, cutoff)) > 0).astype(np.float64)
+
+
+def user_recall(ranked: UserRanks, cutoff: int) -> Floats:
+    """Recall@K of each user: the share of its test positives among the first ``cutoff``."""
+    return ranked.sum_over_users(hits(ranked.places, cutoff)) / ranked.positives
+
+
+def user_ndcg(ranked: UserRanks, cutoff: int) -> Floats:
+    """NDCG@K of each user: DCG of its test positives by the best DCG that so many can have (Järvelin 2002)."""
+    ideal = np.cumsum(1 / np.log2(1 + np.arange(1, cutoff + 1)))
+    best: Floats = ideal[np.minimum(ranked.positives, cutoff) - 1]
+    return ranked.sum_over_users(ndcg(ranked.places, cutoff)) / best
+
+
+def user_reciprocal_ranks(ranked: UserRanks, cutoff: int) -> Floats:
+    """MRR@K of each user: 1 / rank of its first test positive if that is among the first ``cutoff``, else 0."""
+    first = ranked.places[np.searchsorted(ranked.owner, np.arange(len(ranked.positives)))]
+    return np.where(first <= cutoff, 1 / first, 0.0)
+
+
+class OfPositives(Protocol):
+    """A metric of the sampled protocol: one value a positive."""
+
+    def __call__(self, places: Ranks, cutoff: int) -> Floats: ...
+
+
+class OfUsers(Protocol):
+    """A metric on the full catalogue: one value a user."""
+
+    def __call__(self, ranked: UserRanks, cutoff: int) -> Floats: ...
+
+
+SAMPLED: Mapping[str, OfPositives] = {"hr": hits, "ndcg": ndcg}
+FULL: Mapping[str, OfUsers] = {
+    "hr": user_hits,
+    "ndcg": user_ndcg,
+    "recall": user_recall,
+    "mrr": user_reciprocal_ranks,
+}
+
+
 def gini(counts: NDArray[np.integer]) -> float:
     """Gini coefficient of how often each item is recommended: 0 all alike, towards 1 a few get all."""
     ordered = np.sort(counts).astype(np.float64)
@@ -58,21 +160,3 @@ def gini(counts: NDArray[np.integer]) -> float:
     if not total:
         return 0.0
     return float((2 * np.arange(1, n + 1) - n - 1) @ ordered / (n * total))
-
-
-def bootstrap(values: Floats, resamples: int, seed: int) -> tuple[float, float]:
-    """95 % percentile interval of a mean by resampling positives (Efron 1979).
-
-    Args:
-        values: float [n], one for each positive; a paired difference for a paired interval.
-        resamples: how often to resample.
-        seed: of the resampling.
-    """
-    rng = np.random.default_rng(seed)
-    step = max(1, (1 << 22) // max(len(values), 1))
-    means: list[Floats] = []
-    for start in range(0, resamples, step):
-        drawn = rng.integers(0, len(values), (min(step, resamples - start), len(values)))
-        means.append(values[drawn].mean(axis=1))
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    return float(low), float(high)

@@ -3,242 +3,233 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ncf.evaluation import metrics
-from ncf.evaluation.evaluation import GATE_CUTOFF, Check, Evaluation
+from ncf.evaluation import figures, metrics
+from ncf.evaluation.evaluation import Evaluation
+from ncf.evaluation.figures import LABELS, in_order
+from ncf.evaluation.gate import Check
+from ncf.evaluation.intervals import Estimate
+from ncf.evaluation.summary import FULL_CUTOFFS, GroupSummary, Summary, prefix_of
+from ncf.evaluation.training_figures import training
 from ncf.models.model_folder import ModelFolder
-from ncf.report import ACCENT, CONTRAST, MUTED, Chart, Report, Section, Table, Tile, plot, render, svg
-from ncf.sampling.samples import Samples
+from ncf.report import Chart, Report, Section, Table, Tile, render
 
-LABELS = {"model": "this model", "item_knn": "item-kNN", "popularity": "popularity"}
-_GROUPS = 4
+_COMPARED = {
+    "hr_at_10": "HR@10",
+    "ndcg_at_10": "NDCG@10",
+    "full_hr_at_10": "HR@10, full catalogue",
+    "full_ndcg_at_10": "NDCG@10, full catalogue",
+}
+
+_FULL = {"hr": "HR", "ndcg": "NDCG", "recall": "Recall", "mrr": "MRR"}
 
 
 def html(
-    model: ModelFolder,
-    samples: Samples,
-    evaluation: Evaluation,
-    values: Mapping[str, float],
-    checks: Sequence[Check],
-    passed: bool,
+    model: ModelFolder, evaluation: Evaluation, summary: Summary, checks: Sequence[Check], max_loss_to_champion: float
 ) -> str:
-    """The report: verdict, key figures, baselines, training curve, groups, full catalogue."""
+    """The report: verdict, key figures, baselines, champion, full catalogue, popularity, groups, training."""
     sections = [
-        _verdict(checks, passed),
-        _key_figures(values),
-        _baselines(evaluation, values),
-        *_training(model.history),
-        _groups(model, samples, evaluation),
-        _full_catalogue(model, evaluation, values),
-        _settings(model),
+        _verdict(checks),
+        _key_figures(summary),
+        _candidates(evaluation, summary),
+        _full_catalogue(model, evaluation, summary),
+        _champion(evaluation, summary, max_loss_to_champion),
+        _popularity(model, evaluation, summary),
+        _groups(summary),
+        *training(model.history),
+        *_settings(model),
     ]
     subtitle = (
         f"{model.config.model} · version {model.version} · {model.config.n_users:,} users · "
-        f"{model.config.n_items:,} items · {len(samples.test):,} test positives"
+        f"{model.config.n_items:,} items · {len(evaluation.test):,} test positives"
     )
     return render(Report("Evaluation", subtitle, sections))
 
 
-def markdown(evaluation: Evaluation, values: Mapping[str, float], checks: Sequence[Check], passed: bool) -> str:
-    """A short table and the gate."""
+def markdown(evaluation: Evaluation, summary: Summary, checks: Sequence[Check]) -> str:
+    """The gate, a short table, and how the model stands to its champion."""
     lines = [
-        f"## Gate: {'passed' if passed else 'closed'}",
+        f"## Gate: {'passed' if all(check.passed for check in checks) else 'closed'}",
         "",
         *(f"- {'✅' if check.passed else '❌'} {check.text}" for check in checks),
         "",
-        "| | HR@10 | NDCG@10 | MRR |",
-        "|---|---|---|---|",
+        "| | HR@10 | NDCG@10 | MRR | NDCG@10, full catalogue |",
+        "|---|---|---|---|---|",
     ]
-    for name, prefix in _prefixes(evaluation):
-        cells = (f"{values[f'{prefix}{metric}']:.4f}" for metric in ("hr_at_10", "ndcg_at_10", "mrr"))
+    for name in in_order(evaluation.places):
+        names = ("hr_at_10", "ndcg_at_10", "mrr", "full_ndcg_at_10")
+        cells = (f"{summary.values[prefix_of(name) + metric]:.4f}" for metric in names)
         lines.append(f"| {LABELS[name]} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    if summary.champion is not None:
+        shown = [summary.champion.champion.get(metric) for metric in ("hr_at_10", "ndcg_at_10", "full_ndcg_at_10")]
+        hr, ndcg, full = (f"{found.mean:.4f}" if found else "" for found in shown)
+        lines.append(f"| champion | {hr} | {ndcg} | | {full} |")
+    return "\n".join([*lines, *(["", evaluation.no_comparison] if evaluation.no_comparison else [])]) + "\n"
 
 
-def _prefixes(evaluation: Evaluation) -> list[tuple[str, str]]:
-    names = [name for name in LABELS if name in evaluation.places]
-    return [(name, "" if name == "model" else f"{name}_") for name in names]
-
-
-def _verdict(checks: Sequence[Check], passed: bool) -> Section:
+def _verdict(checks: Sequence[Check]) -> Section:
+    passed = all(check.passed for check in checks)
     heading = "The gate is open: this model is released" if passed else "The gate is closed: this model is not released"
     reasons = [f"{'✓' if check.passed else '✗'} {check.text}" for check in checks] or ["No condition was set."]
     return Section(heading, text=reasons, tone="good" if passed else "bad")
 
 
-def _key_figures(values: Mapping[str, float]) -> Section:
+def _interval(found: Estimate, sign: str = "") -> str:
+    return f"95 %: {found.low:{sign}.4f} – {found.high:{sign}.4f}"
+
+
+def _key_figures(summary: Summary) -> Section:
+    own, gain = summary.of_rankers["model"], summary.gains["popularity"]["hr_at_10"]
     tiles = [
-        Tile(label, f"{values[name]:.4f}", f"95 %: {values[f'{name}_low']:.4f} – {values[f'{name}_high']:.4f}")
-        for label, name in (("HR@10", "hr_at_10"), ("NDCG@10", "ndcg_at_10"))
+        Tile(label, f"{own[name].mean:.4f}", _interval(own[name]))
+        for name, label in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10"))
     ]
-    gain = values["hr_at_10"] - values["popularity_hr_at_10"]
-    interval = f"95 %: {values['hr_at_10_gain_low']:+.4f} – {values['hr_at_10_gain_high']:+.4f}"
-    tiles.append(Tile("HR@10 above popularity", f"{gain:+.4f}", interval))
-    tiles.append(Tile("Catalogue coverage", f"{values['coverage_at_10']:.0%}", "items in some user's first ten"))
+    tiles.append(Tile("HR@10 above popularity", f"{gain.mean:+.4f}", _interval(gain, "+")))
+    coverage = summary.values["coverage_at_10"]
+    tiles.append(Tile("Catalogue coverage", f"{coverage:.0%}", "items in some user's first ten"))
     return Section("On test items that the model has not seen", tiles=tiles)
 
 
-def _baselines(evaluation: Evaluation, values: Mapping[str, float]) -> Section:
+def _dots(summary: Summary, labels: Mapping[str, str]) -> list[Chart]:
+    """A chart for each metric, the champion's own figures among them."""
+    rankers = dict(summary.of_rankers)
+    if summary.champion is not None:
+        rankers["champion"] = summary.champion.champion
+    return [
+        figures.metric_dots(label, {name: found[metric] for name, found in rankers.items() if metric in found})
+        for metric, label in labels.items()
+    ]
+
+
+def _candidates(evaluation: Evaluation, summary: Summary) -> Section:
     names = ("hr_at_1", "hr_at_5", "hr_at_10", "hr_at_20", "ndcg_at_10", "mrr")
     columns = ("", *(name.upper().replace("_AT_", "@") for name in names))
     rows = [
-        (LABELS[name], *(f"{values[prefix + metric]:.4f}" for metric in names))
-        for name, prefix in _prefixes(evaluation)
+        (LABELS[name], *(f"{summary.values[prefix_of(name) + metric]:.4f}" for metric in names))
+        for name in in_order(evaluation.places)
     ]
-    cutoffs = np.arange(1, 21)
-    colors = {"model": ACCENT, "item_knn": CONTRAST, "popularity": MUTED}
-    charts = []
-    for of, label in ((metrics.hits, "HR@K"), (metrics.ndcg, "NDCG@K")):
-        with plot(5.2, 2.9) as (figure, axes):
-            for name, _ in _prefixes(evaluation):
-                curve = [of(evaluation.places[name], cutoff).mean() for cutoff in cutoffs.tolist()]
-                axes.plot(cutoffs, curve, color=colors[name], label=LABELS[name], linewidth=2)
-            axes.set(xlabel="K", title=label, ylim=(0, None))
-            axes.set_xticks([1, 5, 10, 15, 20])
-            axes.legend()
-            charts.append(Chart(svg(figure)))
     text = [
         f"Each test item is ranked among {evaluation.candidates} items that its user has never interacted with; "
-        "ties count against the model. Baselines know the same training data."
+        "ties count against whoever ranks. Baselines know the same training data. Whiskers are 95 % intervals, by "
+        "resampling users.",
+        *evaluation.left_out,
     ]
-    return Section(
-        "Beside the baselines",
-        [*text, *filter(None, [evaluation.left_out])],
-        tables=[Table(columns, rows)],
-        charts=charts,
-    )
-
-
-def _training(history: Mapping[str, Any]) -> list[Section]:
-    selection = history.get("selection") or []
-    if not selection:
-        return []
-    epochs = [record["epoch"] for record in selection]
-    best = history.get("best_epoch", epochs[-1])
-    charts = []
-    with plot(5.2, 2.9) as (figure, axes):
-        axes.plot(
-            epochs,
-            [record["loss"] for record in selection],
-            "o-",
-            color=ACCENT,
-            markersize=4,
-            label="selection fit",
+    if evaluation.comparison is not None:
+        count = evaluation.comparison.comparable.rows.sum()
+        text.append(f"The champion's figures are of the {count:,} test items that it can be asked for.")
+    charts = _dots(summary, {"hr_at_10": "HR@10", "ndcg_at_10": "NDCG@10"})
+    for metric, of in metrics.SAMPLED.items():
+        label = f"{metric.upper()}@K"
+        values = {name: figures.curve(of, places) for name, places in evaluation.places.items()}
+        charts.append(figures.curves(f"{label} by the length of the list", label, values))
+    for metric, label in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10")):
+        sampled, full = (
+            {name: found[prefix + metric] for name, found in summary.gains.items()} for prefix in ("", "full_")
         )
-        if final := history.get("final"):
-            losses = [record["loss"] for record in final]
-            axes.plot(
-                [record["epoch"] for record in final],
-                losses,
-                "o-",
-                color=MUTED,
-                markersize=4,
-                label="final fit",
-            )
-        axes.set(xlabel="epoch", title="Training loss")
-        axes.legend()
-        charts.append(Chart(svg(figure)))
-    with plot(5.2, 2.9) as (figure, axes):
-        for metric, label, color in (("hr_at_10", "HR@10", ACCENT), ("ndcg_at_10", "NDCG@10", CONTRAST)):
-            axes.plot(epochs, [record[metric] for record in selection], "o-", color=color, markersize=4, label=label)
-        axes.axvline(best, color=MUTED, linestyle="--", linewidth=1)
-        axes.annotate(f" best: {best}", (best, 0.02), xycoords=("data", "axes fraction"), color=MUTED)
-        axes.set(xlabel="epoch", title="Validation")
-        axes.legend()
-        charts.append(Chart(svg(figure)))
+        charts.append(figures.gain_dots(f"What the model gains in {label}", sampled, full))
+    return Section("Beside the baselines", text, tables=[Table(columns, rows)], charts=charts)
+
+
+def _full_catalogue(model: ModelFolder, evaluation: Evaluation, summary: Summary) -> Section:
+    names = in_order(evaluation.catalogues)
+    rows = [
+        (f"{label}@{cutoff}", *(f"{summary.full[name][f'{metric}_at_{cutoff}']:.4f}" for name in names))
+        for metric, label in _FULL.items()
+        for cutoff in FULL_CUTOFFS
+    ]
+    columns = ("", *(LABELS[name] for name in names))
+    places = {name: catalogue.ranked.places for name, catalogue in evaluation.catalogues.items()}
+    charts = [
+        *_dots(summary, {f"full_{metric}_at_10": f"{label}@10" for metric, label in _FULL.items()}),
+        figures.ranks_found(places, model.config.n_items),
+        figures.rank_histogram(places["model"], model.config.n_items),
+    ]
     text = (
-        f"Epochs were chosen on validation items: the best is {best} of {len(epochs)}. The model that is evaluated "
-        "here and hosted was then fitted once on training and validation items together."
+        f"Every item that a user was not fitted on competes, for {len(evaluation.users):,} users. A user is hit if at "
+        "least one of its test items is among the first; recall is the share of its test items that are; MRR is that "
+        "of the first. All are means over users."
     )
-    return [Section("Training", [text], charts=charts)]
+    return Section("On the full catalogue", [text], tables=[Table(columns, rows)], charts=charts)
 
 
-def _groups(model: ModelFolder, samples: Samples, evaluation: Evaluation) -> Section:
-    users, items = samples.test[:, 0], samples.test[:, 1]
-    activity = model.train.counts()[users]
-    popularity = model.popularity[items]
+def _champion(evaluation: Evaluation, summary: Summary, max_loss: float) -> Section:
+    comparison, figures_of = evaluation.comparison, summary.champion
+    heading = "Beside the champion, the model that this one would replace"
+    if comparison is None or figures_of is None:
+        return Section(heading, [evaluation.no_comparison])
+    comparable = comparison.comparable
+    text = [
+        f"The champion is {comparison.name}, version {comparison.version}. Both rank the same "
+        f"{comparable.rows.sum():,} test items; on the full catalogue, for {len(comparison.users):,} users. Left out: "
+        f"{comparable.unknown:,} whose user or item the champion does not know, and {comparable.leaked:,} that it was "
+        "fitted on. Items that it does not know it ranks last.",
+        "The gate closes if the whole interval of NDCG@10 lies below the allowed loss.",
+    ]
+    shown = {metric: label for metric, label in _COMPARED.items() if metric in figures_of.gains}
+    rows = [
+        (label, f"{figures_of.model[metric].mean:.4f}", f"{figures_of.champion[metric].mean:.4f}")
+        for metric, label in shown.items()
+    ]
+    charts = [
+        figures.champion_gains(figures_of.gains, shown, max_loss),
+        figures.metric_dots(
+            "NDCG@10 on the same test items",
+            {"model": figures_of.model["ndcg_at_10"], "champion": figures_of.champion["ndcg_at_10"]},
+        ),
+    ]
+    return Section(heading, text, tables=[Table(("", "this model", "champion"), rows)], charts=charts)
+
+
+def _popularity(model: ModelFolder, evaluation: Evaluation, summary: Summary) -> Section:
+    values, catalogues = summary.values, evaluation.catalogues
+    names = in_order(catalogues)
+    rows = [
+        (
+            LABELS[name],
+            f"{values[prefix_of(name) + 'coverage_at_10']:.1%}",
+            f"{values[prefix_of(name) + 'gini_at_10']:.3f}",
+            f"{values[prefix_of(name) + 'recommended_popularity']:.1%}",
+        )
+        for name in names
+    ]
+    recommended = {name: values[prefix_of(name) + "recommended_popularity"] for name in names}
+    charts = [
+        figures.popularity_bias(recommended, evaluation.taken_popularity),
+        figures.long_tail(model.popularity, {name: catalogues[name].recommended for name in names}),
+    ]
+    text = (
+        "Of the first ten for each of these users. An item's popularity is the share of all users who had it in "
+        f"training; what users took themselves, the test items, has {evaluation.taken_popularity:.1%}. Gini is 0 where "
+        "all items are recommended alike, and near 1 where a few take all."
+    )
+    table = Table(("", "coverage", "Gini", "popularity"), rows)
+    return Section("What is recommended", [text], tables=[table], charts=charts)
+
+
+def _groups(summary: Summary) -> Section:
     charts, tables = [], []
-    for label, unit, values in (
-        ("By the user's activity", "interactions of the user", activity),
-        ("By the item's popularity", "interactions of the test item", popularity),
+    for title, unit, found in (
+        ("By the user's activity", "interactions of the user, quarters of users", summary.activity),
+        ("By the item's popularity", "interactions of the test item, thirds of all", summary.popularity),
     ):
-        names, members = _quantile_groups(values)
-        rates = {
-            name: [float(metrics.hits(evaluation.places[name][group], GATE_CUTOFF).mean()) for group in members]
-            for name in ("model", "popularity")
-        }
-        with plot(5.2, 2.9) as (figure, axes):
-            place = np.arange(len(names))
-            axes.bar(place - 0.2, rates["model"], 0.38, color=ACCENT, label=LABELS["model"])
-            axes.bar(place + 0.2, rates["popularity"], 0.38, color=MUTED, label=LABELS["popularity"])
-            axes.set_xticks(place, names)
-            axes.set(xlabel=unit, ylabel="HR@10", title=label, ylim=(0, 1))
-            axes.legend()
-            charts.append(Chart(svg(figure)))
-        rows = [
-            (name, f"{group.sum():,}", f"{own:.4f}", f"{base:.4f}")
-            for name, group, own, base in zip(names, members, rates["model"], rates["popularity"], strict=True)
-        ]
-        tables.append(Table((unit, "test positives", "HR@10", "popularity's HR@10"), rows))
+        charts.append(figures.groups(title, unit, "hr_at_10", found))
+        tables.append(_group_table(unit, found))
     return Section("Who is served well, and with what", tables=tables, charts=charts)
 
 
-def _quantile_groups(values: NDArray[np.int64]) -> tuple[list[str], list[NDArray[np.bool_]]]:
-    """Up to four groups of about equal size, with their ranges as names."""
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, _GROUPS + 1)[1:-1], method="higher"))
-    place = np.searchsorted(edges, values, side="left")
-    names, members = [], []
-    for group in np.unique(place):
-        inside = place == group
-        low, high = values[inside].min(), values[inside].max()
-        names.append(f"{low:,}" if low == high else f"{low:,} – {high:,}")
-        members.append(inside)
-    return names, members
+def _group_table(unit: str, found: Sequence[GroupSummary]) -> Table:
+    names = in_order(found[0].of_rankers)
+    rows = []
+    for group in found:
+        own = group.of_rankers["model"]
+        others = (f"{group.of_rankers[name]['hr_at_10'].mean:.4f}" for name in names if name != "model")
+        interval = f"{own['hr_at_10'].low:.4f} – {own['hr_at_10'].high:.4f}"
+        rows.append((group.name, f"{group.positives:,}", f"{own['hr_at_10'].mean:.4f}", interval, *others))
+    labels = (LABELS[name] for name in names if name != "model")
+    return Table((unit, "test items", "HR@10", "95 %", *labels), rows)
 
 
-def _full_catalogue(model: ModelFolder, evaluation: Evaluation, values: Mapping[str, float]) -> Section:
-    full = evaluation.catalogue
-    tiles = [
-        Tile("HR@10", f"{values['full_hr_at_10']:.4f}"),
-        Tile("NDCG@10", f"{values['full_ndcg_at_10']:.4f}"),
-        Tile("MRR", f"{values['full_mrr']:.4f}"),
-        Tile(
-            "Gini of recommendations",
-            f"{values['gini_at_10']:.2f}",
-            "0: all items alike, 1: one item takes all",
-        ),
-        Tile(
-            "Popularity of recommendations",
-            f"{values['recommended_popularity']:.1%}",
-            "of users had such an item",
-        ),
-    ]
-    with plot(5.2, 2.9) as (figure, axes):
-        edges = np.unique(np.geomspace(1, model.config.n_items + 1, 24).round()).tolist()
-        axes.hist(full.places, bins=edges, color=ACCENT, edgecolor="white", linewidth=0.4)
-        axes.set_xscale("log")
-        axes.set(xlabel="rank of the test item", ylabel="test items", title="Where test items land")
-        chart = Chart(svg(figure))
-    with plot(5.2, 2.9) as (figure, axes):
-        shown = full.recommended > 0
-        axes.scatter(model.popularity[shown], full.recommended[shown], s=7, color=ACCENT, alpha=0.5, linewidths=0)
-        axes.set_xscale("symlog")
-        axes.set_yscale("log")
-        axes.set(
-            xlabel="training interactions of the item",
-            ylabel="times recommended",
-            title="What is recommended",
-        )
-        scatter = Chart(svg(figure))
-    text = f"All items that a user was not fitted on compete, for {full.users:,} users."
-    return Section("On the full catalogue", [text], tiles=tiles, charts=[chart, scatter])
-
-
-def _settings(model: ModelFolder) -> Section:
+def _settings(model: ModelFolder) -> list[Section]:
     hyperparameters = model.history.get("hyperparameters") or {}
     rows = [(name, str(value)) for name, value in hyperparameters.items()]
-    return Section("Settings of the training", tables=[Table(("hyperparameter", "value"), rows)] if rows else [])
+    return [Section("Settings of the training", tables=[Table(("hyperparameter", "value"), rows)])] if rows else []

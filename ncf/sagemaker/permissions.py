@@ -21,7 +21,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "ncf.sagemaker.tags",
         "ncf.sagemaker.training_job",
     ),
-    "evaluate": ("ncf.storage",),
+    "evaluate": ("ncf.storage", "ncf.sagemaker.hosted", "ncf.sagemaker.session"),
     "deploy": (
         "ncf.storage",
         "ncf.sagemaker.autoscaling",

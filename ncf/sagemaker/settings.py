@@ -235,9 +235,7 @@ class EndpointSettings(AwsSettings):
     @field_validator("endpoint_name")
     @classmethod
     def _is_endpoint_name(cls, value: str) -> str:
-        if value and not _ENDPOINT_NAME.fullmatch(value):
-            raise ValueError("expected 1 to 63 letters, digits and hyphens, a hyphen neither first nor last")
-        return value
+        return checked_endpoint_name(value)
 
     @field_validator("endpoint_instance_type")
     @classmethod
@@ -329,6 +327,17 @@ def checked_run_id(value: str) -> str:
     """
     if not _TAG_TEXT.fullmatch(value):
         raise ValueError("expected letters, digits, spaces and _.:/=+-@, 256 at most")
+    return value
+
+
+def checked_endpoint_name(value: str) -> str:
+    """The name of an endpoint, or '' for none.
+
+    Raises:
+        ValueError: if SageMaker has no such names.
+    """
+    if value and not _ENDPOINT_NAME.fullmatch(value):
+        raise ValueError("expected 1 to 63 letters, digits and hyphens, a hyphen neither first nor last")
     return value
 
 

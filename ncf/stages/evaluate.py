@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from ncf.data import manifest
 from ncf.errors import InputError
+from ncf.sagemaker.settings import AwsAccess, checked_endpoint_name
 from ncf.stage import Input, Output, OutputParameter, Stage
 from ncf.storage import local_copy
+
+if TYPE_CHECKING:
+    from ncf.evaluation.champion import Champion
+    from ncf.models.model_folder import ModelFolder
 
 _log = logging.getLogger(__name__)
 
 
-class Evaluate(Stage):
-    """Rank each test item among its candidates, compare the model with baselines, and open or close the gate.
+class Evaluate(Stage, AwsAccess):
+    """Rank each test item among its candidates, compare with baselines and champion, and open or close the gate.
 
-    A closed gate is a result, not an error: the stage succeeds, and deploy does not run.
+    The champion is the model that this one would replace. A closed gate is a result, not an error: the stage
+    succeeds, and deploy does not run.
     """
 
     model: str = Input("Model", "Folder written by train")
@@ -27,6 +36,22 @@ class Evaluate(Stage):
     min_hr_at_10: float = Field(0.0, ge=0, le=1, description="HR@10 that the gate asks for at least; 0: none")
     not_worse_than_popularity: bool = Field(
         True, description="Whether the gate asks for HR@10 and NDCG@10 at least as good as popularity's"
+    )
+    champion: str = Field(
+        "", description="Model to compare with: folder written by train, path or S3 URI; '': that of champion_endpoint"
+    )
+    champion_endpoint: str = Field(
+        "", description="SageMaker endpoint whose model to compare with, if there is one; '': none"
+    )
+    max_loss_to_champion: float = Field(
+        0.005,
+        ge=0,
+        le=1,
+        description=(
+            "NDCG@10 that the model may lose to its champion: the gate closes if the 95 % interval of the difference, "
+            "paired by user, lies wholly below minus this, so that noise alone does not close it. The default is about "
+            "what two seeds differ by"
+        ),
     )
     max_eval_users: int = Field(
         2000,
@@ -38,18 +63,34 @@ class Evaluate(Stage):
         1000,
         ge=100,
         le=100_000,
-        description="Resamples of the test positives behind each confidence interval",
+        description="Resamples of the test users behind each confidence interval",
     )
     seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of the users drawn and of the resampling")
 
-    metrics: Path = Output("Metrics", "HR, NDCG and MRR of model and baselines, intervals, full-catalogue figures")
-    report: Path = Output("HTML", "The evaluation with curves, groups and baselines")
+    metrics: Path = Output("Metrics", "HR, NDCG, Recall and MRR of model, baselines and champion, with intervals")
+    report: Path = Output("HTML", "The evaluation in plots: baselines, champion, groups, popularity")
     summary: Path = Output("Markdown", "The gate and a short table")
     passed: Path = OutputParameter(bool, "Whether the gate is open")
 
+    @field_validator("champion_endpoint")
+    @classmethod
+    def _is_endpoint_name(cls, value: str) -> str:
+        return checked_endpoint_name(value)
+
+    @model_validator(mode="after")
+    def _one_champion(self) -> Evaluate:
+        if self.champion and self.champion_endpoint:
+            raise ValueError(
+                f"parameters 'champion' ({self.champion}) and 'champion_endpoint' ({self.champion_endpoint}) both name "
+                "a model to compare with; give one of them, or none"
+            )
+        return self
+
     def run(self) -> None:
         from ncf.evaluation import page
-        from ncf.evaluation.evaluation import evaluate, gate, summarise
+        from ncf.evaluation.evaluation import evaluate
+        from ncf.evaluation.gate import gate
+        from ncf.evaluation.summary import summarise
         from ncf.models.model_folder import KIND, ModelFolder
         from ncf.sampling.samples import Samples
 
@@ -61,13 +102,56 @@ class Evaluate(Stage):
                     f"{self.model}: fitted on data set {fitted_on[:12]}, but {self.samples} were drawn for "
                     f"{samples.dataset[:12]}; evaluate a model with the samples that it was trained with"
                 )
-            evaluation = evaluate(model, samples, self.max_eval_users, self.seed)
-            values = summarise(evaluation, self.bootstrap_resamples, self.seed)
-            checks = gate(values, self.min_hr_at_10, self.not_worse_than_popularity)
+            with self._champion_of(model) as (champion, absence):
+                evaluation = evaluate(model, samples, self.max_eval_users, self.seed, champion, absence)
+            if evaluation.no_comparison:
+                _log.info("no champion: %s", evaluation.no_comparison)
+            summary = summarise(model, evaluation, self.bootstrap_resamples, self.seed)
+            checks = gate(summary, self.min_hr_at_10, self.not_worse_than_popularity, self.max_loss_to_champion)
             passed = all(check.passed for check in checks)
             for check in checks:
                 _log.info("gate: %s: %s", "holds" if check.passed else "fails", check.text)
-            self.metrics.write_text(json.dumps(values, indent=2) + "\n")
-            self.report.write_text(page.html(model, samples, evaluation, values, checks, passed))
-            self.summary.write_text(page.markdown(evaluation, values, checks, passed))
+            self.metrics.write_text(json.dumps(summary.content(), indent=2) + "\n")
+            self.report.write_text(page.html(model, evaluation, summary, checks, self.max_loss_to_champion))
+            self.summary.write_text(page.markdown(evaluation, summary, checks))
             self.passed.write_text(json.dumps(passed))
+
+    @contextmanager
+    def _champion_of(self, model: ModelFolder) -> Iterator[tuple[Champion | None, str]]:
+        """The champion, or None and why there is none.
+
+        Raises:
+            InputError: if ``champion`` is no model that can be read.
+            RemoteError: if AWS refuses to tell what ``champion_endpoint`` hosts.
+        """
+        from ncf.evaluation.champion import Champion
+        from ncf.models.model_folder import ModelFolder
+
+        if self.champion:
+            with local_copy(self.champion) as folder:
+                try:
+                    loaded = ModelFolder.load(folder)
+                except InputError as error:
+                    raise InputError(
+                        f"parameter 'champion' is '{self.champion}': {error}; expected a folder written by train"
+                    ) from None
+                yield Champion(loaded, model, self.champion.rstrip("/").rpartition("/")[2]), ""
+            return
+        if not self.champion_endpoint:
+            yield None, "No champion was named to compare with (champion, champion_endpoint)."
+            return
+
+        from ncf.sagemaker.hosted import hosted_model, local_model
+        from ncf.sagemaker.session import Aws
+
+        hosted = hosted_model(Aws(self), self.champion_endpoint)
+        if hosted.absence:
+            yield None, hosted.absence
+            return
+        with local_model(hosted.uri) as folder:
+            champion, fault = None, ""
+            try:
+                champion = Champion(ModelFolder.load(folder), model, f"endpoint {self.champion_endpoint}")
+            except InputError as error:  # of another kind or an earlier schema: it must not block what replaces it
+                fault = f"Endpoint {self.champion_endpoint} hosts a model that cannot be compared: {error}"
+            yield champion, fault

@@ -97,7 +97,7 @@ def imported(module: str, seen: set[str]) -> set[str]:
     return seen
 
 
-@pytest.mark.parametrize("name", ["train", "deploy", "finish", "rollback", "clean", "stop-jobs", "doctor"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "deploy", "finish", "rollback", "clean", "stop-jobs", "doctor"])
 def test_each_command_is_granted_the_calls_of_the_modules_it_imports(name: str) -> None:
     entry = command.COMMANDS[name].partition(":")[0]
     if entry == "ncf.sagemaker.commands":  # which holds several

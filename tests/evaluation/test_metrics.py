@@ -1,4 +1,4 @@
-"""Ranking metrics against torchmetrics and against a naive reading of their definitions."""
+"""Sampled ranking metrics and their intervals, against torchmetrics and a naive reading of their definitions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncf.data.items_by_user import ItemsByUser
 from ncf.errors import InputError
-from ncf.evaluation import baselines, metrics
+from ncf.evaluation import metrics
+from ncf.evaluation.intervals import estimate
 
 SCORES = st.lists(st.lists(st.integers(-3, 3), min_size=6, max_size=6), min_size=1, max_size=8)  # few values: many ties
 
@@ -57,42 +57,49 @@ def test_scores_that_are_no_numbers_are_refused() -> None:
         metrics.ranks(np.array([np.nan]), np.array([[1.0]]), np.zeros((1, 1), bool))
 
 
-def test_bootstrap_covers_the_mean() -> None:
+def test_intervals_are_those_of_the_normal_approximation() -> None:
     values = np.random.default_rng(1).random(400)
-    low, high = metrics.bootstrap(values, 2000, 0)
+    found = estimate({"values": values}, np.arange(400), 2000, 0)["values"]
     spread = values.std() / 20
-    assert low == pytest.approx(values.mean() - 1.96 * spread, abs=0.004)
-    assert high == pytest.approx(values.mean() + 1.96 * spread, abs=0.004)
-    assert metrics.bootstrap(values, 2000, 0) == (low, high)
+    assert found.mean == pytest.approx(values.mean())
+    assert found.low == pytest.approx(values.mean() - 1.96 * spread, abs=0.004)
+    assert found.high == pytest.approx(values.mean() + 1.96 * spread, abs=0.004)
+    assert estimate({"values": values}, np.arange(400), 2000, 0)["values"] == found
+
+
+def test_users_are_resampled_with_all_their_rows() -> None:
+    of_users = np.random.default_rng(2).random(100)
+    users = np.repeat(np.arange(100), 9)
+    rows = of_users[users]  # nine rows that say the same
+    apart = estimate({"x": of_users}, np.arange(100), 1000, 0)["x"]
+    together = estimate({"x": rows}, users, 1000, 0)["x"]
+    assert together == pytest.approx(apart)
+    naive = estimate({"x": rows}, np.arange(len(rows)), 1000, 0)["x"]
+    assert together.high - together.low > 2.5 * (naive.high - naive.low)
+
+
+def test_a_user_with_more_rows_weighs_more() -> None:
+    found = estimate({"x": np.array([1.0, 1.0, 1.0, 0.0])}, np.array([7, 7, 7, 3]), 1000, 0)["x"]
+    assert (found.mean, found.low, found.high) == (0.75, 0.0, 1.0)
+
+
+def test_intervals_of_differences_are_paired() -> None:
+    rng = np.random.default_rng(3)
+    one = rng.random(500)
+    other = one - 0.01  # always worse by a little: the difference is sure, though the values themselves are not
+    columns = {"one": one, "other": other, "gain": one - other}
+    found = estimate(columns, np.arange(500), 500, 0)
+    assert found["one"].low < found["other"].high
+    assert found["gain"] == pytest.approx((0.01, 0.01, 0.01))
+
+
+@pytest.mark.parametrize("users", [1, 3])
+def test_few_users_have_intervals_too(users: int) -> None:
+    found = estimate({"x": np.ones(users)}, np.arange(users), 100, 0)["x"]
+    assert found == (1, 1, 1)
 
 
 def test_gini() -> None:
     assert metrics.gini(np.array([3, 3, 3, 3])) == 0
     assert metrics.gini(np.array([0, 0, 0, 8])) == pytest.approx(0.75)
     assert metrics.gini(np.zeros(4, int)) == 0
-
-
-def test_item_knn_against_a_naive_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "NEIGHBOURS", 5)
-    rng = np.random.default_rng(2)
-    matrix = rng.random((15, 12)) < 0.4
-    users, items = (column.astype(np.int32) for column in np.nonzero(matrix))
-    train = ItemsByUser.of(users, items, 15)
-    asked = rng.permuted(np.tile(np.arange(12), (15, 1)), axis=1)[:, :4]
-    scores = baselines.item_knn(train, 12, np.arange(15), asked)
-    dense = matrix.astype(float)
-    for user in range(15):
-        for column, item in enumerate(asked[user]):
-            similar = [
-                0.0
-                if other == item
-                else dense[:, item]
-                @ dense[:, other]
-                / math.sqrt(max(dense[:, item].sum(), 1) * max(dense[:, other].sum(), 1))
-                for other in range(12)
-            ]
-            least = sorted(similar)[-5]
-            expected = sum(
-                value for value, has in zip(similar, matrix[user], strict=True) if has and value >= least - 1e-9
-            )
-            assert scores[user, column] == pytest.approx(expected, abs=1e-5)

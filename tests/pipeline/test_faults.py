@@ -163,6 +163,9 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
 
     tries = ["preprocess", "negative-sampling", "train", "train", "evaluate", "deploy", "deploy", "finish"]
     assert second.names() == tries, "the launcher was killed once, the update went back once"
+    compared = [Path(each.of("evaluate").outputs["report"]["uri"]).read_text() for each in (first, second)]
+    assert f"There is no endpoint {ENDPOINT} in " in compared[0]
+    assert f"The champion is endpoint {ENDPOINT}, version " in compared[1]
     killed, rolled_back = second.tries[2], second.tries[5]
     assert killed.exit_code == -signal.SIGKILL
     assert "it was rolled back, and the previous model serves on" in rolled_back.last_line

@@ -1,0 +1,67 @@
+"""Groups of test positives: by how active their users are, and by how popular their items are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.data.dataset import Pairs
+from ncf.data.items_by_user import ItemsByUser
+
+_QUARTERS = (0.25, 0.5, 0.75)
+_POPULARITY = ("tail", "mid", "head")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some of the test positives.
+
+    Attributes:
+        name: of the group, with its range.
+        rows: bool [m], its members.
+    """
+
+    name: str
+    rows: NDArray[np.bool_]
+
+
+def by_activity(train: ItemsByUser, test: Pairs) -> list[Group]:
+    """Quarters of the test users by their training interactions; fewer groups where many have as many."""
+    users, owner = np.unique(test[:, 0], return_inverse=True)
+    counts = train.counts()[users]
+    edges = np.unique(np.quantile(counts, _QUARTERS, method="higher"))
+    quarter = np.searchsorted(edges, counts, side="left")
+    groups = []
+    for place in np.unique(quarter):
+        low, high = counts[quarter == place].min(), counts[quarter == place].max()
+        groups.append(Group(_range(low, high), (quarter == place)[owner]))
+    return groups
+
+
+def by_popularity(popularity: NDArray[np.int64], test: Pairs) -> list[Group]:
+    """Test positives whose items belong to the tail, the middle or the head of the catalogue.
+
+    Each part of the catalogue has a third of all training interactions: the head consists of few items, the tail
+    of many.
+
+    Args:
+        popularity: int64 [n_items], training interactions of each item.
+        test: test positives.
+    """
+    counts = np.sort(popularity)
+    before = np.cumsum(counts) / max(counts.sum(), 1)  # share of interactions up to here
+    edges = counts[np.searchsorted(before, [1 / 3, 2 / 3]).clip(max=len(counts) - 1)]
+    third = np.searchsorted(edges, popularity[test[:, 1]], side="left")
+    groups = []
+    for place, label in enumerate(_POPULARITY):
+        rows = third == place
+        if rows.any():
+            of_items = popularity[test[rows, 1]]
+            groups.append(Group(f"{label}: {_range(of_items.min(), of_items.max())}", rows))
+    return groups
+
+
+def _range(low: int, high: int) -> str:
+    return f"{low:,}" if low == high else f"{low:,} – {high:,}"

@@ -1,0 +1,249 @@
+"""The figures of an evaluation, with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.evaluation import metrics
+from ncf.evaluation.champion import Comparison
+from ncf.evaluation.evaluation import Evaluation
+from ncf.evaluation.groups import Group, by_activity, by_popularity
+from ncf.evaluation.intervals import Estimate, estimate
+from ncf.models.model_folder import ModelFolder
+
+CUTOFFS = (1, 5, 10, 20)
+FULL_CUTOFFS = (5, 10, 20)
+CUTOFF = 10
+"""Where intervals are told and the gate decides."""
+
+Estimates = Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class ChampionSummary:
+    """A model beside its champion, on the same test positives.
+
+    Attributes:
+        model, champion: ``hr_at_10``, ``ndcg_at_10`` and, where some users can be compared on the full catalogue,
+            ``full_hr_at_10`` and so on.
+        gains: model minus champion, paired.
+    """
+
+    model: Estimates
+    champion: Estimates
+    gains: Estimates
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """One group of test positives.
+
+    Attributes:
+        name: of the group, with its range.
+        positives: how many it has.
+        of_rankers: ranker -> ``hr_at_10`` and ``ndcg_at_10``.
+    """
+
+    name: str
+    positives: int
+    of_rankers: Mapping[str, Estimates]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All figures of an evaluation.
+
+    Attributes:
+        values: the main ones by flat names, finite numbers alone: ``hr_at_10``, ``popularity_ndcg_at_10``,
+            ``full_hr_at_10``, ``ease_full_hr_at_10``, ...
+        of_rankers: ranker -> metric at 10 -> estimate; ``hr_at_10``, ``full_recall_at_10``, ...
+        gains: baseline -> metric at 10 -> model minus baseline, paired.
+        full: ranker -> metric at 5, 10 and 20 on the full catalogue.
+        activity, popularity: groups of test positives.
+        champion: beside the champion, if there is one.
+    """
+
+    values: Mapping[str, float]
+    of_rankers: Mapping[str, Estimates]
+    gains: Mapping[str, Estimates]
+    full: Mapping[str, Mapping[str, float]]
+    activity: Sequence[GroupSummary]
+    popularity: Sequence[GroupSummary]
+    champion: ChampionSummary | None
+
+    def content(self) -> dict[str, Any]:
+        """What the metrics file says: the flat values, which KFP shows, and under ``details`` all the rest."""
+        details = {
+            "intervals": {name: _named(found) for name, found in self.of_rankers.items()},
+            "gains": {name: _named(found) for name, found in self.gains.items()},
+            "full_catalogue": self.full,
+            "groups_by_activity": [_of_group(group) for group in self.activity],
+            "groups_by_popularity": [_of_group(group) for group in self.popularity],
+        }
+        return {**self.values, "details": details}
+
+
+def summarise(model: ModelFolder, evaluation: Evaluation, resamples: int, seed: int) -> Summary:
+    """All metrics of an evaluation.
+
+    Args:
+        model: that was evaluated.
+        evaluation: of it.
+        resamples: behind each interval.
+        seed: of the resampling.
+    """
+    of_rankers, gains = _beside(
+        evaluation.places,
+        {name: catalogue.ranked for name, catalogue in evaluation.catalogues.items()},
+        evaluation.test[:, 0],
+        evaluation.users,
+        resamples,
+        seed,
+    )
+    full = {
+        name: {
+            f"{metric}_at_{cutoff}": float(of(catalogue.ranked, cutoff).mean())
+            for metric, of in metrics.FULL.items()
+            for cutoff in FULL_CUTOFFS
+        }
+        for name, catalogue in evaluation.catalogues.items()
+    }
+    values = _flat(evaluation, of_rankers, gains)
+    champion = None
+    if evaluation.comparison is not None:
+        champion = _champion(evaluation.comparison, evaluation, resamples, seed)
+        values |= _flat_champion(champion, evaluation.comparison)
+
+    def of_groups(groups: Sequence[Group]) -> list[GroupSummary]:
+        return [_group(group, evaluation, resamples, seed) for group in groups]
+
+    return Summary(
+        values=values,
+        of_rankers=of_rankers,
+        gains=gains,
+        full=full,
+        activity=of_groups(by_activity(model.train, evaluation.test)),
+        popularity=of_groups(by_popularity(model.popularity, evaluation.test)),
+        champion=champion,
+    )
+
+
+def prefix_of(ranker: str) -> str:
+    """What the flat names of a ranker's metrics begin with."""
+    return "" if ranker == "model" else f"{ranker}_"
+
+
+def _beside(
+    places: Mapping[str, metrics.Ranks],
+    ranked: Mapping[str, metrics.UserRanks],
+    owners: NDArray[np.int32],
+    users: NDArray[np.int32],
+    resamples: int,
+    seed: int,
+) -> tuple[dict[str, dict[str, Estimate]], dict[str, dict[str, Estimate]]]:
+    """Estimates at 10 of every ranker, and of the model's gains over each other one.
+
+    Args:
+        places: ranker -> ranks of test positives among candidates, int64 [m].
+        ranked: ranker -> ranks in the full catalogue; may be empty.
+        owners: int32 [m], users of these test positives.
+        users: int32 [u], users of the full catalogue.
+        resamples: behind each interval.
+        seed: of the resampling.
+    """
+    sampled = {
+        (name, f"{metric}_at_{CUTOFF}"): of(of_ranker, CUTOFF)
+        for name, of_ranker in places.items()
+        for metric, of in metrics.SAMPLED.items()
+    }
+    full = {
+        (name, f"full_{metric}_at_{CUTOFF}"): of(of_ranker, CUTOFF)
+        for name, of_ranker in ranked.items()
+        for metric, of in metrics.FULL.items()
+    }
+    of_rankers: dict[str, dict[str, Estimate]] = {name: {} for name in places}
+    gains: dict[str, dict[str, Estimate]] = {name: {} for name in places if name != "model"}
+    for columns, whose in ((sampled, owners), (full, users)):
+        if not columns:
+            continue
+        differences = {
+            ("gain", name, metric): columns["model", metric] - column
+            for (name, metric), column in columns.items()
+            if name != "model"
+        }
+        found = estimate({**columns, **differences}, whose, resamples, seed)
+        for name, metric in columns:
+            of_rankers[name][metric] = found[name, metric]
+        for _, name, metric in differences:
+            gains[name][metric] = found["gain", name, metric]
+    return of_rankers, gains
+
+
+def _champion(comparison: Comparison, evaluation: Evaluation, resamples: int, seed: int) -> ChampionSummary:
+    owners = evaluation.test[comparison.comparable.rows, 0]
+    found, gains = _beside(comparison.places, comparison.catalogue, owners, comparison.users, resamples, seed)
+    return ChampionSummary(found["model"], found["champion"], gains["champion"])
+
+
+def _group(group: Group, evaluation: Evaluation, resamples: int, seed: int) -> GroupSummary:
+    places = {name: of_ranker[group.rows] for name, of_ranker in evaluation.places.items()}
+    owners = evaluation.test[group.rows, 0]
+    found, _ = _beside(places, {}, owners, evaluation.users, resamples, seed)
+    return GroupSummary(group.name, int(group.rows.sum()), found)
+
+
+def _of_group(group: GroupSummary) -> dict[str, Any]:
+    of_rankers = {name: _named(found) for name, found in group.of_rankers.items()}
+    return {"group": group.name, "test_positives": group.positives, "of_rankers": of_rankers}
+
+
+def _named(found: Estimates) -> dict[str, dict[str, float]]:
+    """Estimates as JSON objects."""
+    return {metric: of_metric._asdict() for metric, of_metric in found.items()}
+
+
+def _flat(
+    evaluation: Evaluation, of_rankers: Mapping[str, Estimates], gains: Mapping[str, Estimates]
+) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for name, places in evaluation.places.items():
+        prefix, catalogue = prefix_of(name), evaluation.catalogues[name]
+        for cutoff in CUTOFFS:
+            for metric, of in metrics.SAMPLED.items():
+                values[f"{prefix}{metric}_at_{cutoff}"] = float(of(places, cutoff).mean())
+        values[f"{prefix}mrr"] = float(metrics.reciprocal_ranks(places).mean())
+        values |= {f"{prefix}{metric}": found.mean for metric, found in of_rankers[name].items() if "full" in metric}
+        values |= {
+            f"{prefix}full_mrr": float(
+                metrics.user_reciprocal_ranks(catalogue.ranked, len(catalogue.recommended)).mean()
+            ),
+            f"{prefix}coverage_at_10": float((catalogue.recommended > 0).mean()),
+            f"{prefix}gini_at_10": metrics.gini(catalogue.recommended),
+            f"{prefix}recommended_popularity": float(catalogue.popularity.mean()),
+        }
+    for metric in (f"{name}_at_{CUTOFF}" for name in metrics.SAMPLED):
+        _, values[f"{metric}_low"], values[f"{metric}_high"] = of_rankers["model"][metric]
+        _, values[f"{metric}_gain_low"], values[f"{metric}_gain_high"] = gains["popularity"][metric]
+    return values | {
+        "taken_popularity": evaluation.taken_popularity,
+        "test_positives": float(len(evaluation.test)),
+        "full_users": float(len(evaluation.users)),
+    }
+
+
+def _flat_champion(champion: ChampionSummary, comparison: Comparison) -> dict[str, float]:
+    values = {f"champion_{metric}": found.mean for metric, found in champion.champion.items()}
+    for metric, gain in champion.gains.items():
+        name = f"{metric}_gain_over_champion"
+        values[name], values[f"{name}_low"], values[f"{name}_high"] = gain
+    comparable = comparison.comparable
+    return values | {
+        "champion_comparable": float(comparable.rows.sum()),
+        "champion_unknown": float(comparable.unknown),
+        "champion_leaked": float(comparable.leaked),
+    }

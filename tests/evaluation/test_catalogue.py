@@ -1,0 +1,133 @@
+"""Full-catalogue metrics against torchmetrics and against their definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ncf.data.items_by_user import ItemsByUser
+from ncf.evaluation import catalogue, metrics
+from ncf.evaluation.rankers import Popularity
+
+N_USERS, N_ITEMS = 60, 50
+
+
+class Table:
+    """A ranker whose scores are given."""
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self.scores = scores
+
+    def score_pairs(self, users: Any, items: Any) -> np.ndarray:
+        return np.take_along_axis(self.scores[users], items, 1)
+
+    def score_all(self, users: Any) -> np.ndarray:
+        return self.scores[users].copy()
+
+
+def made(positives: int, seed: int = 0) -> tuple[Table, ItemsByUser, np.ndarray]:
+    """Scores without ties; each user has 5 training items and 1 to ``positives`` test items."""
+    rng = np.random.default_rng(seed)
+    train, test = [], []
+    for user in range(N_USERS):
+        items = rng.permutation(N_ITEMS)
+        train += [(user, item) for item in items[:5]]
+        test += [(user, item) for item in sorted(items[5 : 5 + rng.integers(1, positives + 1)])]
+    users, items = np.array(train, np.int32).T
+    return Table(rng.normal(size=(N_USERS, N_ITEMS))), ItemsByUser.of(users, items, N_USERS), np.array(test, np.int32)
+
+
+@pytest.mark.parametrize("positives", [1, 4, 30])
+@pytest.mark.parametrize("cutoff", [1, 5, 10, 20])
+def test_metrics_equal_torchmetrics(positives: int, cutoff: int) -> None:
+    torch = pytest.importorskip("torch")
+    from torchmetrics.retrieval import RetrievalHitRate, RetrievalMRR, RetrievalNormalizedDCG, RetrievalRecall
+
+    ranker, train, test = made(positives)
+    ranked = catalogue.rank({"x": ranker}, train, N_ITEMS, test, np.arange(N_USERS))["x"].ranked
+    scores, target = ranker.scores + 100, np.zeros((N_USERS, N_ITEMS), bool)  # its recall counts scores above 0 alone
+    scores[train.users(), train.items] = 0  # masked: last, and never relevant
+    target[test[:, 0], test[:, 1]] = True
+    flat = torch.tensor(scores).flatten(), torch.tensor(target).flatten()
+    index = torch.arange(N_USERS).repeat_interleave(N_ITEMS)
+    oracles = {
+        "hr": RetrievalHitRate,
+        "ndcg": RetrievalNormalizedDCG,
+        "recall": RetrievalRecall,
+        "mrr": RetrievalMRR,
+    }
+    assert oracles.keys() == metrics.FULL.keys()
+    for name, oracle in oracles.items():
+        expected = float(oracle(top_k=cutoff)(*flat, indexes=index))
+        assert metrics.FULL[name](ranked, cutoff).mean() == pytest.approx(expected, abs=1e-6), name
+
+
+@given(st.lists(st.integers(-2, 2), min_size=8, max_size=8), st.sets(st.integers(0, 7), min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_places_are_those_of_a_list_in_which_ties_lose(scores: list[int], positives: set[int]) -> None:
+    found = metrics.ranks_in_catalogue(np.array(scores, float), np.array(sorted(positives)))
+    ordered = sorted(range(8), key=lambda item: (-scores[item], item in positives))
+    assert found.tolist() == [place for place, item in enumerate(ordered, 1) if item in positives]
+
+
+@given(st.integers(0, 1000), st.integers(1, 20))
+@settings(max_examples=50, deadline=None)
+def test_metrics_are_shares_and_agree_with_each_other(seed: int, cutoff: int) -> None:
+    ranker, train, test = made(6, seed)
+    ranked = catalogue.rank({"x": ranker}, train, N_ITEMS, test, np.arange(N_USERS))["x"].ranked
+    hr, ndcg, recall, mrr = (metrics.FULL[name](ranked, cutoff) for name in ("hr", "ndcg", "recall", "mrr"))
+    for values in (hr, ndcg, recall, mrr):
+        assert values.min() >= 0
+        assert values.max() <= 1 + 1e-12
+    assert ((hr > 0) == (recall > 0)).all()
+    assert (recall <= hr).all()
+    assert (mrr <= hr).all()
+    one = ranked.positives == 1
+    assert (recall[one] == hr[one]).all()
+
+
+def test_with_one_positive_each_the_two_protocols_metrics_agree() -> None:
+    ranker, train, test = made(1)
+    ranked = catalogue.rank({"x": ranker}, train, N_ITEMS, test, np.arange(N_USERS))["x"].ranked
+    for name, of in metrics.SAMPLED.items():
+        assert metrics.FULL[name](ranked, 10) == pytest.approx(of(ranked.places, 10))
+
+
+def test_what_is_recommended() -> None:
+    ranker, train, test = made(2)
+    popularity = np.bincount(train.items, minlength=N_ITEMS)
+    rankers = {"x": ranker, "popular": Popularity(popularity)}
+    found = catalogue.rank(rankers, train, N_ITEMS, test, np.arange(N_USERS))
+    for name, scores in (("x", ranker.scores), ("popular", np.tile(popularity, (N_USERS, 1)).astype(float))):
+        scores = scores.copy()
+        scores[train.users(), train.items] = -np.inf
+        lists = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+        assert found[name].recommended.tolist() == np.bincount(lists.ravel(), minlength=N_ITEMS).tolist()
+        assert found[name].popularity == pytest.approx((popularity / N_USERS)[lists].mean(axis=1))
+    taken = catalogue.taken_popularity(train, N_ITEMS, test, np.arange(N_USERS))
+    expected = np.mean([(popularity / N_USERS)[test[test[:, 0] == user, 1]].mean() for user in range(N_USERS)])
+    assert taken == pytest.approx(expected)
+
+
+def test_users_are_drawn_by_seed() -> None:
+    _, _, test = made(3)
+    assert catalogue.draw_users(test, 100, 0).tolist() == list(range(N_USERS))
+    some = catalogue.draw_users(test, 7, 0)
+    assert len(set(some.tolist())) == 7
+    assert some.tolist() == sorted(some.tolist()) == catalogue.draw_users(test, 7, 0).tolist()
+    assert some.tolist() != catalogue.draw_users(test, 7, 1).tolist()
+
+
+def test_some_of_the_users() -> None:
+    ranker, train, test = made(4)
+    ranked = catalogue.rank({"x": ranker}, train, N_ITEMS, test, np.arange(N_USERS))["x"].ranked
+    chosen = np.random.default_rng(0).random(N_USERS) < 0.4
+    apart = catalogue.rank({"x": ranker}, train, N_ITEMS, test, np.flatnonzero(chosen))["x"].ranked
+    part = ranked.of_users(chosen)
+    assert part.owner.tolist() == apart.owner.tolist()
+    assert part.places.tolist() == apart.places.tolist()
+    assert metrics.user_ndcg(part, 10) == pytest.approx(metrics.user_ndcg(ranked, 10)[chosen])
