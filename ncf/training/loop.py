@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,9 @@ from ncf.training.batches import EpochSource, derived_seed, samples_in_step
 from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.kernel import Kernel
+
+_SAMPLES_FOR_A_THREAD = 4096
+"""Less is done sooner than a second thread has woken up, above all where programs share the cores."""
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -40,6 +44,16 @@ class Position:
     step: int = 0
     loss: float = 0.0
     seconds: float = 0.0
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class FitLoop:
@@ -81,7 +95,9 @@ class FitLoop:
         self._label[0] = 1  # the positive stands first
         self._shared = [weight for name, weight in network.named_parameters() if name not in USER_TABLES]
         self._optimiser = torch.optim.Adam(self._groups(), lr=self._peak, fused=True)
-        self._kernel = Kernel(network, torch.get_num_threads()) if Kernel.fits(network) else None
+        samples = int(positives.max()) * (1 + settings.negatives) // self.steps  # of a process, in a step
+        self._threads = min(torch.get_num_threads(), max(1, samples // _SAMPLES_FOR_A_THREAD))
+        self._kernel = Kernel(network, self._threads) if Kernel.fits(network) else None
 
     def _groups(self) -> list[dict[str, Any]]:
         """Adam's ``weight_decay`` adds ``weight_decay * weight`` to the gradient: the L2 term itself."""
@@ -111,18 +127,19 @@ class FitLoop:
             InputError: if the loss is no longer a finite number.
         """
         place, started, before = self.position, time.monotonic(), self.position.seconds
-        batches = self._source.epoch(place.epoch, self.steps).batches(place.step)
+        epoch = self._source.epoch(place.epoch, self.steps)
         loss_sum = torch.zeros((), dtype=torch.float64, device=self._world.device)
         stop = False
-        for (users, items), samples in zip(batches, self._samples(place.step), strict=True):
-            loss_sum += self._accumulate_gradients(users, items, samples)
-            gradients = [weight.grad for weight in self._shared if weight.grad is not None]
-            stop = self._world.add_up_all(gradients, stop_requested())
-            self._update((place.epoch - 1) * self.steps + place.step)
-            place.step += 1
-            bar.update(samples)
-            if stop and place.step < self.steps:
-                break
+        with _threads(self._threads):
+            for (users, items), samples in zip(epoch.batches(place.step), self._samples(place.step), strict=True):
+                loss_sum += self._accumulate_gradients(users, items, samples)
+                gradients = [weight.grad for weight in self._shared if weight.grad is not None]
+                stop = self._world.add_up_all(gradients, stop_requested())
+                self._update((place.epoch - 1) * self.steps + place.step)
+                place.step += 1
+                bar.update(samples)
+                if stop and place.step < self.steps:
+                    break
         place.loss += float(self._world.add_up(loss_sum))
         place.seconds = before + time.monotonic() - started
         if not math.isfinite(place.loss):

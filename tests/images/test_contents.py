@@ -121,5 +121,11 @@ def test_its_commands_run_as_anybody(
         assert f"ncf {command}" in output.decode()
 
 
+def test_training_s_compiled_step_loads(client: Any, image: Callable[[str], str]) -> None:
+    """The wheel brings it, built by this machine's compiler, whatever Python and C++ library the base has."""
+    program = "from ncf.training import kernel; print(kernel.is_available())"
+    assert client.containers.run(image("train"), ["python", "-c", program], remove=True) == b"True\n"
+
+
 def test_every_image_has_a_folder_and_every_folder_an_image() -> None:
     assert {path.parent.name for path in Path(ROOT / "images").glob("*/Dockerfile")} == {*FOLDERS, BASE}
