@@ -70,6 +70,12 @@ class Network(nn.Module):
             logits = logits + hidden @ weight[-hidden.shape[-1] :]
         return logits
 
+    def multiplications(self, items_per_user: int) -> float:
+        """How many a sample takes forward, where a user is scored with so many items at once."""
+        tower = [cast(nn.Linear, layer).weight.numel() for layer in self.tower] if self.has_mlp else [0]
+        factors = self.user_gmf.embedding_dim if self.has_gmf else 0
+        return factors + sum(tower[1:]) + tower[0] / 2 / items_per_user
+
     def _first_layer(self, users: Tensor, items: Tensor) -> Tensor:
         first = cast(nn.Linear, self.tower[0])
         half = self.user_mlp.embedding_dim

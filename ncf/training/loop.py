@@ -23,8 +23,8 @@ from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.kernel import Kernel
 
-_SAMPLES_FOR_A_THREAD = 4096
-"""Less is done sooner than a second thread has woken up, above all where programs share the cores."""
+_WORK_FOR_A_THREAD = 3e7
+"""Multiplications, some milliseconds: with less, threads wait more than they work, above all on shared cores."""
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -96,7 +96,8 @@ class FitLoop:
         self._shared = [weight for name, weight in network.named_parameters() if name not in USER_TABLES]
         self._optimiser = torch.optim.Adam(self._groups(), lr=self._peak, fused=True)
         samples = int(positives.max()) * (1 + settings.negatives) // self.steps  # of a process, in a step
-        self._threads = min(torch.get_num_threads(), max(1, samples // _SAMPLES_FOR_A_THREAD))
+        work = samples * network.multiplications(1 + settings.negatives)
+        self._threads = min(torch.get_num_threads(), max(1, int(work // _WORK_FOR_A_THREAD)))
         self._kernel = Kernel(network, self._threads) if Kernel.fits(network) else None
 
     def _groups(self) -> list[dict[str, Any]]:
