@@ -248,10 +248,10 @@ def parse_parameters(assignments: Sequence[str]) -> dict[str, Any]:
 def _carriers() -> dict[str, list[str]]:
     """Parameters of training, its job and the endpoint, and the parameters of the pipeline that carry them."""
     from ncf.sagemaker.settings import EndpointSettings, JobSettings
-    from ncf.training.hyperparameters import Hyperparameters
+    from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
     stages = {
-        "train_overrides": {*Hyperparameters.model_fields, *JobSettings.model_fields},
+        "train_overrides": {*Hyperparameters.model_fields, *WarmStart.model_fields, *JobSettings.model_fields},
         "deploy_overrides": {*EndpointSettings.model_fields},
     }
     of_the_pipeline = {"region", "role", "s3_prefix", "run_id"}  # under other names, or from KFP

@@ -43,17 +43,18 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
 
     @model_validator(mode="after")
     def _overrides_fit(self) -> Train:
-        self.chosen()
+        chosen, start, _ = self.chosen()
+        start.check_start(chosen.pretrain)
         return self
 
-    def chosen(self) -> tuple[Hyperparameters, JobSettings]:
-        """Hyperparameters and settings of the job, with the overrides in their places.
+    def chosen(self) -> tuple[Hyperparameters, WarmStart, JobSettings]:
+        """Hyperparameters, start and settings of the job, with the overrides in their places.
 
         Raises:
             ValueError: that names the override at fault and what is accepted.
         """
-        made = overridden(self, "train_overrides", Hyperparameters, JobSettings)
-        return cast("tuple[Hyperparameters, JobSettings]", made)
+        made = overridden(self, "train_overrides", Hyperparameters, WarmStart, JobSettings)
+        return cast("tuple[Hyperparameters, WarmStart, JobSettings]", made)
 
     def run(self) -> Mapping[str, str]:
         from ncf.sagemaker import job_report
@@ -62,13 +63,14 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         from ncf.sagemaker.session import Aws
         from ncf.sagemaker.training_job import JobPlan, job_name, model_uri, run_job
 
-        chosen, settings = self.chosen()
-        self.check_start(chosen.pretrain)
-        kinds = {channel: kind for channel, kind in _KINDS.items() if getattr(self, channel)}
+        chosen, start, settings = self.chosen()
+        inputs = {"dataset": self.dataset, "samples": self.samples, "warm_start": start.warm_start}
+        inputs = {channel: place for channel, place in inputs.items() if place}
+        uris = {channel: self.uri_of(channel) for channel in ("dataset", "samples")} | {"warm_start": start.warm_start}
         aws = Aws(settings)
         aws.check_image("train_image", settings.train_image)
         run = run_identity(settings.run_id)
-        fingerprints = {name: fingerprint(getattr(self, name), kind) for name, kind in kinds.items()}
+        fingerprints = {channel: fingerprint(place, _KINDS[channel]) for channel, place in inputs.items()}
         hyperparameters = _as_strings(chosen)
         name = job_name(settings, run, hyperparameters, fingerprints)
         exchange = Exchange(settings.s3_prefix, name)
@@ -78,13 +80,13 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
             run=run,
             settings=settings,
             hyperparameters=hyperparameters,
-            channels={channel: exchange.folder(channel, self.uri_of(channel)) for channel in kinds},
+            channels={channel: exchange.folder(channel, uris[channel]) for channel in inputs},
             output=exchange.folder("trained_model", output),
         )
 
         def provide() -> None:
-            for channel in kinds:
-                exchange.provide(channel, getattr(self, channel), self.uri_of(channel))
+            for channel, place in inputs.items():
+                exchange.provide(channel, place, uris[channel])
 
         job = run_job(aws, plan, provide, write=lambda line: print(line, flush=True))
         uri = model_uri(job)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ncf.data import dataset as dataset_layout
 from ncf.data import manifest
@@ -49,11 +49,15 @@ class Fit(Stage, Hyperparameters, WarmStart):
     trained_model: Path = Output("Model", "Weights and all that evaluating and serving them needs")
     metrics: Path = Output("Metrics", "Metrics on the validation positives, the best epoch and the speed")
 
+    @model_validator(mode="after")
+    def _has_one_start(self) -> Fit:
+        self.check_start(self.pretrain)
+        return self
+
     def run(self) -> None:
         cpu.prepare()
         if is_s3(self.checkpoints):
             raise InputError(f"parameter 'checkpoints' is '{self.checkpoints}': expected a folder on this machine")
-        self.check_start(self.pretrain)
         settings = self.training_settings()
         processes = processes_per_host(settings)
         if processes > 1 and not is_worker():

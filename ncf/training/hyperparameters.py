@@ -6,7 +6,6 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from ncf.errors import InputError
 from ncf.models.model_folder import ModelName
 
 _STEPS_PER_EPOCH = 300
@@ -147,9 +146,9 @@ class WarmStart(BaseModel):
     )
 
     def check_start(self, pretrain: bool) -> None:
-        """Raise an InputError if the model would have to start from two things at once."""
+        """Raise a ValueError if the model would have to start from two things at once."""
         if self.warm_start and pretrain:
-            raise InputError(
+            raise ValueError(
                 "parameters 'warm_start' and 'pretrain' are both set: a model starts from an earlier one or from its "
                 "parts; leave one out"
             )
