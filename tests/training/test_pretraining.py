@@ -90,7 +90,7 @@ def test_a_pretraining_that_is_stopped_goes_on_to_the_same_model(
     ("given", "said"),
     [
         ({"model": "gmf", "pretrain": True}, "'pretrain' is true, but 'model' is 'gmf'"),
-        ({"pretrain_overrides": {"als": {}}}, "has 'als'; expected gmf and mlp"),
+        ({"pretrain_overrides": {"knn": {}}}, "has 'knn'; expected gmf and mlp"),
         ({"pretrain_overrides": {"gmf": {"factors": 3}}}, "sets factors of gmf; expected some of batch_size"),
         ({"pretrain_overrides": {"mlp": {"learning_rate": 7}}}, "less than or equal to 1"),
     ],
