@@ -14,7 +14,9 @@ from torch import Tensor
 from ncf.data.dataset import check_range, load_array
 from ncf.data.items_by_user import ItemsByUser
 from ncf.errors import InputError
-from ncf.training.negatives import NegativeSampler
+from ncf.training import kernel
+from ncf.training.kernel.draws import DrawnEpoch, Draws
+from ncf.training.negatives import NegativeSampler, check_some_left
 
 
 @dataclass(frozen=True)
@@ -80,11 +82,20 @@ class EpochSource:
         own = part_of(positives, users)
         self._users = torch.from_numpy(own.users()).to(device)  # [P]
         self._positives = torch.from_numpy(own.items).to(device)  # [P]
-        self._sampler = None if rounds else NegativeSampler(part_of(exclusion, users), n_items, device)
+        self._sampler: NegativeSampler | None = None
+        self._draws: Draws | None = None
+        if not rounds and device.type == "cpu" and kernel.is_available():
+            check_some_left(exclusion, n_items)
+            self._draws = Draws(part_of(exclusion, users), n_items, torch.get_num_threads())
+        elif not rounds:
+            self._sampler = NegativeSampler(part_of(exclusion, users), n_items, device)
 
-    def epoch(self, number: int, steps: int) -> Epoch:
+    def epoch(self, number: int, steps: int) -> Epoch | DrawnEpoch:
         """Epoch ``number`` (from 1) in ``steps`` steps."""
-        generator = torch.Generator(self.device).manual_seed(derived_seed(*self.seed, number))
+        seed = derived_seed(*self.seed, number)
+        if self._draws is not None:
+            return DrawnEpoch(self._draws, self._users, self._positives, self.negatives, seed, steps)
+        generator = torch.Generator(self.device).manual_seed(seed)
         users, items = self._from_round(number) if self._sampler is None else self._drawn(self._sampler, generator)
         order = torch.randperm(len(users), generator=generator, device=self.device)
         return Epoch(users[order], items[order], steps)
