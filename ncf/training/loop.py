@@ -162,10 +162,10 @@ class FitLoop:
         for step in range(first_step, self.steps):
             yield samples_in_step(step, self.steps, self._positives, len(self._label))
 
-    def _accumulate_gradients(self, users: Tensor, items: Tensor, samples: int) -> Tensor:
+    def _accumulate_gradients(self, users: Tensor, items: Tensor, samples: int) -> Tensor | float:
         """Gradients of this process's part of a step, and its summed loss."""
         if self._kernel is not None:
-            return torch.tensor(self._kernel.add_gradients(users, items, 1 / samples, self._world.union))
+            return self._kernel.add_gradients(users, items, 1 / samples, self._world.union)
         if self._adam.is_lazy:
             self._met = users.unique(), self._world.union(items.unique())
             self._adam.catch_up(*self._met)

@@ -19,8 +19,7 @@ def check_some_left(exclusion: ItemsByUser, n_items: int) -> None:
     counts = exclusion.counts()
     if len(counts) and counts.max() >= n_items:
         raise InputError(
-            f"a user has all {n_items} items as positives, so no negative is left to train with; "
-            "leave such users out"
+            f"a user has all {n_items} items as positives, so no negative is left to train with; leave such users out"
         )
 
 

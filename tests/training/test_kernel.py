@@ -57,7 +57,9 @@ def _state(network: Network, lazy: frozenset[str] = frozenset(), l2: float = 0.0
     return AdamState(network, torch.optim.Adam(groups), lambda step: 0.01 * (1 + step % 3), 50, lazy)
 
 
-def _samples(rng: np.random.Generator, positives: int, fan: int, items: int = ITEMS) -> tuple[torch.Tensor, torch.Tensor]:
+def _samples(
+    rng: np.random.Generator, positives: int, fan: int, items: int = ITEMS
+) -> tuple[torch.Tensor, torch.Tensor]:
     users = torch.from_numpy(rng.integers(0, USERS, positives, dtype=np.int32))
     return users, torch.from_numpy(rng.integers(0, items, (positives, fan), dtype=np.int32))
 
@@ -174,3 +176,14 @@ def test_what_it_cannot_do_is_left_to_autograd() -> None:
     with pytest.raises(ValueError, match="at most 16 layers"):
         network = _network("mlp", 8, [8, 4], dropout=0.1)
         Kernel(network, _state(network), 1)
+
+
+def test_samples_of_rows_that_do_not_exist_are_refused() -> None:
+    network = _network("gmf", 8, [2, 1])
+    compiled = Kernel(network, _state(network), 1)
+    users = torch.zeros(1, dtype=torch.int32)
+    for item in (-1, ITEMS):
+        with pytest.raises(ValueError, match="items not below 53"):
+            compiled.add_gradients(users, torch.tensor([[0, item]], dtype=torch.int32), 1.0)
+    with pytest.raises(ValueError, match="users are not all below 37"):
+        compiled.add_gradients(users + USERS, torch.tensor([[0, 1]], dtype=torch.int32), 1.0)

@@ -49,6 +49,7 @@ class Kernel:
         self._dense = {n: w for n, w in network.named_parameters() if n not in USER_TABLES + ITEM_TABLES}
         self._tables = {n: w for n, w in network.named_parameters() if n in USER_TABLES + ITEM_TABLES}
         self._buffers: dict[str, Tensor] = {}
+        self._shared: dict[str, Tensor] = {}
         self._step = structures.Step()
         self._describe()
 
@@ -104,44 +105,48 @@ class Kernel:
             The summed loss, not scaled.
         """
         step = self._step
-        if len(users) and not bool((users[1:] >= users[:-1]).all()):
-            users, order = torch.sort(users, stable=True)
-            items = items[order].contiguous()
-        self._samples = users, items  # kept alive
         step.positives, step.fan, step.scale = *items.shape, scale
-        step.users, step.items = address(users), address(items)
-        rows = self._sort(union)
-        step.rows, step.n_rows = (None, step.n_items) if rows is None else (address(rows), len(rows))
-        self._rows = rows
-        self._make_room()
+        met = self._sort(users, items)
+        self._rows = None if met is None else union(met)
+        step.rows = address(self._rows)
+        self._make_room(step.n_items if self._rows is None else len(self._rows))
         self._set_adam()
         return float(compiled().ncf_gradients(self._plan, ctypes.byref(step)))
 
-    def _sort(self, union: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """Order samples by item; the items that have gradients, or None for all."""
-        if not self._state.lazy_items:
-            compiled().ncf_sort(self._plan, ctypes.byref(self._step), None)
-            return None
-        own = self._room("met items", self._step.positives * self._step.fan, torch.int32)
-        return union(own[: compiled().ncf_sort(self._plan, ctypes.byref(self._step), address(own))])
+    def _sort(self, users: Tensor, items: Tensor) -> Tensor | None:
+        """Order samples by user, and then by item; the items met, ascending, where item tables are lazy."""
+        self._samples = users, items  # kept alive
+        self._step.users, self._step.items = address(users), address(items)
+        lazy = self._state.lazy_items
+        distinct = self._room("met items", items.numel(), torch.int32) if lazy else None
+        found = compiled().ncf_sort(self._plan, ctypes.byref(self._step), address(distinct))
+        if found == structures.OUT_OF_RANGE:
+            raise ValueError(f"users are not all below {self._step.n_users}, or items not below {self._step.n_items}")
+        if found == structures.NOT_ASCENDING:
+            users, order = torch.sort(users, stable=True)
+            return self._sort(users, items[order])
+        return None if distinct is None else distinct[:found]
 
-    def _make_room(self) -> None:
+    def _make_room(self, n_rows: int) -> None:
+        """Gradients of all weights: those that processes share side by side, in ``message``, whose end is free."""
         step = self._step
-        sizes = [weight.numel() for weight in self._dense.values()]
-        sizes += [step.n_rows * w.shape[1] for name, w in self._tables.items() if name in ITEM_TABLES]
+        for name, weight in self._tables.items():
+            if name in USER_TABLES:
+                where = f"d_{name.removesuffix('.weight')}"
+                setattr(step, where, address(self._room(where, step.positives * weight.shape[1])))
+        if step.n_rows == n_rows and self._shared:
+            return
+        step.n_rows = n_rows
+        items = {name: weight for name, weight in self._tables.items() if name in ITEM_TABLES}
+        sizes = [w.numel() for w in self._dense.values()] + [n_rows * w.shape[1] for w in items.values()]
         self.message = self._room("message", sum(sizes) + 1)[: sum(sizes) + 1]
         parts = iter(torch.split(self.message, [*sizes, 1]))
-        self._shared: dict[str, Tensor] = {}
         for name, weight in self._dense.items():
             self._shared[name] = next(parts).view(weight.shape)
             self._array(name).gradient = address(self._shared[name])
-        for name, weight in self._tables.items():
-            where = f"d_{name.removesuffix('.weight')}"
-            if name in ITEM_TABLES:
-                self._shared[name] = next(parts).view(step.n_rows, weight.shape[1])
-                setattr(step, where, address(self._shared[name]))
-            else:
-                setattr(step, where, address(self._room(where, step.positives * weight.shape[1])))
+        for name, weight in items.items():
+            self._shared[name] = next(parts).view(n_rows, weight.shape[1])
+            setattr(step, f"d_{name.removesuffix('.weight')}", address(self._shared[name]))
 
     def _room(self, name: str, size: int, kind: torch.dtype = torch.float32) -> Tensor:
         if name not in self._buffers or len(self._buffers[name]) < size:

@@ -47,9 +47,13 @@ static void catch_up(const Adam &adam, const Table &table, int64_t row) {
     }
 }
 
+constexpr int64_t AHEAD = 8;
+
 // One step of a row; the L2 term of the steps that did not meet it comes with this one.
 static void update_row(const Adam &adam, const Table &table, int64_t row, const float *gradient) {
     const int64_t at = row * table.width;
+    if (row + AHEAD < table.rows)  // from the cores that have read it
+        for (int64_t f = 0; f < table.width; f += 16) __builtin_prefetch(table.weight + at + AHEAD * table.width + f, 1);
     float l2 = table.l2;
     if (table.met) {
         l2 *= static_cast<float>(adam.step - table.met[row]);
@@ -88,29 +92,34 @@ static void update_users(const Step &step, const Plan &plan, const Table &table,
     for (; next < stop && !table.met; next++) update_row(step.adam, table, next, nullptr);
 }
 
-static void update_items(const Step &step, const Table &table, const float *gradients, int64_t chunk) {
-    for (int64_t r = step.n_rows * chunk / CHUNKS; r < step.n_rows * (chunk + 1) / CHUNKS; r++)
+static void update_items(const Step &step, const Plan &plan, const Table &table, const float *gradients,
+                         int64_t chunk) {
+    for (int64_t r = plan.item_cut[chunk]; r < plan.item_cut[chunk + 1]; r++)
         update_row(step.adam, table, step.rows ? step.rows[r] : r, gradients + r * table.width);
 }
 
+static void update_array(const Adam &adam, const Array &array, int64_t chunk) {
+    const int64_t begin = array.size * chunk / CHUNKS, end = array.size * (chunk + 1) / CHUNKS;
+    update(adam, end - begin, array.weight + begin, array.mean + begin, array.square + begin, array.gradient + begin, 0);
+}
+
+// The chunks are those of the gradients: the rows are in the caches of the cores that take them.
 static void update_all(const Step &step, Plan &plan) {
-    const int64_t arrays = 2 * step.layers + 2;
-    plan.team.each(2 * CHUNKS + arrays, [&](int64_t task, int) {
-        const bool gmf = step.factors > 0, mlp = step.layers > 0;
-        if (task < CHUNKS) {
-            if (gmf) update_users(step, plan, step.user_gmf, step.d_user_gmf, task);
-            if (mlp) update_users(step, plan, step.user_mlp, step.d_user_mlp, task);
-        } else if (task < 2 * CHUNKS) {
-            if (gmf) update_items(step, step.item_gmf, step.d_item_gmf, task - CHUNKS);
-            if (mlp) update_items(step, step.item_mlp, step.d_item_mlp, task - CHUNKS);
-        } else {
-            const int64_t place = task - 2 * CHUNKS;
-            const Array &array = place < step.layers       ? step.weight[place]
-                                 : place < 2 * step.layers ? step.bias[place - step.layers]
-                                 : place == arrays - 2     ? step.output
-                                                           : step.output_bias;
-            update(step.adam, array.size, array.weight, array.mean, array.square, array.gradient, 0);
+    plan.team.each(CHUNKS, [&](int64_t chunk, int) {
+        if (step.factors) {
+            update_users(step, plan, step.user_gmf, step.d_user_gmf, chunk);
+            update_items(step, plan, step.item_gmf, step.d_item_gmf, chunk);
         }
+        if (step.layers) {
+            update_users(step, plan, step.user_mlp, step.d_user_mlp, chunk);
+            update_items(step, plan, step.item_mlp, step.d_item_mlp, chunk);
+        }
+        for (int64_t l = 0; l < step.layers; l++) {
+            update_array(step.adam, step.weight[l], chunk);
+            update_array(step.adam, step.bias[l], chunk);
+        }
+        update_array(step.adam, step.output, chunk);
+        update_array(step.adam, step.output_bias, chunk);
     });
 }
 

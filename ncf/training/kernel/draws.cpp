@@ -32,34 +32,52 @@ struct Known {
 
 constexpr uint64_t ATTEMPTS = 16;
 constexpr int ATTEMPT_BIT = 48;  // places of a draw's later attempts stand so high above those of the first
+constexpr uint64_t LAST_ATTEMPT = ATTEMPTS << ATTEMPT_BIT;
 constexpr int64_t AT_ONCE = 1 << 12;
 
-// The item of rank `rank` among those that the user does not know: before it stand the positives whose own rank
-// among the unknown, item - place, is not above it.
-static inline int32_t unknown_at(const int32_t *items, int64_t known, int64_t rank) {
-    int64_t low = 0, size = known;
-    while (size > 0) {
-        const int64_t half = size / 2;
-        const bool passed = items[low + half] - (low + half) <= rank;
-        low = passed ? low + half + 1 : low;
-        size = passed ? size - half - 1 : half;
+// Turn ranks among the items that a user does not know into those items. Before an item stand the positives whose
+// own rank among the unknown, item - place, is not above its rank; the searches go side by side.
+static inline void unknown_at(const int32_t *items, int64_t known, int64_t n, int32_t *ranks) {
+    constexpr int64_t SIDE_BY_SIDE = 8;
+    for (int64_t first = 0; first < n; first += SIDE_BY_SIDE) {
+        const int64_t some = std::min(SIDE_BY_SIDE, n - first);
+        int32_t *rank = ranks + first;
+        int32_t passed[SIDE_BY_SIDE] = {};
+        for (int64_t left = known; left > 0;) {
+            const int32_t half = static_cast<int32_t>((left + 1) / 2);
+            for (int64_t k = 0; k < some; k++) {
+                const int32_t last = passed[k] + half - 1;
+                passed[k] += items[last] - last <= rank[k] ? half : 0;
+            }
+            left -= half;
+        }
+        for (int64_t k = 0; k < some; k++) rank[k] += passed[k];
     }
-    return static_cast<int32_t>(rank + low);
 }
 
-static inline int32_t draw(const Known &known, int64_t user, uint64_t key, uint64_t place) {
-    if (known.bitmap) {
-        const uint8_t *bits = known.bitmap + user * known.stride;
-        for (uint64_t attempt = 0; attempt < ATTEMPTS; attempt++) {
-            const uint64_t item =
-                below(random_at(key, place + (attempt << ATTEMPT_BIT)), static_cast<uint64_t>(known.n_items));
-            if (!((bits[item >> 3] >> (item & 7)) & 1)) return static_cast<int32_t>(item);
-        }
-    }
+static inline void draw_by_search(const Known &known, int64_t user, uint64_t key, uint64_t place, int64_t n,
+                                  int32_t *drawn) {
     const int64_t begin = known.offsets[user], taken = known.offsets[user + 1] - begin;
-    const uint64_t random = random_at(key, place + (ATTEMPTS << ATTEMPT_BIT));
-    const uint64_t rank = below(random, static_cast<uint64_t>(known.n_items - taken));
-    return unknown_at(known.items + begin, taken, static_cast<int64_t>(rank));
+    for (int64_t k = 0; k < n; k++)
+        drawn[k] = static_cast<int32_t>(below(random_at(key, place + static_cast<uint64_t>(k) + LAST_ATTEMPT),
+                                              static_cast<uint64_t>(known.n_items - taken)));
+    unknown_at(known.items + begin, taken, n, drawn);
+}
+
+// `n` draws for a user, the first of them number `place` of all.
+static inline void draw(const Known &known, int64_t user, uint64_t key, uint64_t place, int64_t n, int32_t *drawn) {
+    if (known.bitmap == nullptr) return draw_by_search(known, user, key, place, n, drawn);
+    const uint8_t *bits = known.bitmap + user * known.stride;
+    for (int64_t k = 0; k < n; k++) {
+        bool found = false;
+        for (uint64_t attempt = 0; attempt < ATTEMPTS && !found; attempt++) {
+            const uint64_t random = random_at(key, place + static_cast<uint64_t>(k) + (attempt << ATTEMPT_BIT));
+            const uint64_t item = below(random, static_cast<uint64_t>(known.n_items));
+            drawn[k] = static_cast<int32_t>(item);
+            found = !((bits[item >> 3] >> (item & 7)) & 1);
+        }
+        if (!found) draw_by_search(known, user, key, place + static_cast<uint64_t>(k), 1, drawn + k);
+    }
 }
 
 static inline int64_t bound(int64_t step, int64_t rows, int64_t steps) {
@@ -92,8 +110,7 @@ void ncf_draw(Team *team, const Known *known, const int32_t *positives, int64_t 
             int32_t *row = items + p * (1 + negatives);
             users[p] = user;
             row[0] = item_of[positive];
-            for (int64_t k = 0; k < negatives; k++)
-                row[1 + k] = draw(*known, user, key, static_cast<uint64_t>(positive * negatives + k));
+            draw(*known, user, key, static_cast<uint64_t>(positive * negatives), negatives, row + 1);
         }
     });
 }

@@ -33,9 +33,7 @@ class Draws:
         bitmap_bytes: largest bitmap.
     """
 
-    def __init__(
-        self, exclusion: ItemsByUser, n_items: int, threads: int, bitmap_bytes: int = _BITMAP_BYTES
-    ) -> None:
+    def __init__(self, exclusion: ItemsByUser, n_items: int, threads: int, bitmap_bytes: int = _BITMAP_BYTES) -> None:
         self._team = structures.team(threads)
         self._offsets = torch.from_numpy(np.array(exclusion.offsets, np.int64))
         self._items = torch.from_numpy(np.array(exclusion.items, np.int32))

@@ -5,16 +5,35 @@
 
 static inline float largest(float a, float b) { return a > b ? a : b; }
 
+// A matrix's rows are worked on in blocks of LANES, by whoever is free: block number `block` of all layers.
+struct Block {
+    int64_t layer, first, n;  // rows first : first + n of the layer's weights
+};
+
+static int64_t blocks(const Step &step, const Plan &plan) {
+    int64_t all = 0;
+    for (int64_t l = 0; l < step.layers; l++) all += plan.width[l + 1] / LANES;
+    return all;
+}
+
+static Block block_at(const Step &step, const Plan &plan, int64_t block) {
+    int64_t l = 0;
+    for (; block >= plan.width[l + 1] / LANES; l++) block -= plan.width[l + 1] / LANES;
+    return {l, block * LANES, std::min<int64_t>(LANES, step.widths[l + 1] - block * LANES)};
+}
+
 // The weights in the two layouts that the products read, padded with 0.
-static void pack(const Step &step, Plan &plan, int64_t l) {
-    const int64_t in = step.widths[l], out = step.widths[l + 1], of_all = l ? in : 2 * in;
+static void pack(const Step &step, Plan &plan, const Block &block) {
+    const int64_t l = block.layer, in = step.widths[l], of_all = l ? in : 2 * in;
     const int64_t in_width = plan.width[l], out_width = plan.width[l + 1];
     const auto layout = [&](float *forward, float *backward, const float *weight) {
-        std::memset(forward, 0, in_width * out_width * sizeof(float));
-        std::memset(backward, 0, in_width * out_width * sizeof(float));
-        for (int64_t o = 0; o < out; o++) {
+        for (int64_t i = 0; i < in; i++)
+            for (int64_t o = 0; o < LANES; o++)
+                forward[i * out_width + block.first + o] =
+                    o < block.n ? weight[(block.first + o) * of_all + i] : 0.0f;
+        for (int64_t o = block.first; o < block.first + block.n; o++) {
             std::memcpy(backward + o * in_width, weight + o * of_all, in * sizeof(float));
-            for (int64_t i = 0; i < in; i++) forward[i * out_width + o] = weight[o * of_all + i];
+            std::memset(backward + o * in_width + in, 0, (in_width - in) * sizeof(float));
         }
     };
     layout(plan.forward[l].data(), plan.backward[l].data(), step.weight[l].weight);
@@ -44,6 +63,10 @@ static void first_layer_of_items(const Step &step, Plan &plan, int64_t chunk, Sc
     }
 }
 
+static inline void fetch(const float *row, int64_t width) {
+    for (int64_t f = 0; f < width; f += 16) __builtin_prefetch(row + f);  // 64 bytes at a time
+}
+
 // Binary cross-entropy and its derivative, sigmoid(logit) - label; returns the summed loss.
 static double errors(const Step &step, int64_t samples, const float *logits, float *losses, float *error) {
     for (int64_t m = 0; m < samples; m++) {
@@ -63,6 +86,7 @@ static double errors(const Step &step, int64_t samples, const float *logits, flo
 
 // Samples of one chunk of users.
 static void by_user(const Step &step, Plan &plan, int64_t chunk, Scratch &own) {
+    constexpr int64_t AHEAD = 2;  // positives whose rows are under way from another core's cache, or from memory
     const int64_t fan = step.fan, layers = step.layers, factors = step.factors, *width = plan.width;
     const int64_t block = std::max<int64_t>(1, SAMPLES_AT_ONCE / fan);
     const int64_t last = layers ? step.widths[layers] : 0, first_width = layers ? width[1] : 0;
@@ -86,7 +110,13 @@ static void by_user(const Step &step, Plan &plan, int64_t chunk, Scratch &own) {
         float *error_of = plan.error.data() + first * fan;
         for (int64_t m = 0; m < samples; m++) logits[m] = step.output_bias.weight[0];
 
+        const int64_t left = plan.user_cut[chunk + 1] - first;  // in this block and those after it
         for (int64_t u = 0; u < users && factors; u++) {
+            if (u + AHEAD < left) {
+                fetch(step.user_gmf.weight + user_of[u + AHEAD] * factors, factors);
+                for (int64_t c = 0; c < fan; c++)
+                    fetch(step.item_gmf.weight + items[(u + AHEAD) * fan + c] * factors, factors);
+            }
             const float *user = step.user_gmf.weight + user_of[u] * factors;
             for (int64_t f = 0; f < factors; f++) sums[f] = user[f] * output[f];
             for (int64_t c = 0; c < fan; c++) {
@@ -242,43 +272,48 @@ static void by_item(const Step &step, Plan &plan, int64_t chunk, Scratch &own) {
     }
 }
 
-// Add up the chunks' sums of one share of the rows of each weight matrix; the first share takes all else too.
-static void join(const Step &step, Plan &plan, int64_t share) {
-    const auto total = [&](const Buffer<float> &of, int64_t size, int64_t at, int64_t n, float *to, int64_t stride) {
-        for (int64_t j = 0; j < n; j += LANES) {
-            Vector sum = Vector{};
-            for (int64_t chunk = 0; chunk < CHUNKS; chunk++)
-                sum += load(const_cast<Buffer<float> &>(of).data() + chunk * size + at + j);
-            for (int64_t v = 0; v < LANES && j + v < n; v++) to[(j + v) * stride] = sum[v];
-        }
-    };
-    for (int64_t l = 0; l < step.layers; l++) {
-        const int64_t in = step.widths[l], out = step.widths[l + 1], of_all = l ? in : 2 * in;
-        for (int64_t i = in * share / CHUNKS; i < in * (share + 1) / CHUNKS; i++) {
-            const int64_t at = i * plan.width[l + 1];
-            total(plan.sums, plan.sums_size, plan.weight_at[l] + at, out, step.weight[l].gradient + i, of_all);
-            if (l == 0)
-                total(plan.item_sums, plan.item_sums_size, at, out, step.weight[0].gradient + in + i, of_all);
-        }
-        if (share) continue;
-        if (l)
-            total(plan.sums, plan.sums_size, plan.bias_at[l], out, step.bias[l].gradient, 1);
-        else
-            total(plan.item_sums, plan.item_sums_size, plan.width[0] * plan.width[1], out, step.bias[0].gradient, 1);
+// Add up `n` numbers of all chunks, from place `at` of a chunk's `size`.
+static inline void total(Buffer<float> &of, int64_t size, int64_t at, int64_t n, float *to, int64_t stride) {
+    for (int64_t j = 0; j < n; j += LANES) {
+        Vector sum = Vector{};
+        for (int64_t chunk = 0; chunk < CHUNKS; chunk++) sum += load(of.data() + chunk * size + at + j);
+        for (int64_t v = 0; v < LANES && j + v < n; v++) to[(j + v) * stride] = sum[v];
     }
-    if (share) return;
+}
+
+static void join(const Step &step, Plan &plan, const Block &block) {
+    const int64_t l = block.layer, in = step.widths[l], out_width = plan.width[l + 1], of_all = l ? in : 2 * in;
+    float *to = step.weight[l].gradient + block.first * of_all;
+    for (int64_t i = 0; i < in; i++)
+        total(plan.sums, plan.sums_size, plan.weight_at[l] + i * out_width + block.first, block.n, to + i, of_all);
+    for (int64_t i = 0; i < in && l == 0; i++)
+        total(plan.item_sums, plan.item_sums_size, i * out_width + block.first, block.n, to + in + i, of_all);
+    float *bias = step.bias[l].gradient + block.first;
+    if (l)
+        total(plan.sums, plan.sums_size, plan.bias_at[l] + block.first, block.n, bias, 1);
+    else
+        total(plan.item_sums, plan.item_sums_size, plan.width[0] * out_width + block.first, block.n, bias, 1);
+}
+
+static void join_output(const Step &step, Plan &plan) {
     total(plan.sums, plan.sums_size, plan.output_at, step.output.size, step.output.gradient, 1);
     total(plan.sums, plan.sums_size, plan.output_bias_at, 1, step.output_bias.gradient, 1);
 }
 
 static double gradients(const Step &step, Plan &plan) {
     const auto scratch = [&](int thread) -> Scratch & { return plan.scratch[static_cast<size_t>(thread)]; };
-    plan.team.each(step.layers, [&](int64_t l, int) { pack(step, plan, l); });
+    const int64_t all = blocks(step, plan);
+    plan.team.each(all, [&](int64_t block, int) { pack(step, plan, block_at(step, plan, block)); });
     if (step.layers)
         plan.team.each(CHUNKS, [&](int64_t c, int thread) { first_layer_of_items(step, plan, c, scratch(thread)); });
     plan.team.each(CHUNKS, [&](int64_t c, int thread) { by_user(step, plan, c, scratch(thread)); });
     plan.team.each(CHUNKS, [&](int64_t c, int thread) { by_item(step, plan, c, scratch(thread)); });
-    plan.team.each(CHUNKS, [&](int64_t share, int) { join(step, plan, share); });
+    plan.team.each(all + 1, [&](int64_t block, int) {
+        if (block < all)
+            join(step, plan, block_at(step, plan, block));
+        else
+            join_output(step, plan);
+    });
     double loss = 0;
     for (const double of_chunk : plan.loss) loss += of_chunk;
     return loss;

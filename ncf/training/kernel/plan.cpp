@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+constexpr int64_t MOST_BITS = 12;  // of a digit that samples are sorted by
+
 static int64_t padded(int64_t width, int64_t lanes) { return (width + lanes - 1) / lanes * lanes; }
 
 void Plan::prepare(const Step &step, int64_t lanes) {
@@ -81,9 +83,28 @@ void Plan::cut_items(const Step &step) {
     item_cut[CHUNKS] = step.n_rows;
 }
 
+// Whether the rows are there, and users ascend.
+static int64_t fault(const Step &step) {
+    const int64_t samples = step.positives * step.fan;
+    int32_t lowest = 0, highest = 0, falls = 0;
+    for (int64_t m = 0; m < samples; m++) {
+        lowest = std::min(lowest, step.items[m]);
+        highest = std::max(highest, step.items[m]);
+    }
+    if (lowest < 0 || (samples && highest >= step.n_items)) return OUT_OF_RANGE;
+    lowest = highest = 0;
+    for (int64_t p = 0; p < step.positives; p++) {
+        lowest = std::min(lowest, step.users[p]);
+        highest = std::max(highest, step.users[p]);
+    }
+    if (lowest < 0 || (samples && highest >= step.n_users)) return OUT_OF_RANGE;
+    for (int64_t p = 1; p < step.positives; p++) falls |= step.users[p] < step.users[p - 1];
+    return falls ? NOT_ASCENDING : 0;
+}
+
 // Order samples by item (radix sort, stable), and list the items met, ascending, in `distinct` unless it is null.
 int64_t Plan::sort_items(const Step &step, int32_t *distinct) {
-    constexpr int64_t MOST_BITS = 12;
+    if (const int64_t found = fault(step)) return found;
     const int64_t samples = step.positives * step.fan;
     const int32_t *items = step.items;
     int64_t bits = 1;
@@ -91,6 +112,7 @@ int64_t Plan::sort_items(const Step &step, int32_t *distinct) {
     const int64_t passes = (bits + MOST_BITS - 1) / MOST_BITS, digit_bits = (bits + passes - 1) / passes;
     const int64_t digits = int64_t{1} << digit_bits, parts = samples < (1 << 12) ? 1 : team.size();
     counts.room(parts * digits);
+    start.room(std::max(step.n_items, digits) + 1);
     order.room(samples);
     other_order.room(samples);
     for (int64_t pass = 0; pass < passes; pass++) {
@@ -107,14 +129,17 @@ int64_t Plan::sort_items(const Step &step, int32_t *distinct) {
             std::memset(count, 0, digits * sizeof(int32_t));
             for (int64_t p = samples * part / parts; p < samples * (part + 1) / parts; p++) count[digit(p, sample)]++;
         });
-        int32_t before = 0;
-        for (int64_t d = 0; d < digits; d++)
+        int32_t before = 0, *first = start.data();
+        for (int64_t d = 0; d < digits; d++) {
+            if (passes == 1 && d <= step.n_items) first[d] = before;
             for (int64_t part = 0; part < parts; part++) {
                 int32_t &count = counts.data()[part * digits + d];
                 const int32_t own = count;
                 count = before;
                 before += own;
             }
+        }
+        if (digits == step.n_items) first[digits] = before;
         team.each(parts, [&](int64_t part, int) {
             int32_t *place = counts.data() + part * digits, sample;
             for (int64_t p = samples * part / parts; p < samples * (part + 1) / parts; p++) {
@@ -138,6 +163,7 @@ void Plan::number_rows(const Step &step) {
     const int32_t *by_item = order.data(), *items = step.items;
     int32_t *first = start.room(step.n_rows + 1);
     if (step.rows == nullptr) {
+        if (step.n_items <= (1 << MOST_BITS)) return;  // sorted in one pass, which has left `start`
         const int64_t parts = samples < (1 << 12) ? 1 : team.size();
         team.each(parts, [&](int64_t part, int) {
             const int64_t begin = samples * part / parts, end = samples * (part + 1) / parts;

@@ -17,6 +17,7 @@ constexpr int64_t ITEMS_AT_ONCE = 64;
 // taken chunk by chunk, so that the result does not depend on the threads.
 constexpr int64_t CHUNKS = 16;
 constexpr int64_t LANES_AT_MOST = 16;
+constexpr int64_t NOT_ASCENDING = -1, OUT_OF_RANGE = -2;  // what is wrong with a step's users and items
 
 // Mirrored, field by field, in structures.py. Arrays are float32 and contiguous.
 struct Table {

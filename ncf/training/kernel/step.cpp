@@ -77,7 +77,8 @@ void ncf_disband(Team *team) { delete team; }
 Plan *ncf_plan(Team *team) { return new Plan(*team); }
 void ncf_forget(Plan *plan) { delete plan; }
 
-// Order the step's samples by item; list the items that it meets in `distinct`, unless that is null.
+// Order the step's samples by item; list the items that it meets in `distinct`, unless that is null. Returns how many
+// are listed, or what is wrong with the samples.
 int64_t ncf_sort(Plan *plan, const Step *step, int32_t *distinct) { return plan->sort_items(*step, distinct); }
 
 // Set the gradients of the step's samples, which ncf_sort has ordered; returns their summed loss.

@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 MOST_LAYERS = 16
+NOT_ASCENDING, OUT_OF_RANGE = -1, -2
 _ADDRESS, _COUNT, _REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 
 

@@ -1,6 +1,9 @@
-// A team of threads that stays: each piece of work is cut into tasks, which whoever is free takes.
+// A team of threads that stays. Each piece of work is cut into tasks; a thread takes its own share of them, the same
+// in each piece, so that what a task has used before is in its core's cache, and then what others have not begun.
 
 #pragma once
+
+#include <sched.h>
 
 #include <atomic>
 #include <chrono>
@@ -19,7 +22,14 @@ constexpr std::chrono::microseconds PATIENCE{50};
 
 class Team {
   public:
-    explicit Team(int size) : size_(size) {
+    explicit Team(int size) : size_(size), shares_(static_cast<size_t>(size)) {
+        cpu_set_t allowed;
+        CPU_ZERO(&allowed);
+        // A team that takes all cores keeps each of its threads to one: the scheduler, where another program is awake,
+        // wakes a thread beside the one that called it and leaves both on one core.
+        if (sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) == size)
+            for (int core = 0; core < CPU_SETSIZE; core++)
+                if (CPU_ISSET(core, &allowed)) cores_.push_back(core);
         for (int thread = 1; thread < size; thread++) threads_.emplace_back([this, thread] { work(thread); });
     }
 
@@ -47,7 +57,11 @@ class Team {
         with_ = const_cast<void *>(static_cast<const void *>(&routine));
         rounding_ = rounding();
         done_.store(0);
-        open_.store(static_cast<uint64_t>(tasks) << 32);
+        tasks_ = tasks;
+        for (int64_t thread = 0; thread < size_; thread++)
+            shares_[static_cast<size_t>(thread)].range.store(
+                static_cast<uint64_t>(tasks * thread / size_) << 32 | static_cast<uint64_t>(tasks * (thread + 1) / size_));
+        piece_.fetch_add(1);
         if (asleep_.load() > 0) {
             { std::lock_guard<std::mutex> lock(mutex_); }
             wake_.notify_all();
@@ -63,21 +77,31 @@ class Team {
     }
 
   private:
-    // `open_`: the number of tasks, and below it the next one; a task taken stays the current piece's to its end
-    static bool some_left(uint64_t open) { return (open & 0xFFFFFFFF) < open >> 32; }
+    // The tasks begin : end of a thread that nobody has taken, in one number. One that is taken is of the current
+    // piece, which cannot end before it.
+    struct alignas(64) Share {
+        std::atomic<uint64_t> range{0};
+    };
 
     bool take(int thread) {
-        uint64_t open = open_.load();
-        do {
-            if (!some_left(open)) return false;
-        } while (!open_.compare_exchange_weak(open, open + 1));
-        if (thread) set_rounding(rounding_);  // whether numbers below 1e-38 are 0 must not depend on the thread
-        call_(with_, static_cast<int64_t>(open & 0xFFFFFFFF), thread);
-        if (done_.fetch_add(1) + 1 == static_cast<int64_t>(open >> 32) && caller_sleeps_.load()) {
-            { std::lock_guard<std::mutex> lock(mutex_); }
-            finished_.notify_one();
+        for (int away = 0; away < size_; away++) {
+            std::atomic<uint64_t> &range = shares_[static_cast<size_t>((thread + away) % size_)].range;
+            uint64_t open = range.load();
+            while (open >> 32 < (open & 0xFFFFFFFF)) {
+                const uint64_t begin = open >> 32, end = open & 0xFFFFFFFF;
+                const uint64_t left = away ? begin << 32 | (end - 1) : (begin + 1) << 32 | end;
+                if (!range.compare_exchange_weak(open, left)) continue;
+                if (thread) set_rounding(rounding_);  // whether numbers below 1e-38 are 0 must not depend on the thread
+                call_(with_, static_cast<int64_t>(away ? end - 1 : begin), thread);
+                const int64_t tasks = tasks_;
+                if (done_.fetch_add(1) + 1 == tasks && caller_sleeps_.load()) {
+                    { std::lock_guard<std::mutex> lock(mutex_); }
+                    finished_.notify_one();
+                }
+                return true;
+            }
         }
-        return true;
+        return false;
     }
 
     template <typename Condition>
@@ -95,7 +119,14 @@ class Team {
     }
 
     void work(int thread) {
-        const auto wanted = [this] { return ended_.load() || some_left(open_.load()); };
+        if (!cores_.empty()) {
+            cpu_set_t own;
+            CPU_ZERO(&own);
+            CPU_SET(cores_[static_cast<size_t>(thread)], &own);
+            sched_setaffinity(0, sizeof own, &own);
+        }
+        uint64_t seen = 0;
+        const auto wanted = [&] { return ended_.load() || piece_.load() != seen; };
         while (true) {
             if (!look(wanted)) {
                 std::unique_lock<std::mutex> lock(mutex_);
@@ -104,6 +135,7 @@ class Team {
                 asleep_.fetch_sub(1);
             }
             if (ended_.load()) return;
+            seen = piece_.load();
             while (take(thread)) {
             }
         }
@@ -118,11 +150,14 @@ class Team {
 #endif
 
     const int size_;
+    std::vector<int> cores_;
     std::vector<std::thread> threads_;
     void (*call_)(void *, int64_t, int) = nullptr;
     void *with_ = nullptr;
     unsigned rounding_ = 0;
-    std::atomic<uint64_t> open_{0};
+    int64_t tasks_ = 0;
+    std::vector<Share> shares_;
+    std::atomic<uint64_t> piece_{0};
     std::atomic<int64_t> done_{0};
     std::atomic<int> asleep_{0};
     std::atomic<bool> caller_sleeps_{false}, ended_{false};
