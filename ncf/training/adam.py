@@ -23,8 +23,9 @@ from torch import Tensor
 
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
 
-LAZY_ABOVE = 6
-"""Rows of a table for each sample that a step has of its users or items, above which it is lazy."""
+LAZY_ABOVE = 8
+"""Rows of a table for each of its users or items in a step, above which it is lazy: there the compiled step starts to
+be faster so (``python -m tests.benchmarks lazy``)."""
 
 _REMEMBERED = 192
 """Missed steps after which a row moves no further: its mean has faded to a billionth."""

@@ -64,7 +64,8 @@ class World:
         longest = max(int(length) for length in lengths)
         parts = [numbers.new_empty(longest) for _ in range(self.size)]
         dist.all_gather(parts, torch.cat([numbers, numbers.new_zeros(longest - len(numbers))]))
-        return torch.unique(torch.cat([part[: int(n)] for part, n in zip(parts, lengths, strict=True)]))
+        joined: Tensor = torch.unique(torch.cat([part[: int(n)] for part, n in zip(parts, lengths, strict=True)]))
+        return joined
 
     def add_up_all(self, tensors: list[Tensor], flag: bool) -> bool:
         """Replace each of ``tensors`` (float32) by its sum over all processes, in one message.

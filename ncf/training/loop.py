@@ -25,7 +25,7 @@ from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.kernel import Kernel
 
 _WORK_FOR_A_THREAD = 3e7
-"""Multiplications, some milliseconds: with less, torch's threads wait more than they work, above all on shared cores."""
+"""Multiplications, some milliseconds: with less, torch's threads wait more than they work."""
 
 
 @dataclass
@@ -167,7 +167,7 @@ class FitLoop:
         if self._kernel is not None:
             return self._kernel.add_gradients(users, items, 1 / samples, self._world.union)
         if self._adam.is_lazy:
-            self._met = users.unique(), self._world.union(items.unique())
+            self._met = torch.unique(users), self._world.union(torch.unique(items))
             self._adam.catch_up(*self._met)
         if self.network.dropout:
             torch.manual_seed(derived_seed(*self._seed, self.position.epoch, self.position.step))

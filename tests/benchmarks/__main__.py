@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-BENCHMARKS = ("preprocess", "sampling", "training", "evaluation", "serving")
+BENCHMARKS = ("preprocess", "sampling", "training", "lazy", "evaluation", "serving")
 BY_NAME = ("containers", "peer", "reproduce")
 """Those that need Docker, somebody else's code, or data."""
 

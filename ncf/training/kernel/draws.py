@@ -1,4 +1,4 @@
-"""Positives dealt to steps, and their negatives, by compiled code: nothing as long as an epoch is kept but its order."""
+"""Positives dealt to steps, and their negatives, by compiled code; of an epoch only the order is kept."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Draws:
         return own, items
 
     def deal(self, positives: int, steps: int, key: int) -> Tensor:
-        """A random order of so many positives, of which step ``s`` takes ``s * P // steps`` to ``(s + 1) * P // steps``.
+        """A random order of ``P`` positives; step ``s`` takes ``[s * P // steps, (s + 1) * P // steps)`` of it.
 
         Returns:
             int32 [P], numbers of positives, ascending in each step.
