@@ -60,6 +60,7 @@ class AdamState:
         lazy: names of the lazy tables.
 
     Attributes:
+        lazy: names of the lazy tables.
         step: steps done.
         rate: learning rate of the next step over ``1 - beta1^step``.
         scale: ``1 / sqrt(1 - beta2^step)`` of the next step.
@@ -77,7 +78,7 @@ class AdamState:
         lazy: frozenset[str],
     ) -> None:
         self._weights = dict(network.named_parameters())
-        self._optimiser, self._learning_rate, self._lazy = optimiser, learning_rate, lazy
+        self._optimiser, self._learning_rate, self.lazy = optimiser, learning_rate, lazy
         self.betas: tuple[float, float] = optimiser.defaults["betas"]
         self.epsilon: float = optimiser.defaults["eps"]
         names = {weight: name for name, weight in self._weights.items()}
@@ -96,12 +97,12 @@ class AdamState:
     @property
     def is_lazy(self) -> bool:
         """Whether any table is lazy."""
-        return bool(self._lazy)
+        return bool(self.lazy)
 
     @property
     def lazy_items(self) -> bool:
         """Whether the item tables are lazy."""
-        return any(name in ITEM_TABLES for name in self._lazy)
+        return any(name in ITEM_TABLES for name in self.lazy)
 
     def moments(self, name: str) -> list[Tensor]:
         """Mean and mean square of a weight's gradients."""
@@ -140,7 +141,7 @@ class AdamState:
 
     def _record(self, step: int) -> None:
         """Let the rows that have missed this step drift."""
-        if not self._lazy or step < 2:
+        if not self.lazy or step < 2:
             return
         scale = 1 / math.sqrt(1 - self.betas[1] ** step)
         first = max(1, step - _REMEMBERED)
@@ -157,7 +158,7 @@ class AdamState:
             users: int, rows of the user tables that the step meets, each once.
             items: as ``users``, of the item tables.
         """
-        for name in self._lazy:
+        for name in self.lazy:
             self._catch_up(name, users if name in USER_TABLES else items)
 
     def _catch_up(self, name: str, rows: Tensor) -> None:
@@ -172,7 +173,7 @@ class AdamState:
     @torch.no_grad()
     def update(self, users: Tensor, items: Tensor) -> None:
         """The next step of all weights by their ``grad``: of lazy tables, of the rows given."""
-        for name in self._lazy:
+        for name in self.lazy:
             weight = self._weights[name]
             assert weight.grad is not None
             rows = users if name in USER_TABLES else items
@@ -192,7 +193,7 @@ class AdamState:
     @torch.no_grad()
     def settle(self) -> None:
         """After the update of the next step: let all rows of lazy tables end it, as if it had met them."""
-        for name in self._lazy:
+        for name in self.lazy:
             rows = torch.nonzero(self._met[name] <= self.step).squeeze(1)
             self._catch_up(name, rows)
             self._update(name, rows, torch.zeros_like(self._weights[name][rows]))
