@@ -1,0 +1,144 @@
+"""Seconds and peak memory of each stage, from 1 M to 100 M interactions, in a process of its own each.
+
+The environment variable ``SCALE`` names the sizes, in millions: ``SCALE=1,5,20,100``. A fit whose two epochs (one to
+select, one final) would take longer than ``FIT_SECONDS`` is stopped by SIGTERM, as a spot instance is: then the seconds
+of an epoch are extrapolated from the steps that it has done, and the model that is evaluated has random weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+USERS_AND_ITEMS = {1: (7_000, 4_000), 5: (35_000, 12_000), 20: (138_000, 27_000), 100: (1_000_000, 200_000)}
+"""By millions of interactions; with 20 they are MovieLens 20M's."""
+DEFAULT_SIZES = "1,5,20"
+FIT_SECONDS = float(os.environ.get("FIT_SECONDS") or 600)
+_STOPPED = 143
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a child process took: seconds, and its largest resident memory in GB, mapped files included."""
+
+    seconds: float
+    peak_gb: float
+    status: int = 0
+
+
+def run() -> list[dict[str, Any]]:
+    """A row for each size and stage."""
+    rows: list[dict[str, Any]] = []
+    for size in map(int, (os.environ.get("SCALE") or DEFAULT_SIZES).split(",")):
+        with tempfile.TemporaryDirectory(dir=os.environ.get("SCALE_FOLDER")) as folder:
+            rows += measure(size, Path(folder))
+    return rows
+
+
+def measure(millions: int, folder: Path) -> list[dict[str, Any]]:
+    """A row for each stage at one size."""
+    users, items = USERS_AND_ITEMS[millions]
+    rows: list[dict[str, Any]] = []
+
+    def add(stage: str, run: Run, note: str = "", seconds: float | None = None) -> None:
+        spent = run.seconds if seconds is None else seconds
+        rows.append(
+            {
+                "millions": millions,
+                "stage": stage,
+                "seconds": spent,
+                "us_per_interaction": spent / millions,
+                "peak_gb": run.peak_gb,
+                "note": note,
+            }
+        )
+        print(rows[-1], file=sys.stderr, flush=True)
+
+    raw, data, samples, model = (folder / name for name in ("raw", "dataset", "samples", "model"))
+    add("generate", _child([__name__, "generate", str(raw), str(users), str(items), str(millions * 1_000_000)]))
+    add("preprocess", _ncf("preprocess", f"--interactions={raw}", *_outputs(folder, "dataset", "report", "metrics")))
+    add("negative-sampling", _ncf("negative-sampling", f"--dataset={data}", f"--samples={samples}"))
+    fit, epoch, note = _fit(folder)
+    add("fit", fit, note)
+    add("fit: an epoch", fit, note, epoch)
+    if not model.exists():
+        add("(random weights)", _child([__name__, "random-model", str(data), str(model)]))
+    outputs = _outputs(folder, "metrics", "report", "summary", "passed")
+    add("evaluate", _ncf("evaluate", f"--model={model}", f"--samples={samples}", *outputs))
+    return rows
+
+
+def _fit(folder: Path) -> tuple[Run, float, str]:
+    """Fit for an epoch; the seconds that an epoch takes, and a note if that is extrapolated."""
+    inputs = [f"--dataset={folder / 'dataset'}", f"--samples={folder / 'samples'}"]
+    outputs = [f"--trained-model={folder / 'model'}", f"--metrics={folder / 'fit.json'}"]
+    checkpoints = folder / "checkpoints"
+    command = ["ncf", "fit", *inputs, *outputs, "--epochs=1", f"--checkpoints={checkpoints}"]
+    found = _child(command, stop_after=FIT_SECONDS)
+    if found.status == 0:
+        history = json.loads((folder / "model" / "history.json").read_text())
+        return found, history["selection"][0]["seconds"], ""
+    return found, *_epoch_so_far(checkpoints, folder)
+
+
+def _epoch_so_far(checkpoints: Path, folder: Path) -> tuple[float, str]:
+    """Seconds of an epoch as the steps until the checkpoint tell."""
+    import torch
+
+    from ncf.data.dataset import Dataset
+    from ncf.training.hyperparameters import Hyperparameters
+
+    content = max(checkpoints.glob("*.pt"))
+    with content.open("rb") as stream:
+        stream.seek(32)  # the digest
+        progress = json.loads(torch.load(stream, weights_only=True, mmap=False)["meta"])["progress"]
+    if progress["history"]["selection"]:
+        return progress["history"]["selection"][0]["seconds"], "selection's epoch whole, final's cut"
+    positives = len(Dataset.load(folder / "dataset").train.items)
+    steps = -(-positives // Hyperparameters().positives_per_batch(positives))
+    done = progress["position"]["step"]
+    return progress["position"]["seconds"] * steps / done, f"extrapolated from {done / steps:.0%} of an epoch"
+
+
+def _outputs(folder: Path, *names: str) -> list[str]:
+    return [f"--{name}={folder / name}" for name in names]
+
+
+def _ncf(stage: str, *arguments: str) -> Run:
+    return _child(["ncf", stage, *arguments])
+
+
+def _child(command: list[str], stop_after: float | None = None) -> Run:
+    """Run ``python -m command``; SIGTERM after some seconds, if given."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", *command], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    timer = threading.Timer(stop_after or 0, process.send_signal, [signal.SIGTERM])
+    if stop_after:
+        timer.start()
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    timer.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in (0, _STOPPED if stop_after else 0):
+        raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}: {errors[-2000:]}")
+    return Run(time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9, process.returncode)
+
+
+def _generate(folder: str, users: str, items: str, interactions: str) -> None:
+    from ncf.data.synthetic_large import write_parquet
+
+    write_parquet(Path(folder), int(users), int(items), int(interactions))
+
+
+if __name__ == "__main__":
+    _generate(*sys.argv[2:])
