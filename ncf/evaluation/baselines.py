@@ -88,7 +88,7 @@ def rankers(model: ModelFolder) -> tuple[dict[str, Ranker], list[str]]:
     counted = train
     if pairs > _KNN_MOST_PAIRS:
         order = np.random.default_rng(_SEED).permutation(train.n_users)
-        drawn = np.sort(order[: np.searchsorted(np.cumsum(squares[order]), _KNN_MOST_PAIRS)])
+        drawn = np.sort(order[: np.searchsorted(np.cumsum(squares[order]), _KNN_MOST_PAIRS, side="right")])
         counted = train.of_users(drawn)
         remarks.append(
             f"Item-kNN finds the neighbours of items on {len(drawn):,} of {train.n_users:,} users, drawn at random: "

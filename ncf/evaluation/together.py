@@ -48,9 +48,7 @@ def count_together(train: ItemsByUser, n_items: int) -> Iterator[Together]:
         start = end
 
 
-def _count(
-    train: ItemsByUser, users: ItemsByUser, before: NDArray[np.int64], items: range, n_items: int
-) -> Together:
+def _count(train: ItemsByUser, users: ItemsByUser, before: NDArray[np.int64], items: range, n_items: int) -> Together:
     first, last = int(users.offsets[items.start]), int(users.offsets[items.stop])
     cells = len(items) * n_items
     if before[last] - before[first] >= _DENSE_SHARE * cells:

@@ -17,7 +17,6 @@ from ncf.data.items_by_user import ItemsByUser
 from ncf.errors import InputError
 from ncf.training.negatives import NegativeSampler
 
-
 POSITIVES_AT_ONCE = 1 << 21
 """Whose samples are in memory together, about: what an epoch takes beside 4 bytes for each positive."""
 

@@ -80,7 +80,9 @@ def test_a_round_is_read_shard_by_shard(
     positives: ItemsByUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batches, "POSITIVES_AT_ONCE", 50)
-    rows = np.column_stack([positives.users(), positives.items, np.arange(len(positives.items) * 3).reshape(-1, 3) % 60])
+    rows = np.column_stack(
+        [positives.users(), positives.items, np.arange(len(positives.items) * 3).reshape(-1, 3) % 60]
+    )
     paths = [tmp_path / f"{part}.npy" for part in range(3)]
     for path, part in zip(paths, np.array_split(rows.astype(np.int32), 3), strict=True):
         np.save(path, part)
