@@ -15,13 +15,15 @@ from torch import Tensor
 from ncf.data.dataset import check_range, load_array
 from ncf.data.items_by_user import ItemsByUser
 from ncf.errors import InputError
-from ncf.training.negatives import NegativeSampler
+from ncf.training import kernel
+from ncf.training.kernel.draws import DrawnEpoch, Draws
+from ncf.training.negatives import NegativeSampler, check_some_left
 
 POSITIVES_AT_ONCE = 1 << 21
 """Whose samples are in memory together, about: what an epoch takes beside 4 bytes for each positive."""
 
 
-class Samples(Protocol):
+class SamplesOf(Protocol):
     """The users, int32 [n], and items, int32 [n, 1 + negatives], of some positives."""
 
     def __call__(self, positives: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]: ...
@@ -43,7 +45,7 @@ class Epoch:
         device: where the samples live.
     """
 
-    samples: Samples
+    samples: SamplesOf
     positives: int
     steps: int
     seed: int
@@ -106,14 +108,23 @@ class EpochSource:
         own = part_of(positives, users)
         self._users = torch.from_numpy(own.users()).to(device)  # [P]
         self._positives = torch.from_numpy(own.items).to(device)  # [P]
-        self._sampler = None if rounds else NegativeSampler(part_of(exclusion, users), n_items, device)
+        self._sampler: NegativeSampler | None = None
+        self._draws: Draws | None = None
+        if not rounds and device.type == "cpu" and kernel.is_available():
+            check_some_left(exclusion, n_items)
+            self._draws = Draws(part_of(exclusion, users), n_items, torch.get_num_threads())
+        elif not rounds:
+            self._sampler = NegativeSampler(part_of(exclusion, users), n_items, device)
 
-    def epoch(self, number: int, steps: int) -> Epoch:
+    def epoch(self, number: int, steps: int) -> Epoch | DrawnEpoch:
         """Epoch ``number`` (from 1) in ``steps`` steps."""
+        seed = derived_seed(*self.seed, number)
+        if self._draws is not None:
+            return DrawnEpoch(self._draws, self._users, self._positives, self.negatives, seed, steps)
         samples = self._drawn(self._sampler) if self._sampler is not None else self._of_round(number)
-        return Epoch(samples, len(self._users), steps, derived_seed(*self.seed, number), self.device)
+        return Epoch(samples, len(self._users), steps, seed, self.device)
 
-    def _drawn(self, sampler: NegativeSampler) -> Samples:
+    def _drawn(self, sampler: NegativeSampler) -> SamplesOf:
         def samples(positives: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             users = self._users[positives]
             drawn = sampler.draw(users, self.negatives, generator)
@@ -121,7 +132,7 @@ class EpochSource:
 
         return samples
 
-    def _of_round(self, number: int) -> Samples:
+    def _of_round(self, number: int) -> SamplesOf:
         """The samples of this process in a materialised round; after the last, the first comes again."""
         shards = [self._own_rows(path) for path in self.rounds[(number - 1) % len(self.rounds)]]
         ends = np.cumsum([len(rows) for rows in shards])

@@ -14,6 +14,16 @@ _DRAWS_AT_ONCE = 1 << 22
 _REJECTIONS = 16
 
 
+def check_some_left(exclusion: ItemsByUser, n_items: int) -> None:
+    """Raise an InputError if a user with positives has no other item."""
+    counts = exclusion.counts()
+    if len(counts) and counts.max() >= n_items:
+        raise InputError(
+            f"a user has all {n_items} items as positives, so no negative is left to train with; "
+            "leave such users out"
+        )
+
+
 class NegativeSampler:
     """Draws, for each of many users, items that are not among that user's positives.
 
@@ -35,11 +45,7 @@ class NegativeSampler:
         self, exclusion: ItemsByUser, n_items: int, device: torch.device, bitmap_bytes: int = _BITMAP_BYTES
     ) -> None:
         counts = exclusion.counts()
-        if len(counts) and counts.max() >= n_items:
-            raise InputError(
-                f"a user has all {n_items} items as positives, so no negative is left to train with; "
-                "leave such users out"
-            )
+        check_some_left(exclusion, n_items)
         self.n_items, self.device = n_items, device
         users, items = exclusion.users(), np.asarray(exclusion.items)
         # rank of each positive among the items that are left, grouped by user: sorted as a whole

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from ncf.data.items_by_user import ItemsByUser
-from ncf.training import batches
+from ncf.training import batches, kernel
 from ncf.training.batches import Epoch, EpochSource
+from ncf.training.kernel.draws import DrawnEpoch
 
 CPU = torch.device("cpu")
 
@@ -21,12 +22,20 @@ def positives() -> ItemsByUser:
     return ItemsByUser.of(np.repeat(np.arange(40, dtype=np.int32), 9), rng.integers(0, 60, 360).astype(np.int32), 40)
 
 
+@pytest.fixture(params=["torch", "compiled"], autouse=True)
+def _drawn_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "torch":
+        monkeypatch.setattr(kernel, "is_available", lambda: False)
+    elif not kernel.is_available():
+        pytest.skip("no compiled code here")
+
+
 def source(positives: ItemsByUser, users: range, rounds: list[list[Path]] | None = None) -> EpochSource:
     own_rounds = [] if rounds is None else rounds
     return EpochSource(positives, positives, users, 60, 3, own_rounds, [1, 2], CPU)
 
 
-def joined(epoch: Epoch, first_step: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def joined(epoch: Epoch | DrawnEpoch, first_step: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     users, items = zip(*epoch.batches(first_step), strict=True)
     return torch.cat(users), torch.cat(items)
 
