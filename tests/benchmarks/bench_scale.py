@@ -24,6 +24,7 @@ USERS_AND_ITEMS = {1: (7_000, 4_000), 5: (35_000, 12_000), 20: (138_000, 27_000)
 DEFAULT_SIZES = "1,5,20"
 FIT_SECONDS = float(os.environ.get("FIT_SECONDS") or 600)
 _STOPPED = 143
+_MODULE = "tests.benchmarks.bench_scale"
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,14 @@ def measure(millions: int, folder: Path) -> list[dict[str, Any]]:
         print(rows[-1], file=sys.stderr, flush=True)
 
     raw, data, samples, model = (folder / name for name in ("raw", "dataset", "samples", "model"))
-    add("generate", _child([__name__, "generate", str(raw), str(users), str(items), str(millions * 1_000_000)]))
+    add("generate", _child([_MODULE, "generate", str(raw), str(users), str(items), str(millions * 1_000_000)]))
     add("preprocess", _ncf("preprocess", f"--interactions={raw}", *_outputs(folder, "dataset", "report", "metrics")))
     add("negative-sampling", _ncf("negative-sampling", f"--dataset={data}", f"--samples={samples}"))
     fit, epoch, note = _fit(folder)
     add("fit", fit, note)
     add("fit: an epoch", fit, note, epoch)
     if not model.exists():
-        add("(random weights)", _child([__name__, "random-model", str(data), str(model)]))
+        add("(random weights)", _child([_MODULE, "random-model", str(data), str(model)]))
     outputs = _outputs(folder, "metrics", "report", "summary", "passed")
     add("evaluate", _ncf("evaluate", f"--model={model}", f"--samples={samples}", *outputs))
     return rows
@@ -140,5 +141,38 @@ def _generate(folder: str, users: str, items: str, interactions: str) -> None:
     write_parquet(Path(folder), int(users), int(items), int(interactions))
 
 
+def _random_model(dataset: str, model: str) -> None:
+    """A model folder of random weights, at the size of a data set."""
+    import numpy as np
+    import torch
+
+    from ncf.data.dataset import Dataset
+    from ncf.models.model_folder import ModelFolder
+    from ncf.models.networks import Network, initialise
+    from ncf.training.golden import golden_answers
+    from ncf.training.hyperparameters import Hyperparameters
+    from ncf.training.trainer import model_config
+
+    data, settings = Dataset.load(Path(dataset)), Hyperparameters()
+    config = model_config(settings, data)
+    network = Network(config, data.n_users)
+    initialise(network, settings.seed, settings.init_std, range(data.n_users), data.n_users)
+    with torch.no_grad():
+        weights = {name: weight.detach().numpy() for name, weight in network.named_parameters()}
+    train = data.train.union(data.validation[:, 0], data.validation[:, 1])
+    ModelFolder(
+        config=config,
+        weights=weights,
+        user_ids=data.user_ids,
+        item_ids=data.item_ids,
+        item_titles=data.item_titles,
+        train=train,
+        seen=data.positives(),
+        popularity=np.bincount(train.items, minlength=data.n_items),
+        history={"selection": [], "final": [], "best_epoch": 1, "parts": {}, "hyperparameters": {}},
+        golden=golden_answers(config, weights, data.user_ids, data.item_ids),
+    ).save(Path(model), {}, {})
+
+
 if __name__ == "__main__":
-    _generate(*sys.argv[2:])
+    {"generate": _generate, "random-model": _random_model}[sys.argv[1]](*sys.argv[2:])
