@@ -24,7 +24,8 @@ _FEWEST = 5
 _LARGEST_SHARE = 3  # nobody has more than one in so many items
 _ACTIVITY_SPREAD = 1.0  # standard deviation of the log
 _GENRES, _FAVOURITES, _LOYALTY = 20, 3, 0.7  # the last: share of choices that fall on a favourite
-_ZIPF_SHIFT = 20.0  # of Zipf-Mandelbrot's law with exponent 1: the head is that much flatter
+# of Zipf-Mandelbrot's law with exponent 1: how much flatter the head is, at most and as a share of a genre's items
+_ZIPF_SHIFT, _SHIFT_SHARE = 20.0, 0.02
 _ROUNDS = 3  # of choosing by taste, as long as items come twice; what is missing then comes from everywhere
 
 
@@ -109,5 +110,6 @@ def _by_taste(favourites: NDArray[np.int32], items: int, rng: np.random.Generato
     loyal = np.flatnonzero(rng.random(n) < _LOYALTY)
     genre[loyal] = favourites[loyal, rng.integers(0, _FAVOURITES, len(loyal))]
     size = (items - genre + _GENRES - 1) // _GENRES  # items of that genre
-    rank = _ZIPF_SHIFT * np.exp(rng.random(n) * np.log1p(size / _ZIPF_SHIFT)) - _ZIPF_SHIFT
+    shift = np.minimum(_ZIPF_SHIFT, _SHIFT_SHARE * size)
+    rank = shift * np.expm1(rng.random(n) * np.log1p(size / shift))
     return np.minimum(rank.astype(np.int64), size - 1) * _GENRES + genre

@@ -1,8 +1,8 @@
 """Seconds and peak memory of each stage, from 1 M to 100 M interactions, in a process of its own each.
 
 The environment variable ``SCALE`` names the sizes, in millions: ``SCALE=1,5,20,100``. A fit whose two epochs (one to
-select, one final) would take longer than ``FIT_SECONDS`` is stopped by SIGTERM, as a spot instance is: then the seconds
-of an epoch are extrapolated from the steps that it has done, and the model that is evaluated has random weights.
+select, one final) would take longer than ``FIT_SECONDS`` is stopped by SIGTERM, as a spot instance is: then the seconds of an
+epoch are extrapolated from the steps that it has done, and the model that is evaluated has random weights.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ _MODULE = "tests.benchmarks.bench_scale"
 
 @dataclass(frozen=True)
 class Run:
-    """What a child process took: seconds, and its largest resident memory in GB, mapped files included."""
+    """What a child process took: seconds by the clock and of all cores, and its largest resident memory in GB, mapped
+    files included."""
 
     seconds: float
+    cpu_seconds: float
     peak_gb: float
     status: int = 0
 
@@ -50,14 +52,14 @@ def measure(millions: int, folder: Path) -> list[dict[str, Any]]:
     users, items = USERS_AND_ITEMS[millions]
     rows: list[dict[str, Any]] = []
 
-    def add(stage: str, run: Run, note: str = "", seconds: float | None = None) -> None:
-        spent = run.seconds if seconds is None else seconds
+    def add(stage: str, run: Run, note: str = "") -> None:
         rows.append(
             {
                 "millions": millions,
                 "stage": stage,
-                "seconds": spent,
-                "us_per_interaction": spent / millions,
+                "seconds": run.seconds,
+                "cpu_seconds": run.cpu_seconds,
+                "cpu_us_per_interaction": run.cpu_seconds / millions,
                 "peak_gb": run.peak_gb,
                 "note": note,
             }
@@ -68,9 +70,7 @@ def measure(millions: int, folder: Path) -> list[dict[str, Any]]:
     add("generate", _child([_MODULE, "generate", str(raw), str(users), str(items), str(millions * 1_000_000)]))
     add("preprocess", _ncf("preprocess", f"--interactions={raw}", *_outputs(folder, "dataset", "report", "metrics")))
     add("negative-sampling", _ncf("negative-sampling", f"--dataset={data}", f"--samples={samples}"))
-    fit, epoch, note = _fit(folder)
-    add("fit", fit, note)
-    add("fit: an epoch", fit, note, epoch)
+    add("fit", *_fit(folder))
     if not model.exists():
         add("(random weights)", _child([_MODULE, "random-model", str(data), str(model)]))
     outputs = _outputs(folder, "metrics", "report", "summary", "passed")
@@ -78,8 +78,8 @@ def measure(millions: int, folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _fit(folder: Path) -> tuple[Run, float, str]:
-    """Fit for an epoch; the seconds that an epoch takes, and a note if that is extrapolated."""
+def _fit(folder: Path) -> tuple[Run, str]:
+    """Fit for an epoch, selection and final; how much of them it is, and the seconds of an epoch."""
     inputs = [f"--dataset={folder / 'dataset'}", f"--samples={folder / 'samples'}"]
     outputs = [f"--trained-model={folder / 'model'}", f"--metrics={folder / 'fit.json'}"]
     checkpoints = folder / "checkpoints"
@@ -87,12 +87,12 @@ def _fit(folder: Path) -> tuple[Run, float, str]:
     found = _child(command, stop_after=FIT_SECONDS)
     if found.status == 0:
         history = json.loads((folder / "model" / "history.json").read_text())
-        return found, history["selection"][0]["seconds"], ""
-    return found, *_epoch_so_far(checkpoints, folder)
+        return found, f"two epochs, {history['selection'][0]['seconds']:.0f} s each"
+    return found, _epoch_so_far(checkpoints, folder)
 
 
-def _epoch_so_far(checkpoints: Path, folder: Path) -> tuple[float, str]:
-    """Seconds of an epoch as the steps until the checkpoint tell."""
+def _epoch_so_far(checkpoints: Path, folder: Path) -> str:
+    """How far the fit came, and the seconds of an epoch as its steps until the checkpoint tell."""
     import torch
 
     from ncf.data.dataset import Dataset
@@ -102,12 +102,12 @@ def _epoch_so_far(checkpoints: Path, folder: Path) -> tuple[float, str]:
     with content.open("rb") as stream:
         stream.seek(32)  # the digest
         progress = json.loads(torch.load(stream, weights_only=True, mmap=False)["meta"])["progress"]
-    if progress["history"]["selection"]:
-        return progress["history"]["selection"][0]["seconds"], "selection's epoch whole, final's cut"
+    place, selection = progress["position"], progress["history"]["selection"]
     positives = len(Dataset.load(folder / "dataset").train.items)
     steps = -(-positives // Hyperparameters().positives_per_batch(positives))
-    done = progress["position"]["step"]
-    return progress["position"]["seconds"] * steps / done, f"extrapolated from {done / steps:.0%} of an epoch"
+    done = len(selection) + place["step"] / steps
+    seconds = place["seconds"] + sum(epoch["seconds"] for epoch in selection)
+    return f"{done:.2f} epochs; a whole one would take {seconds / done:.0f} s"
 
 
 def _outputs(folder: Path, *names: str) -> list[str]:
@@ -132,7 +132,8 @@ def _child(command: list[str], stop_after: float | None = None) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, _STOPPED if stop_after else 0):
         raise RuntimeError(f"{' '.join(command)} ended with status {process.returncode}: {errors[-2000:]}")
-    return Run(time.perf_counter() - start, usage.ru_maxrss * 1024 / 1e9, process.returncode)
+    seconds = time.perf_counter() - start
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e9, process.returncode)
 
 
 def _generate(folder: str, users: str, items: str, interactions: str) -> None:
