@@ -12,6 +12,9 @@ STAGES := preprocess,negative-sampling,train,evaluate,deploy,sagemaker
 PEER ?=
 EPOCHS ?=
 SEEDS ?=
+# make bench-scale
+SCALE ?=
+FIT_SECONDS ?=
 # make run
 DATA ?=
 ITEMS ?=
@@ -27,7 +30,7 @@ TRAIN_BASE ?=
 WHEELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline images push test test-images check-local-mode lint bench bench-peer reproduce clean
+.PHONY: help setup run pipeline images push test test-images check-local-mode lint bench bench-peer bench-scale reproduce clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +95,9 @@ reproduce: $(READY) ## Print the accuracy table: DATA=folder with an NCF release
 
 bench-peer: $(READY) ## Measure against guoyang9/NCF, run beside it: PEER=its checkout DATA=folder of the release's ml-1m [EPOCHS=1]
 	@PEER="$(PEER)" DATA="$(DATA)" EPOCHS="$(EPOCHS)" $(BIN)/python -m tests.benchmarks peer
+
+bench-scale: $(READY) ## Measure how each stage grows with the data: [SCALE=1,5,20,100 million interactions] [FIT_SECONDS=600]
+	@SCALE="$(SCALE)" FIT_SECONDS="$(FIT_SECONDS)" $(BIN)/python -m tests.benchmarks scale
 
 clean: ## Remove what make and the runs have made
 	rm -rf $(VENV) build output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

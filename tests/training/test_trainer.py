@@ -60,7 +60,7 @@ def assert_same(one: Weights, other: Weights) -> None:
 
 @pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])
 def test_finds_the_items_of_a_users_group(folders: Folders, model: str) -> None:
-    run = trainer(folders, model=model, epochs=30, learning_rate=0.1, init_std=0.3, dropout=0.0)
+    run = trainer(folders, model=model, epochs=30, learning_rate=0.1, init_std=0.3, dropout=0.0, patience=0)
     weights = run.run()
     assert {name: weight.shape for name, weight in weights.items()} == run.config.weight_shapes()
     selection = run.history["selection"]
