@@ -1,6 +1,8 @@
 """Whole training steps on the device: fixed shapes, counters and schedule in its memory, no wait for the host.
 
-On a GPU they are captured in a CUDA graph and replayed; everywhere the very same function can run eagerly.
+On a GPU they are captured in a CUDA graph and replayed; everywhere the very same function can run eagerly. What a step
+calls may be captured: the backward pass of an embedding keeps its counts on the device since torch
+uses CUB for them, and Adam is torch's own, fused and capturable.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ class DeviceStep:
         self.loss = torch.zeros((), dtype=torch.float64, device=device)
         self._warm_up = _WARM_UP if capture else -1
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._stream = torch.cuda.Stream(device) if capture else None
+        self._stream = torch.cuda.Stream(device) if capture else None  # type: ignore[no-untyped-call]
 
     @property
     def is_captured(self) -> bool:
