@@ -1,8 +1,8 @@
 """Whole training steps on the device: fixed shapes, counters and schedule in its memory, no wait for the host.
 
 On a GPU they are captured in a CUDA graph and replayed; everywhere the very same function can run eagerly. What a step
-calls may be captured: the backward pass of an embedding keeps its counts on the device since torch
-uses CUB for them, and Adam is torch's own, fused and capturable.
+calls may be captured: torch's backward pass of an embedding keeps its counts on the device, and its Adam is fused and
+capturable.
 """
 
 from __future__ import annotations
