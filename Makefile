@@ -30,7 +30,7 @@ TRAIN_BASE ?=
 WHEELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline images push test test-images check-local-mode lint bench bench-peer bench-scale reproduce clean
+.PHONY: help setup run pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer bench-scale reproduce clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ bench: $(READY) ## Measure speed: prints tables with ratios (minutes)
 
 reproduce: $(READY) ## Print the accuracy table: DATA=folder with an NCF release [SEEDS=5]
 	@DATA="$(DATA)" SEEDS="$(SEEDS)" $(BIN)/python -m tests.benchmarks reproduce
+
+bench-gpu: $(READY) ## Measure training on this machine's GPU: [DATA=folder of the release's ml-1m]
+	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks gpu
 
 bench-peer: $(READY) ## Measure against guoyang9/NCF, run beside it: PEER=its checkout DATA=folder of the release's ml-1m [EPOCHS=1]
 	@PEER="$(PEER)" DATA="$(DATA)" EPOCHS="$(EPOCHS)" $(BIN)/python -m tests.benchmarks peer

@@ -135,7 +135,8 @@ class AdamState:
         step = self.step + 1
         rate = self._learning_rate(self.step)
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            if not isinstance(group["lr"], Tensor):  # which steps on the device set there
+                group["lr"] = rate
         self.rate = rate / (1 - self.betas[0] ** step)
         self.scale = 1 / math.sqrt(1 - self.betas[1] ** step)
 

@@ -73,6 +73,11 @@ def _bound(step: int, rows: int, steps: int) -> int:
     return step * rows // steps
 
 
+def step_bounds(rows: int, steps: int) -> list[int]:
+    """First row of each step, and the number of rows."""
+    return [_bound(step, rows, steps) for step in range(steps + 1)]
+
+
 def samples_in_step(step: int, steps: int, rows: NDArray[np.int64], samples_per_row: int) -> int:
     """Samples of a step over all processes, of which process ``r`` has ``rows[r]`` positives."""
     return samples_per_row * sum(_bound(step + 1, int(n), steps) - _bound(step, int(n), steps) for n in rows)

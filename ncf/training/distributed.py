@@ -166,7 +166,8 @@ def joined(device: Literal["auto", "cpu", "cuda"]) -> Iterator[World]:
         return
     if on_gpu:
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    # with its device a process makes its NCCL communicator at once: an error shows here, and nothing guesses the device
+    dist.init_process_group("nccl" if on_gpu else "gloo", device_id=place if on_gpu else None)
     try:
         yield World(dist.get_rank(), dist.get_world_size(), place)
     finally:

@@ -26,8 +26,9 @@ def check_some_left(exclusion: ItemsByUser, n_items: int) -> None:
 class NegativeSampler:
     """Draws, for each of many users, items that are not among that user's positives.
 
-    While a bitmap of users x items fits, draws are looked up there and the rejected ones are drawn again;
-    otherwise, and for what is still rejected after some rounds, a draw among the ``n_items - positives``
+    On a CPU, while a bitmap of users x items fits, draws are looked up there and the rejected ones are drawn again;
+    otherwise, on a GPU (as all shapes are fixed then, so the host waits for nothing), and for what is still rejected
+    after some rounds, a draw among the ``n_items - positives``
     remaining items is turned into an item by a search in the gaps between the positives. Both are exact.
 
     Args:
@@ -55,7 +56,7 @@ class NegativeSampler:
         self._left = torch.from_numpy(n_items - counts).to(device)  # [users]
         self._stride = -(-n_items // 8)
         self._bitmap: Tensor | None = None
-        if exclusion.n_users * self._stride <= bitmap_bytes:
+        if device.type == "cpu" and exclusion.n_users * self._stride <= bitmap_bytes:
             bitmap = np.zeros(exclusion.n_users * self._stride, np.uint8)
             places = users.astype(np.int64) * self._stride + (items >> 3)
             np.bitwise_or.at(bitmap, places, np.left_shift(1, items & 7).astype(np.uint8))
