@@ -112,4 +112,5 @@ def _by_taste(favourites: NDArray[np.int32], items: int, rng: np.random.Generato
     size = (items - genre + _GENRES - 1) // _GENRES  # items of that genre
     shift = np.minimum(_ZIPF_SHIFT, _SHIFT_SHARE * size)
     rank = shift * np.expm1(rng.random(n) * np.log1p(size / shift))
-    return np.minimum(rank.astype(np.int64), size - 1) * _GENRES + genre
+    place: NDArray[np.int64] = np.minimum(rank.astype(np.int64), size - 1) * _GENRES + genre
+    return place

@@ -15,6 +15,11 @@ USER_TABLES = ("user_gmf.weight", "user_mlp.weight")
 ITEM_TABLES = ("item_gmf.weight", "item_mlp.weight")
 
 
+def is_tower(name: str) -> bool:
+    """Whether a weight of that name is a matrix of the tower."""
+    return name.startswith("tower.") and name.endswith(".weight")
+
+
 class Network(nn.Module):
     """Scores of user-item pairs, as logits.
 
@@ -29,10 +34,12 @@ class Network(nn.Module):
         config: sizes.
         users: how many rows the user tables have here: all users, or those that this process owns.
         dropout: share of hidden units dropped in training.
+        fixed_gmf_output: whether the output's weights of the GMF part stay as they are.
     """
 
-    def __init__(self, config: ModelConfig, users: int, dropout: float = 0.0) -> None:
+    def __init__(self, config: ModelConfig, users: int, dropout: float = 0.0, fixed_gmf_output: bool = False) -> None:
         super().__init__()
+        self.fixed_gmf_output = fixed_gmf_output and config.has_gmf
         self.n_items, self.dropout = config.n_items, dropout
         self.has_gmf, self.has_mlp = config.has_gmf, config.has_tower
         outputs = 0
@@ -61,7 +68,10 @@ class Network(nn.Module):
         weight = self.output.weight[0]  # [factors + tower[-1]]
         logits = self.output.bias.expand(items.shape)
         if self.has_gmf:
-            user = self.user_gmf(users) * weight[: self.user_gmf.embedding_dim]  # [B, factors]
+            of_products = weight[: self.user_gmf.embedding_dim]
+            if self.fixed_gmf_output:
+                of_products = of_products.detach()
+            user = self.user_gmf(users) * of_products  # [B, factors]
             logits = logits + torch.bmm(self.item_gmf(items), user.unsqueeze(2)).squeeze(2)
         if self.has_mlp:
             hidden = self._first_layer(users, items)
@@ -95,7 +105,8 @@ class Network(nn.Module):
 def initialise(network: Network, seed: int, init_std: float, users: range, n_users: int) -> None:
     """Draw the initial weights: they depend on the seed alone, not on how many processes share the users.
 
-    Embeddings are normal, hidden layers Glorot uniform, the output layer LeCun uniform, biases 0.
+    Embeddings are normal, hidden layers Glorot uniform, the output layer LeCun uniform, biases 0. Where the output's
+    weights of the GMF part are fixed, they are 1, which makes it a matrix factorisation (He et al. 2017, section 3.2).
 
     Args:
         network: on the CPU; its user tables hold the rows of ``users``.
@@ -115,6 +126,8 @@ def initialise(network: Network, seed: int, init_std: float, users: range, n_use
             elif name == "output.weight":
                 limit = (3 / weight.shape[1]) ** 0.5
                 weight.uniform_(-limit, limit, generator=generator)
+                if network.fixed_gmf_output:
+                    weight[:, : network.user_gmf.embedding_dim] = 1
             elif name.endswith(".weight"):
                 nn.init.xavier_uniform_(weight, generator=generator)
             else:

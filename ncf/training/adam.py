@@ -1,13 +1,9 @@
 """Adam whose large tables are updated only where a step meets them (Kingma and Ba 2015, algorithm 1).
 
 Dense Adam moves every row of every table in each step, also by a gradient of 0: with a million users that is most of
-a step. A lazy table is brought up to date row by row instead, when a step meets the row:
-
-- What the missed steps would have done is caught up in closed form: the moments have decayed, and the row has moved on
-  by its decaying mean. Without an L2 term that is what dense Adam does, but for ``epsilon``, which is taken
-  as a constant share of the denominator meanwhile.
-- The L2 term of the missed steps comes at once with that of the step that meets the row. Its sum is the same; dense
-  Adam would have taken it at each step's own weight and moments.
+a step. A lazy table is brought up to date row by row instead, when a step meets the row: what the missed steps would
+have done is caught up in closed form, as the moments have decayed, and the row has moved on by its decaying mean. That
+is what dense Adam does, but for ``epsilon``, which is taken as a constant share of the denominator meanwhile.
 
 At the end of an epoch all rows are brought to its last step, as if it had met them without a sample.
 """
@@ -185,7 +181,6 @@ class AdamState:
     def _update(self, name: str, rows: Tensor, gradient: Tensor) -> None:
         weight, (mean, square), met = self._weights[name], self.moments(name), self._met[name]
         step = self.step + 1
-        gradient = gradient + self.l2[name] * (step - met[rows]).unsqueeze(1) * weight[rows]
         mean[rows] = torch.lerp(gradient, mean[rows], self.betas[0])
         square[rows] = torch.lerp(gradient * gradient, square[rows], self.betas[1])
         weight[rows] -= self.rate * mean[rows] / (square[rows].sqrt() * self.scale + self.epsilon)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ncf.models.networks import Network
+from ncf.training.l2 import add_l2
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class DeviceStep:
         bounds: first row of each step of an epoch, and the number of rows.
         rates: learning rate of each step of the whole fit.
         samples_per_row: a positive and its negatives.
+        l2: of the embeddings, see :mod:`ncf.training.l2`.
         capture: whether to capture; only on a GPU.
             A capture that fails is a warning, and steps run eagerly.
     """
@@ -47,10 +49,11 @@ class DeviceStep:
         bounds: Sequence[int],
         rates: Sequence[float],
         samples_per_row: int,
+        l2: float,
         capture: bool,
     ) -> None:
         device = rate.device
-        self._network, self._optimiser, self._rate = network, optimiser, rate
+        self._network, self._optimiser, self._rate, self._l2 = network, optimiser, rate, l2
         self._bounds = torch.tensor(bounds, device=device)  # [steps + 1]
         rows = self._bounds.diff()
         self._scales = 1 / (rows * samples_per_row).float()  # [steps]
@@ -130,11 +133,15 @@ class DeviceStep:
         rows = start + self._lanes  # [B]
         weight = (rows < end).unsqueeze(1)  # [B, 1]
         rows = torch.minimum(rows, end - 1)
-        logits = self._network(self._users[rows], self._items[rows])  # [B, 1 + negatives]
+        users, items = self._users[rows], self._items[rows]
+        logits = self._network(users, items)  # [B, 1 + negatives]
         losses = F.binary_cross_entropy_with_logits(logits, self._label.expand_as(logits), reduction="none")
         loss = (losses * weight).sum()
         self._optimiser.zero_grad()
-        torch.autograd.backward(loss * self._scales[self._step].squeeze(0))
+        scale = self._scales[self._step]  # [1]
+        torch.autograd.backward(loss * scale.squeeze(0))
+        if self._l2:
+            add_l2(self._network, users, items, self._l2 * scale * weight)
         self._rate.copy_(self._rates[self._done].squeeze(0))
         self._optimiser.step()
         self.loss += loss.detach()

@@ -107,10 +107,11 @@ class Fit(Stage, Hyperparameters, WarmStart):
                 folder: str,
                 start: Mapping[FitName, Mapping[str, Tensor]] | None = None,
                 is_part: bool = False,
+                may_stay: bool = False,
             ) -> Trainer:
                 identity = settings.model_dump(mode="json", exclude=_NOT_IN_CHECKPOINTS) | source
                 checkpoints = Checkpoints(Path(self.checkpoints) / folder, identity) if self.checkpoints else None
-                return Trainer(dataset, samples, settings, world, checkpoints, stop_requested, start, is_part)
+                return Trainer(dataset, samples, settings, world, checkpoints, stop_requested, start, is_part, may_stay)
 
             def warm() -> Mapping[str, Tensor]:
                 assert earlier is not None
@@ -128,6 +129,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
             "selection": trainer.history["selection"],
             "final": trainer.history["final"],
             "best_epoch": trainer.best_epoch,
+            "start": trainer.start_metrics,
             "parts": trained.parts,
             "hyperparameters": settings.model_dump(mode="json"),
             "samples_per_second": trainer.samples_per_second,

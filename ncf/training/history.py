@@ -10,13 +10,14 @@ _COMPARED = ("hr_at_10", "ndcg_at_10")
 
 def compared_metrics(history: Mapping[str, Any]) -> dict[str, float]:
     """What a run is compared by: the best epoch's validation metrics, the last loss, time and speed."""
-    best = history["selection"][history["best_epoch"] - 1] if history["selection"] else {}
+    by_epoch = [history.get("start", {}), *history["selection"]]
+    best = by_epoch[history["best_epoch"]] if history["selection"] else {}
     fits = [history, *history.get("parts", {}).values()]
     epochs = [epoch for fit in fits for epoch in (*fit["selection"], *fit["final"])]
     return {
         **{f"validation_{name}": best[name] for name in _COMPARED if name in best},
         "best_epoch": history["best_epoch"],
-        "loss": history["final"][-1]["loss"],
+        "loss": (history["final"] or history["selection"])[-1]["loss"],
         "seconds": sum(epoch["seconds"] for epoch in epochs),
         "samples_per_second": history["samples_per_second"],
     }

@@ -15,7 +15,10 @@ _REFERENCE_BATCH = 16384
 PARTS = ("gmf", "mlp")
 """What a NeuMF joins (He et al. 2017, section 3.4.1)."""
 
-_SHARED_BY_PARTS = {"model", "factors", "tower", "pretrain", "pretrain_overrides", "device", "processes_per_host"}
+_SHARED_BY_PARTS = {
+    *("model", "factors", "tower", "pretrain", "pretrain_alpha", "pretrain_overrides", "device"),
+    "processes_per_host",
+}
 
 
 class Hyperparameters(BaseModel, extra="forbid"):
@@ -41,10 +44,18 @@ class Hyperparameters(BaseModel, extra="forbid"):
     )
     warmup: float = Field(0.1, ge=0, le=100, description="Epochs in which the learning rate rises from 0")
     l2: float = Field(
-        0.01,
+        0.0075,
         ge=0,
         le=1000,
-        description="Pull of the embeddings towards 0, divided by the rows of each table",
+        description="Pull of each sample's embeddings towards 0: so a user or item is pulled as often as it is met",
+    )
+    tower_l2: float = Field(
+        1e-5, ge=0, le=1000, description="Pull of the tower's weights towards 0 in each step (mlp, neumf)"
+    )
+    gmf_output: Literal["fixed", "learned"] = Field(
+        "fixed",
+        description="Output's weights of the GMF's products: fixed at 1, as in matrix factorisation, so that "
+        "l2 holds what they score; or learned (gmf, neumf)",
     )
     init_std: float = Field(0.05, gt=0, le=10, description="Standard deviation of the initial embeddings")
     patience: int = Field(
@@ -59,6 +70,12 @@ class Hyperparameters(BaseModel, extra="forbid"):
     pretrain_overrides: dict[str, dict[str, Any]] = Field(
         {},
         description="Hyperparameters of those two where they differ, as {gmf: {name: value}, mlp: {name: value}}",
+    )
+    pretrain_alpha: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Weight of the GMF in the sum of both that neumf starts from, as alpha in the paper",
     )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of every random number")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute; auto: GPU if there is one")

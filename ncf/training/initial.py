@@ -13,22 +13,20 @@ from ncf.errors import InputError
 from ncf.models.model_folder import ModelConfig, ModelFolder
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network, initialise
 
-_SHARE = 0.5
-"""Weight of each part in the joint output: alpha of He et al. 2017, equation 13."""
 
-
-def joined(gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a NeuMF that gives half the sum of both parts' logits (He et al. 2017, section 3.4.1).
+def joined(gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    """The weights of a NeuMF that gives the weighted mean of both parts' logits (He et al. 2017, section 3.4.1).
 
     Args:
         gmf, mlp: weights by name; both empty where another process holds them.
+        alpha: weight of the GMF, equation 13; the MLP has the rest.
     """
     both = {**gmf, **mlp}
     if not both:
         return {}
-    output = torch.cat([gmf["output.weight"], mlp["output.weight"]], 1)
-    bias = gmf["output.bias"] + mlp["output.bias"]
-    return {**both, "output.weight": _SHARE * output, "output.bias": _SHARE * bias}
+    output = torch.cat([alpha * gmf["output.weight"], (1 - alpha) * mlp["output.weight"]], 1)
+    bias = alpha * gmf["output.bias"] + (1 - alpha) * mlp["output.bias"]
+    return {**both, "output.weight": output, "output.bias": bias}
 
 
 def grown(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ncf.errors import InputError
-from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
+from ncf.models.networks import USER_TABLES, Network, is_tower
 from ncf.progress import Progress
 from ncf.training.adam import MOMENTS, AdamState, lazy_tables
 from ncf.training.batches import Epoch, EpochSource, derived_seed, samples_in_step, step_bounds
@@ -25,6 +25,7 @@ from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.kernel import Kernel
 from ncf.training.kernel.draws import DrawnEpoch
+from ncf.training.l2 import add_l2
 
 _WORK_FOR_A_THREAD = 3e7
 """Multiplications, some milliseconds: with less, torch's threads wait more than they work."""
@@ -110,18 +111,17 @@ class FitLoop:
             rates = [self.learning_rate(step) for step in range(settings.epochs * self.steps)]
             bounds_of_steps = step_bounds(total, self.steps)
             self.device_step = DeviceStep(
-                network, self._optimiser, rate, bounds_of_steps, rates, len(self._label), capture=on_gpu
+                network, self._optimiser, rate, bounds_of_steps, rates, len(self._label), settings.l2, capture=on_gpu
             )
         compiled = Kernel.fits(network) and not on_device
-        self._kernel = Kernel(network, self._adam, torch.get_num_threads()) if compiled else None
+        self._kernel = Kernel(network, self._adam, torch.get_num_threads(), settings.l2) if compiled else None
         work = batch * (1 + settings.negatives) / world.size * network.multiplications(1 + settings.negatives)
         self._threads = min(torch.get_num_threads(), max(1, int(work // _WORK_FOR_A_THREAD)))
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Adam's ``weight_decay`` adds ``weight_decay * weight`` to the gradient: the L2 term itself."""
-        rows = dict.fromkeys(USER_TABLES, int(self._bounds[-1])) | dict.fromkeys(ITEM_TABLES, self.network.n_items)
+        """Adam's ``weight_decay`` adds ``weight_decay * weight`` to the gradient: the L2 term of the tower."""
         return [
-            {"params": [weight], "weight_decay": self._settings.l2 / rows[name] if name in rows else 0.0}
+            {"params": [weight], "weight_decay": self._settings.tower_l2 if is_tower(name) else 0.0}
             for name, weight in self.network.named_parameters()
         ]
 
@@ -211,6 +211,8 @@ class FitLoop:
         loss = F.binary_cross_entropy_with_logits(logits, self._label.expand_as(logits), reduction="sum")
         self._optimiser.zero_grad()
         torch.autograd.backward(loss / samples)
+        if self._settings.l2:
+            add_l2(self.network, users, items, self._settings.l2 / samples)
         return loss.detach()
 
     def _share_gradients(self, stop: bool) -> bool:

@@ -24,6 +24,7 @@ class MakeTrainer(Protocol):
         folder: str,
         start: Mapping[FitName, Mapping[str, Tensor]] | None = None,
         is_part: bool = False,
+        may_stay: bool = False,
     ) -> Trainer: ...
 
 
@@ -64,5 +65,7 @@ def train(
         weights["final"][part] = trainer.run()
         weights["selection"][part] = trainer.selection_weights
         history[part] = trainer.history
-    trainer = make(settings, "neumf", {fit: joined(**weights[fit]) for fit in FITS})
+    trainer = make(
+        settings, "neumf", {fit: joined(**weights[fit], alpha=settings.pretrain_alpha) for fit in FITS}, may_stay=True
+    )
     return Trained(trainer.run(), trainer, history)

@@ -66,6 +66,8 @@ class Trainer:
             under the same keys. A fit without starts from random weights.
         is_part: whether this model is only to start another one: then both fits run all epochs, and the
             weights of the selection fit are kept too.
+        may_stay: whether the start itself may be best, so that the final fit has no epochs: only where validation
+            positives had no part in it.
     """
 
     def __init__(
@@ -78,13 +80,15 @@ class Trainer:
         stop_requested: Callable[[], bool] = lambda: False,
         start: Mapping[FitName, Mapping[str, Tensor]] | None = None,
         is_part: bool = False,
+        may_stay: bool = False,
     ) -> None:
         if not len(dataset.train.items):
             raise InputError("the data set has no training positives")
         self.config = model_config(settings, dataset)
         self._samples, self._settings, self._world = samples, settings, world
         self._checkpoints, self._stop_requested = checkpoints, stop_requested
-        self._start, self._is_part = start or {}, is_part
+        self._start, self._is_part, self._may_stay = start or {}, is_part, may_stay
+        self.start_metrics: dict[str, float] = {}
         self.selection_weights: dict[str, Tensor] = {}
         held_out = dataset.validation
         self.positives = dataset.train.union(held_out[:, 0], held_out[:, 1])
@@ -119,11 +123,19 @@ class Trainer:
                 checkpoint = None
             elif fit in self._start:
                 loop.load(self._start[fit])
+                if self._may_stay and fit == "selection":
+                    self._rank_start(loop)
             self._run_fit(fit, loop)
             if fit == "selection" and self._is_part:
                 self.selection_weights = loop.weights()
         assert loop is not None
         return loop.weights()
+
+    def _rank_start(self, loop: FitLoop) -> None:
+        self.start_metrics = Validation(self._samples, self._users, self._world).metrics(loop.network)
+        if self._world.is_first:
+            ranked = ", ".join(f"{name} {value:.4f}" for name, value in self.start_metrics.items())
+            _log.info("the joined parts, before any epoch: validation %s", ranked)
 
     def _restore(self, loop: FitLoop, checkpoint: Checkpoint) -> None:
         kept = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith(_KEPT)}
@@ -146,11 +158,18 @@ class Trainer:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the best validation metric; all epochs where nothing is held out for validation."""
+        """The epoch with the best validation metric, 0 if none is better than what training has started from.
+
+        All epochs where nothing is held out for validation.
+        """
         selection = self.history["selection"]
         if not selection or self._is_part:
             return self._settings.epochs
-        return 1 + int(np.argmax([record[SELECTION_METRIC] for record in selection]))
+        values = [record[SELECTION_METRIC] for record in selection]
+        best = int(np.argmax(values))
+        if self.start_metrics and self.start_metrics[SELECTION_METRIC] >= values[best]:
+            return 0
+        return 1 + best
 
     @property
     def samples_per_second(self) -> float:
@@ -161,7 +180,7 @@ class Trainer:
 
     def _loop(self, fit: FitName) -> FitLoop:
         settings, world, positives = self._settings, self._world, self._positives[fit]
-        network = Network(self.config, len(self._users), settings.dropout)
+        network = Network(self.config, len(self._users), settings.dropout, settings.gmf_output == "fixed")
         initialise(network, settings.seed, settings.init_std, self._users, self.config.n_users)
         seed = [settings.seed, FITS.index(fit), world.rank]
         exclusion = self._samples.exclusion if fit == "selection" else self._samples.final_exclusion()
@@ -217,7 +236,12 @@ class Trainer:
             return
         state = loop.state()
         if self._world.is_first:
-            account = {"fit": fit, "position": asdict(loop.position), "history": self.history}
+            account = {
+                "fit": fit,
+                "position": asdict(loop.position),
+                "history": self.history,
+                "start_metrics": self.start_metrics,
+            }
             kept = {f"{_KEPT}{name}": weight for name, weight in self.selection_weights.items()}
             self._checkpoints.write(Checkpoint(account, state | kept))
 
@@ -245,7 +269,7 @@ class Trainer:
         progress = shared["progress"]
         if progress is None:
             return None
-        self.history = progress["history"]
+        self.history, self.start_metrics = progress["history"], progress["start_metrics"]
         if self._world.is_first:
             place = Position(**progress["position"])
             _log.info("going on in epoch %d, step %d of the %s fit", place.epoch, place.step + 1, progress["fit"])

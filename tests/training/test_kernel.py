@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ncf.models.model_folder import ModelConfig
-from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network, initialise
+from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network, initialise, is_tower
 from ncf.training import kernel
 from ncf.training.adam import AdamState
 from ncf.training.kernel import Kernel
@@ -18,9 +18,9 @@ from ncf.training.kernel import Kernel
 USERS, ITEMS = 37, 53
 
 
-def _network(model: str, factors: int, tower: list[int], dropout: float = 0.0) -> Network:
+def _network(model: str, factors: int, tower: list[int], dropout: float = 0.0, fixed: bool = False) -> Network:
     config = ModelConfig(model=model, factors=factors, tower=tower, n_users=USERS, n_items=ITEMS)  # type: ignore[arg-type]
-    network = Network(config, USERS, dropout)
+    network = Network(config, USERS, dropout, fixed)
     initialise(network, 1, 0.5, range(USERS), USERS)
     return network
 
@@ -38,20 +38,26 @@ def _has_kink(network: Network, users: torch.Tensor, items: torch.Tensor) -> boo
     return any(found)
 
 
-def _by_autograd(network: Network, users: torch.Tensor, items: torch.Tensor) -> float:
+def _by_autograd(network: Network, users: torch.Tensor, items: torch.Tensor, l2: float = 0.0) -> float:
     logits = network(users, items)
     labels = torch.zeros_like(logits)
     labels[:, 0] = 1
     loss = F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+    squares = sum(
+        weight[rows.long()].square().sum() * repeats
+        for name, weight in network.named_parameters()
+        for tables, rows, repeats in ((USER_TABLES, users, items.shape[1]), (ITEM_TABLES, items, 1))
+        if name in tables
+    )
     network.zero_grad()
-    torch.autograd.backward(loss / max(1, labels.numel()))
+    torch.autograd.backward((loss + l2 / 2 * squares) / max(1, labels.numel()))
     return float(loss.detach())
 
 
 def _state(network: Network, lazy: frozenset[str] = frozenset(), l2: float = 0.0) -> AdamState:
     """Of an optimiser whose rate changes from step to step."""
     groups = [
-        {"params": [weight], "weight_decay": l2 if name in USER_TABLES + ITEM_TABLES else 0.0}
+        {"params": [weight], "weight_decay": l2 if is_tower(name) else 0.0}
         for name, weight in network.named_parameters()
     ]
     return AdamState(network, torch.optim.Adam(groups), lambda step: 0.01 * (1 + step % 3), 50, lazy)
@@ -86,7 +92,7 @@ SHAPES = {
 
 
 @settings(max_examples=80, deadline=None)
-@given(**SHAPES, threads=st.integers(1, 3))
+@given(**SHAPES, threads=st.integers(1, 3), l2=st.sampled_from([0.0, 0.05]), fixed=st.booleans())
 def test_gradients_equal_autograds(
     model: str,
     factors: int,
@@ -97,18 +103,20 @@ def test_gradients_equal_autograds(
     seed: int,
     lazy: bool,
     threads: int,
+    l2: float,
+    fixed: bool,
 ) -> None:
-    network = _network(model, factors, [2 * half, *hidden])
+    network = _network(model, factors, [2 * half, *hidden], fixed=fixed)
     users, items = _samples(np.random.default_rng(seed), positives, 1 + negatives)
     assume(not _has_kink(network, users, items))
-    loss = _by_autograd(network, users, items)
-    compiled = Kernel(network, _state(network, _tables(network) if lazy else frozenset()), threads)
+    loss = _by_autograd(network, users, items, l2)
+    compiled = Kernel(network, _state(network, _tables(network) if lazy else frozenset()), threads, l2)
     for _ in range(2):  # the second time the buffers are in use
         assert compiled.add_gradients(users, items, 1 / max(1, items.numel())) == pytest.approx(loss, rel=1e-5)
         found = compiled.gradients()
         for name, weight in network.named_parameters():
-            assert weight.grad is not None
-            torch.testing.assert_close(found[name], weight.grad, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: n + m)
+            wanted = torch.zeros_like(weight) if weight.grad is None else weight.grad  # of a fixed output
+            torch.testing.assert_close(found[name], wanted, rtol=1e-4, atol=1e-6, msg=lambda m, n=name: n + m)
 
 
 @settings(max_examples=40, deadline=None)
@@ -129,7 +137,7 @@ def test_updates_equal_torchs(
     one, other = _network(model, factors, tower), _network(model, factors, tower)
     names = _tables(one) if lazy else frozenset()
     compiled_state, state = _state(one, names, l2), _state(other, names, l2)
-    compiled, rng = Kernel(one, compiled_state, 2), np.random.default_rng(seed)
+    compiled, rng = Kernel(one, compiled_state, 2, l2), np.random.default_rng(seed)
     for step in range(4):
         users, items = _samples(rng, positives, 1 + negatives)
         assume(not _has_kink(other, users, items))
@@ -137,7 +145,7 @@ def test_updates_equal_torchs(
         compiled.update()
         met = users.unique(), items.unique()
         state.catch_up(*met)
-        _by_autograd(other, users, items)
+        _by_autograd(other, users, items, l2)
         state.update(*met)
         if step == 2:
             compiled.settle()
@@ -158,7 +166,7 @@ def test_weights_do_not_depend_on_the_number_of_threads(lazy: bool) -> None:
     for threads in (1, 2, 3, 5):
         network, rng = _network("neumf", 24, [48, 40, 9]), np.random.default_rng(7)
         state = _state(network, _tables(network) if lazy else frozenset(), 0.01)
-        compiled = Kernel(network, state, threads)
+        compiled = Kernel(network, state, threads, 0.01)
         for _ in range(5):
             users, items = _samples(rng, 1500, 5)
             compiled.add_gradients(users, items, 1 / items.numel())

@@ -30,7 +30,8 @@ def _network(config: ModelConfig, weights: dict[str, torch.Tensor]) -> Network:
     return network
 
 
-def test_joined_parts_give_half_the_sum_of_their_logits() -> None:
+@pytest.mark.parametrize("alpha", [0, 0.5, 0.75])
+def test_joined_parts_give_the_weighted_mean_of_their_logits(alpha: float) -> None:
     sizes = {"factors": 3, "tower": [8, 4], "n_users": 5, "n_items": 7}
     torch.manual_seed(1)
     configs = {name: ModelConfig(model=name, **sizes) for name in ("gmf", "mlp", "neumf")}  # type: ignore[arg-type]
@@ -40,8 +41,8 @@ def test_joined_parts_give_half_the_sum_of_their_logits() -> None:
     }
     users, items = torch.arange(5), torch.arange(7).expand(5, 7)
     logits = {name: _network(configs[name], weights)(users, items) for name, weights in parts.items()}
-    both = _network(configs["neumf"], joined(parts["gmf"], parts["mlp"]))(users, items)
-    torch.testing.assert_close(both, (logits["gmf"] + logits["mlp"]) / 2)
+    both = _network(configs["neumf"], joined(parts["gmf"], parts["mlp"], alpha))(users, items)
+    torch.testing.assert_close(both, alpha * logits["gmf"] + (1 - alpha) * logits["mlp"])
 
 
 def test_pretraining_is_one_fit_with_a_history_of_all_parts(folders: Folders, tmp_path: Path) -> None:

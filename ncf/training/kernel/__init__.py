@@ -35,15 +35,16 @@ class Kernel:
         network: on the CPU, without dropout; its weights stay where they are.
         state: of its optimiser; stays where it is too.
         threads: that share each step.
+        l2: of the embeddings, see :mod:`ncf.training.l2`.
 
     Raises:
         ValueError: if the network is none that the compiled code can do; see :meth:`fits`.
     """
 
-    def __init__(self, network: Network, state: AdamState, threads: int) -> None:
+    def __init__(self, network: Network, state: AdamState, threads: int, l2: float = 0.0) -> None:
         if not self.fits(network):
             raise ValueError("the compiled step does networks on the CPU, without dropout, of at most 16 layers")
-        self._network, self._state = network, state
+        self._network, self._state, self._l2 = network, state, l2
         self._plan = compiled().ncf_plan(structures.team(min(threads, _MOST_THREADS)))
         weakref.finalize(self, compiled().ncf_forget, self._plan)
         self._dense = {n: w for n, w in network.named_parameters() if n not in USER_TABLES + ITEM_TABLES}
@@ -63,6 +64,7 @@ class Kernel:
     def _describe(self) -> None:
         """What all steps have in common."""
         network, step = self._network, self._step
+        step.l2 = self._l2
         step.n_items, step.n_users = network.n_items, next(iter(self._tables.values())).shape[0]
         if network.has_gmf:
             step.factors = network.user_gmf.embedding_dim
@@ -74,12 +76,12 @@ class Kernel:
         for name, weight in self._tables.items():
             table = getattr(step, name.removesuffix(".weight"))
             table.rows, table.width = weight.shape
-            table.weight, table.l2 = address(weight), self._state.l2[name]
+            table.weight = address(weight)
             table.mean, table.square = (address(moment) for moment in self._state.moments(name))
             table.met = address(self._state.met(name))
         for name, weight in self._dense.items():
             array = self._array(name)
-            array.size, array.weight = weight.numel(), address(weight)
+            array.size, array.weight, array.l2 = weight.numel(), address(weight), self._state.l2[name]
             array.mean, array.square = (address(moment) for moment in self._state.moments(name))
 
     def _array(self, name: str) -> structures.Array:
@@ -111,7 +113,10 @@ class Kernel:
         step.rows = address(self._rows)
         self._make_room(step.n_items if self._rows is None else len(self._rows))
         self._set_adam()
-        return float(compiled().ncf_gradients(self._plan, ctypes.byref(step)))
+        loss = float(compiled().ncf_gradients(self._plan, ctypes.byref(step)))
+        if self._network.fixed_gmf_output:
+            self._shared["output.weight"][:, : step.factors] = 0
+        return loss
 
     def _sort(self, users: Tensor, items: Tensor) -> Tensor | None:
         """Order samples by user, and then by item; the items met, ascending, where item tables are lazy."""

@@ -1,5 +1,5 @@
-// Adam (Kingma and Ba 2015, algorithm 1) with an L2 term in the gradient, as torch.optim.Adam's weight_decay; for one
-// instruction set.
+// Adam (Kingma and Ba 2015, algorithm 1), for one instruction set; with an L2 term in the gradient, as torch.optim.Adam's
+// weight_decay, of all but embeddings, whose term is in their gradients.
 //
 // Of tables with `met`, a step updates only the rows that it meets. What Adam would have done to a row meanwhile
 // with gradients of 0 is caught up first: its moments have decayed, and it has moved on by its decaying mean.
@@ -10,9 +10,8 @@ static void update(const Adam &adam, int64_t n, float *__restrict weight, float 
     const float epsilon = adam.epsilon;
     if (gradient == nullptr) {
         for (int64_t i = 0; i < n; i++) {
-            const float own = l2 * weight[i];
-            const float new_mean = keep_mean * mean[i] + (1 - keep_mean) * own;
-            const float new_square = keep_square * square[i] + (1 - keep_square) * own * own;
+            const float new_mean = keep_mean * mean[i];
+            const float new_square = keep_square * square[i];
             mean[i] = new_mean;
             square[i] = new_square;
             weight[i] -= rate * new_mean / (std::sqrt(new_square) * scale + epsilon);
@@ -49,17 +48,13 @@ static void catch_up(const Adam &adam, const Table &table, int64_t row) {
 
 constexpr int64_t AHEAD = 8;
 
-// One step of a row; the L2 term of the steps that did not meet it comes with this one.
+// One step of a row.
 static void update_row(const Adam &adam, const Table &table, int64_t row, const float *gradient) {
     const int64_t at = row * table.width;
     if (row + AHEAD < table.rows)  // from the cores that have read it
         for (int64_t f = 0; f < table.width; f += 16) __builtin_prefetch(table.weight + at + AHEAD * table.width + f, 1);
-    float l2 = table.l2;
-    if (table.met) {
-        l2 *= static_cast<float>(adam.step - table.met[row]);
-        table.met[row] = adam.step;
-    }
-    update(adam, table.width, table.weight + at, table.mean + at, table.square + at, gradient, l2);
+    if (table.met) table.met[row] = adam.step;
+    update(adam, table.width, table.weight + at, table.mean + at, table.square + at, gradient, 0);
 }
 
 static void catch_up_met(const Step &step, Plan &plan) {
@@ -100,7 +95,8 @@ static void update_items(const Step &step, const Plan &plan, const Table &table,
 
 static void update_array(const Adam &adam, const Array &array, int64_t chunk) {
     const int64_t begin = array.size * chunk / CHUNKS, end = array.size * (chunk + 1) / CHUNKS;
-    update(adam, end - begin, array.weight + begin, array.mean + begin, array.square + begin, array.gradient + begin, 0);
+    update(adam, end - begin, array.weight + begin, array.mean + begin, array.square + begin, array.gradient + begin,
+           array.l2);
 }
 
 // The chunks are those of the gradients: the rows are in the caches of the cores that take them.

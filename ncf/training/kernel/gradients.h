@@ -101,6 +101,7 @@ static void by_user(const Step &step, Plan &plan, int64_t chunk, Scratch &own) {
         error[l] = own.error[l].data();
     }
     float *logits = own.logits.data(), *sums = own.sums.data();
+    const float pull = step.l2 * step.scale * static_cast<float>(fan);  // of all samples of a positive
     int64_t user_first = plan.user_cut[chunk];  // place of the user's first positive: there its gradients stand
     double loss = 0;
 
@@ -212,15 +213,17 @@ static void by_user(const Step &step, Plan &plan, int64_t chunk, Scratch &own) {
                 }
 #pragma GCC ivdep
                 for (int64_t f = 0; f < factors; f++) {
-                    d_user[f] = (is_new ? 0.0f : d_user[f]) + sums[f] * output[f];
+                    d_user[f] = (is_new ? 0.0f : d_user[f]) + sums[f] * output[f] + pull * user[f];
                     d_output[f] += sums[f] * user[f];
                 }
             }
             if (layers) {
                 const float *from = error[0] + u * width[0];
+                const float *user = hidden[0] + u * width[0];
                 float *to = step.d_user_mlp + user_first * step.widths[0];
 #pragma GCC ivdep
-                for (int64_t j = 0; j < step.widths[0]; j++) to[j] = (is_new ? 0.0f : to[j]) + from[j];
+                for (int64_t j = 0; j < step.widths[0]; j++)
+                    to[j] = (is_new ? 0.0f : to[j]) + from[j] + pull * user[j];
             }
         }
     }
@@ -241,11 +244,13 @@ static void by_item(const Step &step, Plan &plan, int64_t chunk, Scratch &own) {
         const int64_t n = std::min(ITEMS_AT_ONCE, plan.item_cut[chunk + 1] - first);
         for (int64_t r = first; r < first + n && factors; r++) {
             float *d_item = step.d_item_gmf + r * factors;
+            const float *item = step.item_gmf.weight + (step.rows ? step.rows[r] : r) * factors;
+            const float pull = step.l2 * step.scale * static_cast<float>(start[r + 1] - start[r]);
             sum_rows(order + start[r], start[r + 1] - start[r], step.user_gmf.weight, factors, factors, d_item,
                      [&](int32_t sample) -> int64_t { return users[static_cast<uint32_t>(sample) / fan]; },
                      [&](int32_t sample) { return error[sample]; });
 #pragma GCC ivdep
-            for (int64_t f = 0; f < factors; f++) d_item[f] *= step.output.weight[f];
+            for (int64_t f = 0; f < factors; f++) d_item[f] = d_item[f] * step.output.weight[f] + pull * item[f];
         }
         if (!step.layers) continue;
         float *summed = own.gradients.data(), *products = summed + ITEMS_AT_ONCE * width;
@@ -258,8 +263,8 @@ static void by_item(const Step &step, Plan &plan, int64_t chunk, Scratch &own) {
 #pragma GCC ivdep
             for (int64_t j = 0; j < width; j++) bias_sum[j] += summed[r * width + j];
         }
-        multiply<ADD>(half, width, n, item_embeddings(step, first, n, own.embeddings.data()), 1, half, summed, width,
-                      item_sums, width, summed);
+        const float *items = item_embeddings(step, first, n, own.embeddings.data());
+        multiply<ADD>(half, width, n, items, 1, half, summed, width, item_sums, width, summed);
         float *to = step.d_item_mlp + first * half;
         if (half == in_width) {
             multiply<PLAIN>(n, half, step.widths[1], summed, width, 1, plan.item_backward.data(), half, to, half,
@@ -268,6 +273,11 @@ static void by_item(const Step &step, Plan &plan, int64_t chunk, Scratch &own) {
             multiply<PLAIN>(n, in_width, step.widths[1], summed, width, 1, plan.item_backward.data(), in_width,
                             products, in_width, summed);
             for (int64_t r = 0; r < n; r++) std::memcpy(to + r * half, products + r * in_width, half * sizeof(float));
+        }
+        for (int64_t r = 0; r < n; r++) {
+            const float pull = step.l2 * step.scale * static_cast<float>(start[first + r + 1] - start[first + r]);
+#pragma GCC ivdep
+            for (int64_t j = 0; j < half; j++) to[r * half + j] += pull * items[r * half + j];
         }
     }
 }

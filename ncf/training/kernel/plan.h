@@ -24,12 +24,12 @@ struct Table {
     int64_t rows, width;
     float *weight, *mean, *square;  // [rows, width]; the moments of Adam
     int32_t *met;                   // [rows], the step that each was last updated in; null: all, in each step
-    float l2;
 };
 
 struct Array {
     int64_t size;
     float *weight, *mean, *square, *gradient;
+    float l2;  // of an L2 term in the gradient
 };
 
 struct Adam {
@@ -56,6 +56,7 @@ struct Step {
     const int32_t *rows;          // [n_rows], the items that have gradients, ascending; null: all
     int64_t n_rows;
     float scale;                  // of the gradients: 1 / samples of the whole step
+    float l2;                     // by which each sample pulls its embeddings towards 0
     float *d_user_gmf, *d_user_mlp;  // [positives, ...]: at each user's first place
     float *d_item_gmf, *d_item_mlp;  // [n_rows, ...]
     Adam adam;

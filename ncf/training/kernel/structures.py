@@ -25,7 +25,6 @@ class Table(ctypes.Structure):
         ("mean", _ADDRESS),
         ("square", _ADDRESS),
         ("met", _ADDRESS),
-        ("l2", _REAL),
     )
 
 
@@ -38,6 +37,7 @@ class Array(ctypes.Structure):
         ("mean", _ADDRESS),
         ("square", _ADDRESS),
         ("gradient", _ADDRESS),
+        ("l2", _REAL),
     )
 
 
@@ -80,6 +80,7 @@ class Step(ctypes.Structure):
         ("rows", _ADDRESS),
         ("n_rows", _COUNT),
         ("scale", _REAL),
+        ("l2", _REAL),
         ("d_user_gmf", _ADDRESS),
         ("d_user_mlp", _ADDRESS),
         ("d_item_gmf", _ADDRESS),
