@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 BENCHMARKS = ("preprocess", "sampling", "training", "evaluation", "serving")
-BY_NAME = ("containers", "peer", "reproduce")
-"""Those that need Docker, somebody else's code, or data."""
+BY_NAME = ("catalogue", "containers", "peer", "reproduce")
+"""Those that need Docker, somebody else's code, data, or a trained model."""
 
 
 def show(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
