@@ -17,15 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.data.items_by_user import ItemsByUser
+from ncf.models.limits import CANDIDATES, CANDIDATES_A_PLACE
 
 if TYPE_CHECKING:
     from ncf.models.scorer import Indices, Scorer
 
-CANDIDATES = 2000
-"""Items at least that are scored exactly for a user: on trained models, even of a million items, the ten best are
-among the 250 that come first here."""
-CANDIDATES_A_PLACE = 4
-"""The same for each item that is asked for."""
 _LANDMARKS = 16
 _POOL = 256  # users that landmarks are chosen from
 _SAMPLE = 512  # items that a user's coefficients are fitted to

@@ -10,16 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.data.items_by_user import ItemsByUser
+from ncf.models.limits import CANDIDATES, CANDIDATES_A_PLACE, EXACT_UP_TO
 from ncf.models.model_folder import ModelConfig, Weights
-from ncf.models.retrieval import CANDIDATES, CANDIDATES_A_PLACE, Retriever
+from ncf.models.retrieval import Retriever
 
 Indices = NDArray[np.integer[Any]]
 Candidates = slice | Indices
 """Item indices, or a slice of the catalogue, which is scored without copying it."""
 
 NO_ITEM = -1
-EXACT_UP_TO = 20_000
-"""Items of a catalogue that is scored as a whole: 1 to 5 ms for a user, and no item is missed."""
 _ROWS_AT_ONCE = 1024  # pairs that pass the tower together: their activations stay in a core's cache
 
 
@@ -92,6 +91,11 @@ class Scorer:
         """The items' side of GMF's part, float32 [n_items, factors], whose inner product with a user's is that part."""
         return self._item_gmf if self.config.has_gmf else np.empty((self.config.n_items, 0), np.float32)
 
+    def scores_all(self, k: int) -> bool:
+        """Whether the best ``k`` items are chosen from the scores of the whole catalogue."""
+        n_items = self.config.n_items
+        return n_items <= EXACT_UP_TO or n_items <= max(self._candidates, CANDIDATES_A_PLACE * k)
+
     def retrieve(self, users: Indices, k: int, exclude: ItemsByUser | None = None) -> Iterator[Candidates]:
         """For each user the items worth scoring, ascending: all where scoring them is quick enough.
 
@@ -100,9 +104,8 @@ class Scorer:
             k: items that are wanted in the end.
             exclude: items of each user never to be recommended; retrieved are others, unless all are.
         """
-        n_items = self.config.n_items
-        if n_items <= EXACT_UP_TO or n_items <= max(self._candidates, CANDIDATES_A_PLACE * k):
-            return iter([slice(0, n_items)] * len(users))
+        if self.scores_all(k):
+            return iter([slice(0, self.config.n_items)] * len(users))
         with self._lock:  # threads ask the same scorer; the first of them prepares it
             if self._retriever is None:
                 self._retriever = Retriever(self, self._candidates)

@@ -16,12 +16,13 @@ from ncf.command import run
 from ncf.data import synthetic
 from ncf.data.items_by_user import ItemsByUser
 from ncf.models import scorer as scorer_module
+from ncf.models.limits import CANDIDATES
 from ncf.models.model_folder import ModelFolder
-from ncf.models.retrieval import CANDIDATES, Retriever
+from ncf.models.retrieval import Retriever
 from ncf.models.scorer import NO_ITEM, Scorer
 
 MODELS = ("gmf", "mlp", "neumf")
-LARGE = 25_000
+LARGE = 10_000
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFolder]:
 def test_of_the_best_items_of_a_trained_model_hardly_any_is_missed(trained: dict[str, ModelFolder], name: str) -> None:
     model = trained[name]
     scorer = Scorer(*grown(model.config, model.weights, LARGE))
-    users = np.arange(0, model.config.n_users, 25)
+    users = np.arange(0, model.config.n_users, 30)
     nearest = exact_top(scorer, users, 40)
     best_as_seen = ItemsByUser.of(  # what is liked best is seen: it must not take the places of what is not
         np.repeat(users, 40).astype(np.int32), np.array(nearest, np.int32).ravel(), model.config.n_users
