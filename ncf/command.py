@@ -68,12 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     name, *rest = arguments
     if name not in COMMANDS:
         fail(f"'{name}' is not a command of ncf; expected one of: {', '.join(COMMANDS)}")
-    flag, other = _FORMS.get(name, ("", ""))
-    if flag and any(argument.partition("=")[0] == flag for argument in rest):
-        name = other
     try:
         with interruptible():
-            run(load(name), rest)
+            run(load(form(name, rest)), rest)
     except InputError as error:
         fail(str(error))
     except RemoteError as error:
@@ -84,6 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(f"{error.filename or 'output'}: {error.strerror}; nothing was written")
     except KeyboardInterrupt:
         fail("interrupted; nothing was written", status=130)
+
+
+def form(name: str, arguments: Sequence[str]) -> str:
+    """The command that ``ncf NAME ARGUMENTS`` is: another one where a flag says so."""
+    flag, other = _FORMS.get(name, ("", name))
+    return other if flag in [argument.partition("=")[0] for argument in arguments] else name
 
 
 def fail(message: str, status: int = 2) -> NoReturn:

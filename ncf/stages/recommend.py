@@ -7,7 +7,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +85,6 @@ class Recommend(Stage):
             self._write(model, users, tables)
 
     def _write(self, model: ModelFolder, users: Users, tables: Tables) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
         from ncf.batch.checkpoints import Checkpoints
         from ncf.batch.summary import Totals, markdown
         from ncf.batch.tables import cores, parts
@@ -95,7 +95,7 @@ class Recommend(Stage):
         kept = Checkpoints(self.recommendations / PARTS, self.checkpoints, _digest(identity))
         slices = list(parts(len(users.ids), max(1, _ROWS_A_PART // self.top_k)))
         totals, start = Totals(), time.monotonic()
-        with ThreadPoolExecutor(cores()) as pool, progress("recommending", len(users.ids), "users") as shown:
+        with _threads(cores()) as pool, progress("recommending", len(users.ids), "users") as shown:
             for number, part in enumerate(slices):
                 name = f"part-{number:05d}-of-{len(slices):05d}.parquet"
                 table = kept.take_up(name, tables.schema)
@@ -131,6 +131,17 @@ class Recommend(Stage):
         settings = self.model_dump(include={"top_k", "exclude_seen", "with_titles", "candidates"})
         own = {"ncf": ncf.__version__, "model": model.version, "users": users.digest(), "rows_a_part": _ROWS_A_PART}
         return {**own, **settings}
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing more once the block has failed: a pod that is told to end has 30 seconds."""
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _digest(identity: Mapping[str, Any]) -> str:
