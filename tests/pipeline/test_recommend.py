@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -16,19 +15,15 @@ import pipeline
 from ncf.data import manifest
 from ncf.errors import InputError
 from ncf.stages.recommend import KIND
+from tests.random_model import random_model
 
 ROOT = Path(pipeline.__file__).parent
-SPEC = importlib.util.spec_from_file_location("random_model", ROOT / "tests" / "random_model.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-MODULE = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(MODULE)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "model"
-    MODULE.random_model().save(folder, {}, {})
+    random_model().save(folder, {}, {})
     return folder
 
 
