@@ -130,11 +130,10 @@ class TransformJob:
                     )
                 self._began = time.time()
                 self._transform(fleet)
-        except (ApiError, _FailedError) as error:
-            status, reason = (
-                "Failed",
-                str(error) if isinstance(error, _FailedError) else f"ClientError: {error.message}",
-            )
+        except _FailedError as error:
+            status, reason = "Failed", str(error)
+        except ApiError as error:
+            status, reason = "Failed", f"ClientError: {error.message}"
         except Exception as error:
             status, reason = "Failed", f"InternalServerError: {error!r}"
         if fleet is not None:

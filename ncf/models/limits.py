@@ -5,5 +5,5 @@ EXACT_UP_TO = 20_000
 CANDIDATES = 2000
 """Items at least of a larger one: on trained models, even of a million items, the ten best are among the 250 that
 come first in retrieval."""
-CANDIDATES_A_PLACE = 4
+CANDIDATES_A_PLACE = 8
 """The same for each item that is asked for."""

@@ -10,6 +10,7 @@ https://arxiv.org/abs/2210.12579). One matrix product then tells which items are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,12 @@ from ncf.models.limits import CANDIDATES, CANDIDATES_A_PLACE
 if TYPE_CHECKING:
     from ncf.models.scorer import Indices, Scorer
 
-_LANDMARKS = 16
+_LANDMARKS, _LANDMARKS_ALONE = 16, 64  # beside GMF, and without it
 _POOL = 256  # users that landmarks are chosen from
 _SAMPLE = 512  # items that a user's coefficients are fitted to
-_PROBES, _PROBED_PLACES, _PROBE_MARGIN = 8, 10, 4
+_PROBES = 8  # users that it is tested on
+_FEW, _FEW_MARGIN = 10, 4
+_MANY, _MANY_MARGIN = 100, 2
 _TABLE = 1 << 22  # scores held at a time: 16 MB
 _ITEMS_AT_ONCE = 1 << 16
 _SEED = 0
@@ -34,8 +37,8 @@ _SEED = 0
 class Retriever:
     """Retrieves by an inner product; with GMF alone it is exact.
 
-    It tests itself: for some users, who are no landmarks, all items are scored exactly, and if their ten best do not
-    come early enough here, more candidates are taken than was asked for.
+    It tests itself: for some users, who are no landmarks, all items are scored exactly, and if their 10 and 100 best
+    do not come early enough here, more candidates are taken than was asked for.
 
     Args:
         scorer: of the model.
@@ -43,6 +46,7 @@ class Retriever:
 
     Attributes:
         candidates: items at least that are retrieved for a user.
+        candidates_a_place: the same for each item that is wanted.
         items: float32 [n_items, columns], the items' side of the inner product; GMF's vectors come first.
     """
 
@@ -54,9 +58,10 @@ class Retriever:
         self._sample = np.sort(rng.choice(n_items, min(_SAMPLE, n_items), replace=False))
         pool = rng.permutation(n_users)[: _POOL + _PROBES]
         if scorer.config.has_tower:
-            chosen = _most_different(scorer.tower(pool[:_POOL], self._sample), _LANDMARKS)
+            count = _LANDMARKS if scorer.config.has_gmf else _LANDMARKS_ALONE
+            chosen = _most_different(scorer.tower(pool[:_POOL], self._sample), count)
             self._add_columns(pool[:_POOL][chosen])
-        self.candidates = candidates
+        self.candidates, self.candidates_a_place = candidates, float(CANDIDATES_A_PLACE)
         self._probe(pool[-_PROBES:])
 
     def _add_columns(self, landmarks: NDArray[np.int64]) -> None:
@@ -77,10 +82,9 @@ class Retriever:
         for user in users:
             exact = self._scorer.score_all(np.array([user]))[0]
             near = self.scores(np.array([user]))[0]
-            places = min(_PROBED_PLACES, len(exact))
-            best = np.argpartition(-exact, places - 1)[:places]
-            last = int(np.count_nonzero(near >= near[best].min()))
-            self.candidates = max(self.candidates, _PROBE_MARGIN * last)
+            self.candidates = max(self.candidates, _FEW_MARGIN * _reach(exact, near, _FEW))
+            a_place = _MANY_MARGIN * _reach(exact, near, _MANY) / _MANY
+            self.candidates_a_place = max(self.candidates_a_place, a_place)
 
     def scores(self, users: Indices) -> NDArray[np.float32]:
         """What comes near to the logits, but for a constant of the user: int [B] -> float32 [B, n_items]."""
@@ -98,7 +102,7 @@ class Retriever:
             k: items that are wanted in the end.
             exclude: items of each user never to be returned.
         """
-        wanted = max(self.candidates, CANDIDATES_A_PLACE * k)
+        wanted = max(self.candidates, math.ceil(self.candidates_a_place * k))
         n_items = len(self.items)
         height = max(1, _TABLE // n_items)
         for start in range(0, len(users), height):
@@ -108,6 +112,12 @@ class Retriever:
                     near[exclude.of_user(user)] = -np.inf
                 least = np.partition(near, n_items - wanted)[n_items - wanted] if wanted < n_items else -np.inf
                 yield np.flatnonzero(near >= least if least > -np.inf else near > -np.inf)
+
+
+def _reach(exact: NDArray[np.float32], near: NDArray[np.float32], places: int) -> int:
+    """How many of the first by ``near`` hold the best ``places`` by ``exact``; float32 [n_items] each."""
+    best = np.argpartition(-exact, min(places, len(exact)) - 1)[:places]
+    return int(np.count_nonzero(near >= near[best].min()))
 
 
 def _most_different(scores: NDArray[np.float32], count: int) -> list[int]:

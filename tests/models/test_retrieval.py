@@ -141,7 +141,7 @@ def test_equal_scores_come_in_the_order_of_the_items() -> None:
     assert scorer.top_k(np.array([0, 1]), 5)[0].tolist() == [[0, 1, 2, 3, 4]] * 2
 
 
-@settings(max_examples=20)
+@settings(max_examples=15, deadline=None)
 @given(split=st.lists(st.integers(1, 8), min_size=1, max_size=5), name=st.sampled_from(MODELS), k=st.integers(1, 50))
 def test_answers_do_not_depend_on_who_else_is_asked_for(split: list[int], name: str, k: int) -> None:
     model = random_model(name, 40, 3000, factors=8, tower=(16, 8))
