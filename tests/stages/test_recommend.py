@@ -314,6 +314,23 @@ def test_sigterm_leaves_finished_parts_and_no_output(tmp_path: Path) -> None:
     assert all(pq.read_table(part).num_rows == 1000 for part in kept.rglob("part-*.parquet"))
 
 
+def test_sigterm_does_not_wait_for_the_part_that_is_being_made(tmp_path: Path) -> None:
+    """On Kubernetes a pod has 30 seconds; a part may take minutes."""
+    random_model("mlp", n_users=8_000, n_items=10_000, tower=(256, 128, 64)).save(tmp_path / "model", {}, {})
+    program = (
+        "import sys\nfrom ncf.batch import tables\nfrom ncf import command\noriginal = tables.Tables.of\n"
+        "def of(*given):\n    print('ready', flush=True)\n    return original(*given)\n"
+        "tables.Tables.of = of\ncommand.main(['recommend', *sys.argv[1:]])"
+    )
+    command_line = [sys.executable, "-c", program, *arguments(tmp_path / "model", tmp_path / "out")]
+    process = subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(6) == 143
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = tmp_path / "cpu.max"
     monkeypatch.setattr(tables, "_CPU_LIMIT", limit)
