@@ -12,6 +12,9 @@ STAGES := preprocess,negative-sampling,train,evaluate,deploy,recommend,sagemaker
 PEER ?=
 EPOCHS ?=
 SEEDS ?=
+# make bench-scale
+SCALE ?=
+FIT_SECONDS ?=
 # make run
 DATA ?=
 ITEMS ?=
@@ -30,14 +33,14 @@ TRAIN_BASE ?=
 WHEELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run recommend pipeline images push test test-images check-local-mode lint bench bench-peer reproduce clean
+.PHONY: help setup run recommend pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer bench-scale reproduce clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make the virtual environment .venv from the pinned requirements
 
-$(READY): pyproject.toml constraints.txt setup.py $(wildcard ncf/training/kernel/step.*)
+$(READY): pyproject.toml constraints.txt setup.py $(wildcard ncf/training/kernel/*.cpp ncf/training/kernel/*.h)
 	@echo "Setting up $(VENV) (once; some minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
@@ -97,8 +100,14 @@ bench: $(READY) ## Measure speed: prints tables with ratios (minutes)
 reproduce: $(READY) ## Print the accuracy table: DATA=folder with an NCF release [SEEDS=5]
 	@DATA="$(DATA)" SEEDS="$(SEEDS)" $(BIN)/python -m tests.benchmarks reproduce
 
+bench-gpu: $(READY) ## Measure training on this machine's GPU: [DATA=folder of the release's ml-1m]
+	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks gpu
+
 bench-peer: $(READY) ## Measure against guoyang9/NCF, run beside it: PEER=its checkout DATA=folder of the release's ml-1m [EPOCHS=1]
 	@PEER="$(PEER)" DATA="$(DATA)" EPOCHS="$(EPOCHS)" $(BIN)/python -m tests.benchmarks peer
+
+bench-scale: $(READY) ## Measure how each stage grows with the data: [SCALE=1,5,20,100 million interactions] [FIT_SECONDS=600]
+	@SCALE="$(SCALE)" FIT_SECONDS="$(FIT_SECONDS)" $(BIN)/python -m tests.benchmarks scale
 
 clean: ## Remove what make and the runs have made
 	rm -rf $(VENV) build output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -11,9 +11,10 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 KERNEL = Path("ncf", "training", "kernel")
+SOURCES = ("step", "plan", "draws")
 # no fast-math when linking: that would change the rounding of the whole process
-COMPILE = ["-O3", "-ffast-math", "-fPIC", "-std=c++17", "-Wall", "-Wextra", "-c"]
-LINK = ["-shared", "-static-libstdc++", "-static-libgcc"]
+COMPILE = ["-O3", "-ffast-math", "-fPIC", "-std=c++17", "-pthread", "-Wall", "-Wextra", "-c"]
+LINK = ["-shared", "-pthread", "-static-libstdc++", "-static-libgcc"]
 
 
 class BuildWithKernel(build_py):
@@ -27,11 +28,13 @@ class BuildWithKernel(build_py):
             print("ncf: no C++ compiler, or not Linux: training on a CPU will use torch alone, and be slower")
             return
         target = folder / f"step-{sys.platform}-{platform.machine()}.so"
-        objects = Path(self.get_finalized_command("build").build_temp) / "step.o"
-        objects.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(self.get_finalized_command("build").build_temp)
+        folder.mkdir(parents=True, exist_ok=True)
+        objects = [str(folder / f"{source}.o") for source in SOURCES]
         try:
-            subprocess.run([compiler, *COMPILE, str(KERNEL / "step.cpp"), "-o", str(objects)], check=True)
-            subprocess.run([compiler, *LINK, str(objects), "-o", str(target)], check=True)
+            for source, compiled in zip(SOURCES, objects, strict=True):
+                subprocess.run([compiler, *COMPILE, str(KERNEL / f"{source}.cpp"), "-o", compiled], check=True)
+            subprocess.run([compiler, *LINK, *objects, "-o", str(target)], check=True)
         except subprocess.CalledProcessError as error:
             print(f"ncf: {error}: training on a CPU will use torch alone, and be slower")
 

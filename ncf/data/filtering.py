@@ -32,12 +32,13 @@ def merge_duplicates(interactions: Interactions, keep: Duplicates) -> Interactio
     Of those at the same time the one with the highest rating stays, so the order of rows does not matter;
     without times it is the last or first row.
     """
-    key = interactions.user.astype(np.int64) << 32 | interactions.item
-    ordered = np.sort(key)
+    ordered = _keys(interactions)
+    ordered.sort()
     repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    del ordered
     if not len(repeated):
         return interactions
-    del ordered
+    key = _keys(interactions)
     rows = np.flatnonzero(np.isin(key, repeated))
     sign = 1 if keep == "latest" else -1
     by_time = rows if interactions.time is None else interactions.time[rows]
@@ -52,11 +53,20 @@ def merge_duplicates(interactions: Interactions, keep: Duplicates) -> Interactio
     return select(interactions, chosen)
 
 
+def _keys(interactions: Interactions) -> NDArray[np.int64]:
+    """User and item of each interaction in one number, int64 [n]."""
+    keys = interactions.user.astype(np.int64)
+    keys <<= 32
+    keys |= interactions.item
+    return keys
+
+
 def at_least(interactions: Interactions, min_rating: float) -> Interactions:
     """The interactions rated ``min_rating`` or higher; all of them if there are no ratings."""
     if interactions.rating is None:
         return interactions
-    return select(interactions, interactions.rating >= np.float32(min_rating))
+    enough = interactions.rating >= np.float32(min_rating)
+    return interactions if enough.all() else select(interactions, enough)
 
 
 def core(

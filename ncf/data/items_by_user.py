@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ncf.errors import InputError
+
+_AT_ONCE = 1 << 22
+"""Interactions that are sorted together: some 30 bytes each are taken beside the result."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,7 @@ class ItemsByUser:
     @classmethod
     def of(cls, users: NDArray[np.int32], items: NDArray[np.int32], n_users: int) -> ItemsByUser:
         """Group pairs (int32 [n] each, in any order) by user; a user's items come sorted and without repeats."""
-        keys = np.sort(users.astype(np.int64) << 32 | items)  # several times faster than np.unique, which hashes
-        keys = keys[np.diff(keys, prepend=-1) != 0]
+        keys = _sorted_keys(users, items)
         return cls.of_sorted((keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32), n_users)
 
     @classmethod
@@ -70,8 +74,54 @@ class ItemsByUser:
 
     def users(self) -> NDArray[np.int32]:
         """The user of each interaction, int32 [interactions]."""
-        return np.repeat(np.arange(self.n_users, dtype=np.int32), self.counts())
+        return self.users_between(0, self.n_users)
+
+    def users_between(self, start: int, end: int) -> NDArray[np.int32]:
+        """The user of each interaction of the users from ``start`` up to ``end``, int32."""
+        return np.repeat(np.arange(start, end, dtype=np.int32), np.diff(self.offsets[start : end + 1]))
+
+    def of_users(self, users: NDArray[np.integer[Any]]) -> ItemsByUser:
+        """Those of some users, int [n] ascending, numbered from 0."""
+        chosen = np.zeros(self.n_users, bool)
+        chosen[users] = True
+        counts = self.counts()
+        return ItemsByUser(np.concatenate([[0], np.cumsum(counts[chosen])]), self.items[np.repeat(chosen, counts)])
 
     def union(self, users: NDArray[np.int32], items: NDArray[np.int32]) -> ItemsByUser:
         """These and further pairs (int32 [n] each); a user's items come sorted and without repeats."""
-        return ItemsByUser.of(np.concatenate([self.users(), users]), np.concatenate([self.items, items]), self.n_users)
+        added = ItemsByUser.of(users, items, self.n_users)
+        counts, parts = np.zeros(self.n_users, np.int64), [np.empty(0, np.int32)]
+        for start, end in self._user_blocks():
+            both = [
+                (part.users_between(start, end), part.items[part.offsets[start] : part.offsets[end]])
+                for part in (self, added)
+            ]
+            keys = _sorted_keys(*(np.concatenate(column) for column in zip(*both, strict=True)))
+            counts[start:end] = np.bincount((keys >> 32) - start, minlength=end - start)
+            parts.append((keys & 0xFFFFFFFF).astype(np.int32))
+        return ItemsByUser(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(parts))
+
+    def in_order(self) -> ItemsByUser:
+        """The same with each user's items sorted and without repeats."""
+        nothing = np.empty(0, np.int32)
+        return self.union(nothing, nothing)
+
+    def _user_blocks(self) -> Iterator[tuple[int, int]]:
+        """Ranges of users, each with some millions of interactions at most, or of one user."""
+        start = 0
+        while start < self.n_users:
+            end = int(np.searchsorted(self.offsets, self.offsets[start] + _AT_ONCE, side="right")) - 1
+            end = min(max(end, start + 1), self.n_users)
+            yield start, end
+            start = end
+
+
+def _sorted_keys(users: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.int64]:
+    """``user << 32 | item`` of pairs, int64, ascending and without repeats."""
+    keys = users.astype(np.int64)
+    keys <<= 32
+    keys |= items
+    keys.sort()  # several times faster than np.unique, which hashes
+    new = np.ones(len(keys), bool)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:])
+    return keys if new.all() else keys[new]

@@ -129,7 +129,7 @@ def to_time(text: str) -> int:
 
 
 def _scaled(numbers: NDArray[Any]) -> NDArray[np.int64]:
-    largest = float(np.abs(numbers).max())
+    largest = max(abs(float(numbers.min())), abs(float(numbers.max())))
     scale = next(factor for bound, factor in _UNITS if largest < bound)
     if numbers.dtype.kind == "i" and isinstance(scale, int):
         return numbers * np.int64(scale)

@@ -124,7 +124,9 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
         notes.append("All timestamps are equal, so they tell no order and are not used.")
     if settings.split == "temporal" and (read.time is None or without_time(read)):
         raise InputError(f"{path}: split is 'temporal', but {notes[0][0].lower()}{notes[0][1:-1]}")
-    kept, account = _filtered(reading.without_constant_time(read), settings, path)
+    read = reading.without_constant_time(read)
+    kept, account = _filtered(read, settings, path)
+    del read  # as large as what is kept, which is all that is needed from here on
     parts = _split(kept, settings)
     if settings.split == "temporal":
         account.add("unknown", "Held out, but user or item unknown in training", parts.user, parts.item)
@@ -136,7 +138,7 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
             "Of repeated interactions the latest was kept, so training lacks those that were repeated after its end; "
             "with duplicates 'first' it has them."
         )
-    return _prepared(parts, user_ids, item_ids, titles, settings, account, notes, kept.time, read.files)
+    return _prepared(parts, user_ids, item_ids, titles, settings, account, notes, kept.time, kept.files)
 
 
 def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | None = None) -> Prepared:

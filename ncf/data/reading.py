@@ -108,10 +108,10 @@ def read_interactions(
     user_ids, user_place = users.sorted()
     item_ids, item_place = items.sorted()
     read = Interactions(
-        user=user_place[np.concatenate(parts["user"])],
-        item=item_place[np.concatenate(parts["item"])],
-        rating=np.concatenate(parts["rating"]) if parts["rating"] else None,
-        time=to_microseconds(parts["timestamp"], path) if parts["timestamp"] else None,
+        user=np.concatenate([user_place[part] for part in parts.pop("user")]),  # by and by, to free memory
+        item=np.concatenate([item_place[part] for part in parts.pop("item")]),
+        rating=np.concatenate(parts.pop("rating")) if parts["rating"] else None,
+        time=to_microseconds(parts.pop("timestamp"), path) if parts["timestamp"] else None,
         user_ids=user_ids,
         item_ids=item_ids,
         unreadable=unreadable.rows,

@@ -19,6 +19,7 @@ FEWEST_TO_HOLD_OUT = 3
 """Positives of a user of whom a validation and a test item are held out: one stays for training."""
 TRAIN, VALIDATION, TEST = 0, 1, 2
 _KEY_BITS = 63
+_LOOKED_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -72,19 +73,28 @@ def by_time(interactions: Interactions) -> tuple[NDArray[np.int32], NDArray[np.i
         return (key >> 32).astype(np.int32), (key & 0xFFFFFFFF).astype(np.int32), np.zeros(len(key), np.int64)
     start = interactions.time.min()
     time = interactions.time - start
-    unit = MICROSECONDS if not (time % MICROSECONDS).any() else 1
+    parts = range(0, len(time), _LOOKED_AT_ONCE)
+    is_whole = not any((time[part : part + _LOOKED_AT_ONCE] % MICROSECONDS).any() for part in parts)
+    unit = MICROSECONDS if is_whole else 1
     time //= unit
     time_bits, item_bits = int(time.max()).bit_length(), int(item.max()).bit_length()
     if int(user.max()).bit_length() + time_bits + item_bits > _KEY_BITS:
         order = np.lexsort((item, time, user))
         return user[order], item[order], time[order] * unit + start
     # one number holds all three, and sorting numbers is several times faster than sorting indices
-    key = (user.astype(np.int64) << time_bits | time) << item_bits | item
-    del time
+    key = user.astype(np.int64)
+    for bits, part in ((time_bits, time), (item_bits, item)):
+        key <<= bits
+        key |= part
+    del time, part
     key.sort()
     item = (key & ((1 << item_bits) - 1)).astype(np.int32)
     key >>= item_bits
-    return (key >> time_bits).astype(np.int32), item, (key & ((1 << time_bits) - 1)) * unit + start
+    user = (key >> time_bits).astype(np.int32)
+    key &= (1 << time_bits) - 1
+    key *= unit
+    key += start
+    return user, item, key
 
 
 def leave_one_out(interactions: Interactions, seed: int) -> Split:

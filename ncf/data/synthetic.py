@@ -18,7 +18,7 @@ USERS, ITEMS, INTERACTIONS, SEED = 2_000, 1_000, 120_000, 7
 _TASTES = 6
 _TASTE_STRENGTH = 1.6
 _POPULARITY_SPREAD = 0.9
-_START, _YEAR = 1_577_836_800, 365 * 24 * 3600  # seconds: 2020-01-01 UTC
+START, YEAR = 1_577_836_800, 365 * 24 * 3600  # seconds: 2020-01-01 UTC
 _USERS_AT_ONCE = 2_000
 _FIRST = [
     "Silent",
@@ -99,8 +99,8 @@ def generate(
 
     fit = np.einsum("ij,ij->i", user_tastes[user], item_tastes[item]) + rng.normal(0, 0.7, len(user))
     rating = np.clip(np.round((3.2 + 0.8 * fit) * 2) / 2, 0.5, 5).astype(np.float32)
-    joined = rng.integers(0, 2 * _YEAR, users)
-    timestamp = _START + joined[user] + rng.integers(0, _YEAR // 2, len(user))
+    joined = rng.integers(0, 2 * YEAR, users)
+    timestamp = START + joined[user] + rng.integers(0, YEAR // 2, len(user))
     order = np.lexsort((item, timestamp, user))
     user, item, rating, timestamp = user[order], item[order], rating[order], timestamp[order]
     place = np.arange(len(user))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ncf.data.items_by_user import ItemsByUser
-from ncf.evaluation.rankers import ItemToItem, Popularity, Ranker
+from ncf.evaluation.rankers import ItemToItem, Neighbours, Popularity, Ranker
+from ncf.evaluation.together import count_together
 from ncf.models.model_folder import ModelFolder
 
 NEIGHBOURS = 100
@@ -18,53 +17,49 @@ EASE_REGULARISATION = 2.0
 Chosen on validation items, not on test items: of 0.1 to 4, NDCG@10 on the full catalogue was best with 2 on
 MovieLens 1M (0.1465), and within 5 % of the best on MovieLens latest-small and on generated data. There lambda is 533;
 Steck 2019 (section 4) found 500 best for ML-20M, 1,000 for Netflix and 200 for MSD."""
-_KNN_MOST_ITEMS = 12_000  # float32 matrices of 0.6 GB
 _EASE_MOST_ITEMS = 10_000  # its inverse in float64 takes about 4 GB, and a minute or two on two cores
-_MOST_PAIRS = 2e10  # of items that a user has both of, over all users: some two minutes
+_EASE_MOST_PAIRS = 1e10  # of items that a user has both of, over all users: some minutes
+_KNN_MOST_PAIRS = 2e9  # likewise: about a minute
+_SEED = 1  # of the users whom neighbours are counted on, where all have too many pairs
 
 
-def count_together(train: ItemsByUser, n_items: int) -> NDArray[np.float32]:
-    """How many users have both of two items, float32 [n_items, n_items]; on the diagonal, how many have the item."""
-    together = np.zeros((n_items, n_items), np.float32)
-    for user in range(train.n_users):
-        items = train.of_user(user)
-        together[items[:, None], items] += 1
-    return together
-
-
-def knn_weights(together: NDArray[np.float32]) -> NDArray[np.float32]:
+def knn(train: ItemsByUser, n_items: int) -> Neighbours:
     """Cosine similarity of items on binary interactions, over each item's 100 nearest (Sarwar et al. 2001).
 
-    Args:
-        together: float32 [n_items, n_items], see :func:`count_together`.
-
-    Returns:
-        float32 [n_items, n_items], of which column i holds the neighbours of item i.
+    Of items that are equally near the first come first. Memory: 8 bytes a neighbour, twice while they are found, and
+    24 bytes an interaction.
     """
-    n_items = len(together)
-    norm = np.sqrt(np.maximum(together.diagonal(), np.float32(1)))
-    similarity = (together / norm[:, None]).astype(np.float32, copy=False)
-    similarity /= norm
-    np.fill_diagonal(similarity, 0)
-    if n_items > NEIGHBOURS:
-        least = np.partition(similarity, n_items - NEIGHBOURS, axis=0)[n_items - NEIGHBOURS]
-        similarity[similarity < least] = 0
-    return similarity
+    norm = np.sqrt(np.maximum(np.bincount(train.items, minlength=n_items), 1)).astype(np.float32)
+    lengths = np.zeros(n_items, np.int64)
+    nearest, weights = [], []
+    for block in count_together(train, n_items):
+        similarity = block.counts.astype(np.float32) / norm[block.rows + block.items.start] / norm[block.others]
+        is_other = block.others != block.rows + block.items.start
+        rows, others, similarity = block.rows[is_other], block.others[is_other], similarity[is_other]
+        # positive floats are ordered as their bits are; the order within a row is stable, so the first come first
+        order = np.argsort(rows << 32 | ~similarity.view(np.uint32), kind="stable")
+        found = np.bincount(rows, minlength=len(block.items))
+        place = np.arange(len(rows)) - np.repeat(np.cumsum(found) - found, found)
+        chosen = order[place < NEIGHBOURS]
+        lengths[block.items.start : block.items.stop] = np.minimum(found, NEIGHBOURS)
+        nearest.append(others[chosen].astype(np.int32))
+        weights.append(similarity[chosen])
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Neighbours(ItemsByUser(offsets, np.concatenate(nearest)), np.concatenate(weights), train)
 
 
-def ease_weights(together: NDArray[np.float32]) -> NDArray[np.float32]:
+def ease_weights(train: ItemsByUser, n_items: int) -> NDArray[np.float32]:
     """The linear model that predicts best which items a user has from the others (EASE, Steck 2019).
 
     ``B`` minimises ``|X - X B|^2 + lambda |B|^2`` with a diagonal of zero; with ``P = (X^T X + lambda I)^-1`` it is
     ``-P / diag(P)`` off the diagonal. Computed in float64, as small lambdas make the matrix ill-conditioned.
 
-    Args:
-        together: float32 [n_items, n_items], ``X^T X``, see :func:`count_together`.
-
     Returns:
         float32 [n_items, n_items], ``B``.
     """
-    gram = together.astype(np.float64)
+    gram = np.zeros((n_items, n_items))
+    for block in count_together(train, n_items):
+        gram[block.rows + block.items.start, block.others] = block.counts
     diagonal = np.einsum("ii->i", gram)  # a view
     diagonal += EASE_REGULARISATION * max(diagonal.mean(), 1.0)
     precision = np.linalg.inv(gram)
@@ -73,28 +68,32 @@ def ease_weights(together: NDArray[np.float32]) -> NDArray[np.float32]:
     return weights
 
 
-_LINEAR: Mapping[str, tuple[str, int, Callable[[NDArray[np.float32]], NDArray[np.float32]]]] = {
-    "ease": ("EASE", _EASE_MOST_ITEMS, ease_weights),
-    "item_knn": ("Item-kNN", _KNN_MOST_ITEMS, knn_weights),
-}
-
-
 def rankers(model: ModelFolder) -> tuple[dict[str, Ranker], list[str]]:
-    """The baselines by name, popularity last, and a sentence for each that is left out.
+    """The baselines by name, popularity last, and a sentence for each that is left out or not fitted on all users.
 
-    Memory: 4 GB at most while EASE is fitted, 1 GB afterwards.
+    Memory: 4 GB at most while EASE is fitted, and it is left out where that would not do; item-kNN's grows with the
+    data alone.
     """
     n_items, train = model.config.n_items, model.train
-    pairs = float((train.counts().astype(np.float64) ** 2).sum())
-    together: NDArray[np.float32] | None = None
+    squares = train.counts().astype(np.float64) ** 2  # pairs of items of each user
+    pairs = float(squares.sum())
     found: dict[str, Ranker] = {}
-    left_out = []
-    for name, (label, most_items, weigh) in _LINEAR.items():
-        if n_items > most_items:
-            left_out.append(f"{label} is left out: with {n_items:,} items its dense matrix would be too large.")
-        elif pairs > _MOST_PAIRS:
-            left_out.append(f"{label} is left out: its users have too many pairs of items to count ({pairs:.0e}).")
-        else:
-            together = count_together(train, n_items) if together is None else together
-            found[name] = ItemToItem(weigh(together), train)
-    return {**found, "popularity": Popularity(model.popularity)}, left_out
+    remarks = []
+    if n_items > _EASE_MOST_ITEMS:
+        remarks.append(f"EASE is left out: with {n_items:,} items its dense matrix would be too large.")
+    elif pairs > _EASE_MOST_PAIRS:
+        remarks.append(f"EASE is left out: its users have too many pairs of items to count ({pairs:.0e}).")
+    else:
+        found["ease"] = ItemToItem(ease_weights(train, n_items), train)
+    counted = train
+    if pairs > _KNN_MOST_PAIRS:
+        order = np.random.default_rng(_SEED).permutation(train.n_users)
+        drawn = np.sort(order[: np.searchsorted(np.cumsum(squares[order]), _KNN_MOST_PAIRS, side="right")])
+        counted = train.of_users(drawn)
+        remarks.append(
+            f"Item-kNN finds the neighbours of items on {len(drawn):,} of {train.n_users:,} users, drawn at random: "
+            f"all have too many pairs of items to count ({pairs:.0e})."
+        )
+    neighbours = knn(counted, n_items)
+    found["item_knn"] = Neighbours(neighbours.nearest, neighbours.weights, train)
+    return {**found, "popularity": Popularity(model.popularity)}, remarks

@@ -31,6 +31,9 @@ def estimate(
     bootstrap of Efron 1979 for clusters: Field & Welsh 2007). All columns see the same resamples, so that the
     interval of a difference of two of them, given as a column of its own, is a paired one.
 
+    Users with the same values are interchangeable: how often those of each kind are drawn is multinomial. Ranking
+    metrics have few values, so a million users are as quick as a thousand.
+
     Args:
         columns: float [n] each.
         users: int [n], the user of each row; any order.
@@ -40,18 +43,26 @@ def estimate(
     _, owner = np.unique(users, return_inverse=True)
     counts = np.bincount(owner)
     sums = [np.bincount(owner, column) for column in columns.values()]
-    table = np.column_stack([*sums, counts])  # [users, columns + 1]
+    table, alike = _kinds(np.column_stack([*sums, counts]))  # [kinds, columns + 1], [kinds]
     rng, n = np.random.default_rng(seed), len(counts)
-    step = max(1, _DRAWN_AT_ONCE // n)
+    step = max(1, _DRAWN_AT_ONCE // len(table))
     means: list[Floats] = []
     for start in range(0, resamples, step):
-        rows = min(step, resamples - start)
-        drawn = rng.integers(0, n, (rows, n)) + n * np.arange(rows)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)  # how often each user is drawn
+        times = rng.multinomial(n, alike / n, min(step, resamples - start))  # how often each kind is drawn
         totals = times.astype(np.float64) @ table
         means.append(totals[:, :-1] / totals[:, -1:])
     low, high = np.quantile(np.concatenate(means), _QUANTILES, axis=0)
-    mean = table.sum(axis=0)[:-1] / len(owner)
+    mean = alike @ table[:, :-1] / len(owner)
     return {
         name: Estimate(float(mean[place]), float(low[place]), float(high[place])) for place, name in enumerate(columns)
     }
+
+
+def _kinds(table: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """The different rows of a table, float [n, columns], and how many there are of each."""
+    kind = np.zeros(len(table), np.int64)
+    for column in table.T:  # several times faster than np.unique on rows
+        values, place = np.unique(column, return_inverse=True)
+        _, kind = np.unique(kind * len(values) + place, return_inverse=True)
+    _, first, alike = np.unique(kind, return_index=True, return_counts=True)
+    return table[first], alike

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from ncf.data.dataset import Dataset, Pairs
@@ -13,6 +14,8 @@ from ncf.errors import InputError
 from ncf.progress import progress
 from ncf.sampling.negatives import Strategy, draw_rows
 from ncf.sampling.samples import ROUNDS_FOLDER, FitName, Samples
+
+_ROWS_AT_ONCE = 1 << 20  # of a shard: what is drawn before it is written
 
 
 def draw_candidates(dataset: Dataset, candidates: int, strategy: Strategy, seed: int, fingerprint: str) -> Samples:
@@ -41,7 +44,7 @@ def draw_candidates(dataset: Dataset, candidates: int, strategy: Strategy, seed:
         validation_candidates=drawn(dataset.validation, 0),
         test=dataset.test,
         test_candidates=test_candidates,
-        exclusion=ItemsByUser.of(dataset.train.users(), dataset.train.items, dataset.n_users),
+        exclusion=dataset.train.in_order(),
         dataset=fingerprint,
     )
 
@@ -76,11 +79,15 @@ def draw_rounds(
             for round_ in range(rounds):
                 for shard, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
                     rng = np.random.default_rng([seed, 2 + stream, round_, shard])
-                    part = users[start:end]
-                    try:
-                        drawn = draw_rows(part, known, samples.n_items, negatives, rng, strategy, weights)
-                    except InputError as error:
-                        raise InputError(f"parameter 'negatives' is {negatives}: {error}") from None
-                    rows = np.column_stack([part, known.items[start:end], drawn])
-                    np.save(place / f"{fit}-{round_:03d}-{shard:03d}.npy", rows)
-                    bar.update(drawn.size)
+                    path = place / f"{fit}-{round_:03d}-{shard:03d}.npy"
+                    rows = open_memmap(path, "w+", np.int32, (end - start, 2 + negatives))
+                    for first in range(start, end, _ROWS_AT_ONCE):
+                        last = min(first + _ROWS_AT_ONCE, end)
+                        block, part = rows[first - start : last - start], users[first:last]
+                        try:
+                            block[:, 2:] = draw_rows(part, known, samples.n_items, negatives, rng, strategy, weights)
+                        except InputError as error:
+                            raise InputError(f"parameter 'negatives' is {negatives}: {error}") from None
+                        block[:, 0], block[:, 1] = part, known.items[first:last]
+                        bar.update(block[:, 2:].size)
+                    rows.flush()

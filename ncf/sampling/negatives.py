@@ -53,14 +53,17 @@ def draw_rows(
     """
     check_enough(users, known, n_items, width)
     step = max(1, _ROWS_AT_ONCE // max(width, 1))
-    blocks = [users[start : start + step] for start in range(0, len(users), step)]
-    if strategy == "uniform":
-        drawn = [_uniform(block, known, n_items, width, rng) for block in blocks]
-    else:
-        if weights is None:
-            raise ValueError("the popularity strategy needs weights")
-        drawn = [_weighted(block, known, n_items, width, rng, weights) for block in blocks]
-    return np.concatenate(drawn) if drawn else np.empty((0, width), np.int32)
+    drawn = np.empty((len(users), width), np.int32)
+    if strategy == "popularity" and weights is None:
+        raise ValueError("the popularity strategy needs weights")
+    cumulative = None if weights is None else np.concatenate([[0], np.cumsum(weights)])  # [n_items + 1]
+    for start in range(0, len(users), step):
+        block = users[start : start + step]
+        if strategy == "uniform" or cumulative is None:
+            drawn[start : start + step] = _uniform(block, known, n_items, width, rng)
+        else:
+            drawn[start : start + step] = _weighted(block, known, n_items, width, rng, cumulative)
+    return drawn
 
 
 def check_enough(users: NDArray[np.int32], known: ItemsByUser, n_items: int, width: int) -> None:
@@ -79,7 +82,7 @@ def _uniform(
     users: NDArray[np.int32], known: ItemsByUser, n_items: int, width: int, rng: np.random.Generator
 ) -> NDArray[np.int32]:
     """Distinct ranks among what remains, mapped to items by searching the gaps between positives."""
-    remaining = (n_items - known.counts())[users]  # [rows]
+    remaining = n_items - (known.offsets[users + 1] - known.offsets[users])  # [rows]
     ranks = np.empty((len(users), width), np.int64)
     crowded = width * _FEW > remaining
     for row in np.flatnonzero(crowded):
@@ -120,14 +123,17 @@ def _weighted(
     n_items: int,
     width: int,
     rng: np.random.Generator,
-    weights: NDArray[np.int64],
+    cumulative: NDArray[np.int64],
 ) -> NDArray[np.int32]:
     """Successive draws by weight, without the user's positives and without repeats.
 
     Draws by inversion of the cumulative weights *without* the user's positives: the weight before each positive
     is taken out, so nothing is rejected for being known.
+
+    Args:
+        cumulative: int64 [n_items + 1], weights of the items before each.
     """
-    cumulative = np.concatenate([[0], np.cumsum(weights)])  # [n_items + 1]
+    weights = np.diff(cumulative)
     total = int(cumulative[-1])
     first, last = int(users[0]) if len(users) else 0, int(users[-1]) + 1 if len(users) else 0
     start, end = known.offsets[first], known.offsets[last]
@@ -148,7 +154,7 @@ def _weighted(
         found: NDArray[np.int64] = np.searchsorted(cumulative, point + running[before] - base[owner], side="right")
         return found - 1
 
-    left = (n_items - known.counts())[users]
+    left = n_items - (known.offsets[users + 1] - known.offsets[users])
     crowded = width * _FEW > left
     items = np.empty((len(users), width), np.int64)
     for row in np.flatnonzero(crowded):

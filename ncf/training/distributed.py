@@ -42,6 +42,31 @@ class World:
             dist.all_reduce(tensor)
         return tensor
 
+    def sum_message(self, message: Tensor, flag: bool) -> bool:
+        """Replace ``message`` (float32), whose last number is free, by its sum over all processes.
+
+        Returns:
+            Whether ``flag`` is set on any process.
+        """
+        if self.size == 1:
+            return flag
+        message[-1] = float(flag)
+        dist.all_reduce(message)
+        return bool(message[-1] > 0)
+
+    def union(self, numbers: Tensor) -> Tensor:
+        """The numbers, ascending and each once, that any process has; ``numbers`` is such a list, int32 [n]."""
+        if self.size == 1:
+            return numbers
+        own = torch.tensor([len(numbers)], device=self.device)
+        lengths = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(lengths, own)
+        longest = max(int(length) for length in lengths)
+        parts = [numbers.new_empty(longest) for _ in range(self.size)]
+        dist.all_gather(parts, torch.cat([numbers, numbers.new_zeros(longest - len(numbers))]))
+        joined: Tensor = torch.unique(torch.cat([part[: int(n)] for part, n in zip(parts, lengths, strict=True)]))
+        return joined
+
     def add_up_all(self, tensors: list[Tensor], flag: bool) -> bool:
         """Replace each of ``tensors`` (float32) by its sum over all processes, in one message.
 
@@ -67,7 +92,7 @@ class World:
             return None
         parts = [rows.cpu()]
         for rank in range(1, self.size):
-            part = torch.empty(int(bounds[rank + 1] - bounds[rank]), *rows.shape[1:], device=self.device)
+            part = rows.new_empty(int(bounds[rank + 1] - bounds[rank]), *rows.shape[1:])
             if len(part):
                 dist.recv(part, src=rank)
             parts.append(part.cpu())
@@ -141,7 +166,8 @@ def joined(device: Literal["auto", "cpu", "cuda"]) -> Iterator[World]:
         return
     if on_gpu:
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    # with its device a process makes its NCCL communicator at once: an error shows here, and nothing guesses the device
+    dist.init_process_group("nccl" if on_gpu else "gloo", device_id=place if on_gpu else None)
     try:
         yield World(dist.get_rank(), dist.get_world_size(), place)
     finally:

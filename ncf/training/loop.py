@@ -18,15 +18,16 @@ from torch import Tensor
 from ncf.errors import InputError
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
 from ncf.progress import Progress
-from ncf.training.batches import EpochSource, derived_seed, samples_in_step
+from ncf.training.adam import MOMENTS, AdamState, lazy_tables
+from ncf.training.batches import Epoch, EpochSource, derived_seed, samples_in_step, step_bounds
+from ncf.training.device_step import DeviceStep
 from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.kernel import Kernel
+from ncf.training.kernel.draws import DrawnEpoch
 
 _WORK_FOR_A_THREAD = 3e7
-"""Multiplications, some milliseconds: with less, threads wait more than they work, above all on shared cores."""
-
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+"""Multiplications, some milliseconds: with less, torch's threads wait more than they work."""
 
 
 @dataclass
@@ -71,6 +72,7 @@ class FitLoop:
         settings: hyperparameters.
         world: the processes.
         seed: of dropout, one for each fit and process.
+        on_device: whether steps run whole on the device; None: on a GPU, if it trains alone.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class FitLoop:
         settings: Hyperparameters,
         world: World,
         seed: list[int],
+        on_device: bool | None = None,
     ) -> None:
         self.network, self.position = network, Position()
         self._source, self._positives, self._bounds = source, positives, bounds
@@ -94,11 +97,25 @@ class FitLoop:
         self._label = torch.zeros(1 + settings.negatives, device=world.device)
         self._label[0] = 1  # the positive stands first
         self._shared = [weight for name, weight in network.named_parameters() if name not in USER_TABLES]
-        self._optimiser = torch.optim.Adam(self._groups(), lr=self._peak, fused=True)
-        samples = int(positives.max()) * (1 + settings.negatives) // self.steps  # of a process, in a step
-        work = samples * network.multiplications(1 + settings.negatives)
+        on_gpu = world.device.type == "cuda"
+        on_device = on_gpu and world.size == 1 if on_device is None else on_device
+        rate = torch.tensor(self._peak, device=world.device) if on_device else self._peak
+        self._optimiser = torch.optim.Adam(self._groups(), lr=rate, fused=True, capturable=on_device)
+        rows = int(bounds[-1]), batch, batch * (1 + settings.negatives)
+        lazy = frozenset[str]() if on_device else lazy_tables(network, *rows)
+        self._adam = AdamState(network, self._optimiser, self.learning_rate, settings.epochs * self.steps, lazy)
+        self._met = (torch.empty(0, dtype=torch.int32),) * 2
+        self.device_step: DeviceStep | None = None
+        if isinstance(rate, Tensor):
+            rates = [self.learning_rate(step) for step in range(settings.epochs * self.steps)]
+            bounds_of_steps = step_bounds(total, self.steps)
+            self.device_step = DeviceStep(
+                network, self._optimiser, rate, bounds_of_steps, rates, len(self._label), capture=on_gpu
+            )
+        compiled = Kernel.fits(network) and not on_device
+        self._kernel = Kernel(network, self._adam, torch.get_num_threads()) if compiled else None
+        work = batch * (1 + settings.negatives) / world.size * network.multiplications(1 + settings.negatives)
         self._threads = min(torch.get_num_threads(), max(1, int(work // _WORK_FOR_A_THREAD)))
-        self._kernel = Kernel(network, self._threads) if Kernel.fits(network) else None
 
     def _groups(self) -> list[dict[str, Any]]:
         """Adam's ``weight_decay`` adds ``weight_decay * weight`` to the gradient: the L2 term itself."""
@@ -132,12 +149,14 @@ class FitLoop:
         loss_sum = torch.zeros((), dtype=torch.float64, device=self._world.device)
         stop = False
         with _threads(self._threads):
-            for (users, items), samples in zip(epoch.batches(place.step), self._samples(place.step), strict=True):
+            if self.device_step is not None:
+                loss_sum = self._run_on_device(self.device_step, epoch, stop_requested, bar)
+            batches = epoch.batches(place.step) if self.device_step is None else ()
+            for (users, items), samples in zip(batches, self._samples(place.step), strict=False):
                 loss_sum += self._accumulate_gradients(users, items, samples)
-                gradients = [weight.grad for weight in self._shared if weight.grad is not None]
-                stop = self._world.add_up_all(gradients, stop_requested())
-                self._update((place.epoch - 1) * self.steps + place.step)
+                stop = self._share_gradients(stop_requested())
                 place.step += 1
+                self._update(settle=place.step == self.steps)
                 bar.update(samples)
                 if stop and place.step < self.steps:
                     break
@@ -158,43 +177,73 @@ class FitLoop:
             "samples_per_second": rate,
         }
 
+    def _run_on_device(
+        self, steps: DeviceStep, epoch: Epoch | DrawnEpoch, stop_requested: Callable[[], bool], bar: Progress
+    ) -> Tensor:
+        """Queue the epoch's steps; the host waits for none of them, only the caller for the summed loss."""
+        place = self.position
+        steps.begin(epoch.batches(0), place.step, (place.epoch - 1) * self.steps + place.step)
+        for samples in self._samples(place.step):
+            steps.run(self._dropout_seed if self.network.dropout else None)
+            place.step += 1
+            bar.update(samples)
+            if stop_requested():
+                break
+        return steps.loss
+
+    def _dropout_seed(self) -> int:
+        return derived_seed(*self._seed, self.position.epoch, self.position.step)
+
     def _samples(self, first_step: int) -> Iterator[int]:
         for step in range(first_step, self.steps):
             yield samples_in_step(step, self.steps, self._positives, len(self._label))
 
-    def _accumulate_gradients(self, users: Tensor, items: Tensor, samples: int) -> Tensor:
+    def _accumulate_gradients(self, users: Tensor, items: Tensor, samples: int) -> Tensor | float:
         """Gradients of this process's part of a step, and its summed loss."""
         if self._kernel is not None:
-            return torch.tensor(self._kernel.add_gradients(users, items, 1 / samples))
+            return self._kernel.add_gradients(users, items, 1 / samples, self._world.union)
+        if self._adam.is_lazy:
+            self._met = torch.unique(users), self._world.union(torch.unique(items))
+            self._adam.catch_up(*self._met)
         if self.network.dropout:
-            torch.manual_seed(derived_seed(*self._seed, self.position.epoch, self.position.step))
+            torch.manual_seed(self._dropout_seed())
         logits = self.network(users, items)  # [B, 1 + negatives]
         loss = F.binary_cross_entropy_with_logits(logits, self._label.expand_as(logits), reduction="sum")
         self._optimiser.zero_grad()
         torch.autograd.backward(loss / samples)
         return loss.detach()
 
-    def _update(self, step: int) -> None:
-        for group in self._optimiser.param_groups:
-            group["lr"] = self.learning_rate(step)
-        self._optimiser.step()
+    def _share_gradients(self, stop: bool) -> bool:
+        """Sum the gradients of the weights that all processes have; whether any of them is to stop."""
+        if self._kernel is not None:
+            return self._world.sum_message(self._kernel.message, stop)
+        return self._world.add_up_all([weight.grad for weight in self._shared if weight.grad is not None], stop)
+
+    def _update(self, settle: bool) -> None:
+        """Adam's step, after which all rows of lazy tables are brought up to date if ``settle``."""
+        if self._kernel is not None:
+            self._kernel.update()
+        else:
+            self._adam.update(*self._met)
+        if settle and self._adam.is_lazy:
+            (self._kernel or self._adam).settle()
+        self._adam.advance()
 
     def weights(self) -> dict[str, Tensor]:
         """All weights, user rows of all processes joined: on the CPU of the first, empty elsewhere."""
         return self._gathered(dict(self.network.named_parameters()))
 
     def state(self) -> dict[str, Tensor]:
-        """Weights and Adam's moments, as :meth:`weights`."""
+        """Weights and where Adam stands with each, as :meth:`weights`."""
         return self._gathered(dict(self._tensors()))
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         for name, weight in self.network.named_parameters():
             yield name, weight
-            adam = self._optimiser.state[weight]
-            for moment in _MOMENTS:
-                if moment not in adam:
-                    adam[moment] = torch.zeros_like(weight)
-                yield f"{name}:{moment}", adam[moment]
+            yield from zip((f"{name}:{moment}" for moment in MOMENTS), self._adam.moments(name), strict=True)
+            met = self._adam.met(name)
+            if met is not None:
+                yield f"{name}:met", met
 
     def _gathered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         whole = {}
@@ -225,9 +274,7 @@ class FitLoop:
     def restore(self, state: dict[str, Tensor], position: Position) -> None:
         """Continue from what :meth:`state` gave: in the first process; the others get their parts from it."""
         self.position = position
-        steps = (position.epoch - 1) * self.steps + position.step
         with torch.no_grad():
             for name, tensor in self._tensors():
                 self._spread(name, state.get(name), tensor)
-        for weight in self.network.parameters():
-            self._optimiser.state[weight]["step"] = torch.tensor(float(steps), device=weight.device)
+        self._adam.go_to((position.epoch - 1) * self.steps + position.step)

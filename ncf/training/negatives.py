@@ -14,11 +14,21 @@ _DRAWS_AT_ONCE = 1 << 22
 _REJECTIONS = 16
 
 
+def check_some_left(exclusion: ItemsByUser, n_items: int) -> None:
+    """Raise an InputError if a user with positives has no other item."""
+    counts = exclusion.counts()
+    if len(counts) and counts.max() >= n_items:
+        raise InputError(
+            f"a user has all {n_items} items as positives, so no negative is left to train with; leave such users out"
+        )
+
+
 class NegativeSampler:
     """Draws, for each of many users, items that are not among that user's positives.
 
-    While a bitmap of users x items fits, draws are looked up there and the rejected ones are drawn again;
-    otherwise, and for what is still rejected after some rounds, a draw among the ``n_items - positives``
+    On a CPU, while a bitmap of users x items fits, draws are looked up there and the rejected ones are drawn again;
+    otherwise, on a GPU (as all shapes are fixed then, so the host waits for nothing), and for what is still rejected
+    after some rounds, a draw among the ``n_items - positives``
     remaining items is turned into an item by a search in the gaps between the positives. Both are exact.
 
     Args:
@@ -35,11 +45,7 @@ class NegativeSampler:
         self, exclusion: ItemsByUser, n_items: int, device: torch.device, bitmap_bytes: int = _BITMAP_BYTES
     ) -> None:
         counts = exclusion.counts()
-        if len(counts) and counts.max() >= n_items:
-            raise InputError(
-                f"a user has all {n_items} items as positives, so no negative is left to train with; "
-                "leave such users out"
-            )
+        check_some_left(exclusion, n_items)
         self.n_items, self.device = n_items, device
         users, items = exclusion.users(), np.asarray(exclusion.items)
         # rank of each positive among the items that are left, grouped by user: sorted as a whole
@@ -50,7 +56,7 @@ class NegativeSampler:
         self._left = torch.from_numpy(n_items - counts).to(device)  # [users]
         self._stride = -(-n_items // 8)
         self._bitmap: Tensor | None = None
-        if exclusion.n_users * self._stride <= bitmap_bytes:
+        if device.type == "cpu" and exclusion.n_users * self._stride <= bitmap_bytes:
             bitmap = np.zeros(exclusion.n_users * self._stride, np.uint8)
             places = users.astype(np.int64) * self._stride + (items >> 3)
             np.bitwise_or.at(bitmap, places, np.left_shift(1, items & 7).astype(np.uint8))

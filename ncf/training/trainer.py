@@ -106,11 +106,13 @@ class Trainer:
         self._log_share()
         checkpoint = self._resume()
         fit: FitName
+        loop: FitLoop | None = None
         for fit in FITS:
             if fit == "selection" and not len(self._samples.validation):
                 continue
             if checkpoint is not None and checkpoint.progress["fit"] != fit:
                 continue
+            loop = None  # an earlier fit's tables need not be there beside this one's
             loop = self._loop(fit)
             if checkpoint is not None:
                 self._restore(loop, checkpoint)
@@ -120,6 +122,7 @@ class Trainer:
             self._run_fit(fit, loop)
             if fit == "selection" and self._is_part:
                 self.selection_weights = loop.weights()
+        assert loop is not None
         return loop.weights()
 
     def _restore(self, loop: FitLoop, checkpoint: Checkpoint) -> None:

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from ncf.data import synthetic
 from ncf.data.items_by_user import ItemsByUser
 from ncf.sampling.draw import popularity
 from ncf.sampling.negatives import draw_rows
+from ncf.training.kernel.draws import Draws
 
 USERS, ITEMS, INTERACTIONS = 6_040, 3_706, 1_000_000  # MovieLens 1M
 NAIVE_ROWS = 20_000
@@ -24,6 +26,7 @@ def run() -> list[dict[str, Any]]:
     known = ItemsByUser.of(table.user, table.item, USERS)
     weights = popularity(known, ITEMS)
     rows = []
+    own, positives = torch.from_numpy(known.users()), torch.from_numpy(known.items)
     for width, users in ((4, known.users()), (99, np.arange(USERS, dtype=np.int32))):
         naive = _rate(lambda users=users, width=width: _naive(users[:NAIVE_ROWS], known, width))
         rows.append({"strategy": "naive", "negatives": width, "M_per_second": naive, "ratio": 1.0})
@@ -33,6 +36,11 @@ def run() -> list[dict[str, Any]]:
                     draw_rows(users, known, ITEMS, width, np.random.default_rng(0), strategy, weights).size
                 )
             )
+            rows.append({"strategy": strategy, "negatives": width, "M_per_second": rate, "ratio": rate / naive})
+        for way, bitmap_bytes in (("bitmap", 1 << 30), ("search", 0)):
+            draws = Draws(known, ITEMS, 1, bitmap_bytes)
+            rate = _rate(lambda draws=draws, width=width: draws.draw(own, positives, width, 0)[1].numel())
+            strategy = f"training, {way} (with repeats)"
             rows.append({"strategy": strategy, "negatives": width, "M_per_second": rate, "ratio": rate / naive})
     return rows
 

@@ -1,4 +1,4 @@
-"""Training samples a second at the size of MovieLens 1M, on one core and on two."""
+"""Training samples a second at the size of MovieLens 1M, on one core and on two, in one process and in two."""
 
 from __future__ import annotations
 
@@ -26,19 +26,25 @@ def run() -> list[dict[str, Any]]:
         outputs = [f"--{output}={folder / output}" for output in ("dataset", "report", "metrics")]
         _ncf("preprocess", f"--interactions={folder / 'interactions.csv'}", *outputs)
         _ncf("negative-sampling", f"--dataset={folder / 'dataset'}", f"--samples={folder / 'samples'}")
+        large = (*PAPER, "--batch-size=65536")
+        one = _samples_per_second(folder, "neumf", large, 1)
+        two = _samples_per_second(folder, "neumf", (*large, "--processes-per-host=2"), 2)
+        for name, cores, rate in (("1 process", 1, one), ("2 processes", 2, two)):
+            rows.append(_row("neumf", f"paper, batch 65,536, {name}", cores, rate, one))
         for model, architecture, settings in CASES:
             rates = {cores: _samples_per_second(folder, model, settings, cores) for cores in (1, 2)}
-            rows += [
-                {
-                    "model": model,
-                    "architecture": architecture,
-                    "cores": cores,
-                    "k_samples_per_second": rate / 1000,
-                    "ratio": rate / rates[1],
-                }
-                for cores, rate in rates.items()
-            ]
+            rows += [_row(model, architecture, cores, rate, rates[1]) for cores, rate in rates.items()]
     return rows
+
+
+def _row(model: str, architecture: str, cores: int, rate: float, rate_of_one: float) -> dict[str, Any]:
+    return {
+        "model": model,
+        "architecture": architecture,
+        "cores": cores,
+        "k_samples_per_second": rate / 1000,
+        "ratio": rate / rate_of_one,
+    }
 
 
 def _samples_per_second(folder: Path, model: str, settings: tuple[str, ...], cores: int) -> float:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ncf.data import items_by_user as items_by_user_module
 from ncf.data import manifest
 from ncf.data.dataset import Dataset
 from ncf.data.items_by_user import ItemsByUser
@@ -34,12 +35,19 @@ def test_strings_are_memory_mapped_files(tmp_path: Path) -> None:
         assert list(Strings.load(tmp_path, name)) == values
 
 
+@pytest.mark.parametrize("at_once", [1, 7, 1 << 22])
 @given(PAIRS, PAIRS)
-def test_items_by_user_is_a_set_of_pairs(first: list[tuple[int, int]], second: list[tuple[int, int]]) -> None:
+def test_items_by_user_is_a_set_of_pairs(
+    at_once: int, first: list[tuple[int, int]], second: list[tuple[int, int]]
+) -> None:
     one, two = (np.array(pairs, np.int32).reshape(-1, 2) for pairs in (first, second))
     grouped = ItemsByUser.of(one[:, 0], one[:, 1], 10)
-    both = grouped.union(two[:, 0], two[:, 1])
-    for items_by_user, pairs in ((grouped, set(first)), (both, {*first, *second})):
+    order = np.argsort(one[:, 0], kind="stable")
+    unsorted = ItemsByUser.of_sorted(one[order, 0], one[order, 1], 10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(items_by_user_module, "_AT_ONCE", at_once)
+        both, in_order = grouped.union(two[:, 0], two[:, 1]), unsorted.in_order()
+    for items_by_user, pairs in ((grouped, set(first)), (both, {*first, *second}), (in_order, set(first))):
         found = list(zip(items_by_user.users().tolist(), items_by_user.items.tolist(), strict=True))
         assert found == sorted(pairs)
         assert items_by_user.counts().sum() == len(pairs)

@@ -10,8 +10,9 @@ import pytest
 from random_model import random_model
 
 from ncf.data.items_by_user import ItemsByUser
-from ncf.evaluation import baselines
-from ncf.evaluation.rankers import ItemToItem
+from ncf.evaluation import baselines, together
+from ncf.evaluation.rankers import ItemToItem, Neighbours
+from ncf.evaluation.together import count_together
 
 
 def interactions(users: int, items: int, share: float, seed: int) -> tuple[np.ndarray, ItemsByUser]:
@@ -20,37 +21,64 @@ def interactions(users: int, items: int, share: float, seed: int) -> tuple[np.nd
     return matrix.astype(float), ItemsByUser.of(rows, columns, users)
 
 
-def test_items_taken_together() -> None:
+def dense_counts(train: ItemsByUser, n_items: int) -> np.ndarray:
+    counts = np.zeros((n_items, n_items))
+    blocks = list(count_together(train, n_items))
+    assert [item for block in blocks for item in block.items] == list(range(n_items))
+    for block in blocks:
+        assert (np.diff(block.rows * n_items + block.others) > 0).all()
+        counts[block.rows + block.items.start, block.others] = block.counts
+    return counts
+
+
+@pytest.mark.parametrize("at_once", [1, 20, 1 << 20])
+@pytest.mark.parametrize("dense_share", [0, 1e9])  # counted in a table, and by sorting
+def test_items_taken_together(at_once: int, dense_share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "_PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr(together, "_DENSE_SHARE", dense_share)
     dense, train = interactions(30, 12, 0.3, 0)
-    assert (baselines.count_together(train, 12) == dense.T @ dense).all()
+    dense[:, 3] = 0  # an item that nobody has
+    train = ItemsByUser.of(*(column.astype(np.int32) for column in np.nonzero(dense)), 30)
+    assert (dense_counts(train, 12) == dense.T @ dense).all()
 
 
 def test_item_knn_against_a_naive_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "NEIGHBOURS", 5)
+    monkeypatch.setattr(together, "_PAIRS_AT_ONCE", 100)
     dense, train = interactions(15, 12, 0.4, 2)
-    ranker = ItemToItem(baselines.knn_weights(baselines.count_together(train, 12)), train)
+    ranker = baselines.knn(train, 12)
     scores = ranker.score_all(np.arange(15))
-    for user in range(15):
-        for item in range(12):
-            similar = [
-                0.0
-                if other == item
-                else dense[:, item]
-                @ dense[:, other]
-                / math.sqrt(max(dense[:, item].sum(), 1) * max(dense[:, other].sum(), 1))
-                for other in range(12)
-            ]
-            least = sorted(similar)[-5]
-            expected = sum(
-                value for value, has in zip(similar, dense[user], strict=True) if has and value >= least - 1e-9
-            )
+    for item in range(12):
+        similar = [
+            dense[:, item] @ dense[:, other] / math.sqrt(max(dense[:, item].sum(), 1) * max(dense[:, other].sum(), 1))
+            for other in range(12)
+        ]
+        # of equally near ones the first come first
+        nearest = sorted((other for other in range(12) if other != item), key=lambda o: (-round(similar[o], 6), o))[:5]
+        for user in range(15):
+            expected = sum(similar[other] for other in nearest if dense[user, other])
             assert scores[user, item] == pytest.approx(expected, abs=1e-5)
+
+
+def test_item_knn_on_drawn_users_where_there_are_too_many_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model(n_users=40, n_items=30)
+    monkeypatch.setattr(baselines, "_KNN_MOST_PAIRS", 320)  # each user has 4 items, so 16 pairs
+    found, remarks = baselines.rankers(model)
+    assert remarks == [
+        "Item-kNN finds the neighbours of items on 20 of 40 users, drawn at random: all have too many pairs of items "
+        "to count (6e+02)."
+    ]
+    ranker = found["item_knn"]
+    assert isinstance(ranker, Neighbours)
+    assert ranker.train is model.train
+    everybody = baselines.knn(model.train, 30)
+    assert 0 < len(ranker.nearest.items) < len(everybody.nearest.items)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.4])  # with 0.05 some items have no interactions
 def test_ease_solves_its_least_squares_problem(share: float) -> None:
     dense, train = interactions(40, 9, share, 3)
-    found = baselines.ease_weights(baselines.count_together(train, 9))
+    found = baselines.ease_weights(train, 9)
     penalty = baselines.EASE_REGULARISATION * max(dense.sum() / 9, 1)
     for item in range(9):  # each column for itself: ridge regression on all the other items
         others = [other for other in range(9) if other != item]
@@ -67,7 +95,7 @@ def test_ease_finds_items_that_go_together() -> None:
     rows = np.concatenate([users, np.delete(users, [29, 59])])
     items = np.concatenate([pair, np.delete(pair + 1, [29, 59])]).astype(np.int32)
     train = ItemsByUser.of(rows, items, 60)
-    ranker = ItemToItem(baselines.ease_weights(baselines.count_together(train, 4)), train)
+    ranker = ItemToItem(baselines.ease_weights(train, 4), train)
     scores = ranker.score_all(np.array([29, 59]))
     assert scores[0].argmax() == 1
     assert scores[1].argmax() == 3
@@ -94,25 +122,11 @@ def test_a_user_without_interactions_is_ranked_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "value", "missing", "reason"),
-    [
-        ("_EASE_MOST_ITEMS", 29, {"ease"}, "with 30 items"),
-        ("_KNN_MOST_ITEMS", 29, {"item_knn"}, "with 30 items"),
-        ("_MOST_PAIRS", 100, {"ease", "item_knn"}, "too many pairs"),
-    ],
+    ("limit", "reason"), [("_EASE_MOST_ITEMS", "with 30 items"), ("_EASE_MOST_PAIRS", "too many pairs")]
 )
-def test_what_is_too_large_is_left_out_with_a_reason(
-    limit: str, value: int, missing: set[str], reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if "ITEMS" in limit:
-        limits = {
-            name: (label, value if name in missing else most, weigh)
-            for name, (label, most, weigh) in baselines._LINEAR.items()
-        }
-        monkeypatch.setattr(baselines, "_LINEAR", limits)
-    else:
-        monkeypatch.setattr(baselines, limit, value)
-    rankers, left_out = baselines.rankers(random_model(n_users=20, n_items=30))
-    assert set(rankers) == {"ease", "item_knn", "popularity"} - missing
-    assert len(left_out) == len(missing)
-    assert all(reason in text for text in left_out)
+def test_what_is_too_large_is_left_out_with_a_reason(limit: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, limit, 29)
+    rankers, remarks = baselines.rankers(random_model(n_users=20, n_items=30))
+    assert set(rankers) == {"item_knn", "popularity"}
+    assert len(remarks) == 1
+    assert reason in remarks[0]

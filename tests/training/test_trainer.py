@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ncf.errors import InputError
+from ncf.training import adam
 from ncf.training.checkpoint import Checkpoints
 from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
@@ -59,7 +60,7 @@ def assert_same(one: Weights, other: Weights) -> None:
 
 @pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])
 def test_finds_the_items_of_a_users_group(folders: Folders, model: str) -> None:
-    run = trainer(folders, model=model, epochs=30, learning_rate=0.1, init_std=0.3, dropout=0.0)
+    run = trainer(folders, model=model, epochs=30, learning_rate=0.1, init_std=0.3, dropout=0.0, patience=0)
     weights = run.run()
     assert {name: weight.shape for name, weight in weights.items()} == run.config.weight_shapes()
     selection = run.history["selection"]
@@ -127,6 +128,20 @@ def test_a_run_that_was_stopped_goes_on_to_the_very_same_weights(folders: Folder
         for record, again in zip(records, resumed.history[fit], strict=True):
             assert again["loss"] == pytest.approx(record["loss"])
             assert again.get("ndcg_at_10") == record.get("ndcg_at_10")
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])  # by the compiled step, and by torch
+def test_a_run_with_lazy_tables_goes_on_to_the_very_same_weights(
+    folders: Folders, tmp_path: Path, dropout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adam, "LAZY_ABOVE", 2)
+    settings = {"batch_size": 50, "epochs": 2, "dropout": dropout}  # 80 steps an epoch, of 10 positives
+    whole = trainer(folders, **settings)
+    assert len(whole._loop("selection")._adam.lazy) == 4
+    expected = whole.run()
+    with pytest.raises(SystemExit):
+        trainer(folders, tmp_path, after(110), **settings).run()
+    assert_same(expected, trainer(folders, tmp_path, **settings).run())
 
 
 def test_a_damaged_checkpoint_is_passed_over(folders: Folders, tmp_path: Path) -> None:

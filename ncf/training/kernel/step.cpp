@@ -1,36 +1,10 @@
-// Loss and gradients of one step of GMF, MLP or NeuMF (He et al. 2017, sections 3.2 to 3.4) on the CPU, worked out
-// in blocks of samples whose activations stay in a core's cache. ncf/training/kernel/__init__.py calls it.
+// One training step of GMF, MLP or NeuMF (He et al. 2017, sections 3.2 to 3.4) on the CPU: loss, gradients and
+// Adam, in a team of threads, for the best instruction set that the processor has. __init__.py calls it.
 
-#include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <cstring>
-#include <vector>
 
-constexpr int64_t MOST_LAYERS = 16;
-constexpr int64_t SAMPLES_AT_ONCE = 256;
-
-// Mirrored, field by field, in __init__.py. All arrays are float32 and contiguous; gradients are added to.
-struct Step {
-    int64_t positives, items_per_positive;  // the positive item first, its negatives after it
-    const int32_t *users;                   // [positives]
-    const int32_t *items;                   // [positives, items_per_positive]
-    int64_t factors;                        // 0: no GMF part
-    const float *user_gmf, *item_gmf;       // [users, factors], [items, factors]
-    float *d_user_gmf, *d_item_gmf;
-    int64_t layers;                    // 0: no tower
-    int64_t widths[MOST_LAYERS + 1];   // of a user's embedding, then of each layer
-    const float *user_mlp;             // [users, widths[0]]
-    const float *item_first;           // [items, widths[1]]: the items' part of the first layer, with its bias
-    float *d_user_mlp, *d_item_first;
-    const float *weight[MOST_LAYERS];  // [widths[l + 1], widths[l]]; of the first layer the users' part
-    float *d_weight[MOST_LAYERS];
-    const float *bias[MOST_LAYERS];    // [widths[l + 1]]; none of the first layer
-    float *d_bias[MOST_LAYERS];
-    const float *output, *output_bias;  // [factors + widths[layers]], [1]
-    float *d_output, *d_output_bias;
-    float scale;                       // of the gradients: 1 / samples of the whole step
-};
+#include "plan.h"
 
 #if defined(__x86_64__)
 namespace avx512 {
@@ -39,7 +13,9 @@ namespace avx512 {
 #define LANES 16
 #define VECTORS 4
 #define ROWS 6
-#include "step.h"
+#include "multiply.h"
+#include "gradients.h"
+#include "adam.h"
 #undef LANES
 #undef VECTORS
 #undef ROWS
@@ -52,7 +28,9 @@ namespace avx2 {
 #define LANES 8
 #define VECTORS 2
 #define ROWS 6
-#include "step.h"
+#include "multiply.h"
+#include "gradients.h"
+#include "adam.h"
 #undef LANES
 #undef VECTORS
 #undef ROWS
@@ -64,19 +42,56 @@ namespace portable {
 #define LANES 4
 #define VECTORS 4
 #define ROWS 4
-#include "step.h"
+#include "multiply.h"
+#include "gradients.h"
+#include "adam.h"
 #undef LANES
 #undef VECTORS
 #undef ROWS
 }  // namespace portable
 
-// Add the gradients of a step's samples; returns their summed loss.
-extern "C" double ncf_step(const Step *step) {
+struct Routines {
+    int64_t lanes;
+    double (*gradients)(const Step &, Plan &);
+    void (*catch_up)(const Step &, Plan &), (*update)(const Step &, Plan &), (*settle)(const Step &, Plan &);
+};
+
+static Routines best() {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512vl"))
-        return avx512::gradients(*step);
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::gradients(*step);
+        return {16, avx512::gradients, avx512::catch_up_met, avx512::update_all, avx512::settle};
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return {8, avx2::gradients, avx2::catch_up_met, avx2::update_all, avx2::settle};
 #endif
-    return portable::gradients(*step);
+    return {4, portable::gradients, portable::catch_up_met, portable::update_all, portable::settle};
+}
+
+static const Routines routines = best();
+
+extern "C" {
+
+Team *ncf_team(int32_t threads) { return new Team(threads); }
+void ncf_disband(Team *team) { delete team; }
+
+Plan *ncf_plan(Team *team) { return new Plan(*team); }
+void ncf_forget(Plan *plan) { delete plan; }
+
+// Order the step's samples by item; list the items that it meets in `distinct`, unless that is null. Returns how many
+// are listed, or what is wrong with the samples.
+int64_t ncf_sort(Plan *plan, const Step *step, int32_t *distinct) { return plan->sort_items(*step, distinct); }
+
+// Set the gradients of the step's samples, which ncf_sort has ordered; returns their summed loss.
+double ncf_gradients(Plan *plan, const Step *step) {
+    plan->number_rows(*step);
+    plan->prepare(*step, routines.lanes);
+    if (step->user_gmf.met || step->user_mlp.met || step->item_gmf.met || step->item_mlp.met)
+        routines.catch_up(*step, *plan);
+    return routines.gradients(*step, *plan);
+}
+
+// Let Adam follow the gradients, which stand where ncf_gradients set them.
+void ncf_update(Plan *plan, const Step *step) { routines.update(*step, *plan); }
+
+void ncf_settle(Plan *plan, const Step *step) { routines.settle(*step, *plan); }
 }

@@ -1,0 +1,200 @@
+"""Adam whose large tables are updated only where a step meets them (Kingma and Ba 2015, algorithm 1).
+
+Dense Adam moves every row of every table in each step, also by a gradient of 0: with a million users that is most of
+a step. A lazy table is brought up to date row by row instead, when a step meets the row:
+
+- What the missed steps would have done is caught up in closed form: the moments have decayed, and the row has moved on
+  by its decaying mean. Without an L2 term that is what dense Adam does, but for ``epsilon``, which is taken
+  as a constant share of the denominator meanwhile.
+- The L2 term of the missed steps comes at once with that of the step that meets the row. Its sum is the same; dense
+  Adam would have taken it at each step's own weight and moments.
+
+At the end of an epoch all rows are brought to its last step, as if it had met them without a sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
+
+LAZY_ABOVE = 8
+"""Rows of a table for each of its users or items in a step, above which it is lazy: there the compiled step starts to
+be faster so (``python -m tests.benchmarks lazy``)."""
+
+_REMEMBERED = 192
+"""Missed steps after which a row moves no further: its mean has faded to a billionth."""
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def lazy_tables(network: Network, users: int, positives: int, samples: int) -> frozenset[str]:
+    """The tables that steps update only where they meet them.
+
+    Args:
+        network: on any device; only a CPU's is lazy, as a GPU has the bandwidth.
+        users: of all processes.
+        positives: in a step of all processes.
+        samples: positives and negatives in a step.
+    """
+    if network.output.weight.device.type != "cpu":
+        return frozenset()
+    sizes = dict.fromkeys(USER_TABLES, users / positives) | dict.fromkeys(ITEM_TABLES, network.n_items / samples)
+    return frozenset(n for n, _ in network.named_parameters() if sizes.get(n, 0) > LAZY_ABOVE)
+
+
+class AdamState:
+    """Where a fit's Adam stands: its steps, moments, and when each row of a lazy table was last met.
+
+    Args:
+        network: the weights.
+        optimiser: torch's Adam over them, a group for each; it holds the moments, and updates what is not lazy
+            wherever the compiled step does not.
+        learning_rate: of each step of the fit, from 0.
+        steps: of the whole fit.
+        lazy: names of the lazy tables.
+
+    Attributes:
+        lazy: names of the lazy tables.
+        step: steps done.
+        rate: learning rate of the next step over ``1 - beta1^step``.
+        scale: ``1 / sqrt(1 - beta2^step)`` of the next step.
+        drift: float32 [steps + 1], how far a row that was last met in a step has moved since, by its mean over the
+            root of its mean square, both of that step.
+        scale_after: float32 [steps + 1], ``scale`` of each step.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimiser: torch.optim.Adam,
+        learning_rate: Callable[[int], float],
+        steps: int,
+        lazy: frozenset[str],
+    ) -> None:
+        self._weights = dict(network.named_parameters())
+        self._optimiser, self._learning_rate, self.lazy = optimiser, learning_rate, lazy
+        self.betas: tuple[float, float] = optimiser.defaults["betas"]
+        self.epsilon: float = optimiser.defaults["eps"]
+        names = {weight: name for name, weight in self._weights.items()}
+        self.l2 = {names[group["params"][0]]: group["weight_decay"] for group in optimiser.param_groups}
+        self._met = {
+            n: torch.zeros(len(self._weights[n]), dtype=torch.int32, device=self._weights[n].device) for n in lazy
+        }
+        ages = np.arange(steps + 1, dtype=np.float64)
+        self.scale_after = torch.from_numpy((1 / np.sqrt(1 - self.betas[1] ** np.maximum(ages, 1))).astype(np.float32))
+        self.drift = torch.zeros(steps + 1)
+        self._exact_drift = np.zeros(steps + 1)
+        self._fading = (self.betas[0] / math.sqrt(self.betas[1])) ** np.arange(_REMEMBERED, 0, -1, dtype=np.float64)
+        self.step = 0
+        self._prepare()
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether any table is lazy."""
+        return bool(self.lazy)
+
+    @property
+    def lazy_items(self) -> bool:
+        """Whether the item tables are lazy."""
+        return any(name in ITEM_TABLES for name in self.lazy)
+
+    def moments(self, name: str) -> list[Tensor]:
+        """Mean and mean square of a weight's gradients."""
+        weight = self._weights[name]
+        kept = self._optimiser.state[weight]
+        return [kept.setdefault(moment, torch.zeros_like(weight)) for moment in MOMENTS]
+
+    def met(self, name: str) -> Tensor | None:
+        """int32 [rows], the step (from 1) that each row was last updated in; None where that is the last one."""
+        return self._met.get(name)
+
+    def go_to(self, step: int) -> None:
+        """Stand after so many steps; the moments and ``met`` are the caller's."""
+        self._exact_drift[:] = 0
+        self.drift.zero_()
+        for done in range(1, step + 1):
+            self._record(done)
+        self.step = step
+        for weight in self._weights.values():
+            self._optimiser.state[weight]["step"] = torch.tensor(float(step), device=weight.device)
+        self._prepare()
+
+    def advance(self) -> None:
+        """Count a step as done."""
+        self.step += 1
+        self._record(self.step)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        step = self.step + 1
+        rate = self._learning_rate(self.step)
+        for group in self._optimiser.param_groups:
+            if not isinstance(group["lr"], Tensor):  # which steps on the device set there
+                group["lr"] = rate
+        self.rate = rate / (1 - self.betas[0] ** step)
+        self.scale = 1 / math.sqrt(1 - self.betas[1] ** step)
+
+    def _record(self, step: int) -> None:
+        """Let the rows that have missed this step drift."""
+        if not self.lazy or step < 2:
+            return
+        scale = 1 / math.sqrt(1 - self.betas[1] ** step)
+        first = max(1, step - _REMEMBERED)
+        rate = self._learning_rate(step - 1) / (1 - self.betas[0] ** step) / scale
+        moved = rate * self._fading[first - step :]
+        self._exact_drift[first:step] += moved / np.sqrt(1 - self.betas[1] ** np.arange(first, step))
+        self.drift[first:step] = torch.from_numpy(self._exact_drift[first:step])
+
+    @torch.no_grad()
+    def catch_up(self, users: Tensor, items: Tensor) -> None:
+        """Bring rows of lazy tables to where they stand before the next step.
+
+        Args:
+            users: int, rows of the user tables that the step meets, each once.
+            items: as ``users``, of the item tables.
+        """
+        for name in self.lazy:
+            self._catch_up(name, users if name in USER_TABLES else items)
+
+    def _catch_up(self, name: str, rows: Tensor) -> None:
+        weight, (mean, square) = self._weights[name], self.moments(name)
+        met = self._met[name][rows].long()
+        missed = torch.where(met > 0, self.step - met, 0).unsqueeze(1)
+        size = square[rows].sqrt() * self.scale_after[met].unsqueeze(1) + self.epsilon
+        weight[rows] -= torch.where(missed > 0, self.drift[met].unsqueeze(1) * mean[rows] / size, 0)
+        mean[rows] *= self.betas[0] ** missed
+        square[rows] *= self.betas[1] ** missed
+
+    @torch.no_grad()
+    def update(self, users: Tensor, items: Tensor) -> None:
+        """The next step of all weights by their ``grad``: of lazy tables, of the rows given."""
+        for name in self.lazy:
+            weight = self._weights[name]
+            assert weight.grad is not None
+            rows = users if name in USER_TABLES else items
+            self._update(name, rows, weight.grad[rows])
+            weight.grad = None  # for torch's Adam to pass it over
+        self._optimiser.step()
+
+    def _update(self, name: str, rows: Tensor, gradient: Tensor) -> None:
+        weight, (mean, square), met = self._weights[name], self.moments(name), self._met[name]
+        step = self.step + 1
+        gradient = gradient + self.l2[name] * (step - met[rows]).unsqueeze(1) * weight[rows]
+        mean[rows] = torch.lerp(gradient, mean[rows], self.betas[0])
+        square[rows] = torch.lerp(gradient * gradient, square[rows], self.betas[1])
+        weight[rows] -= self.rate * mean[rows] / (square[rows].sqrt() * self.scale + self.epsilon)
+        met[rows] = step
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """After the update of the next step: let all rows of lazy tables end it, as if it had met them."""
+        for name in self.lazy:
+            rows = torch.nonzero(self._met[name] <= self.step).squeeze(1)
+            self._catch_up(name, rows)
+            self._update(name, rows, torch.zeros_like(self._weights[name][rows]))

@@ -1,0 +1,117 @@
+"""Positives dealt to steps, and their negatives, by compiled code; of an epoch only the order is kept."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ncf.data.items_by_user import ItemsByUser
+from ncf.training.kernel import structures
+from ncf.training.kernel.structures import address, compiled
+
+_BITMAP_BYTES = 1 << 30
+_ORDER = 0x5DEECE66D
+"""Makes another key of an epoch's: its order has random numbers of its own."""
+
+
+class Draws:
+    """Draws, for each of many positives, items that are not among its user's: uniformly, and exactly.
+
+    While a bitmap of users x items fits, draws are looked up there and the rejected ones are drawn again; otherwise,
+    and after some rejections, a rank among the remaining items is turned into an item by a search in the gaps between
+    the user's. What is drawn for a positive depends on the key and its number alone.
+
+    Args:
+        exclusion: what is no negative; items sorted and without repeats, and some item left for each user.
+        n_items: size of the catalogue.
+        threads: that share the work.
+        bitmap_bytes: largest bitmap.
+    """
+
+    def __init__(self, exclusion: ItemsByUser, n_items: int, threads: int, bitmap_bytes: int = _BITMAP_BYTES) -> None:
+        self._team = structures.team(threads)
+        self._offsets = torch.from_numpy(np.array(exclusion.offsets, np.int64))
+        self._items = torch.from_numpy(np.array(exclusion.items, np.int32))
+        stride = -(-n_items // 8)
+        self._known = structures.Known(
+            exclusion.n_users, n_items, address(self._offsets), address(self._items), None, stride
+        )
+        if exclusion.n_users * stride <= bitmap_bytes:
+            self._bitmap = torch.zeros(exclusion.n_users * stride, dtype=torch.uint8)
+            compiled().ncf_bitmap(self._team, ctypes.byref(self._known), address(self._bitmap))
+            self._known.bitmap = address(self._bitmap)
+
+    def draw(
+        self, users: Tensor, positives: Tensor, negatives: int, key: int, chosen: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Samples of some positives.
+
+        Args:
+            users: int32 [P], the user of each positive.
+            positives: int32 [P], its item.
+            negatives: to be drawn for each.
+            key: of all random numbers.
+            chosen: int32 [n], numbers of positives; all by default.
+
+        Returns:
+            Users, int32 [n], and items, int32 [n, 1 + negatives], the positive first.
+        """
+        n = len(users if chosen is None else chosen)
+        own, items = torch.empty(n, dtype=torch.int32), torch.empty(n, 1 + negatives, dtype=torch.int32)
+        compiled().ncf_draw(
+            self._team,
+            ctypes.byref(self._known),
+            address(chosen),
+            n,
+            address(users),
+            address(positives),
+            negatives,
+            key,
+            address(own),
+            address(items),
+        )
+        return own, items
+
+    def deal(self, positives: int, steps: int, key: int) -> Tensor:
+        """A random order of ``P`` positives; step ``s`` takes ``[s * P // steps, (s + 1) * P // steps)`` of it.
+
+        Returns:
+            int32 [P], numbers of positives, ascending in each step.
+        """
+        dealt = torch.empty(positives, dtype=torch.int32)
+        compiled().ncf_deal(self._team, positives, steps, key, address(dealt))
+        return dealt
+
+
+@dataclass(frozen=True)
+class DrawnEpoch:
+    """The samples of one epoch in one process, drawn step by step.
+
+    Attributes:
+        draws: where negatives come from.
+        users: int32 [P], the user of each positive.
+        positives: int32 [P], its item.
+        negatives: for each positive.
+        key: of all random numbers of the epoch.
+        steps: steps in the epoch, the same in every process.
+    """
+
+    draws: Draws
+    users: Tensor
+    positives: Tensor
+    negatives: int
+    key: int
+    steps: int
+
+    def batches(self, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Users [B], ascending, and items [B, 1 + negatives] of each step from ``first_step`` on."""
+        n, steps = len(self.users), self.steps
+        order = self.draws.deal(n, steps, self.key ^ _ORDER)
+        for step in range(first_step, steps):
+            chosen = order[step * n // steps : (step + 1) * n // steps]
+            yield self.draws.draw(self.users, self.positives, self.negatives, self.key, chosen)

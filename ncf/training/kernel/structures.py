@@ -1,0 +1,148 @@
+"""The structures and functions of the compiled code, as ``plan.h``, ``step.cpp`` and ``draws.cpp`` declare them."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+import sys
+from functools import cache
+from pathlib import Path
+
+from torch import Tensor
+
+MOST_LAYERS = 16
+NOT_ASCENDING, OUT_OF_RANGE = -1, -2
+_ADDRESS, _COUNT, _REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+
+
+class Table(ctypes.Structure):
+    """Embeddings."""
+
+    _fields_ = (
+        ("rows", _COUNT),
+        ("width", _COUNT),
+        ("weight", _ADDRESS),
+        ("mean", _ADDRESS),
+        ("square", _ADDRESS),
+        ("met", _ADDRESS),
+        ("l2", _REAL),
+    )
+
+
+class Array(ctypes.Structure):
+    """All other weights."""
+
+    _fields_ = (
+        ("size", _COUNT),
+        ("weight", _ADDRESS),
+        ("mean", _ADDRESS),
+        ("square", _ADDRESS),
+        ("gradient", _ADDRESS),
+    )
+
+
+class Adam(ctypes.Structure):
+    """What a step of Adam depends on beside gradients and moments."""
+
+    _fields_ = (
+        ("beta1", _REAL),
+        ("beta2", _REAL),
+        ("epsilon", _REAL),
+        ("rate", _REAL),
+        ("scale", _REAL),
+        ("step", ctypes.c_int32),
+        ("scale_after", _ADDRESS),
+        ("drift", _ADDRESS),
+    )
+
+
+class Step(ctypes.Structure):
+    """A network and the samples of a step."""
+
+    _fields_ = (
+        ("factors", _COUNT),
+        ("layers", _COUNT),
+        ("widths", _COUNT * (MOST_LAYERS + 1)),
+        ("user_gmf", Table),
+        ("user_mlp", Table),
+        ("item_gmf", Table),
+        ("item_mlp", Table),
+        ("weight", Array * MOST_LAYERS),
+        ("bias", Array * MOST_LAYERS),
+        ("output", Array),
+        ("output_bias", Array),
+        ("n_users", _COUNT),
+        ("n_items", _COUNT),
+        ("positives", _COUNT),
+        ("fan", _COUNT),
+        ("users", _ADDRESS),
+        ("items", _ADDRESS),
+        ("rows", _ADDRESS),
+        ("n_rows", _COUNT),
+        ("scale", _REAL),
+        ("d_user_gmf", _ADDRESS),
+        ("d_user_mlp", _ADDRESS),
+        ("d_item_gmf", _ADDRESS),
+        ("d_item_mlp", _ADDRESS),
+        ("adam", Adam),
+    )
+
+
+class Known(ctypes.Structure):
+    """The items that are no negatives of each user."""
+
+    _fields_ = (
+        ("n_users", _COUNT),
+        ("n_items", _COUNT),
+        ("offsets", _ADDRESS),
+        ("items", _ADDRESS),
+        ("bitmap", _ADDRESS),
+        ("stride", _COUNT),
+    )
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled code; None if it was not built with this installation."""
+    path = Path(__file__).with_name(f"step-{sys.platform}-{platform.machine()}.so")  # as setup.py names it
+    if not path.exists():
+        return None
+    code = ctypes.CDLL(str(path))
+    for name, result, arguments in (
+        ("ncf_team", _ADDRESS, [ctypes.c_int32]),
+        ("ncf_disband", None, [_ADDRESS]),
+        ("ncf_plan", _ADDRESS, [_ADDRESS]),
+        ("ncf_forget", None, [_ADDRESS]),
+        ("ncf_sort", _COUNT, [_ADDRESS] * 3),
+        ("ncf_gradients", ctypes.c_double, [_ADDRESS] * 2),
+        ("ncf_update", None, [_ADDRESS] * 2),
+        ("ncf_settle", None, [_ADDRESS] * 2),
+        ("ncf_bitmap", None, [_ADDRESS] * 3),
+        ("ncf_draw", None, [*[_ADDRESS] * 3, _COUNT, _ADDRESS, _ADDRESS, _COUNT, ctypes.c_uint64, _ADDRESS, _ADDRESS]),
+        ("ncf_deal", None, [_ADDRESS, _COUNT, _COUNT, ctypes.c_uint64, _ADDRESS]),
+    ):
+        function = getattr(code, name)
+        function.restype, function.argtypes = result, arguments
+    return code
+
+
+def compiled() -> ctypes.CDLL:
+    """The compiled code, where it is known to be there."""
+    code = library()
+    assert code is not None
+    return code
+
+
+@cache
+def team(threads: int) -> int:
+    """Threads that share work; they stay, asleep while there is none. One call at a time may use a team."""
+    address: int = compiled().ncf_team(threads)
+    return address
+
+
+def address(tensor: Tensor | None) -> int | None:
+    """Where the numbers of a contiguous tensor stand, to be kept alive by the caller."""
+    if tensor is None:
+        return None
+    assert tensor.is_contiguous()
+    return tensor.data_ptr()

@@ -1,0 +1,101 @@
+"""An epoch drawn in chunks: every positive once, in a uniform order, the same wherever the epoch is begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ncf.data.items_by_user import ItemsByUser
+from ncf.training import batches, kernel
+from ncf.training.batches import Epoch, EpochSource
+from ncf.training.kernel.draws import DrawnEpoch
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def positives() -> ItemsByUser:
+    rng = np.random.default_rng(0)
+    return ItemsByUser.of(np.repeat(np.arange(40, dtype=np.int32), 9), rng.integers(0, 60, 360).astype(np.int32), 40)
+
+
+@pytest.fixture(params=["torch", "compiled"], autouse=True)
+def _drawn_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "torch":
+        monkeypatch.setattr(kernel, "is_available", lambda: False)
+    elif not kernel.is_available():
+        pytest.skip("no compiled code here")
+
+
+def source(positives: ItemsByUser, users: range, rounds: list[list[Path]] | None = None) -> EpochSource:
+    own_rounds = [] if rounds is None else rounds
+    return EpochSource(positives, positives, users, 60, 3, own_rounds, [1, 2], CPU)
+
+
+def joined(epoch: Epoch | DrawnEpoch, first_step: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    users, items = zip(*epoch.batches(first_step), strict=True)
+    return torch.cat(users), torch.cat(items)
+
+
+@pytest.mark.parametrize("at_once", [1, 50, 1 << 20])
+def test_each_positive_comes_once_with_negatives_of_its_user(
+    positives: ItemsByUser, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "POSITIVES_AT_ONCE", at_once)
+    users, items = joined(source(positives, range(10, 30)).epoch(1, 13))
+    known = set(zip(positives.users().tolist(), positives.items.tolist(), strict=True))
+    found = [(user + 10, item) for user, item in zip(users.tolist(), items[:, 0].tolist(), strict=True)]
+    assert sorted(found) == sorted(pair for pair in known if 10 <= pair[0] < 30)
+    negatives = {(user + 10, item) for user, row in zip(users.tolist(), items[:, 1:].tolist()) for item in row}
+    assert not negatives & known
+
+
+@pytest.mark.parametrize("first_step", [0, 1, 6, 12])
+def test_an_epoch_goes_on_as_it_would_have(
+    positives: ItemsByUser, first_step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "POSITIVES_AT_ONCE", 60)
+    whole = list(source(positives, range(40)).epoch(3, 13).batches(0))
+    rest = list(source(positives, range(40)).epoch(3, 13).batches(first_step))
+    assert len(rest) == 13 - first_step
+    for (users, items), (again_users, again_items) in zip(whole[first_step:], rest, strict=True):
+        assert torch.equal(users, again_users)
+        assert torch.equal(items, again_items)
+
+
+def test_the_order_is_uniform(positives: ItemsByUser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a positive comes in an epoch, and which come together, is up to chance alone."""
+    monkeypatch.setattr(batches, "POSITIVES_AT_ONCE", 3)
+    places, together, epochs = np.zeros((12, 12)), 0, 4000
+
+    def numbers(positives: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        return positives, positives.unsqueeze(1)
+
+    for seed in range(epochs):
+        order = joined(Epoch(numbers, 12, 6, seed, CPU))[0].numpy()  # 6 steps of 2
+        places[order, np.arange(12)] += 1
+        place_of = np.argsort(order)
+        together += place_of[0] // 2 == place_of[1] // 2
+    expected = epochs / 12
+    statistic = ((places - expected) ** 2 / expected).sum()  # chi squared of 121 degrees of freedom
+    assert statistic < 121 + 4 * np.sqrt(2 * 121)
+    assert together / epochs == pytest.approx(1 / 11, abs=4 * np.sqrt(1 / 11 / epochs))
+
+
+def test_a_round_is_read_shard_by_shard(
+    positives: ItemsByUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "POSITIVES_AT_ONCE", 50)
+    rows = np.column_stack(
+        [positives.users(), positives.items, np.arange(len(positives.items) * 3).reshape(-1, 3) % 60]
+    )
+    paths = [tmp_path / f"{part}.npy" for part in range(3)]
+    for path, part in zip(paths, np.array_split(rows.astype(np.int32), 3), strict=True):
+        np.save(path, part)
+    users, items = joined(source(positives, range(5, 33), [paths]).epoch(1, 7))
+    found = np.column_stack([users + 5, items])
+    own = rows[(rows[:, 0] >= 5) & (rows[:, 0] < 33)]
+    assert sorted(found.tolist()) == sorted(own.tolist())

@@ -1,0 +1,118 @@
+"""Whole steps on the device against the plain loop; on a CPU they run eagerly, on a GPU from a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ncf.models.networks import Network, initialise
+from ncf.progress import Progress
+from ncf.training.batches import EpochSource
+from ncf.training.distributed import World
+from ncf.training.hyperparameters import Hyperparameters
+from ncf.training.loop import FitLoop, Position
+from ncf.training.trainer import model_config
+
+from .conftest import Folders
+
+CPU = torch.device("cpu")
+
+
+class _Bar(Progress):
+    def __init__(self) -> None:
+        self.samples = 0
+
+    def update(self, n: int, /) -> None:
+        self.samples += n
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def _loop(folders: Folders, on_device: bool, device: torch.device = CPU, **changes: float) -> FitLoop:
+    # 800 positives in 11 steps, of 72 and of 73
+    values = {"factors": 8, "tower": [16, 8, 4], "epochs": 3, "batch_size": 365, "init_std": 0.3, **changes}
+    settings = Hyperparameters(**values)
+    dataset, samples = folders.load()
+    config = model_config(settings, dataset)
+    network = Network(config, dataset.n_users, settings.dropout)
+    initialise(network, 1, settings.init_std, range(dataset.n_users), dataset.n_users)
+    users, seed = range(dataset.n_users), [1, 0, 0]
+    source = EpochSource(dataset.train, samples.exclusion, users, dataset.n_items, 4, [], seed, device)
+    shares, bounds = np.array([len(dataset.train.items)]), np.array([0, dataset.n_users])
+    return FitLoop(network.to(device), source, shares, bounds, settings, World(0, 1, device), seed, on_device)
+
+
+def _whole(loop: FitLoop) -> tuple[dict[str, Tensor], list[float]]:
+    losses = []
+    for _ in range(3):
+        values = loop.run_epoch(lambda: False, _Bar())
+        assert values is not None
+        losses.append(values["loss"])
+    return loop.state(), losses
+
+
+def _after(calls: int) -> Callable[[], bool]:
+    left = iter(range(calls))
+    return lambda: next(left, None) is None
+
+
+def _assert_close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], rtol=1e-3, atol=2e-5, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])
+def test_equals_the_plain_loop_though_steps_differ_by_a_row(folders: Folders, model: str) -> None:
+    loop = _loop(folders, True, model=model)
+    assert len(folders.load()[0].train.items) % loop.steps, "all steps are of one size: nothing is masked"
+    (weights, losses), (plain, plain_losses) = _whole(loop), _whole(_loop(folders, False, model=model))
+    _assert_close(weights, plain)
+    assert losses == pytest.approx(plain_losses, rel=1e-5)
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_it_is_deterministic_and_goes_on_to_the_very_same_weights(folders: Folders, dropout: float) -> None:
+    expected, losses = _whole(_loop(folders, True, dropout=dropout))
+    loop = _loop(folders, True, dropout=dropout)
+    assert loop.run_epoch(lambda: False, _Bar()) is not None
+    bar = _Bar()
+    assert loop.run_epoch(_after(2), bar) is None
+    assert loop.position.step == 3
+    assert 0 < bar.samples < loop.samples_per_epoch
+    resumed = _loop(folders, True, dropout=dropout)
+    place = loop.position
+    resumed.restore(loop.state(), Position(place.epoch, place.step, place.loss, place.seconds))
+    again = []
+    for _ in range(2):
+        values = resumed.run_epoch(lambda: False, _Bar())
+        assert values is not None
+        again.append(values["loss"])
+    for name, value in resumed.state().items():
+        assert torch.equal(value, expected[name]), name
+    assert again == pytest.approx(losses[1:])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_graph_gives_what_eager_steps_give(folders: Folders, dropout: float) -> None:
+    cuda = torch.device("cuda", 0)
+    loop = _loop(folders, True, cuda, dropout=dropout)
+    weights, losses = _whole(loop)
+    assert loop.device_step is not None
+    assert loop.device_step.is_captured
+    plain, plain_losses = _whole(_loop(folders, False, cuda, dropout=dropout))
+    assert losses == pytest.approx(plain_losses, rel=1e-3 if not dropout else 0.05)
+    if not dropout:
+        _assert_close(weights, plain)
