@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCAL_MODE := build/local-mode
-STAGES := preprocess,negative-sampling,train,evaluate,deploy,sagemaker
+STAGES := preprocess,negative-sampling,train,evaluate,deploy,recommend,sagemaker
 
 # make bench-peer
 PEER ?=
@@ -19,8 +19,11 @@ FIT_SECONDS ?=
 DATA ?=
 ITEMS ?=
 PARAMS ?=
-OUTPUT ?= output/run
+OUTPUT ?=
 KEEP_ENDPOINT ?=
+# make recommend
+MODEL ?=
+USERS ?=
 EXECUTOR ?= process
 # make images, push, pipeline
 REGISTRY ?=
@@ -30,7 +33,7 @@ TRAIN_BASE ?=
 WHEELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer bench-scale reproduce clean
+.PHONY: help setup run recommend pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer bench-scale reproduce clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,11 +50,15 @@ $(READY): pyproject.toml constraints.txt setup.py $(wildcard ncf/training/kernel
 	@touch $@
 
 run: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Run the pipeline on this machine: [DATA=path] [ITEMS=path] [PARAMS="epochs=5 model=gmf"] [OUTPUT=folder] [KEEP_ENDPOINT=1] [EXECUTOR=docker]
-	@$(BIN)/python pipeline.py run --data "$(DATA)" --items "$(ITEMS)" --output "$(OUTPUT)" \
+	@$(BIN)/python pipeline.py run --data "$(DATA)" --items "$(ITEMS)" --output "$(or $(OUTPUT),output/run)" \
 		--executor "$(EXECUTOR)" --tag "$(TAG)" \
 		$(foreach parameter,$(PARAMS),--param '$(parameter)') $(if $(KEEP_ENDPOINT),--keep-endpoint)
 
-pipeline: $(READY) ## Compile the pipeline and its components to YAML: [REGISTRY=...] [TAG=...], which write to build/
+recommend: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Recommend to all users here, by the pipeline for it: MODEL=folder [USERS=file of ids] [PARAMS="top_k=20"] [OUTPUT=folder] [EXECUTOR=docker]
+	@$(BIN)/python pipeline.py recommend --model "$(MODEL)" --users "$(USERS)" --output "$(or $(OUTPUT),output/recommend)" \
+		--executor "$(EXECUTOR)" --tag "$(TAG)" $(foreach parameter,$(PARAMS),--param '$(parameter)')
+
+pipeline: $(READY) ## Compile both pipelines and their components to YAML: [REGISTRY=...] [TAG=...], which write to build/
 	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(or $(TAG),$(if $(REGISTRY),$$($(BIN)/python -m images.build tag)))" \
 		$(BIN)/python pipeline.py compile \
 		$(if $(REGISTRY)$(TAG),--output build)

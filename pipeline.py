@@ -1,8 +1,9 @@
-"""The NCF pipeline: preprocess, negative sampling, train, evaluate, gate, deploy.
+"""The NCF pipeline: preprocess, negative sampling, train, evaluate, gate, deploy. And a second one: recommend.
 
-python pipeline.py compile                  writes pipeline.yaml and each component.yaml
-python pipeline.py run --data ratings.csv   runs it on this machine
-python pipeline.py submit --host URL        submits it to a Kubeflow cluster
+python pipeline.py compile                    writes pipeline.yaml, recommend.yaml and each component.yaml
+python pipeline.py run --data ratings.csv     runs the first on this machine
+python pipeline.py recommend --model FOLDER   runs the second on this machine
+python pipeline.py submit --host URL          submits one of them to a Kubeflow cluster
 """
 
 import argparse
@@ -25,18 +26,22 @@ from components.kubeflow_1_7 import write_older
 from components.negative_sampling.component import negative_sampling
 from components.parameters_check import check_parameters
 from components.preprocess.component import preprocess
+from components.recommend.component import recommend
 from components.train.component import train
-from ncf.command import EXIT_HANDLER, STAGES
+from ncf.command import BATCH, EXIT_HANDLER, STAGES
 from ncf.errors import InputError
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
 from ncf.stages.preprocess import Preprocess
+from ncf.stages.recommend import Recommend
 from ncf.stages.train import Train
 
 ROOT = Path(__file__).parent
 PIPELINE_YAML = "pipeline.yaml"
 KUBEFLOW_1_7_YAML = "pipeline.kubeflow-1.7.yaml"
+RECOMMEND_YAML = "recommend.yaml"
+RECOMMEND_KUBEFLOW_1_7_YAML = "recommend.kubeflow-1.7.yaml"
 
 # CPU and memory of each pod. Those of train, deploy and finish only launch, watch and stop.
 _PODS: Mapping[str, tuple[str, str]] = {
@@ -45,6 +50,7 @@ _PODS: Mapping[str, tuple[str, str]] = {
     train.name: ("1", "2G"),
     evaluate.name: ("2", "8G"),
     deploy.name: ("1", "2G"),
+    recommend.name: ("4", "8G"),
     finish.name: ("1", "2G"),
 }
 
@@ -193,36 +199,68 @@ def ncf_pipeline(
         )
 
 
+@dsl.pipeline(name="ncf-recommend", description="Recommendations of a model for all users, or a list, as parquet")
+def recommend_pipeline(
+    model_uri: str,
+    users_uri: str = default(Recommend, "users"),
+    top_k: int = default(Recommend, "top_k"),
+    exclude_seen: bool = default(Recommend, "exclude_seen"),
+    with_titles: bool = default(Recommend, "with_titles"),
+    candidates: int = default(Recommend, "candidates"),
+    checkpoints: str = default(Recommend, "checkpoints"),
+) -> None:
+    model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model, reimport=True)
+    task = recommend(
+        model=model.output,
+        users=users_uri,
+        top_k=top_k,
+        exclude_seen=exclude_seen,
+        with_titles=with_titles,
+        candidates=candidates,
+        checkpoints=checkpoints,
+    )
+    _pod(task, recommend, cached=False)
+
+
+PIPELINES: Mapping[str, tuple[Any, str, str]] = {
+    "ncf": (ncf_pipeline, PIPELINE_YAML, KUBEFLOW_1_7_YAML),
+    "recommend": (recommend_pipeline, RECOMMEND_YAML, RECOMMEND_KUBEFLOW_1_7_YAML),
+}
+"""Each pipeline, and the files that it is compiled to: for today's Kubeflow, and for 1.7."""
+
+
 def compile_all(folder: Path) -> list[Path]:
-    """Write the pipeline, its Kubeflow 1.7 form, every component's YAML and what a cluster needs under ``folder``."""
+    """Write the pipelines, their Kubeflow 1.7 forms, all components' YAML and what a cluster needs to ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
-    package, older = folder / PIPELINE_YAML, folder / KUBEFLOW_1_7_YAML
-    compiler.Compiler().compile(ncf_pipeline, str(package))
-    write_older(package, older)
-    written = [package, older]
-    for stage in (*STAGES, EXIT_HANDLER):
+    written = []
+    for pipeline, name, older_name in PIPELINES.values():
+        package, older = folder / name, folder / older_name
+        compiler.Compiler().compile(pipeline, str(package))
+        write_older(package, older)
+        written += [package, older]
+    for stage in (*STAGES, BATCH, EXIT_HANDLER):
         made = getattr(import_module(f"components.{stage}.component"), stage)
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])
     cluster = folder / "components" / "cluster"
     written += [permissions.write(cluster), stop_jobs.write(cluster)]
     if folder == ROOT:
-        parameter_table.write(package, ROOT / "README.md")
+        parameter_table.write(folder / PIPELINE_YAML, ROOT / "README.md")
     return written
 
 
-def parse_parameters(assignments: Sequence[str]) -> dict[str, Any]:
-    """``NAME=VALUE`` texts as arguments of the pipeline.
+def parse_parameters(assignments: Sequence[str], pipeline: Any = ncf_pipeline) -> dict[str, Any]:
+    """``NAME=VALUE`` texts as arguments of a pipeline.
 
-    A name is a pipeline parameter's (``train_epochs``), or one of training's, its job's or the endpoint's own
-    (``dropout``, ``spot_instance``, ``keep_versions``), which then travels in ``train_overrides`` or
-    ``deploy_overrides``.
+    A name is a pipeline parameter's (``train_epochs``), or, for the first pipeline, one of training's, its job's or
+    the endpoint's own (``dropout``, ``spot_instance``, ``keep_versions``), which then travels in ``train_overrides``
+    or ``deploy_overrides``.
 
     Raises:
         InputError: that names what is unknown or of a wrong type, and what there is.
     """
-    inputs = ncf_pipeline.component_spec.inputs or {}
-    carriers = _carriers()
+    inputs = pipeline.component_spec.inputs or {}
+    carriers = _carriers() if pipeline is ncf_pipeline else {}
     arguments: dict[str, Any] = {}
     overrides: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
@@ -241,7 +279,7 @@ def parse_parameters(assignments: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
     for carrier, values in overrides.items():
         arguments[carrier] = {**arguments.get(carrier, {}), **values}
-    check_parameters(ncf_pipeline.pipeline_spec, arguments)
+    check_parameters(pipeline.pipeline_spec, arguments)
     return arguments
 
 
@@ -317,6 +355,23 @@ def _run(options: argparse.Namespace) -> None:
     run_here.run(package, request, Console())
 
 
+def _recommend(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from components import recommend_here
+    from images.build import current_tag
+
+    arguments = parse_parameters(options.param, recommend_pipeline)
+    if taken := [name for name in ("model_uri", "users_uri") if name in arguments]:
+        flag = taken[0].removesuffix("_uri")
+        raise InputError(f"parameter '{taken[0]}' is given here as --{flag}")
+    package = options.output / RECOMMEND_YAML
+    options.output.mkdir(parents=True, exist_ok=True)
+    compiler.Compiler().compile(recommend_pipeline, str(package))
+    tag = (options.tag or current_tag()) if options.executor == "docker" else ""
+    recommend_here.run(package, options.model, options.users, options.output, arguments, tag, Console())
+
+
 def _fault(text: str) -> dict[str, Any]:
     content = _json_or_text(text)
     if not isinstance(content, dict):
@@ -327,15 +382,17 @@ def _fault(text: str) -> dict[str, Any]:
 def _submit(options: argparse.Namespace) -> None:
     import kfp
 
-    arguments = parse_parameters(options.param)
-    required = [name for name, entry in (ncf_pipeline.component_spec.inputs or {}).items() if not entry.optional]
+    pipeline, name, _ = PIPELINES[options.pipeline]
+    arguments = parse_parameters(options.param, pipeline)
+    required = [name for name, entry in (pipeline.component_spec.inputs or {}).items() if not entry.optional]
     if missing := [name for name in required if name not in arguments]:
         raise InputError(f"these parameters have no default: {', '.join(missing)}; give each by --param NAME=VALUE")
-    if not options.package.is_file():
-        raise InputError(f"package: '{options.package}' does not exist; 'make pipeline' writes it")
+    package = options.package or ROOT / name
+    if not package.is_file():
+        raise InputError(f"package: '{package}' does not exist; 'make pipeline' writes it")
     client = kfp.Client(host=options.host, namespace=options.namespace)
     run = client.create_run_from_pipeline_package(
-        str(options.package),
+        str(package),
         arguments=arguments,
         experiment_name=options.experiment,
         namespace=options.namespace,
@@ -352,7 +409,8 @@ def _parser() -> argparse.ArgumentParser:
             f"write the YAML files; images are {REGISTRY_VARIABLE}/ncf-STAGE:{TAG_VARIABLE}",
         ),
         "run": (_run, "run the pipeline on this machine, with S3 and SageMaker answered locally"),
-        "submit": (_submit, "submit the compiled pipeline to a Kubeflow cluster"),
+        "recommend": (_recommend, "run the pipeline that recommends to all users, or a list, on this machine"),
+        "submit": (_submit, "submit a compiled pipeline to a Kubeflow cluster"),
     }
     made = {}
     for name, (function, text) in described.items():
@@ -363,15 +421,18 @@ def _parser() -> argparse.ArgumentParser:
         "--data", default="", help="interactions: a file, a folder or an s3:// URI; generated if absent"
     )
     made["run"].add_argument("--items", default="", help="titles of the items: a file or an s3:// URI")
-    made["run"].add_argument("--output", type=Path, default=Path("output/run"), help="default: %(default)s")
+    made["recommend"].add_argument("--model", default="", help="folder that train wrote, or its s3:// URI")
+    made["recommend"].add_argument("--users", default="", help="file of user ids, one a line (default: all users)")
+    for name in ("run", "recommend"):
+        made[name].add_argument("--output", type=Path, default=Path(f"output/{name}"), help="default: %(default)s")
+        made[name].add_argument(
+            "--executor",
+            choices=("process", "docker"),
+            default="process",
+            help="what runs the stages (default: %(default)s)",
+        )
+        made[name].add_argument("--tag", default="", help="of the images, with --executor docker (default: the commit)")
     made["run"].add_argument("--keep-endpoint", action="store_true", help="leave the endpoint up until Ctrl-C")
-    made["run"].add_argument(
-        "--executor",
-        choices=("process", "docker"),
-        default="process",
-        help="what runs the stages (default: %(default)s)",
-    )
-    made["run"].add_argument("--tag", default="", help="of the images, with --executor docker (default: the commit)")
     made["run"].add_argument(
         "--fault",
         action="append",
@@ -383,8 +444,9 @@ def _parser() -> argparse.ArgumentParser:
     made["submit"].add_argument("--host", required=True, help="URL of the KFP API")
     made["submit"].add_argument("--namespace", default="", help="profile namespace of a multi-user cluster")
     made["submit"].add_argument("--experiment", default="ncf", help="default: %(default)s")
-    made["submit"].add_argument("--package", type=Path, default=ROOT / PIPELINE_YAML, help="default: %(default)s")
-    for name in ("run", "submit"):
+    made["submit"].add_argument("--pipeline", choices=tuple(PIPELINES), default="ncf", help="default: %(default)s")
+    made["submit"].add_argument("--package", type=Path, help="default: the file that is committed")
+    for name in ("run", "recommend", "submit"):
         made[name].add_argument(
             "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
         )

@@ -8,7 +8,7 @@ from typing import Any
 from google.protobuf import json_format
 from pydantic import ValidationError
 
-from ncf.command import EXIT_HANDLER, STAGES, load
+from ncf.command import BATCH, EXIT_HANDLER, STAGES, load
 from ncf.errors import InputError
 
 _ANYTHING = "any"
@@ -67,6 +67,7 @@ def _reached(
             yield from _reached(spec, component["dag"], given)
         elif (stage := task["componentRef"]["name"].removeprefix("comp-").replace("-", "_")) in (
             *STAGES,
+            BATCH,
             EXIT_HANDLER,
         ):
             yield stage, given

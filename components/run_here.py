@@ -94,14 +94,14 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
         if location and not is_s3(location) and not Path(location).exists():
             raise InputError(f"{name}: '{location}' does not exist; expected a file, a folder or an s3:// URI")
     set_retries(pipeline_yaml, request.retry)
-    folders = _prepare(request.output)
+    folders = prepare(request.output, ("data", "artifacts", "local-aws"), ("summary.json", "report.html"))
     data, items = _data(request, folders["data"], console)
     recorder = Recorder(console)
     own_files = [Path(location) for location in (data, items) if location and not is_s3(location)]
     with (
-        _executor(request, pipeline_yaml, own_files) as executor,
+        executor_of(request.tag, pipeline_yaml, own_files) as executor,
         LocalAws(folders["local-aws"], executor.instances) as aws,
-        _quiet_kfp(),
+        quiet_kfp(),
     ):
         aws.create_bucket(BUCKET)
         add_faults(aws, request.faults)
@@ -115,14 +115,7 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
             **request.arguments,
         }
         with _environment(aws.environment), executor.pods(folders["artifacts"], aws.environment, recorder):
-            pipeline = load_component_from_file(str(pipeline_yaml))
-            try:
-                pipeline(**arguments)
-            except RuntimeError:  # KFP names the task, not the reason
-                if recorder.failed is None:
-                    raise
-                reason = f"stage '{recorder.failed.name}' failed: {recorder.failed.last_line.removeprefix(_PREFIX)}"
-                raise (InputError if recorder.failed.exit_code == _USER_ERROR else RuntimeError)(reason) from None
+            call(pipeline_yaml, arguments, recorder)
             result = summary.collect(recorder.tasks, request.output, _ask(recorder.tasks))
         with staged(request.output / "summary.json") as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
@@ -130,6 +123,23 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
         if request.keep_endpoint and result["endpoint"]:
             _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
     return result
+
+
+def call(pipeline_yaml: Path, arguments: Mapping[str, Any], recorder: Recorder) -> None:
+    """Run a compiled pipeline by KFP's local runner.
+
+    Raises:
+        InputError: with the reason of the stage that failed, if that is for the user to mend.
+        RuntimeError: with the reason of one that failed otherwise.
+    """
+    pipeline = load_component_from_file(str(pipeline_yaml))
+    try:
+        pipeline(**arguments)
+    except RuntimeError:  # KFP names the task, not the reason
+        if recorder.failed is None:
+            raise
+        reason = f"stage '{recorder.failed.name}' failed: {recorder.failed.last_line.removeprefix(_PREFIX)}"
+        raise (InputError if recorder.failed.exit_code == _USER_ERROR else RuntimeError)(reason) from None
 
 
 def add_faults(aws: LocalAws, faults: Sequence[Mapping[str, Any]]) -> None:
@@ -145,19 +155,19 @@ def add_faults(aws: LocalAws, faults: Sequence[Mapping[str, Any]]) -> None:
             raise InputError(f"fault {json.dumps(fault)}: {error}") from None
 
 
-def _executor(request: Request, package: Path, readable: Sequence[Path]) -> AbstractContextManager[Executor]:
-    return in_containers(package, request.tag, readable) if request.tag else in_processes()
+def executor_of(tag: str, package: Path, readable: Sequence[Path]) -> AbstractContextManager[Executor]:
+    """Containers of the images with a tag; without a tag processes."""
+    return in_containers(package, tag, readable) if tag else in_processes()
 
 
-def _prepare(output: Path) -> dict[str, Path]:
-    """The folders of the run, empty: what an earlier run left there is removed."""
-    names = ("data", "artifacts", "local-aws")
+def prepare(output: Path, names: Sequence[str], files: Sequence[str]) -> dict[str, Path]:
+    """The folders of the run, empty: what an earlier run left there, files too, is removed."""
     output.mkdir(parents=True, exist_ok=True)
     output = output.resolve()
     if (output / _MARK).exists():
         for name in names:
             shutil.rmtree(output / name, ignore_errors=True)
-        for name in ("summary.json", "report.html"):
+        for name in files:
             (output / name).unlink(missing_ok=True)
     elif taken := [name for name in names if (output / name).exists()]:
         raise InputError(f"output: '{output / taken[0]}' exists and is not an earlier run's; choose another folder")
@@ -226,7 +236,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_kfp() -> Iterator[None]:
+def quiet_kfp() -> Iterator[None]:
     """KFP's local runner logs each step with its outputs; the console shows them in our own form."""
     from kfp.local import logging_utils
 

@@ -23,7 +23,7 @@ from ncf.errors import InputError
 ROOT = Path(__file__).parents[1]
 CONTEXT = ROOT / "build" / "images"
 BASE = "base"
-PODS = ("preprocess", "negative_sampling", "evaluate", "sagemaker")
+PODS = ("preprocess", "negative_sampling", "evaluate", "recommend", "sagemaker")
 """Images of pods. Kubeflow 1.7 needs them as root: their second tag."""
 FOLDERS = (*PODS, "train", "deploy")
 ROOT_SUFFIX = "-root"

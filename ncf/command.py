@@ -24,22 +24,29 @@ from ncf.stage import ArtifactKind, Stage
 from ncf.storage import is_s3, staged, upload
 
 STAGES = ("preprocess", "negative_sampling", "train", "evaluate", "deploy")
-"""The five stages, in the order of the data flow."""
+"""The five stages of the pipeline, in the order of the data flow."""
+
+BATCH = "recommend"
+"""The stage of the pipeline that recommends in batch."""
 
 EXIT_HANDLER = "finish"
 """What ends a run, whatever became of the five."""
 
 COMMANDS: Mapping[str, str] = {
-    **{name.replace("_", "-"): f"ncf.stages.{name}:{name.title().replace('_', '')}" for name in STAGES},
+    **{name.replace("_", "-"): f"ncf.stages.{name}:{name.title().replace('_', '')}" for name in (*STAGES, BATCH)},
     EXIT_HANDLER: "ncf.stages.finish:Finish",
     "fit": "ncf.training.fit:Fit",
     "serve": "ncf.serving.serve:Serve",
+    "show": "ncf.serving.show:Show",
     "rollback": "ncf.sagemaker.commands:Rollback",
     "clean": "ncf.sagemaker.commands:Clean",
     "stop-jobs": "ncf.sagemaker.commands:StopJobs",
     "doctor": "ncf.sagemaker.doctor:Doctor",
 }
-"""Each command and the class behind it: the stages, what SageMaker's two containers run, and what operators run."""
+"""Each command and the class behind it: the stages, what SageMaker's two containers run, and what people run."""
+
+_FORMS: Mapping[str, tuple[str, str]] = {BATCH: ("--user", "show")}
+"""A flag with which a command is another one: ``ncf recommend --user 42`` answers a person, and writes nothing."""
 
 EXECUTOR_INPUT = "--executor-input"
 _SUMMARY = "summary"
@@ -63,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(f"'{name}' is not a command of ncf; expected one of: {', '.join(COMMANDS)}")
     try:
         with interruptible():
-            run(load(name), rest)
+            run(load(form(name, rest)), rest)
     except InputError as error:
         fail(str(error))
     except RemoteError as error:
@@ -74,6 +81,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(f"{error.filename or 'output'}: {error.strerror}; nothing was written")
     except KeyboardInterrupt:
         fail("interrupted; nothing was written", status=130)
+
+
+def form(name: str, arguments: Sequence[str]) -> str:
+    """The command that ``ncf NAME ARGUMENTS`` is: another one where a flag says so."""
+    flag, other = _FORMS.get(name, ("", name))
+    return other if flag in [argument.partition("=")[0] for argument in arguments] else name
 
 
 def fail(message: str, status: int = 2) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Models with random weights, for tests and benchmarks that need one but no training."""
+"""Models with random weights, for tests and benchmarks that need one but no training; and large catalogues."""
 
 from __future__ import annotations
 
@@ -64,3 +64,22 @@ def golden_of(config: ModelConfig, weights: Weights) -> Golden:
             for user, (items, scores) in zip(users, rows, strict=True)
         ]
     )
+
+
+def grown(
+    config: ModelConfig, weights: Weights, n_items: int, noise: float = 0.1, seed: int = 0
+) -> tuple[ModelConfig, Weights]:
+    """A model with ``n_items`` items that lie between those of a trained one.
+
+    Args:
+        noise: of the embeddings, in their standard deviations.
+    """
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(0, config.n_items, (2, n_items))
+    share = rng.random((n_items, 1), np.float32)
+    changed = dict(weights)
+    for name in weights.keys() & {"item_gmf.weight", "item_mlp.weight"}:
+        table = weights[name]
+        moved = rng.standard_normal((n_items, table.shape[1]), np.float32) * np.float32(noise * table.std())
+        changed[name] = share * table[first] + (1 - share) * table[second] + moved
+    return config.model_copy(update={"n_items": n_items}), changed

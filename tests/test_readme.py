@@ -42,20 +42,23 @@ def test_make_targets_and_their_variables_exist(line: str) -> None:
         name, _, value = assignment.partition("=")
         assert re.search(rf"^{name} \?=", makefile, re.MULTILINE), name
         if name == "PARAMS":
-            pipeline.parse_parameters(value.split())
+            pipeline.parse_parameters(
+                value.split(), pipeline.PIPELINES["recommend" if "recommend" in targets else "ncf"][0]
+            )
     subprocess.run(["make", "--dry-run", *words], cwd=ROOT, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("line", lines(".venv/bin/ncf "))
 def test_stage_commands_parse(line: str) -> None:
     _, name, *arguments = shlex.split(line)
-    command.parse(command.load(name), arguments)
+    command.parse(command.load(command.form(name, arguments)), arguments)
 
 
 @pytest.mark.parametrize("line", lines(".venv/bin/python pipeline.py "))
 def test_pipeline_commands_parse(line: str) -> None:
     options = pipeline._parser().parse_args(shlex.split(line)[2:])
-    pipeline.parse_parameters(options.param)
+    name = "recommend" if "recommend" in line.split() else "ncf"
+    pipeline.parse_parameters(options.param, pipeline.PIPELINES[name][0])
 
 
 def test_python_code_compiles_to_a_pipeline() -> None:

@@ -204,6 +204,7 @@ def _of_hosting() -> list[dict[str, Any]]:
         _statement(["s3:GetObject", "s3:PutObject"], Grant((_OBJECTS,))),  # the model; captured data
         _statement(["cloudwatch:DescribeAlarms"], Grant((alarms,))),
         *_of_both("ncf-deploy", f"{_LOGS}Endpoints/${{EndpointPrefix}}*", "/aws/sagemaker/Endpoints"),
+        *_logs_and_metrics(f"{_LOGS}TransformJobs*", "/aws/sagemaker/TransformJobs"),  # batch transform
     ]
 
 
@@ -215,11 +216,17 @@ def _of_both(image: str, log_group: str, namespace: str) -> list[dict[str, Any]]
         _statement(["s3:ListBucket"], Grant((_BUCKET,))),
         _statement(_PULL_ACTIONS, Grant((f"{_REPOSITORY}{image}",))),
         _statement(["ecr:GetAuthorizationToken"], Grant(("*",))),
-        _statement(_LOG_ACTIONS, Grant((log_group, f"{log_group}:*"))),
-        _statement(["cloudwatch:PutMetricData"], Grant(("*",), {"StringLike": {"cloudwatch:namespace": namespace}})),
+        *_logs_and_metrics(log_group, namespace),
         _statement(["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key),
         _if("IsInVpc", _statement(_VPC_CHANGES, interfaces)),
         _if("IsInVpc", _statement(_VPC_LOOKS, Grant(("*",)))),
+    ]
+
+
+def _logs_and_metrics(log_group: str, namespace: str) -> list[dict[str, Any]]:
+    return [
+        _statement(_LOG_ACTIONS, Grant((log_group, f"{log_group}:*"))),
+        _statement(["cloudwatch:PutMetricData"], Grant(("*",), {"StringLike": {"cloudwatch:namespace": namespace}})),
     ]
 
 

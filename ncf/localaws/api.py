@@ -1,4 +1,4 @@
-"""SageMaker's API for training jobs, models, endpoint configs and endpoints."""
+"""SageMaker's API for training and transform jobs, models, endpoint configs and endpoints."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from ncf.localaws.hosting import Endpoint
 from ncf.localaws.instances import Instances
 from ncf.localaws.services import Services
 from ncf.localaws.training import TrainingJob
+from ncf.localaws.transform import LOG_GROUP as TRANSFORM_LOG_GROUP
+from ncf.localaws.transform import TransformJob
 
 ACCOUNT = "123456789012"
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 _MAX_HYPERPARAMETERS, _MAX_METRICS = 100, 40
-_KINDS = ("training-job", "model", "endpoint-config", "endpoint")
+_KINDS = ("training-job", "transform-job", "model", "endpoint-config", "endpoint")
 _PAGE = 10
 _CLOSING_SECONDS = 3.0
 Request = Mapping[str, Any]
@@ -58,6 +60,7 @@ class SageMakerApi:
         self._grace, self._start_seconds = grace, start_seconds
         self._lock = threading.RLock()
         self._jobs: dict[str, TrainingJob] = {}
+        self._transforms: dict[str, TransformJob] = {}
         self._models: dict[str, Answer] = {}
         self._configs: dict[str, Answer] = {}
         self._endpoints: dict[str, Endpoint] = {}
@@ -74,7 +77,11 @@ class SageMakerApi:
         """End every job and endpoint, and their programs."""
         with self._lock:
             self._closed = True
-            resources: list[TrainingJob | Endpoint] = [*self._jobs.values(), *self._endpoints.values()]
+            resources: list[TrainingJob | TransformJob | Endpoint] = [
+                *self._jobs.values(),
+                *self._transforms.values(),
+                *self._endpoints.values(),
+            ]
         for resource in resources:
             resource.close()
         self._instances.close(min(self._grace, _CLOSING_SECONDS))
@@ -144,6 +151,68 @@ class SageMakerApi:
             if job := self._jobs.get(request["TrainingJobName"]):
                 return job
         raise invalid("Requested resource not found.")
+
+    # transform jobs
+
+    def create_transform_job(self, request: Request) -> Answer:
+        name = request["TransformJobName"]
+        model = self._described(self._models, "model", "ModelName", request)
+        with self._lock:
+            self._check_open()
+            if name in self._transforms:
+                raise ApiError(
+                    "ResourceInUse",
+                    f"Job name must be unique within an AWS account and region, and a job with this name already "
+                    f"exists ({self._transforms[name].arn})",
+                )
+            job = TransformJob(
+                request,
+                self._arn("transform-job", name),
+                lambda variables: self._transformer(name, model, variables),
+                self._start_seconds,
+                self._services,
+                self._faults,
+            )
+            self._arn("transform-job", name, request)
+            self._transforms[name] = job
+        job.start()
+        return {"TransformJobArn": job.arn}
+
+    def describe_transform_job(self, request: Request) -> Answer:
+        return self._transform(request).describe()
+
+    def stop_transform_job(self, request: Request) -> Answer:
+        self._transform(request).stop()
+        return {}
+
+    def list_transform_jobs(self, request: Request) -> Answer:
+        with self._lock:
+            found = [job.summary() for job in self._transforms.values()]
+        wanted, part = request.get("StatusEquals"), request.get("NameContains", "")
+        shown = [
+            job for job in found if part in job["TransformJobName"] and wanted in (None, job["TransformJobStatus"])
+        ]
+        shown.sort(key=lambda job: job["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
+        return _page("TransformJobSummaries", shown, request)
+
+    def _transform(self, request: Request) -> TransformJob:
+        with self._lock:
+            if job := self._transforms.get(request["TransformJobName"]):
+                return job
+        raise invalid(f"Could not find requested job with name: {request['TransformJobName']}")
+
+    def _transformer(self, job: str, model: Answer, variables: Mapping[str, str]) -> Fleet:
+        container = model.get("PrimaryContainer") or model["Containers"][0]
+        return Fleet(
+            {"VariantName": job},
+            {**container, "Environment": {**container.get("Environment", {}), **variables}},
+            self._root / "transforms" / job,
+            self._services,
+            self._instances,
+            TRANSFORM_LOG_GROUP,
+            self._environment,
+            isolated=model.get("EnableNetworkIsolation", False),
+        )
 
     # models and endpoint configs
 
@@ -399,6 +468,8 @@ OPERATIONS = frozenset(
     for resource, verbs in {
         "TrainingJob": ("Create", "Describe", "Stop"),
         "TrainingJobs": ("List",),
+        "TransformJob": ("Create", "Describe", "Stop"),
+        "TransformJobs": ("List",),
         "Model": ("Create", "Describe", "Delete"),
         "Models": ("List",),
         "EndpointConfig": ("Create", "Describe", "Delete"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import itertools
+import json
 import threading
 import time
 import urllib.error
@@ -155,11 +156,22 @@ class Fleet:
         with self._answered:
             self._answered.wait_for(lambda: not self._asked, seconds)
 
-    def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes, str]:
+    def execution_parameters(self) -> dict[str, Any]:
+        """What the container would like of a batch transform, if it says."""
+        try:
+            with _DIRECT.open(f"{self.address}/execution-parameters", timeout=_PING_SECONDS) as answer:
+                content = json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    def invoke(
+        self, body: bytes, headers: Mapping[str, str], seconds: float = INVOKE_SECONDS
+    ) -> tuple[int, bytes, str]:
         """Status, body and content type of the container's answer."""
         request = urllib.request.Request(f"{self.address}/invocations", data=body, headers=dict(headers))
         try:
-            with _DIRECT.open(request, timeout=INVOKE_SECONDS) as answer:
+            with _DIRECT.open(request, timeout=seconds) as answer:
                 return answer.status, answer.read(), answer.headers.get("Content-Type", "")
         except urllib.error.HTTPError as error:
             return error.code, error.read(), error.headers.get("Content-Type", "")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ncf.data.items_by_user import ItemsByUser
+from ncf.models.limits import CANDIDATES, CANDIDATES_A_PLACE, EXACT_UP_TO
 from ncf.models.model_folder import ModelConfig, Weights
+from ncf.models.retrieval import Retriever
 
 Indices = NDArray[np.integer[Any]]
 Candidates = slice | Indices
@@ -28,10 +31,15 @@ class Scorer:
     Args:
         config: the architecture.
         weights: float32 arrays as :meth:`ModelConfig.weight_shapes` says; tables of users are not copied.
+        candidates: of a catalogue of more than ``EXACT_UP_TO`` items, those at least that :meth:`top_k` scores
+            exactly for a user; the more, the surer that none of the best is missed.
     """
 
-    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, candidates: int = CANDIDATES) -> None:
         self.config = config
+        self._candidates = candidates
+        self._retriever: Retriever | None = None
+        self._lock = threading.Lock()
         output = weights["output.weight"][0]
         self._bias = weights["output.bias"]
         split = config.factors if config.has_gmf else 0
@@ -61,29 +69,49 @@ class Scorer:
         Returns:
             float32 [B, C].
         """
-        scores = np.empty(items.shape, np.float32)
-        for rows, columns in _blocks(*items.shape):
-            scores[rows, columns] = self._score(users[rows], items[rows, columns])
-        return scores
+        return _in_blocks(self._score, users, items)
 
     def score_all(self, users: Indices) -> NDArray[np.float32]:
         """Logits of each user with the whole catalogue: int [B] -> float32 [B, n_items]."""
         return self.rescore(users, slice(0, self.config.n_items))
 
-    def retrieve(self, user: int) -> Candidates:  # noqa: ARG002 (the whole catalogue, whoever asks)
-        """The items worth scoring for a user, in ascending order: all, as scoring them is quick enough."""
-        return slice(0, self.config.n_items)
-
     def rescore(self, users: Indices, candidates: Candidates) -> NDArray[np.float32]:
         """Logits of each user with the same candidates: int [B], C candidates -> float32 [B, C]."""
-        if isinstance(candidates, slice):
-            start, stop, _ = candidates.indices(self.config.n_items)
-            scores = np.empty((len(users), stop - start), np.float32)
-            for rows, columns in _blocks(*scores.shape):
-                block = slice(start + columns.start, min(start + columns.stop, stop))
-                scores[rows, columns] = self._score(users[rows], block)
-            return scores
-        return self.score_pairs(users, np.broadcast_to(candidates, (len(users), len(candidates))))
+        return _with_all(self._score, users, self._known(candidates))
+
+    def tower(self, users: Indices, candidates: Candidates) -> NDArray[np.float32]:
+        """The tower's part of the logits: int [B], C candidates -> float32 [B, C]."""
+        return _with_all(self._tower, users, self._known(candidates))
+
+    def gmf_users(self, users: Indices) -> NDArray[np.float32]:
+        """The users' side of GMF's part, float32 [B, factors]; no columns without GMF."""
+        return self._user_gmf[users] if self.config.has_gmf else np.empty((len(users), 0), np.float32)
+
+    def gmf_items(self) -> NDArray[np.float32]:
+        """The items' side of GMF's part, float32 [n_items, factors], whose inner product with a user's is that part."""
+        return self._item_gmf if self.config.has_gmf else np.empty((self.config.n_items, 0), np.float32)
+
+    def scores_all(self, k: int) -> bool:
+        """Whether the best ``k`` items are chosen from the scores of the whole catalogue."""
+        n_items = self.config.n_items
+        return n_items <= EXACT_UP_TO or n_items <= max(self._candidates, CANDIDATES_A_PLACE * k)
+
+    def retrieve(self, users: Indices, k: int, exclude: ItemsByUser | None = None) -> Iterator[Candidates]:
+        """For each user the items worth scoring, ascending: all where scoring them is quick enough.
+
+        Args:
+            users: int [B].
+            k: items that are wanted in the end.
+            exclude: items of each user never to be recommended; retrieved are others, unless all are.
+        """
+        if self.scores_all(k):
+            return iter([slice(0, self.config.n_items)] * len(users))
+        with self._lock:  # threads ask the same scorer; the first of them prepares it
+            if self._retriever is None:
+                self._retriever = Retriever(self, self._candidates)
+                if self.config.has_gmf:  # the same values; the first copy of them can go
+                    self._item_gmf = self._retriever.items[:, : self.config.factors]
+        return self._retriever.retrieve(users, k, exclude)
 
     def top_k(
         self, users: Indices, k: int, exclude: ItemsByUser | None = None
@@ -102,19 +130,19 @@ class Scorer:
         width = min(k, self.config.n_items)
         items = np.full((len(users), width), NO_ITEM, np.int32)
         scores = np.full((len(users), width), -np.inf, np.float32)
-        catalogue = np.arange(self.config.n_items, dtype=np.int32)
-        for row, user in enumerate(users.tolist()):
-            candidates = self.retrieve(user)
+        for row, candidates in enumerate(self.retrieve(users, k, exclude)):
             found = self.rescore(users[row : row + 1], candidates)[0]  # [C]
-            if exclude is not None:
-                excluded = np.zeros(self.config.n_items, bool)
-                excluded[exclude.of_user(user)] = True
-                found[excluded[candidates]] = -np.inf
+            if exclude is not None and isinstance(candidates, slice):
+                found[exclude.of_user(int(users[row]))] = -np.inf
             best = best_places(found, width)
             best = best[found[best] > -np.inf]
-            items[row, : len(best)] = catalogue[candidates][best]
+            items[row, : len(best)] = best if isinstance(candidates, slice) else candidates[best]
             scores[row, : len(best)] = found[best]
         return items, scores
+
+    def _known(self, candidates: Candidates) -> Candidates:
+        """Candidates with a slice's bounds in the catalogue."""
+        return slice(*candidates.indices(self.config.n_items)) if isinstance(candidates, slice) else candidates
 
     def _score(self, users: Indices, items: Candidates) -> NDArray[np.float32]:
         """Logits of one block: users [b] with the same items [c] or items of their own [b, c]."""
@@ -123,19 +151,46 @@ class Scorer:
             left, right = self._user_gmf[users], self._item_gmf[items]  # [b, factors], [(b,) c, factors]
             scores = left @ right.T if right.ndim == 2 else (right @ left[:, :, None])[..., 0]
         if self.config.has_tower:
-            user_side = self._user_mlp[users] @ self._user_first  # [b, tower[1]]
-            hidden = self._item_side[items] + user_side[:, None]  # [b, c, tower[1]]
-            shape = hidden.shape[:2]
-            hidden = np.maximum(hidden, 0, out=hidden).reshape(-1, hidden.shape[2])  # [b c, tower[1]]
-            for weight, bias in self._layers:
-                hidden = hidden @ weight
-                hidden += bias
-                np.maximum(hidden, 0, out=hidden)
-            tower = (hidden @ self._output).reshape(shape)  # [b, c]
+            tower = self._tower(users, items)
             scores = tower if scores is None else scores + tower
         assert scores is not None
         scores += self._bias
         return scores
+
+    def _tower(self, users: Indices, items: Candidates) -> NDArray[np.float32]:
+        """The tower's part of :meth:`_score`."""
+        user_side = self._user_mlp[users] @ self._user_first  # [b, tower[1]]
+        hidden = self._item_side[items] + user_side[:, None]  # [b, c, tower[1]]
+        shape = hidden.shape[:2]
+        hidden = np.maximum(hidden, 0, out=hidden).reshape(-1, hidden.shape[2])  # [b c, tower[1]]
+        for weight, bias in self._layers:
+            hidden = hidden @ weight
+            hidden += bias
+            np.maximum(hidden, 0, out=hidden)
+        tower: NDArray[np.float32] = (hidden @ self._output).reshape(shape)  # [b, c]
+        return tower
+
+
+_Part = Callable[[Indices, Candidates], NDArray[np.float32]]
+
+
+def _in_blocks(part: _Part, users: Indices, items: Indices) -> NDArray[np.float32]:
+    """A part of the logits of each user [B] with items of its own [B, C], a block at a time."""
+    scores = np.empty(items.shape, np.float32)
+    for rows, columns in _blocks(*items.shape):
+        scores[rows, columns] = part(users[rows], items[rows, columns])
+    return scores
+
+
+def _with_all(part: _Part, users: Indices, candidates: Candidates) -> NDArray[np.float32]:
+    """A part of the logits of each user [B] with the same candidates [C], a block at a time."""
+    if not isinstance(candidates, slice):
+        return _in_blocks(part, users, np.broadcast_to(candidates, (len(users), len(candidates))))
+    scores = np.empty((len(users), candidates.stop - candidates.start), np.float32)
+    for rows, columns in _blocks(*scores.shape):
+        block = slice(candidates.start + columns.start, min(candidates.start + columns.stop, candidates.stop))
+        scores[rows, columns] = part(users[rows], block)
+    return scores
 
 
 def best_places(scores: NDArray[Any], k: int) -> NDArray[np.intp]:

@@ -34,6 +34,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "ncf.sagemaker.versions",
         "ncf.sagemaker.way_back",
     ),
+    "recommend": ("ncf.storage",),
     "finish": ("ncf.sagemaker.jobs", "ncf.sagemaker.notification", "ncf.sagemaker.session", "ncf.sagemaker.tags"),
     "stop-jobs": ("ncf.sagemaker.jobs", "ncf.sagemaker.session", "ncf.sagemaker.tags"),
     "rollback": (
@@ -57,7 +58,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 }
 """Each command, and the modules whose calls it makes."""
 
-PODS = ("preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish", "stop-jobs")
+PODS = ("preprocess", "negative-sampling", "train", "evaluate", "deploy", "recommend", "finish", "stop-jobs")
 """What runs on the cluster."""
 OPERATORS = ("rollback", "clean", "doctor")
 """What people run by hand."""

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 BENCHMARKS = ("preprocess", "sampling", "training", "lazy", "evaluation", "serving")
-BY_NAME = ("containers", "gpu", "peer", "reproduce", "scale")
-"""Those that need Docker, a GPU, somebody else's code, data, or a long time."""
+BY_NAME = ("catalogue", "containers", "gpu", "peer", "reproduce", "scale")
+"""Those that need Docker, a GPU, somebody else's code, data, a trained model, or a long time."""
 
 
 def show(console: Console, title: str, rows: list[dict[str, Any]]) -> None:

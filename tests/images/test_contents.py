@@ -15,7 +15,14 @@ import ncf
 from images.build import BASE, FOLDERS, PODS, ROOT, ROOT_SUFFIX, argument_default
 
 MEGABYTES = 10**6
-ABOVE_PYTHON = {"sagemaker": 150, "deploy": 150, "preprocess": 350, "negative_sampling": 350, "evaluate": 350}
+ABOVE_PYTHON = {
+    "sagemaker": 150,
+    "deploy": 150,
+    "preprocess": 350,
+    "negative_sampling": 350,
+    "evaluate": 350,
+    "recommend": 350,
+}
 COMPILERS = ("gcc", "g++", "cc", "c++", "clang", "make")
 ELSEWHERE = ("torch", "kfp", "sagemaker", "pytest", "moto", "docker", "pandas", "pyarrow", "boto3")
 LIST_PACKAGES = """
@@ -62,7 +69,12 @@ def test_packages(client: Any, image: Callable[[str], str], folder: str) -> None
         name: pins[name] for name in installed
     }, "versions are the pinned ones"
     base = contents(client, base_of("train", "TRAIN_BASE") if folder == "train" else base_of(BASE, "PYTHON_IMAGE"))
-    expected = {"train": ["torch"], "deploy": [], "preprocess": ["pyarrow", "boto3"]}.get(folder, ["boto3"])
+    expected = {
+        "train": ["torch"],
+        "deploy": [],
+        "preprocess": ["pyarrow", "boto3"],
+        "recommend": ["pyarrow", "boto3"],
+    }.get(folder, ["boto3"])
     assert set(found["modules"]) == {*expected, *base["modules"]}, "what a base brings is the base's affair"
     assert found["commands"] == base["commands"]
     assert found["tests"] == []
@@ -100,6 +112,7 @@ def test_settings(client: Any, image: Callable[[str], str], folder: str) -> None
         ("preprocess", ["preprocess"]),
         ("negative_sampling", ["negative-sampling"]),
         ("evaluate", ["evaluate"]),
+        ("recommend", ["recommend", "show"]),
         ("sagemaker", ["train", "deploy"]),
         ("train", ["fit"]),
         ("deploy", ["serve"]),

@@ -60,7 +60,7 @@ seen = sorted(os.listdir(f"{root}/input/data/train"))
 open(f"{root}/model/{host}.json", "w").write(json.dumps({"channel": seen, "mode": mode, "all": settings}))
 """
 SERVE = """
-import http.server, os, sys, time
+import http.server, json, os, sys, time
 root = os.environ["NCF_ML_ROOT"]
 content = "".join(open(os.path.join(root, "model", name)).read() for name in sorted(os.listdir(f"{root}/model")))
 if "crash" in content:
@@ -76,6 +76,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.answer(503 if "sick" in content else 200, b"")
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if b"environment" in body:
+            own = {name: value for name, value in os.environ.items() if name.startswith(("SAGEMAKER_", "OF_THE_JOB"))}
+            body = json.dumps({**own, "headers": dict(self.headers)}).encode()
         if b"slow" in body:
             open(f"{root}/asked", "w").close()
             while not os.path.exists(f"{root}/release"):

@@ -22,6 +22,23 @@ CAPTURE = {
     "CaptureOptions": [{"CaptureMode": "Input"}],
 }
 VARIANT = {"VariantName": "main", "ModelName": NAME, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+TRANSFORM = {
+    "TransformJobName": JOB,
+    "ModelName": NAME,
+    "TransformInput": {
+        "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://bucket/data/"}},
+        "ContentType": "application/json",
+        "SplitType": "Line",
+    },
+    "TransformOutput": {"S3OutputPath": "s3://bucket/shapes-out", "Accept": "application/json", "AssembleWith": "Line"},
+    "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    "BatchStrategy": "SingleRecord",
+    "MaxPayloadInMB": 1,
+    "MaxConcurrentTransforms": 2,
+    "ModelClientConfig": {"InvocationsMaxRetries": 0},
+    "Environment": {"A": "b"},
+    "Tags": [{"Key": "k", "Value": "v"}],
+}
 ROUTING = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}}
 
 CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -29,6 +46,11 @@ CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("DescribeTrainingJob", {"TrainingJobName": JOB}),
     ("ListTrainingJobs", {"NameContains": JOB, "MaxResults": 1}),
     ("StopTrainingJob", {"TrainingJobName": "shapes-waiting"}),
+    ("CreateTransformJob", TRANSFORM),
+    ("DescribeTransformJob", {"TransformJobName": JOB}),
+    ("ListTransformJobs", {"NameContains": JOB, "MaxResults": 1}),
+    ("StopTransformJob", {"TransformJobName": JOB}),
+    ("DescribeTransformJob", {"TransformJobName": JOB}),
     ("CreateModel", {"ModelName": "shapes-2", "ExecutionRoleArn": ROLE, "PrimaryContainer": {"Image": "ncf-deploy"}}),
     ("DescribeModel", {"ModelName": NAME}),
     ("ListModels", {"MaxResults": 1}),
@@ -113,6 +135,8 @@ def test_what_is_found_by_tags_has_its_shape(aws: LocalAws, sagemaker: Any) -> N
     ("operation", "given"),
     [
         ("DescribeTrainingJob", {"TrainingJobName": "none"}),
+        ("DescribeTransformJob", {"TransformJobName": "none"}),
+        ("CreateTransformJob", {**TRANSFORM, "ModelName": "none"}),
         ("DescribeEndpoint", {"EndpointName": "none"}),
         ("DeleteModel", {"ModelName": "none"}),
         ("UpdateEndpoint", {"EndpointName": "none", "EndpointConfigName": "none"}),

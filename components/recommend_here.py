@@ -1,0 +1,69 @@
+"""The pipeline that recommends in batch, run on this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from components.local_runner import set_retries
+from components.run_here import Recorder, call, executor_of, prepare, quiet_kfp
+from ncf.errors import InputError
+from ncf.storage import is_s3, publish
+
+_FILES = {"metrics": "metrics.json", "summary": "summary.md"}
+
+
+def run(
+    pipeline_yaml: Path, model: str, users: str, output: Path, arguments: Mapping[str, Any], tag: str, console: Console
+) -> dict[str, Any]:
+    """Run the compiled pipeline; recommendations, metrics and summary lie in the output folder then.
+
+    Args:
+        pipeline_yaml: the compiled pipeline, which is changed for this machine.
+        model: folder that train wrote, or its URI.
+        users: file of user ids, or its URI; '' for all.
+        output: folder to write to.
+        arguments: further ones of the pipeline.
+        tag: of the images to run in containers; '' runs processes of this machine.
+        console: shows how far it is.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        InputError: for what the user can mend.
+        RuntimeError: if the stage failed otherwise.
+    """
+    places = {"model": model, "users": users}
+    if not model:
+        raise InputError("model: none is given; expected a folder that train wrote, or its URI")
+    for name, location in places.items():
+        if location and not is_s3(location) and not Path(location).exists():
+            raise InputError(f"{name}: '{location}' does not exist; expected a path or an s3:// URI")
+    own = [Path(location).resolve() for location in places.values() if location and not is_s3(location)]
+    given = {
+        f"{name}_uri": location if not location or is_s3(location) else str(Path(location).resolve())
+        for name, location in places.items()
+    }
+    set_retries(pipeline_yaml, retry=False)
+    folders = prepare(output, ("artifacts", "recommendations"), tuple(_FILES.values()))
+    recorder = Recorder(console)
+    with (
+        executor_of(tag, pipeline_yaml, own) as executor,
+        quiet_kfp(),
+        executor.pods(folders["artifacts"], {}, recorder),
+    ):
+        call(pipeline_yaml, {**arguments, **given}, recorder)
+    outputs = recorder.tasks["recommend"].outputs
+    for name, file in _FILES.items():
+        shutil.copyfile(outputs[name]["uri"], output / file)
+    publish(Path(outputs["recommendations"]["uri"]), folders["recommendations"])
+    metrics: dict[str, Any] = json.loads((output / _FILES["metrics"]).read_text())
+    console.print(f"{metrics['rows']:,} rows for {metrics['users']:,} users: {folders['recommendations']}/parts")
+    console.print(f"Summary: {output.resolve() / _FILES['summary']}", highlight=False, soft_wrap=True)
+    return metrics

@@ -1,0 +1,1 @@
+"""Recommendations for all users, or many, as parquet."""

@@ -1,0 +1,116 @@
+"""Whom a batch is for: all users of a model, or a list of raw ids."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.data.columns import plain_name
+from ncf.errors import InputError
+
+STRANGER = -1
+_MAX_ID_BYTES = 512  # what the endpoint accepts
+_HEADERS = ("user", "userid")
+_SHOWN = 3
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Users:
+    """Users in the order in which they are answered.
+
+    Attributes:
+        ids: raw id of each.
+        indices: int64 [n], the model's index of each; ``STRANGER`` where it knows none.
+        repeated: lines of the list that named somebody again, and were dropped.
+    """
+
+    ids: Sequence[str]
+    indices: NDArray[np.int64]
+    repeated: int = 0
+
+    @property
+    def strangers(self) -> int:
+        return int((self.indices == STRANGER).sum())
+
+    def digest(self) -> str:
+        """Equal for equal users in equal order."""
+        digest = hashlib.sha256(self.indices.tobytes())
+        for place in np.flatnonzero(self.indices == STRANGER).tolist():
+            digest.update(self.ids[place].encode() + b"\n")
+        return digest.hexdigest()
+
+    @classmethod
+    def everybody(cls, known: Sequence[str]) -> Users:
+        """All users of a model."""
+        return cls(known, np.arange(len(known)))
+
+    @classmethod
+    def read(cls, path: Path, known: Sequence[str]) -> Users:
+        """A list: text with one raw id a line, plain or ``.gz``; ``user`` or ``user_id`` may stand above it.
+
+        Blank lines are passed over; who is named again is dropped.
+
+        Raises:
+            InputError: that names the file, and the line, if it is no such list or names nobody.
+        """
+        index_of = {user: index for index, user in enumerate(known)}
+        found: dict[str, int] = {}
+        repeated = 0
+        for number, user in _lines(path):
+            if number == 1 and user not in index_of and plain_name(user) in _HEADERS:
+                continue
+            if user in found:
+                repeated += 1
+            else:
+                found[user] = index_of.get(user, STRANGER)
+        if not found:
+            raise InputError(f"{path}: names no user; expected one user id a line")
+        users = cls(list(found), np.fromiter(found.values(), np.int64, len(found)), repeated)
+        users._report(path)
+        return users
+
+    def _report(self, path: Path) -> None:
+        if self.repeated:
+            _log.warning("%s: %d lines name a user again; each is answered once", path, self.repeated)
+        if self.strangers:
+            strangers = np.flatnonzero(self.indices == STRANGER)[:_SHOWN].tolist()
+            shown = ", ".join(repr(self.ids[place][:60]) for place in strangers)
+            _log.warning(
+                "%s: %d of %d users are not in the model and get popular items: %s%s",
+                path, self.strangers, len(self.ids), shown, ", ..." if self.strangers > _SHOWN else "",
+            )  # fmt: skip
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Number and content of each line that is not blank.
+
+    Raises:
+        InputError: that names file and line.
+    """
+    if path.is_dir() or not path.exists():
+        raise InputError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a file of user ids")
+    number = 0
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            while line := stream.readline(2 * _MAX_ID_BYTES):
+                number += 1
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                if len(text.encode()) > _MAX_ID_BYTES:
+                    raise InputError(
+                        f"{path}: line {number} has more than {_MAX_ID_BYTES} bytes; expected one user id a line"
+                    )
+                if text:
+                    yield number, text
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: line {number} is not UTF-8 ({error.reason}); expected one user id a line") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be unpacked: {error}") from None

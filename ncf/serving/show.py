@@ -1,0 +1,119 @@
+"""``ncf show``: what a model recommends to a user, beside what the user has interacted with, for a person to read."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from ncf.serving.invocation import MAX_K
+from ncf.stage import Input, Stage
+from ncf.storage import local_copy
+
+if TYPE_CHECKING:
+    from ncf.models.model_folder import ModelFolder
+    from ncf.serving.recommender import Recommendation
+
+_LEAST_WIDTH, _SIDE_BY_SIDE = 20, 70
+_GAP = "   "
+
+
+class Show(Stage):
+    """Print what a model recommends to a user, beside the user's history; also: ncf recommend --user ID.
+
+    The items and scores are those that the endpoint answers with. A user that the model does not know gets popular
+    items. The history, too, shows the best first, by the model's own score.
+    """
+
+    model: str = Input("Model", "Folder that the train stage wrote")
+    user: str = Field(min_length=1, description="Raw id of the user")
+    top_k: int = Field(10, ge=1, le=MAX_K, description="Items to show")
+    exclude_seen: bool = Field(True, description="Whether to leave out what the user has interacted with")
+
+    def run(self) -> None:
+        from ncf.models.model_folder import ModelFolder
+        from ncf.serving.recommender import Recommender
+
+        with local_copy(self.model) as folder:
+            model = ModelFolder.load(folder)
+            answer = Recommender(model).recommend([self.user], self.top_k, self.exclude_seen)[0]
+            print(_page(model, answer, _history(model, self.user), shutil.get_terminal_size((100, 24)).columns))
+
+
+def _history(model: ModelFolder, user: str) -> list[str]:
+    """Labels of all items that a user has interacted with, best first by the model; none for a stranger."""
+    import numpy as np
+
+    from ncf.models.scorer import Scorer
+
+    ids = list(model.user_ids)
+    if user not in ids:
+        return []
+    index = ids.index(user)
+    items = model.seen.of_user(index)
+    scores = Scorer(model.config, model.weights).rescore(np.array([index]), items)[0]
+    titles = model.item_titles
+    return [
+        _label(model.item_ids[item], titles[item] if titles is not None else "")
+        for item in items[np.argsort(-scores, kind="stable")].tolist()
+    ]
+
+
+def _page(model: ModelFolder, answer: Recommendation, history: Sequence[str], width: int) -> str:
+    """Both lists, side by side where there is room for it, in ``width`` columns."""
+    items = [(f"{item['score']:.3f}", _label(item["item"], item.get("title", ""))) for item in answer["items"]]
+    if answer["source"] == "popular":
+        items = [(f"{float(score):,.0f}", label) for score, label in items]
+    head = f"model {model.version}, user {_plain(answer['user'])}"
+    if answer["source"] == "popular":
+        head += ": not in the model; popular items, by number of interactions"
+    elif len(history) > len(items) > 0:
+        head += f"; {len(history)} items in the history, {len(items)} shown"
+    scores = max((len(score) for score, _ in items), default=0)
+    left = [
+        f"{rank:>{len(str(len(items)))}}  {score:>{scores}}  {label}" for rank, (score, label) in enumerate(items, 1)
+    ]
+    right = list(history[: len(items)] if items else history)
+    lines = [head, ""]
+    if not left:
+        left = ["nothing is left to recommend"]
+    if not right:
+        return "\n".join([*lines, *(_cut(line, width) for line in ["recommended", *left])])
+    if width < _SIDE_BY_SIDE:
+        rows = ["recommended", *left, "", "history", *right]
+        return "\n".join([*lines, *(_cut(row, max(width, _LEAST_WIDTH)) for row in rows)])
+    column = min(max(_width(line) for line in ["recommended", *left]), (width - len(_GAP)) * 3 // 5)
+    for one, other in zip_longest(["recommended", *left], ["history", *right], fillvalue=""):
+        one = _cut(one, column)
+        padded = one + " " * (column - _width(one))
+        lines.append((padded + _GAP + _cut(other, width - column - len(_GAP))).rstrip())
+    return "\n".join(lines)
+
+
+def _label(item: str, title: str) -> str:
+    return f"{_plain(title)} [{_plain(item)}]" if title else _plain(item)
+
+
+def _plain(text: str) -> str:
+    """Text that cannot move a terminal's cursor or change its colours."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes on a terminal: East Asian characters take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def _cut(text: str, width: int) -> str:
+    """The text in at most ``width`` columns."""
+    if _width(text) <= width:
+        return text
+    while _width(text) > width - 1:
+        text = text[:-1]
+    return f"{text}\N{HORIZONTAL ELLIPSIS}"

@@ -1,0 +1,148 @@
+"""The stage that recommends to all users at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from ncf.models.limits import CANDIDATES, EXACT_UP_TO
+from ncf.serving.invocation import MAX_K
+from ncf.stage import Input, Output, Stage
+from ncf.storage import local_copy
+
+if TYPE_CHECKING:
+    from ncf.batch.tables import Tables
+    from ncf.batch.users import Users
+    from ncf.models.model_folder import ModelFolder
+
+KIND = "recommendations"
+PARTS = "parts"
+_ROWS_A_PART = 500_000
+_RECALL_USERS = 50
+_LEAST_RECALL = 0.99
+_log = logging.getLogger(__name__)
+
+
+class Recommend(Stage):
+    """Write the best items of all users, or of a list of users, as partitioned parquet.
+
+    The same scorer and the same rules as the endpoint's: users that the model does not know get popular items. Rows
+    have the columns user, rank (from 1), item, score, title (unless without titles) and source (model or popular);
+    ids are raw. A run that is cut off goes on from its finished parts, given a place for 'checkpoints'. On the command
+    line, --user ID prints the items of one user instead: see 'ncf show --help'.
+    """
+
+    model: str = Input("Model", "Folder written by train")
+    users: str = Field(
+        "", description="File of user ids, one a line, plain or .gz, path or S3 URI; '': all users of the model"
+    )
+    top_k: int = Field(10, ge=1, le=MAX_K, description="Items for each user")
+    exclude_seen: bool = Field(True, description="Whether to leave out what a user has interacted with")
+    with_titles: bool = Field(True, description="Whether to add the items' titles, where the model has them")
+    candidates: int = Field(
+        CANDIDATES,
+        ge=100,
+        le=1_000_000,
+        description=f"Of a catalogue of more than {EXACT_UP_TO:,} items, how many at least to score exactly for a user",
+    )
+    checkpoints: str = Field(
+        "",
+        description="Where finished parts are kept, path or S3 URI, for another try of the same batch to go on from; "
+        "in S3 they stay, for a lifecycle rule to remove; '': nowhere",
+    )
+
+    recommendations: Path = Output("Dataset", "Parquet files with a row for each user and rank, and a manifest")
+    metrics: Path = Output("Metrics", "Users, rows, speed, coverage, share of users that got popular items, recall")
+    summary: Path = Output("Markdown", "The same for people, with the columns and the first rows")
+
+    def run(self) -> None:
+        # users are scored side by side, each on one core; read when numpy is imported
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from ncf.batch.checkpoints import check_location
+        from ncf.batch.tables import Tables
+        from ncf.batch.users import Users
+        from ncf.models.model_folder import ModelFolder
+
+        check_location(self.checkpoints, "checkpoints")
+        with local_copy(self.model) as folder:
+            model = ModelFolder.load(folder)
+            if self.users:
+                with local_copy(self.users) as path:
+                    users = Users.read(path, model.user_ids)
+            else:
+                users = Users.everybody(model.user_ids)
+            tables = Tables(model, self.top_k, self.exclude_seen, self.with_titles, self.candidates)
+            self._write(model, users, tables)
+
+    def _write(self, model: ModelFolder, users: Users, tables: Tables) -> None:
+        from ncf.batch.checkpoints import Checkpoints
+        from ncf.batch.summary import Totals, markdown
+        from ncf.batch.tables import cores, parts
+        from ncf.data import manifest
+        from ncf.progress import progress
+
+        identity = self._identity(model, users)
+        kept = Checkpoints(self.recommendations / PARTS, self.checkpoints, _digest(identity))
+        slices = list(parts(len(users.ids), max(1, _ROWS_A_PART // self.top_k)))
+        totals, start = Totals(), time.monotonic()
+        with _threads(cores()) as pool, progress("recommending", len(users.ids), "users") as shown:
+            for number, part in enumerate(slices):
+                name = f"part-{number:05d}-of-{len(slices):05d}.parquet"
+                table = kept.take_up(name, tables.schema)
+                if table is None:
+                    table = tables.of(users, part, pool, shown)
+                    kept.write(name, table)
+                    totals.made += part.stop - part.start
+                else:
+                    shown.update(part.stop - part.start)
+                    totals.parts_taken_up += 1
+                totals.add(table)
+        if totals.parts_taken_up:
+            _log.info("%d of %d parts were finished by an earlier try", totals.parts_taken_up, len(slices))
+        totals.seconds = time.monotonic() - start
+        if not tables.scorer.scores_all(self.top_k):
+            totals.recall = tables.recall(users, _RECALL_USERS)
+            if totals.recall < _LEAST_RECALL:
+                _log.warning(
+                    "recall is %.3f on some users; raise 'candidates' above %d", totals.recall, self.candidates
+                )
+        counts = {"users": len(users.ids), "rows": totals.rows, "parts": len(slices)}
+        source = {"fingerprint": _digest(identity), "model": model.version}
+        manifest.write(self.recommendations, KIND, counts, self.parameter_values(), source)
+        figures = totals.figures(users, model.config.n_items)
+        self.metrics.write_text(json.dumps(figures, indent=2) + "\n")
+        self.summary.write_text(markdown(model.version, figures, tables.schema, totals))
+        kept.clear()
+
+    def _identity(self, model: ModelFolder, users: Users) -> dict[str, Any]:
+        """All that the rows follow from."""
+        import ncf
+
+        settings = self.model_dump(include={"top_k", "exclude_seen", "with_titles", "candidates"})
+        own = {"ncf": ncf.__version__, "model": model.version, "users": users.digest(), "rows_a_part": _ROWS_A_PART}
+        return {**own, **settings}
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing more once the block has failed: a pod that is told to end has 30 seconds."""
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _digest(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

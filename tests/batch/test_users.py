@@ -1,0 +1,88 @@
+"""Lists of users, however they come."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ncf.batch.users import STRANGER, Users
+from ncf.errors import InputError
+
+KNOWN = ["u0", "u1", "über", "user-9"]
+
+
+def read(path: Path, content: bytes, known: list[str] = KNOWN) -> Users:
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return Users.read(path, known)
+
+
+@pytest.mark.parametrize("name", ["users.txt", "users.csv", "users.gz"])
+def test_users_come_in_their_order_once(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        users = read(tmp_path / name, "\ufeffuser_id\r\nu1\r\n\r\n über \nnobody\nu1\nu0".encode())
+    assert list(users.ids) == ["u1", "über", "nobody", "u0"]
+    assert users.indices.tolist() == [1, 2, STRANGER, 0]
+    assert (users.strangers, users.repeated) == (1, 1)
+    assert "1 of 4 users are not in the model and get popular items: 'nobody'" in caplog.text
+    assert "1 lines name a user again" in caplog.text
+
+
+def test_a_user_may_be_called_user(tmp_path: Path) -> None:
+    assert list(read(tmp_path / "users", b"user\nu0", [*KNOWN, "user"]).ids) == ["user", "u0"]
+    assert list(read(tmp_path / "users", b"u0\nuser").ids) == ["u0", "user"], "only the first line can be a header"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "names no user; expected one user id a line"),
+        (b"\n \n\t\n", "names no user"),
+        (b"user\n", "names no user"),
+        (b"u0\nu1\n\xff\xfe\n", "line 3 is not UTF-8"),
+        (b"u0\n" + b"x" * 513, "line 2 has more than 512 bytes"),
+        (b"u0\n" + b"x" * 10_000_000, "line 2 has more than 512 bytes"),
+    ],
+)
+def test_what_is_no_list_is_named(content: bytes, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said) as refused:
+        read(tmp_path / "users.txt", content)
+    assert str(tmp_path / "users.txt") in str(refused.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        Users.read(tmp_path / "none", KNOWN)
+    with pytest.raises(InputError, match="a folder"):
+        Users.read(tmp_path, KNOWN)
+    torn = tmp_path / "torn.gz"
+    torn.write_bytes(gzip.compress(b"u0\n" * 1000)[:-20])
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        Users.read(torn, KNOWN)
+    torn.write_bytes(b"u0\n")
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        Users.read(torn, KNOWN)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(content=st.binary(max_size=200) | st.text(max_size=80).map(str.encode))
+def test_any_bytes_are_a_list_or_an_error_that_names_the_file(content: bytes, tmp_path: Path) -> None:
+    message = ""
+    try:
+        users = read(tmp_path / "any.txt", content)
+        assert len(set(users.ids)) == len(users.ids) == len(users.indices) > 0
+    except InputError as error:
+        message = str(error)
+    assert not message or "any.txt" in message
+
+
+def test_digests_tell_users_and_their_order_apart(tmp_path: Path) -> None:
+    lists = [b"u0\nu1", b"u1\nu0", b"u0", b"u0\nx", b"u0\ny", b"u0\nx\ny", b"u0\ny\nx"]
+    digests = [read(tmp_path / "users", content).digest() for content in lists]
+    assert len(set(digests)) == len(lists)
+    assert read(tmp_path / "users", b"user\nu0\n\nu1\nu1").digest() == digests[0]
+    assert Users.everybody(KNOWN[:2]).digest() == digests[0]

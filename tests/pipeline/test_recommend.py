@@ -1,0 +1,73 @@
+"""The second pipeline on this machine: ``python pipeline.py recommend``, as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+import pipeline
+from ncf.data import manifest
+from ncf.errors import InputError
+from ncf.stages.recommend import KIND
+from tests.random_model import random_model
+
+ROOT = Path(pipeline.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "model"
+    random_model().save(folder, {}, {})
+    return folder
+
+
+def run(*arguments: Any) -> tuple[int, str, str]:
+    command = [sys.executable, "pipeline.py", "recommend", *map(str, arguments)]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+def test_a_run_leaves_recommendations_metrics_and_summary(model: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    for users, expected in (("", 12), ("u3\nnobody\n", 2)):
+        (tmp_path / "users").write_text(users)
+        flags = [f"--users={tmp_path}/users"] if users else []
+        code, out, err = run(f"--model={model}", f"--output={output}", "--param=top_k=4", *flags)
+        assert code == 0, err
+        assert f"{4 * expected} rows for {expected} users" in " ".join(out.split())
+        manifest.read(output / "recommendations", KIND)
+        assert pq.read_table(output / "recommendations" / "parts").num_rows == 4 * expected
+        assert json.loads((output / "metrics.json").read_text())["users"] == expected
+        assert "# Recommendations of model" in (output / "summary.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ([], "model: none is given"),
+        (["--model=/nowhere"], "model: '/nowhere' does not exist"),
+        (["--model={model}", "--users=/nowhere"], "users: '/nowhere' does not exist"),
+        (["--model={model}", "--param=top_k=0"], "parameter 'top_k' is 0"),
+        (["--model={model}", "--param=topk=1"], "did you mean top_k"),
+        (["--model={model}", "--param=epochs=1"], "'epochs' is not a parameter of the pipeline"),
+        (["--model={model}", "--param=model_uri=x"], "parameter 'model_uri' is given here as --model"),
+        (["--model={model}/.."], "stage 'recommend' failed"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(flags: list[str], said: str, model: Path, tmp_path: Path) -> None:
+    given = [flag.format(model=model) for flag in flags]
+    code, _, err = run(*given, f"--output={tmp_path}/out")
+    assert code == 2, err
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_submitting_needs_a_model() -> None:
+    with pytest.raises(InputError, match="no default: model_uri"):
+        pipeline._submit(pipeline._parser().parse_args(["submit", "--host=http://localhost:1", "--pipeline=recommend"]))

@@ -1,0 +1,121 @@
+"""``ncf show``, and ``ncf recommend --user``: a table for a person, which writes nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from random_model import random_model
+
+from ncf import command
+from ncf.data.strings import Strings
+from ncf.errors import InputError
+from ncf.models.model_folder import ModelFolder
+from ncf.serving import show
+from ncf.serving.recommender import Recommender
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "model"
+    random_model(positives=12).save(folder, {}, {})
+    return folder
+
+
+def shown(*arguments: str, columns: int = 100) -> list[str]:
+    environment = {**os.environ, "COLUMNS": str(columns)}
+    ran = subprocess.run(
+        [sys.executable, "-m", "ncf", *arguments], capture_output=True, text=True, check=True, env=environment
+    )
+    assert ran.stderr == ""
+    return ran.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["recommend", "show"])
+@pytest.mark.parametrize("user", [["--user", "u3"], ["--user=u3"]])
+def test_the_items_are_the_endpoint_s_beside_the_history(
+    name: str, user: list[str], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = shown(name, "--model", str(model), *user)
+    loaded = ModelFolder.load(model)
+    (answer,) = Recommender(loaded).recommend(["u3"], 10)
+    assert lines[0] == f"model {loaded.version}, user u3; 12 items in the history, 10 shown"
+    assert lines[2].split() == ["recommended", "history"]
+    assert len(lines) == 3 + 10
+    history = set()
+    for rank, (line, item) in enumerate(zip(lines[3:], answer["items"], strict=True), 1):
+        left, _, right = line.partition("]") if "title" in item else line.partition(item["item"])
+        assert left.split()[:2] == [str(rank), f"{item['score']:.3f}"]
+        assert item.get("title", item["item"]) in line
+        history.add(right.split("[")[-1].strip(" ]"))
+    assert history < {f"i{item}" for item in loaded.seen.of_user(3)}
+    assert list(tmp_path.iterdir()) == [], "nothing is written"
+
+
+def test_the_history_begins_with_what_the_model_likes_best(model: Path) -> None:
+    loaded = ModelFolder.load(model)
+    everything = Recommender(loaded).recommend(["u3"], 40, exclude_seen=False)[0]["items"]
+    seen = {f"i{item}" for item in loaded.seen.of_user(3)}
+    expected = [item["item"] for item in everything if item["item"] in seen]
+    assert [label.rpartition("[")[2].rstrip("]") for label in show._history(loaded, "u3")] == expected
+
+
+def test_a_stranger_gets_popular_items_and_no_history(model: Path) -> None:
+    lines = shown("recommend", f"--model={model}", "--user=nobody", "--top-k=3")
+    assert lines[0].endswith("user nobody: not in the model; popular items, by number of interactions")
+    assert lines[2] == "recommended"
+    assert len(lines) == 6
+    assert all(line.split()[1].isdigit() for line in lines[3:])
+
+
+@pytest.mark.parametrize("columns", [30, 60, 80, 200])
+def test_lines_fit_the_terminal(columns: int, tmp_path: Path) -> None:
+    model = random_model(positives=12)
+    titles = ["\u4f60\u597d" * (item % 9) + " e\u0301 " + "long " * item for item in range(40)]
+    dataclasses.replace(model, item_titles=Strings.of(titles)).save(tmp_path / "model", {}, {})
+    lines = shown("show", f"--model={tmp_path}/model", "--user=u0", columns=columns)
+    assert max(map(show._width, lines[2:])) <= columns
+    assert ("history" in lines[2]) == (columns >= 80), "below each other where there is no room"
+
+
+def test_titles_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    model = random_model()
+    evil = "\x1b[2J\x1b[31mred\r\n\x07"
+    dataclasses.replace(model, item_titles=Strings.of([evil] * 40)).save(tmp_path / "model", {}, {})
+    text = "\n".join(shown("show", f"--model={tmp_path}/model", "--user=u0\x1b[0m"))
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert "red" in text
+
+
+def test_a_user_who_has_seen_all(tmp_path: Path) -> None:
+    random_model(n_items=6, positives=6).save(tmp_path / "model", {}, {})
+    lines = shown("show", f"--model={tmp_path}/model", "--user=u0")
+    assert lines[3].startswith("nothing is left to recommend")
+    assert len(lines) == 3 + 6, "the whole history"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--model=x"], "--user is required"),
+        (["--user=u0"], "--model is required"),
+        (["--model=x", "--user="], "'user' is ''"),
+        (["--model=x", "--user=u0", "--top-k=0"], "'top_k' is '0'"),
+        (["--model=x", "--user=u0", "--recommendations=out"], "unrecognized arguments: --recommendations"),
+    ],
+)
+def test_bad_arguments_are_named(arguments: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        command.parse(show.Show, arguments)
+
+
+def test_which_command_it_is() -> None:
+    assert command.form("recommend", ["--model", "x", "--user", "42"]) == "show"
+    assert command.form("recommend", ["--model", "x", "--users", "file"]) == "recommend"
+    assert command.form("serve", ["--user", "42"]) == "serve"
