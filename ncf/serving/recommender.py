@@ -140,12 +140,10 @@ class Recommender:
         assert self._similarity is not None
         cosines = self._similarity.cosines(item)
         cosines[item] = -np.inf
-        best = best_places(cosines, min(form.k, len(cosines) - 1))
-        found = list(zip(best.tolist(), cosines[best].tolist(), strict=True))
         return {
             "model_version": self.version,
             "item": form.item,
-            "similar": self._items_of(found, form.with_titles),
+            "similar": self._items_of(_best_of(cosines, form.k), form.with_titles),
         }
 
     def _from_history(self, form: ForHistory) -> Ranking:
