@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ncf.errors import InputError
 from ncf.models.archive import SUFFIXES, unpack
 from ncf.sagemaker.session import Aws, RefusedError
 from ncf.storage import download, is_s3, local_copy

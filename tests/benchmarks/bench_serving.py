@@ -48,8 +48,8 @@ def cores() -> tuple[int, int]:
 
 
 @contextmanager
-def served(kind: str, root: Path, core: int) -> Iterator[tuple[int, float]]:
-    """A server pinned to one core, its free port, and the seconds from its start until /ping answered with 200."""
+def served(kind: str, root: Path, core: int) -> Iterator[tuple[int, int, float]]:
+    """A server pinned to one core: its process, its free port, and the seconds from its start until /ping answered with 200."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environment = {**os.environ, "NCF_ML_ROOT": str(root), "NCF_PORT": str(port), "OMP_NUM_THREADS": "1"}
@@ -70,7 +70,7 @@ def served(kind: str, root: Path, core: int) -> Iterator[tuple[int, float]]:
             if server.poll() is not None or time.perf_counter() - start > SECONDS_TO_START:
                 raise RuntimeError("the server did not start")
             time.sleep(0.005)
-        yield port, time.perf_counter() - start
+        yield server.pid, port, time.perf_counter() - start
     finally:
         server.terminate()
         server.wait(30)
@@ -87,6 +87,12 @@ def is_ready(port: int) -> bool:
         connection.close()
 
 
+def cpu_seconds(process: int) -> float:
+    """Time that a process has had a core, on which other load on the machine has little influence."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def bodies(count: int, seed: int) -> list[bytes]:
     """Requests for ten unseen items of one random user each."""
     users = np.random.default_rng(seed).integers(0, N_USERS, count)
@@ -94,7 +100,10 @@ def bodies(count: int, seed: int) -> list[bytes]:
 
 
 def run() -> list[dict[str, Any]]:
-    """A row for each server and rate; ``start_s`` is from the start of the process to the first 200."""
+    """A row for each server and rate.
+
+    ``start_s`` is from the start of the process to the first 200 of /ping, ``cpu_ms`` the server's own time a request.
+    """
     rows = []
     server_core, load_core = cores()
     everywhere = os.sched_getaffinity(0)
@@ -104,21 +113,24 @@ def run() -> list[dict[str, Any]]:
             with tempfile.TemporaryDirectory() as folder:
                 model = random_model("neumf", N_USERS, N_ITEMS, positives=POSITIVES, **ARCHITECTURES[architecture])
                 model.save(Path(folder) / "model", {}, {})
-                with served(kind, Path(folder), server_core) as (port, start_seconds):
+                with served(kind, Path(folder), server_core) as (process, port, start_seconds):
                     open_loop.run(port, bodies(50, seed=0), 50)  # warm up
                     for rate in rates:
-                        result = open_loop.run(port, bodies(int(rate * SECONDS_A_CASE), seed=rate), rate)
+                        sent = int(rate * SECONDS_A_CASE)
+                        begin = cpu_seconds(process)
+                        result = open_loop.run(port, bodies(sent, seed=rate), rate)
                         rows.append(
                             {
                                 "server": kind,
                                 "NeuMF": architecture,
                                 "start_s": start_seconds,
                                 "requests/s": rate,
-                                "sent": int(rate * SECONDS_A_CASE),
+                                "sent": sent,
                                 "errors": result.errors,
                                 "p50_ms": result.percentile(50),
                                 "p99_ms": result.percentile(99),
                                 "p99.9_ms": result.percentile(99.9),
+                                "cpu_ms": (cpu_seconds(process) - begin) / sent * 1000,
                             }
                         )
     finally:

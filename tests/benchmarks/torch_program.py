@@ -1,6 +1,6 @@
 """``ncf serve`` with the same model in plain torch: the same HTTP application, with torch's forward pass for the scores.
 
-    python -m tests.benchmarks.torch_program MODEL PORT
+python -m tests.benchmarks.torch_program MODEL PORT
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 import pytest
-from starlette.testclient import TestClient
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from random_model import random_model
+from starlette.testclient import TestClient
 
 from ncf.errors import InputError
 from ncf.serving.app import VERSION_HEADER, create_app
