@@ -5,6 +5,7 @@ import pytest
 from random_model import random_model
 
 from ncf.data.items_by_user import ItemsByUser
+from ncf.models import similarity
 from ncf.models.scorer import Scorer
 from ncf.models.similarity import Similarity, Strangers
 
@@ -36,8 +37,11 @@ def test_dimensions_that_the_network_does_not_use_do_not_count():
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_stranger_with_a_user_s_history_gets_nearly_the_user_s_scores(name):
-    """Users whose embeddings follow from their items, as training makes them, are found again."""
+def test_users_whose_embeddings_follow_from_their_items_are_found_again(name, monkeypatch):
+    """From whole histories, which are not shrunk: parts of them only resemble a user."""
+    monkeypatch.setattr(similarity, "_PARTS", ())
+    monkeypatch.setattr(similarity, "_SHRINKAGE", 0)
+    monkeypatch.setattr(similarity, "_RIDGE", 1e-6)
     model = random_model(name, n_users=400, n_items=60, positives=12)
     weights = dict(model.weights)
     for side in ("gmf", "mlp"):
@@ -50,11 +54,7 @@ def test_a_stranger_with_a_user_s_history_gets_nearly_the_user_s_scores(name):
     strangers = Strangers(scorer, weights, model.train)
     users = np.arange(20)
     found = np.stack([strangers.score_all(model.train.of_user(user)) for user in users.tolist()])
-    alike = np.corrcoef(found, scorer.score_all(users))[:20, 20:]  # [strangers, users]
-    own = np.diag(alike)
-    assert own.min() > 0.6
-    assert own.mean() > np.median(alike) + 0.05
-    assert ((alike > own[:, None]).sum(axis=1) < 5).all(), "few of the others are more alike than the very user"
+    np.testing.assert_allclose(found, scorer.score_all(users), atol=0.1)
 
 
 @pytest.mark.parametrize("name", MODELS)
