@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 import pipeline
 from ncf import command
+from ncf.serving.app import create_app
+from ncf.serving.recommender import Recommender
+from tests.random_model import random_model
 
 ROOT = Path(pipeline.__file__).parent
 TEXT = (ROOT / "README.md").read_text()
@@ -20,7 +25,7 @@ LINES = [
     for language, block in BLOCKS
     if language == "sh"
     for line in block.replace("\\\n", " ").splitlines()
-    if line.strip()
+    if line.strip() and not line.startswith("#")
 ]
 
 
@@ -59,6 +64,21 @@ def test_pipeline_commands_parse(line: str) -> None:
     options = pipeline._parser().parse_args(shlex.split(line)[2:])
     name = "recommend" if "recommend" in line.split() else "ncf"
     pipeline.parse_parameters(options.param, pipeline.PIPELINES[name][0])
+
+
+@pytest.mark.parametrize("line", [line for line in LINES if "curl " in line])
+def test_requests_are_answered(line: str) -> None:
+    """Of a model that knows all ids in them, so that none is answered by popularity."""
+    piped, _, request = line.rpartition("| ")
+    words = shlex.split(request)
+    body = words[words.index("-d") + 1] if "-d" in words else shlex.split(piped)[1].replace("\\n", "\n")
+    assert words[2] == "localhost:8080/invocations"
+    name, _, value = words[words.index("-H") + 1].partition(": ")
+    loading: Future[Recommender] = Future()
+    loading.set_result(Recommender(random_model(n_users=50)))
+    response = TestClient(create_app(loading)).post("/invocations", content=body, headers={name: value})
+    assert response.status_code == 200, response.text
+    assert not any(word in response.text for word in ("popular", "unknown", "null"))
 
 
 def test_python_code_compiles_to_a_pipeline() -> None:

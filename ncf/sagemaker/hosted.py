@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ncf.errors import InputError
+from ncf.models.archive import SUFFIXES, unpack
 from ncf.sagemaker.session import Aws, RefusedError
 from ncf.storage import download, is_s3, local_copy
 
@@ -17,7 +16,6 @@ CALLS = ("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sage
 """What this module calls: permissions are made from it."""
 
 _SERVING = ("InService", "Updating", "SystemUpdating", "RollingBack")
-_ARCHIVE = (".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True)
@@ -66,18 +64,12 @@ def local_model(uri: str) -> Iterator[Path]:
     Raises:
         InputError: if nothing lies there, it may not be read, or it is no archive.
     """
-    if not uri.endswith(_ARCHIVE):
+    if not uri.endswith(SUFFIXES):
         with local_copy(uri) as folder:
             yield folder
         return
     with tempfile.TemporaryDirectory(prefix="ncf-") as temporary:
         packed = download(uri, Path(temporary) / "model.tar.gz")
         folder = Path(temporary) / "model"
-        try:
-            with tarfile.open(packed) as archive:
-                archive.extractall(folder, filter="data")  # nothing outside of the folder, no links out of it
-        except (tarfile.TarError, OSError) as error:
-            raise InputError(
-                f"{uri}: cannot be unpacked: {error}; expected a tar archive of a model's folder"
-            ) from None
+        unpack(packed, folder, uri)
         yield folder

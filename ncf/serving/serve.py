@@ -33,7 +33,7 @@ class Serve(Stage):
     answered as the trained network answers them, and ends if they are not. SIGTERM lets requests in flight finish.
     """
 
-    model: str = Input("Model", "Folder that the train stage wrote")
+    model: str = Input("Model", "Folder that the train stage wrote, or a model.tar.gz of it")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen at; 0.0.0.0 for all")
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen at; 0 for any free one")
 
@@ -77,12 +77,13 @@ def _load(location: str, loading: Future[Recommender]) -> None:
 
     Mapped files outlive a temporary download of them.
     """
+    from ncf.models.archive import unpacked
     from ncf.models.model_folder import ModelFolder
     from ncf.serving.golden import check
     from ncf.serving.recommender import Recommender
 
     try:
-        with local_copy(location) as folder:
+        with local_copy(location) as copy, unpacked(copy) as folder:
             model = ModelFolder.load(folder)
         recommender = Recommender(model)
         difference = check(recommender, model.golden)
@@ -91,6 +92,8 @@ def _load(location: str, loading: Future[Recommender]) -> None:
         loading.set_result(recommender)
     except BaseException as error:  # the waiting thread raises it
         loading.set_exception(error)
+        return
+    recommender.prepare()  # nobody who asks by history or for similar items has to wait for it then
 
 
 def _listen(host: str, port: int) -> socket.socket:

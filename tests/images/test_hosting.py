@@ -16,7 +16,8 @@ import pytest
 
 from ncf.data import manifest
 from ncf.localaws.engine import Container, Engine, bind
-from ncf.models.model_folder import KIND, WEIGHTS
+from ncf.models.model_folder import KIND, WEIGHTS, ModelFolder
+from tests.five_forms import Ask, check_forms
 from tests.random_model import random_model
 
 PORT = 8080
@@ -56,6 +57,18 @@ def ask(container: Container, path: str, body: bytes | None = None) -> tuple[int
         return error.code, json.load(error)
 
 
+def asker(container: Container) -> Ask:
+    def post(body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        request = urllib.request.Request(f"http://{container.address}:{PORT}/invocations", body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    return post
+
+
 def healthy(container: Container, seconds: float = 30) -> bool:
     deadline = time.monotonic() + seconds
     while container.running and time.monotonic() < deadline:
@@ -76,6 +89,12 @@ def test_serves_as_root_and_confined(serve: Any, options: dict[str, Any]) -> Non
     assert status == 200
     assert len(answer["recommendations"][0]["items"]) == 3
     assert any("golden requests" in line for line in lines)
+
+
+def test_answers_every_form_as_the_process_does(serve: Any, model: Path) -> None:
+    container, lines = serve()
+    assert healthy(container), lines
+    check_forms(asker(container), ModelFolder.load(model))
 
 
 def test_a_model_that_answers_wrong_never_takes_traffic(serve: Any, model: Path) -> None:

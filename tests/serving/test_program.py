@@ -12,11 +12,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from five_forms import Ask, check_forms
 from random_model import random_model
 from safetensors.numpy import load_file, save_file
 
@@ -47,6 +49,19 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[i
         return response.status, json.loads(response.read())
     finally:
         connection.close()
+
+
+def asker(port: int) -> Ask:
+    def post(body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        try:
+            connection.request("POST", "/invocations", body, headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    return post
 
 
 def wait_until_ready(port: int) -> None:
@@ -92,6 +107,31 @@ def test_it_serves_survives_bad_requests_and_logs(root, server):
     assert [json.loads(line)["status"] for line in out.splitlines()] == [200, 400, 413]
     assert "2 golden requests answered right" in err
     assert "Traceback" not in err
+
+
+def test_it_answers_every_form(root, server):
+    check_forms(asker(server[1]), ModelFolder.load(root / "model"))
+
+
+def test_it_serves_an_archive_and_refuses_one_that_was_tampered_with(root):
+    packed, port = root / "model.tar.gz", free_port()
+    with tarfile.open(packed, "w:gz") as tar:
+        tar.add(root / "model", ".")
+    program = [sys.executable, "-m", "ncf", "serve", "--model", str(packed), "--port", str(port)]
+    process = subprocess.Popen(program, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    try:
+        wait_until_ready(port)
+        assert ask(port, "POST", "/invocations", b'{"users": ["u1"], "k": 2}')[0] == 200
+    finally:
+        process.kill()
+        process.communicate()
+    with tarfile.open(packed, "w:gz") as tar:
+        link = tarfile.TarInfo("config.json")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+    refused = subprocess.run(program, capture_output=True, text=True, timeout=30)
+    assert refused.returncode == 2
+    assert "model.tar.gz: 'config.json' is a symbolic link" in refused.stderr
 
 
 def test_sigterm_lets_requests_in_flight_finish(server):
@@ -160,5 +200,5 @@ def test_a_port_in_use_is_refused(root):
 def test_nothing_heavy_is_imported():
     code = "import sys, ncf.serving.serve, ncf.serving.app; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "fastapi" in result.stdout.split()
-    assert not {"torch", "pandas", "pyarrow", "boto3", "matplotlib", "tqdm"} & set(result.stdout.split())
+    assert "starlette" in result.stdout.split()
+    assert not {"fastapi", "torch", "pandas", "pyarrow", "boto3", "matplotlib", "tqdm"} & set(result.stdout.split())
