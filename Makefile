@@ -30,7 +30,7 @@ TRAIN_BASE ?=
 WHEELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run recommend pipeline images push test test-images check-local-mode lint bench bench-peer reproduce clean
+.PHONY: help setup run recommend pipeline images push test test-images check-local-mode lint bench bench-serving bench-peer reproduce clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,9 @@ lint: $(READY) ## Check style, types, import rules and spelling
 
 bench: $(READY) ## Measure speed: prints tables with ratios (minutes)
 	@$(BIN)/python -m tests.benchmarks
+
+bench-serving: $(READY) ## Load the endpoint at constant rates, beside the same model in plain torch (2 cores, 2 minutes)
+	@$(BIN)/python -m tests.benchmarks serving
 
 reproduce: $(READY) ## Print the accuracy table: DATA=folder with an NCF release [SEEDS=5]
 	@DATA="$(DATA)" SEEDS="$(SEEDS)" $(BIN)/python -m tests.benchmarks reproduce

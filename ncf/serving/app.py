@@ -1,107 +1,94 @@
-"""The HTTP application, after SageMaker's hosting contract: GET /ping and POST /invocations.
+"""The HTTP application, after SageMaker's hosting contract: GET /ping and POST /invocations; and what people read.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import time
+import os
 from concurrent.futures import Future
-from datetime import UTC, datetime
-from typing import Any
+from importlib import resources
 
-from fastapi import FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
 
-from ncf.serving.invocation import MAX_BODY_BYTES, Invocation, RequestError, parse
-from ncf.serving.recommender import Recommendation, Recommender
+from ncf.serving import metrics as prometheus
+from ncf.serving.invocation import MAX_BODY_BYTES
+from ncf.serving.invocations import NOT_LOADED, VERSION_HEADER, Invocations, request_log
+from ncf.serving.load import MAX_REQUESTS, RETRY_AFTER_SECONDS, Load
+from ncf.serving.metrics import Metrics
+from ncf.serving.recommender import Recommender
 
-VERSION_HEADER = "x-ncf-model-version"
-request_log = logging.getLogger("ncf.serving.requests")
-"""One line of JSON for each invocation; it holds no user ids."""
+__all__ = ["VERSION_HEADER", "create_app", "request_log"]
+_DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 
 
-def create_app(loading: Future[Recommender]) -> FastAPI:
+def create_app(loading: Future[Recommender], max_requests: int = MAX_REQUESTS) -> Starlette:
     """The application.
 
     Args:
-        loading: the model, once it is loaded. Until then, and if it cannot be, both routes answer 503.
+        loading: the model, once it is loaded. Until then, and if it cannot be, what needs it answers 503.
+        max_requests: invocations that are taken on at once.
     """
-    app = FastAPI(title="NCF recommender", docs_url=None, redoc_url=None, openapi_url=None)
+    metrics, load = Metrics(), Load(max_requests)
 
     def loaded() -> Recommender | None:
         return loading.result() if loading.done() and loading.exception() is None else None
 
-    @app.get("/ping")
-    async def ping() -> JSONResponse:
+    async def ping(_: Request) -> JSONResponse:
         recommender = loaded()
         if recommender is None:
-            return _error(503, "the model is not loaded yet")
+            return _error(503, NOT_LOADED)
         return JSONResponse({"model_version": recommender.version})
 
-    @app.post("/invocations")
-    async def invocations(request: Request) -> JSONResponse:
-        start = time.perf_counter()
+    async def execution_parameters(_: Request) -> JSONResponse:
+        """What a batch transform job takes where its request leaves it open."""
+        return JSONResponse(
+            {
+                "MaxConcurrentTransforms": len(os.sched_getaffinity(0)),
+                "BatchStrategy": "MULTI_RECORD",
+                "MaxPayloadInMB": MAX_BODY_BYTES >> 20,
+            }
+        )
+
+    async def metrics_page(_: Request) -> Response:
         recommender = loaded()
-        invocation: Invocation | None = None
-        answers: list[Recommendation] = []
-        if recommender is None:
-            response = _error(503, "the model is not loaded yet")
-        else:
-            try:
-                invocation = parse(request.headers.get("content-type", ""), await _body(request))
-                # in a thread, so that /ping answers within its 2 s while a large batch is scored
-                answers = await run_in_threadpool(
-                    recommender.recommend, invocation.users, invocation.k, invocation.exclude_seen
-                )
-                response = JSONResponse({"model_version": recommender.version, "recommendations": answers})
-                response.headers[VERSION_HEADER] = recommender.version
-            except RequestError as error:
-                response = _error(error.status, str(error))
-        _log(response.status_code, time.perf_counter() - start, invocation, answers)
-        return response
+        version, config = ("", None) if recommender is None else (recommender.version, recommender.config)
+        return Response(metrics.text(version, config), headers={"content-type": prometheus.CONTENT_TYPE})
 
-    @app.exception_handler(HTTPException)
-    async def refused(request: Request, error: HTTPException) -> JSONResponse:
-        routes = "GET /ping and POST /invocations"
-        return _error(error.status_code, f"{request.method} {request.url.path}: {error.detail}; there are {routes}")
+    async def openapi(_: Request) -> JSONResponse:
+        from ncf.serving.openapi import document
 
-    @app.exception_handler(Exception)
+        return JSONResponse(document())
+
+    async def docs(_: Request) -> HTMLResponse:
+        page = resources.files("ncf.serving").joinpath("docs.html").read_text(encoding="utf-8")
+        return HTMLResponse(page, headers={"content-security-policy": _DOCS_POLICY})
+
+    routes = [
+        Route("/ping", ping),
+        Route("/invocations", Invocations(loaded, metrics, load), methods=["POST"]),
+        Route("/execution-parameters", execution_parameters),
+        Route("/metrics", metrics_page),
+        Route("/openapi.json", openapi),
+        Route("/docs", docs),
+    ]
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        there_are = ", ".join(f"{'/'.join(sorted(route.methods or ()))} {route.path}" for route in routes)
+        message = f"{request.method} {request.url.path[:60]}: {error.detail}; there are {there_are}"
+        return _error(error.status_code, message.replace("GET/HEAD", "GET"))
+
     async def failed(*_: object) -> JSONResponse:
         return _error(500, "internal error; the log says more")
 
-    return app
-
-
-async def _body(request: Request) -> bytes:
-    """The body of a request, never more than ``MAX_BODY_BYTES`` of it in memory."""
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise RequestError(413, f"body has more than {MAX_BODY_BYTES} bytes, the limit; send fewer users")
-    except ClientDisconnect:
-        raise RequestError(400, "the client left before its request was complete") from None
-    return bytes(body)
+    return Starlette(routes=routes, exception_handlers={HTTPException: refused, Exception: failed})
 
 
 def _error(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"error": message}, status)
-
-
-def _log(status: int, seconds: float, invocation: Invocation | None, answers: list[Recommendation]) -> None:
-    line: dict[str, Any] = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "status": status,
-        "latency_ms": round(seconds * 1000, 3),
-    }
-    if invocation is not None:
-        popular = sum(answer["source"] == "popular" for answer in answers)
-        line |= {"users": len(answers), "k": invocation.k, "popular_share": round(popular / len(answers), 4)}
-    request_log.info(json.dumps(line))
+    headers = {"retry-after": str(RETRY_AFTER_SECONDS)} if status == 503 else None
+    return JSONResponse({"error": message}, status, headers)

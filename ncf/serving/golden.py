@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ncf.errors import InputError
 from ncf.models.golden import FILE_NAME, Golden
-from ncf.serving.invocation import CONTENT_TYPE, RequestError, parse
+from ncf.serving.invocation import Invocation, RequestError, parse
 from ncf.serving.recommender import Recommender
 
 
@@ -20,13 +20,14 @@ def check(recommender: Recommender, golden: Golden) -> float:
     largest = 0.0
     for golden_request in golden.requests:
         try:
-            invocation = parse(CONTENT_TYPE, golden_request.request.model_dump_json().encode())
+            invocation = parse(golden_request.request.model_dump_json().encode())
         except RequestError as error:
             raise InputError(f"{FILE_NAME}: the endpoint refuses a golden request: {error}") from None
+        assert isinstance(invocation, Invocation)
         answers = recommender.recommend(invocation.users, invocation.k, invocation.exclude_seen)
         found = [(answer["user"], answer["source"]) for answer in answers]
         if found != [(golden_request.user, "model")]:
             raise InputError(f"{FILE_NAME}: asked for user {golden_request.user!r} by the model, found {found}")
-        items = [(item["item"], item["score"]) for item in answers[0]["items"]]
+        items = [(item["item"], score) for item in answers[0]["items"] if (score := item["score"]) is not None]
         largest = max(largest, golden_request.compare(items))
     return largest

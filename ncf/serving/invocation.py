@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError, from_json
 
 MAX_K = 1000
 MAX_USERS = 100
+MAX_CANDIDATES = 10_000
+"""Items to score, and items that ``allow`` and ``deny`` may name."""
+MAX_HISTORY = 1000
 MAX_ID_LENGTH = 512
 MAX_BODY_BYTES = 1 << 20
 CONTENT_TYPE = "application/json"
@@ -27,49 +31,209 @@ def _integer_as_text(value: object) -> object:
     return str(value) if type(value) is int and abs(value) < _MAX_INTEGER else value
 
 
-class Invocation(BaseModel):
-    """The body of a request.
+def _description(value: str) -> Any:
+    return Field(description=value)
+
+
+RawId = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_ID_LENGTH),
+    BeforeValidator(_integer_as_text),
+]
+"""An id as the interactions have it; an integer counts as its decimal digits."""
+Filter = Annotated[list[RawId] | None, Field(max_length=MAX_CANDIDATES), FailFast()]
+Candidates = Annotated[list[RawId], Field(min_length=1, max_length=MAX_CANDIDATES), FailFast()]
+K = Annotated[int, Field(ge=1, le=MAX_K, description="Items wanted; fewer come where no more are left")]
+WithTitles = Annotated[bool, _description("Whether items come with their titles, where these are known")]
+Allow = Annotated[Filter, _description("Items to choose from; none: the whole catalogue. Unknown ones are ignored")]
+Deny = Annotated[Filter, _description("Items never to recommend. Unknown ones are ignored")]
+
+
+class Form(BaseModel):
+    """One of the forms that a request may have.
 
     Attributes:
-        users: raw user ids; integers count as their decimal digits.
-        k: items for each user.
-        exclude_seen: leave out what a user has interacted with.
+        label: what logs and metrics call it.
+        key: the field that tells it from the other forms.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    label: ClassVar[str]
+    key: ClassVar[str]
+
+
+class Invocation(Form):
+    """The best items of each user."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"users": ["u42", "u7"], "k": 10}]})
+    label, key = "users", "users"
 
     users: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH), BeforeValidator(_integer_as_text)]],
-        Field(min_length=1, max_length=MAX_USERS),
+        list[RawId],
+        Field(min_length=1, max_length=MAX_USERS, description="Raw ids; a stranger gets popular items"),
         FailFast(),
     ]
-    k: int = Field(10, ge=1, le=MAX_K)
-    exclude_seen: bool = True
+    k: K = 10
+    exclude_seen: Annotated[bool, _description("Whether to leave out what a user has interacted with")] = True
+    allow: Allow = None
+    deny: Deny = None
+    with_titles: WithTitles = True
 
 
-def parse(content_type: str, body: bytes) -> Invocation:
-    """Read a request's body.
+class ForCandidates(Form):
+    """The score of each given item for one user, in the order of the request."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user": "u42", "items": ["i1", "i2", "i3"]}]})
+    label, key = "candidates", "items"
+
+    user: RawId
+    items: Annotated[Candidates, _description("Raw ids, each once; one that the model does not know scores null")]
+    with_titles: WithTitles = True
+
+    @model_validator(mode="after")
+    def _items_differ(self) -> ForCandidates:
+        _check_repeats("items", self.items)
+        return self
+
+
+class ForPairs(Form):
+    """User and item as two lists of one length: the ten best of these items for the one user named throughout."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user": ["u42", "u42", "u42"], "item": ["i1", "i2", "i3"]}]}
+    )
+    label, key = "pairs", "item"
+
+    user: Annotated[Candidates, _description("The same raw id as many times as there are items")]
+    item: Annotated[Candidates, _description("Raw ids, not indices, each once; unknown ones are ignored, and told")]
+
+    @model_validator(mode="after")
+    def _one_user_and_items_differ(self) -> ForPairs:
+        if len(self.user) != len(self.item):
+            sizes = {"users": len(self.user), "items": len(self.item)}
+            raise PydanticCustomError("pairs", "{users} users and {items} items; expected as many of both", sizes)
+        if other := next((user for user in self.user if user != self.user[0]), None):
+            users = {"one": _shown(self.user[0]), "other": _shown(other)}
+            raise PydanticCustomError("pairs", "user names {one} and {other}; expected one user throughout", users)
+        _check_repeats("item", self.item)
+        return self
+
+
+class ForItem(Form):
+    """The items that are most similar to one."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"item": "i1", "k": 10}]})
+    label, key = "similar", "item"
+
+    item: RawId
+    k: K = 10
+    with_titles: WithTitles = True
+
+
+class ForHistory(Form):
+    """The best items of somebody whom the model does not know, represented by items that they have liked."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["i1", "i2"], "k": 10}]})
+    label, key = "history", "history"
+
+    history: Annotated[
+        list[RawId],
+        Field(
+            min_length=1,
+            max_length=MAX_HISTORY,
+            description="Raw ids, never recommended again; repeats count once, unknown ones are ignored, and told",
+        ),
+        FailFast(),
+    ]
+    k: K = 10
+    allow: Allow = None
+    deny: Deny = None
+    with_titles: WithTitles = True
+
+
+AnyForm = Invocation | ForCandidates | ForPairs | ForItem | ForHistory
+FORMS: tuple[type[AnyForm], ...] = (Invocation, ForCandidates, ForPairs, ForItem, ForHistory)
+_KEYS = tuple(dict.fromkeys(form.key for form in FORMS))
+
+
+def parse(body: bytes) -> AnyForm:
+    """Read one request.
+
+    Args:
+        body: JSON in UTF-8.
 
     Raises:
-        RequestError: 415 for another content type, 400 for what is not JSON, 422 for what is not accepted.
+        RequestError: 400 for what is not JSON, 422 for what is not accepted.
     """
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type != CONTENT_TYPE:
-        raise RequestError(415, f"content type is {_shown(media_type)}; expected {CONTENT_TYPE}")
     try:
-        return Invocation.model_validate_json(body)
+        content = from_json(body)
+    except ValueError as error:
+        raise RequestError(400, f"body is not JSON: {error}") from None
+    form = _form_of(content)
+    try:
+        return form.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-    if first["type"] == "json_invalid":
-        raise RequestError(400, f"body is not JSON: {first['ctx']['error']}")
-    field = "".join(f"[{part}]" if isinstance(part, int) else part for part in first["loc"]) or "body"
-    if first["type"] == "missing":
-        raise RequestError(422, f"{field} is missing; expected a list of user ids")
-    if first["type"] == "extra_forbidden":
-        accepted = ", ".join(Invocation.model_fields)
-        raise RequestError(422, f"{_shown(field)} is not a field; accepted are {accepted}")
-    reason = first["msg"][0].lower() + first["msg"][1:]
-    raise RequestError(422, f"{field} is {_shown(first['input'])}: {reason}")
+        raise RequestError(422, _explain(form, error.errors(include_url=False)[0])) from None
+
+
+def validated(form: type[AnyForm], values: dict[str, Any]) -> AnyForm:
+    """A form from values that did not come as JSON.
+
+    Raises:
+        RequestError: 422, as :func:`parse` does.
+    """
+    try:
+        return form.model_validate(values)
+    except ValidationError as error:
+        raise RequestError(422, _explain(form, error.errors(include_url=False)[0])) from None
+
+
+def _form_of(content: object) -> type[AnyForm]:
+    """The form whose fields a request has.
+
+    Raises:
+        RequestError: if it has those of several forms.
+    """
+    if not isinstance(content, dict):
+        return Invocation
+    given = [key for key in _KEYS if key in content]
+    if len(given) > 1:
+        raise _mixed(given[0], given[1])
+    if not given:
+        return ForCandidates if "user" in content else Invocation
+    forms = [form for form in FORMS if form.key == given[0]]
+    return forms[0] if "user" in content else forms[-1]  # `item` alone, or with `user`
+
+
+def _mixed(one: str, other: str) -> RequestError:
+    return RequestError(422, f"{one!r} and {other!r} belong to different forms; send one form a request")
+
+
+def _explain(form: type[AnyForm], error: Any) -> str:
+    """One sentence for one error of validation."""
+    field = "".join(f"[{part}]" if isinstance(part, int) else part for part in error["loc"]) or "body"
+    if error["type"] == "missing":
+        if form is Invocation:
+            return f"{field} is missing; expected one of {', '.join(_KEYS)}, such as a list of user ids"
+        return f"{field} is missing beside {form.key!r}"
+    if error["type"] == "extra_forbidden":
+        if any(field in other.model_fields for other in FORMS):
+            return str(_mixed(form.key, field))
+        return f"{_shown(field)} is not a field beside {form.key!r}; accepted are {', '.join(form.model_fields)}"
+    reason = str(error["msg"][0].lower() + error["msg"][1:])
+    if error["type"] in ("pairs", "repeat"):
+        return reason
+    return f"{field} is {_shown(error['input'])}: {reason}"
+
+
+def _check_repeats(field: str, items: list[str]) -> None:
+    if len(set(items)) == len(items):
+        return
+    places: dict[str, int] = {}
+    for place, item in enumerate(items):
+        if (first := places.setdefault(item, place)) != place:
+            found = {"field": field, "place": place, "item": _shown(item), "first": first}
+            raise PydanticCustomError("repeat", "{field}[{place}] is {item} again, as {field}[{first}] is", found)
 
 
 def _shown(value: Any) -> str:

@@ -1,71 +1,244 @@
-"""Top items for raw user ids: what the endpoint answers, without HTTP."""
+"""What the endpoint answers to each form of request, without HTTP."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, NotRequired, TypedDict
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any, assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ncf.models.model_folder import ModelFolder
 from ncf.models.scorer import NO_ITEM, Scorer, best_places
+from ncf.models.similarity import Similarity, Strangers
+from ncf.serving.answers import Answer, Item, Ranking, Recommendation, Recommendations, Scores, SimilarItems, Source
+from ncf.serving.invocation import AnyForm, ForCandidates, ForHistory, ForItem, ForPairs, Invocation, RequestError
 
-
-class Item(TypedDict):
-    """A recommended item: its raw id, its title where one is known, and what it was ranked by."""
-
-    item: str
-    title: NotRequired[str]
-    score: float
-
-
-class Recommendation(TypedDict):
-    """The items for one user, best first.
-
-    ``source`` is ``model`` for a user of the training data, and scores are logits; anybody else gets what is
-    ``popular``, and scores are numbers of interactions.
-    """
-
-    user: str
-    source: Literal["model", "popular"]
-    items: list[Item]
+PAIRS_K = 10
+"""Items in the answer to user and item given as pairs, which names no number."""
 
 
 class Recommender:
     """Answers with the items that a model ranks highest for a user, or the popular ones for a stranger."""
 
     def __init__(self, model: ModelFolder) -> None:
-        self.version = model.version
+        self.version, self.config = model.version, model.config
         self._scorer = Scorer(model.config, model.weights)
         self._users = {user: index for index, user in enumerate(model.user_ids)}
+        self._items = {item: index for index, item in enumerate(model.item_ids)}
         self._seen = model.seen
         self._item_ids, self._titles = model.item_ids, model.item_titles
         self._popularity = model.popularity
         self._popular = best_places(model.popularity, model.config.n_items)  # most popular first
+        self._model = model
+        self._lock = threading.Lock()
+        self._similarity: Similarity | None = None
+        self._strangers: Strangers | None = None
 
-    def recommend(self, users: Sequence[str], k: int, exclude_seen: bool = True) -> list[Recommendation]:
+    def prepare(self) -> None:
+        """Compute what histories and similar items need; the first request for them does so otherwise."""
+        with self._lock:
+            if self._similarity is None:
+                self._similarity = Similarity(self.config, self._model.weights)
+                self._strangers = Strangers(self._scorer, self._model.weights, self._model.train)
+
+    def pairs(self, form: AnyForm) -> int:
+        """How many pairs of user and item are scored for a request."""
+        match form:
+            case Invocation():
+                return len(form.users) * (self.config.n_items if form.allow is None else len(form.allow))
+            case ForCandidates():
+                return len(form.items)
+            case ForPairs():
+                return len(form.item)
+            case ForItem() | ForHistory():
+                return self.config.n_items
+        assert_never(form)
+
+    def answer(self, form: AnyForm) -> Answer:
+        """The body of the answer.
+
+        Raises:
+            RequestError: 422 if there is none, as for items similar to an unknown one.
+        """
+        match form:
+            case Invocation():
+                return self._recommendations(form)
+            case ForCandidates():
+                return self._scores(form)
+            case ForPairs():
+                return self._best_of_pairs(form)
+            case ForItem():
+                return self._similar(form)
+            case ForHistory():
+                return self._from_history(form)
+        assert_never(form)
+
+    def recommend(
+        self,
+        users: Sequence[str],
+        k: int,
+        exclude_seen: bool = True,
+        allow: Sequence[str] | None = None,
+        deny: Sequence[str] | None = None,
+        with_titles: bool = True,
+    ) -> list[Recommendation]:
         """The best ``k`` items of each user, in the order of ``users``.
 
         Args:
             users: raw ids; those that the model does not know get popular items.
             k: items for each user; fewer come where the catalogue has no more (unseen) ones.
             exclude_seen: leave out what a user has interacted with.
+            allow: raw ids of the items to choose from; None for all.
+            deny: raw ids of items to leave out.
+            with_titles: give titles.
         """
+        allowed = None if allow is None else self._known(allow)
+        denied = self._known(deny or ())
         known = np.array([self._users[user] for user in users if user in self._users], np.int64)
-        rows = zip(*self._scorer.top_k(known, k, self._seen if exclude_seen else None), strict=True)
+        rows = iter(self._best(known, k, exclude_seen, allowed, denied))
+        popular = self._popular_of(k, allowed, denied) if len(known) < len(users) else []
         answers: list[Recommendation] = []
         for user in users:
-            if user in self._users:
-                items, scores = next(rows)
-                found = [(item, score) for item, score in zip(items.tolist(), scores.tolist()) if item != NO_ITEM]
-                answers.append({"user": user, "source": "model", "items": [self._item(*pair) for pair in found]})
-            else:
-                popular = [(item, self._popularity[item].item()) for item in self._popular[:k].tolist()]
-                answers.append({"user": user, "source": "popular", "items": [self._item(*pair) for pair in popular]})
+            source: Source = "model" if user in self._users else "popular"
+            found = next(rows) if source == "model" else popular
+            answers.append({"user": user, "source": source, "items": self._items_of(found, with_titles)})
         return answers
 
-    def _item(self, index: int, score: float) -> Item:
+    def _recommendations(self, form: Invocation) -> Recommendations:
+        found = self.recommend(form.users, form.k, form.exclude_seen, form.allow, form.deny, form.with_titles)
+        answer: Recommendations = {"model_version": self.version, "recommendations": found}
+        if unknown := self._unknown(form.allow or ()):
+            answer["unknown"] = unknown
+        return answer
+
+    def _scores(self, form: ForCandidates) -> Scores:
+        known = self._known(form.items)
+        source, values = self._scores_of(form.user, known)
+        found = dict(zip(known.tolist(), values.tolist(), strict=True))
+        items = [
+            self._item(index, found[index], form.with_titles)
+            if (index := self._items.get(item, NO_ITEM)) != NO_ITEM
+            else Item(item=item, score=None)
+            for item in form.items
+        ]
+        return {"model_version": self.version, "user": form.user, "source": source, "items": items}
+
+    def _best_of_pairs(self, form: ForPairs) -> Ranking:
+        user, known = form.user[0], self._known(form.item)
+        source, values = self._scores_of(user, known)
+        best = best_places(values, PAIRS_K)
+        found = list(zip(known[best].tolist(), values[best].tolist(), strict=True))
+        return self._ranking(source, found, self._unknown(form.item), user=user)
+
+    def _similar(self, form: ForItem) -> SimilarItems:
+        item = self._items.get(form.item, NO_ITEM)
+        if item == NO_ITEM:
+            raise RequestError(422, f"item is {form.item[:60]!r}, which the model does not know")
+        self.prepare()
+        assert self._similarity is not None
+        cosines = self._similarity.cosines(item)
+        cosines[item] = -np.inf
+        best = best_places(cosines, min(form.k, len(cosines) - 1))
+        found = list(zip(best.tolist(), cosines[best].tolist(), strict=True))
+        return {
+            "model_version": self.version,
+            "item": form.item,
+            "similar": self._items_of(found, form.with_titles),
+        }
+
+    def _from_history(self, form: ForHistory) -> Ranking:
+        known, denied = self._known(form.history), self._known(form.deny or ())
+        allowed = None if form.allow is None else self._known(form.allow)
+        unknown = self._unknown([*form.history, *(form.allow or ())])
+        if not len(known):
+            return self._ranking("popular", self._popular_of(form.k, allowed, denied), unknown, form.with_titles)
+        self.prepare()
+        assert self._strangers is not None
+        scores = self._strangers.score_all(known)
+        if allowed is not None:
+            others = np.ones(len(scores), bool)
+            others[allowed] = False
+            scores[others] = -np.inf
+        scores[known] = scores[denied] = -np.inf
+        return self._ranking("history", _best_of(scores, form.k), unknown, form.with_titles)
+
+    def _ranking(
+        self,
+        source: Source,
+        found: Iterable[tuple[int, float]],
+        unknown: list[str],
+        with_titles: bool = True,
+        user: str | None = None,
+    ) -> Ranking:
+        answer: Ranking = {"model_version": self.version, "source": source, "items": self._items_of(found, with_titles)}
+        if user is not None:
+            answer["user"] = user
+        if unknown:
+            answer["unknown"] = unknown
+        return answer
+
+    def _best(
+        self,
+        users: NDArray[np.int64],
+        k: int,
+        exclude_seen: bool,
+        allowed: NDArray[np.int64] | None,
+        denied: NDArray[np.int64],
+    ) -> Iterable[list[tuple[int, float]]]:
+        """Item indices and logits of the best of each known user."""
+        if allowed is None:
+            # of so many the best k are left, whichever of them are denied
+            width = k + len(denied)
+            rows = zip(*self._scorer.top_k(users, width, self._seen if exclude_seen else None), strict=True)
+            unwanted = {NO_ITEM, *denied.tolist()}
+            for items, scores in rows:
+                pairs = zip(items.tolist(), scores.tolist(), strict=True)
+                yield [pair for pair in pairs if pair[0] not in unwanted][:k]
+            return
+        candidates = np.setdiff1d(allowed, denied)
+        for row in range(len(users)):
+            scores = self._scorer.rescore(users[row : row + 1], candidates)[0]
+            if exclude_seen:
+                scores[np.isin(candidates, self._seen.of_user(int(users[row])))] = -np.inf
+            yield [(int(candidates[place]), score) for place, score in _best_of(scores, k)]
+
+    def _popular_of(
+        self, k: int, allowed: NDArray[np.int64] | None, denied: NDArray[np.int64]
+    ) -> list[tuple[int, float]]:
+        wanted = np.full(self.config.n_items, allowed is None)
+        if allowed is not None:
+            wanted[allowed] = True
+        wanted[denied] = False
+        best = self._popular[wanted[self._popular]][:k]
+        return list(zip(best.tolist(), self._popularity[best].tolist(), strict=True))
+
+    def _scores_of(self, user: str, items: NDArray[np.int64]) -> tuple[Source, NDArray[Any]]:
+        """How the items of a user rank: by the model, or by popularity for a stranger."""
+        index = self._users.get(user)
+        if index is None:
+            return "popular", self._popularity[items]
+        return "model", self._scorer.score_pairs(np.array([index]), items[None])[0]
+
+    def _known(self, items: Iterable[str]) -> NDArray[np.int64]:
+        """Index of each item that the model knows, each once."""
+        return np.array([self._items[item] for item in dict.fromkeys(items) if item in self._items], np.int64)
+
+    def _unknown(self, items: Iterable[str]) -> list[str]:
+        return [item for item in dict.fromkeys(items) if item not in self._items]
+
+    def _items_of(self, found: Iterable[tuple[int, float]], with_titles: bool) -> list[Item]:
+        return [self._item(index, score, with_titles) for index, score in found]
+
+    def _item(self, index: int, score: float, with_titles: bool) -> Item:
         item: Item = {"item": self._item_ids[index], "score": round(score, 6)}
-        if self._titles is not None and (title := self._titles[index]):
+        if with_titles and self._titles is not None and (title := self._titles[index]):
             item["title"] = title
         return item
+
+
+def _best_of(scores: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
+    """Places and values of the ``k`` highest scores above -inf."""
+    best = best_places(scores, k)
+    return [pair for pair in zip(best.tolist(), scores[best].tolist(), strict=True) if pair[1] > -np.inf]

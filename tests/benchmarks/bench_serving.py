@@ -1,4 +1,4 @@
-"""Requests a second and latency of the endpoint: the real server in a process of its own, on loopback."""
+"""Latency of the endpoint at constant rates: the real server on one core, the load from another, on loopback."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,28 +17,54 @@ from typing import Any
 
 import numpy as np
 
+from tests.benchmarks import open_loop
 from tests.random_model import random_model
 
 ROOT = Path(__file__).parents[2]
 
 N_USERS, N_ITEMS = 6040, 3706  # MovieLens 1M
-PAPER = {"factors": 32, "tower": (256, 128, 64, 32), "positives": 165}
-SECONDS_A_CASE = 4.0
-REQUESTS_A_CASE = 4000
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "default": {"factors": 64, "tower": (64, 32, 16)},
+    "paper": {"factors": 32, "tower": (256, 128, 64, 32)},
+}
+POSITIVES = 165
+SECONDS_A_CASE = 8.0
 SECONDS_TO_START = 60.0
-# clients that each wait for their answer before they ask again, users in a request, items for each
-CASES = [(1, 1, 10), (2, 1, 10), (8, 1, 10), (1, 100, 10), (1, 1, 1000)]
+# server, architecture, requests a second
+CASES = [
+    ("ncf", "default", (100, 200, 400, 800)),
+    ("ncf", "paper", (100, 200, 400)),
+    ("torch", "default", (50, 100, 200)),
+    ("torch", "paper", (10, 20, 50)),
+]
+
+
+def cores() -> tuple[int, int]:
+    """A core for the server and another one for the load."""
+    available = sorted(os.sched_getaffinity(0))
+    if len(available) < 2:
+        raise RuntimeError("two cores are needed, one for the server and one for the load")
+    return available[0], available[-1]
 
 
 @contextmanager
-def served(root: Path) -> Iterator[tuple[int, float]]:
-    """The server on a free port, and the seconds from its start until /ping answered with 200."""
+def served(kind: str, root: Path, core: int) -> Iterator[tuple[int, float]]:
+    """A server pinned to one core, its free port, and the seconds from its start until /ping answered with 200."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    environment = {**os.environ, "NCF_ML_ROOT": str(root), "NCF_PORT": str(port)}
-    program = [sys.executable, str(ROOT / "images" / "deploy" / "serve")]
+    environment = {**os.environ, "NCF_ML_ROOT": str(root), "NCF_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    program = {
+        "ncf": [sys.executable, str(ROOT / "images" / "deploy" / "serve")],
+        "torch": [sys.executable, "-m", "tests.benchmarks.torch_program", str(root / "model"), str(port)],
+    }[kind]
     start = time.perf_counter()
-    server = subprocess.Popen(program, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        ["taskset", "--cpu-list", str(core), *program],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         while not is_ready(port):
             if server.poll() is not None or time.perf_counter() - start > SECONDS_TO_START:
@@ -62,55 +87,40 @@ def is_ready(port: int) -> bool:
         connection.close()
 
 
-def ask(port: int, users: int, k: int, requests: int, seconds: list[float], deadline: float) -> None:
-    """One client: requests of random users over one connection; the time of each goes into ``seconds``."""
-    rng = np.random.default_rng()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    for _ in range(requests):
-        ids = [f"u{user}" for user in rng.integers(0, N_USERS, users)]
-        body = json.dumps({"users": ids, "k": k})
-        start = time.perf_counter()
-        if start > deadline:
-            break
-        connection.request("POST", "/invocations", body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        content = response.read()
-        seconds.append(time.perf_counter() - start)
-        if response.status != 200:
-            raise RuntimeError(f"{response.status}: {content[:200]!r}")
-    connection.close()
-
-
-def measure(port: int, clients: int, users: int, k: int) -> dict[str, Any]:
-    ask(port, users, k, 5, [], time.perf_counter() + SECONDS_A_CASE)  # warm up
-    seconds: list[float] = []
-    start = time.perf_counter()
-    each = (port, users, k, REQUESTS_A_CASE // clients, seconds, start + SECONDS_A_CASE)
-    threads = [threading.Thread(target=ask, args=each) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    elapsed = time.perf_counter() - start
-    p50, p90, p99 = np.percentile(np.array(seconds) * 1000, [50, 90, 99]).tolist()
-    return {
-        "clients": clients,
-        "users": users,
-        "k": k,
-        "requests": len(seconds),
-        "requests_per_second": len(seconds) / elapsed,
-        "p50_ms": p50,
-        "p90_ms": p90,
-        "p99_ms": p99,
-    }
+def bodies(count: int, seed: int) -> list[bytes]:
+    """Requests for ten unseen items of one random user each."""
+    users = np.random.default_rng(seed).integers(0, N_USERS, count)
+    return [json.dumps({"users": [f"u{user}"], "k": 10}).encode() for user in users.tolist()]
 
 
 def run() -> list[dict[str, Any]]:
-    """A row for each model and case; ``start_seconds`` is from the start of the process to the first 200."""
+    """A row for each server and rate; ``start_s`` is from the start of the process to the first 200."""
     rows = []
-    for name in ("neumf", "gmf"):
-        with tempfile.TemporaryDirectory() as folder:
-            random_model(name, N_USERS, N_ITEMS, **PAPER).save(Path(folder) / "model", {}, {})
-            with served(Path(folder)) as (port, start_seconds):
-                rows += [{"model": name, "start_seconds": start_seconds, **measure(port, *case)} for case in CASES]
+    server_core, load_core = cores()
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {load_core})
+    try:
+        for kind, architecture, rates in CASES:
+            with tempfile.TemporaryDirectory() as folder:
+                model = random_model("neumf", N_USERS, N_ITEMS, positives=POSITIVES, **ARCHITECTURES[architecture])
+                model.save(Path(folder) / "model", {}, {})
+                with served(kind, Path(folder), server_core) as (port, start_seconds):
+                    open_loop.run(port, bodies(50, seed=0), 50)  # warm up
+                    for rate in rates:
+                        result = open_loop.run(port, bodies(int(rate * SECONDS_A_CASE), seed=rate), rate)
+                        rows.append(
+                            {
+                                "server": kind,
+                                "NeuMF": architecture,
+                                "start_s": start_seconds,
+                                "requests/s": rate,
+                                "sent": int(rate * SECONDS_A_CASE),
+                                "errors": result.errors,
+                                "p50_ms": result.percentile(50),
+                                "p99_ms": result.percentile(99),
+                                "p99.9_ms": result.percentile(99.9),
+                            }
+                        )
+    finally:
+        os.sched_setaffinity(0, everywhere)
     return rows
