@@ -97,3 +97,39 @@ def test_a_json_request_a_line(sagemaker: Any, model: Path) -> None:
     )
     answers = [json.loads(line)["recommendations"][0] for line in found["all.json"].splitlines()]
     assert answers == expected(model, users, 4)
+
+
+@pytest.mark.parametrize("accept", ["application/jsonlines", "application/json"])
+def test_json_lines_many_a_request(sagemaker: Any, model: Path, accept: str) -> None:
+    """As many lines as fit go together, which only JSON Lines allows."""
+    users = [f"u{number}" for number in range(30)]
+    lines = "".join(json.dumps({"users": [user], "k": 4}) + "\n" for user in users)
+    found = transform(
+        sagemaker,
+        f"jsonlines-{accept.rpartition('/')[2]}",
+        {"all.jsonl": lines.encode()},
+        {"ContentType": "application/jsonlines", "SplitType": "Line"},
+        {"Accept": accept, "AssembleWith": "Line"},
+        BatchStrategy="MultiRecord",
+    )
+    content = found["all.jsonl"]
+    bodies = (
+        json.loads(content) if accept == "application/json" else [json.loads(line) for line in content.splitlines()]
+    )
+    answers = [answer for body in bodies for answer in body["recommendations"]]
+    assert answers == expected(model, users, 4)
+
+
+@pytest.mark.parametrize("strategy", ["SingleRecord", "MultiRecord"])
+def test_csv_of_users(sagemaker: Any, model: Path, strategy: str) -> None:
+    users = ["u0", "u7", "nobody", "u29"]
+    found = transform(
+        sagemaker,
+        f"csv-{strategy.lower()}",
+        {"users.csv": ("\n".join(users) + "\n").encode()},
+        {"ContentType": "text/csv", "SplitType": "Line"},
+        {"Accept": "text/csv", "AssembleWith": "Line"},
+        BatchStrategy=strategy,
+    )
+    rows = [line.split(",") for line in found["users.csv"].decode().splitlines()]
+    assert rows == [[item["item"] for item in answer["items"]] for answer in expected(model, users, 10)]
