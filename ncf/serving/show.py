@@ -16,7 +16,7 @@ from ncf.storage import local_copy
 
 if TYPE_CHECKING:
     from ncf.models.model_folder import ModelFolder
-    from ncf.serving.recommender import Recommendation
+    from ncf.serving.answers import Recommendation
 
 _LEAST_WIDTH, _SIDE_BY_SIDE = 20, 70
 _GAP = "   "
