@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import tarfile
 import tempfile
@@ -59,7 +60,7 @@ def unpack(archive: Path, folder: Path, name: str = "") -> None:
                         f"{name}: '{member.name}' makes it {written} bytes unpacked; {room} are free on the disk"
                     )
                 tar.extract(member, folder, filter="data")
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise InputError(f"{name}: cannot be unpacked: {error}; expected a tar archive of a model's folder") from None
 
 

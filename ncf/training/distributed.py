@@ -161,14 +161,17 @@ def joined(device: Literal["auto", "cpu", "cuda"]) -> Iterator[World]:
     # the first parallel region, as threads take it over from the one that starts them
     torch.set_flush_denormal(True)
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_size))
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        yield World(0, 1, place)
-        return
-    if on_gpu:
-        torch.cuda.set_device(place)
-    # with its device a process makes its NCCL communicator at once: an error shows here, and nothing guesses the device
-    dist.init_process_group("nccl" if on_gpu else "gloo", device_id=place if on_gpu else None)
     try:
-        yield World(dist.get_rank(), dist.get_world_size(), place)
+        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+            yield World(0, 1, place)
+            return
+        if on_gpu:
+            torch.cuda.set_device(place)
+        # with its device a process makes its NCCL communicator at once: an error shows here, and nothing guesses it
+        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=place if on_gpu else None)
+        try:
+            yield World(dist.get_rank(), dist.get_world_size(), place)
+        finally:
+            dist.destroy_process_group()
     finally:
-        dist.destroy_process_group()
+        torch.set_flush_denormal(False)
