@@ -24,7 +24,7 @@ CHROMIUM = shutil.which("chromium")
 PROGRAM = Path(__file__).parents[2] / "images" / "deploy" / "serve"
 HOSTILE = '<img src=x onerror="document.title = 1"><script>document.title = 2</script>'
 MODEL = dataclasses.replace(
-    random_model(n_users=120, n_items=60, positives=5),
+    random_model(n_users=120, n_items=60, positives=15),
     item_titles=Strings.of(
         HOSTILE if item % 7 == 1 else "" if item == 0 else f"Title {item} " + "long" * 40 * (item % 5 == 0)
         for item in range(60)
@@ -159,6 +159,25 @@ def test_similar_items_on_click_and_the_way_back(page: Page, address: str) -> No
     page.go_back()
     expect(page.locator("#similar")).to_be_hidden()
     assert titles(page, "recommended") == expected("u42")[0]
+
+
+def test_a_long_history_is_folded(page: Page) -> None:
+    show(page, "u42")
+    items = page.locator("#history .item")
+    expect(items.nth(9)).to_be_visible()
+    expect(items.nth(10)).to_be_hidden()
+    page.get_by_role("button", name="Show all 15").press("Enter")
+    expect(items.nth(10)).to_be_focused()
+    expect(items.nth(14)).to_be_visible()
+    show(page, "u43")
+    expect(page.get_by_role("button", name="Show all 15")).to_have_count(1)
+
+
+def test_on_a_narrow_screen_similar_items_come_into_view(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 640})
+    show(page, "u42")
+    page.locator("#recommended .item").first.click()
+    expect(page.locator("#similar .item").nth(2)).to_be_in_viewport()
 
 
 def test_a_link_shows_the_same_again(page: Page, address: str) -> None:
