@@ -6,7 +6,7 @@ import heapq
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from itertools import islice, takewhile
+from itertools import takewhile
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -19,7 +19,7 @@ from ncf.serving.recommender import Recommender
 SUGGESTIONS = 8
 HISTORY_ITEMS = 100
 _COMPARED = 10_000
-"""Users that begin alike and are looked through for the shortest."""
+"""Users that begin alike, the first in order, among which the shortest are looked for."""
 
 
 class Users:
@@ -34,9 +34,9 @@ class Users:
         if not prefix:
             count = min(SUGGESTIONS, len(users))
             return [users[len(users) * place // count] for place in range(count)]
-        following = islice(users, bisect_left(users, prefix), None)
-        alike = takewhile(lambda user: user.startswith(prefix), following)
-        return heapq.nsmallest(SUGGESTIONS, islice(alike, _COMPARED), key=lambda user: (len(user), user))
+        first = bisect_left(users, prefix)
+        alike = takewhile(lambda user: user.startswith(prefix), users[first : first + _COMPARED])
+        return heapq.nsmallest(SUGGESTIONS, alike, key=lambda user: (len(user), user))
 
 
 def routes(loaded: Callable[[], Recommender | None], refuse: Callable[[int, str], JSONResponse]) -> list[Route]:

@@ -30,6 +30,8 @@ MODEL = dataclasses.replace(
         for item in range(60)
     ),
 )
+CAUSED = ("status of 422", "status of 503", "ERR_FAILED")
+"""What tests bring about themselves."""
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt-get install chromium"),
@@ -80,7 +82,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     yield opened
     assert opened.title() == "NCF recommender", "a title of an item ran as a script"
     opened.close()
-    assert [fault for fault in faults if "status of 4" not in fault and "ERR_FAILED" not in fault] == []
+    assert [fault for fault in faults if not any(cause in fault for cause in CAUSED)] == []
 
 
 def titles(page: Page, section: str) -> list[str]:
@@ -173,8 +175,9 @@ def test_a_long_history_is_folded(page: Page) -> None:
     expect(page.get_by_role("button", name="Show all 15")).to_have_count(1)
 
 
-def test_on_a_narrow_screen_similar_items_come_into_view(page: Page) -> None:
-    page.set_viewport_size({"width": 360, "height": 640})
+@pytest.mark.parametrize("width", [360, 900, 1200])
+def test_similar_items_come_into_view(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 640})
     show(page, "u42")
     page.locator("#recommended .item").first.click()
     expect(page.locator("#similar .item").nth(2)).to_be_in_viewport()
@@ -238,6 +241,17 @@ def test_a_server_that_is_away_is_told_and_tried_again(page: Page) -> None:
     page.get_by_role("button", name="Try again").click()
     expect(page.locator("#recommended")).to_be_visible()
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_a_model_that_is_still_loading_is_told_and_tried_again(page: Page) -> None:
+    refused = {"status": 503, "json": {"error": "the model is not loaded yet"}}
+    page.route("**/page/users", lambda route: route.fulfill(**refused))
+    page.reload()
+    expect(page.get_by_role("status")).to_have_text("the model is not loaded yet")
+    page.unroute("**/page/users")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#some button")).to_have_count(8)
+    expect(page.get_by_role("status")).to_have_text("")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
