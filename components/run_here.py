@@ -36,6 +36,7 @@ _PREFIX = "ncf: error: "
 _ROLE = "arn:aws:iam::123456789012:role/ncf-local"
 _SECONDS_BETWEEN_LOOKS = 0.5
 _MARK = ".ncf-run"
+_PAGE_VARIABLE = "NCF_PAGE"  # the program ``serve`` of the image reads it
 
 
 @dataclass
@@ -97,10 +98,11 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
     folders = prepare(request.output, ("data", "artifacts", "local-aws"), ("summary.json", "report.html"))
     data, items = _data(request, folders["data"], console)
     recorder = Recorder(console)
+    serving = {_PAGE_VARIABLE: "true"} if request.keep_endpoint else {}
     own_files = [Path(location) for location in (data, items) if location and not is_s3(location)]
     with (
         executor_of(request.tag, pipeline_yaml, own_files) as executor,
-        LocalAws(folders["local-aws"], executor.instances) as aws,
+        LocalAws(folders["local-aws"], executor.instances, serving=serving) as aws,
         quiet_kfp(),
     ):
         aws.create_bucket(BUCKET)
@@ -208,7 +210,8 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
     """Keep the endpoint until Ctrl-C."""
     users: Sequence[str] = [entry["user"] for entry in result["recommendations"][:1]]
     body = json.dumps({"users": users, "k": TOP_K})
-    console.print("\nThe endpoint is up. Try:")
+    console.print(f"\nThe endpoint is up. Look at it in a browser: {address}/", highlight=False, soft_wrap=True)
+    console.print("Or try:")
     console.print(
         f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d '{body}'",
         highlight=False,

@@ -41,6 +41,7 @@ class SageMakerApi:
         grace: seconds between SIGTERM and SIGKILL of a training job.
         start_seconds: how long a serving container may take to answer ``/ping``.
         faults: what is to go wrong.
+        serving: further variables for the programs of endpoints.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class SageMakerApi:
         grace: float,
         start_seconds: float,
         faults: Faults,
+        serving: Mapping[str, str],
     ) -> None:
-        self._faults = faults
+        self._faults, self._serving = faults, serving
         self._root, self._region = root, region
         self._services, self._instances, self._environment = services, instances, environment
         self._grace, self._start_seconds = grace, start_seconds
@@ -366,7 +368,7 @@ class SageMakerApi:
         container = model.get("PrimaryContainer") or model["Containers"][0]
         return Fleet(
             variant,
-            container,
+            {**container, "Environment": {**container.get("Environment", {}), **self._serving}},
             self._root / "endpoints" / endpoint / config,
             self._services,
             self._instances,

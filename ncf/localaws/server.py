@@ -55,6 +55,7 @@ class LocalAws:
         region: of its resources.
         grace: seconds between SIGTERM and SIGKILL of a training job; SageMaker gives 120.
         start_seconds: seconds that a serving container may take to answer ``/ping``.
+        serving: further variables for the serving programs of endpoints.
 
     Raises:
         RuntimeError: if another one is active in this process: moto's state is global.
@@ -67,6 +68,7 @@ class LocalAws:
         region: str = "us-east-1",
         grace: float = 120.0,
         start_seconds: float = 60.0,
+        serving: Mapping[str, str] | None = None,
     ) -> None:
         from moto.moto_server.werkzeug_app import (
             DomainDispatcherApplication,
@@ -105,7 +107,15 @@ class LocalAws:
         self._services = Services(self.endpoint_url, self.environment, region)
         self.faults = Faults()
         self._api = SageMakerApi(
-            self.root, region, self._services, instances, self.environment, grace, start_seconds, self.faults
+            self.root,
+            region,
+            self._services,
+            instances,
+            self.environment,
+            grace,
+            start_seconds,
+            self.faults,
+            serving or {},
         )
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="local AWS")
         self._thread.start()

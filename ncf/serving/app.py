@@ -7,31 +7,32 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future
-from importlib import resources
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ncf.serving import metrics as prometheus
+from ncf.serving.html import html_route
 from ncf.serving.invocation import MAX_BODY_BYTES
 from ncf.serving.invocations import NOT_LOADED, VERSION_HEADER, Invocations, request_log
 from ncf.serving.load import MAX_REQUESTS, RETRY_AFTER_SECONDS, Load
 from ncf.serving.metrics import Metrics
+from ncf.serving.page import routes as page_routes
 from ncf.serving.recommender import Recommender
 
 __all__ = ["VERSION_HEADER", "create_app", "request_log"]
-_DOCS_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
 
 
-def create_app(loading: Future[Recommender], max_requests: int = MAX_REQUESTS) -> Starlette:
+def create_app(loading: Future[Recommender], max_requests: int = MAX_REQUESTS, page: bool = False) -> Starlette:
     """The application.
 
     Args:
         loading: the model, once it is loaded. Until then, and if it cannot be, what needs it answers 503.
         max_requests: invocations that are taken on at once.
+        page: whether people find a page at ``/``, which shows users and their histories.
     """
     metrics, load = Metrics(), Load(max_requests)
 
@@ -64,18 +65,16 @@ def create_app(loading: Future[Recommender], max_requests: int = MAX_REQUESTS) -
 
         return JSONResponse(document())
 
-    async def docs(_: Request) -> HTMLResponse:
-        page = resources.files("ncf.serving").joinpath("docs.html").read_text(encoding="utf-8")
-        return HTMLResponse(page, headers={"content-security-policy": _DOCS_POLICY})
-
     routes = [
         Route("/ping", ping),
         Route("/invocations", Invocations(loaded, metrics, load), methods=["POST"]),
         Route("/execution-parameters", execution_parameters),
         Route("/metrics", metrics_page),
         Route("/openapi.json", openapi),
-        Route("/docs", docs),
+        html_route("/docs", "docs.html"),
     ]
+    if page:
+        routes += page_routes(loaded, _error)
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

@@ -106,6 +106,21 @@ class Recommender:
             answers.append({"user": user, "source": source, "items": self._items_of(found, with_titles)})
         return answers
 
+    @property
+    def users(self) -> Iterable[str]:
+        """Raw ids of the users that the model knows."""
+        return self._users.keys()
+
+    def history(self, user: str) -> list[Item]:
+        """All items that a user has interacted with, best first by the model's own score; none for a stranger."""
+        index = self._users.get(user)
+        if index is None:
+            return []
+        items = self._seen.of_user(index)
+        scores = self._scorer.rescore(np.array([index]), items)[0]
+        best = np.argsort(-scores, kind="stable")
+        return self._items_of(zip(items[best].tolist(), scores[best].tolist(), strict=True), with_titles=True)
+
     def _recommendations(self, form: Invocation) -> Recommendations:
         found = self.recommend(form.users, form.k, form.exclude_seen, form.allow, form.deny, form.with_titles)
         answer: Recommendations = {"model_version": self.version, "recommendations": found}

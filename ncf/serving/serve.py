@@ -36,6 +36,9 @@ class Serve(Stage):
     model: str = Input("Model", "Folder that the train stage wrote, or a model.tar.gz of it")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen at; 0.0.0.0 for all")
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen at; 0 for any free one")
+    page: bool = Field(
+        False, description="Whether / is a page on which people look at users, their histories and recommendations"
+    )
 
     def run(self) -> None:
         # requests are scored side by side, each on one core; read when numpy is imported
@@ -47,7 +50,7 @@ class Serve(Stage):
         start = time.monotonic()
         loading: Future[Recommender] = Future()
         config = uvicorn.Config(
-            create_app(loading),
+            create_app(loading, page=self.page),
             log_config=None,
             log_level=logging.WARNING,
             access_log=False,

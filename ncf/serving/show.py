@@ -15,7 +15,6 @@ from ncf.stage import Input, Stage
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
-    from ncf.models.model_folder import ModelFolder
     from ncf.serving.answers import Recommendation
 
 _LEAST_WIDTH, _SIDE_BY_SIDE = 20, 70
@@ -40,35 +39,18 @@ class Show(Stage):
 
         with local_copy(self.model) as folder:
             model = ModelFolder.load(folder)
-            answer = Recommender(model).recommend([self.user], self.top_k, self.exclude_seen)[0]
-            print(_page(model, answer, _history(model, self.user), shutil.get_terminal_size((100, 24)).columns))
+            recommender = Recommender(model)
+            answer = recommender.recommend([self.user], self.top_k, self.exclude_seen)[0]
+            history = [_label(item["item"], item.get("title", "")) for item in recommender.history(self.user)]
+            print(_page(model.version, answer, history, shutil.get_terminal_size((100, 24)).columns))
 
 
-def _history(model: ModelFolder, user: str) -> list[str]:
-    """Labels of all items that a user has interacted with, best first by the model; none for a stranger."""
-    import numpy as np
-
-    from ncf.models.scorer import Scorer
-
-    ids = list(model.user_ids)
-    if user not in ids:
-        return []
-    index = ids.index(user)
-    items = model.seen.of_user(index)
-    scores = Scorer(model.config, model.weights).rescore(np.array([index]), items)[0]
-    titles = model.item_titles
-    return [
-        _label(model.item_ids[item], titles[item] if titles is not None else "")
-        for item in items[np.argsort(-scores, kind="stable")].tolist()
-    ]
-
-
-def _page(model: ModelFolder, answer: Recommendation, history: Sequence[str], width: int) -> str:
+def _page(version: str, answer: Recommendation, history: Sequence[str], width: int) -> str:
     """Both lists, side by side where there is room for it, in ``width`` columns."""
     items = [(f"{item['score']:.3f}", _label(item["item"], item.get("title", ""))) for item in answer["items"]]
     if answer["source"] == "popular":
         items = [(f"{float(score):,.0f}", label) for score, label in items]
-    head = f"model {model.version}, user {_plain(answer['user'])}"
+    head = f"model {version}, user {_plain(answer['user'])}"
     if answer["source"] == "popular":
         head += ": not in the model; popular items, by number of interactions"
     elif len(history) > len(items) > 0:

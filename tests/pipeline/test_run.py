@@ -146,6 +146,10 @@ def test_keep_endpoint_prints_a_request_that_works_and_ctrl_c_stops_all(small_da
         parameters=(*FAST, "gate_not_worse_than_popularity=false"),
     )
     assert process.stdout is not None
+    page = re.search(r"http://\S+/$", next(line for line in process.stdout if "in a browser" in line).strip())
+    assert page is not None
+    with urllib.request.urlopen(page[0], timeout=10) as answer:
+        assert "text/html" in answer.headers["content-type"]
     line = next(line for line in process.stdout if "curl" in line)
     found = re.search(r"(http://\S+/invocations) .*-d '(\{.*\})'", line)
     assert found is not None, line

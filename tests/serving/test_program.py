@@ -101,6 +101,7 @@ def test_it_serves_survives_bad_requests_and_logs(root, server):
     assert ask(port, "POST", "/invocations", b"{")[0] == 400
     assert ask(port, "POST", "/invocations", b" " * (MAX_BODY_BYTES + 1))[0] == 413
     assert ask(port, "GET", "/ping")[0] == 200
+    assert ask(port, "GET", "/")[0] == 404, "there is no page unless it is asked for"
     process.terminate()
     out, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM

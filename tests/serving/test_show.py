@@ -62,7 +62,7 @@ def test_the_history_begins_with_what_the_model_likes_best(model: Path) -> None:
     everything = Recommender(loaded).recommend(["u3"], 40, exclude_seen=False)[0]["items"]
     seen = {f"i{item}" for item in loaded.seen.of_user(3)}
     expected = [item["item"] for item in everything if item["item"] in seen]
-    assert [label.rpartition("[")[2].rstrip("]") for label in show._history(loaded, "u3")] == expected
+    assert [item["item"] for item in Recommender(loaded).history("u3")] == expected
 
 
 def test_a_stranger_gets_popular_items_and_no_history(model: Path) -> None:

@@ -1,0 +1,138 @@
+"""The page at ``/`` and what it reads: there only where it is asked for."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import html
+import re
+from concurrent.futures import Future
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from random_model import random_model
+from starlette.testclient import TestClient
+
+from ncf import command
+from ncf.data.strings import Strings
+from ncf.serving.app import create_app
+from ncf.serving.page import HISTORY_ITEMS, SUGGESTIONS, Users
+from ncf.serving.recommender import Recommender
+from ncf.serving.serve import Serve
+
+PATHS = ["/", "/page/users", "/page/history?user=u1"]
+HOSTILE = '<img src=x onerror="alert(1)"></script><script>alert(2)</script>'
+
+
+def client_of(recommender: Recommender | None, page: bool = True) -> TestClient:
+    loading: Future[Recommender] = Future()
+    if recommender is not None:
+        loading.set_result(recommender)
+    return TestClient(create_app(loading, page=page))
+
+
+@pytest.fixture(scope="module")
+def client() -> TestClient:
+    return client_of(Recommender(random_model(n_users=120, n_items=200, positives=110)))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_it_is_off_unless_asked_for(path: str) -> None:
+    recommender = Recommender(random_model())
+    assert client_of(recommender, page=False).get(path).status_code == 404
+    assert client_of(recommender).get(path).status_code == 200
+
+
+def test_the_parameter_of_serve() -> None:
+    assert command.parse(Serve, ["--model", "m"]).model_dump()["page"] is False
+    assert command.parse(Serve, ["--model", "m", "--page", "true"]).model_dump()["page"] is True
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_the_policy_allows_just_what_the_page_holds(client: TestClient, path: str) -> None:
+    response = client.get(path)
+    directives = dict(part.split(" ", 1) for part in response.headers["content-security-policy"].split("; "))
+    assert directives["default-src"] == directives["base-uri"] == directives["frame-ancestors"] == "'none'"
+    assert directives["connect-src"] == "'self'"
+    assert directives["require-trusted-types-for"] == "'script'"
+    for kind in ("style", "script"):
+        (content,) = re.findall(rf"<{kind}>(.*?)</{kind}>", response.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert directives[f"{kind}-src"] == f"'sha256-{digest}'"
+    markup = re.sub(r"<(style|script)>.*?</\1>", "", response.text, flags=re.DOTALL)
+    assert not re.search(r"\s(style|on\w+)=", markup), "the policy would refuse it"
+    assert response.headers["x-content-type-options"] == "nosniff"
+
+
+def test_it_loads_nothing_from_elsewhere(client: TestClient) -> None:
+    text = client.get("/").text
+    assert set(re.findall(r'(?:src|href|action)="([^"]*)"', text)) == {"data:,", "docs"}
+    assert not re.search(r"@import|url\(|innerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
+
+
+def test_users_are_suggested_by_how_they_begin(client: TestClient) -> None:
+    assert client.get("/page/users", params={"prefix": "u1"}).json()["users"] == [
+        "u1", "u10", "u11", "u12", "u13", "u14", "u15", "u16",
+    ]  # fmt: skip
+    assert client.get("/page/users", params={"prefix": "u119"}).json()["users"] == ["u119"]
+    assert client.get("/page/users", params={"prefix": "U1"}).json()["users"] == []
+    some = client.get("/page/users").json()["users"]
+    assert len(set(some)) == SUGGESTIONS
+
+
+@given(st.sets(st.text(min_size=1), min_size=1), st.text(max_size=2))
+def test_suggestions_are_the_shortest_of_those_that_begin_so(users: set[str], prefix: str) -> None:
+    alike = sorted((user for user in users if user.startswith(prefix)), key=lambda user: (len(user), user))
+    found = Users(users).suggest(prefix)
+    if prefix:
+        assert found == alike[:SUGGESTIONS]
+    else:
+        assert len(found) == len(set(found)) == min(SUGGESTIONS, len(users))
+        assert set(found) <= users
+
+
+def test_the_history_is_the_best_first_and_says_how_much_it_leaves_out(client: TestClient) -> None:
+    content = client.get("/page/history", params={"user": "u3"}).json()
+    assert content["total"] == 110
+    assert len(content["items"]) == HISTORY_ITEMS
+    scores = [item["score"] for item in content["items"]]
+    assert scores == sorted(scores, reverse=True)
+    body = {"user": "u3", "items": [item["item"] for item in content["items"]]}
+    asked = client.post("/invocations", json=body).json()["items"]
+    assert [(item["item"], item.get("title")) for item in asked] == [
+        (item["item"], item.get("title")) for item in content["items"]
+    ]
+    assert [item["score"] for item in asked] == pytest.approx(scores, abs=1e-5)
+
+
+def test_a_stranger_has_no_history(client: TestClient) -> None:
+    assert client.get("/page/history", params={"user": "nobody"}).json() == {"user": "nobody", "total": 0, "items": []}
+
+
+def test_no_user_and_no_model_are_told(client: TestClient) -> None:
+    refused = client.get("/page/history")
+    assert (refused.status_code, refused.json()) == (422, {"error": "user is missing; expected a raw id"})
+    loading = client_of(None)
+    assert loading.get("/").status_code == 200
+    for path in PATHS[1:]:
+        answer = loading.get(path)
+        assert answer.status_code == 503
+        assert "not loaded" in answer.json()["error"]
+
+
+def test_a_hostile_title_stays_text() -> None:
+    model = dataclasses.replace(random_model(), item_titles=Strings.of([HOSTILE] * 40))
+    client = client_of(Recommender(model))
+    answer = client.get("/page/history", params={"user": "u1"})
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.json()["items"][0]["title"] == HOSTILE
+    assert HOSTILE not in client.get("/").text
+    assert html.escape(HOSTILE) not in client.get("/").text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("path", PATHS)
+def test_it_only_reads(client: TestClient, method: str, path: str) -> None:
+    assert client.request(method, path).status_code == 405
