@@ -54,6 +54,11 @@ def engine(client: Any) -> Iterator[Engine]:
     assert not left_behind(client, made.run)
 
 
+def environment_of_runs() -> dict[str, str]:
+    """Of a whole run: without the one thread of BLAS that tests have, as containers take all, and sums round otherwise."""
+    return {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+
+
 def left_behind(client: Any, run: str = "") -> list[str]:
     """Names of the containers and networks of a run, or of any run."""
     label = f"{LABEL}={run}" if run else LABEL

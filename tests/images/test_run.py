@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from components.executors import in_containers
 from images.build import Build, build_all
 from ncf.errors import InputError
 from ncf.localaws.engine import Engine
-from tests.images.conftest import TAG, left_behind
+from tests.images.conftest import TAG, environment_of_runs, left_behind
 
 PARAMETERS = ("epochs=3", "factors=8", "tower=[16,8]", "gate_not_worse_than_popularity=false")
 
@@ -33,7 +32,7 @@ def start(output: Path, data: Any, *arguments: str, **environment: str) -> subpr
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment},
+        env={**environment_of_runs(), **environment},
     )
 
 

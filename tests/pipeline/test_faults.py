@@ -29,6 +29,7 @@ from ncf.storage import sha256
 
 BUCKET, ROLE, ENDPOINT = "bucket", "arn:aws:iam::123456789012:role/test", "ncf-shop"
 SETTINGS = {"epochs": 3, "factors": 8, "tower": [16, 8], "spot_instance": True, "max_wait_time": 7200}
+SETTINGS |= {"dropout": 0.1, "batch_size": 250}  # which the compiled step leaves to torch: epochs to interrupt
 
 
 @dataclass
