@@ -44,6 +44,11 @@ def summary(output: Path, data: Any, *arguments: str) -> dict[str, Any]:
     return found
 
 
+def rounded(metrics: Any) -> Any:
+    """But for the last digits, as BLAS may add up in another order."""
+    return json.loads(json.dumps(metrics), parse_float=lambda text: round(float(text), 12))
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left(client: Any) -> Iterator[None]:
     before = set(left_behind(client))
@@ -54,7 +59,7 @@ def nothing_is_left(client: Any) -> Iterator[None]:
 def test_containers_give_what_processes_give(client: Any, data: Any, tmp_path: Path) -> None:
     in_processes = summary(tmp_path / "processes", data)
     in_containers = summary(tmp_path / "containers", data, "--executor", "docker", "--tag", TAG)
-    assert in_containers["metrics"] == in_processes["metrics"]
+    assert rounded(in_containers["metrics"]) == rounded(in_processes["metrics"])
     assert in_containers["gate_passed"]
     assert [stage["status"] for stage in in_containers["stages"]] == ["succeeded"] * 5
     found, expected = in_containers["recommendations"], in_processes["recommendations"]
