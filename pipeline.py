@@ -1,14 +1,12 @@
 """The NCF pipeline: preprocess, negative sampling, train, evaluate, gate, deploy. And a second one: recommend.
 
-python pipeline.py compile                    writes pipeline.yaml, recommend.yaml and each component.yaml
+python pipeline.py compile                    writes both pipelines and each component.yaml
 python pipeline.py run --data ratings.csv     runs the first on this machine
 python pipeline.py recommend --model FOLDER   runs the second on this machine
 python pipeline.py submit --host URL          submits one of them to a Kubeflow cluster
 """
 
 import argparse
-import difflib
-import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 from kfp import compiler, dsl
 
 from components import parameter_table
+from components.arguments import json_or_text, parse_arguments
 from components.cluster import permissions, stop_jobs
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
@@ -24,7 +23,6 @@ from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, default, image, 
 from components.finish.component import finish
 from components.kubeflow_1_7 import write_older
 from components.negative_sampling.component import negative_sampling
-from components.parameters_check import check_parameters
 from components.preprocess.component import preprocess
 from components.recommend.component import recommend
 from components.train.component import train
@@ -40,8 +38,6 @@ from ncf.stages.train import Train
 ROOT = Path(__file__).parent
 PIPELINE_YAML = "pipeline.yaml"
 KUBEFLOW_1_7_YAML = "pipeline.kubeflow-1.7.yaml"
-RECOMMEND_YAML = "recommend.yaml"
-RECOMMEND_KUBEFLOW_1_7_YAML = "recommend.kubeflow-1.7.yaml"
 
 # CPU and memory of each pod. Those of train, deploy and finish only launch, watch and stop.
 _PODS: Mapping[str, tuple[str, str]] = {
@@ -222,19 +218,19 @@ def recommend_pipeline(
     _pod(task, recommend, cached=False)
 
 
-PIPELINES: Mapping[str, tuple[Any, str, str]] = {
-    "ncf": (ncf_pipeline, PIPELINE_YAML, KUBEFLOW_1_7_YAML),
-    "recommend": (recommend_pipeline, RECOMMEND_YAML, RECOMMEND_KUBEFLOW_1_7_YAML),
+PIPELINES: Mapping[str, tuple[Any, Path]] = {
+    "ncf": (ncf_pipeline, Path()),
+    "recommend": (recommend_pipeline, Path("components", "recommend")),
 }
-"""Each pipeline, and the files that it is compiled to: for today's Kubeflow, and for 1.7."""
+"""Each pipeline, and the folder of its compiled files: one for today's Kubeflow, and one for 1.7."""
 
 
 def compile_all(folder: Path) -> list[Path]:
     """Write the pipelines, their Kubeflow 1.7 forms, all components' YAML and what a cluster needs to ``folder``."""
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for pipeline, name, older_name in PIPELINES.values():
-        package, older = folder / name, folder / older_name
+    for pipeline, place in PIPELINES.values():
+        package, older = folder / place / PIPELINE_YAML, folder / place / KUBEFLOW_1_7_YAML
+        package.parent.mkdir(parents=True, exist_ok=True)
         compiler.Compiler().compile(pipeline, str(package))
         write_older(package, older)
         written += [package, older]
@@ -247,83 +243,6 @@ def compile_all(folder: Path) -> list[Path]:
     if folder == ROOT:
         parameter_table.write(folder / PIPELINE_YAML, ROOT / "README.md")
     return written
-
-
-def parse_parameters(assignments: Sequence[str], pipeline: Any = ncf_pipeline) -> dict[str, Any]:
-    """``NAME=VALUE`` texts as arguments of a pipeline.
-
-    A name is a pipeline parameter's (``train_epochs``), or, for the first pipeline, one of training's, its job's or
-    the endpoint's own (``dropout``, ``spot_instance``, ``keep_versions``), which then travels in ``train_overrides``
-    or ``deploy_overrides``.
-
-    Raises:
-        InputError: that names what is unknown or of a wrong type, and what there is.
-    """
-    inputs = pipeline.component_spec.inputs or {}
-    carriers = _carriers() if pipeline is ncf_pipeline else {}
-    arguments: dict[str, Any] = {}
-    overrides: dict[str, dict[str, Any]] = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals:
-            raise InputError(f"parameter '{assignment}': expected NAME=VALUE")
-        if name in inputs:
-            arguments[name] = _typed(name, text, inputs[name].type)
-        elif name in carriers:
-            for carrier in carriers[name]:
-                overrides.setdefault(carrier, {})[name] = _json_or_text(text)
-        else:
-            known = [*inputs, *carriers]
-            close = difflib.get_close_matches(name, known, n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(sorted({*known}))}"
-            raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
-    for carrier, values in overrides.items():
-        arguments[carrier] = {**arguments.get(carrier, {}), **values}
-    check_parameters(pipeline.pipeline_spec, arguments)
-    return arguments
-
-
-def _carriers() -> dict[str, list[str]]:
-    """Parameters of training, its job and the endpoint, and the parameters of the pipeline that carry them."""
-    from ncf.sagemaker.settings import EndpointSettings, JobSettings
-    from ncf.training.hyperparameters import Hyperparameters, WarmStart
-
-    stages = {
-        "train_overrides": {*Hyperparameters.model_fields, *WarmStart.model_fields, *JobSettings.model_fields},
-        "deploy_overrides": {*EndpointSettings.model_fields},
-    }
-    of_the_pipeline = {"region", "role", "s3_prefix", "run_id"}  # under other names, or from KFP
-    names = sorted(set.union(*stages.values()) - of_the_pipeline)
-    return {name: [carrier for carrier, fields in stages.items() if name in fields] for name in names}
-
-
-def _json_or_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _typed(name: str, text: str, kfp_type: str) -> Any:
-    accepted: dict[str, tuple[type, ...]] = {
-        "Integer": (int,),
-        "Float": (int, float),
-        "Boolean": (bool,),
-        "Dict": (dict,),
-        "List": (list,),
-    }
-    if kfp_type not in accepted:
-        return text
-    value = _json_or_text(text)
-    if not isinstance(value, accepted[kfp_type]) or (isinstance(value, bool) and kfp_type != "Boolean"):
-        words = {
-            "Integer": "a whole number",
-            "Float": "a number",
-            "Boolean": "true or false",
-            "Dict": "a JSON object",
-        }
-        raise InputError(f"parameter '{name}' is '{text}'; expected {words.get(kfp_type, kfp_type)}")
-    return value
 
 
 def _compile(options: argparse.Namespace) -> None:
@@ -343,7 +262,7 @@ def _run(options: argparse.Namespace) -> None:
         data=options.data,
         items=options.items,
         output=options.output,
-        arguments=parse_parameters(options.param),
+        arguments=parse_arguments(options.param, ncf_pipeline),
         keep_endpoint=options.keep_endpoint,
         faults=[_fault(text) for text in options.fault],
         retry=options.retry,
@@ -361,11 +280,11 @@ def _recommend(options: argparse.Namespace) -> None:
     from components import recommend_here
     from images.build import current_tag
 
-    arguments = parse_parameters(options.param, recommend_pipeline)
+    arguments = parse_arguments(options.param, recommend_pipeline)
     if taken := [name for name in ("model_uri", "users_uri") if name in arguments]:
         flag = taken[0].removesuffix("_uri")
         raise InputError(f"parameter '{taken[0]}' is given here as --{flag}")
-    package = options.output / RECOMMEND_YAML
+    package = options.output / PIPELINE_YAML
     options.output.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(recommend_pipeline, str(package))
     tag = (options.tag or current_tag()) if options.executor == "docker" else ""
@@ -373,7 +292,7 @@ def _recommend(options: argparse.Namespace) -> None:
 
 
 def _fault(text: str) -> dict[str, Any]:
-    content = _json_or_text(text)
+    content = json_or_text(text)
     if not isinstance(content, dict):
         raise InputError(f"fault '{text}': expected a JSON object, such as {_SAMPLE_FAULT}")
     return content
@@ -382,12 +301,12 @@ def _fault(text: str) -> dict[str, Any]:
 def _submit(options: argparse.Namespace) -> None:
     import kfp
 
-    pipeline, name, _ = PIPELINES[options.pipeline]
-    arguments = parse_parameters(options.param, pipeline)
+    pipeline, place = PIPELINES[options.pipeline]
+    arguments = parse_arguments(options.param, pipeline)
     required = [name for name, entry in (pipeline.component_spec.inputs or {}).items() if not entry.optional]
     if missing := [name for name in required if name not in arguments]:
         raise InputError(f"these parameters have no default: {', '.join(missing)}; give each by --param NAME=VALUE")
-    package = options.package or ROOT / name
+    package = options.package or ROOT / place / PIPELINE_YAML
     if not package.is_file():
         raise InputError(f"package: '{package}' does not exist; 'make pipeline' writes it")
     client = kfp.Client(host=options.host, namespace=options.namespace)

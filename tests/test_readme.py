@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 import pipeline
+from components.arguments import parse_arguments
 from ncf import command
 from ncf.serving.app import create_app
 from ncf.serving.recommender import Recommender
@@ -47,9 +48,7 @@ def test_make_targets_and_their_variables_exist(line: str) -> None:
         name, _, value = assignment.partition("=")
         assert re.search(rf"^{name} \?=", makefile, re.MULTILINE), name
         if name == "PARAMS":
-            pipeline.parse_parameters(
-                value.split(), pipeline.PIPELINES["recommend" if "recommend" in targets else "ncf"][0]
-            )
+            parse_arguments(value.split(), pipeline.PIPELINES["recommend" if "recommend" in targets else "ncf"][0])
     subprocess.run(["make", "--dry-run", *words], cwd=ROOT, check=True, capture_output=True)
 
 
@@ -63,7 +62,7 @@ def test_stage_commands_parse(line: str) -> None:
 def test_pipeline_commands_parse(line: str) -> None:
     options = pipeline._parser().parse_args(shlex.split(line)[2:])
     name = "recommend" if "recommend" in line.split() else "ncf"
-    pipeline.parse_parameters(options.param, pipeline.PIPELINES[name][0])
+    parse_arguments(options.param, pipeline.PIPELINES[name][0])
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if "curl " in line])

@@ -24,7 +24,11 @@ from ncf.command import BATCH, EXIT_HANDLER, STAGES
 from ncf.stages.recommend import Recommend
 
 ROOT = Path(pipeline.__file__).parent
-PAIRS = tuple((newer, older) for _, newer, older in pipeline.PIPELINES.values())
+RECOMMEND_YAML = f"components/recommend/{pipeline.PIPELINE_YAML}"
+PAIRS = tuple(
+    tuple(str(place / name) for name in (pipeline.PIPELINE_YAML, pipeline.KUBEFLOW_1_7_YAML))
+    for _, place in pipeline.PIPELINES.values()
+)
 PACKAGES = tuple(name for pair in PAIRS for name in pair)
 COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in (*STAGES, BATCH, EXIT_HANDLER))
 CLUSTER = ("components/cluster/permissions.yaml", "components/cluster/stop-jobs.yaml")
@@ -203,14 +207,14 @@ def test_images_are_the_default_registry_and_the_version() -> None:
 
 
 def test_the_second_pipeline_runs_one_image() -> None:
-    executors = load(pipeline.RECOMMEND_YAML)["deploymentSpec"]["executors"]
+    executors = load(RECOMMEND_YAML)["deploymentSpec"]["executors"]
     images = {entry["container"]["image"] for entry in executors.values() if "container" in entry}
     assert images == {f"{DEFAULT_REGISTRY}/ncf-recommend:{ncf.__version__}"}
-    parameters = load(pipeline.RECOMMEND_YAML)["root"]["inputDefinitions"]["parameters"]
+    parameters = load(RECOMMEND_YAML)["root"]["inputDefinitions"]["parameters"]
     assert {name for name, entry in parameters.items() if "defaultValue" not in entry} == {"model_uri"}
     fields = {"model", *Recommend.parameters()}
     assert {name.removesuffix("_uri") for name in parameters} == fields, "each parameter of the stage is one here"
-    (task,) = [task for name, task in load(pipeline.RECOMMEND_YAML)["root"]["dag"]["tasks"].items() if name == BATCH]
+    (task,) = [task for name, task in load(RECOMMEND_YAML)["root"]["dag"]["tasks"].items() if name == BATCH]
     assert task["retryPolicy"]["maxRetryCount"] == 2
     assert not task["cachingOptions"].get("enableCache")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import pipeline
+from components.arguments import parse_arguments
 from ncf.errors import InputError
 
 
@@ -27,18 +28,19 @@ from ncf.errors import InputError
 )
 def test_what_a_stage_would_refuse_is_refused_at_once(given: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        pipeline.parse_parameters(given)
+        parse_arguments(given, pipeline.ncf_pipeline)
 
 
 def test_what_job_and_endpoint_share_reaches_both() -> None:
     network = ["vpc_subnets=subnet-1", "vpc_security_group_ids=sg-1"]
-    arguments = pipeline.parse_parameters(network)
+    arguments = parse_arguments(network, pipeline.ncf_pipeline)
     for carrier in ("train_overrides", "deploy_overrides"):
         assert arguments[carrier] == {"vpc_subnets": "subnet-1", "vpc_security_group_ids": "sg-1"}
 
 
 def test_an_argument_counts_where_settings_are_compared() -> None:
     """The job's time to run is the pipeline's own parameter, its time to wait an override."""
-    assert pipeline.parse_parameters(["train_max_run_time=600", "spot_instance=true", "max_wait_time=900"])
+    spot = ["spot_instance=true", "max_wait_time=900"]
+    assert parse_arguments([*spot, "train_max_run_time=600"], pipeline.ncf_pipeline)
     with pytest.raises(InputError, match="max_wait_time"):
-        pipeline.parse_parameters(["train_max_run_time=1000", "spot_instance=true", "max_wait_time=900"])
+        parse_arguments([*spot, "train_max_run_time=1000"], pipeline.ncf_pipeline)
