@@ -20,7 +20,7 @@ from random_model import random_model
 from ncf.data.strings import Strings
 from ncf.serving.recommender import Recommender
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PROGRAM = Path(__file__).parents[2] / "images" / "deploy" / "serve"
 HOSTILE = '<img src=x onerror="document.title = 1"><script>document.title = 2</script>'
 MODEL = dataclasses.replace(
