@@ -14,6 +14,7 @@ from ncf.localaws.faults import Faults
 from ncf.localaws.fleet import LOG_GROUP, Fleet
 from ncf.localaws.hosting import Endpoint
 from ncf.localaws.instances import Instances
+from ncf.localaws.jobs import Job, Jobs, page
 from ncf.localaws.services import Services
 from ncf.localaws.training import TrainingJob
 from ncf.localaws.transform import LOG_GROUP as TRANSFORM_LOG_GROUP
@@ -23,7 +24,6 @@ ACCOUNT = "123456789012"
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 _MAX_HYPERPARAMETERS, _MAX_METRICS = 100, 40
 _KINDS = ("training-job", "transform-job", "model", "endpoint-config", "endpoint")
-_PAGE = 10
 _CLOSING_SECONDS = 3.0
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
@@ -61,8 +61,7 @@ class SageMakerApi:
         self._services, self._instances, self._environment = services, instances, environment
         self._grace, self._start_seconds = grace, start_seconds
         self._lock = threading.RLock()
-        self._jobs: dict[str, TrainingJob] = {}
-        self._transforms: dict[str, TransformJob] = {}
+        self._jobs, self._transforms = Jobs(TrainingJob), Jobs(TransformJob)
         self._models: dict[str, Answer] = {}
         self._configs: dict[str, Answer] = {}
         self._endpoints: dict[str, Endpoint] = {}
@@ -79,11 +78,7 @@ class SageMakerApi:
         """End every job and endpoint, and their programs."""
         with self._lock:
             self._closed = True
-            resources: list[TrainingJob | TransformJob | Endpoint] = [
-                *self._jobs.values(),
-                *self._transforms.values(),
-                *self._endpoints.values(),
-            ]
+            resources: list[Job | Endpoint] = [*self._jobs, *self._transforms, *self._endpoints.values()]
         for resource in resources:
             resource.close()
         self._instances.close(min(self._grace, _CLOSING_SECONDS))
@@ -95,18 +90,11 @@ class SageMakerApi:
     def create_training_job(self, request: Request) -> Answer:
         name = request["TrainingJobName"]
         self._check_job(request)
-        with self._lock:
-            self._check_open()
-            if name in self._jobs:
-                raise ApiError(
-                    "ResourceInUse",
-                    f"Training job names must be unique within an AWS account and region, and a training job with "
-                    f"this name already exists ({self._jobs[name].arn})",
-                )
-            arn = self._arn("training-job", name, request)
-            job = TrainingJob(
+
+        def make() -> TrainingJob:
+            return TrainingJob(
                 request,
-                arn,
+                self._arn("training-job", name, request),
                 self._root / "jobs" / name,
                 self._services,
                 self._instances,
@@ -114,9 +102,12 @@ class SageMakerApi:
                 self._grace,
                 self._faults,
             )
-            self._jobs[name] = job
+
+        with self._lock:
+            self._check_open()
+            job = self._jobs.add(name, make)
         job.start()
-        return {"TrainingJobArn": arn}
+        return {"TrainingJobArn": job.arn}
 
     def _check_job(self, request: Request) -> None:
         if not _ROLE.fullmatch(request["RoleArn"]):
@@ -132,41 +123,22 @@ class SageMakerApi:
                 raise invalid("MaxWaitTimeInSeconds must be present and at least MaxRuntimeInSeconds for spot training")
 
     def describe_training_job(self, request: Request) -> Answer:
-        return self._job(request).describe()
+        return self._jobs.of(request).describe()
 
     def stop_training_job(self, request: Request) -> Answer:
-        self._job(request).stop()
+        self._jobs.of(request).stop()
         return {}
 
     def list_training_jobs(self, request: Request) -> Answer:
-        with self._lock:
-            found = [job.summary() for job in self._jobs.values()]
-        wanted, part = request.get("StatusEquals"), request.get("NameContains", "")
-        before = request.get("CreationTimeBefore", float("inf"))
-        found = [job for job in found if job["CreationTime"] <= before]
-        shown = [job for job in found if part in job["TrainingJobName"] and wanted in (None, job["TrainingJobStatus"])]
-        shown.sort(key=lambda job: job["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
-        return _page("TrainingJobSummaries", shown, request)
-
-    def _job(self, request: Request) -> TrainingJob:
-        with self._lock:
-            if job := self._jobs.get(request["TrainingJobName"]):
-                return job
-        raise invalid("Requested resource not found.")
+        return self._jobs.list(request)
 
     # transform jobs
 
     def create_transform_job(self, request: Request) -> Answer:
         name = request["TransformJobName"]
         model = self._described(self._models, "model", "ModelName", request)
-        with self._lock:
-            self._check_open()
-            if name in self._transforms:
-                raise ApiError(
-                    "ResourceInUse",
-                    f"Job name must be unique within an AWS account and region, and a job with this name already "
-                    f"exists ({self._transforms[name].arn})",
-                )
+
+        def make() -> TransformJob:
             job = TransformJob(
                 request,
                 self._arn("transform-job", name),
@@ -176,32 +148,23 @@ class SageMakerApi:
                 self._faults,
             )
             self._arn("transform-job", name, request)
-            self._transforms[name] = job
+            return job
+
+        with self._lock:
+            self._check_open()
+            job = self._transforms.add(name, make)
         job.start()
         return {"TransformJobArn": job.arn}
 
     def describe_transform_job(self, request: Request) -> Answer:
-        return self._transform(request).describe()
+        return self._transforms.of(request).describe()
 
     def stop_transform_job(self, request: Request) -> Answer:
-        self._transform(request).stop()
+        self._transforms.of(request).stop()
         return {}
 
     def list_transform_jobs(self, request: Request) -> Answer:
-        with self._lock:
-            found = [job.summary() for job in self._transforms.values()]
-        wanted, part = request.get("StatusEquals"), request.get("NameContains", "")
-        shown = [
-            job for job in found if part in job["TransformJobName"] and wanted in (None, job["TransformJobStatus"])
-        ]
-        shown.sort(key=lambda job: job["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
-        return _page("TransformJobSummaries", shown, request)
-
-    def _transform(self, request: Request) -> TransformJob:
-        with self._lock:
-            if job := self._transforms.get(request["TransformJobName"]):
-                return job
-        raise invalid(f"Could not find requested job with name: {request['TransformJobName']}")
+        return self._transforms.list(request)
 
     def _transformer(self, job: str, model: Answer, variables: Mapping[str, str]) -> Fleet:
         container = model.get("PrimaryContainer") or model["Containers"][0]
@@ -283,7 +246,7 @@ class SageMakerApi:
             found = [{key: entry[key] for key in keys} for entry in table.values()]
         found = [entry for entry in found if request.get("NameContains", "") in entry[keys[0]]]
         found.sort(key=lambda entry: entry["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
-        return _page(answer, found, request)
+        return page(answer, found, request)
 
     # endpoints
 
@@ -347,7 +310,7 @@ class SageMakerApi:
             if request.get("NameContains", "") in entry["EndpointName"]
             and request.get("StatusEquals") in (None, entry["EndpointStatus"])
         ]
-        return _page("Endpoints", shown, request)
+        return page("Endpoints", shown, request)
 
     def endpoint(self, name: str) -> Endpoint:
         """The endpoint of that name.
@@ -456,13 +419,6 @@ def _check_serverless(variant: Request, model: Request, request: Request) -> Non
     }
     if named := [name for name, is_there in refused.items() if is_there]:
         raise invalid(f"Serverless endpoints do not support {', '.join(named)}.")
-
-
-def _page(key: str, entries: Sequence[Answer], request: Request) -> Answer:
-    """One page of a list; where more follow, with the token of the next one."""
-    start = int(request.get("NextToken", 0))
-    end = start + request.get("MaxResults", _PAGE)
-    return {key: list(entries[start:end])} | ({"NextToken": str(end)} if end < len(entries) else {})
 
 
 OPERATIONS = frozenset(

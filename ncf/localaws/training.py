@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ncf.localaws.errors import ApiError, invalid
+from ncf.localaws.errors import ApiError
 from ncf.localaws.faults import Faults, Watch
 from ncf.localaws.instances import Instances, Program, Start
+from ncf.localaws.jobs import FINAL, Job
 from ncf.localaws.services import LogStream, Services
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _REASON_CHARACTERS = 1024
 _CHECKPOINT_SECONDS = 1.0
 _WATCH_SECONDS = 0.05
-_FINAL = ("Completed", "Failed", "Stopped")
 _SPOT_PRICE = 0.3
 """Share of the on-demand price: what makes billable seconds of a spot job's."""
 
@@ -28,8 +27,8 @@ class _Reported(Exception):  # noqa: N818
     """A fault's own reason for the job's failure."""
 
 
-class TrainingJob:
-    """A job from its request to its end.
+class TrainingJob(Job):
+    """A training job.
 
     States: InProgress (Starting, Downloading, Training, Uploading), then Completed, Failed or Stopped; Stopping
     in between where someone asked for it or the time was up. A spot job that is interrupted starts again, on new
@@ -46,6 +45,8 @@ class TrainingJob:
         faults: what is to go wrong.
     """
 
+    kind, words = "TrainingJob", "training job"
+
     def __init__(
         self,
         request: Mapping[str, Any],
@@ -57,54 +58,28 @@ class TrainingJob:
         grace: float,
         faults: Faults,
     ) -> None:
-        self.request, self.arn, self.folder = request, arn, folder
+        super().__init__(request, arn)
+        self.folder = folder
         self._services, self._instances = services, instances
         self._environment, self._grace, self._faults = environment, grace, faults
-        self._lock = threading.RLock()
         self._stop_as = ""
         """The secondary status with which a job that is being stopped will end."""
         self._closing = False
         self._started = self._ended = self._modified = 0.0
-        self._created = time.time()
-        self._status, self._secondary, self._reason = "InProgress", "Starting", ""
+        self._secondary = "Starting"
         self._transitions: list[dict[str, Any]] = []
         self._move("InProgress", "Starting")
         self._uploaded: dict[Path, tuple[int, int]] = {}
         self._trained_seconds = 0.0
-        self._thread = threading.Thread(target=self._run, daemon=True, name=f"job {self.name}")
-
-    @property
-    def name(self) -> str:
-        return str(self.request["TrainingJobName"])
-
-    @property
-    def status(self) -> str:
-        return self._status
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """StopTrainingJob.
-
-        Raises:
-            ApiError: if the job has ended.
-        """
-        if not self._stop("Stopped"):
-            raise invalid(f"The request was rejected because the training job is in status {self._status}.")
 
     def close(self) -> None:
-        """Have the job end without a result; its programs are ended by who started them."""
         self._closing = True
-        self._stop("Stopped")
+        self._stop()
 
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
-
-    def _stop(self, stop_as: str) -> bool:
+    def _stop(self, stop_as: str = "Stopped") -> bool:
         """Ask for the end of a job; the job's own thread sends the signals. False if it has ended before."""
         with self._lock:
-            if self._status in _FINAL:
+            if self._status in FINAL:
                 return False
             if not self._stop_as:
                 self._stop_as = stop_as
@@ -112,7 +87,6 @@ class TrainingJob:
         return True
 
     def describe(self) -> dict[str, Any]:
-        """The answer of DescribeTrainingJob."""
         with self._lock:
             answer = {key: value for key, value in self.request.items() if key != "Tags"} | {
                 "TrainingJobArn": self.arn,
@@ -135,7 +109,6 @@ class TrainingJob:
         return answer
 
     def summary(self) -> dict[str, Any]:
-        """The job as ListTrainingJobs shows it."""
         answer = self.describe()
         keys = ("TrainingJobName", "TrainingJobArn", "CreationTime", "LastModifiedTime", "TrainingJobStatus")
         shown = {key: answer[key] for key in (*keys, "TrainingEndTime") if key in answer}
@@ -148,10 +121,10 @@ class TrainingJob:
                 self._transitions[-1]["EndTime"] = now
             self._status, self._secondary, self._modified = status, secondary, now
             self._reason = reason or self._reason
-            if status in _FINAL:
+            if status in FINAL:
                 self._ended = now
             entry = {"Status": secondary, "StartTime": now, "StatusMessage": message or reason or secondary}
-            self._transitions.append(entry | ({"EndTime": now} if status in _FINAL else {}))
+            self._transitions.append(entry | ({"EndTime": now} if status in FINAL else {}))
 
     def _run(self) -> None:
         try:

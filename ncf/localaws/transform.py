@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import http.client
-import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +17,7 @@ from typing import Any
 from ncf.localaws.errors import ApiError, invalid
 from ncf.localaws.faults import Faults
 from ncf.localaws.fleet import Fleet
+from ncf.localaws.jobs import FINAL, Job
 from ncf.localaws.services import Services
 from ncf.storage import split_uri
 
@@ -27,11 +27,10 @@ _MAX_MEGABYTES = 100  # of a payload, and of all that are under way at once
 _USUAL = {"MaxConcurrentTransforms": 1, "MaxPayloadInMB": 6, "BatchStrategy": "MultiRecord"}
 _RETRIES, _SECONDS = 3, 600
 _LOOK_SECONDS = 0.05
-_FINAL = ("Completed", "Failed", "Stopped")
 
 
-class TransformJob:
-    """A job from its request to its end.
+class TransformJob(Job):
+    """A batch transform job.
 
     States: InProgress, then Completed or Failed; Stopping and Stopped where someone asked for it. A file's output
     appears once all of it is transformed. Neither filters and joins of records nor manifest files are imitated.
@@ -39,7 +38,7 @@ class TransformJob:
     Args:
         request: as CreateTransformJob got it.
         arn: of the job.
-        start: starts what serves, given variables that are set beside the container's own.
+        serve: starts what serves, given variables that are set beside the container's own.
         start_seconds: how long ``/ping`` may take to turn healthy.
         services: S3.
         faults: what is to go wrong; the job's one state for them is InProgress.
@@ -48,56 +47,35 @@ class TransformJob:
         ApiError: if the request cannot be fulfilled.
     """
 
+    kind, words = "TransformJob", "transform job"
+
     def __init__(
         self,
         request: Mapping[str, Any],
         arn: str,
-        start: Callable[[Mapping[str, str]], Fleet],
+        serve: Callable[[Mapping[str, str]], Fleet],
         start_seconds: float,
         services: Services,
         faults: Faults,
     ) -> None:
-        self.request, self.arn = request, arn
-        self._start, self._start_seconds = start, start_seconds
+        super().__init__(request, arn)
+        self._serve, self._start_seconds = serve, start_seconds
         self._services, self._faults = services, faults
         _check(request)
-        self._lock = threading.Lock()
-        self._status, self._reason = "InProgress", ""
-        self._created, self._began, self._ended = time.time(), 0.0, 0.0
+        self._began = self._ended = 0.0
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, daemon=True, name=f"transform job {self.name}")
 
-    @property
-    def name(self) -> str:
-        return str(self.request["TransformJobName"])
-
-    @property
-    def status(self) -> str:
-        return self._status
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """StopTransformJob.
-
-        Raises:
-            ApiError: if the job has ended.
-        """
+    def _stop(self) -> bool:
         with self._lock:
-            if self._status in _FINAL:
-                raise invalid(f"The request was rejected because the transform job is in status {self._status}.")
+            if self._status in FINAL:
+                return False
             self._status, self._stopping = "Stopping", True
+        return True
 
     def close(self) -> None:
-        """Have the job end; its program is ended by who started it."""
         self._stopping = True
 
-    def join(self, seconds: float) -> None:
-        self._thread.join(seconds)
-
     def describe(self) -> dict[str, Any]:
-        """The answer of DescribeTransformJob."""
         with self._lock:
             answer = {key: value for key, value in self.request.items() if key != "Tags"} | {
                 "TransformJobArn": self.arn,
@@ -108,7 +86,6 @@ class TransformJob:
             return answer | {key: value for key, value in more.items() if value}
 
     def summary(self) -> dict[str, Any]:
-        """The job as ListTransformJobs shows it."""
         keys = ("TransformJobName", "TransformJobArn", "CreationTime", "TransformEndTime", "TransformJobStatus")
         answer = self.describe()
         return {key: answer[key] for key in (*keys, "FailureReason") if key in answer}
@@ -122,7 +99,7 @@ class TransformJob:
             if failing := self._faults.take("fail", self.name, "InProgress"):
                 raise _FailedError(failing.reason)
             if not self._stopping:
-                fleet = self._start(self._variables())
+                fleet = self._serve(self._variables())
                 if not fleet.becomes_healthy(self._start_seconds):
                     raise _FailedError(
                         "ClientError: the container did not pass the ping health check. Last lines: "

@@ -178,7 +178,7 @@ def test_a_job_can_be_stopped_and_its_name_is_taken(aws: LocalAws, model: str, s
     aws.faults.add("hold", "stopped", state="InProgress", seconds=60)
     client(aws, "s3").put_object(Bucket="bucket", Key="stopped/in/a", Body=b"1")
     sagemaker.create_transform_job(**request("stopped", model))
-    with pytest.raises(ClientError, match="Job name must be unique") as taken:
+    with pytest.raises(ClientError, match="Transform job names must be unique") as taken:
         sagemaker.create_transform_job(**request("stopped", model))
     assert taken.value.response["Error"]["Code"] == "ResourceInUse"
     sagemaker.stop_transform_job(TransformJobName="stopped")
@@ -207,5 +207,5 @@ def test_a_job_fails_as_it_is_told_to(aws: LocalAws, model: str) -> None:
 def test_what_cannot_be_is_refused_at_once(sagemaker: Any, model: str, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ClientError, match=said):
         sagemaker.create_transform_job(**request("impossible", model, **changes))
-    with pytest.raises(ClientError, match="Could not find requested job"):
+    with pytest.raises(ClientError, match="Requested resource not found"):
         sagemaker.describe_transform_job(TransformJobName="impossible")
