@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from ncf.training.trainer import model_config
 from .conftest import Folders
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class _Bar(Progress):
@@ -28,14 +29,6 @@ class _Bar(Progress):
 
     def update(self, n: int, /) -> None:
         self.samples += n
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _loop(folders: Folders, on_device: bool, device: torch.device = CPU, **changes: float) -> FitLoop:
