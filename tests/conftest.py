@@ -12,10 +12,15 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from ncf.data.dataset import Dataset
 from ncf.data.items_by_user import ItemsByUser
 from ncf.data.strings import Strings
+
+# the same cases in each run: new ones are searched for with --hypothesis-profile=default
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 _PERMISSION_OF = {"s3:HeadBucket": "s3:ListBucket"}
 _CALLS_OF_TESTS = {"sagemaker:ListEndpoints"}

@@ -214,25 +214,29 @@ def status(job: str) -> str:
     return str(boto3.client("sagemaker").describe_training_job(TrainingJobName=job)["TrainingJobStatus"])
 
 
+def job(account: Any, name: str) -> Any:
+    return account._api._jobs.of({"TrainingJobName": name})
+
+
 def test_stop_jobs_lists_first_and_stops_what_is_old_and_ours(account: Any, running: str, capsys: Any) -> None:
     command.run(StopJobs, ["--older-than", "1m", "--dry-run", "false"])
     assert capsys.readouterr().out == "0 stopped\n"
-    account._api._jobs[running]._created -= 7 * 3600
+    job(account, running)._created -= 7 * 3600
     command.run(StopJobs, ["--older-than", "6h"])
     out = capsys.readouterr().out
     assert f"training job {running} of run {run_of(running)}: running for 7.0 h" in out
     assert "dry run" in out
     assert status(running) == "InProgress"
-    account._api._jobs[running]._created -= 7 * 3600
+    job(account, running)._created -= 7 * 3600
     command.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
     assert "1 stopped" in capsys.readouterr().out
     assert status(running) in ("Stopping", "Stopped")
 
 
 def test_stop_jobs_leaves_jobs_without_our_tags(account: Any, running: str, capsys: Any) -> None:
-    job = account._api._jobs[running]
-    account._api._tags[job.arn] = []
-    job._created -= 7 * 3600
+    untagged = job(account, running)
+    account._api._tags[untagged.arn] = []
+    untagged._created -= 7 * 3600
     command.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
     assert capsys.readouterr().out == "0 stopped\n"
     assert status(running) == "InProgress"

@@ -55,12 +55,15 @@ def _by_autograd(network: Network, users: torch.Tensor, items: torch.Tensor, l2:
 
 
 def _state(network: Network, lazy: frozenset[str] = frozenset(), l2: float = 0.0) -> AdamState:
-    """Of an optimiser whose rate changes from step to step."""
+    """Of an optimiser whose rate changes from step to step.
+
+    Its epsilon is large: with Adam's own, the rounding of a gradient that is all but 0 decides where its step leads.
+    """
     groups = [
         {"params": [weight], "weight_decay": l2 if is_tower(name) else 0.0}
         for name, weight in network.named_parameters()
     ]
-    return AdamState(network, torch.optim.Adam(groups), lambda step: 0.01 * (1 + step % 3), 50, lazy)
+    return AdamState(network, torch.optim.Adam(groups, eps=1e-4), lambda step: 0.01 * (1 + step % 3), 50, lazy)
 
 
 def _samples(
@@ -152,12 +155,16 @@ def test_updates_equal_torchs(
             state.settle()
         compiled_state.advance()
         state.advance()
-    for name, weight in other.named_parameters():
-        ours = dict(one.named_parameters())[name]
-        # Adam divides by the root of a square: what is all but 0 may end anywhere within its step
-        torch.testing.assert_close(ours, weight, rtol=2e-3, atol=2e-4, msg=lambda m, n=name: n + m)
-        for mine, theirs in zip(compiled_state.moments(name), state.moments(name), strict=True):
-            torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-7, msg=lambda m, n=name: n + m)
+        for (name, ours), weight in zip(one.named_parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(ours, weight, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: n + m)
+            ours.data.copy_(weight)  # lest rounding decides in a later step on which side of a kink they are
+    for name, _ in other.named_parameters():
+        # a sum of which all cancels is off by the rounding of its parts
+        for mine, theirs, least in zip(compiled_state.moments(name), state.moments(name), (1e-6, 1e-9), strict=True):
+            size = float(theirs.abs().sum() / max(1, theirs.count_nonzero()))
+            torch.testing.assert_close(
+                mine, theirs, rtol=1e-3, atol=max(least, 1e-3 * size), msg=lambda m, n=name: n + m
+            )
 
 
 @pytest.mark.parametrize("lazy", [False, True])
