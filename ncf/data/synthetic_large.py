@@ -36,7 +36,8 @@ def blocks(users: int, items: int, interactions: int, seed: int = SEED) -> Itera
 
     Args:
         users, items: how many; items at least 60.
-        interactions: of which each user has five or more, and one in three items at most.
+        interactions: of which each user has five or more, and one in three items at most; in a small catalogue some
+            users have fewer, as they would choose an item twice.
         seed: of all draws.
     """
     if items < _GENRES * _LARGEST_SHARE:

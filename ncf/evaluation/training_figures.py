@@ -14,6 +14,7 @@ def training(history: Mapping[str, Any]) -> list[Section]:
     if not selection:
         return []
     epochs = [record["epoch"] for record in selection]
+    ranked = [{"epoch": 0, **start} for start in [history.get("start")] if start] + selection
     best = history.get("best_epoch", epochs[-1])
     charts = []
     with plot(5.2, 2.9) as (figure, axes):
@@ -40,14 +41,22 @@ def training(history: Mapping[str, Any]) -> list[Section]:
         charts.append(Chart(svg(figure)))
     with plot(5.2, 2.9) as (figure, axes):
         for metric, label, color in (("hr_at_10", "HR@10", ACCENT), ("ndcg_at_10", "NDCG@10", CONTRAST)):
-            axes.plot(epochs, [record[metric] for record in selection], "o-", color=color, markersize=4, label=label)
+            values = [record[metric] for record in ranked]
+            axes.plot([record["epoch"] for record in ranked], values, "o-", color=color, markersize=4, label=label)
         axes.axvline(best, color=MUTED, linestyle="--", linewidth=1)
         axes.annotate(f" best: {best}", (best, 0.02), xycoords=("data", "axes fraction"), color=MUTED)
         axes.set(xlabel="epoch", title="Validation")
         axes.legend()
         charts.append(Chart(svg(figure)))
-    text = (
-        f"Epochs were chosen on validation items: the best is {best} of {len(epochs)}. The model that is evaluated "
-        "here and hosted was then fitted once on training and validation items together."
-    )
+    if best:
+        text = (
+            f"Epochs were chosen on validation items: the best is {best} of {len(epochs)}. The model that is evaluated "
+            "here and hosted was then fitted once on training and validation items together."
+        )
+    else:
+        text = (
+            f"On validation items none of {len(epochs)} epochs was better than the joined GMF and MLP that they "
+            "started from. So the model that is evaluated here and hosted is these two, fitted on training and "
+            "validation items together and joined without an epoch after that."
+        )
     return [Section("Training", [text], charts=charts)]

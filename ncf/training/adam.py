@@ -11,7 +11,7 @@ At the end of an epoch all rows are brought to its last step, as if it had met t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -110,13 +110,22 @@ class AdamState:
         """int32 [rows], the step (from 1) that each row was last updated in; None where that is the last one."""
         return self._met.get(name)
 
-    def go_to(self, step: int) -> None:
-        """Stand after so many steps; the moments and ``met`` are the caller's."""
+    def go_to(self, step: int, behind: Mapping[str, Tensor]) -> None:
+        """Stand after so many steps; the moments and ``met`` are the caller's.
+
+        Args:
+            step: steps done.
+            behind: int32 [rows] by the name of a table that is not lazy here but was before: the step that each row
+                was last updated in. They are brought up to ``step``.
+        """
         self._exact_drift[:] = 0
         self.drift.zero_()
-        for done in range(1, step + 1):
-            self._record(done)
+        if self.lazy or behind:
+            for done in range(2, step + 1):
+                self._record(done)
         self.step = step
+        for name, met in behind.items():
+            self._catch_up(name, slice(None), met)
         for weight in self._weights.values():
             self._optimiser.state[weight]["step"] = torch.tensor(float(step), device=weight.device)
         self._prepare()
@@ -124,7 +133,8 @@ class AdamState:
     def advance(self) -> None:
         """Count a step as done."""
         self.step += 1
-        self._record(self.step)
+        if self.lazy and self.step > 1:
+            self._record(self.step)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -138,8 +148,6 @@ class AdamState:
 
     def _record(self, step: int) -> None:
         """Let the rows that have missed this step drift."""
-        if not self.lazy or step < 2:
-            return
         scale = 1 / math.sqrt(1 - self.betas[1] ** step)
         first = max(1, step - _REMEMBERED)
         rate = self._learning_rate(step - 1) / (1 - self.betas[0] ** step) / scale
@@ -147,7 +155,6 @@ class AdamState:
         self._exact_drift[first:step] += moved / np.sqrt(1 - self.betas[1] ** np.arange(first, step))
         self.drift[first:step] = torch.from_numpy(self._exact_drift[first:step])
 
-    @torch.no_grad()
     def catch_up(self, users: Tensor, items: Tensor) -> None:
         """Bring rows of lazy tables to where they stand before the next step.
 
@@ -156,14 +163,17 @@ class AdamState:
             items: as ``users``, of the item tables.
         """
         for name in self.lazy:
-            self._catch_up(name, users if name in USER_TABLES else items)
+            rows = users if name in USER_TABLES else items
+            self._catch_up(name, rows, self._met[name][rows])
 
-    def _catch_up(self, name: str, rows: Tensor) -> None:
+    @torch.no_grad()
+    def _catch_up(self, name: str, rows: Tensor | slice, met: Tensor) -> None:
         weight, (mean, square) = self._weights[name], self.moments(name)
-        met = self._met[name][rows].long()
-        missed = torch.where(met > 0, self.step - met, 0).unsqueeze(1)
-        size = square[rows].sqrt() * self.scale_after[met].unsqueeze(1) + self.epsilon
-        weight[rows] -= torch.where(missed > 0, self.drift[met].unsqueeze(1) * mean[rows] / size, 0)
+        place = met.long()
+        scale, drift = (of_step.to(met.device)[place].unsqueeze(1) for of_step in (self.scale_after, self.drift))
+        missed = torch.where(place > 0, self.step - place, 0).unsqueeze(1)
+        size = square[rows].sqrt() * scale + self.epsilon
+        weight[rows] -= torch.where(missed > 0, drift * mean[rows] / size, 0)
         mean[rows] *= self.betas[0] ** missed
         square[rows] *= self.betas[1] ** missed
 
@@ -191,5 +201,5 @@ class AdamState:
         """After the update of the next step: let all rows of lazy tables end it, as if it had met them."""
         for name in self.lazy:
             rows = torch.nonzero(self._met[name] <= self.step).squeeze(1)
-            self._catch_up(name, rows)
+            self._catch_up(name, rows, self._met[name][rows])
             self._update(name, rows, torch.zeros_like(self._weights[name][rows]))

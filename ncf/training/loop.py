@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +30,9 @@ from ncf.training.l2 import add_l2
 
 _WORK_FOR_A_THREAD = 3e7
 """Multiplications, some milliseconds: with less, torch's threads wait more than they work."""
+
+_MET = ":met"
+"""After the name of a lazy table in a checkpoint: the step that each row was last updated in."""
 
 
 @dataclass
@@ -160,6 +164,8 @@ class FitLoop:
                 bar.update(samples)
                 if stop and place.step < self.steps:
                     break
+        if not all(bool(weight.isfinite().all()) for weight in self.network.parameters()):
+            loss_sum = loss_sum * math.nan  # which the compiled step need not notice: a ReLU of it may give NaN as 0
         place.loss += float(self._world.add_up(loss_sum))
         place.seconds = before + time.monotonic() - started
         if not math.isfinite(place.loss):
@@ -245,7 +251,7 @@ class FitLoop:
             yield from zip((f"{name}:{moment}" for moment in MOMENTS), self._adam.moments(name), strict=True)
             met = self._adam.met(name)
             if met is not None:
-                yield f"{name}:met", met
+                yield f"{name}{_MET}", met
 
     def _gathered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         whole = {}
@@ -274,9 +280,23 @@ class FitLoop:
         self._world.broadcast(own)
 
     def restore(self, state: dict[str, Tensor], position: Position) -> None:
-        """Continue from what :meth:`state` gave: in the first process; the others get their parts from it."""
+        """Continue from what :meth:`state` gave: in the first process; the others get their parts from it.
+
+        The state may be that of another device, where other tables were lazy.
+        """
         self.position = position
+        step = (position.epoch - 1) * self.steps + position.step
+        behind = {}
         with torch.no_grad():
             for name, tensor in self._tensors():
-                self._spread(name, state.get(name), tensor)
-        self._adam.go_to((position.epoch - 1) * self.steps + position.step)
+                own = state.get(name)
+                if own is None and name.endswith(_MET) and self._world.is_first:  # was updated in every step
+                    own = torch.full((len(state[name.removesuffix(_MET)]),), step, dtype=torch.int32)
+                self._spread(name, own, tensor)
+            tables = dict(self.network.named_parameters())
+            lazy_there = [name.removesuffix(_MET) for name in state if name.endswith(_MET)]
+            for name in json.loads(self._world.share(json.dumps(lazy_there))):
+                if name not in self._adam.lazy:
+                    behind[name] = torch.zeros(len(tables[name]), dtype=torch.int32, device=self._world.device)
+                    self._spread(f"{name}{_MET}", state.get(f"{name}{_MET}"), behind[name])
+        self._adam.go_to(step, behind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from ncf.models.networks import Network, initialise
 from ncf.progress import Progress
+from ncf.training import adam
 from ncf.training.batches import EpochSource
 from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
@@ -73,6 +75,24 @@ def test_equals_the_plain_loop_though_steps_differ_by_a_row(folders: Folders, mo
     _assert_close(weights, plain)
     assert losses == pytest.approx(plain_losses, rel=1e-5)
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("first_on_device", [True, False])
+def test_a_fit_goes_on_elsewhere_where_other_tables_are_lazy(
+    folders: Folders, first_on_device: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adam, "LAZY_ABOVE", 2)
+    values = {"batch_size": 50, "l2": 0.0}  # without samples rows rest but for their moments, as dense Adam has it
+    first, second = _loop(folders, first_on_device, **values), _loop(folders, not first_on_device, **values)
+    assert len((second if first_on_device else first)._adam.lazy) == 4
+    assert first.run_epoch(_after(40), _Bar()) is None
+    second.restore({name: tensor.clone() for name, tensor in first.state().items()}, replace(first.position))
+    assert second.run_epoch(lambda: False, _Bar()) is not None
+    whole = _loop(folders, False, **values)
+    whole.run_epoch(lambda: False, _Bar())
+    weights, expected = dict(second.network.named_parameters()), dict(whole.network.named_parameters())
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, expected[name], rtol=1e-3, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])

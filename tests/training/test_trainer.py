@@ -100,10 +100,14 @@ def test_patience_ends_the_selection(folders: Folders) -> None:
     assert len(run.history["selection"]) == run.best_epoch + 2 < 40
 
 
-def test_a_loss_that_is_no_number_is_an_error_that_names_the_parameter(folders: Folders) -> None:
-    run = trainer(folders)
+@pytest.mark.parametrize("dropout", [0.0, 0.1])  # by the compiled step, and by torch
+@pytest.mark.parametrize("weight", ["output.weight", "tower.0.weight", "item_mlp.weight"])
+def test_a_loss_that_is_no_number_is_an_error_that_names_the_parameter(
+    folders: Folders, weight: str, dropout: float
+) -> None:
+    run = trainer(folders, dropout=dropout)
     loop = run._loop("selection")
-    torch.nn.init.constant_(loop.network.output.weight, float("nan"))
+    torch.nn.init.constant_(loop.network.get_parameter(weight), float("nan"))
     with pytest.raises(InputError, match=r"learning_rate.*lower it"):
         run._run_fit("selection", loop)
 
