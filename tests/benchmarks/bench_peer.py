@@ -21,6 +21,16 @@ SAMPLES_PER_POSITIVE = 5
 PAPER = {"factors": 32, "tower": [256, 128, 64, 32]}
 FILES = ("ml-1m.train.rating", "ml-1m.test.rating", "ml-1m.test.negative")
 HR = 0.69
+QUICK = {
+    "pretrain": True,
+    "pretrain_overrides": {"gmf": {"epochs": 6, "learning_rate": 0.02}, "mlp": {"epochs": 1}},
+    "pretrain_alpha": 0.9,
+    "factors": 32,
+    "tower": [32, 16, 8],
+    "epochs": 1,
+    "patience": 0,
+}
+"""What reaches the hit rate soon: a GMF, an MLP and the two joined."""
 
 
 def run() -> list[dict[str, Any]]:
@@ -131,19 +141,17 @@ def _train(folder: Path) -> dict[str, Any]:
     )
     with joined("cpu") as world:
 
-        def make(settings: Hyperparameters, _: str, start: Any = None, is_part: bool = False) -> Trainer:
-            return Trainer(whole, ranked, settings, world, None, lambda: False, start, is_part)
+        def make(settings: Hyperparameters, _: str, *start: Any, **how: Any) -> Trainer:
+            return Trainer(whole, ranked, settings, world, None, lambda: False, *start, **how)
 
         same = make(Hyperparameters(**PAPER, epochs=2, patience=0), "")
         same.run()
-        parts = {"gmf": {"epochs": 6, "learning_rate": 0.02}, "mlp": {"epochs": 1}}
-        quick = Hyperparameters(
-            pretrain=True, pretrain_overrides=parts, epochs=1, factors=32, tower=[64, 32, 16], patience=0
-        )
-        trained = train(quick, make)
-    fits = [*(fits["selection"] for fits in trained.parts.values()), trained.trainer.history["selection"]]
-    seconds = sum(epoch["seconds"] for fit in fits for epoch in fit)
-    hr = trained.trainer.history["selection"][-1]["hr_at_10"]
+        trained = train(Hyperparameters(**QUICK), make)
+    seconds = sum(epoch["seconds"] for fits in trained.parts.values() for epoch in fits["selection"])
+    hr = trained.trainer.start_metrics["hr_at_10"]
+    if hr < HR:  # the joined parts do not suffice
+        fine_tuned = trained.trainer.history["selection"]
+        seconds, hr = seconds + sum(epoch["seconds"] for epoch in fine_tuned), fine_tuned[-1]["hr_at_10"]
     epochs = same.history["selection"]
     return {
         "samples": sum(epoch["seconds"] * epoch["samples_per_second"] for epoch in epochs),

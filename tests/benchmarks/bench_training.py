@@ -14,6 +14,7 @@ from ncf.data import synthetic
 
 USERS, ITEMS, INTERACTIONS = 6_040, 3_706, 1_000_000
 PAPER = ("--factors=32", "--tower=[256,128,64,32]")
+LARGE_BATCHES = (65_536, 131_072, 262_144)  # of which two processes each do their part
 CASES = [("neumf", "default", ()), ("neumf", "paper", PAPER), ("gmf", "default", ()), ("gmf", "paper", PAPER)]
 
 
@@ -26,11 +27,12 @@ def run() -> list[dict[str, Any]]:
         outputs = [f"--{output}={folder / output}" for output in ("dataset", "report", "metrics")]
         _ncf("preprocess", f"--interactions={folder / 'interactions.csv'}", *outputs)
         _ncf("negative-sampling", f"--dataset={folder / 'dataset'}", f"--samples={folder / 'samples'}")
-        large = (*PAPER, "--batch-size=65536")
-        one = _samples_per_second(folder, "neumf", large, 1)
-        two = _samples_per_second(folder, "neumf", (*large, "--processes-per-host=2"), 2)
-        for name, cores, rate in (("1 process", 1, one), ("2 processes", 2, two)):
-            rows.append(_row("neumf", f"paper, batch 65,536, {name}", cores, rate, one))
+        for batch in LARGE_BATCHES:
+            large = (*PAPER, f"--batch-size={batch}")
+            one = _samples_per_second(folder, "neumf", large, 1)
+            two = _samples_per_second(folder, "neumf", (*large, "--processes-per-host=2"), 2)
+            for name, cores, rate in (("1 process", 1, one), ("2 processes", 2, two)):
+                rows.append(_row("neumf", f"paper, batch {batch:,}, {name}", cores, rate, one))
         for model, architecture, settings in CASES:
             rates = {cores: _samples_per_second(folder, model, settings, cores) for cores in (1, 2)}
             rows += [_row(model, architecture, cores, rate, rates[1]) for cores, rate in rates.items()]
