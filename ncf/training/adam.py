@@ -19,9 +19,9 @@ from torch import Tensor
 
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
 
-LAZY_ABOVE = 8
-"""Rows of a table for each of its users or items in a step, above which it is lazy: there the compiled step starts to
-be faster so (``python -m tests.benchmarks lazy``)."""
+LAZY_ABOVE = {"users": 8.0, "items": 3.0}
+"""Rows of a table for each user of a positive, or item of a sample, in a step, above which it is lazy: there the
+compiled step starts to be faster so (``python -m tests.benchmarks lazy``)."""
 
 _REMEMBERED = 192
 """Missed steps after which a row moves no further: its mean has faded to a billionth."""
@@ -40,8 +40,12 @@ def lazy_tables(network: Network, users: int, positives: int, samples: int) -> f
     """
     if network.output.weight.device.type != "cpu":
         return frozenset()
-    sizes = dict.fromkeys(USER_TABLES, users / positives) | dict.fromkeys(ITEM_TABLES, network.n_items / samples)
-    return frozenset(n for n, _ in network.named_parameters() if sizes.get(n, 0) > LAZY_ABOVE)
+    names = set[str]()
+    if users / positives > LAZY_ABOVE["users"]:
+        names.update(USER_TABLES)
+    if network.n_items / samples > LAZY_ABOVE["items"]:
+        names.update(ITEM_TABLES)
+    return frozenset(name for name, _ in network.named_parameters() if name in names)
 
 
 class AdamState:

@@ -1,50 +1,66 @@
-"""A step on one core with a dense and with a lazy table of users: where the second one starts to be faster."""
+"""A step on one core with dense and with lazy tables, of users or of items: where lazy ones start to be faster."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from ncf.models.model_folder import ModelConfig
-from ncf.models.networks import Network
+from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
 from ncf.training.adam import AdamState
+from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.kernel import Kernel
 
-FACTORS, POSITIVES, FAN, ITEMS = 64, 13_107, 5, 2_000  # a batch of 65,536 samples
+POSITIVES, FAN, FEW = 13_107, 5, 2_000  # a batch of 65,536 samples; of what is not measured there are few
+TABLES = {"users": USER_TABLES, "items": ITEM_TABLES}
 STEPS = 12
 
 
 def run() -> list[dict[str, Any]]:
-    """A row for each size of the table; ``ratio`` is the dense step's time over the lazy one's."""
+    """A row for each model, kind of table and size; ``ratio`` is the dense step's time over the lazy one's."""
     rows = []
-    for rows_per_positive in (1, 2, 4, 6, 8, 16, 32, 76):
-        users = POSITIVES * rows_per_positive
-        dense, lazy = (_milliseconds(users, tables) for tables in (frozenset(), frozenset(["user_gmf.weight"])))
-        rows.append(
-            {
-                "users": users,
-                "users_per_positive": rows_per_positive,
-                "dense_ms": dense,
-                "lazy_ms": lazy,
-                "ratio": dense / lazy,
-            }
-        )
+    for model in ("neumf", "gmf"):
+        for kind in TABLES:
+            for times_as_many in (1, 2, 3, 4, 8, 16, 64):
+                size = times_as_many * POSITIVES * (FAN if kind == "items" else 1)
+                dense, lazy = (_milliseconds(model, kind, size, is_lazy) for is_lazy in (False, True))
+                rows.append(
+                    {
+                        "model": model,
+                        "table_of": kind,
+                        "rows": size,
+                        "rows_for_each_in_a_step": times_as_many,
+                        "dense_ms": dense,
+                        "lazy_ms": lazy,
+                        "ratio": dense / lazy,
+                    }
+                )
     return rows
 
 
-def _milliseconds(users: int, lazy: frozenset[str]) -> float:
+def _milliseconds(model: Literal["neumf", "gmf"], kind: str, size: int, is_lazy: bool) -> float:
+    """Median of a step; positives are of popular items by Zipf's law, negatives of all alike."""
     rng = np.random.default_rng(0)
-    config = ModelConfig(model="gmf", factors=FACTORS, tower=[2, 1], n_users=users, n_items=ITEMS)
-    network = Network(config, users)
+    n_users, n_items = {"users": (size, FEW), "items": (FEW, size)}[kind]
+    settings = Hyperparameters(model=model)
+    config = ModelConfig(
+        model=model, factors=settings.factors, tower=settings.tower, n_users=n_users, n_items=n_items
+    )
+    network = Network(config, n_users)
+    lazy = frozenset(name for name, _ in network.named_parameters() if is_lazy and name in TABLES[kind])
+    popularity = 1 / np.arange(20, 20 + n_items)
+    popularity /= popularity.sum()
     groups = [{"params": [weight], "weight_decay": 0.0} for weight in network.parameters()]
     state = AdamState(network, torch.optim.Adam(groups), lambda _: 0.001, STEPS, lazy)
     kernel, times = Kernel(network, state, 1), []
     for _ in range(STEPS):
-        own = torch.from_numpy(np.sort(rng.integers(0, users, POSITIVES, dtype=np.int32)))
-        items = torch.from_numpy(rng.integers(0, ITEMS, (POSITIVES, FAN), dtype=np.int32))
+        own = torch.from_numpy(np.sort(rng.integers(0, n_users, POSITIVES, dtype=np.int32)))
+        drawn = rng.integers(0, n_items, (POSITIVES, FAN), dtype=np.int32)
+        drawn[:, 0] = rng.choice(n_items, POSITIVES, p=popularity)
+        items = torch.from_numpy(drawn)
         start = time.perf_counter()
         kernel.add_gradients(own, items, 1 / items.numel())
         kernel.update()

@@ -81,7 +81,7 @@ def test_equals_the_plain_loop_though_steps_differ_by_a_row(folders: Folders, mo
 def test_a_fit_goes_on_elsewhere_where_other_tables_are_lazy(
     folders: Folders, first_on_device: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adam, "LAZY_ABOVE", 2)
+    monkeypatch.setattr(adam, "LAZY_ABOVE", {"users": 2, "items": 2})
     values = {"batch_size": 50, "l2": 0.0}  # without samples rows rest but for their moments, as dense Adam has it
     first, second = _loop(folders, first_on_device, **values), _loop(folders, not first_on_device, **values)
     assert len((second if first_on_device else first)._adam.lazy) == 4

@@ -132,7 +132,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_very_same_weights(folders: Folder
 def test_a_run_with_lazy_tables_goes_on_to_the_very_same_weights(
     folders: Folders, tmp_path: Path, dropout: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adam, "LAZY_ABOVE", 2)
+    monkeypatch.setattr(adam, "LAZY_ABOVE", {"users": 2, "items": 2})
     settings = {"batch_size": 50, "epochs": 2, "dropout": dropout}  # 80 steps an epoch, of 10 positives
     whole = trainer(folders, **settings)
     assert len(whole._loop("selection")._adam.lazy) == 4
