@@ -117,7 +117,8 @@ struct Plan {
     // Sums of a chunk of users: for each layer its weights [in, out] and its biases, then the output's; and of a
     // chunk of items: the items' part of the first layer, and its bias.
     Buffer<float> sums, item_sums;
-    int64_t weight_at[MOST_LAYERS], bias_at[MOST_LAYERS], output_at, output_bias_at, sums_size, item_sums_size;
+    int64_t weight_at[MOST_LAYERS], bias_at[MOST_LAYERS], output_at, output_bias_at, sums_size;
+    int64_t item_sums_size = 0;  // without a tower
     double loss[CHUNKS];
 
     int64_t user_cut[CHUNKS + 1];  // places of chunks in a step's users: no user is in two
