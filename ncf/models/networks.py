@@ -35,11 +35,21 @@ class Network(nn.Module):
         users: how many rows the user tables have here: all users, or those that this process owns.
         dropout: share of hidden units dropped in training.
         fixed_gmf_output: whether the output's weights of the GMF part stay as they are.
+        mixed_precision: whether training multiplies the tower's matrices in bfloat16; weights, their gradients and
+            all else are float32.
     """
 
-    def __init__(self, config: ModelConfig, users: int, dropout: float = 0.0, fixed_gmf_output: bool = False) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        users: int,
+        dropout: float = 0.0,
+        fixed_gmf_output: bool = False,
+        mixed_precision: bool = False,
+    ) -> None:
         super().__init__()
         self.fixed_gmf_output = fixed_gmf_output and config.has_gmf
+        self.mixed_precision = mixed_precision and config.has_tower
         self.n_items, self.dropout = config.n_items, dropout
         self.has_gmf, self.has_mlp = config.has_gmf, config.has_tower
         outputs = 0
@@ -74,10 +84,14 @@ class Network(nn.Module):
             user = self.user_gmf(users) * of_products  # [B, factors]
             logits = logits + torch.bmm(self.item_gmf(items), user.unsqueeze(2)).squeeze(2)
         if self.has_mlp:
-            hidden = self._first_layer(users, items)
-            for layer in list(self.tower)[1:]:
-                hidden = self._activated(layer(hidden))
-            logits = logits + hidden @ weight[-hidden.shape[-1] :]
+            # without a cache of cast weights, which a CUDA graph would keep from the step that it was captured in
+            with torch.autocast(
+                users.device.type, torch.bfloat16, enabled=self.mixed_precision and self.training, cache_enabled=False
+            ):
+                hidden = self._first_layer(users, items)
+                for layer in list(self.tower)[1:]:
+                    hidden = self._activated(layer(hidden))
+            logits = logits + hidden.float() @ weight[-hidden.shape[-1] :]
         return logits
 
     def multiplications(self, items_per_user: int) -> float:

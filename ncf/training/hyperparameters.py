@@ -77,6 +77,11 @@ class Hyperparameters(BaseModel, extra="forbid"):
         le=1,
         description="Weight of the GMF in the sum of both that neumf starts from, as alpha in the paper",
     )
+    precision: Literal["float32", "mixed"] = Field(
+        "float32",
+        description="Arithmetic of the tower's products: float32, or bfloat16 with all else in float32, which is for "
+        "GPUs (mlp, neumf)",
+    )
     seed: int = Field(1, ge=0, le=2**31 - 1, description="Seed of every random number")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute; auto: GPU if there is one")
     processes_per_host: int = Field(

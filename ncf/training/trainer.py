@@ -180,7 +180,13 @@ class Trainer:
 
     def _loop(self, fit: FitName) -> FitLoop:
         settings, world, positives = self._settings, self._world, self._positives[fit]
-        network = Network(self.config, len(self._users), settings.dropout, settings.gmf_output == "fixed")
+        network = Network(
+            self.config,
+            len(self._users),
+            settings.dropout,
+            fixed_gmf_output=settings.gmf_output == "fixed",
+            mixed_precision=settings.precision == "mixed",
+        )
         initialise(network, settings.seed, settings.init_std, self._users, self.config.n_users)
         seed = [settings.seed, FITS.index(fit), world.rank]
         exclusion = self._samples.exclusion if fit == "selection" else self._samples.final_exclusion()

@@ -46,9 +46,7 @@ def _milliseconds(model: Literal["neumf", "gmf"], kind: str, size: int, is_lazy:
     rng = np.random.default_rng(0)
     n_users, n_items = {"users": (size, FEW), "items": (FEW, size)}[kind]
     settings = Hyperparameters(model=model)
-    config = ModelConfig(
-        model=model, factors=settings.factors, tower=settings.tower, n_users=n_users, n_items=n_items
-    )
+    config = ModelConfig(model=model, factors=settings.factors, tower=settings.tower, n_users=n_users, n_items=n_items)
     network = Network(config, n_users)
     lazy = frozenset(name for name, _ in network.named_parameters() if is_lazy and name in TABLES[kind])
     popularity = 1 / np.arange(20, 20 + n_items)

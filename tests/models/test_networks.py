@@ -15,9 +15,9 @@ N_USERS, N_ITEMS = 9, 30
 SMALL_BATCH, LARGE_BATCH = (3, 4), (20, 5)  # fewer and more items than the catalogue has
 
 
-def build(model: ModelName, dropout: float = 0.0) -> tuple[ModelConfig, Network]:
+def build(model: ModelName, dropout: float = 0.0, mixed_precision: bool = False) -> tuple[ModelConfig, Network]:
     config = ModelConfig(model=model, factors=6, tower=[12, 8, 4], n_users=N_USERS, n_items=N_ITEMS)
-    network = Network(config, N_USERS, dropout)
+    network = Network(config, N_USERS, dropout, mixed_precision=mixed_precision)
     initialise(network, seed=3, init_std=0.5, users=range(N_USERS), n_users=N_USERS)
     return config, network
 
@@ -85,3 +85,22 @@ def test_dropout_works_in_training_alone() -> None:
     assert not torch.equal(network(users, items), network(users, items))
     network.eval()
     assert torch.equal(network(users, items), network(users, items))
+
+
+@pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])
+@pytest.mark.parametrize("shape", [SMALL_BATCH, LARGE_BATCH])
+def test_mixed_precision_rounds_the_tower_alone_and_only_in_training(model: ModelName, shape: tuple[int, int]) -> None:
+    (_, exact), (_, mixed) = build(model), build(model, mixed_precision=True)
+    users, items = batch(shape)
+    expected, logits = exact(users, items), mixed(users, items)
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, expected) == (model == "gmf")
+    torch.testing.assert_close(logits, expected, rtol=0.02, atol=0.02)
+    for of in (expected, logits):
+        (of**2).sum().backward()
+    for (name, weight), same in zip(mixed.named_parameters(), exact.parameters(), strict=True):
+        assert weight.grad is not None
+        assert same.grad is not None
+        assert weight.grad.dtype == torch.float32
+        assert torch.cosine_similarity(weight.grad.flatten(), same.grad.flatten(), 0) > 0.999, name
+    assert torch.equal(mixed.eval()(users, items), exact.eval()(users, items))

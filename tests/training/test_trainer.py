@@ -51,9 +51,12 @@ def assert_same(one: Weights, other: Weights) -> None:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
-@pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])
-def test_finds_the_items_of_a_users_group(folders: Folders, model: str) -> None:
-    run = trainer(folders, model=model, epochs=30, learning_rate=0.1, init_std=0.3, dropout=0.0, patience=0)
+@pytest.mark.parametrize(
+    ("model", "precision"), [("gmf", "float32"), ("mlp", "float32"), ("neumf", "float32"), ("mlp", "mixed")]
+)
+def test_finds_the_items_of_a_users_group(folders: Folders, model: str, precision: str) -> None:
+    settings = {"epochs": 30, "learning_rate": 0.1, "init_std": 0.3, "dropout": 0.0, "patience": 0}
+    run = trainer(folders, model=model, precision=precision, **settings)
     weights = run.run()
     assert {name: weight.shape for name, weight in weights.items()} == run.config.weight_shapes()
     selection = run.history["selection"]

@@ -59,7 +59,8 @@ class Kernel:
         """Whether the compiled code is there and can do this network."""
         on_cpu = network.output.weight.device.type == "cpu"
         layers = len(network.tower) if network.has_mlp else 0
-        return is_available() and on_cpu and not network.dropout and layers <= MOST_LAYERS
+        is_plain = not network.dropout and not network.mixed_precision
+        return is_available() and on_cpu and is_plain and layers <= MOST_LAYERS
 
     def _describe(self) -> None:
         """What all steps have in common."""
