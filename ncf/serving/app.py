@@ -34,7 +34,8 @@ def create_app(loading: Future[Recommender], max_requests: int = MAX_REQUESTS, p
         max_requests: invocations that are taken on at once.
         page: whether people find a page at ``/``, which shows users and their histories.
     """
-    metrics, load = Metrics(), Load(max_requests)
+    load = Load(max_requests)
+    metrics = Metrics(load)
 
     def loaded() -> Recommender | None:
         return loading.result() if loading.done() and loading.exception() is None else None

@@ -151,7 +151,8 @@ class ForHistory(Form):
     with_titles: WithTitles = True
 
 
-AnyForm = Invocation | ForCandidates | ForPairs | ForItem | ForHistory
+FormOfOneList = ForCandidates | ForPairs | ForItem | ForHistory
+AnyForm = Invocation | FormOfOneList
 FORMS: tuple[type[AnyForm], ...] = (Invocation, ForCandidates, ForPairs, ForItem, ForHistory)
 _KEYS = tuple(dict.fromkeys(form.key for form in FORMS))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_NOT_SENT_BYTES = 1 << 16
 _SECONDS_TO_FINISH = 25  # SageMaker kills 30 s after SIGTERM
 
 
@@ -46,11 +47,13 @@ class Serve(Stage):
         import uvicorn
 
         from ncf.serving.app import create_app, request_log
+        from ncf.serving.protocol import Connection
 
         start = time.monotonic()
         loading: Future[Recommender] = Future()
         config = uvicorn.Config(
             create_app(loading, page=self.page),
+            http=Connection,
             log_config=None,
             log_level=logging.WARNING,
             access_log=False,
@@ -108,4 +111,6 @@ def _listen(host: str, port: int) -> socket.socket:
     # connections inherit this: asyncio sets it for listeners of its own making only, and without it answers
     # on a connection in use wait some 40 ms for an acknowledgement
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # what a client does not take waits in its own kernel and not in megabytes of ours
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
     return listener

@@ -174,7 +174,7 @@ def test_a_defect_answers_500_in_the_same_form_and_the_server_lives_on(client, m
 
     alive = TestClient(client.app, raise_server_exceptions=False)
     with monkeypatch.context() as patch:
-        patch.setattr(Recommender, "recommend", fail)
+        patch.setattr(Recommender, "recommendations", fail)
         response = invoke(alive, {"users": ["u1"]})
     assert response.status_code == 500
     assert response.json() == {"error": "internal error; the log says more"}

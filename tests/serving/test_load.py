@@ -31,13 +31,13 @@ def app_of(model: Any, max_requests: int = load.MAX_REQUESTS) -> Any:
 
 def test_beyond_the_limit_requests_are_told_to_come_again_and_ping_answers(monkeypatch) -> None:
     app, held = app_of(random_model(n_items=200), max_requests=3), threading.Event()
-    answer = Recommender.answer
+    answer = Recommender.recommendations
 
     def slow(self: Recommender, form: Any) -> Any:
         held.wait(30)
         return answer(self, form)
 
-    monkeypatch.setattr(Recommender, "answer", slow)
+    monkeypatch.setattr(Recommender, "recommendations", slow)
 
     async def scenario() -> None:
         transport = httpx.ASGITransport(app)
