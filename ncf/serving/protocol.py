@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
@@ -10,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 SEND_SECONDS = 60.0
 """In which a client has to take what is sent to it at once. SageMaker itself waits no longer for a request."""
+_RESET = struct.pack("ii", 1, 0)  # linger, for 0 seconds
 
 
 class ClientLeftError(OSError):
@@ -36,7 +39,7 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._leaving = self.loop.call_later(SEND_SECONDS, self.transport.abort)
+        self._leaving = self.loop.call_later(SEND_SECONDS, self._leave)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -46,6 +49,12 @@ class Connection(H11Protocol):
         self._has_left = self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete)
         self._stay()
         super().connection_lost(exc)
+
+    def _leave(self) -> None:
+        """Reset the connection, so that the kernel keeps nothing of it either."""
+        if (connected := self.transport.get_extra_info("socket")) is not None:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def _stay(self) -> None:
         if self._leaving is not None:
@@ -63,5 +72,5 @@ class Connection(H11Protocol):
         try:
             await self._application(scope, receive, send_all)
         except ClientLeftError:
-            self.transport.abort()
+            self._leave()
             await asyncio.sleep(0)  # so that uvicorn knows of it, and misses no answer
