@@ -183,6 +183,7 @@ def test_other_routes_are_refused_in_the_same_form(client, method, path, status)
     response = client.request(method, path)
     assert response.status_code == status
     assert "POST /invocations" in response.json()["error"]
+    assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
 def test_a_defect_answers_500_in_the_same_form_and_the_server_lives_on(client, monkeypatch):
