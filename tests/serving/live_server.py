@@ -68,7 +68,7 @@ def post(body: bytes, media: str = JSON) -> bytes:
     return head.encode() + body
 
 
-def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+def until(holds: Callable[[], bool], seconds: float = 30) -> None:
     """Wait for what soon holds.
 
     Raises:
