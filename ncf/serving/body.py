@@ -78,4 +78,4 @@ class Body:
 
 
 def _too_large() -> RequestError:
-    return RequestError(413, f"body has more than {MAX_BODY_BYTES} bytes; expected at most as many, so send it in several requests")
+    return RequestError(413, f"body has more than {MAX_BODY_BYTES} bytes; expected no more; send several")

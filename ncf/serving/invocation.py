@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError, from_json
+
+from ncf.serving.explanation import explain, shown
 
 MAX_K = 1000
 MAX_USERS = 100
@@ -19,7 +20,6 @@ MAX_ID_LENGTH = 512
 MAX_BODY_BYTES = 1 << 20
 CONTENT_TYPE = "application/json"
 _MAX_INTEGER = 1 << 63
-_SHOWN_CHARACTERS = 60
 
 
 class RequestError(Exception):
@@ -114,9 +114,11 @@ class ForPairs(Form):
     def _one_user_and_items_differ(self) -> ForPairs:
         if len(self.user) != len(self.item):
             sizes = {"users": len(self.user), "items": len(self.item)}
-            raise PydanticCustomError("pairs", "user has {users} and item {items} entries; expected as many of both", sizes)
+            raise PydanticCustomError(
+                "pairs", "user has {users} and item {items} entries; expected as many of both", sizes
+            )
         if other := next((user for user in self.user if user != self.user[0]), None):
-            users = {"one": _shown(self.user[0]), "other": _shown(other)}
+            users = {"one": shown(self.user[0]), "other": shown(other)}
             raise PydanticCustomError("pairs", "user names {one} and {other}; expected one throughout", users)
         _check_repeats("item", self.item)
         return self
@@ -178,7 +180,7 @@ def parse(body: bytes) -> AnyForm:
     try:
         return form.model_validate_json(body)
     except ValidationError as error:
-        raise RequestError(422, _explain(form, content, error.errors(include_url=False)[0])) from None
+        raise RequestError(422, explain(form, _KEYS, content, error.errors(include_url=False)[0])) from None
 
 
 def validated(form: type[AnyForm], values: dict[str, Any]) -> AnyForm:
@@ -190,7 +192,7 @@ def validated(form: type[AnyForm], values: dict[str, Any]) -> AnyForm:
     try:
         return form.model_validate(values)
     except ValidationError as error:
-        raise RequestError(422, _explain(form, values, error.errors(include_url=False)[0])) from None
+        raise RequestError(422, explain(form, _KEYS, values, error.errors(include_url=False)[0])) from None
 
 
 def _check_keys(pairs: Sequence[tuple[str, Any]]) -> None:
@@ -198,7 +200,7 @@ def _check_keys(pairs: Sequence[tuple[str, Any]]) -> None:
     keys = [key for key, _ in pairs]
     if len(set(keys)) < len(keys):
         repeated = next(key for place, key in enumerate(keys) if key in keys[:place])
-        raise RequestError(422, f"{_shown(repeated)} is given more than once; expected each key once")
+        raise RequestError(422, f"{shown(repeated)} is given more than once; expected each key once")
 
 
 def _form_of(content: object) -> type[AnyForm]:
@@ -220,67 +222,12 @@ def _form_of(content: object) -> type[AnyForm]:
     return forms[0] if "user" in content else forms[-1]  # `item` alone, or with `user`
 
 
-def _explain(form: type[AnyForm], content: object, error: Any) -> str:
-    """One sentence for one error of validation: what is at fault, and what would be accepted."""
-    kind, value, path = error["type"], error["input"], error["loc"]
-    if kind in ("pairs", "repeat"):
-        return str(error["msg"])
-    if not path:
-        return f"body is {_shown(value)}; expected an object with one of {', '.join(_KEYS)}"
-    if kind == "extra_forbidden":
-        beside = " and ".join(repr(name) for name, field in form.model_fields.items() if field.is_required())
-        return f"{_shown(path[0])} is not a field beside {beside}; accepted are {', '.join(form.model_fields)}"
-    schema = _schema(form)["properties"][path[0]]
-    if kind == "missing":
-        given = next((key for key in (*_KEYS, "user") if isinstance(content, dict) and key in content), None)
-        if given is None:
-            return f"{path[0]} is missing; expected {_expected(schema)}, or one of {', '.join(_KEYS[1:])}"
-        return f"{path[0]} is missing beside {given!r}; expected {_expected(schema)}"
-    if len(path) > 1:
-        schema = next(part for part in (schema, *schema.get("anyOf", ())) if "items" in part)["items"]
-    field = path[0] + "".join(f"[{place}]" for place in path[1:])
-    found = f"is {_shown(value)}"
-    if kind == "too_long":
-        found = f"has {len(value)} entries"
-    elif kind == "string_too_long":
-        found = f"has {len(value)} characters"
-    return f"{field} {found}; expected {_expected(schema)}"
-
-
-@cache
-def _schema(form: type[AnyForm]) -> dict[str, Any]:
-    return form.model_json_schema()
-
-
-def _expected(schema: dict[str, Any]) -> str:
-    """A field's JSON schema in words."""
-    if "anyOf" in schema:
-        return " or ".join(_expected(part) for part in schema["anyOf"])
-    match schema["type"]:
-        case "array":
-            least = f"{schema['minItems']} to" if "minItems" in schema else "at most"
-            return f"a list of {least} {schema['maxItems']} raw ids"
-        case "string":
-            return f"a string of {schema['minLength']} to {schema['maxLength']} characters, or an integer of 64 bits"
-        case "integer":
-            return f"an integer from {schema['minimum']} to {schema['maximum']}"
-        case "boolean":
-            return "true or false"
-    return str(schema["type"])
-
-
 def _check_repeats(field: str, items: list[str]) -> None:
     if len(set(items)) == len(items):
         return
     places: dict[str, int] = {}
     for place, item in enumerate(items):
         if (first := places.setdefault(item, place)) != place:
-            found = {"field": field, "place": place, "item": _shown(item), "first": first}
+            found = {"field": field, "place": place, "item": shown(item), "first": first}
             again = "{field}[{place}] is {item} again, as {field}[{first}] is; expected each id once"
             raise PydanticCustomError("repeat", again, found)
-
-
-def _shown(value: Any) -> str:
-    """A value in a message, cut short."""
-    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

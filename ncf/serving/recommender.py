@@ -161,7 +161,9 @@ class Recommender:
     def _similar(self, form: ForItem) -> SimilarItems:
         item = self._items.get(form.item, NO_ITEM)
         if item == NO_ITEM:
-            raise RequestError(422, f"item is {form.item[:60]!r}, which the model does not know; expected one of its items")
+            raise RequestError(
+                422, f"item is {form.item[:60]!r}, which the model does not know; expected one of its items"
+            )
         self.prepare()
         assert self._similarity is not None
         cosines = self._similarity.cosines(item)

@@ -43,7 +43,7 @@ def main() -> int:
             server = subprocess.Popen(serve, cwd=ROOT, stdout=log)
         try:
             _wait(port)
-            status = _schemathesis(port, examples)
+            status = _schemathesis(port, examples, folder)
             _wait(port)
         finally:
             server.terminate()
@@ -53,12 +53,13 @@ def main() -> int:
     return status or int(any(code >= "500" for code in statuses))
 
 
-def _schemathesis(port: int, examples: str) -> int:
+def _schemathesis(port: int, examples: str, folder: str) -> int:
+    """Its exit status; it keeps what it finds in a folder beneath the one that it runs in."""
     return subprocess.run(
-        [Path(sys.executable).parent / "schemathesis", "run", f"http://127.0.0.1:{port}/openapi.json",
+        [Path(sys.executable).absolute().parent / "schemathesis", "run", f"http://127.0.0.1:{port}/openapi.json",
          "--checks=all", f"--exclude-checks={_NOT_CHECKED}", "--phases=examples,coverage,fuzzing",
          f"--max-examples={examples}", "--seed=1", "--continue-on-failure", "--workers=2"],
-        cwd=ROOT,
+        cwd=folder,
         env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.serving.schemathesis_hooks", "PYTHONPATH": str(ROOT)},
     ).returncode  # fmt: skip
 

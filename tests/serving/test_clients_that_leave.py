@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.serving.live_server import JSON, LINES, Live, live, post, until
 from random_model import random_model
 
 from ncf.serving import invocations, load, protocol
 from ncf.serving.load import Load
 from ncf.serving.parts import BYTES_AT_ONCE
 from ncf.serving.recommender import Recommender
+from tests.serving.live_server import JSON, LINES, Live, live, post, until
 
 MODEL = random_model(n_items=2000, positives=30)
 MANY_LINES = b'{"item": "i1"}\n' * 20_000
@@ -188,7 +188,9 @@ def test_no_request_takes_longer_than_the_limit(server, answered, monkeypatch, c
     assert "no answer after 0.001 seconds" in answer["error"]
 
 
-@pytest.mark.parametrize("headers", [{}, {"connection": "close"}, {"connection": "close", "content-type": "text/plain"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"connection": "close"}, {"connection": "close", "content-type": "text/plain"}]
+)
 @pytest.mark.parametrize("chunked", [False, True])
 def test_who_sends_too_much_or_what_is_refused_is_told_so(server, headers, chunked) -> None:
     """More than the kernel's buffers hold, so that a connection closed before all was read would be reset."""

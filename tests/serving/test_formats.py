@@ -71,7 +71,10 @@ def test_an_answer_made_user_by_user_is_the_whole_one(media: str, allow: list[st
     """Of many users, so that it comes in several parts."""
     users, recommender = [f"u{number % 14}" for number in range(100)], loading.result()
     response = post(json.dumps({"users": users, "k": 1000, "allow": allow}), JSON, accept=media)
-    expected = {"model_version": recommender.version, "recommendations": recommender.recommend(users, 1000, allow=allow)}
+    expected = {
+        "model_version": recommender.version,
+        "recommendations": recommender.recommend(users, 1000, allow=allow),
+    }
     if allow:
         expected["unknown"] = ["nothing"]
     if media == CSV:

@@ -14,7 +14,8 @@ import pytest
 from random_model import random_model
 from starlette.testclient import TestClient
 
-from ncf.serving import body, load
+from ncf.serving import body as request_body
+from ncf.serving import load
 from ncf.serving.app import create_app
 from ncf.serving.load import Load
 from ncf.serving.recommender import Recommender
@@ -100,7 +101,7 @@ def test_answers_that_nobody_reads_are_not_piled_up(monkeypatch) -> None:
 
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch) -> None:
-    monkeypatch.setattr(body, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(request_body, "BODY_SECONDS", 0.05)
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
