@@ -12,6 +12,8 @@ STAGES := preprocess,negative-sampling,train,evaluate,deploy,recommend,sagemaker
 PEER ?=
 EPOCHS ?=
 SEEDS ?=
+# make fuzz-serving
+EXAMPLES ?=
 # make bench-scale
 SCALE ?=
 FIT_SECONDS ?=
@@ -34,7 +36,7 @@ WHEELS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run recommend pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer \
-	bench-scale bench-serving reproduce clean
+	bench-scale bench-serving fuzz-serving reproduce clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +102,9 @@ bench: $(READY) ## Measure speed: prints tables with ratios (minutes)
 
 bench-serving: $(READY) ## Load the endpoint at constant rates, beside the same model in plain torch (2 cores, 2 minutes)
 	@$(BIN)/python -m tests.benchmarks serving
+
+fuzz-serving: $(READY) ## Let schemathesis make requests of a real `ncf serve` (some minutes): [EXAMPLES=5000]
+	@EXAMPLES="$(EXAMPLES)" $(BIN)/python -m tests.serving.fuzz
 
 reproduce: $(READY) ## Print the accuracy table: DATA=folder with an NCF release [SEEDS=5]
 	@DATA="$(DATA)" SEEDS="$(SEEDS)" $(BIN)/python -m tests.benchmarks reproduce

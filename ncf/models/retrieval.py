@@ -10,6 +10,7 @@ https://arxiv.org/abs/2210.12579). One matrix product then tells which items are
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -85,6 +86,12 @@ class Retriever:
             self.candidates = max(self.candidates, _FEW_MARGIN * _reach(exact, near, _FEW))
             a_place = _MANY_MARGIN * _reach(exact, near, _MANY) / _MANY
             self.candidates_a_place = max(self.candidates_a_place, a_place)
+
+    def with_users_of(self, scorer: Scorer) -> Retriever:
+        """The same for a scorer of the same items."""
+        other = copy.copy(self)
+        other._scorer = scorer
+        return other
 
     def scores(self, users: Indices) -> NDArray[np.float32]:
         """What comes near to the logits, but for a constant of the user: int [B] -> float32 [B, n_items]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -106,12 +107,15 @@ class Scorer:
         """
         if self.scores_all(k):
             return iter([slice(0, self.config.n_items)] * len(users))
+        return self._prepared_retriever().retrieve(users, k, exclude)
+
+    def _prepared_retriever(self) -> Retriever:
         with self._lock:  # threads ask the same scorer; the first of them prepares it
             if self._retriever is None:
                 self._retriever = Retriever(self, self._candidates)
                 if self.config.has_gmf:  # the same values; the first copy of them can go
                     self._item_gmf = self._retriever.items[:, : self.config.factors]
-        return self._retriever.retrieve(users, k, exclude)
+            return self._retriever
 
     def top_k(
         self, users: Indices, k: int, exclude: ItemsByUser | None = None
@@ -130,15 +134,34 @@ class Scorer:
         width = min(k, self.config.n_items)
         items = np.full((len(users), width), NO_ITEM, np.int32)
         scores = np.full((len(users), width), -np.inf, np.float32)
+        for row, (best, found) in enumerate(self.top_k_of_each(users, k, exclude)):
+            items[row, : len(best)], scores[row, : len(best)] = best, found
+        return items, scores
+
+    def top_k_of_each(
+        self, users: Indices, k: int, exclude: ItemsByUser | None = None
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """As :meth:`top_k`, each user when it is asked for, and only the items that are left."""
+        width = min(k, self.config.n_items)
         for row, candidates in enumerate(self.retrieve(users, k, exclude)):
             found = self.rescore(users[row : row + 1], candidates)[0]  # [C]
             if exclude is not None and isinstance(candidates, slice):
                 found[exclude.of_user(int(users[row]))] = -np.inf
             best = best_places(found, width)
             best = best[found[best] > -np.inf]
-            items[row, : len(best)] = best if isinstance(candidates, slice) else candidates[best]
-            scores[row, : len(best)] = found[best]
-        return items, scores
+            items = best if isinstance(candidates, slice) else candidates[best]
+            yield items.astype(np.int32), found[best]
+
+    def with_users(self, gmf: NDArray[np.float32] | None, mlp: NDArray[np.float32] | None) -> Scorer:
+        """The same items with other users, whose embeddings are given; all that was computed of the items is shared."""
+        retriever = None if self.scores_all(1) else self._prepared_retriever()
+        other = copy.copy(self)
+        if gmf is not None:
+            other._user_gmf = gmf
+        if mlp is not None:
+            other._user_mlp = mlp
+        other._retriever = retriever and retriever.with_users_of(other)
+        return other
 
     def _known(self, candidates: Candidates) -> Candidates:
         """Candidates with a slice's bounds in the catalogue."""

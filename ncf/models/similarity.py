@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -91,23 +89,18 @@ class Strangers:
         gram[np.diag_indices(len(gram))] += _RIDGE * max(np.trace(gram) / len(gram), _TINY)
         self._map = np.linalg.solve(gram, matrix.T @ np.array(targets).reshape(-1, width))  # [width + 1, width]
 
-    def score_all(self, items: Indices) -> NDArray[np.float32]:
-        """Logits of the whole catalogue, float32 [n_items], for a user with this history, int [h], h > 0."""
+    def with_history(self, items: Indices) -> Scorer:
+        """A scorer whose one user, 0, has this history, int [h], h > 0."""
         embeddings = np.clip(self._features(items) @ self._map, -self._largest, self._largest).astype(np.float32)
         tables = np.split(embeddings[None], np.cumsum(self._widths)[:-1], axis=1)
-        scores: NDArray[np.float32] = _with_users(self._scorer, tables).score_all(np.zeros(1, np.int64))[0]
+        config = self._scorer.config
+        return self._scorer.with_users(tables[0] if config.has_gmf else None, tables[-1] if config.has_tower else None)
+
+    def score_all(self, items: Indices) -> NDArray[np.float32]:
+        """Logits of the whole catalogue, float32 [n_items], for a user with this history, int [h], h > 0."""
+        scores: NDArray[np.float32] = self.with_history(items).score_all(np.zeros(1, np.int64))[0]
         return scores
 
     def _features(self, items: Indices) -> NDArray[np.float64]:
         sums = [table[items].sum(axis=0, dtype=np.float64) for table in self._items]
         return np.concatenate([*(part / (len(items) + _SHRINKAGE) for part in sums), [1.0]])
-
-
-def _with_users(scorer: Scorer, tables: list[NDArray[np.float32]]) -> Scorer:
-    """The same items with other users; what was computed of the items is shared."""
-    other = copy.copy(scorer)
-    if scorer.config.has_gmf:
-        other._user_gmf = tables[0]
-    if scorer.config.has_tower:
-        other._user_mlp = tables[-1]
-    return other

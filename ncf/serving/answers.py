@@ -21,6 +21,7 @@ class Item(TypedDict):
     score: float | None
 
 
+@final
 class Recommendation(TypedDict):
     """The items for one user, best first."""
 
@@ -68,7 +69,10 @@ class SimilarItems(TypedDict):
     similar: list[Item]
 
 
-Answer = Recommendations | Scores | Ranking | SimilarItems
+OneList = Scores | Ranking | SimilarItems
+"""An answer that holds a single list of items."""
+AnyList = Scores | Ranking | SimilarItems | Recommendation
+"""What holds a list of items."""
 
 
 @final
@@ -78,15 +82,10 @@ class Failure(TypedDict):
     error: str
 
 
-def items_of(answer: Answer) -> list[list[Item]]:
-    """The lists of items in an answer: one for each user, or a single one."""
-    if "recommendations" in answer:
-        return [recommendation["items"] for recommendation in answer["recommendations"]]
-    return [answer["similar"] if "similar" in answer else answer["items"]]
+def items_of(answer: AnyList) -> list[Item]:
+    return answer["similar"] if "similar" in answer else answer["items"]
 
 
-def sources_of(answer: Answer) -> list[Source]:
-    """What the lists of items were made from; similar items are the model's."""
-    if "recommendations" in answer:
-        return [recommendation["source"] for recommendation in answer["recommendations"]]
-    return ["model" if "similar" in answer else answer["source"]]
+def source_of(answer: AnyList) -> Source:
+    """What the items were made from; similar items are the model's."""
+    return "model" if "similar" in answer else answer["source"]

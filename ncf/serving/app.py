@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.h
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from concurrent.futures import Future
 
 from starlette.applications import Starlette
@@ -34,7 +35,8 @@ def create_app(loading: Future[Recommender], max_requests: int = MAX_REQUESTS, p
         max_requests: invocations that are taken on at once.
         page: whether people find a page at ``/``, which shows users and their histories.
     """
-    metrics, load = Metrics(), Load(max_requests)
+    load = Load(max_requests)
+    metrics = Metrics(load)
 
     def loaded() -> Recommender | None:
         return loading.result() if loading.done() and loading.exception() is None else None
@@ -80,7 +82,7 @@ def create_app(loading: Future[Recommender], max_requests: int = MAX_REQUESTS, p
         assert isinstance(error, HTTPException)
         there_are = ", ".join(f"{'/'.join(sorted(route.methods or ()))} {route.path}" for route in routes)
         message = f"{request.method} {request.url.path[:60]}: {error.detail}; there are {there_are}"
-        return _error(error.status_code, message.replace("GET/HEAD", "GET"))
+        return _error(error.status_code, message.replace("GET/HEAD", "GET"), error.headers)
 
     async def failed(*_: object) -> JSONResponse:
         return _error(500, "internal error; the log says more")
@@ -88,6 +90,6 @@ def create_app(loading: Future[Recommender], max_requests: int = MAX_REQUESTS, p
     return Starlette(routes=routes, exception_handlers={HTTPException: refused, Exception: failed})
 
 
-def _error(status: int, message: str) -> JSONResponse:
-    headers = {"retry-after": str(RETRY_AFTER_SECONDS)} if status == 503 else None
-    return JSONResponse({"error": message}, status, headers)
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    retry = {"retry-after": str(RETRY_AFTER_SECONDS)} if status == 503 else {}
+    return JSONResponse({"error": message}, status, {**(headers or {}), **retry})

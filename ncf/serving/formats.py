@@ -8,10 +8,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ncf.serving.answers import Answer, Failure, items_of
+from ncf.serving.answers import AnyList, Failure, OneList, Recommendation, items_of
 from ncf.serving.invocation import AnyForm, ForCandidates, Invocation, RequestError, parse, validated
 
 JSON = "application/json"
@@ -138,31 +138,47 @@ class Writer:
         self._media, self._single = media, single
         self._written = 0
 
-    def write(self, form: AnyForm, answer: Answer | Failure) -> bytes:
+    def write(self, form: AnyForm, answer: OneList | Failure) -> bytes:
         """The next answer, or why there is none."""
-        self._written += 1
         if self._media == CSV:
-            return _as_csv(form, answer)
-        content = json.dumps(answer, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        if self._media == LINES:
-            return content + b"\n"
-        if self._single:
-            return content
-        return (b"," if self._written > 1 else b"[") + content
+            return b"\n" if "error" in answer else _as_csv(form, answer)
+        return self._before() + _as_json(answer) + self._after()
+
+    def write_each(
+        self, form: Invocation, version: str, found: Iterable[Recommendation], unknown: list[str]
+    ) -> Iterator[bytes]:
+        """The next answer, :class:`~ncf.serving.answers.Recommendations`, a user at a time: all is never held."""
+        if self._media == CSV:
+            yield from (_as_csv(form, recommendation) for recommendation in found)
+            return
+        yield self._before() + b'{"model_version":' + _as_json(version) + b',"recommendations":['
+        for number, recommendation in enumerate(found):
+            yield (b"," if number else b"") + _as_json(recommendation)
+        yield b"]" + (b',"unknown":' + _as_json(unknown) if unknown else b"") + b"}" + self._after()
+
+    def _before(self) -> bytes:
+        self._written += 1
+        if self._media == LINES or self._single:
+            return b""
+        return b"," if self._written > 1 else b"["
+
+    def _after(self) -> bytes:
+        return b"\n" if self._media == LINES else b""
 
     def end(self) -> bytes:
         """What comes behind the last answer."""
         return b"]" if self._media == JSON and not self._single else b""
 
 
-def _as_csv(form: AnyForm, answer: Answer | Failure) -> bytes:
-    if "error" in answer:
-        return b"\n"
+def _as_json(content: object) -> bytes:
+    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _as_csv(form: AnyForm, answer: AnyList) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    for items in items_of(answer):
-        if isinstance(form, ForCandidates):
-            writer.writerow(["" if item["score"] is None else item["score"] for item in items])
-        else:
-            writer.writerow([item["item"] for item in items])
+    if isinstance(form, ForCandidates):
+        writer.writerow(["" if item["score"] is None else item["score"] for item in items_of(answer)])
+    else:
+        writer.writerow([item["item"] for item in items_of(answer)])
     return text.getvalue().encode()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError, from_json
+
+from ncf.serving.explanation import explain, shown
 
 MAX_K = 1000
 MAX_USERS = 100
@@ -16,7 +20,6 @@ MAX_ID_LENGTH = 512
 MAX_BODY_BYTES = 1 << 20
 CONTENT_TYPE = "application/json"
 _MAX_INTEGER = 1 << 63
-_SHOWN_CHARACTERS = 60
 
 
 class RequestError(Exception):
@@ -111,10 +114,12 @@ class ForPairs(Form):
     def _one_user_and_items_differ(self) -> ForPairs:
         if len(self.user) != len(self.item):
             sizes = {"users": len(self.user), "items": len(self.item)}
-            raise PydanticCustomError("pairs", "{users} users and {items} items; expected as many of both", sizes)
+            raise PydanticCustomError(
+                "pairs", "user has {users} and item {items} entries; expected as many of both", sizes
+            )
         if other := next((user for user in self.user if user != self.user[0]), None):
-            users = {"one": _shown(self.user[0]), "other": _shown(other)}
-            raise PydanticCustomError("pairs", "user names {one} and {other}; expected one user throughout", users)
+            users = {"one": shown(self.user[0]), "other": shown(other)}
+            raise PydanticCustomError("pairs", "user names {one} and {other}; expected one throughout", users)
         _check_repeats("item", self.item)
         return self
 
@@ -151,7 +156,8 @@ class ForHistory(Form):
     with_titles: WithTitles = True
 
 
-AnyForm = Invocation | ForCandidates | ForPairs | ForItem | ForHistory
+FormOfOneList = ForCandidates | ForPairs | ForItem | ForHistory
+AnyForm = Invocation | FormOfOneList
 FORMS: tuple[type[AnyForm], ...] = (Invocation, ForCandidates, ForPairs, ForItem, ForHistory)
 _KEYS = tuple(dict.fromkeys(form.key for form in FORMS))
 
@@ -169,11 +175,12 @@ def parse(body: bytes) -> AnyForm:
         content = from_json(body)
     except ValueError as error:
         raise RequestError(400, f"body is not JSON: {error}") from None
+    json.loads(body, object_pairs_hook=_check_keys, parse_int=str, parse_float=str)
     form = _form_of(content)
     try:
         return form.model_validate_json(body)
     except ValidationError as error:
-        raise RequestError(422, _explain(form, error.errors(include_url=False)[0])) from None
+        raise RequestError(422, explain(form, _KEYS, content, error.errors(include_url=False)[0])) from None
 
 
 def validated(form: type[AnyForm], values: dict[str, Any]) -> AnyForm:
@@ -185,7 +192,15 @@ def validated(form: type[AnyForm], values: dict[str, Any]) -> AnyForm:
     try:
         return form.model_validate(values)
     except ValidationError as error:
-        raise RequestError(422, _explain(form, error.errors(include_url=False)[0])) from None
+        raise RequestError(422, explain(form, _KEYS, values, error.errors(include_url=False)[0])) from None
+
+
+def _check_keys(pairs: Sequence[tuple[str, Any]]) -> None:
+    """Readers of JSON disagree on which of a repeated key's values counts (RFC 8259, 4), so that none does here."""
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        repeated = next(key for place, key in enumerate(keys) if key in keys[:place])
+        raise RequestError(422, f"{shown(repeated)} is given more than once; expected each key once")
 
 
 def _form_of(content: object) -> type[AnyForm]:
@@ -198,32 +213,13 @@ def _form_of(content: object) -> type[AnyForm]:
         return Invocation
     given = [key for key in _KEYS if key in content]
     if len(given) > 1:
-        raise _mixed(given[0], given[1])
+        raise RequestError(422, f"{given[0]!r} and {given[1]!r} belong to different forms; send one form a request")
     if not given:
-        return ForCandidates if "user" in content else Invocation
+        if "user" not in content:
+            return Invocation
+        return ForPairs if isinstance(content["user"], list) else ForCandidates
     forms = [form for form in FORMS if form.key == given[0]]
     return forms[0] if "user" in content else forms[-1]  # `item` alone, or with `user`
-
-
-def _mixed(one: str, other: str) -> RequestError:
-    return RequestError(422, f"{one!r} and {other!r} belong to different forms; send one form a request")
-
-
-def _explain(form: type[AnyForm], error: Any) -> str:
-    """One sentence for one error of validation."""
-    field = "".join(f"[{part}]" if isinstance(part, int) else part for part in error["loc"]) or "body"
-    if error["type"] == "missing":
-        if form is Invocation:
-            return f"{field} is missing; expected one of {', '.join(_KEYS)}, such as a list of user ids"
-        return f"{field} is missing beside {form.key!r}"
-    if error["type"] == "extra_forbidden":
-        if any(field in other.model_fields for other in FORMS):
-            return str(_mixed(form.key, field))
-        return f"{_shown(field)} is not a field beside {form.key!r}; accepted are {', '.join(form.model_fields)}"
-    reason = str(error["msg"][0].lower() + error["msg"][1:])
-    if error["type"] in ("pairs", "repeat"):
-        return reason
-    return f"{field} is {_shown(error['input'])}: {reason}"
 
 
 def _check_repeats(field: str, items: list[str]) -> None:
@@ -232,11 +228,6 @@ def _check_repeats(field: str, items: list[str]) -> None:
     places: dict[str, int] = {}
     for place, item in enumerate(items):
         if (first := places.setdefault(item, place)) != place:
-            found = {"field": field, "place": place, "item": _shown(item), "first": first}
-            raise PydanticCustomError("repeat", "{field}[{place}] is {item} again, as {field}[{first}] is", found)
-
-
-def _shown(value: Any) -> str:
-    """A value in a message, cut short."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+            found = {"field": field, "place": place, "item": shown(item), "first": first}
+            again = "{field}[{place}] is {item} again, as {field}[{first}] is; expected each id once"
+            raise PydanticCustomError("repeat", again, found)

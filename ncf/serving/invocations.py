@@ -6,55 +6,34 @@ import asyncio
 import json
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from ncf.serving.answers import Answer, Failure, sources_of
+from ncf.serving.body import Body
 from ncf.serving.formats import JSON, Writer, accepted, media_type, requests_in
 from ncf.serving.invocation import AnyForm, ForHistory, ForItem, RequestError, parse
-from ncf.serving.load import RETRY_AFTER_SECONDS, SEND_SECONDS, BusyError, Load, read_body
+from ncf.serving.load import RETRY_AFTER_SECONDS, BusyError, Load
 from ncf.serving.metrics import Metrics
+from ncf.serving.parts import BYTES_AT_ONCE, Part, Parts, Seen
+from ncf.serving.protocol import ClientLeftError
 from ncf.serving.recommender import Recommender
 
 VERSION_HEADER = "x-ncf-model-version"
 NOT_LOADED = "the model is not loaded yet"
+CLIENT_LEFT, CUT_SHORT = 499, 504
+"""What logs and metrics say in place of a status where there was nobody to answer, or an answer took too long."""
+REQUEST_SECONDS = 600.0
+"""From the first byte of a request to the last of its answer; as long as a batch transform waits by default."""
 request_log = logging.getLogger("ncf.serving.requests")
 """One line of JSON for each invocation; it holds no user ids."""
+_log = logging.getLogger(__name__)
 
 _PAIRS_AT_ONCE = 8192
 """Scored in the event loop, some 3 ms at most: to hand them to a thread and back would take longer."""
-_BYTES_AT_ONCE = 1 << 16
-_PAIRS_A_TURN = 1 << 18
-"""After so many of a body with many requests, some 0.1 s, those of others have their turn."""
-_Result = TypeVar("_Result")
-
-
-@dataclass
-class Seen:
-    """What is told of a request when it has ended."""
-
-    status: int = 500
-    forms: set[str] = field(default_factory=set)
-    k: int | None = None
-    batch: int = 0
-    sources: Counter[str] = field(default_factory=Counter)
-
-    def add(self, form: AnyForm, answer: Answer) -> None:
-        sources = sources_of(answer)
-        self.forms.add(form.label)
-        self.k = getattr(form, "k", None)
-        self.batch += len(sources)
-        self.sources.update(sources)
-
-    @property
-    def form(self) -> str:
-        return self.forms.copy().pop() if len(self.forms) == 1 else "mixed" if self.forms else ""
 
 
 class Invocations:
@@ -70,124 +49,121 @@ class Invocations:
         self._loaded, self._metrics, self._load = loaded, metrics, load
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start, seen = time.perf_counter(), Seen()
+        start, seen, request = time.perf_counter(), Seen(), Request(scope, receive)
+        body = Body(request.headers, receive)
         try:
-            with self._load:
-                self._metrics.in_flight = self._load.requests
-                await self._answer(Request(scope, receive), send, seen)
+            try:
+                with self._load:
+                    async with asyncio.timeout(REQUEST_SECONDS):
+                        await self._answer(request, body, send, seen)
+            except TimeoutError:
+                if seen.status != 200:
+                    raise BusyError(f"no answer after {REQUEST_SECONDS:g} seconds, the limit") from None
+                _log.warning("an answer was cut short after %g s, the limit; send fewer lines", REQUEST_SECONDS)
+                seen.status = CUT_SHORT
+                raise ClientLeftError from None
         except BusyError as error:
             seen.status = 503
-            await _refuse(send, 503, str(error))
+            await _refuse(send, body, 503, str(error))
         except RequestError as error:
             seen.status = error.status
-            await _refuse(send, error.status, str(error))
-        except OSError:
-            seen.status = 499  # the client left, and reads no answer
+            await _refuse(send, body, error.status, str(error))
+        except ClientLeftError:
+            if seen.status != CUT_SHORT:
+                seen.status = CLIENT_LEFT
+            raise
+        except BaseException:
+            seen.status = 500
+            raise
         finally:
-            self._metrics.in_flight = self._load.requests
             seconds = time.perf_counter() - start
             self._metrics.observe(seen.form, seen.status, seconds, seen.sources)
             request_log.info(_log_line(seen, seconds))
 
-    async def _answer(self, request: Request, send: Send, seen: Seen) -> None:
+    async def _answer(self, request: Request, body: Body, send: Send, seen: Seen) -> None:
         recommender = self._loaded()
         if recommender is None:
             raise BusyError(NOT_LOADED)
-        given = media_type(request.headers.get("content-type", ""))
-        wanted = accepted(request.headers.get("accept", ""), given)
-        body = await read_body(request)
-        writer = Writer(wanted, single=given == JSON)
-        headers = [(b"content-type", wanted.encode()), (VERSION_HEADER.encode(), recommender.version.encode())]
+        given = media_type(_header(request, "content-type"))
+        wanted = accepted(_header(request, "accept"), given)
+        content = await body.read()
+        is_quick, forms = False, requests_in(content, given)
         if given == JSON:
-            form = parse(body) if len(body) <= _BYTES_AT_ONCE else await self._in_thread(lambda: parse(body))
-            seen.forms.add(form.label)
-
-            def work() -> bytes:
-                answer = recommender.answer(form)
-                seen.add(form, answer)
-                return writer.write(form, answer) + writer.end()
-
-            quick = recommender.pairs(form) <= _PAIRS_AT_ONCE and not isinstance(form, ForItem | ForHistory)
-            content = work() if quick else await self._in_thread(work)
-            await self._send(send, seen, headers, content)
+            is_short = len(content) <= BYTES_AT_ONCE
+            form = parse(content) if is_short else await self._load.in_thread(lambda: parse(content))
+            is_quick, forms = _is_quick(form, recommender), iter([form])
         else:
             # all are checked first, so that a fault in the last of them is told before anything is answered
-            await self._in_thread(lambda: sum(1 for _ in requests_in(body, given)))
-            await self._stream(send, seen, headers, recommender, requests_in(body, given), writer)
-
-    async def _stream(
-        self,
-        send: Send,
-        seen: Seen,
-        headers: list[tuple[bytes, bytes]],
-        recommender: Recommender,
-        requests: Iterator[AnyForm],
-        writer: Writer,
-    ) -> None:
-        """Answer many requests, a part at a time, so that neither memory nor others' patience runs out."""
-        first, more = await self._in_thread(lambda: _part(recommender, requests, writer, seen))
+            await self._load.in_thread(lambda: sum(1 for _ in requests_in(content, given)))
+        parts = Parts(recommender, forms, Writer(wanted, single=given == JSON), seen, single=given == JSON)
+        if is_quick:
+            if await request.is_disconnected():
+                raise ClientLeftError
+            part, more = self._load.part_at_once(parts.next)
+        else:
+            part, more = await self._next(parts, request, begun=False)
+        seen.status = 200
+        headers = [(b"content-type", wanted.encode()), (VERSION_HEADER.encode(), recommender.version.encode())]
         if not more:
-            await self._send(send, seen, headers, first)
-            return
-        seen.status = 200
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send_body(send, first, more=True)
+            headers.append((b"content-length", b"%d" % len(part)))
+        start = {"type": "http.response.start", "status": 200, "headers": headers}
+        await self._send(send, part, more, [start])
         while more:
-            content, more = await self._in_thread(lambda: _part(recommender, requests, writer, seen))
-            await self._send_body(send, content, more=more)
+            part, more = await self._next(parts, request, begun=True)
+            await self._send(send, part, more)
 
-    async def _send(self, send: Send, seen: Seen, headers: list[tuple[bytes, bytes]], content: bytes) -> None:
-        seen.status = 200
-        headers.append((b"content-length", b"%d" % len(content)))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send_body(send, content, more=False)
-
-    async def _send_body(self, send: Send, content: bytes, more: bool) -> None:
-        """A large part goes in pieces: each waits until the client has read what came before."""
-        if len(content) <= _BYTES_AT_ONCE and not more:
-            await send({"type": "http.response.body", "body": content})
-            return
-        unread = len(content)
-        self._load.unread_bytes += unread
+    async def _next(self, parts: Parts, request: Request, begun: bool) -> Part:
+        """The next part of an answer, unless the client leaves meanwhile."""
+        making = asyncio.ensure_future(self._load.part_in_thread(parts.next, begun))
+        leaving = asyncio.ensure_future(_leaving(request.receive))
         try:
-            for start in range(0, len(content), _BYTES_AT_ONCE) or [0]:
-                piece = content[start : start + _BYTES_AT_ONCE]
-                last = start + _BYTES_AT_ONCE >= len(content)
-                async with asyncio.timeout(SEND_SECONDS):  # TimeoutError is an OSError: that client has left, too
-                    await send({"type": "http.response.body", "body": piece, "more_body": more or not last})
-                self._load.unread_bytes -= len(piece)
-                unread -= len(piece)
+            await asyncio.wait({making, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not making.done():
+                raise ClientLeftError
+            return making.result()
+        except BaseException:
+            making.cancel()
+            making.add_done_callback(self._load.dropped)
+            raise
         finally:
-            self._load.unread_bytes -= unread
+            leaving.cancel()
 
-    async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._load.pool, work)
-
-
-def _part(recommender: Recommender, requests: Iterator[AnyForm], writer: Writer, seen: Seen) -> tuple[bytes, bool]:
-    """The answers to the next requests, and whether there may be more."""
-    content, pairs = bytearray(), 0
-    for form in requests:
+    async def _send(self, send: Send, part: bytes, more: bool, before: Iterable[Message] = ()) -> None:
+        """A part, in pieces that each wait until the client has taken what came before."""
         try:
-            answer = recommender.answer(form)
-            seen.add(form, answer)
-            content += writer.write(form, answer)
-        except RequestError as error:  # well formed, and not to be answered: the others are
-            seen.forms.add(form.label)
-            content += writer.write(form, Failure(error=str(error)))
-        pairs += recommender.pairs(form)
-        if pairs >= _PAIRS_A_TURN or len(content) >= _BYTES_AT_ONCE:
-            return bytes(content), True
-    return bytes(content) + writer.end(), False
+            for message in before:
+                await send(message)
+            for start in range(0, len(part), BYTES_AT_ONCE) or (0,):
+                piece, is_last = part[start : start + BYTES_AT_ONCE], start + BYTES_AT_ONCE >= len(part)
+                await send({"type": "http.response.body", "body": piece, "more_body": more or not is_last})
+        finally:
+            self._load.taken(len(part))
 
 
-async def _refuse(send: Send, status: int, message: str) -> None:
+def _header(request: Request, name: str) -> str:
+    """A header's lines as one (RFC 9110, 5.3)."""
+    return ", ".join(request.headers.getlist(name))
+
+
+def _is_quick(form: AnyForm, recommender: Recommender) -> bool:
+    return recommender.pairs(form) <= _PAIRS_AT_ONCE and not isinstance(form, ForItem | ForHistory)
+
+
+async def _leaving(receive: Receive) -> None:
+    """Returns when the client leaves, which is all that may come behind the body."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(send: Send, body: Body, status: int, message: str) -> None:
     content = json.dumps({"error": message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
     if status == 503:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    await send({"type": "http.response.body", "body": content, "more_body": True})
+    await body.discard()
+    await send({"type": "http.response.body"})
 
 
 def _log_line(seen: Seen, seconds: float) -> str:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
+from typing import TypeVar
 
-from starlette.requests import ClientDisconnect, Request
-
-from ncf.serving.invocation import MAX_BODY_BYTES, RequestError
+from ncf.serving.parts import Part
 
 MAX_REQUESTS = 64
 """Requests that are read, wait or are answered at once; what comes beyond is told to come again."""
 MAX_UNREAD_BYTES = 64 << 20
-"""Bytes of answers that clients have not read yet, from which on nothing new is taken on."""
+"""Bytes of answers that clients have not taken yet, from which on nothing more is made.
+
+It is passed by what is being made at that time only: the part of an answer that ends with one list of items, for each
+core and the event loop.
+"""
 RETRY_AFTER_SECONDS = 1
-BODY_SECONDS = 60.0
-SEND_SECONDS = 60.0
-"""SageMaker itself waits no longer for a request."""
+_Result = TypeVar("_Result")
 
 
 class BusyError(Exception):
@@ -36,14 +38,15 @@ class Load:
         self._max_requests = max_requests
         self.requests = 0
         self.unread_bytes = 0
-        self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "score")
-        """Scores what takes long, so that /ping answers meanwhile; each thread uses one core."""
+        threads = len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(threads, "score")
+        self._makers = asyncio.Semaphore(threads)
+        self._room = asyncio.Event()
 
     def __enter__(self) -> Load:
         if self.requests >= self._max_requests:
             raise BusyError(f"{self.requests} requests are under way, the limit; try again")
-        if self.unread_bytes >= MAX_UNREAD_BYTES:
-            raise BusyError(f"{self.unread_bytes} bytes of answers are not read yet, beyond the limit; try again")
+        self.check_room()
         self.requests += 1
         return self
 
@@ -52,24 +55,59 @@ class Load:
     ) -> None:
         self.requests -= 1
 
+    async def in_thread(self, work: Callable[[], _Result]) -> _Result:
+        """Do what takes long on one core, so that /ping answers meanwhile."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
-async def read_body(request: Request) -> bytes:
-    """The body of a request, never more than ``MAX_BODY_BYTES`` of it in memory.
+    async def part_in_thread(self, make: Callable[[], Part], begun: bool) -> Part:
+        """Make a part of an answer, which counts as unread from then on, as soon as there is room.
 
-    Raises:
-        RequestError: 413 if it is larger, 408 if it does not come, 400 if the client leaves, 415 if it is packed.
-    """
-    if encoding := request.headers.get("content-encoding", "").strip().lower().replace("identity", ""):
-        raise RequestError(415, f"content encoding is {encoding[:60]!r}; expected none")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise RequestError(413, f"body has more than {MAX_BODY_BYTES} bytes, the limit; send fewer users")
-    except ClientDisconnect:
-        raise RequestError(400, "the client left before its request was complete") from None
-    except TimeoutError:
-        raise RequestError(408, f"body is not complete after {BODY_SECONDS:g} seconds") from None
-    return bytes(body)
+        Args:
+            make: the part, and whether there is more.
+            begun: whether some of the answer has been sent, so that it is too late to refuse.
+
+        Raises:
+            BusyError: if there is no room and the answer has not begun.
+        """
+        async with self._makers:
+            while not self._has_room():
+                if not begun:
+                    self.check_room()
+                self._room.clear()
+                await self._room.wait()
+            content, more = await self.in_thread(make)
+            self.unread_bytes += len(content)
+        return content, more
+
+    def part_at_once(self, make: Callable[[], Part]) -> Part:
+        """The same here and now, for what is quick.
+
+        Raises:
+            BusyError: if there is no room.
+        """
+        self.check_room()
+        content, more = make()
+        self.unread_bytes += len(content)
+        return content, more
+
+    def taken(self, size: int) -> None:
+        """A part of so many bytes is not held any longer."""
+        self.unread_bytes -= size
+        self._room.set()
+
+    def dropped(self, making: asyncio.Future[Part]) -> None:
+        """Nobody wants what was being made."""
+        if not making.cancelled() and making.exception() is None:
+            self.taken(len(making.result()[0]))
+
+    def check_room(self) -> None:
+        """Refuse if clients leave too much unread.
+
+        Raises:
+            BusyError: in that case.
+        """
+        if not self._has_room():
+            raise BusyError(f"{self.unread_bytes} bytes of answers are not read yet, beyond the limit; try again")
+
+    def _has_room(self) -> bool:
+        return self.unread_bytes < MAX_UNREAD_BYTES

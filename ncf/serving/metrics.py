@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ncf.models.model_folder import ModelConfig
+from ncf.serving.load import Load
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -18,10 +19,14 @@ _STATM = Path("/proc/self/statm")
 
 
 class Metrics:
-    """Counters of requests since the start. Only the event loop touches them."""
+    """Counters of requests since the start. Only the event loop touches them.
 
-    def __init__(self) -> None:
-        self.in_flight = 0
+    Args:
+        load: what is under way.
+    """
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
         self._requests: Counter[tuple[str, int]] = Counter()
         self._rankings: Counter[str] = Counter()
         self._buckets = [0] * (len(_BUCKETS) + 1)
@@ -32,7 +37,7 @@ class Metrics:
 
         Args:
             form: label of its form; '' where it was refused before that was known.
-            status: of the answer.
+            status: of the answer; 499 where the client left before its end, 504 where it was cut short.
             seconds: it took.
             sources: what its lists of items were made from, and how many of each.
         """
@@ -56,8 +61,10 @@ class Metrics:
             "ncf_rankings_total", "counter", "Lists of items by source; popular is the fallback.", rankings
         )
         yield from _metric(
-            "ncf_requests_in_flight", "gauge", "Requests being read or answered.", [("", self.in_flight)]
+            "ncf_requests_in_flight", "gauge", "Requests being read or answered.", [("", self._load.requests)]
         )
+        unread = [("", self._load.unread_bytes)]
+        yield from _metric("ncf_unread_bytes", "gauge", "Bytes of answers that clients have not taken yet.", unread)
         name, total = "ncf_request_duration_seconds", 0
         yield from _metric(name, "histogram", "From the first byte of a request to the last of its answer.", [])
         for bound, count in zip((*map(str, _BUCKETS), "+Inf"), self._buckets, strict=True):

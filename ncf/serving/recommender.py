@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.data.items_by_user import ItemsByUser
 from ncf.models.model_folder import ModelFolder
 from ncf.models.scorer import NO_ITEM, Scorer, best_places
 from ncf.models.similarity import Similarity, Strangers
-from ncf.serving.answers import Answer, Item, Ranking, Recommendation, Recommendations, Scores, SimilarItems, Source
-from ncf.serving.invocation import AnyForm, ForCandidates, ForHistory, ForItem, ForPairs, Invocation, RequestError
+from ncf.serving.answers import Item, OneList, Ranking, Recommendation, Scores, SimilarItems, Source
+from ncf.serving.invocation import (
+    AnyForm,
+    ForCandidates,
+    ForHistory,
+    ForItem,
+    FormOfOneList,
+    ForPairs,
+    Invocation,
+    RequestError,
+)
 
 PAIRS_K = 10
 """Items in the answer to user and item given as pairs, which names no number."""
@@ -56,15 +66,13 @@ class Recommender:
                 return self.config.n_items
         assert_never(form)
 
-    def answer(self, form: AnyForm) -> Answer:
-        """The body of the answer.
+    def answer(self, form: FormOfOneList) -> OneList:
+        """The answer to a request for one list of items.
 
         Raises:
             RequestError: 422 if there is none, as for items similar to an unknown one.
         """
         match form:
-            case Invocation():
-                return self._recommendations(form)
             case ForCandidates():
                 return self._scores(form)
             case ForPairs():
@@ -94,17 +102,27 @@ class Recommender:
             deny: raw ids of items to leave out.
             with_titles: give titles.
         """
-        allowed = None if allow is None else self._known(allow)
-        denied = self._known(deny or ())
-        known = np.array([self._users[user] for user in users if user in self._users], np.int64)
-        rows = iter(self._best(known, k, exclude_seen, allowed, denied))
-        popular = self._popular_of(k, allowed, denied) if len(known) < len(users) else []
-        answers: list[Recommendation] = []
-        for user in users:
+        wanted = Invocation.model_construct(
+            users=users, k=k, exclude_seen=exclude_seen, allow=allow, deny=deny, with_titles=with_titles
+        )
+        return list(self.recommendations(wanted))
+
+    def recommendations(self, form: Invocation) -> Iterator[Recommendation]:
+        """As :meth:`recommend`, each user's items when they are asked for."""
+        allowed = None if form.allow is None else self._known(form.allow)
+        denied = self._known(form.deny or ())
+        known = np.array([self._users[user] for user in form.users if user in self._users], np.int64)
+        seen = self._seen if form.exclude_seen else None
+        rows = self._best(self._scorer, known, form.k, seen, allowed, denied)
+        popular = self._popular_of(form.k, allowed, denied) if len(known) < len(form.users) else []
+        for user in form.users:
             source: Source = "model" if user in self._users else "popular"
             found = next(rows) if source == "model" else popular
-            answers.append({"user": user, "source": source, "items": self._items_of(found, with_titles)})
-        return answers
+            yield {"user": user, "source": source, "items": self._items_of(found, form.with_titles)}
+
+    def unknown(self, items: Iterable[str]) -> list[str]:
+        """Those that the model does not know, each once."""
+        return [item for item in dict.fromkeys(items) if item not in self._items]
 
     @property
     def users(self) -> Iterable[str]:
@@ -120,13 +138,6 @@ class Recommender:
         scores = self._scorer.rescore(np.array([index]), items)[0]
         best = np.argsort(-scores, kind="stable")
         return self._items_of(zip(items[best].tolist(), scores[best].tolist(), strict=True), with_titles=True)
-
-    def _recommendations(self, form: Invocation) -> Recommendations:
-        found = self.recommend(form.users, form.k, form.exclude_seen, form.allow, form.deny, form.with_titles)
-        answer: Recommendations = {"model_version": self.version, "recommendations": found}
-        if unknown := self._unknown(form.allow or ()):
-            answer["unknown"] = unknown
-        return answer
 
     def _scores(self, form: ForCandidates) -> Scores:
         known = self._known(form.items)
@@ -145,12 +156,14 @@ class Recommender:
         source, values = self._scores_of(user, known)
         best = best_places(values, PAIRS_K)
         found = list(zip(known[best].tolist(), values[best].tolist(), strict=True))
-        return self._ranking(source, found, self._unknown(form.item), user=user)
+        return self._ranking(source, found, self.unknown(form.item), user=user)
 
     def _similar(self, form: ForItem) -> SimilarItems:
         item = self._items.get(form.item, NO_ITEM)
         if item == NO_ITEM:
-            raise RequestError(422, f"item is {form.item[:60]!r}, which the model does not know")
+            raise RequestError(
+                422, f"item is {form.item[:60]!r}, which the model does not know; expected one of its items"
+            )
         self.prepare()
         assert self._similarity is not None
         cosines = self._similarity.cosines(item)
@@ -164,18 +177,15 @@ class Recommender:
     def _from_history(self, form: ForHistory) -> Ranking:
         known, denied = self._known(form.history), self._known(form.deny or ())
         allowed = None if form.allow is None else self._known(form.allow)
-        unknown = self._unknown([*form.history, *(form.allow or ())])
+        unknown = self.unknown([*form.history, *(form.allow or ())])
         if not len(known):
             return self._ranking("popular", self._popular_of(form.k, allowed, denied), unknown, form.with_titles)
         self.prepare()
         assert self._strangers is not None
-        scores = self._strangers.score_all(known)
-        if allowed is not None:
-            others = np.ones(len(scores), bool)
-            others[allowed] = False
-            scores[others] = -np.inf
-        scores[known] = scores[denied] = -np.inf
-        return self._ranking("history", _best_of(scores, form.k), unknown, form.with_titles)
+        stranger = self._strangers.with_history(known)
+        history = ItemsByUser(np.array([0, len(known)]), np.sort(known).astype(np.int32))
+        (best,) = self._best(stranger, np.zeros(1, np.int64), form.k, history, allowed, denied)
+        return self._ranking("history", best, unknown, form.with_titles)
 
     def _ranking(
         self,
@@ -194,27 +204,26 @@ class Recommender:
 
     def _best(
         self,
+        scorer: Scorer,
         users: NDArray[np.int64],
         k: int,
-        exclude_seen: bool,
+        exclude: ItemsByUser | None,
         allowed: NDArray[np.int64] | None,
         denied: NDArray[np.int64],
-    ) -> Iterable[list[tuple[int, float]]]:
-        """Item indices and logits of the best of each known user."""
+    ) -> Iterator[list[tuple[int, float]]]:
+        """Item indices and logits of the best of each of a scorer's users."""
         if allowed is None:
+            unwanted = set(denied.tolist())
             # of so many the best k are left, whichever of them are denied
-            width = k + len(denied)
-            rows = zip(*self._scorer.top_k(users, width, self._seen if exclude_seen else None), strict=True)
-            unwanted = {NO_ITEM, *denied.tolist()}
-            for items, scores in rows:
+            for items, scores in scorer.top_k_of_each(users, k + len(denied), exclude):
                 pairs = zip(items.tolist(), scores.tolist(), strict=True)
                 yield [pair for pair in pairs if pair[0] not in unwanted][:k]
             return
         candidates = np.setdiff1d(allowed, denied)
         for row in range(len(users)):
-            scores = self._scorer.rescore(users[row : row + 1], candidates)[0]
-            if exclude_seen:
-                scores[np.isin(candidates, self._seen.of_user(int(users[row])))] = -np.inf
+            scores = scorer.rescore(users[row : row + 1], candidates)[0]
+            if exclude is not None:
+                scores[np.isin(candidates, exclude.of_user(int(users[row])))] = -np.inf
             yield [(int(candidates[place]), score) for place, score in _best_of(scores, k)]
 
     def _popular_of(
@@ -237,9 +246,6 @@ class Recommender:
     def _known(self, items: Iterable[str]) -> NDArray[np.int64]:
         """Index of each item that the model knows, each once."""
         return np.array([self._items[item] for item in dict.fromkeys(items) if item in self._items], np.int64)
-
-    def _unknown(self, items: Iterable[str]) -> list[str]:
-        return [item for item in dict.fromkeys(items) if item not in self._items]
 
     def _items_of(self, found: Iterable[tuple[int, float]], with_titles: bool) -> list[Item]:
         return [self._item(index, score, with_titles) for index, score in found]

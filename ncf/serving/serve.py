@@ -18,11 +18,15 @@ from ncf.stage import Input, Stage
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
+    import uvicorn
+    from starlette.applications import Starlette
+
     from ncf.serving.recommender import Recommender
 
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
+_NOT_SENT_BYTES = 1 << 16
 _SECONDS_TO_FINISH = 25  # SageMaker kills 30 s after SIGTERM
 
 
@@ -43,20 +47,11 @@ class Serve(Stage):
     def run(self) -> None:
         # requests are scored side by side, each on one core; read when numpy is imported
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        import uvicorn
-
         from ncf.serving.app import create_app, request_log
 
         start = time.monotonic()
         loading: Future[Recommender] = Future()
-        config = uvicorn.Config(
-            create_app(loading, page=self.page),
-            log_config=None,
-            log_level=logging.WARNING,
-            access_log=False,
-            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
-        )
-        server = uvicorn.Server(config)
+        server = server_of(create_app(loading, page=self.page))
 
         def stop_if_failed(done: Future[Recommender]) -> None:
             if done.exception() is not None:
@@ -67,7 +62,7 @@ class Serve(Stage):
         loading.add_done_callback(stop_if_failed)
         request_log.addHandler(logging.StreamHandler(sys.stdout))
         request_log.propagate = False
-        with _listen(self.host, self.port) as listener:
+        with listen(self.host, self.port) as listener:
             _log.info("listening at http://%s:%d", *listener.getsockname()[:2])
             threading.Thread(target=_load, args=(self.model, loading), daemon=True).start()
             server.run(sockets=[listener])
@@ -99,7 +94,29 @@ def _load(location: str, loading: Future[Recommender]) -> None:
     recommender.prepare()  # nobody who asks by history or for similar items has to wait for it then
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def server_of(app: Starlette) -> uvicorn.Server:
+    """What serves the application on the connections of :func:`listen`."""
+    import uvicorn
+
+    from ncf.serving.protocol import Connection
+
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+    )
+    return uvicorn.Server(config)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        InputError: if it cannot.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -108,4 +125,6 @@ def _listen(host: str, port: int) -> socket.socket:
     # connections inherit this: asyncio sets it for listeners of its own making only, and without it answers
     # on a connection in use wait some 40 ms for an acknowledgement
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # what a client does not take waits in its own kernel and not in megabytes of ours
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
     return listener

@@ -6,6 +6,7 @@ python -m tests.benchmarks.torch_program MODEL PORT
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -38,18 +39,16 @@ class TorchScorer(torch.nn.Module):
         return torch.nn.functional.linear(torch.cat([product, hidden], dim=1), *self.output)[:, 0]
 
     @torch.inference_mode()
-    def top_k(
+    def top_k_of_each(
         self, users: NDArray[np.int64], k: int, exclude: ItemsByUser | None = None
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
         items = torch.arange(self.config.n_items)
-        rows = []
         for user in users.tolist():
             scores = self(torch.full_like(items, user), items)
             if exclude is not None:
                 scores[torch.tensor(exclude.of_user(user), dtype=torch.long)] = -torch.inf
-            rows.append(scores.topk(min(k, len(items))))
-        best = [row.indices.numpy() for row in rows], [row.values.numpy() for row in rows]
-        return np.array(best[0], np.int32), np.array(best[1], np.float32)
+            best = scores.topk(min(k, len(items)))
+            yield best.indices.numpy().astype(np.int32), best.values.numpy()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def test_lines_of_several_forms_are_answered_in_order() -> None:
     first, second, third, fourth = (json.loads(line) for line in response.text.splitlines())
     assert [answer["source"] for answer in first["recommendations"]] == ["model", "popular"]
     assert second["items"][0]["item"] == "i3"
-    assert third == {"error": "item is 'nothing', which the model does not know"}
+    assert third == {"error": "item is 'nothing', which the model does not know; expected one of its items"}
     assert len(fourth["similar"]) == 10
 
 
@@ -54,6 +54,34 @@ def test_many_lines_come_in_parts_that_make_the_same_whole() -> None:
     assert [answer["user"] for answer in answers] == users
     assert all(answer == answers[number % 12] for number, answer in enumerate(answers))
     assert post(body, LINES, accept=JSON).json() == [json.loads(line) for line in response.text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("media", "record"), [(LINES, '{"users": ["u1"], "k": 2}'), (LINES, '{"item": "i1"}'), (CSV, "u1"), (CSV, "u1,i1")]
+)
+def test_records_may_repeat_and_each_is_answered(media: str, record: str) -> None:
+    once, twice = (post(f"{record}\n" * count, media) for count in (1, 2))
+    assert once.status_code == twice.status_code == 200
+    assert twice.text == once.text * 2
+
+
+@pytest.mark.parametrize("media", [JSON, LINES, CSV])
+@pytest.mark.parametrize("allow", [None, ["i1", "i2", "nothing"]])
+def test_an_answer_made_user_by_user_is_the_whole_one(media: str, allow: list[str] | None) -> None:
+    """Of many users, so that it comes in several parts."""
+    users, recommender = [f"u{number % 14}" for number in range(100)], loading.result()
+    response = post(json.dumps({"users": users, "k": 1000, "allow": allow}), JSON, accept=media)
+    expected = {
+        "model_version": recommender.version,
+        "recommendations": recommender.recommend(users, 1000, allow=allow),
+    }
+    if allow:
+        expected["unknown"] = ["nothing"]
+    if media == CSV:
+        rows = [[item["item"] for item in answer["items"]] for answer in expected["recommendations"]]
+        assert [row.split(",") if row else [] for row in response.text.splitlines()] == rows
+    else:
+        assert response.text == json.dumps(expected, separators=(",", ":")) + ("\n" if media == LINES else "")
 
 
 def test_csv_quotes_ids_that_need_it() -> None:
@@ -81,6 +109,8 @@ def test_the_answer_is_what_the_client_accepts() -> None:
         assert post(body, JSON, accept=accept).headers["content-type"] == expected, accept
     assert post("u1\n", CSV, accept="*/*").headers["content-type"] == CSV
     assert post(body, JSON, accept="text/html").status_code == 406
+    lines = [("content-type", JSON), ("accept", "text/html"), ("accept", CSV)]
+    assert CLIENT.post("/invocations", content=body, headers=lines).headers["content-type"] == CSV
     assert post(body, JSON, accept="text/csv;q=high").status_code == 406
 
 
@@ -91,6 +121,7 @@ def test_the_answer_is_what_the_client_accepts() -> None:
         ("\n \n", LINES, 400, ["holds no request"]),
         ("", CSV, 400, ["holds no request"]),
         ('{"users": ["u1"]}\n{"users": []}\n', LINES, 422, ["line 2: users is []"]),
+        ('{"users": ["u1"]}\n{"item": "i1", "k": 1, "k": 2}\n', LINES, 422, ["line 2: 'k' is given more than once"]),
         ('{"users": ["u1"]}\n\n{"users"\n', LINES, 400, ["line 3: body is not JSON"]),
         (b'{"users": ["\xff"]}\n', LINES, 400, ["line 1: body is not JSON"]),
         ("u1\nu2,i1\n", CSV, 422, ["line 2: row has 2 columns; expected 1, as in the first row"]),
@@ -98,7 +129,7 @@ def test_the_answer_is_what_the_client_accepts() -> None:
         ("u1,i1,5\n", CSV, 422, ["line 1: row has 3 columns", "1 (user) or 2 (user, item)"]),
         ('u1\n"u2\n', CSV, 400, ["body is not CSV"]),
         (b"u1\n\xff\n", CSV, 400, ["not UTF-8", "byte 3"]),
-        ("u1\n" + "x" * 600 + "\n", CSV, 422, ["line 2: users[0]", "at most 512"]),
+        ("u1\n" + "x" * 600 + "\n", CSV, 422, ["line 2: users[0] has 600 characters", "1 to 512"]),
         ("x" * 200_000, CSV, 400, ["not CSV", "field larger"]),
         ("u1,\n", CSV, 422, ["line 1: items[0] is ''"]),
         ("u1\n" * (MAX_BODY_BYTES // 3 + 1), CSV, 413, [f"{MAX_BODY_BYTES} bytes"]),

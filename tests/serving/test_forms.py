@@ -112,12 +112,22 @@ def test_repeats_in_a_history_count_once_and_its_items_never_come_back() -> None
     assert ids(filtered["items"]) == ["i5"]
 
 
+def test_repeats_in_allow_and_deny_count_once() -> None:
+    once, twice = (
+        invoke({"users": ["u1"], "exclude_seen": False, "allow": ["i1", "i5", "x"] * n, "deny": ["i5"] * n})[1]
+        for n in (1, 2)
+    )
+    assert once == twice
+    assert ids(once["recommendations"][0]["items"]) == ["i1"]
+    assert once["unknown"] == ["x"]
+
+
 def test_an_item_is_similar_to_all_others_and_an_unknown_one_is_told() -> None:
     _, answer = invoke({"item": "i1", "k": MAX_K})
     assert sorted(ids(answer["similar"])) == sorted(f"i{item}" for item in range(60) if item != 1)
     status, answer = invoke({"item": "nothing"})
     assert status == 422
-    assert answer["error"] == "item is 'nothing', which the model does not know"
+    assert answer["error"] == "item is 'nothing', which the model does not know; expected one of its items"
     alone = client_of(random_model(n_items=1, positives=1))
     assert invoke({"item": "i0"}, alone)[1]["similar"] == []
     assert invoke({"history": ["i0"]}, alone)[1]["items"] == []
@@ -127,28 +137,46 @@ def test_an_item_is_similar_to_all_others_and_an_unknown_one_is_told() -> None:
     ("body", "words"),
     [
         ({"users": ["u1"], "items": ["i1"]}, ["'users'", "'items'", "one form"]),
-        ({"users": ["u1"], "user": "u1"}, ["'users'", "'user'", "one form"]),
+        ({"users": ["u1"], "user": "u1"}, ["'user' is not a field beside 'users'", "accepted are users, k"]),
         ({"user": "u1", "items": ["i1"], "item": "i1"}, ["'items'", "'item'", "one form"]),
-        ({"history": ["i1"], "exclude_seen": True}, ["'history'", "'exclude_seen'", "one form"]),
+        (
+            {"history": ["i1"], "exclude_seen": True},
+            ["'exclude_seen' is not a field beside 'history'", "accepted are history, k, allow"],
+        ),
         ({"item": "i1", "history": ["i1"]}, ["'item'", "'history'", "one form"]),
-        ({"user": "u1", "items": ["i1"], "k": 3}, ["'items'", "'k'", "one form"]),
-        ({"user": "u1"}, ["items is missing"]),
-        ({"items": ["i1"]}, ["user is missing"]),
+        (
+            {"user": "u1", "items": ["i1"], "k": 3},
+            ["'k' is not a field beside 'user' and 'items'", "accepted are user, items, with_titles"],
+        ),
+        ({"user": "u1"}, ["items is missing beside 'user'", "a list of 1 to 10000 raw ids"]),
+        ({"user": ["u1"]}, ["item is missing beside 'user'", "a list of 1 to 10000 raw ids"]),
+        ({"user": ["u1"], "item": ["i1"], "k": 3}, ["'k' is not a field beside 'user' and 'item'", "are user, item"]),
+        ({"user": ["u1"], "item": ["i1"], "with_titles": True}, ["'with_titles' is not", "accepted are user, item"]),
+        ({"items": ["i1"]}, ["user is missing beside 'items'", "a string of 1 to 512 characters"]),
         ({"user": "u1", "items": ["i1", "i2", "i1"]}, ["items[2] is 'i1' again, as items[0]"]),
-        ({"user": "u1", "items": []}, ["items is []", "at least 1"]),
-        ({"user": "u1", "items": ["i"] * (MAX_CANDIDATES + 1)}, ["items", f"at most {MAX_CANDIDATES}"]),
-        ({"users": ["u1"], "allow": ["i"] * (MAX_CANDIDATES + 1)}, ["allow", f"at most {MAX_CANDIDATES}"]),
-        ({"users": ["u1"], "deny": "i1"}, ["deny is 'i1'", "array"]),
-        ({"users": ["u1"], "with_titles": 1}, ["with_titles is 1", "boolean"]),
-        ({"user": ["u1"], "item": ["i1", "i2"]}, ["1 users and 2 items"]),
-        ({"user": ["u1", "u2"], "item": ["i1", "i2"]}, ["'u1' and 'u2'", "one user"]),
+        ({"user": "u1", "items": []}, ["items is []", "a list of 1 to"]),
+        (
+            {"user": "u1", "items": ["i"] * (MAX_CANDIDATES + 1)},
+            [f"items has {MAX_CANDIDATES + 1} entries", f"1 to {MAX_CANDIDATES} raw ids"],
+        ),
+        (
+            {"users": ["u1"], "allow": ["i"] * (MAX_CANDIDATES + 1)},
+            [f"allow has {MAX_CANDIDATES + 1} entries", f"at most {MAX_CANDIDATES} raw ids or null"],
+        ),
+        ({"users": ["u1"], "deny": "i1"}, ["deny is 'i1'", "a list of at most 10000 raw ids or null"]),
+        ({"users": ["u1"], "with_titles": 1}, ["with_titles is 1", "true or false"]),
+        ({"user": ["u1"], "item": ["i1", "i2"]}, ["user has 1 and item 2 entries", "as many of both"]),
+        ({"user": ["u1", "u2"], "item": ["i1", "i2"]}, ["user names 'u1' and 'u2'", "expected one throughout"]),
         ({"user": ["u1"] * 2, "item": ["i1"] * 2}, ["item[1] is 'i1' again, as item[0]"]),
-        ({"user": "u1", "item": ["i1"]}, ["user is 'u1'", "array"]),
-        ({"item": ["i1"]}, ["item is ['i1']", "string"]),
-        ({"item": "i1", "k": MAX_K + 1}, [f"k is {MAX_K + 1}", f"less than or equal to {MAX_K}"]),
-        ({"history": []}, ["history is []", "at least 1"]),
-        ({"history": ["i1"] * (MAX_HISTORY + 1)}, ["history", f"at most {MAX_HISTORY}"]),
-        ({"history": ["i1", float("nan")]}, ["history[1] is nan", "string"]),
+        ({"user": "u1", "item": ["i1"]}, ["user is 'u1'", "a list"]),
+        ({"item": ["i1"]}, ['item is ["i1"]', "string"]),
+        ({"item": "i1", "k": MAX_K + 1}, [f"k is {MAX_K + 1}", f"from 1 to {MAX_K}"]),
+        ({"history": []}, ["history is []", "a list of 1 to"]),
+        (
+            {"history": ["i1"] * (MAX_HISTORY + 1)},
+            [f"history has {MAX_HISTORY + 1} entries", f"1 to {MAX_HISTORY} raw ids"],
+        ),
+        ({"history": ["i1", float("nan")]}, ["history[1] is NaN", "string"]),
     ],
     ids=lambda value: str(value)[:50],
 )

@@ -14,6 +14,7 @@ import pytest
 from random_model import random_model
 from starlette.testclient import TestClient
 
+from ncf.serving import body as request_body
 from ncf.serving import load
 from ncf.serving.app import create_app
 from ncf.serving.load import Load
@@ -31,13 +32,13 @@ def app_of(model: Any, max_requests: int = load.MAX_REQUESTS) -> Any:
 
 def test_beyond_the_limit_requests_are_told_to_come_again_and_ping_answers(monkeypatch) -> None:
     app, held = app_of(random_model(n_items=200), max_requests=3), threading.Event()
-    answer = Recommender.answer
+    answer = Recommender.recommendations
 
     def slow(self: Recommender, form: Any) -> Any:
         held.wait(30)
         return answer(self, form)
 
-    monkeypatch.setattr(Recommender, "answer", slow)
+    monkeypatch.setattr(Recommender, "recommendations", slow)
 
     async def scenario() -> None:
         transport = httpx.ASGITransport(app)
@@ -66,14 +67,17 @@ def scope() -> dict[str, Any]:
 
 
 def test_answers_that_nobody_reads_are_not_piled_up(monkeypatch) -> None:
-    monkeypatch.setattr(load, "MAX_UNREAD_BYTES", 500_000)
+    monkeypatch.setattr(load, "MAX_UNREAD_BYTES", 50_000)
     app = app_of(random_model(n_items=200))
 
     async def scenario() -> None:
         read, pieces = asyncio.Event(), []
+        body = iter([{"type": "http.request", "body": json.dumps(LARGE).encode(), "more_body": False}])
 
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": json.dumps(LARGE).encode(), "more_body": False}
+            if (message := next(body, None)) is None:
+                await asyncio.Event().wait()
+            return message or {}
 
         async def send(message: dict[str, Any]) -> None:
             pieces.append(len(message.get("body", b"")))
@@ -97,7 +101,7 @@ def test_answers_that_nobody_reads_are_not_piled_up(monkeypatch) -> None:
 
 
 def test_a_body_that_does_not_come_is_given_up(monkeypatch) -> None:
-    monkeypatch.setattr(load, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(request_body, "BODY_SECONDS", 0.05)
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ncf.serving.app import create_app
 from ncf.serving.invocation import FORMS, parse
 from ncf.serving.openapi import document
 from ncf.serving.recommender import Recommender
+from tests.serving import schemathesis_hooks  # noqa: F401  registers
 
 EXAMPLES = int(os.environ.get("NCF_FUZZ_EXAMPLES", "40"))
 """Requests for each operation and way of making them; more by hand."""
@@ -34,11 +35,6 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-
-
-@schemathesis.serializer("application/jsonlines", "text/csv")
-def as_it_is(_: schemathesis.SerializationContext, value: object) -> bytes:
-    return value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
 
 
 loading: Future[Recommender] = Future()

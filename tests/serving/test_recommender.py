@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from random_model import random_model
 
+from ncf.models import scorer as scorer_module
+from ncf.models.model_folder import ModelName
 from ncf.models.scorer import Scorer
+from ncf.models.similarity import Strangers
+from ncf.serving.invocation import ForHistory
 from ncf.serving.recommender import Recommender
 
 
@@ -52,3 +57,43 @@ def test_titles_are_given_where_they_are_known():
     assert all("title" not in item for item in titled["items"] if item["item"] == "i0")
     (untitled,) = Recommender(random_model(titles=False)).recommend(["u1"], 3)
     assert all(item.keys() == {"item", "score"} for item in untitled["items"])
+
+
+@pytest.mark.parametrize("name", ["gmf", "mlp", "neumf"])
+def test_of_a_large_catalogue_the_best_of_a_history_are_retrieved_and_hardly_any_is_missed(
+    name: ModelName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorer_module, "EXACT_UP_TO", 10_000)
+    model = random_model(name, n_users=300, n_items=20_000, positives=30)
+    recommender, scorer = Recommender(model), Scorer(model.config, model.weights)
+    recommender.prepare()
+    recommender.recommend(["u0"], 1)  # prepares what retrieves, for which some users are scored exactly
+    strangers = Strangers(scorer, model.weights, model.train)
+    scored: list[int] = []
+    rescore = Scorer.rescore
+
+    def counting(self, users, candidates):
+        scores = rescore(self, users, candidates)
+        scored.append(scores.size)
+        return scores
+
+    hits = 0
+    for user in range(20):
+        history = model.train.of_user(user)
+        exact = strangers.score_all(history)
+        exact[history] = -np.inf
+        best = {f"i{item}" for item in np.argsort(-exact, kind="stable")[:13].tolist()}
+        denied = sorted(best)[:3]
+        with monkeypatch.context() as patch:
+            patch.setattr(Scorer, "rescore", counting)
+            answer = recommender.answer(
+                ForHistory(history=[f"i{item}" for item in history.tolist()], k=10, deny=denied)
+            )
+        found = {item["item"] for item in answer["items"]}
+        assert len(found) == 10
+        assert not found & set(denied)
+        hits += len(found & best)
+        for item in answer["items"]:
+            assert item["score"] == pytest.approx(exact[int(item["item"][1:])], abs=1e-5)
+    assert max(scored) < 20_000, "few are scored exactly"
+    assert hits / 200 >= 0.99
