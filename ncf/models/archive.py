@@ -19,6 +19,7 @@ from ncf.errors import InputError
 SUFFIXES = (".tar.gz", ".tgz")
 _MAX_MEMBERS = 1000
 _MAX_HEADER_BYTES = 8 << 20  # of all members: more than the most members with the longest names have
+_MAX_PADDING_BYTES = 1 << 20
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 # what tarfile lets through of a header that makes no sense, beside its own errors
 _NONSENSE = (ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
@@ -72,9 +73,7 @@ def unpack(archive: Path, folder: Path, name: str = "") -> None:
                         )
                     with bounded.reading_content():
                         tar.extract(member, folder, set_attrs=False, filter="data")
-                stream.seek(tar.offset)
-                if any(stream.read(tarfile.BLOCKSIZE)):  # tarfile takes a damaged header for the end
-                    raise tarfile.ReadError(f"the header at byte {tar.offset} is damaged")
+                _check_end(stream, tar.offset)
     except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, *_NONSENSE) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{name}: cannot be unpacked: {reason}; expected a tar archive of a model's folder") from None
@@ -126,6 +125,19 @@ def _check(name: str, member: tarfile.TarInfo) -> None:
         other = "sparse file" if member.issparse() else "device" if member.isdev() else "member of an unknown type"
         kind = kinds.get(member.type, other)
         raise InputError(f"{name}: {_shown(member)} is a {kind}; expected plain files")
+
+
+def _check_end(stream: IO[bytes], place: int) -> None:
+    """See to it that the archive ends where ``tarfile`` has found no more members: it takes a damaged header for that.
+
+    What is compressed is read to its end, where its checksum stands.
+    """
+    stream.seek(place)
+    rest = stream.read(_MAX_PADDING_BYTES + 1)
+    if any(rest[: tarfile.BLOCKSIZE]):
+        raise tarfile.ReadError(f"the header at byte {place} is damaged")
+    if len(rest) > _MAX_PADDING_BYTES:
+        raise tarfile.ReadError(f"more than {_MAX_PADDING_BYTES} bytes come after its end")
 
 
 def _shown(member: tarfile.TarInfo) -> str:
