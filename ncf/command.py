@@ -122,6 +122,7 @@ def run(command: type[Stage], arguments: Sequence[str]) -> None:
         metadata = {name: _metadata(temporary[name], role.artifact) for name, role in outputs.items()}
     if executor_input is not None:
         _write_executor_output(executor_input, metadata, elsewhere)
+    working.published()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from ncf.stage import Input, Output, Stage
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
+    from ncf.batch.checkpoints import Checkpoints
     from ncf.batch.tables import Tables
     from ncf.batch.users import Users
     from ncf.models.model_folder import ModelFolder
@@ -64,6 +65,8 @@ class Recommend(Stage):
     recommendations: Path = Output("Dataset", "Parquet files with a row for each user and rank, and a manifest")
     metrics: Path = Output("Metrics", "Users, rows, speed, coverage, share of users that got popular items, recall")
     summary: Path = Output("Markdown", "The same for people, with the columns and the first rows")
+
+    _kept: Checkpoints | None = None
 
     def run(self) -> None:
         # users are scored side by side, each on one core; read when numpy is imported
@@ -122,7 +125,11 @@ class Recommend(Stage):
         figures = totals.figures(users, model.config.n_items)
         self.metrics.write_text(json.dumps(figures, indent=2) + "\n")
         self.summary.write_text(markdown(model.version, figures, tables.schema, totals))
-        kept.clear()
+        self._kept = kept
+
+    def published(self) -> None:
+        if self._kept is not None:
+            self._kept.clear()
 
     def _identity(self, model: ModelFolder, users: Users) -> dict[str, Any]:
         """All that the rows follow from."""
