@@ -40,10 +40,10 @@ class Recommend(Stage):
     The same scorer and the same rules as the endpoint's: users that the model does not know get popular items. Rows
     have the columns user, rank (from 1), item, score, title (unless without titles) and source (model or popular);
     ids are raw. A run that is cut off goes on from its finished parts, given a place for 'checkpoints'. On the command
-    line, --user ID prints the items of one user instead: see 'ncf show --help'.
+    line, --user ID prints the items of one user instead.
     """
 
-    model: str = Input("Model", "Folder written by train")
+    model: str = Input("Model", "Folder written by train, or a model.tar.gz of it")
     users: str = Field(
         "", description="File of user ids, one a line, plain or .gz, path or S3 URI; '': all users of the model"
     )
@@ -74,10 +74,11 @@ class Recommend(Stage):
         from ncf.batch.checkpoints import check_location
         from ncf.batch.tables import Tables
         from ncf.batch.users import Users
+        from ncf.models.archive import unpacked
         from ncf.models.model_folder import ModelFolder
 
         check_location(self.checkpoints, "checkpoints")
-        with local_copy(self.model) as folder:
+        with local_copy(self.model) as copy, unpacked(copy) as folder:
             model = ModelFolder.load(folder)
             if self.users:
                 with local_copy(self.users) as path:

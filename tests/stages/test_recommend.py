@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,6 +163,14 @@ def test_titles_cannot_break_the_summary(tmp_path: Path) -> None:
     assert "<script>" not in page.replace("\\<", "")
     assert r"a \| b \# c \<script\>" in page
     assert rows_of(tmp_path)[0]["title"] == evil
+
+
+def test_a_model_may_be_an_archive(model: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
+        tar.add(model, ".")
+    for name, given in (("folder", model), ("archive", tmp_path / "model.tar.gz")):
+        run(Recommend, arguments(given, tmp_path / name))
+    assert rows_of(tmp_path / "folder") == rows_of(tmp_path / "archive")
 
 
 class CutOffError(Exception):
