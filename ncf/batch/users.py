@@ -51,7 +51,7 @@ class Users:
     def digest(self) -> str:
         """Equal for equal users in equal order."""
         digest = hashlib.sha256(self.indices.tobytes())
-        for place in np.flatnonzero(self.indices == STRANGER).tolist():
+        for place in map(int, np.flatnonzero(self.indices == STRANGER)):
             digest.update(self.ids[place].encode() + b"\n")
         return digest.hexdigest()
 
