@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ from rich.console import Console
 from components.local_runner import set_retries
 from components.run_here import Recorder, call, executor_of, prepare, quiet_kfp
 from ncf.errors import InputError
-from ncf.storage import is_s3, publish
+from ncf.storage import is_s3, staged
 
-_FILES = {"metrics": "metrics.json", "summary": "summary.md"}
+_RESULTS = {"metrics": "metrics.json", "summary": "summary.md", "recommendations": "recommendations"}
 
 
 def run(
     pipeline_yaml: Path, model: str, users: str, output: Path, arguments: Mapping[str, Any], tag: str, console: Console
 ) -> dict[str, Any]:
     """Run the compiled pipeline; recommendations, metrics and summary lie in the output folder then.
+
+    Those of an earlier run stay there until the new ones are complete.
 
     Args:
         pipeline_yaml: the compiled pipeline, which is changed for this machine.
@@ -51,19 +54,20 @@ def run(
         for name, location in places.items()
     }
     set_retries(pipeline_yaml, retry=False)
-    folders = prepare(output, ("artifacts", "recommendations"), tuple(_FILES.values()))
+    artifacts = prepare(output, ("artifacts",), kept=tuple(_RESULTS.values()))["artifacts"]
     recorder = Recorder(console)
     with (
         executor_of(tag, pipeline_yaml, own) as executor,
         quiet_kfp(),
-        executor.pods(folders["artifacts"], {}, recorder),
+        executor.pods(artifacts, {}, recorder),
     ):
         call(pipeline_yaml, {**arguments, **given}, recorder)
     outputs = recorder.tasks["recommend"].outputs
-    for name, file in _FILES.items():
-        shutil.copyfile(outputs[name]["uri"], output / file)
-    publish(Path(outputs["recommendations"]["uri"]), folders["recommendations"])
-    metrics: dict[str, Any] = json.loads((output / _FILES["metrics"]).read_text())
-    console.print(f"{metrics['rows']:,} rows for {metrics['users']:,} users: {folders['recommendations']}/parts")
-    console.print(f"Summary: {output.resolve() / _FILES['summary']}", highlight=False, soft_wrap=True)
+    with ExitStack() as stack:  # all are at hand before the first takes its place
+        for name, place in _RESULTS.items():
+            shutil.move(outputs[name]["uri"], stack.enter_context(staged(output / place)))
+    metrics: dict[str, Any] = json.loads((output / _RESULTS["metrics"]).read_text())
+    recommendations = output.resolve() / _RESULTS["recommendations"]
+    console.print(f"{metrics['rows']:,} rows for {metrics['users']:,} users: {recommendations}/parts")
+    console.print(f"Summary: {output.resolve() / _RESULTS['summary']}", highlight=False, soft_wrap=True)
     return metrics

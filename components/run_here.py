@@ -162,8 +162,21 @@ def executor_of(tag: str, package: Path, readable: Sequence[Path]) -> AbstractCo
     return in_containers(package, tag, readable) if tag else in_processes()
 
 
-def prepare(output: Path, names: Sequence[str], files: Sequence[str]) -> dict[str, Path]:
-    """The folders of the run, empty: what an earlier run left there, files too, is removed."""
+def prepare(output: Path, names: Sequence[str], files: Sequence[str] = (), kept: Sequence[str] = ()) -> dict[str, Path]:
+    """The folders of the run, empty: what an earlier run left there, files too, is removed.
+
+    Args:
+        output: folder of the run.
+        names: of the folders.
+        files: of an earlier run, to remove.
+        kept: results of an earlier run, which stay for the caller to replace.
+
+    Returns:
+        The path of each of ``names``.
+
+    Raises:
+        InputError: if one of ``names`` or ``kept`` is there that no run has made.
+    """
     output.mkdir(parents=True, exist_ok=True)
     output = output.resolve()
     if (output / _MARK).exists():
@@ -171,7 +184,7 @@ def prepare(output: Path, names: Sequence[str], files: Sequence[str]) -> dict[st
             shutil.rmtree(output / name, ignore_errors=True)
         for name in files:
             (output / name).unlink(missing_ok=True)
-    elif taken := [name for name in names if (output / name).exists()]:
+    elif taken := [name for name in (*names, *kept) if (output / name).exists()]:
         raise InputError(f"output: '{output / taken[0]}' exists and is not an earlier run's; choose another folder")
     (output / _MARK).touch()
     return {name: output / name for name in names}

@@ -9,8 +9,10 @@ import math
 import signal
 import sys
 import threading
+from argparse import SUPPRESS
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -45,8 +47,20 @@ COMMANDS: Mapping[str, str] = {
 }
 """Each command and the class behind it: the stages, what SageMaker's two containers run, and what people run."""
 
-_FORMS: Mapping[str, tuple[str, str]] = {BATCH: ("--user", "show")}
-"""A flag with which a command is another one: ``ncf recommend --user 42`` answers a person, and writes nothing."""
+
+@dataclass(frozen=True)
+class Form:
+    """A flag with which a command is another one."""
+
+    flag: str
+    value: str
+    command: str
+    description: str
+
+
+_FORMS: Mapping[str, Form] = {
+    BATCH: Form("--user", "ID", "show", "print the items of one user, beside the history; nothing is written")
+}
 
 EXECUTOR_INPUT = "--executor-input"
 _SUMMARY = "summary"
@@ -70,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(f"'{name}' is not a command of ncf; expected one of: {', '.join(COMMANDS)}")
     try:
         with interruptible():
-            run(load(form(name, rest)), rest)
+            form = form_of(name, rest)
+            run(load(form.command if form else name), rest, f"{name} {form.flag} {form.value}" if form else "")
     except InputError as error:
         fail(str(error))
     except RemoteError as error:
@@ -83,10 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail("interrupted; nothing was written", status=130)
 
 
-def form(name: str, arguments: Sequence[str]) -> str:
-    """The command that ``ncf NAME ARGUMENTS`` is: another one where a flag says so."""
-    flag, other = _FORMS.get(name, ("", name))
-    return other if flag in [argument.partition("=")[0] for argument in arguments] else name
+def form_of(name: str, arguments: Sequence[str]) -> Form | None:
+    """The form of a command that its arguments ask for; None where it is itself."""
+    form = _FORMS.get(name)
+    return form if form and form.flag in [argument.partition("=")[0] for argument in arguments] else None
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
@@ -105,10 +120,14 @@ def load(name: str) -> type[Stage]:
     return command
 
 
-def run(command: type[Stage], arguments: Sequence[str]) -> None:
-    """Parse ``arguments`` into ``command``, run it, and publish its outputs."""
+def run(command: type[Stage], arguments: Sequence[str], called: str = "") -> None:
+    """Parse ``arguments`` into ``command``, run it, and publish its outputs.
+
+    Args:
+        called: what help and errors call the command; '' for its name.
+    """
     rest, executor_input = _take_executor_input(list(arguments))
-    stage = parse(command, rest)
+    stage = parse(command, rest, called)
     outputs = command.outputs()
     places = {name: Path(getattr(stage, name)) for name in outputs}
     with _reported(stage, executor_input), ExitStack() as stack:
@@ -122,6 +141,7 @@ def run(command: type[Stage], arguments: Sequence[str]) -> None:
         metadata = {name: _metadata(temporary[name], role.artifact) for name, role in outputs.items()}
     if executor_input is not None:
         _write_executor_output(executor_input, metadata, elsewhere)
+    working.published()
 
 
 @contextmanager
@@ -144,14 +164,17 @@ def _reported(stage: Stage, executor_input: Mapping[str, Any] | None) -> Iterato
         raise
 
 
-def parse(command: type[Stage], arguments: Sequence[str]) -> Stage:
+def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> Stage:
     """An instance from ``--flag value`` arguments.
+
+    Args:
+        called: what help and errors call the command; '' for its name.
 
     Raises:
         InputError: that names each parameter at fault, its value, and what is accepted.
         SystemExit: for ``--help``.
     """
-    name = command.command_name()
+    name = called or command.command_name()
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
             command,
@@ -159,8 +182,13 @@ def parse(command: type[Stage], arguments: Sequence[str]) -> Stage:
             cli_kebab_case=True,
             cli_hide_none_type=True,
             cli_exit_on_error=False,
-            cli_parse_args=list(arguments),
         )
+        if form := _FORMS.get(command.name):
+            group = source.root_parser.add_argument_group(
+                f"instead of all this (see 'ncf {name} {form.flag} X --help')"
+            )
+            group.add_argument(form.flag, metavar=form.value, default=SUPPRESS, help=form.description)
+        source(args=list(arguments))
         return command(**source())
     except SettingsError as error:
         reason = str(error).removeprefix("error parsing CLI: ")

@@ -161,6 +161,9 @@ class Stage(BaseSettings):
             InputError: for what the user can mend.
         """
 
+    def published(self) -> None:
+        """Called once the outputs lie in their places: what a stage keeps against the loss of its work may go."""
+
 
 def overridden(stage: Stage, parameter: str, *kinds: type[BaseModel]) -> tuple[BaseModel, ...]:
     """Models of a stage's fields, with the values that one of its parameters gives by name in their places.

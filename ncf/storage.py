@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -152,12 +153,13 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
 
     If the block fails, nothing of it remains, not even folders that were made for it, and what stood at
     ``destination`` is untouched. So it is if the block writes nothing, which is an error unless ``optional``.
+    What processes that were killed have left beside ``destination`` is removed first.
     """
     missing = [folder for folder in destination.parents if not folder.exists()]
     destination.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as folder:
-            temporary = Path(folder) / destination.name
+        with _sibling(destination) as folder:
+            temporary = folder / destination.name
             yield temporary
             if temporary.exists() or not optional:
                 publish(temporary, destination)
@@ -172,13 +174,70 @@ def publish(temporary: Path, destination: Path) -> None:
     """Move a finished file or folder to its place on the same file system, over what stands there."""
     if not temporary.exists():
         raise FileNotFoundError(f"{destination.name} was not written")
-    if temporary.is_dir() and destination.is_dir():
-        retired = temporary.with_name(f"{temporary.name}.retired")
+    if not (temporary.is_dir() and destination.is_dir()):
+        temporary.replace(destination)
+        return
+    retired = _retired(temporary)
+    try:
         destination.replace(retired)
         temporary.replace(destination)
-        shutil.rmtree(retired)
-    else:
-        temporary.replace(destination)
+    except BaseException:
+        if retired.exists() and not destination.exists():
+            retired.replace(destination)
+        raise
+    shutil.rmtree(retired)
+
+
+def _retired(temporary: Path) -> Path:
+    """Where a folder waits while the new one takes its place."""
+    return temporary.with_name(f"{temporary.name}.retired")
+
+
+@contextmanager
+def _sibling(destination: Path) -> Iterator[Path]:
+    """A folder beside ``destination`` for the time of the block."""
+    _clear_leftovers(destination)
+    folder, lock = _locked_sibling(destination)
+    try:
+        yield folder
+    finally:
+        try:
+            shutil.rmtree(folder)
+        finally:
+            os.close(lock)
+
+
+def _locked_sibling(destination: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor that holds its lock for as long as the process lives."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(destination), dir=destination.parent))
+        with suppress(FileNotFoundError):  # another took it for a leftover before it was locked
+            descriptor = os.open(folder, os.O_RDONLY)
+            with suppress(OSError):  # a file system without locks, where leftovers are never removed
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if folder.exists():
+                return folder, descriptor
+            os.close(descriptor)
+
+
+def _clear_leftovers(destination: Path) -> None:
+    """Remove siblings whose processes were killed; a finished folder that had yet to take its place is put there."""
+    prefix = _prefix(destination)
+    for folder in [path for path in destination.parent.iterdir() if path.name.startswith(prefix)]:
+        with suppress(OSError):  # somebody writes to it, or has removed it
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                finished = folder / destination.name
+                if finished.exists() and _retired(finished).exists() and not destination.exists():
+                    finished.replace(destination)
+                shutil.rmtree(folder)
+            finally:
+                os.close(descriptor)
+
+
+def _prefix(destination: Path) -> str:
+    return f".{destination.name}.ncf-"
 
 
 def sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,6 +114,88 @@ def test_staged_output_replaces_the_old_one_only_when_done(tmp_path: Path) -> No
         temporary.mkdir()
         (temporary / "new").touch()
     assert [path.name for path in place.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [place]
+
+
+STAGE = """
+import os, signal, sys
+from pathlib import Path
+from ncf import storage
+place, when = Path(sys.argv[1]), sys.argv[2]
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+original, moves = Path.replace, []
+def replace(self, target):
+    moves.append(target)
+    if when == f"before move {len(moves)}":
+        die()
+    return original(self, target)
+Path.replace = replace
+if when == "while the old one goes":
+    storage.shutil.rmtree = die
+with storage.staged(place) as temporary:
+    temporary.mkdir()
+    (temporary / "new").touch()
+    if when == "while writing":
+        die()
+"""
+
+
+@pytest.mark.parametrize(
+    ("when", "between", "after"),
+    [
+        ("while writing", ["old"], ["old"]),
+        ("before move 1", ["old"], ["old"]),
+        ("before move 2", None, ["new"]),
+        ("while the old one goes", ["new"], ["new"]),
+    ],
+)
+def test_what_a_killed_process_has_left_is_settled_by_the_next_one(
+    when: str, between: list[str] | None, after: list[str], tmp_path: Path
+) -> None:
+    """Neither the old folder nor the new one is lost, whenever the process dies, and no temporary one stays."""
+    place = tmp_path / "folder"
+    place.mkdir()
+    (place / "old").touch()
+    (tmp_path / ".folder-of-somebody-else").mkdir()
+    ran = subprocess.run([sys.executable, "-c", STAGE, str(place), when], check=False)
+    assert ran.returncode == -signal.SIGKILL
+    assert (sorted(path.name for path in place.iterdir()) if place.exists() else None) == between
+    assert len(list(tmp_path.glob(".folder.ncf-*"))) == 1
+    with storage.staged(place, optional=True):
+        assert sorted(path.name for path in place.iterdir()) == after
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".folder-of-somebody-else", "folder"]
+
+
+def test_who_is_at_work_is_left_alone(tmp_path: Path) -> None:
+    place = tmp_path / "folder"
+    with storage.staged(place) as first:
+        first.write_text("first")
+        with storage.staged(place) as second:
+            assert first.exists()
+            second.write_text("second")
+        assert place.read_text() == "second"
+    assert place.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal may come between the two moves."""
+    place, original = tmp_path / "folder", Path.replace
+    place.mkdir()
+    (place / "old").touch()
+
+    def replace(self: Path, target: Path) -> Path:
+        if Path(target) == place and self.name == place.name:
+            raise SystemExit(143)
+        return original(self, target)
+
+    with pytest.raises(SystemExit), monkeypatch.context() as patched, storage.staged(place) as temporary:
+        temporary.mkdir()
+        patched.setattr(Path, "replace", replace)
+    assert [path.name for path in place.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [place]
 
 

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ncf.batch.arrow import to_arrow
 from ncf.batch.users import STRANGER, Users
-from ncf.data.strings import Strings
 from ncf.models.model_folder import ModelFolder
 from ncf.models.scorer import NO_ITEM, Scorer, best_places
 from ncf.progress import Progress
@@ -58,10 +58,10 @@ class Tables:
         self._k, self._exclude = k, model.seen if exclude_seen else None
         self._popularity = model.popularity
         self._popular = best_places(model.popularity, k)
-        self._item_ids = _strings(model.item_ids)
+        self._item_ids = to_arrow(model.item_ids)
         self._titles = pa.nulls(len(model.item_ids), pa.string())
         if model.item_titles is not None:
-            titles = _strings(model.item_titles)
+            titles = to_arrow(model.item_titles)
             lengths = np.diff(model.item_titles.offsets)
             self._titles = pc.if_else(pa.array(lengths > 0), titles, pa.scalar(None, titles.type))
 
@@ -114,12 +114,6 @@ class Tables:
             best = best[exact[best] > -np.inf]
             hits, wanted = hits + len(np.intersect1d(best, found)), wanted + len(best)
         return hits / wanted if wanted else math.nan
-
-
-def _strings(strings: Strings) -> Any:
-    """The strings as an arrow array, without a copy."""
-    buffers = [None, pa.py_buffer(np.ascontiguousarray(strings.offsets)), pa.py_buffer(strings.data)]
-    return pa.LargeStringArray.from_buffers(len(strings), buffers[1], buffers[2])
 
 
 def cores() -> int:

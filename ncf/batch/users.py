@@ -6,18 +6,25 @@ import gzip
 import hashlib
 import logging
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ncf.batch.arrow import from_arrow, to_arrow
 from ncf.data.columns import plain_name
+from ncf.data.strings import Strings
 from ncf.errors import InputError
+from ncf.serving.invocation import MAX_ID_LENGTH
 
 STRANGER = -1
-_MAX_ID_BYTES = 512  # what the endpoint accepts
+_MAX_LINE_BYTES = 4 * MAX_ID_LENGTH + len("\ufeff\r\n".encode())  # a character has four bytes at most
+_LINES_AT_ONCE = 1 << 16
 _HEADERS = ("user", "userid")
 _SHOWN = 3
 _log = logging.getLogger(__name__)
@@ -33,7 +40,7 @@ class Users:
         repeated: lines of the list that named somebody again, and were dropped.
     """
 
-    ids: Sequence[str]
+    ids: Strings
     indices: NDArray[np.int64]
     repeated: int = 0
 
@@ -44,17 +51,17 @@ class Users:
     def digest(self) -> str:
         """Equal for equal users in equal order."""
         digest = hashlib.sha256(self.indices.tobytes())
-        for place in np.flatnonzero(self.indices == STRANGER).tolist():
+        for place in map(int, np.flatnonzero(self.indices == STRANGER)):
             digest.update(self.ids[place].encode() + b"\n")
         return digest.hexdigest()
 
     @classmethod
-    def everybody(cls, known: Sequence[str]) -> Users:
+    def everybody(cls, known: Strings) -> Users:
         """All users of a model."""
         return cls(known, np.arange(len(known)))
 
     @classmethod
-    def read(cls, path: Path, known: Sequence[str]) -> Users:
+    def read(cls, path: Path, known: Strings) -> Users:
         """A list: text with one raw id a line, plain or ``.gz``; ``user`` or ``user_id`` may stand above it.
 
         Blank lines are passed over; who is named again is dropped.
@@ -62,19 +69,22 @@ class Users:
         Raises:
             InputError: that names the file, and the line, if it is no such list or names nobody.
         """
-        index_of = {user: index for index, user in enumerate(known)}
-        found: dict[str, int] = {}
-        repeated = 0
-        for number, user in _lines(path):
-            if number == 1 and user not in index_of and plain_name(user) in _HEADERS:
-                continue
-            if user in found:
-                repeated += 1
-            else:
-                found[user] = index_of.get(user, STRANGER)
-        if not found:
+        model = to_arrow(known)
+        ids = (
+            user
+            for number, user in _lines(path)
+            if number > 1 or plain_name(user) not in _HEADERS or pc.index(model, user).as_py() >= 0
+        )
+        blocks = iter(lambda: pa.array(islice(ids, _LINES_AT_ONCE), pa.large_string()), pa.array([], pa.large_string()))
+        named = pa.chunked_array(blocks, pa.large_string())
+        unique = named.unique()  # in the order of first appearance
+        if not len(unique):
             raise InputError(f"{path}: names no user; expected one user id a line")
-        users = cls(list(found), np.fromiter(found.values(), np.int64, len(found)), repeated)
+        places = pc.index_in(model, unique)  # of the model's users in the list
+        indices = np.full(len(unique), STRANGER, np.int64)
+        listed = pc.indices_nonzero(pc.is_valid(places)).to_numpy()
+        indices[places.drop_null().to_numpy()] = listed
+        users = cls(from_arrow(unique), indices, len(named) - len(unique))
         users._report(path)
         return users
 
@@ -101,12 +111,13 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     number = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            while line := stream.readline(2 * _MAX_ID_BYTES):
+            while line := stream.readline(_MAX_LINE_BYTES + 1):
                 number += 1
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                if len(text.encode()) > _MAX_ID_BYTES:
+                text = "" if len(line) > _MAX_LINE_BYTES else line.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = text.strip()
+                if len(line) > _MAX_LINE_BYTES or len(text) > MAX_ID_LENGTH:
                     raise InputError(
-                        f"{path}: line {number} has more than {_MAX_ID_BYTES} bytes; expected one user id a line"
+                        f"{path}: line {number} has more than {MAX_ID_LENGTH} characters; expected one user id a line"
                     )
                 if text:
                     yield number, text

@@ -24,7 +24,15 @@ from ncf.storage import split_uri
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 _MEGABYTE = 1 << 20
 _MAX_MEGABYTES = 100  # of a payload, and of all that are under way at once
-_USUAL = {"MaxConcurrentTransforms": 1, "MaxPayloadInMB": 6, "BatchStrategy": "MultiRecord"}
+_MAX_CONCURRENT = 100
+_STRATEGIES = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
+"""What the API calls a strategy, and what containers do."""
+_VARIABLES = {
+    "MaxConcurrentTransforms": "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
+    "MaxPayloadInMB": "SAGEMAKER_MAX_PAYLOAD_IN_MB",
+    "BatchStrategy": "SAGEMAKER_BATCH_STRATEGY",
+}
+_USUAL = {"MaxConcurrentTransforms": 1, "MaxPayloadInMB": 6, "BatchStrategy": "MULTI_RECORD"}
 _RETRIES, _SECONDS = 3, 600
 _LOOK_SECONDS = 0.05
 
@@ -126,14 +134,9 @@ class TransformJob(Job):
             time.sleep(_LOOK_SECONDS)
 
     def _variables(self) -> dict[str, str]:
-        known = {**_USUAL, **self.request}
-        return {
-            **self.request.get("Environment", {}),
-            "SAGEMAKER_BATCH": "true",
-            "SAGEMAKER_MAX_PAYLOAD_IN_MB": str(known["MaxPayloadInMB"]),
-            "SAGEMAKER_BATCH_STRATEGY": str(known["BatchStrategy"]),
-            "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": str(known["MaxConcurrentTransforms"]),
-        }
+        """The job's own, and those that tell what its request asks for; none for what that leaves open."""
+        asked = {_VARIABLES[key]: str(value) for key, value in _asked(self.request).items()}
+        return {**self.request.get("Environment", {}), "SAGEMAKER_BATCH": "true", **asked}
 
     def _transform(self, fleet: Fleet) -> None:
         """Send every file in turn, and put what comes back beside its name in S3.
@@ -141,8 +144,7 @@ class TransformJob(Job):
         Raises:
             _FailedError: with SageMaker's kind of reason.
         """
-        # what the request leaves open the container may choose
-        chosen = {**_USUAL, **fleet.execution_parameters(), **self.request}
+        chosen = _chosen(_asked(self.request), fleet.execution_parameters())
         source = self.request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
         keys = [key for key in self._services.keys(source) if not key.endswith("/")]
         if not keys:
@@ -172,7 +174,7 @@ class TransformJob(Job):
             headers["Accept"] = accept
         by_line = given.get("SplitType", "None") == "Line"
         payloads = _payloads(key, content, limit, chosen["BatchStrategy"]) if by_line else _whole(key, content, limit)
-        with ThreadPoolExecutor(chosen["MaxConcurrentTransforms"] or 1) as pool:
+        with ThreadPoolExecutor(chosen["MaxConcurrentTransforms"]) as pool:
             answers = list(pool.map(lambda payload: self._ask(fleet, key, payload, headers), payloads))
         if self.request["TransformOutput"].get("AssembleWith", "None") == "Line":
             answers = [answer if answer.endswith(b"\n") else answer + b"\n" for answer in answers]
@@ -209,12 +211,9 @@ def _check(request: Mapping[str, Any]) -> None:
     Raises:
         ApiError: for what SageMaker refuses, or this stand-in cannot do.
     """
-    megabytes = request.get("MaxPayloadInMB", _USUAL["MaxPayloadInMB"])
-    concurrent = request.get("MaxConcurrentTransforms", _USUAL["MaxConcurrentTransforms"])
-    if megabytes > _MAX_MEGABYTES or megabytes * concurrent > _MAX_MEGABYTES:
-        raise invalid(
-            f"MaxConcurrentTransforms * MaxPayloadInMB is {concurrent} * {megabytes}; at most {_MAX_MEGABYTES} MB"
-        )
+    # what it leaves open the container may choose such that it fits
+    if reason := _too_much({"MaxPayloadInMB": 0, "MaxConcurrentTransforms": 1, **_asked(request)}):
+        raise invalid(reason)
     given = request["TransformInput"]
     unknown = {
         "S3DataType": given["DataSource"]["S3DataSource"]["S3DataType"] != "S3Prefix",
@@ -226,6 +225,44 @@ def _check(request: Mapping[str, Any]) -> None:
     }
     if named := [name for name, is_there in unknown.items() if is_there]:
         raise invalid(f"This stand-in does not imitate what {', '.join(named)} asks for")
+
+
+def _asked(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request asks for of ``_USUAL``, in containers' words; 0 concurrent transforms are none asked for."""
+    asked = {key: request[key] for key in _USUAL if key in request}
+    if "BatchStrategy" in asked:
+        asked["BatchStrategy"] = _STRATEGIES[asked["BatchStrategy"]]
+    return {key: value for key, value in asked.items() if key != "MaxConcurrentTransforms" or value}
+
+
+def _chosen(asked: Mapping[str, Any], wished: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job does: what its request asks for, else what the container wishes, else what is usual.
+
+    Raises:
+        _FailedError: if the container wishes what there is not, or all together is too much.
+    """
+    accepted: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "MaxConcurrentTransforms": (lambda value: type(value) is int and 1 <= value <= _MAX_CONCURRENT, "1 to 100"),
+        "MaxPayloadInMB": (lambda value: type(value) is int and value >= 0, "0 or more"),
+        "BatchStrategy": (lambda value: value in _STRATEGIES.values(), " or ".join(_STRATEGIES.values())),
+    }
+    for key, (accepts, expected) in accepted.items():
+        if key in wished and not accepts(wished[key]):
+            raise _FailedError(
+                f"ClientError: /execution-parameters of the container has {wished[key]!r} as {key}; expected {expected}"
+            )
+    chosen = {key: {**_USUAL, **wished, **asked}[key] for key in _USUAL}
+    if reason := _too_much(chosen):
+        raise _FailedError(f"ClientError: {reason}")
+    return chosen
+
+
+def _too_much(chosen: Mapping[str, Any]) -> str:
+    """Why so much cannot be under way at once; '' if it can."""
+    concurrent, megabytes = chosen["MaxConcurrentTransforms"], chosen["MaxPayloadInMB"]
+    if concurrent * megabytes <= _MAX_MEGABYTES:
+        return ""
+    return f"MaxConcurrentTransforms * MaxPayloadInMB is {concurrent} * {megabytes}; at most {_MAX_MEGABYTES} MB"
 
 
 def _payloads(key: str, content: bytes, limit: int, strategy: str) -> Iterator[bytes]:
@@ -241,7 +278,7 @@ def _payloads(key: str, content: bytes, limit: int, strategy: str) -> Iterator[b
             continue
         if len(line) > limit:
             raise _FailedError(f"ClientError: {key}: a record of {len(line)} bytes exceeds MaxPayloadInMB")
-        if batch and (strategy == "SingleRecord" or size + len(line) + 1 > limit):
+        if batch and (strategy == "SINGLE_RECORD" or size + len(line) + 1 > limit):
             yield b"\n".join(batch)
             batch, size = [], 0
         batch.append(line)

@@ -38,8 +38,8 @@ _SEED = 0
 class Retriever:
     """Retrieves by an inner product; with GMF alone it is exact.
 
-    It tests itself: for some users, who are no landmarks, all items are scored exactly, and if their 10 and 100 best
-    do not come early enough here, more candidates are taken than was asked for.
+    It tests itself: for some users, who are no landmarks and were not considered for it, all items are scored exactly,
+    and if their 10 and 100 best do not come early enough here, more candidates are taken than was asked for.
 
     Args:
         scorer: of the model.
@@ -57,13 +57,15 @@ class Retriever:
         n_users, n_items = scorer.config.n_users, scorer.config.n_items
         self.items = scorer.gmf_items()  # [n_items, factors]; no columns without GMF
         self._sample = np.sort(rng.choice(n_items, min(_SAMPLE, n_items), replace=False))
-        pool = rng.permutation(n_users)[: _POOL + _PROBES]
-        if scorer.config.has_tower:
-            count = _LANDMARKS if scorer.config.has_gmf else _LANDMARKS_ALONE
-            chosen = _most_different(scorer.tower(pool[:_POOL], self._sample), count)
-            self._add_columns(pool[:_POOL][chosen])
+        users = rng.permutation(n_users)
+        count = _landmarks(scorer)
+        probes = min(_PROBES, max(0, n_users - count))  # where all users can be landmarks, nothing is left to test
+        pool = users[: min(_POOL, n_users - probes)]
+        if count:
+            chosen = _most_different(scorer.tower(pool, self._sample), count)
+            self._add_columns(pool[chosen])
         self.candidates, self.candidates_a_place = candidates, float(CANDIDATES_A_PLACE)
-        self._probe(pool[-_PROBES:])
+        self._probe(users[len(pool) : len(pool) + probes])
 
     def _add_columns(self, landmarks: NDArray[np.int64]) -> None:
         """Put the tower's scores for the landmarks, and a constant, behind the items' GMF vectors."""
@@ -119,6 +121,13 @@ class Retriever:
                     near[exclude.of_user(user)] = -np.inf
                 least = np.partition(near, n_items - wanted)[n_items - wanted] if wanted < n_items else -np.inf
                 yield np.flatnonzero(near >= least if least > -np.inf else near > -np.inf)
+
+
+def _landmarks(scorer: Scorer) -> int:
+    """How many landmarks there are at most."""
+    if not scorer.config.has_tower:
+        return 0
+    return _LANDMARKS if scorer.config.has_gmf else _LANDMARKS_ALONE
 
 
 def _reach(exact: NDArray[np.float32], near: NDArray[np.float32], places: int) -> int:

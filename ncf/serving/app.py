@@ -26,6 +26,9 @@ from ncf.serving.recommender import Recommender
 
 __all__ = ["VERSION_HEADER", "create_app", "request_log"]
 
+_MAX_TRANSFORM_MEGABYTES = 100
+"""Of all payloads that a batch transform job may have under way at once: MaxPayloadInMB of CreateTransformJob."""
+
 
 def create_app(loading: Future[Recommender], max_requests: int = MAX_REQUESTS, page: bool = False) -> Starlette:
     """The application.
@@ -49,11 +52,14 @@ def create_app(loading: Future[Recommender], max_requests: int = MAX_REQUESTS, p
 
     async def execution_parameters(_: Request) -> JSONResponse:
         """What a batch transform job takes where its request leaves it open."""
+        megabytes = MAX_BODY_BYTES >> 20
         return JSONResponse(
             {
-                "MaxConcurrentTransforms": len(os.sched_getaffinity(0)),
+                "MaxConcurrentTransforms": min(
+                    len(os.sched_getaffinity(0)), max_requests, _MAX_TRANSFORM_MEGABYTES // megabytes
+                ),
                 "BatchStrategy": "MULTI_RECORD",
-                "MaxPayloadInMB": MAX_BODY_BYTES >> 20,
+                "MaxPayloadInMB": megabytes,
             }
         )
 

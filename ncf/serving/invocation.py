@@ -17,6 +17,7 @@ MAX_CANDIDATES = 10_000
 """Items to score, and items that ``allow`` and ``deny`` may name."""
 MAX_HISTORY = 1000
 MAX_ID_LENGTH = 512
+"""Characters of a raw id; lists of users for batches have the same limit."""
 MAX_BODY_BYTES = 1 << 20
 CONTENT_TYPE = "application/json"
 _MAX_INTEGER = 1 << 63

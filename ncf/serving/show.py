@@ -28,16 +28,17 @@ class Show(Stage):
     items. The history, too, shows the best first, by the model's own score.
     """
 
-    model: str = Input("Model", "Folder that the train stage wrote")
+    model: str = Input("Model", "Folder that the train stage wrote, or a model.tar.gz of it")
     user: str = Field(min_length=1, description="Raw id of the user")
     top_k: int = Field(10, ge=1, le=MAX_K, description="Items to show")
     exclude_seen: bool = Field(True, description="Whether to leave out what the user has interacted with")
 
     def run(self) -> None:
+        from ncf.models.archive import unpacked
         from ncf.models.model_folder import ModelFolder
         from ncf.serving.recommender import Recommender
 
-        with local_copy(self.model) as folder:
+        with local_copy(self.model) as copy, unpacked(copy) as folder:
             model = ModelFolder.load(folder)
             recommender = Recommender(model)
             answer = recommender.recommend([self.user], self.top_k, self.exclude_seen)[0]

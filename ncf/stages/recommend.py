@@ -21,6 +21,7 @@ from ncf.stage import Input, Output, Stage
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
+    from ncf.batch.checkpoints import Checkpoints
     from ncf.batch.tables import Tables
     from ncf.batch.users import Users
     from ncf.models.model_folder import ModelFolder
@@ -39,10 +40,10 @@ class Recommend(Stage):
     The same scorer and the same rules as the endpoint's: users that the model does not know get popular items. Rows
     have the columns user, rank (from 1), item, score, title (unless without titles) and source (model or popular);
     ids are raw. A run that is cut off goes on from its finished parts, given a place for 'checkpoints'. On the command
-    line, --user ID prints the items of one user instead: see 'ncf show --help'.
+    line, --user ID prints the items of one user instead.
     """
 
-    model: str = Input("Model", "Folder written by train")
+    model: str = Input("Model", "Folder written by train, or a model.tar.gz of it")
     users: str = Field(
         "", description="File of user ids, one a line, plain or .gz, path or S3 URI; '': all users of the model"
     )
@@ -65,16 +66,19 @@ class Recommend(Stage):
     metrics: Path = Output("Metrics", "Users, rows, speed, coverage, share of users that got popular items, recall")
     summary: Path = Output("Markdown", "The same for people, with the columns and the first rows")
 
+    _kept: Checkpoints | None = None
+
     def run(self) -> None:
         # users are scored side by side, each on one core; read when numpy is imported
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from ncf.batch.checkpoints import check_location
         from ncf.batch.tables import Tables
         from ncf.batch.users import Users
+        from ncf.models.archive import unpacked
         from ncf.models.model_folder import ModelFolder
 
         check_location(self.checkpoints, "checkpoints")
-        with local_copy(self.model) as folder:
+        with local_copy(self.model) as copy, unpacked(copy) as folder:
             model = ModelFolder.load(folder)
             if self.users:
                 with local_copy(self.users) as path:
@@ -122,7 +126,11 @@ class Recommend(Stage):
         figures = totals.figures(users, model.config.n_items)
         self.metrics.write_text(json.dumps(figures, indent=2) + "\n")
         self.summary.write_text(markdown(model.version, figures, tables.schema, totals))
-        kept.clear()
+        self._kept = kept
+
+    def published(self) -> None:
+        if self._kept is not None:
+            self._kept.clear()
 
     def _identity(self, model: ModelFolder, users: Users) -> dict[str, Any]:
         """All that the rows follow from."""

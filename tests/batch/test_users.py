@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ncf.batch.users import STRANGER, Users
+from ncf.data.strings import Strings
 from ncf.errors import InputError
+from ncf.serving.invocation import MAX_ID_LENGTH, RequestError, parse
 
-KNOWN = ["u0", "u1", "über", "user-9"]
+KNOWN = Strings.of(["u0", "u1", "über", "user-9"])
 
 
-def read(path: Path, content: bytes, known: list[str] = KNOWN) -> Users:
+def read(path: Path, content: bytes, known: Strings = KNOWN) -> Users:
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return Users.read(path, known)
 
@@ -33,7 +37,7 @@ def test_users_come_in_their_order_once(name: str, tmp_path: Path, caplog: pytes
 
 
 def test_a_user_may_be_called_user(tmp_path: Path) -> None:
-    assert list(read(tmp_path / "users", b"user\nu0", [*KNOWN, "user"]).ids) == ["user", "u0"]
+    assert list(read(tmp_path / "users", b"user\nu0", Strings.of([*KNOWN, "user"])).ids) == ["user", "u0"]
     assert list(read(tmp_path / "users", b"u0\nuser").ids) == ["u0", "user"], "only the first line can be a header"
 
 
@@ -44,14 +48,43 @@ def test_a_user_may_be_called_user(tmp_path: Path) -> None:
         (b"\n \n\t\n", "names no user"),
         (b"user\n", "names no user"),
         (b"u0\nu1\n\xff\xfe\n", "line 3 is not UTF-8"),
-        (b"u0\n" + b"x" * 513, "line 2 has more than 512 bytes"),
-        (b"u0\n" + b"x" * 10_000_000, "line 2 has more than 512 bytes"),
+        (b"u0\n" + b"x" * 513, "line 2 has more than 512 characters"),
+        (b"u0\n" + b"x" * 10_000_000, "line 2 has more than 512 characters"),
     ],
 )
 def test_what_is_no_list_is_named(content: bytes, said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said) as refused:
         read(tmp_path / "users.txt", content)
     assert str(tmp_path / "users.txt") in str(refused.value)
+
+
+@pytest.mark.parametrize("character", ["x", "ü", "语", "🎬"])
+def test_ids_are_as_long_as_the_endpoint_takes_them(character: str, tmp_path: Path) -> None:
+    longest = character * MAX_ID_LENGTH
+    assert list(read(tmp_path / "users.txt", f"\ufeff{longest}\r\nu0".encode()).ids) == [longest, "u0"]
+    parse(json.dumps({"users": [longest]}).encode())
+    with pytest.raises(InputError, match=f"line 2 has more than {MAX_ID_LENGTH} characters"):
+        read(tmp_path / "users.txt", f"u0\n{longest}{character}".encode())
+    with pytest.raises(RequestError, match=f"at most {MAX_ID_LENGTH} characters"):
+        parse(json.dumps({"users": [longest + character]}).encode())
+
+
+def test_a_line_is_never_taken_for_two(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="line 1 has more than 512 characters"):
+        read(tmp_path / "users.txt", b" " * 5000 + b"u0\nu1")
+
+
+def test_neither_the_model_s_users_nor_the_list_s_become_objects(tmp_path: Path) -> None:
+    known = Strings.of(f"user-{number:07d}" for number in range(300_000))
+    content = "".join(f"user-{number:07d}\n" for number in range(299_999, 99_999, -1)) + "x\n"
+    (tmp_path / "users.txt").write_text(content * 2)
+    tracemalloc.start()
+    users = Users.read(tmp_path / "users.txt", known)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert users.indices.tolist() == [*range(299_999, 99_999, -1), STRANGER]
+    assert users.repeated == 200_001
+    assert peak < 15e6
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -85,4 +118,4 @@ def test_digests_tell_users_and_their_order_apart(tmp_path: Path) -> None:
     digests = [read(tmp_path / "users", content).digest() for content in lists]
     assert len(set(digests)) == len(lists)
     assert read(tmp_path / "users", b"user\nu0\n\nu1\nu1").digest() == digests[0]
-    assert Users.everybody(KNOWN[:2]).digest() == digests[0]
+    assert Users.everybody(Strings.of(KNOWN[:2])).digest() == digests[0]

@@ -73,7 +73,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
     def do_GET(self):
-        self.answer(503 if "sick" in content else 200, b"")
+        wishes = self.path == "/execution-parameters" and content.startswith("{")
+        self.answer(503 if "sick" in content else 200, content.encode() if wishes else b"")
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if b"environment" in body:
@@ -84,7 +85,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             while not os.path.exists(f"{root}/release"):
                 time.sleep(0.02)
         status = 500 if "with an error" in content else 422 if b"bad" in body else 200
-        self.answer(status, b'{"model": "%s", "got": %s}' % (content.encode(), body or b"0"))
+        self.answer(status, b'{"model": %s, "got": %s}' % (json.dumps(content).encode(), body or b"0"))
     def log_message(self, *args): pass
 http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["NCF_PORT"])), Handler).serve_forever()
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import re
 from typing import Any
@@ -13,6 +14,8 @@ from local_jobs import assert_shape, client, processes, put_model, wait
 
 from ncf.localaws import LocalAws
 from ncf.localaws.processes import wait_until
+
+NAMES = (f"wishes-{number}" for number in itertools.count())
 
 
 @pytest.fixture(scope="module")
@@ -127,11 +130,69 @@ def test_what_the_program_is_told(aws: LocalAws, model: str) -> None:
     assert told == {
         "OF_THE_JOB": "yes",
         "SAGEMAKER_BATCH": "true",
-        "SAGEMAKER_BATCH_STRATEGY": "MultiRecord",
-        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "1",
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": "2",
-    }
+    }, "what the request leaves open is not told"
     assert wait_until(lambda: not processes(f"{aws.root}/transforms/told"), 5), "it is gone at the end"
+
+
+@pytest.mark.parametrize(("strategy", "told"), [("SingleRecord", "SINGLE_RECORD"), ("MultiRecord", "MULTI_RECORD")])
+def test_the_program_is_told_in_its_own_words(aws: LocalAws, model: str, strategy: str, told: str) -> None:
+    name = f"told-{strategy.lower()}"
+    transform(aws, request(name, model, BatchStrategy=strategy, MaxConcurrentTransforms=3), {"a": b'"environment"'})
+    answer = json.loads(outputs(aws, name)["a.out"])["got"]
+    assert {key: value for key, value in answer.items() if key != "headers"} == {
+        "SAGEMAKER_BATCH": "true",
+        "SAGEMAKER_BATCH_STRATEGY": told,
+        "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "3",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wishes", "asked", "payloads"),
+    [
+        ({"BatchStrategy": "SINGLE_RECORD"}, {}, [b"1", b"2", b"3"]),
+        ({"BatchStrategy": "MULTI_RECORD"}, {}, [b"1\n2\n3"]),
+        ({}, {}, [b"1\n2\n3"]),
+        ({"BatchStrategy": "SINGLE_RECORD"}, {"BatchStrategy": "MultiRecord"}, [b"1\n2\n3"]),
+        ({"BatchStrategy": "MULTI_RECORD"}, {"BatchStrategy": "SingleRecord"}, [b"1", b"2", b"3"]),
+        # at most 100 MB under way: the container's one megabyte makes room for so many, SageMaker's six would not
+        ({"MaxPayloadInMB": 1}, {"MaxConcurrentTransforms": 20}, [b"1\n2\n3"]),
+        ({"MaxConcurrentTransforms": 50, "MaxPayloadInMB": 2}, {"MaxConcurrentTransforms": 0}, [b"1\n2\n3"]),
+    ],
+)
+def test_what_the_request_leaves_open_the_program_chooses(
+    aws: LocalAws, wishes: dict[str, Any], asked: dict[str, Any], payloads: list[bytes]
+) -> None:
+    name = next(NAMES)
+    content = json.dumps({**wishes, "of": name})
+    put_model(aws, name, content)
+    given = request(name, name, TransformInput={"SplitType": "Line"}, **asked)
+    answer = transform(aws, given, {"a": b"1\n2\n3\n"})
+    assert answer["TransformJobStatus"] == "Completed", answer["FailureReason"]
+    start = b'{"model": %s, "got": ' % json.dumps(content).encode()
+    assert outputs(aws, name)["a.out"] == b"".join(start + payload + b"}" for payload in payloads)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "asked", "reason"),
+    [
+        ({"MaxConcurrentTransforms": 64}, {}, r"ClientError: .* is 64 \* 6; at most 100 MB"),
+        ({"MaxConcurrentTransforms": 8, "MaxPayloadInMB": 1}, {"MaxPayloadInMB": 20}, r"8 \* 20; at most 100 MB"),
+        ({}, {"MaxConcurrentTransforms": 20}, r"20 \* 6; at most 100 MB"),
+        ({"MaxConcurrentTransforms": "4"}, {}, "has '4' as MaxConcurrentTransforms; expected 1 to 100"),
+        ({"MaxConcurrentTransforms": 0}, {}, "has 0 as MaxConcurrentTransforms"),
+        ({"MaxPayloadInMB": -1}, {}, "has -1 as MaxPayloadInMB; expected 0 or more"),
+        ({"BatchStrategy": "SingleRecord"}, {}, "has 'SingleRecord' as BatchStrategy; expected SINGLE_RECORD or"),
+    ],
+)
+def test_what_the_program_cannot_have_fails_the_job(
+    aws: LocalAws, wishes: dict[str, Any], asked: dict[str, Any], reason: str
+) -> None:
+    name = next(NAMES)
+    put_model(aws, name, json.dumps(wishes))
+    answer = transform(aws, request(name, name, **asked), {"a": b"1"})
+    assert answer["TransformJobStatus"] == "Failed"
+    assert re.search(reason, answer["FailureReason"]), answer["FailureReason"]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +261,7 @@ def test_a_job_fails_as_it_is_told_to(aws: LocalAws, model: str) -> None:
     ("changes", "said"),
     [
         ({"MaxPayloadInMB": 60, "MaxConcurrentTransforms": 2}, "2 \\* 60; at most 100 MB"),
+        ({"MaxPayloadInMB": 101}, "1 \\* 101; at most 100 MB"),
         ({"DataProcessing": {"JoinSource": "Input"}}, "does not imitate what DataProcessing"),
         ({"TransformInput": {"SplitType": "RecordIO"}}, "does not imitate what SplitType"),
     ],

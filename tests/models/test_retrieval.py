@@ -93,6 +93,44 @@ def test_random_weights_are_found_out(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("n_users", [1, 3, 16, 17, 20, 64, 65, 70, 200, 256, 257, 263, 264, 300])
+def test_who_it_is_tested_on_took_no_part_in_the_fit(name: str, n_users: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model(name, n_users, 300, factors=4, tower=(8, 4))
+    fitted, tested = list[int](), list[int]()
+    tower = Scorer.tower
+
+    def recorded(self: Scorer, users: NDArray, items: NDArray | slice) -> NDArray:
+        if not tested:
+            fitted.extend(users.tolist())
+        return tower(self, users, items)
+
+    monkeypatch.setattr(Scorer, "tower", recorded)
+    monkeypatch.setattr(Retriever, "_probe", lambda _, users: tested.extend(users.tolist()))
+    Retriever(Scorer(model.config, model.weights))
+    most = {"gmf": 0, "mlp": 64, "neumf": 16}[name]
+    assert not set(fitted) & set(tested)
+    assert len(set(tested)) == len(tested) == min(8, max(0, n_users - most))
+    assert len(set(fitted)) == (min(256, n_users - len(tested)) if most else 0)
+
+
+@pytest.mark.parametrize("name", ["mlp", "neumf"])
+def test_where_all_users_are_landmarks_their_scores_are_exact(name: str) -> None:
+    model = random_model(name, 16, 4000, factors=8, tower=(32, 16, 8))
+    scorer = Scorer(model.config, model.weights, candidates=20)
+    near, exact = Retriever(scorer, 20).scores(np.arange(16)), scorer.score_all(np.arange(16))
+    difference = near - exact
+    assert (difference.max(1) - difference.min(1) < 1e-3 * exact.std(1)).all()
+
+
+def test_few_users_do_not_hide_that_more_candidates_are_needed() -> None:
+    """Of 72 users 64 are landmarks, whose scores are exact; the others' are not."""
+    model = random_model("mlp", 72, 4000, tower=(32, 16, 8))
+    scorer = Scorer(model.config, model.weights, candidates=20)
+    assert Retriever(scorer, 20).candidates > 100
+    assert recall(scorer, np.arange(72), 10) >= 0.97
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_a_tower_that_never_bends_is_an_inner_product(name: str) -> None:
     model = random_model(name, 60, 3000, factors=8, tower=(24, 12, 6))
     bent = {

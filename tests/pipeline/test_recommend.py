@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 import pipeline
+from components import recommend_here
+from components.local_runner import TaskRun
 from ncf.data import manifest
 from ncf.errors import InputError
 from ncf.stages.recommend import KIND
@@ -45,6 +49,48 @@ def test_a_run_leaves_recommendations_metrics_and_summary(model: Path, tmp_path:
         assert pq.read_table(output / "recommendations" / "parts").num_rows == 4 * expected
         assert json.loads((output / "metrics.json").read_text())["users"] == expected
         assert "# Recommendations of model" in (output / "summary.md").read_text()
+
+
+def test_old_results_stay_until_the_new_ones_are_complete(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    assert run(f"--model={model}", f"--output={output}")[0] == 0
+    before = results(output)
+    assert set(before) >= {"metrics.json", "summary.md", "recommendations/manifest.json"}
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    (broken / "config.json").write_text("{}")
+    assert run(f"--model={broken}", f"--output={output}")[0] == 2
+    assert results(output) == before, "the stage failed"
+
+    def incomplete(package: Path, arguments: Any, recorder: Any) -> None:
+        folder = tmp_path / "of the stage"
+        (folder / "recommendations").mkdir(parents=True)
+        (folder / "metrics").write_text("{}")
+        outputs = {name: {"uri": str(folder / name)} for name in ("recommendations", "metrics", "summary")}
+        recorder.tasks["recommend"] = TaskRun("recommend", outputs)
+
+    monkeypatch.setattr(recommend_here, "call", incomplete)
+    package = tmp_path / "pipeline.yaml"
+    shutil.copyfile(ROOT / "components" / "recommend" / "pipeline.yaml", package)
+    with pytest.raises(FileNotFoundError):
+        recommend_here.run(package, str(model), "", output, {}, "", Console(quiet=True))
+    assert results(output) == before, "not all that the stage has to leave was there"
+
+
+@pytest.mark.parametrize("taken", ["artifacts", "recommendations", "metrics.json"])
+def test_what_no_run_has_made_is_not_replaced(taken: str, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / taken).mkdir(parents=True)
+    code, _, err = run(f"--model={model}", f"--output={tmp_path}/out")
+    assert code == 2
+    assert f"{taken}' exists and is not an earlier run's" in err
+
+
+def results(output: Path) -> dict[str, bytes]:
+    """All files, without what the pods have left."""
+    files = [path for path in output.rglob("*") if path.is_file() and output / "artifacts" not in path.parents]
+    return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize(

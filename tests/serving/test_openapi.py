@@ -7,6 +7,7 @@ import re
 from concurrent.futures import Future
 from html.parser import HTMLParser
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from jsonschema import Draft202012Validator
@@ -78,8 +79,17 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
     assert "default-src 'none'" in response.headers["content-security-policy"]
 
 
-def test_a_transform_job_may_ask_what_to_use() -> None:
-    answer = TestClient(app).get("/execution-parameters").json()
-    assert answer["BatchStrategy"] == "MULTI_RECORD"
-    assert answer["MaxPayloadInMB"] == 1
-    assert answer["MaxConcurrentTransforms"] >= 1
+@pytest.mark.parametrize(
+    ("cores", "max_requests", "megabytes", "expected"),
+    [(4, 64, 1, 4), (192, 64, 1, 64), (192, 192, 1, 100), (192, 3, 1, 3), (64, 64, 6, 16), (1, 64, 100, 1)],
+)
+def test_a_transform_job_may_ask_what_to_use(
+    cores: int, max_requests: int, megabytes: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it asks for is what the server takes on at once, and SageMaker does."""
+    server = create_app(Future(), max_requests)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(cores), raising=False)
+    monkeypatch.setattr("ncf.serving.app.MAX_BODY_BYTES", megabytes << 20)
+    answer = TestClient(server).get("/execution-parameters").json()
+    wanted = {"BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": megabytes, "MaxConcurrentTransforms": expected}
+    assert answer == wanted

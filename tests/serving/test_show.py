@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,50 @@ def test_bad_arguments_are_named(arguments: list[str], said: str) -> None:
 
 
 def test_which_command_it_is() -> None:
-    assert command.form("recommend", ["--model", "x", "--user", "42"]) == "show"
-    assert command.form("recommend", ["--model", "x", "--users", "file"]) == "recommend"
-    assert command.form("serve", ["--user", "42"]) == "serve"
+    form = command.form_of("recommend", ["--model", "x", "--user", "42"])
+    assert form is not None
+    assert form.command == "show"
+    assert command.form_of("recommend", ["--model", "x", "--users", "file"]) is None
+    assert command.form_of("serve", ["--user", "42"]) is None
+
+
+def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command_line = [sys.executable, "-m", "ncf", "recommend", *arguments]
+    return subprocess.run(command_line, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--user=u0"], "recommend --user ID: --model is required"),
+        (["--user=u0", "--model=x", "--top-k=0"], "recommend --user ID: parameter 'top_k' is '0'"),
+        (
+            ["--user=u0", "--model=x", "--recommendations=out"],
+            "recommend --user ID: unrecognized arguments: --recommendations=out; "
+            "'ncf recommend --user ID --help' lists the parameters",
+        ),
+        (["--model=x", "--usr=u0"], "recommend: unrecognized arguments: --usr=u0; 'ncf recommend --help' lists"),
+    ],
+)
+def test_errors_name_the_command_that_was_typed(arguments: list[str], said: str) -> None:
+    result = ran(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"ncf: error: {said}")
+
+
+def test_help_of_both_forms() -> None:
+    batch, single = ran("--help").stdout, ran("--user", "u0", "--help").stdout
+    assert "--user ID" in batch
+    assert "print the items of one user" in batch
+    assert "--checkpoints" in batch
+    assert single.startswith("usage: ncf recommend --user ID ")
+    assert "--exclude-seen" in single
+    assert "--checkpoints" not in single
+
+
+def test_a_model_may_be_an_archive(model: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
+        tar.add(model, ".")
+    for name in ("show", "recommend"):
+        packed = shown(name, f"--model={tmp_path}/model.tar.gz", "--user=u3")
+        assert packed == shown(name, f"--model={model}", "--user=u3")

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -164,6 +165,14 @@ def test_titles_cannot_break_the_summary(tmp_path: Path) -> None:
     assert rows_of(tmp_path)[0]["title"] == evil
 
 
+def test_a_model_may_be_an_archive(model: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
+        tar.add(model, ".")
+    for name, given in (("folder", model), ("archive", tmp_path / "model.tar.gz")):
+        run(Recommend, arguments(given, tmp_path / name))
+    assert rows_of(tmp_path / "folder") == rows_of(tmp_path / "archive")
+
+
 class CutOffError(Exception):
     """What a lost machine is in these tests."""
 
@@ -215,6 +224,18 @@ def test_a_batch_that_was_cut_off_goes_on(model: Path, tmp_path: Path, small_par
     ]
     assert without_times[0] == without_times[1]
     assert not kept.exists(), "nothing is left of what was kept on this machine"
+
+
+def test_parts_are_kept_until_kfp_knows_of_the_output(model: Path, tmp_path: Path, small_parts: None) -> None:
+    outputs = {name: f"{tmp_path}/uris/{name}" for name in ("recommendations", "metrics", "summary")}
+    kfp = executor_input(tmp_path, {"model": str(model)}, outputs)
+    given = arguments(model, tmp_path / "out", f"--checkpoints={tmp_path}/kept", *kfp)
+    with patch("ncf.command._write_executor_output", side_effect=CutOffError), pytest.raises(CutOffError):
+        run(Recommend, given)
+    assert len(list((tmp_path / "kept").rglob("part-*.parquet"))) == 5
+    run(Recommend, given)
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["parts_taken_up"] == 5
+    assert not (tmp_path / "kept").exists()
 
 
 @pytest.mark.parametrize("change", ["--top-k=9", "--exclude-seen=false", "--with-titles=false", "--candidates=100"])
@@ -312,6 +333,72 @@ def test_sigterm_leaves_finished_parts_and_no_output(tmp_path: Path) -> None:
     assert process.wait(30) == 143
     assert not (tmp_path / "out").exists()
     assert all(pq.read_table(part).num_rows == 1000 for part in kept.rglob("part-*.parquet"))
+
+
+PROGRAM_IN_PARTS = """
+import sys, time
+from ncf import command, storage
+from ncf.batch import checkpoints, tables
+from ncf.stages import recommend
+recommend._ROWS_A_PART = 500
+after, *given = sys.argv[1:]
+made = []
+def of(self, users, part, *rest):
+    made.append(part.start)
+    return original(self, users, part, *rest)
+def write(self, *part):
+    original_write(self, *part)
+    wait_at("part" if len(made) == 3 else "")
+def publish(temporary, destination):
+    if destination.name == "recommendations":
+        wait_at("published")
+    original_publish(temporary, destination)
+def wait_at(place):
+    if place == after:
+        print("made", *made, flush=True)
+        time.sleep(60)
+original, tables.Tables.of = tables.Tables.of, of
+original_write, checkpoints.Checkpoints.write = checkpoints.Checkpoints.write, write
+original_publish, storage.publish = storage.publish, publish
+try:
+    command.main(["recommend", *given])
+finally:
+    print("made", *made, flush=True)
+"""
+
+
+@pytest.mark.parametrize(("after", "first", "second"), [("part", [0, 50, 100], [150, 200]), ("published", 5, [])])
+def test_after_a_sigkill_the_next_try_makes_the_missing_parts_alone(
+    after: str, first: list[int] | int, second: list[int], model: Path, tmp_path: Path
+) -> None:
+    """The real process, killed between two parts, or when all that is left is to move the output to its place."""
+
+    def start(output: Path, after: str = "never") -> subprocess.Popen[str]:
+        given = arguments(model, output, f"--checkpoints={tmp_path}/kept")
+        command_line = [sys.executable, "-c", PROGRAM_IN_PARTS, after, *given]
+        return subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def made(line: str) -> list[int]:
+        return [int(word) for word in line.split()[1:]]
+
+    assert made(start(tmp_path / "whole").communicate(timeout=60)[0]) == [0, 50, 100, 150, 200]
+    killed = start(tmp_path / "out", after)
+    assert killed.stdout is not None
+    assert made(killed.stdout.readline()) == (first if isinstance(first, list) else [0, 50, 100, 150, 200])
+    killed.kill()
+    assert killed.wait(10) == -signal.SIGKILL
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "kept").rglob("part-*.parquet")}
+    assert len(kept) == 5 - len(second)
+    assert not (tmp_path / "out" / "recommendations").exists()
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")], "it could not tidy up"
+    assert made(start(tmp_path / "out").communicate(timeout=60)[0]) == second
+    whole, resumed = contents(tmp_path / "whole"), contents(tmp_path / "out")
+    assert kept.items() <= resumed.items(), "taken up as they were"
+    assert {**whole, "manifest.json": b""} == {**resumed, "manifest.json": b""}
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["parts_taken_up"] == 5 - len(second)
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == ["metrics.json", "recommendations", "summary.md"], "nothing is left of the one that was killed"
+    assert not (tmp_path / "kept").exists()
 
 
 def test_sigterm_does_not_wait_for_the_part_that_is_being_made(tmp_path: Path) -> None:
