@@ -113,6 +113,7 @@ bench-gpu: $(READY) ## Measure training on this machine's GPU: [DATA=folder of t
 	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks gpu
 
 bench-peer: $(READY) ## Measure against guoyang9/NCF, run beside it: PEER=its checkout DATA=folder of the release's ml-1m [EPOCHS=1]
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt pandas # of the peer's
 	@PEER="$(PEER)" DATA="$(DATA)" EPOCHS="$(EPOCHS)" $(BIN)/python -m tests.benchmarks peer
 
 bench-scale: $(READY) ## Measure how each stage grows with the data: [SCALE=1,5,20,100 million interactions] [FIT_SECONDS=600]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -92,7 +94,8 @@ def test_expired_credentials_are_read_again(faults: Faults, tmp_path: Path, monk
         if len(tries) == 2:
             profiles(credentials, "NEW")
 
-    monkeypatch.setattr("ncf.sagemaker.session.time.sleep", renew)
+    # not of the module that other threads share
+    monkeypatch.setattr("ncf.sagemaker.session.time", SimpleNamespace(sleep=renew, monotonic=time.monotonic))
     assert listed(aws) == []
     assert len(tries) == 2
 
