@@ -64,7 +64,7 @@ def _pod(task: Any, component: Any, cached: bool) -> Any:
     cpu, memory = _PODS[component.name]
     task.set_cpu_limit(cpu).set_memory_limit(memory)  # what Kubernetes then requests too
     if component.name != recommend.name:  # which has a thread of its own for each core
-        # numpy's BLAS counts the cores of the node, and its threads would wait for each other in the pod's share of them
+        # numpy's BLAS counts the node's cores, and its threads would wait for each other in the pod's share of them
         task.set_env_variable("OPENBLAS_NUM_THREADS", cpu)
     task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s")
     task.set_caching_options(cached)

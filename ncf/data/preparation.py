@@ -19,6 +19,7 @@ from ncf.data.release import Release, read_release, split_release
 from ncf.data.split import Split
 from ncf.data.titles import read_titles
 from ncf.errors import InputError
+from ncf.seed import DEFAULT_SEED
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Settings:
     duplicates: Duplicates = "latest"
     separator: str = "auto"
     max_unreadable: float = 1e-4
-    seed: int = 42
+    seed: int = DEFAULT_SEED
 
 
 @dataclass(frozen=True)

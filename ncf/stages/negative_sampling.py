@@ -11,6 +11,7 @@ from ncf.data import manifest
 from ncf.data.dataset import Dataset
 from ncf.sampling.draw import draw_candidates, draw_rounds
 from ncf.sampling.negatives import Strategy
+from ncf.seed import DEFAULT_SEED
 from ncf.stage import Input, Output, Stage
 from ncf.storage import local_copy
 
@@ -36,7 +37,9 @@ class NegativeSampling(Stage):
     rounds_strategy: Strategy = Field("uniform", description="How rounds are drawn: 'uniform' or 'popularity'")
     negatives: int = Field(4, ge=1, le=1000, description="Negatives of each training positive in a round")
     shards: int = Field(1, ge=1, le=1000, description="Files a round is split into, for distributed readers")
-    seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of all draws: the same seed gives the same bytes")
+    seed: int = Field(
+        DEFAULT_SEED, ge=0, le=2**32 - 1, description="Seed of all draws: the same seed gives the same bytes"
+    )
 
     samples: Path = Output("Dataset", "Candidates, exclusion index and rounds of training negatives")
 
