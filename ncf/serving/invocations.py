@@ -97,8 +97,6 @@ class Invocations:
             await self._load.in_thread(lambda: sum(1 for _ in requests_in(content, given)))
         parts = Parts(recommender, forms, Writer(wanted, single=given == JSON), seen, single=given == JSON)
         if is_quick:
-            if await request.is_disconnected():
-                raise ClientLeftError
             part, more = self._load.part_at_once(parts.next)
         else:
             part, more = await self._next(parts, request, begun=False)
