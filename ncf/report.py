@@ -171,7 +171,8 @@ def plain_numbers(axis: Axis) -> None:
 def legend_below(figure: Figure, axes: Axes) -> None:
     """A legend below the axes, where it covers nothing, in as many rows as it takes to fit the figure's width."""
     handles, labels = axes.get_legend_handles_labels()
-    for columns in range(len(labels), 0, -1):
+    for rows in range(1, len(labels) + 1):
+        columns = math.ceil(len(labels) / rows)
         legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.2)
         if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
             return

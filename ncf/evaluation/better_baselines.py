@@ -8,6 +8,8 @@ from ncf.evaluation.summary import CUTOFF, Summary
 _WHERE = {"": "among candidates", "full_": "over the full catalogue"}
 _METRICS = {"ndcg": "NDCG", "hr": "HR", "recall": "Recall", "mrr": "MRR"}
 """The one that says most of an order first."""
+_SHOWN = 5e-5
+"""Below half of the last digit shown the two figures would read alike."""
 
 
 def better_baselines(summary: Summary) -> list[str]:
@@ -30,7 +32,7 @@ def _first_wins(summary: Summary, prefix: str) -> dict[str, list[str]]:
     for name in in_order(summary.gains):
         gains = summary.gains[name]
         metrics = [f"{metric}_at_{CUTOFF}" for metric in _METRICS]
-        if won := next((one for one in metrics if (gain := gains.get(prefix + one)) and gain.mean < 0), None):
+        if won := next((one for one in metrics if (gain := gains.get(prefix + one)) and gain.mean < -_SHOWN), None):
             found.setdefault(won, []).append(name)
     return found
 
