@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 TEMPLATE = Path(__file__).with_suffix(".html")
@@ -24,14 +26,20 @@ _IN_PAGE = {
     for name, color in zip(("accent", "muted", "contrast", "third", "fourth"), (ACCENT, MUTED, CONTRAST, *FURTHER))
 }
 _INK = "#1f2933"
+_NUMBER = re.compile(r"[-+±]?[\d.,]+(e[-+]?\d+)?\s?%?( .{1,3} [-+]?[\d.,]+)?")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under column names; numbers are aligned right."""
+    """Rows under column names. The first cell names its row; columns of numbers alone are aligned right."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+
+    def right(self, column: int) -> bool:
+        """Whether a column holds numbers, and blanks, alone; that of the names never does."""
+        cells = [row[column] for row in self.rows if row[column] != ""]
+        return column > 0 and bool(cells) and all(map(_is_number, cells))
 
 
 @dataclass(frozen=True)
@@ -72,14 +80,16 @@ class Report:
     sections: Sequence[Section] = field(default_factory=tuple)
 
 
+def _is_number(cell: object) -> bool:
+    """A number, a share, an interval, or a number with its spread."""
+    return isinstance(cell, (int, float)) or bool(_NUMBER.fullmatch(str(cell)))
+
+
 def render(report: Report) -> str:
     """The report as one HTML page without external resources; every text is escaped."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.tests["figure"] = lambda value: (
-        isinstance(value, (int, float)) or bool(re.fullmatch(r"[-+±]?[\d.,]+\s?%?( .{1,3} [-+]?[\d.,]+)?", str(value)))
-    )
     return environment.from_string(TEMPLATE.read_text()).render(report=report)
 
 
@@ -142,3 +152,28 @@ def log_histogram(axes: Axes, values: Any, color: str = ACCENT) -> None:
     edges = np.unique(np.geomspace(1, top, 24).round()).tolist()
     axes.hist(values, bins=edges, color=color, edgecolor="white", linewidth=0.4)
     axes.set_xscale("log")
+    plain_numbers(axes.xaxis)
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Ticks of a logarithmic axis of counts as 1, 10, 1,000; 2 and 5 between them where these are few."""
+
+    def text(value: float, _: object) -> str:
+        low, high = axis.get_view_interval()
+        first = round(value / 10 ** math.floor(math.log10(value) + 1e-9))
+        shown = (1, 2, 5) if high < 150 * low else (1,)
+        return f"{value:,.0f}" if value >= 1 and first in shown else ""
+
+    axis.set_major_formatter(text)
+    axis.set_minor_formatter(text)
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """A legend below the axes, where it covers nothing, in as many rows as it takes to fit the figure's width."""
+    handles, labels = axes.get_legend_handles_labels()
+    for rows in range(1, len(labels) + 1):
+        columns = math.ceil(len(labels) / rows)
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.2)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()

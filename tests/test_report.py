@@ -8,7 +8,19 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ncf.report import Chart, Report, Section, Table, Tile, log_histogram, plot, render, svg
+from ncf.report import (
+    Chart,
+    Report,
+    Section,
+    Table,
+    Tile,
+    legend_below,
+    log_histogram,
+    plain_numbers,
+    plot,
+    render,
+    svg,
+)
 
 VOID = {"meta", "br", "hr", "img", "path", "use", "rect", "line", "circle"}
 
@@ -75,12 +87,71 @@ def test_every_text_is_escaped() -> None:
 
 @pytest.mark.parametrize(
     ("cell", "right"),
-    [("1,000", True), ("83.3 %", True), (0.5, True), ("-2.5%", True), (".7 ± .01", True), ("none", False), ("", False)],
+    [
+        ("1,000", True),
+        ("83.3 %", True),
+        (0.5, True),
+        ("-2.5%", True),
+        (".7 ± .01", True),
+        (1e-05, True),
+        ("1e-05", True),
+        ("none", False),
+        ("", False),
+    ],
 )
 def test_numbers_stand_right(cell: object, right: bool) -> None:
-    text = render(Report("t", sections=[Section("s", tables=[Table(("c",), [(cell,)])])]))
+    text = render(Report("t", sections=[Section("s", tables=[Table(("name", "c"), [("a row", cell)])])]))
     assert (f'<td class="figure">{cell}</td>' in text) is right
     assert (f"<td>{cell}</td>" in text) is not right
+
+
+@pytest.mark.parametrize(
+    ("column", "right"),
+    [
+        (("4 – 7", "32 – 1,567"), [False, True]),
+        (("0.05", "1e-05", "neumf"), [False, False]),  # settings: one of them is text
+        (("", "1"), [False, True]),
+    ],
+)
+def test_all_of_a_column_stands_on_one_side_and_names_of_rows_left(column: tuple[str, ...], right: list[bool]) -> None:
+    table = Table(("name", "value"), [(cell, cell) for cell in column])
+    assert [table.right(place) for place in range(2)] == right
+    text = render(Report("t", sections=[Section("s", tables=[table])]))
+    assert text.count('class="figure"') == (1 + len(column)) * sum(right)
+
+
+def labels_of(drawn: str) -> list[str]:
+    """Texts of a figure in SVG."""
+    return re.findall(r"<text[^>]*>([^<]+)</text>", drawn)
+
+
+@pytest.mark.parametrize(
+    ("counts", "labels"),
+    [((1, 3), ["1", "2"]), ((1, 90), ["1", "2", "5", "10", "20", "50"]), ((1, 2500), ["1", "10", "100", "1,000"])],
+)
+def test_counts_on_a_logarithmic_axis_are_plain_numbers(counts: tuple[int, int], labels: list[str]) -> None:
+    with plot() as (figure, axes):
+        axes.bar([0, 1], counts)
+        axes.set_xticks([])
+        axes.set_yscale("log")
+        axes.set_ylim(0.7, counts[1])
+        plain_numbers(axes.yaxis)
+        found = labels_of(svg(figure))
+    assert sorted(found, key=lambda label: int(label.replace(",", ""))) == labels
+
+
+@pytest.mark.parametrize("entries", [2, 5, 9])
+def test_a_legend_fits_its_figure(entries: int) -> None:
+    with plot(5.2, 3.2) as (figure, axes):
+        for place in range(entries):
+            axes.plot([0, 1], label=f"interactions {place}")
+        legend_below(figure, axes)
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        box, below = legend.get_window_extent(), axes.get_tightbbox()
+        assert len(legend.get_texts()) == entries
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= box.y0 < box.y1 <= below.y0
 
 
 def test_same_content_same_bytes() -> None:

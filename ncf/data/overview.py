@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ncf.data.preparation import Prepared
 from ncf.data.split import as_date
-from ncf.report import ACCENT, Chart, Report, Section, Table, Tile, log_histogram, plot, svg
+from ncf.report import ACCENT, Chart, Report, Section, Table, Tile, log_histogram, plain_numbers, plot, svg
 
 _PERIODS = 40
 _MICROSECONDS_A_DAY, _DAYS_A_YEAR = 86_400e6, 365.25
@@ -97,6 +97,8 @@ def _histogram(values: NDArray[Any], horizontal: str, vertical: str) -> str:
     with plot(5.2, 2.8) as (figure, axes):
         log_histogram(axes, values[values > 0])
         axes.set_yscale("log")
+        axes.set_ylim(bottom=0.7)  # a bin of one shows
+        plain_numbers(axes.yaxis)
         axes.set_xlabel(horizontal)
         axes.set_ylabel(vertical)
         return svg(figure)

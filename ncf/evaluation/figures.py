@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ncf.evaluation.intervals import Estimate
 from ncf.evaluation.metrics import Ranks
 from ncf.evaluation.summary import GroupSummary
-from ncf.report import ACCENT, CONTRAST, FURTHER, MUTED, Chart, plot, svg
+from ncf.report import ACCENT, CONTRAST, FURTHER, MUTED, Chart, legend_below, plain_numbers, plot, svg
 
 LABELS = {
     "model": "this model",
@@ -38,12 +38,6 @@ def _figure(title: str, height: float = _TALL) -> Iterator[tuple[Any, Any]]:
     with plot(_WIDTH, height) as (figure, axes):
         axes.set_title(title)
         yield figure, axes
-
-
-def _legend(figure: Any, axes: Any) -> None:
-    """Below the axes, where it covers nothing."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(5, len(labels)), columnspacing=1.2)
 
 
 def _whiskers(axes: Any, place: float, found: Estimate, color: str, hollow: bool = False, label: str = "") -> None:
@@ -101,7 +95,7 @@ def gain_dots(title: str, sampled: Mapping[str, Estimate], full: Mapping[str, Es
                 _whiskers(axes, place + 0.15, full[name], FURTHER[0], hollow=True, label=label)
         _rows(axes, [f"over {LABELS[name]}" for name in names])
         _differences(axes, [*sampled.values(), *full.values()])
-        _legend(figure, axes)
+        legend_below(figure, axes)
         return Chart(svg(figure))
 
 
@@ -113,7 +107,7 @@ def curves(title: str, label: str, values: Mapping[str, Sequence[float]]) -> Cha
             axes.plot(list(_CURVE), values[name], **style)
         axes.set(xlabel="K", ylabel=label, ylim=(0, None), xlim=(1, _CURVE[-1]))
         axes.set_xticks([1, 5, 10, 15, 20])
-        _legend(figure, axes)
+        legend_below(figure, axes)
         return Chart(svg(figure))
 
 
@@ -132,11 +126,12 @@ def ranks_found(places: Mapping[str, Ranks], n_items: int) -> Chart:
             style = {"color": COLORS[name], "linestyle": _DASHES[name], "label": LABELS[name], "linewidth": 2}
             axes.plot(at[shown], share[shown], **style)
         axes.set_xscale("log")
+        plain_numbers(axes.xaxis)
         axes.set(
             xlabel="first so many of the catalogue", ylabel="test items found", ylim=(0, 1), xlim=(1, max(n_items, 2))
         )
         _percent(axes.yaxis)
-        _legend(figure, axes)
+        legend_below(figure, axes)
         return Chart(svg(figure))
 
 
@@ -146,6 +141,7 @@ def rank_histogram(places: Ranks, n_items: int) -> Chart:
         edges = np.unique(np.geomspace(1, n_items + 1, 24).round()).tolist()
         axes.hist(places, bins=edges, color=ACCENT, rwidth=0.92)
         axes.set_xscale("log")
+        plain_numbers(axes.xaxis)
         axes.grid(visible=False, axis="x")
         axes.set(xlabel="place in the full catalogue", ylabel="test items")
         return Chart(svg(figure))
@@ -165,7 +161,7 @@ def popularity_bias(recommended: Mapping[str, float], taken: float) -> Chart:
         axes.set_xlim(0, max([*recommended.values(), taken]) * 1.18 or 1)
         axes.set_xlabel("users who had such an item")
         _percent(axes.xaxis)
-        _legend(figure, axes)
+        legend_below(figure, axes)
         return Chart(svg(figure))
 
 
@@ -186,7 +182,7 @@ def long_tail(popularity: NDArray[np.int64], recommended: Mapping[str, NDArray[n
         axes.set_xlim(min(items[0], 0.5), 1)
         _percent(axes.xaxis)
         _percent(axes.yaxis)
-        _legend(figure, axes)
+        legend_below(figure, axes)
         return Chart(svg(figure))
 
 
@@ -206,7 +202,7 @@ def groups(title: str, unit: str, metric: str, found: Sequence[GroupSummary]) ->
         axes.set_xlim(-0.5, len(found) - 0.5)
         axes.grid(visible=False, axis="x")
         axes.set(xlabel=unit, ylabel="HR@10", ylim=(0, None))
-        _legend(figure, axes)
+        legend_below(figure, axes)
         return Chart(svg(figure))
 
 
@@ -221,7 +217,7 @@ def champion_gains(found: Mapping[str, Estimate], labels: Mapping[str, str], all
             _beside(axes, place, found[name].high, f"{found[name].mean:+.4f}")
         _rows(axes, [labels[name] for name in names])
         _differences(axes, [*found.values(), Estimate(-allowed, -allowed, -allowed)])
-        _legend(figure, axes)
+        legend_below(figure, axes)
         return Chart(svg(figure))
 
 

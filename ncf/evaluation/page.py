@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ncf.evaluation import figures, metrics
+from ncf.evaluation.better_baselines import better_baselines
 from ncf.evaluation.evaluation import Evaluation
 from ncf.evaluation.figures import LABELS, in_order
 from ncf.evaluation.gate import Check
@@ -29,7 +30,7 @@ def html(
 ) -> str:
     """The report: verdict, key figures, baselines, champion, full catalogue, popularity, groups, training."""
     sections = [
-        _verdict(checks),
+        _verdict(checks, better_baselines(summary)),
         _key_figures(summary),
         _candidates(evaluation, summary),
         _full_catalogue(model, evaluation, summary),
@@ -52,6 +53,7 @@ def markdown(evaluation: Evaluation, summary: Summary, checks: Sequence[Check]) 
         f"## Gate: {'passed' if all(check.passed for check in checks) else 'closed'}",
         "",
         *(f"- {'✅' if check.passed else '❌'} {check.text}" for check in checks),
+        *(f"- ⚠️ {sentence}" for sentence in better_baselines(summary)),
         "",
         "| | HR@10 | NDCG@10 | MRR | NDCG@10, full catalogue |",
         "|---|---|---|---|---|",
@@ -67,11 +69,13 @@ def markdown(evaluation: Evaluation, summary: Summary, checks: Sequence[Check]) 
     return "\n".join([*lines, *(["", evaluation.no_comparison] if evaluation.no_comparison else [])]) + "\n"
 
 
-def _verdict(checks: Sequence[Check]) -> Section:
+def _verdict(checks: Sequence[Check], warnings: Sequence[str]) -> Section:
     passed = all(check.passed for check in checks)
     heading = "The gate is open: this model is released" if passed else "The gate is closed: this model is not released"
     reasons = [f"{'✓' if check.passed else '✗'} {check.text}" for check in checks] or ["No condition was set."]
-    return Section(heading, text=reasons, tone="good" if passed else "bad")
+    return Section(
+        heading, text=[*reasons, *(f"! {warning}" for warning in warnings)], tone="good" if passed else "bad"
+    )
 
 
 def _interval(found: Estimate, sign: str = "") -> str:
@@ -82,7 +86,8 @@ def _key_figures(summary: Summary) -> Section:
     own, gain = summary.of_rankers["model"], summary.gains["popularity"]["hr_at_10"]
     tiles = [
         Tile(label, f"{own[name].mean:.4f}", _interval(own[name]))
-        for name, label in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10"))
+        for name, label in _COMPARED.items()
+        if name != "full_hr_at_10"
     ]
     tiles.append(Tile("HR@10 above popularity", f"{gain.mean:+.4f}", _interval(gain, "+")))
     coverage = summary.values["coverage_at_10"]

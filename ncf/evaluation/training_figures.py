@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ncf.report import ACCENT, CONTRAST, MUTED, Chart, Section, plot, svg
+from ncf.report import ACCENT, CONTRAST, MUTED, Chart, Section, legend_below, plot, svg
 
 
 def training(history: Mapping[str, Any]) -> list[Section]:
@@ -37,16 +37,15 @@ def training(history: Mapping[str, Any]) -> list[Section]:
                 label="final fit",
             )
         axes.set(xlabel="epoch", title="Training loss")
-        axes.legend()
+        legend_below(figure, axes)
         charts.append(Chart(svg(figure)))
     with plot(5.2, 2.9) as (figure, axes):
         for metric, label, color in (("hr_at_10", "HR@10", ACCENT), ("ndcg_at_10", "NDCG@10", CONTRAST)):
             values = [record[metric] for record in ranked]
             axes.plot([record["epoch"] for record in ranked], values, "o-", color=color, markersize=4, label=label)
-        axes.axvline(best, color=MUTED, linestyle="--", linewidth=1)
-        axes.annotate(f" best: {best}", (best, 0.02), xycoords=("data", "axes fraction"), color=MUTED)
+        axes.axvline(best, color=MUTED, linestyle="--", linewidth=1, label=f"best epoch: {best}")
         axes.set(xlabel="epoch", title="Validation")
-        axes.legend()
+        legend_below(figure, axes)
         charts.append(Chart(svg(figure)))
     if best:
         text = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -18,6 +19,8 @@ from ncf.serving.recommender import Recommender
 
 SUGGESTIONS = 8
 HISTORY_ITEMS = 100
+"""Of a history, in one answer."""
+_PLACE = re.compile(r"[0-9]{1,9}")
 _COMPARED = 10_000
 """Users that begin alike, the first in order, among which the shortest are looked for."""
 
@@ -58,12 +61,16 @@ def routes(loaded: Callable[[], Recommender | None], refuse: Callable[[int, str]
         return JSONResponse({"model_version": recommender.version, "users": found})
 
     def history(request: Request) -> JSONResponse:
-        """``?user=``: what the user has interacted with, best first by the model; nothing for a stranger."""
+        """``?user=&start=``: what the user has interacted with, best first by the model, from the place ``start`` on
+        (0 is the first); nothing for a stranger."""
         if (recommender := loaded()) is None:
             return refuse(503, NOT_LOADED)
         if not (user := request.query_params.get("user", "")):
             return refuse(422, "user is missing; expected a raw id")
-        items = recommender.history(user)
-        return JSONResponse({"user": user, "total": len(items), "items": items[:HISTORY_ITEMS]})
+        text = request.query_params.get("start", "0")
+        if not _PLACE.fullmatch(text):
+            return refuse(422, f"start is {text[:60]!r}; expected a place in the history, 0 for the first")
+        items, start = recommender.history(user), int(text)
+        return JSONResponse({"user": user, "total": len(items), "items": items[start : start + HISTORY_ITEMS]})
 
     return [html_route("/", "page.html"), Route("/page/users", users), Route("/page/history", history)]

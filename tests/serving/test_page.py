@@ -68,7 +68,7 @@ def test_the_policy_allows_just_what_the_page_holds(client: TestClient, path: st
 
 def test_it_loads_nothing_from_elsewhere(client: TestClient) -> None:
     text = client.get("/").text
-    assert set(re.findall(r'(?:src|href|action)="([^"]*)"', text)) == {"data:,", "docs"}
+    assert set(re.findall(r'(?:src|href|action)="([^"]*)"', text)) == {"data:,", "docs", "#"}
     assert not re.search(r"@import|url\(|innerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
 
 
@@ -105,6 +105,24 @@ def test_the_history_is_the_best_first_and_says_how_much_it_leaves_out(client: T
         (item["item"], item.get("title")) for item in content["items"]
     ]
     assert [item["score"] for item in asked] == pytest.approx(scores, abs=1e-5)
+
+
+def test_all_of_a_history_can_be_read(client: TestClient) -> None:
+    def read(start: int) -> list[str]:
+        content = client.get("/page/history", params={"user": "u3", "start": start}).json()
+        assert content["total"] == 110
+        return [item["item"] for item in content["items"]]
+
+    assert read(HISTORY_ITEMS - 1)[:1] == read(0)[-1:]
+    assert len(set(read(0) + read(HISTORY_ITEMS))) == 110
+    assert read(110) == read(999_999_999) == []
+
+
+@pytest.mark.parametrize("start", ["-1", "1.5", "x", "", "1" * 5000])
+def test_a_start_that_is_no_place_is_told(start: str, client: TestClient) -> None:
+    refused = client.get("/page/history", params={"user": "u3", "start": start})
+    assert refused.status_code == 422
+    assert f"start is {start[:60]!r}; expected a place" in refused.json()["error"]
 
 
 def test_a_stranger_has_no_history(client: TestClient) -> None:

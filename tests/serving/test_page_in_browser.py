@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -13,24 +15,38 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from random_model import random_model
 
+from ncf.data.items_by_user import ItemsByUser
 from ncf.data.strings import Strings
+from ncf.models.model_folder import ModelFolder
 from ncf.serving.recommender import Recommender
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PROGRAM = Path(__file__).parents[2] / "images" / "deploy" / "serve"
 HOSTILE = '<img src=x onerror="document.title = 1"><script>document.title = 2</script>'
+LONG_HISTORY = 103
+"""Items that user u77 has seen of the 120; the others have seen 15."""
+
+
+def model() -> ModelFolder:
+    made = random_model(n_users=120, n_items=120, positives=15)
+    seen = [made.seen.of_user(user) if user != 77 else np.arange(LONG_HISTORY) for user in range(120)]
+    users = np.repeat(np.arange(120), [len(items) for items in seen])
+    return dataclasses.replace(made, seen=ItemsByUser.of(users.astype(np.int32), np.concatenate(seen), 120))
+
+
 MODEL = dataclasses.replace(
-    random_model(n_users=120, n_items=60, positives=15),
+    model(),
     item_titles=Strings.of(
         HOSTILE if item % 7 == 1 else "" if item == 0 else f"Title {item} " + "long" * 40 * (item % 5 == 0)
-        for item in range(60)
+        for item in range(120)
     ),
 )
-CAUSED = ("status of 422", "status of 503", "ERR_FAILED")
+CAUSED = ("status of 404", "status of 422", "status of 503", "ERR_FAILED")
 """What tests bring about themselves."""
 pytestmark = [
     pytest.mark.browser,
@@ -138,11 +154,47 @@ def test_escape_closes_the_list(page: Page) -> None:
 
 def test_users_to_begin_with(page: Page) -> None:
     first = page.locator("#some button").first
+    expect(first).to_be_visible()
+    users = page.locator("#some button").all_text_contents()
+    assert users == sorted(users, key=lambda user: int(user.removeprefix("u")))
     user = first.inner_text()
     first.click()
     expect(page.get_by_role("combobox")).to_have_value(user)
     expect(page.locator("#recommended")).to_be_visible()
     assert titles(page, "recommended") == expected(user)[0]
+
+
+def test_the_title_leads_back_to_the_users_to_begin_with(page: Page) -> None:
+    show(page, "u42")
+    expect(page.locator("#start")).to_be_hidden()
+    page.get_by_role("link", name="NCF recommender").click()
+    expect(page.locator("#some button")).to_have_count(8)
+    expect(page.locator("#recommended")).to_be_hidden()
+    expect(page.get_by_role("combobox")).to_have_value("")
+
+
+def test_a_hint_stands_where_similar_items_will(page: Page) -> None:
+    hint = page.get_by_text("Click an item to see those most like it.")
+    expect(hint).to_be_hidden()
+    show(page, "u42")
+    expect(hint).to_be_visible()
+    page.locator("#recommended .item").first.click()
+    expect(page.locator("#similar")).to_be_visible()
+    expect(hint).to_be_hidden()
+
+
+def test_nothing_touches_the_rule_below(page: Page, address: str) -> None:
+    """Nor the button to try again: it stands above the lists where only similar items fail."""
+    page.route(
+        "**/invocations", lambda route: route.abort() if "item" in route.request.post_data else route.continue_()
+    )
+    page.goto(f"{address}#user=u42&item=i3")
+    expect(page.locator("#recommended")).to_be_visible()
+    button = page.get_by_role("button", name="Try again").bounding_box()
+    rule = page.locator("#recommended").bounding_box()
+    assert button is not None
+    assert rule is not None
+    assert button["y"] + button["height"] + 10 <= rule["y"]
 
 
 def test_similar_items_on_click_and_the_way_back(page: Page, address: str) -> None:
@@ -173,6 +225,29 @@ def test_a_long_history_is_folded(page: Page) -> None:
     expect(items.nth(14)).to_be_visible()
     show(page, "u43")
     expect(page.get_by_role("button", name="Show all 15")).to_have_count(1)
+
+
+def test_a_history_of_several_answers_is_shown_to_its_end(page: Page) -> None:
+    show(page, "u77")
+    expect(page.locator("#history .note")).to_have_text(f"{LONG_HISTORY} items, by the model's score")
+    page.get_by_role("button", name=f"Show all {LONG_HISTORY}").click()
+    expect(page.locator("#history .item").nth(LONG_HISTORY - 1)).to_be_visible()
+    assert titles(page, "history") == expected("u77")[1]
+    assert page.locator("#history .rank").all_text_contents() == [str(n + 1) for n in range(LONG_HISTORY)]
+    expect(page.locator("#history .item").nth(10)).to_be_focused()
+    expect(page.locator("#history .more")).to_have_count(0)
+
+
+def test_more_of_a_history_that_does_not_come_can_be_asked_for_again(page: Page) -> None:
+    show(page, "u77")
+    page.route("**/page/history?*", lambda route: route.abort())
+    more = page.get_by_role("button", name=f"Show all {LONG_HISTORY}")
+    more.click()
+    expect(page.get_by_role("status")).to_have_text("The server does not answer.")
+    page.unroute("**/page/history?*")
+    more.click()
+    expect(page.locator("#history .item").nth(LONG_HISTORY - 1)).to_be_visible()
+    expect(page.get_by_role("status")).to_have_text("")
 
 
 @pytest.mark.parametrize("width", [360, 900, 1200])
@@ -211,10 +286,38 @@ def test_the_policy_stops_what_would_be_injected(browser: Browser, address: str)
     page.close()
 
 
-def test_the_page_for_programmers_works_under_its_policy_too(page: Page, address: str) -> None:
+def test_every_sample_for_programmers_is_answered_by_the_model_itself(page: Page, address: str) -> None:
+    """Of ids that the model knows, in every form and media type; then back to the page for people."""
     page.goto(f"{address}docs")
-    page.get_by_role("button", name="Send").first.click()
-    expect(page.locator("pre").first).to_contain_text("200 in")
+    buttons, answers = page.get_by_role("button", name="Send"), page.locator("pre")
+    expect(buttons).to_have_count(7)
+    known = {f"{kind}{place}" for kind in "ui" for place in range(120)}
+    for place, button in enumerate(buttons.all()):
+        sample = page.get_by_label("request").nth(place).input_value()
+        assert set(re.findall(r"\b[ui]\d+\b", sample)) <= known
+        button.click()
+        expect(answers.nth(place)).to_contain_text("200 in")
+        assert not re.search("popular|unknown|null", answers.nth(place).inner_text()), sample
+    lines = answers.nth(5).inner_text().splitlines()[1:]
+    assert [next(key for key in ("recommendations", "similar") if key in json.loads(line)) for line in lines] == [
+        "recommendations",
+        "similar",
+    ]
+    page.get_by_role("link", name="Users and recommendations").click()
+    expect(page.locator("#some button")).to_have_count(8)
+
+
+def test_samples_for_programmers_hold_ids_of_any_kind(page: Page, address: str) -> None:
+    """Also such as CSV must quote; and without the page, whose users it does not tell, there is no link to it."""
+    page.route("**/page/users", lambda route: route.fulfill(json={"users": ['a,"b"', "7"]}))
+    page.goto(f"{address}docs")
+    samples = page.get_by_label("request")
+    expect(samples.last).to_have_value('"a,""b"""\n7\n')
+    assert json.loads(samples.first.input_value())["users"] == ['a,"b"', "7"]
+    page.route("**/page/users", lambda route: route.fulfill(status=404, json={"error": "Not Found"}))
+    page.reload()
+    expect(samples.last).to_have_value("u42\nu7\n")
+    expect(page.get_by_role("link", name="Users and recommendations")).to_be_hidden()
     page.goto(address)
 
 
@@ -230,6 +333,7 @@ def test_an_unknown_item_is_an_error_that_leaves_the_rest(page: Page, address: s
     expect(page.get_by_role("status")).to_contain_text("'nothing', which the model does not know")
     expect(page.locator("#recommended")).to_be_visible()
     expect(page.locator("#similar")).to_be_hidden()
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
 
 
 def test_a_server_that_is_away_is_told_and_tried_again(page: Page) -> None:
@@ -265,6 +369,21 @@ def test_it_is_readable_and_fits(page: Page, address: str, width: int, scheme: s
     expect(page.locator("#recommended .item").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(CONTRAST) >= 4.5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 380, 1440])
+def test_the_page_for_programmers_is_readable_and_fits(page: Page, address: str, width: int, scheme: str) -> None:
+    page.set_viewport_size({"width": width, "height": 700})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{address}docs")
+    page.get_by_role("button", name="Send").first.click()
+    expect(page.locator("pre").first).to_contain_text("200 in")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CONTRAST) >= 4.5
+    back = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (back == "rgb(255, 255, 255)") is (scheme == "light")
+    page.goto(address)
 
 
 CONTRAST = """() => {

@@ -139,12 +139,30 @@ def test_the_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
         "Who gets the recommendations",
         "No champion was named",
         "Training loss",
-        "best: 2",
+        "best epoch: 2",
         "By the user",
         "By the item",
     ):
         assert words in report
     assert not re.findall(r'(?:src|href)="(?!#)', report)
+
+
+def test_baselines_that_are_better_stand_on_top(tmp_path: Path) -> None:
+    """The bad model ranks each test item last: whatever ranks by the training data is better over the catalogue."""
+    result = run_stage(tmp_path / "out", *make(tmp_path, good=False), "--not-worse-than-popularity", "false")
+    metrics = result["metrics"]
+    values = {name: metrics[f"{name}full_ndcg_at_10"] for name in ("", "ease_", "item_knn_", "popularity_")}
+    assert max(values["ease_"], values["item_knn_"]) > values[""]
+    (sentence,) = re.findall(r"! (.* over the full catalogue: .*\.)</p>", result["report"])
+    assert f"against {values['']:.4f}" in sentence
+    for name, label in (("ease_", "EASE"), ("item_knn_", "item-kNN"), ("popularity_", "opularity")):
+        assert (label in sentence) is (values[name] > 0)
+        assert f"{values[name]:.4f}" in sentence or values[name] == 0
+    assert result["report"].index(sentence) < result["report"].index("On test items that the model has not seen")
+    assert f"- ⚠️ {sentence}" in result["summary"]
+    good = run_stage(tmp_path / "good", *make(tmp_path / "other"))
+    assert "better" not in good["report"].split("Beside the baselines")[0]
+    assert "⚠️" not in good["summary"]
 
 
 def test_same_input_same_bytes(tmp_path: Path) -> None:
