@@ -192,7 +192,7 @@ def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
     )
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(Path(__file__).parent), *arguments(tmp_path, out)],
+        [sys.executable, "-c", program, str(Path(__file__).parent), *arguments(tmp_path / "numbers", out)],
         stdout=subprocess.PIPE,
         text=True,
     )
