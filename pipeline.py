@@ -31,6 +31,7 @@ from ncf.errors import InputError, RemoteError
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
+from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
 from ncf.stages.recommend import Recommend
 from ncf.stages.train import Train
@@ -111,6 +112,8 @@ def ncf_pipeline(
     data_min_item_interactions: int = default(Preprocess, "min_item_interactions"),
     data_split: str = default(Preprocess, "split"),
     data_test_after: str = default(Preprocess, "test_after"),
+    data_max_unreadable: float = default(Preprocess, "max_unreadable"),
+    sampling_candidates: int = default(NegativeSampling, "candidates"),
     train_model: str = default(Train, "model"),
     train_epochs: int = default(Train, "epochs"),
     train_overrides: dict = default(Train, "train_overrides"),  # type: ignore[type-arg]
@@ -150,10 +153,11 @@ def ncf_pipeline(
             min_item_interactions=data_min_item_interactions,
             split=data_split,
             test_after=data_test_after,
+            max_unreadable=data_max_unreadable,
             seed=seed,
         )
         _pod(data, preprocess, cached=False)
-        sampled = negative_sampling(dataset=data.outputs["dataset"], seed=seed)
+        sampled = negative_sampling(dataset=data.outputs["dataset"], candidates=sampling_candidates, seed=seed)
         _pod(sampled, negative_sampling, cached=True)
         trained = train(
             dataset=data.outputs["dataset"],

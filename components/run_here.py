@@ -22,6 +22,7 @@ from rich.markup import escape
 from components import summary
 from components.executors import Executor, in_containers, in_processes
 from components.local_runner import TaskRun, set_retries
+from components.parameters_check import renamed
 from ncf.data import synthetic
 from ncf.errors import InputError
 from ncf.localaws import LocalAws
@@ -145,7 +146,9 @@ def call(pipeline_yaml: Path, arguments: Mapping[str, Any], recorder: Recorder) 
     except RuntimeError:  # KFP names the task, not the reason
         if recorder.failed is None:
             raise
-        reason = f"stage '{recorder.failed.name}' failed: {recorder.failed.last_line.removeprefix(_PREFIX)}"
+        said = recorder.failed.last_line.removeprefix(_PREFIX)
+        names = renamed(pipeline.pipeline_spec, recorder.failed.name, said)
+        reason = f"stage '{recorder.failed.name}' failed: {said}{names}"
         raise (InputError if recorder.failed.exit_code == _USER_ERROR else RuntimeError)(reason) from None
 
 

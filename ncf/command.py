@@ -63,6 +63,8 @@ _FORMS: Mapping[str, Form] = {
     BATCH: Form("--user", "ID", "show", "print the items of one user, beside the history; nothing is written")
 }
 
+_log = logging.getLogger(__name__)
+
 EXECUTOR_INPUT = "--executor-input"
 _SUMMARY = "summary"
 _TERMINATION_LOG = Path("/dev/termination-log")
@@ -149,6 +151,9 @@ def run(command: type[Stage], arguments: Sequence[str], called: str = "") -> Non
             if name not in elsewhere and not temporary[name].exists():
                 raise RuntimeError(f"{command.command_name()} did not write its output '{name}'")
         metadata = {name: _metadata(temporary[name], role.artifact) for name, role in outputs.items()}
+    if outputs:
+        written = (f"{name} {elsewhere.get(name, places[name])}" for name in outputs)
+        _log.info("%s has written %s", command.command_name(), ", ".join(written))
     if executor_input is not None:
         _write_executor_output(executor_input, metadata, elsewhere)
     working.published()

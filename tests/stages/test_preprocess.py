@@ -286,6 +286,8 @@ CASES: dict[str, tuple[str | bytes | None, list[str], str]] = {
     "timestamp, blank lines": (text([*ROWS, ("u1", "i9", 1, "soon")]).replace("\n", "\n\n"), [], r"row 21, column 'time"),
     "null user": (text([*ROWS, ("", "i9", 1, 1)]), [], r"data\.csv: row 11, column 'userId': empty; an id is needed"),
     "null item": (text([*ROWS[:1], ("u1", " ", 1, 1)]), [], r"data\.csv: row 3, column 'movieId': empty; an id is needed"),
+    "UTF-16": (text().encode("utf-16"), [], r"data\.csv: looks like UTF-16; .* iconv -f utf-16"),
+    "UTF-16 without its mark": (text().encode("utf-16-le"), [], r"data\.csv: looks like UTF-16"),
     "not UTF-8": (text().replace("i3", "caf\xe9").encode("latin1"), [], r"data\.csv: row 5 is not UTF-8"),
     "too few fields": (text([*ROWS, ("u1", "i9")]), [], r"data\.csv: row 11: 2 fields separated by ','; the first row has 4"),
     "users below the minimum": (text(), ["--min-user-interactions=6"], r"min_user_interactions 6 .* at most 5 inter"),
