@@ -158,12 +158,16 @@ def test_identical_input_gives_identical_bytes(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("keep", "expected"), [("latest", ["i0", "i2", "i3", "i1"]), ("first", ["i0", "i1", "i2", "i3"])]
 )
-def test_duplicates_are_merged_by_time(keep: str, expected: list[str], tmp_path: Path) -> None:
+def test_duplicates_are_merged_by_time(
+    keep: str, expected: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     (tmp_path / "a.csv").write_text(text([("u1", "i1", 5, 900), *ROWS[:4]]))
     dataset, metrics, report = preprocess(tmp_path / "a.csv", tmp_path / "output", "--duplicates", keep)
     assert by_id(dataset) == {"u1": expected}
     assert metrics["dropped_duplicates"] == 1
     assert "Repeated pairs of user and item" in report
+    assert f"dropped 1 repeated pairs of user and item; the {keep} was kept" in caplog.text
 
 
 def test_low_ratings_short_users_and_items_are_dropped(tmp_path: Path) -> None:
