@@ -27,10 +27,11 @@ from components.preprocess.component import preprocess
 from components.recommend.component import recommend
 from components.train.component import train
 from ncf.command import BATCH, EXIT_HANDLER, STAGES
-from ncf.errors import InputError
+from ncf.errors import InputError, RemoteError
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
+from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
 from ncf.stages.recommend import Recommend
 from ncf.stages.train import Train
@@ -114,6 +115,8 @@ def ncf_pipeline(
     data_min_item_interactions: int = default(Preprocess, "min_item_interactions"),
     data_split: str = default(Preprocess, "split"),
     data_test_after: str = default(Preprocess, "test_after"),
+    data_max_unreadable: float = default(Preprocess, "max_unreadable"),
+    sampling_candidates: int = default(NegativeSampling, "candidates"),
     train_model: str = default(Train, "model"),
     train_epochs: int = default(Train, "epochs"),
     train_overrides: dict = default(Train, "train_overrides"),  # type: ignore[type-arg]
@@ -153,10 +156,11 @@ def ncf_pipeline(
             min_item_interactions=data_min_item_interactions,
             split=data_split,
             test_after=data_test_after,
+            max_unreadable=data_max_unreadable,
             seed=seed,
         )
         _pod(data, preprocess, cached=False)
-        sampled = negative_sampling(dataset=data.outputs["dataset"], seed=seed)
+        sampled = negative_sampling(dataset=data.outputs["dataset"], candidates=sampling_candidates, seed=seed)
         _pod(sampled, negative_sampling, cached=True)
         trained = train(
             dataset=data.outputs["dataset"],
@@ -271,10 +275,7 @@ def _run(options: argparse.Namespace) -> None:
         retry=options.retry,
         tag=(options.tag or current_tag()) if options.executor == "docker" else "",
     )
-    package = options.output / PIPELINE_YAML
-    options.output.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(ncf_pipeline, str(package))
-    run_here.run(package, request, Console())
+    run_here.run(ncf_pipeline, request, Console())
 
 
 def _recommend(options: argparse.Namespace) -> None:
@@ -287,11 +288,8 @@ def _recommend(options: argparse.Namespace) -> None:
     if taken := [name for name in ("model_uri", "users_uri") if name in arguments]:
         flag = taken[0].removesuffix("_uri")
         raise InputError(f"parameter '{taken[0]}' is given here as --{flag}")
-    package = options.output / PIPELINE_YAML
-    options.output.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(recommend_pipeline, str(package))
     tag = (options.tag or current_tag()) if options.executor == "docker" else ""
-    recommend_here.run(package, options.model, options.users, options.output, arguments, tag, Console())
+    recommend_here.run(recommend_pipeline, options.model, options.users, options.output, arguments, tag, Console())
 
 
 def _fault(text: str) -> dict[str, Any]:
@@ -302,24 +300,17 @@ def _fault(text: str) -> dict[str, Any]:
 
 
 def _submit(options: argparse.Namespace) -> None:
-    import kfp
+    from components.submission import submit
 
     pipeline, place = PIPELINES[options.pipeline]
     arguments = parse_arguments(options.param, pipeline)
     required = [name for name, entry in (pipeline.component_spec.inputs or {}).items() if not entry.optional]
-    if missing := [name for name in required if name not in arguments]:
+    if missing := [name for name in required if not arguments.get(name)]:
         raise InputError(f"these parameters have no default: {', '.join(missing)}; give each by --param NAME=VALUE")
     package = options.package or ROOT / place / PIPELINE_YAML
     if not package.is_file():
         raise InputError(f"package: '{package}' does not exist; 'make pipeline' writes it")
-    client = kfp.Client(host=options.host, namespace=options.namespace)
-    run = client.create_run_from_pipeline_package(
-        str(package),
-        arguments=arguments,
-        experiment_name=options.experiment,
-        namespace=options.namespace,
-    )
-    print(run.run_id)
+    print(submit(package, options.host, options.namespace, options.experiment, arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -377,7 +368,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command: exit status 0, 2 for what the user can mend, 1 for the rest, 130 after Ctrl-C."""
-    from ncf.command import fail, interruptible
+    from ncf.command import fail, interruptible, reason_of
 
     options = _parser().parse_args(arguments)
     try:
@@ -385,8 +376,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.function(options)
     except InputError as error:
         fail(str(error))
-    except RuntimeError as error:
+    except (RemoteError, RuntimeError) as error:
         fail(str(error), status=1)
+    except OSError as error:
+        if not (reason := reason_of(error)):
+            raise
+        fail(reason)
     except KeyboardInterrupt:
         fail("interrupted; everything that was started has been stopped", status=130)
 

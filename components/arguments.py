@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Container, Sequence
+import re
+from collections.abc import Collection, Container, Sequence
 from typing import Any
 
 from components.parameters_check import check_parameters
 from ncf.errors import InputError
+
+_OVERRIDE = re.compile(r"^parameter '\w+_overrides'(?:: | has )(?='\w+' is )")
 
 
 def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]:
@@ -29,24 +32,40 @@ def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]
     carriers = _carriers(inputs)
     arguments: dict[str, Any] = {}
     overrides: dict[str, dict[str, Any]] = {}
+    given: set[str] = set()
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"parameter '{assignment}': expected NAME=VALUE")
+        if name in given:
+            raise InputError(f"parameter '{name}' is given twice; expected one value")
+        given.add(name)
         if name in inputs:
             arguments[name] = _typed(name, text, inputs[name].type)
         elif name in carriers:
             for carrier in carriers[name]:
                 overrides.setdefault(carrier, {})[name] = json_or_text(text)
         else:
-            known = [*inputs, *carriers]
-            close = difflib.get_close_matches(name, known, n=3)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(sorted({*known}))}"
-            raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
+            raise InputError(f"'{name}' is not a parameter of the pipeline; {_hint(name, [*inputs, *carriers])}")
     for carrier, values in overrides.items():
         arguments[carrier] = {**arguments.get(carrier, {}), **values}
-    check_parameters(pipeline.pipeline_spec, arguments)
+    try:
+        check_parameters(pipeline.pipeline_spec, arguments)
+    except InputError as error:
+        raise InputError(_OVERRIDE.sub("parameter ", str(error))) from None
     return arguments
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    """Which of the known names may be meant: those that are written like it, or that end with it."""
+    longer = [other for other in sorted(known) if other.endswith(f"_{name}")]
+    close = [*longer, *difflib.get_close_matches(name, known, n=3)]
+    if close:
+        return f"did you mean {' or '.join(list(dict.fromkeys(close))[:3])}?"
+    return (
+        f"the nearest are {', '.join(difflib.get_close_matches(name, known, n=3, cutoff=0))}; README.md has the table, "
+        "'ncf train --help' and 'ncf deploy --help' what it leaves out"
+    )
 
 
 def _carriers(inputs: Container[str]) -> dict[str, list[str]]:

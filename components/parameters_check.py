@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,7 +43,31 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
             field = str(first["loc"][0]) if first["loc"] else ""
             if field in given:
                 message = f"parameter '{given[field]}' is {first['input']!r}: {message[0].lower()}{message[1:]}"
+            elif "_overrides'" not in message:
+                message += renamed(pipeline_spec, stage.command_name(), message)
             raise InputError(message) from None
+
+
+def renamed(pipeline_spec: Any, stage_name: str, message: str) -> str:
+    """What a stage's parameters that its message names are called in the pipeline; '' where they are called the same.
+
+    Args:
+        pipeline_spec: the compiled pipeline.
+        stage_name: the stage's command.
+        message: of that stage; parameters stand in it in quotation marks, or are words with an underscore.
+    """
+    spec = json_format.MessageToDict(pipeline_spec)
+    parameters = spec["root"]["inputDefinitions"].get("parameters", {})
+    words = {*re.findall(r"'(\w+)'", message), *re.findall(r"\w+_\w+", message)}
+    names = {
+        field: parameter
+        for name, given in _reached(spec, spec["root"]["dag"], {name: name for name in parameters})
+        if name.replace("_", "-") == stage_name
+        for field, parameter in given.items()
+        if field != parameter and field in words
+    }
+    told = ", ".join(f"'{field}' is '{parameter}'" for field, parameter in names.items())
+    return f" (in the pipeline, {told})" if told else ""
 
 
 def _reached(

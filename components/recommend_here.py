@@ -11,8 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from components.local_runner import set_retries
-from components.run_here import Recorder, call, executor_of, prepare, quiet_kfp
+from components.run_here import Recorder, call, compiled, executor_of, prepare, quiet_kfp
 from ncf.errors import InputError
 from ncf.storage import is_s3, staged
 
@@ -20,14 +19,14 @@ _RESULTS = {"metrics": "metrics.json", "summary": "summary.md", "recommendations
 
 
 def run(
-    pipeline_yaml: Path, model: str, users: str, output: Path, arguments: Mapping[str, Any], tag: str, console: Console
+    pipeline: Any, model: str, users: str, output: Path, arguments: Mapping[str, Any], tag: str, console: Console
 ) -> dict[str, Any]:
-    """Run the compiled pipeline; recommendations, metrics and summary lie in the output folder then.
+    """Compile and run the pipeline; recommendations, metrics and summary lie in the output folder then.
 
     Those of an earlier run stay there until the new ones are complete.
 
     Args:
-        pipeline_yaml: the compiled pipeline, which is changed for this machine.
+        pipeline: what ``dsl.pipeline`` makes of a function.
         model: folder that train wrote, or its URI.
         users: file of user ids, or its URI; '' for all.
         output: folder to write to.
@@ -45,16 +44,13 @@ def run(
     places = {"model": model, "users": users}
     if not model:
         raise InputError("model: none is given; expected a folder that train wrote, or its URI")
-    for name, location in places.items():
-        if location and not is_s3(location) and not Path(location).exists():
-            raise InputError(f"{name}: '{location}' does not exist; expected a path or an s3:// URI")
+    artifacts = prepare(output, ("artifacts",), places, kept=tuple(_RESULTS.values()))["artifacts"]
+    pipeline_yaml = compiled(pipeline, output, retry=False)
     own = [Path(location).resolve() for location in places.values() if location and not is_s3(location)]
     given = {
         f"{name}_uri": location if not location or is_s3(location) else str(Path(location).resolve())
         for name, location in places.items()
     }
-    set_retries(pipeline_yaml, retry=False)
-    artifacts = prepare(output, ("artifacts",), kept=tuple(_RESULTS.values()))["artifacts"]
     recorder = Recorder(console)
     with (
         executor_of(tag, pipeline_yaml, own) as executor,

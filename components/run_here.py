@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kfp import compiler
 from kfp.components import load_component_from_file
 from rich.console import Console
 from rich.markup import escape
@@ -21,14 +22,17 @@ from rich.markup import escape
 from components import summary
 from components.executors import Executor, in_containers, in_processes
 from components.local_runner import TaskRun, set_retries
+from components.parameters_check import renamed
 from ncf.data import synthetic
 from ncf.errors import InputError
 from ncf.localaws import LocalAws
 from ncf.localaws.errors import ApiError
 from ncf.models.model_folder import ModelFolder
+from ncf.places import overlap
 from ncf.storage import is_s3, staged
 
 BUCKET = "ncf-local"
+PIPELINE_YAML = "pipeline.yaml"
 SAMPLE_USERS = 3
 TOP_K = 10
 _USER_ERROR = 2
@@ -81,8 +85,8 @@ class Request:
     """Whether a pod that fails is tried again, as on a cluster."""
 
 
-def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, Any]:
-    """Run the compiled pipeline and leave ``summary.json`` in the output folder.
+def run(pipeline: Any, request: Request, console: Console) -> dict[str, Any]:
+    """Compile and run the pipeline, and leave ``summary.json`` in the output folder.
 
     Returns:
         What ``summary.json`` holds.
@@ -91,11 +95,13 @@ def run(pipeline_yaml: Path, request: Request, console: Console) -> dict[str, An
         InputError: for what the user can mend: data, parameters.
         RuntimeError: if a stage failed otherwise.
     """
-    for name, location in (("data", request.data), ("items", request.items)):
-        if location and not is_s3(location) and not Path(location).exists():
-            raise InputError(f"{name}: '{location}' does not exist; expected a file, a folder or an s3:// URI")
-    set_retries(pipeline_yaml, request.retry)
-    folders = prepare(request.output, ("data", "artifacts", "local-aws"), ("summary.json", "report.html"))
+    folders = prepare(
+        request.output,
+        ("data", "artifacts", "local-aws"),
+        {"data": request.data, "items": request.items},
+        files=("summary.json", "report.html"),
+    )
+    pipeline_yaml = compiled(pipeline, request.output, request.retry)
     data, items = _data(request, folders["data"], console)
     recorder = Recorder(console)
     serving = {_PAGE_VARIABLE: "true"} if request.keep_endpoint else {}
@@ -140,7 +146,9 @@ def call(pipeline_yaml: Path, arguments: Mapping[str, Any], recorder: Recorder) 
     except RuntimeError:  # KFP names the task, not the reason
         if recorder.failed is None:
             raise
-        reason = f"stage '{recorder.failed.name}' failed: {recorder.failed.last_line.removeprefix(_PREFIX)}"
+        said = recorder.failed.last_line.removeprefix(_PREFIX)
+        names = renamed(pipeline.pipeline_spec, recorder.failed.name, said)
+        reason = f"stage '{recorder.failed.name}' failed: {said}{names}"
         raise (InputError if recorder.failed.exit_code == _USER_ERROR else RuntimeError)(reason) from None
 
 
@@ -162,12 +170,23 @@ def executor_of(tag: str, package: Path, readable: Sequence[Path]) -> AbstractCo
     return in_containers(package, tag, readable) if tag else in_processes()
 
 
-def prepare(output: Path, names: Sequence[str], files: Sequence[str] = (), kept: Sequence[str] = ()) -> dict[str, Path]:
+def compiled(pipeline: Any, output: Path, retry: bool) -> Path:
+    """The pipeline as YAML in the folder of the run, with retries as :func:`set_retries` has them."""
+    package = output / PIPELINE_YAML
+    compiler.Compiler().compile(pipeline, str(package))
+    set_retries(package, retry)
+    return package
+
+
+def prepare(
+    output: Path, names: Sequence[str], inputs: Mapping[str, str], files: Sequence[str] = (), kept: Sequence[str] = ()
+) -> dict[str, Path]:
     """The folders of the run, empty: what an earlier run left there, files too, is removed.
 
     Args:
         output: folder of the run.
         names: of the folders.
+        inputs: what the run reads, by the option that names it: a path, a URI or ''.
         files: of an earlier run, to remove.
         kept: results of an earlier run, which stay for the caller to replace.
 
@@ -175,17 +194,30 @@ def prepare(output: Path, names: Sequence[str], files: Sequence[str] = (), kept:
         The path of each of ``names``.
 
     Raises:
-        InputError: if one of ``names`` or ``kept`` is there that no run has made.
+        InputError: if an input is not there or overlaps with one of ``names``, or something is in the way that no run
+            has made. Nothing has been changed then.
     """
+    here = {name: Path(location) for name, location in inputs.items() if location and not is_s3(location)}
+    for name, path in here.items():
+        if not path.exists():
+            raise InputError(f"{name}: '{path}' does not exist; expected a file, a folder or an s3:// URI")
+    if output.exists() and not output.is_dir():
+        raise InputError(f"output: '{output}' is a file; expected a folder, or a place where nothing is yet")
+    for name in names:
+        if clause := overlap(output / name, here):
+            raise InputError(
+                f"output: a run empties '{output / name}', {clause}; choose another folder, or copy the data first"
+            )
+    marked = (output / _MARK).exists()
+    if not marked and (taken := [name for name in (*names, *kept, *files, PIPELINE_YAML) if (output / name).exists()]):
+        raise InputError(f"output: '{output / taken[0]}' exists and is not an earlier run's; choose another folder")
     output.mkdir(parents=True, exist_ok=True)
     output = output.resolve()
-    if (output / _MARK).exists():
+    if marked:
         for name in names:
             shutil.rmtree(output / name, ignore_errors=True)
         for name in files:
             (output / name).unlink(missing_ok=True)
-    elif taken := [name for name in (*names, *kept) if (output / name).exists()]:
-        raise InputError(f"output: '{output / taken[0]}' exists and is not an earlier run's; choose another folder")
     (output / _MARK).touch()
     return {name: output / name for name in names}
 

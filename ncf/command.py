@@ -22,6 +22,7 @@ from pydantic_settings import CliSettingsSource, SettingsError
 
 from ncf.data import manifest
 from ncf.errors import InputError, RemoteError
+from ncf.places import check_places
 from ncf.stage import ArtifactKind, Stage
 from ncf.storage import is_s3, staged, upload
 
@@ -62,12 +63,15 @@ _FORMS: Mapping[str, Form] = {
     BATCH: Form("--user", "ID", "show", "print the items of one user, beside the history; nothing is written")
 }
 
+_log = logging.getLogger(__name__)
+
 EXECUTOR_INPUT = "--executor-input"
 _SUMMARY = "summary"
 _TERMINATION_LOG = Path("/dev/termination-log")
 """What Kubernetes shows as a container's message."""
 _MESSAGE_BYTES = 4096
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the user can mend, whether or not the system names a file."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -91,11 +95,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except RemoteError as error:
         fail(str(error), status=1)
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if not (reason := reason_of(error)):
             raise
-        fail(f"{error.filename or 'output'}: {error.strerror}; nothing was written")
+        fail(f"{reason}; nothing was written")
     except KeyboardInterrupt:
         fail("interrupted; nothing was written", status=130)
+
+
+def reason_of(error: OSError) -> str:
+    """One line for what the system says of a file or disk, which the user can mend; '' for anything else."""
+    if error.filename is None and error.errno not in _DISK_ERRORS:
+        return ""
+    return f"{error.filename or 'output'}: {error.strerror}"
 
 
 def form_of(name: str, arguments: Sequence[str]) -> Form | None:
@@ -128,10 +139,11 @@ def run(command: type[Stage], arguments: Sequence[str], called: str = "") -> Non
     """
     rest, executor_input = _take_executor_input(list(arguments))
     stage = parse(command, rest, called)
+    check_places(stage)
     outputs = command.outputs()
     places = {name: Path(getattr(stage, name)) for name in outputs}
     with _reported(stage, executor_input), ExitStack() as stack:
-        temporary = {name: stack.enter_context(staged(place, optional=True)) for name, place in places.items()}
+        temporary = {name: stack.enter_context(_staged(name, place)) for name, place in places.items()}
         working = stage.model_copy(update=temporary)
         working._uris = _artifact_uris(executor_input)
         elsewhere = working.run() or {}
@@ -139,9 +151,25 @@ def run(command: type[Stage], arguments: Sequence[str], called: str = "") -> Non
             if name not in elsewhere and not temporary[name].exists():
                 raise RuntimeError(f"{command.command_name()} did not write its output '{name}'")
         metadata = {name: _metadata(temporary[name], role.artifact) for name, role in outputs.items()}
+    if outputs:
+        written = (f"{name} {elsewhere.get(name, places[name])}" for name in outputs)
+        _log.info("%s has written %s", command.command_name(), ", ".join(written))
     if executor_input is not None:
         _write_executor_output(executor_input, metadata, elsewhere)
     working.published()
+
+
+@contextmanager
+def _staged(name: str, place: Path) -> Iterator[Path]:
+    """The temporary place of an output."""
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(staged(place, optional=True))
+        except OSError as error:
+            raise InputError(
+                f"parameter '{name}' is '{place}', where nothing can be written: {error.strerror} ('{error.filename}')"
+            ) from None
+        yield temporary
 
 
 @contextmanager

@@ -14,15 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NewType
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ncf.storage import is_s3
 
 FinalStatus = NewType("FinalStatus", str)
 """Type of the parameter in which KFP tells an exit handler how the run ended, as JSON."""
 
 ArtifactKind = Literal["Artifact", "Dataset", "Model", "Metrics", "HTML", "Markdown"]
 OUTPUT_FOLDER = "output"
+_FOLDERS: tuple[ArtifactKind, ...] = ("Dataset", "Model")
 _SUFFIXES: Mapping[str, str] = {"Metrics": ".json", "HTML": ".html", "Markdown": ".md"}
 
 
@@ -33,6 +36,11 @@ class Role:
     kind: Literal["input", "output", "output parameter"]
     artifact: ArtifactKind = "Artifact"
     type: type = str
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether a stage writes a folder there."""
+        return self.artifact in _FOLDERS and self.kind != "output parameter"
 
     @property
     def suffix(self) -> str:
@@ -86,6 +94,9 @@ class Stage(BaseSettings):
     name: ClassVar[str]
     """The stage's name with underscores: ``negative_sampling``."""
 
+    read_too: ClassVar[tuple[str, ...]] = ()
+    """Parameters that name a path to read, beside the input artifacts: no output may be written over it."""
+
     _uris: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -102,6 +113,21 @@ class Stage(BaseSettings):
         for field in cls.parameters().values():
             field.description = _with_bounds(field)
         cls.model_rebuild(force=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _places_are_named(cls, values: Any) -> Any:
+        """An unset variable of a shell leaves '', which is a path too: the working directory."""
+        for name in [name for name in (*cls.inputs(), *cls.outputs()) if name in values]:
+            place = str(values[name])
+            if not place.strip():
+                raise ValueError(f"parameter '{name}' is empty; expected a path")
+            if name in cls.outputs() and is_s3(place):
+                raise ValueError(
+                    f"parameter '{name}' is '{place}', but outputs are written to this machine; "
+                    "expected a path, whose content can be copied to S3 then"
+                )
+        return values
 
     @classmethod
     def settings_customise_sources(

@@ -73,6 +73,12 @@ def test_outputs_are_published(numbers: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["even", "total"]
 
 
+def test_the_log_says_where_outputs_are(numbers: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    command.run(Sum, arguments(numbers, tmp_path / "out"))
+    assert caplog.messages == [f"sum has written total {tmp_path}/out/total, even {tmp_path}/out/even"]
+
+
 @pytest.mark.parametrize(("fail", "expected"), [("input", InputError), ("disk", OSError), ("forget", RuntimeError)])
 def test_a_failing_stage_leaves_nothing(fail: str, expected: type[Exception], numbers: Path, tmp_path: Path) -> None:
     with pytest.raises(expected):
@@ -192,7 +198,7 @@ def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
     )
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, "-c", program, str(Path(__file__).parent), *arguments(tmp_path, out)],
+        [sys.executable, "-c", program, str(Path(__file__).parent), *arguments(tmp_path / "numbers", out)],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -86,6 +86,20 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
     return dict(content)
 
 
+def foreign(folder: Path) -> str:
+    """A file in a folder that its manifest does not list, relative to it; '' if there is none.
+
+    What a stage has written holds nothing else, so that it may be replaced.
+    """
+    try:
+        content = json.loads((folder / FILE_NAME).read_text())
+        own = {FILE_NAME, *content["files"]} if {"kind", "schema_version"} <= content.keys() else set()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        own = set()
+    held = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return next((name for name in held if name not in own), "")
+
+
 def fingerprint(content: Mapping[str, Any]) -> str:
     """One digest for a folder, of the digests of all its files: equal for equal content."""
     lines = "".join(f"{name} {entry['sha256']}\n" for name, entry in sorted(content["files"].items()))

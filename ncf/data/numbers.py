@@ -71,7 +71,7 @@ class Unreadable:
     def __init__(self, share: float) -> None:
         self._share = share
         self.rows = 0
-        self._first: InputError | None = None
+        self._named: list[InputError] = []
 
     def kept(self, block: Block, values: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_] | None:
         """Which rows of a block to keep, bool [rows]; None for all. ``values`` are those of each role."""
@@ -81,18 +81,19 @@ class Unreadable:
             return None
         for role, rows in bad.items():
             for index in np.flatnonzero(rows)[:_MOST_NAMED].tolist():
-                fault = _fault(block, role, index)
-                self._first = self._first or fault
-                logging.getLogger(__name__).warning("dropped: %s", fault)
+                self._named.append(_fault(block, role, index))
         self.rows += int(dropped.sum())
         return ~dropped
 
     def check(self, total: int) -> None:
-        """Raise the first fault, if more than the share of all ``total`` rows is unreadable."""
-        if self._first is not None and self.rows > self._share * total:
+        """Say which rows were dropped; raise the first fault, if more than the share of all ``total`` is unreadable."""
+        if self.rows > self._share * total:
             raise InputError(
-                f"{self._first} ({self.rows:,} of {total:,} rows are unreadable; 'max_unreadable' is {self._share:g})"
+                f"{self._named[0]} ({self.rows:,} of {total:,} rows are unreadable; "
+                f"'max_unreadable' is {self._share:g})"
             )
+        for fault in self._named:
+            logging.getLogger(__name__).warning("dropped: %s", fault)
 
 
 def to_microseconds(parts: Sequence[NDArray[Any]], path: Path) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from ncf.data.split import Split
 from ncf.data.titles import read_titles
 from ncf.errors import InputError
 from ncf.seed import DEFAULT_SEED
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,8 @@ def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Inter
         what = "Rating or timestamp unreadable"
         account.steps["unreadable"] = replace(first, name="unreadable", what=what, dropped=read.unreadable)
     kept = filtering.merge_duplicates(read, settings.duplicates)
+    if repeated := len(read) - len(kept):
+        _log.info("dropped %s repeated pairs of user and item; the %s was kept", f"{repeated:,}", settings.duplicates)
     account.add("duplicates", f"Repeated pairs of user and item ({settings.duplicates} kept)", kept.user, kept.item)
     if kept.rating is None and settings.min_rating:
         raise InputError(f"{path}: min_rating is {settings.min_rating:g}, but there is no rating column")

@@ -20,6 +20,8 @@ _BYTES_A_BLOCK = 32 << 20
 _BYTES_A_CHUNK = 4 << 20  # what each of pyarrow's threads parses at a time
 _UNIT_SEPARATOR = "\x1f"  # stands for '::', since pyarrow takes separators of one character
 _BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_LOOKED_AT_BYTES = 1000
 
 
 @contextmanager
@@ -47,6 +49,8 @@ def text_blocks(path: Path, columns: Sequence[Column], separator: str) -> Iterat
     """Read the ``columns`` of a text file block by block (see :func:`ncf.data.tables.read_blocks`)."""
     with _opened(path) as stream:
         start = stream.read(_BYTES_A_BLOCK).removeprefix(_BOM)
+        if start.startswith(_UTF16_BOMS) or b"\0" in start[:_LOOKED_AT_BYTES]:
+            raise InputError(f"{path}: looks like UTF-16; convert the file, for example: iconv -f utf-16 -t utf-8")
         blank = len(start) - len(start.lstrip(b"\r\n"))
         first, _, _ = start[blank:].partition(b"\n")
         if not first.strip():

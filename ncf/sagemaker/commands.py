@@ -34,14 +34,14 @@ class Rollback(Stage, AwsAccess):
 
 
 class Clean(Stage, AwsAccess):
-    """List all that a run has left in AWS, and delete it.
+    """List all that a run has left in AWS, and delete it where asked to. By default it is listed only.
 
     That is its endpoint, endpoint configs and models, its training job if that still runs, and what its jobs have
     written to S3. An endpoint that another run has updated since stays.
     """
 
     run_id: str = Field(alias="run", min_length=1, description="ID of the run, as KFP shows it")
-    dry_run: bool = Field(False, description="Whether to list only")
+    dry_run: bool = Field(True, description="Whether to list only")
 
     @field_validator("run_id")
     @classmethod
@@ -59,7 +59,8 @@ class Clean(Stage, AwsAccess):
         for entry in found.kept:
             print(f"{entry}: kept")
         if self.dry_run:
-            print(f"{len(found.leftovers)} to be deleted; nothing was: this was a dry run")
+            hint = ": this was a dry run; '--dry-run false' deletes them" if found.leftovers else ""
+            print(f"{len(found.leftovers)} to be deleted; nothing was{hint}")
             return
         cleaning.delete(aws, self.run_id, found.leftovers)
         if not found.leftovers and not found.kept:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ncf.data.dataset import Dataset, Pairs
 from ncf.data.items_by_user import ItemsByUser
-from ncf.errors import InputError
 from ncf.progress import progress
 from ncf.sampling.negatives import Strategy, draw_rows
 from ncf.sampling.samples import ROUNDS_FOLDER, FitName, Samples
@@ -31,10 +30,7 @@ def draw_candidates(dataset: Dataset, candidates: int, strategy: Strategy, seed:
 
     def drawn(pairs: Pairs, stream: int) -> NDArray[np.int32]:
         rng = np.random.default_rng([seed, stream])
-        try:
-            return draw_rows(pairs[:, 0], known, dataset.n_items, candidates, rng, strategy, weights)
-        except InputError as error:
-            raise InputError(f"parameter 'candidates' is {candidates}: {error}") from None
+        return draw_rows(pairs[:, 0], known, dataset.n_items, candidates, rng, strategy, weights, "candidates")
 
     test_candidates = drawn(dataset.test, 1) if dataset.test_negatives is None else dataset.test_negatives
     return Samples(
@@ -84,10 +80,9 @@ def draw_rounds(
                     for first in range(start, end, _ROWS_AT_ONCE):
                         last = min(first + _ROWS_AT_ONCE, end)
                         block, part = rows[first - start : last - start], users[first:last]
-                        try:
-                            block[:, 2:] = draw_rows(part, known, samples.n_items, negatives, rng, strategy, weights)
-                        except InputError as error:
-                            raise InputError(f"parameter 'negatives' is {negatives}: {error}") from None
+                        block[:, 2:] = draw_rows(
+                            part, known, samples.n_items, negatives, rng, strategy, weights, "negatives"
+                        )
                         block[:, 0], block[:, 1] = part, known.items[first:last]
                         bar.update(block[:, 2:].size)
                     rows.flush()

@@ -33,6 +33,7 @@ def draw_rows(
     rng: np.random.Generator,
     strategy: Strategy = "uniform",
     weights: NDArray[np.int64] | None = None,
+    parameter: str = "width",
 ) -> NDArray[np.int32]:
     """Draw ``width`` distinct negatives for each entry of ``users``.
 
@@ -44,6 +45,7 @@ def draw_rows(
         rng: source of randomness: the same state gives the same rows.
         strategy: ``uniform``, or ``popularity`` (then ``weights`` are needed).
         weights: int64 [n_items], relative chance of each item; at least 1.
+        parameter: what messages call ``width``.
 
     Returns:
         int32 [rows, width] item indices.
@@ -51,7 +53,7 @@ def draw_rows(
     Raises:
         InputError: if a user has fewer than ``width`` items left.
     """
-    check_enough(users, known, n_items, width)
+    check_enough(users, known, n_items, width, parameter)
     step = max(1, _ROWS_AT_ONCE // max(width, 1))
     drawn = np.empty((len(users), width), np.int32)
     if strategy == "popularity" and weights is None:
@@ -66,15 +68,24 @@ def draw_rows(
     return drawn
 
 
-def check_enough(users: NDArray[np.int32], known: ItemsByUser, n_items: int, width: int) -> None:
-    """Raise an InputError unless each of ``users`` has ``width`` items left that it has not interacted with."""
+def check_enough(users: NDArray[np.int32], known: ItemsByUser, n_items: int, width: int, parameter: str) -> None:
+    """See to it that each of ``users`` has ``width`` items left that it has not interacted with.
+
+    Raises:
+        InputError: otherwise; tells to what to lower the ``parameter``, or what is needed where that cannot help.
+    """
     remaining = n_items - known.counts()
     short = users[remaining[users] < width]
     if len(short):
         least = int(remaining[short].min())
+        what = (
+            f"one has {least}: lower '{parameter}' to {least} at most"
+            if least
+            else "one has none, having interacted with every item: more items are needed, or data without such users"
+        )
         raise InputError(
-            f"{len(np.unique(short))} users have fewer than {width} of the {n_items} items left as negatives, one has "
-            f"{least}: lower the number of negatives drawn for a positive to {least} at most"
+            f"parameter '{parameter}' is {width}: {len(np.unique(short))} users have fewer than {width} of the "
+            f"{n_items} items left as negatives, {what}"
         )
 
 

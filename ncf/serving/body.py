@@ -7,6 +7,7 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
+from ncf.serving.formats import JSON
 from ncf.serving.invocation import MAX_BODY_BYTES, RequestError
 from ncf.serving.protocol import ClientLeftError
 
@@ -39,7 +40,7 @@ class Body:
             raise RequestError(415, f"content encoding is {packed[:60]!r}; expected none")
         length = self._headers.get("content-length", "")
         if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-            raise _too_large()
+            raise self._too_large()
         body = bytearray()
         self._is_coming = True
         try:
@@ -47,7 +48,7 @@ class Body:
                 while self._is_coming:
                     body += await self._chunk()
                     if len(body) > MAX_BODY_BYTES:
-                        raise _too_large()
+                        raise self._too_large()
         except TimeoutError:
             self._is_coming = False
             raise RequestError(408, f"body is not complete after {BODY_SECONDS:g} seconds") from None
@@ -76,6 +77,8 @@ class Body:
         self._is_coming = message.get("more_body", False)
         return bytes(message.get("body", b""))
 
-
-def _too_large() -> RequestError:
-    return RequestError(413, f"body has more than {MAX_BODY_BYTES} bytes; expected no more; send several")
+    def _too_large(self) -> RequestError:
+        """A body of lines can be divided; of one request in JSON only its lists can."""
+        one = self._headers.get("content-type", JSON).partition(";")[0].strip().lower() == JSON
+        advice = "send fewer or shorter ids" if one else "send its lines in several requests"
+        return RequestError(413, f"body has more than {MAX_BODY_BYTES} bytes; expected no more; {advice}")

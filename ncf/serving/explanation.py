@@ -34,7 +34,8 @@ def explain(form: type[BaseModel], keys: Sequence[str], content: object, error: 
         given = next((key for key in (*keys, "user") if isinstance(content, dict) and key in content), None)
         if given is None:
             return f"{path[0]} is missing; expected {_expected(schema)}, or one of {', '.join(keys[1:])}"
-        return f"{path[0]} is missing beside {given!r}; expected {_expected(schema)}"
+        instead = f"; for the best of all items send {keys[0]!r} instead" if given == "user" else ""
+        return f"{path[0]} is missing beside {given!r}; expected {_expected(schema)}{instead}"
     if len(path) > 1:
         schema = next(part for part in (schema, *schema.get("anyOf", ())) if "items" in part)["items"]
     field = path[0] + "".join(f"[{place}]" for place in path[1:])

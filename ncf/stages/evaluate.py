@@ -32,6 +32,8 @@ class Evaluate(Stage, AwsAccess):
     succeeds, and deploy does not run.
     """
 
+    read_too = ("champion",)
+
     model: str = Input("Model", "Folder written by train")
     samples: str = Input("Dataset", "Folder written by negative-sampling, of the same data set")
     min_hr_at_10: float = Field(0.0, ge=0, le=1, description="HR@10 that the gate asks for at least; 0: none")

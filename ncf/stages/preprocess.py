@@ -30,6 +30,8 @@ class Preprocess(Stage):
     (*.train.rating, *.test.rating, *.test.negative) keeps its own test pairs and negatives.
     """
 
+    read_too = ("items",)
+
     interactions: str = Input("Dataset", "File or folder of interactions")
     items: str = Field(
         "",

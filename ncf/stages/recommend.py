@@ -43,6 +43,8 @@ class Recommend(Stage):
     line, --user ID prints the items of one user instead.
     """
 
+    read_too = ("users", "checkpoints")
+
     model: str = Input("Model", "Folder written by train, or a model.tar.gz of it")
     users: str = Field(
         "", description="File of user ids, one a line, plain or .gz, path or S3 URI; '': all users of the model"

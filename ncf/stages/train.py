@@ -31,6 +31,8 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
     artifacts in S3 itself; those that lie elsewhere are copied through 's3_prefix'.
     """
 
+    read_too = ("warm_start",)
+
     dataset: str = Input("Dataset", "Folder written by preprocess")
     samples: str = Input("Dataset", "Folder written by negative-sampling for that data set")
     train_overrides: dict[str, Any] = Field(

@@ -40,6 +40,8 @@ class Fit(Stage, Hyperparameters, WarmStart):
     positives gives the model. With several processes, each owns a part of the users.
     """
 
+    read_too = ("warm_start", "checkpoints")
+
     dataset: str = Input("Dataset", "Folder written by preprocess")
     samples: str = Input("Dataset", "Folder written by negative-sampling for that data set")
     checkpoints: str = Field(

@@ -33,10 +33,11 @@ def test_a_few_rows_are_dropped_and_counted(
     assert "row 502" in caplog.text
 
 
-def test_more_than_the_share_is_an_error_that_names_the_first(tmp_path: Path) -> None:
+def test_more_than_the_share_is_an_error_that_names_the_first(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     bad = {7: "u1,i1,good,1", 9: "u2,i1,bad,1"}
     with pytest.raises(InputError, match=r"r\.csv: row 9, column 'rating': 'good'.*2 of 1,000 rows"):
         read(tmp_path / "r.csv", bad, 1000, 0.001)
+    assert not caplog.text, "nothing is said to be dropped"
     assert read(tmp_path / "r.csv", bad, 1000, 0.002).unreadable == 2
 
 

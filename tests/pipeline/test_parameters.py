@@ -6,6 +6,7 @@ import pytest
 
 import pipeline
 from components.arguments import parse_arguments
+from components.parameters_check import renamed
 from ncf.errors import InputError
 
 
@@ -16,8 +17,13 @@ from ncf.errors import InputError
         (["aws_region=nowhere"], r"'aws_region' is 'nowhere': expected the name of an AWS region"),
         (["train_role=foo"], r"'train_role' is 'foo': expected the ARN"),
         (["seed=-1"], r"'seed' is -1"),
-        (["data_split=temporal"], "split is 'temporal', which needs test_after"),
-        (["epochs=abc"], "'epochs' is 'abc'"),
+        (["data_split=temporal"], "split is 'temporal', which needs test_after.*'test_after' is 'data_test_after'"),
+        (["epochs=abc"], "^parameter 'epochs' is 'abc'"),
+        (["epochs=3", "epochs=4"], "parameter 'epochs' is given twice"),
+        (["min_rating=4"], "did you mean data_min_rating"),
+        (["candidates=30"], "did you mean sampling_candidates"),
+        (["sampling_candidates=0"], "parameter 'sampling_candidates' is 0"),
+        (["data_max_unreadable=2"], "parameter 'data_max_unreadable' is 2"),
         (["vpc_subnets=subnet-1"], "'vpc_subnets' and 'vpc_security_group_ids' go together"),
         (["spot_instance=true"], "max_wait_time"),
         (["serverless_memory=2048"], "'network_isolation' is True"),
@@ -44,3 +50,23 @@ def test_an_argument_counts_where_settings_are_compared() -> None:
     assert parse_arguments([*spot, "train_max_run_time=600"], pipeline.ncf_pipeline)
     with pytest.raises(InputError, match="max_wait_time"):
         parse_arguments([*spot, "train_max_run_time=1000"], pipeline.ncf_pipeline)
+
+
+def test_what_is_like_nothing_gets_no_list_of_everything() -> None:
+    with pytest.raises(InputError, match="'qqqq' is not a parameter of the pipeline; the nearest are") as told:
+        parse_arguments(["qqqq=1"], pipeline.ncf_pipeline)
+    assert len(str(told.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("stage", "message", "told"),
+    [
+        ("preprocess", "name one with user_column", " (in the pipeline, 'user_column' is 'data_user_column')"),
+        ("negative-sampling", "lower 'candidates' to 38", " (in the pipeline, 'candidates' is 'sampling_candidates')"),
+        ("negative-sampling", "fewer than 99 candidates", ""),
+        ("train", "name one with user_column", ""),
+        ("preprocess", "'seed' is called the same", ""),
+    ],
+)
+def test_a_stage_that_fails_names_parameters_that_the_pipeline_has(stage: str, message: str, told: str) -> None:
+    assert renamed(pipeline.ncf_pipeline.pipeline_spec, stage, message) == told

@@ -72,10 +72,8 @@ def test_old_results_stay_until_the_new_ones_are_complete(
         recorder.tasks["recommend"] = TaskRun("recommend", outputs)
 
     monkeypatch.setattr(recommend_here, "call", incomplete)
-    package = tmp_path / "pipeline.yaml"
-    shutil.copyfile(ROOT / "components" / "recommend" / "pipeline.yaml", package)
     with pytest.raises(FileNotFoundError):
-        recommend_here.run(package, str(model), "", output, {}, "", Console(quiet=True))
+        recommend_here.run(pipeline.recommend_pipeline, str(model), "", output, {}, "", Console(quiet=True))
     assert results(output) == before, "not all that the stage has to leave was there"
 
 

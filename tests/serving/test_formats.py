@@ -132,7 +132,7 @@ def test_the_answer_is_what_the_client_accepts() -> None:
         ("u1\n" + "x" * 600 + "\n", CSV, 422, ["line 2: users[0] has 600 characters", "1 to 512"]),
         ("x" * 200_000, CSV, 400, ["not CSV", "field larger"]),
         ("u1,\n", CSV, 422, ["line 1: items[0] is ''"]),
-        ("u1\n" * (MAX_BODY_BYTES // 3 + 1), CSV, 413, [f"{MAX_BODY_BYTES} bytes"]),
+        ("u1\n" * (MAX_BODY_BYTES // 3 + 1), CSV, 413, [f"{MAX_BODY_BYTES} bytes", "its lines in several requests"]),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -148,7 +148,7 @@ def test_an_item_is_similar_to_all_others_and_an_unknown_one_is_told() -> None:
             {"user": "u1", "items": ["i1"], "k": 3},
             ["'k' is not a field beside 'user' and 'items'", "accepted are user, items, with_titles"],
         ),
-        ({"user": "u1"}, ["items is missing beside 'user'", "a list of 1 to 10000 raw ids"]),
+        ({"user": "u1"}, ["items is missing beside 'user'", "a list of 1 to 10000 raw ids", "send 'users' instead"]),
         ({"user": ["u1"]}, ["item is missing beside 'user'", "a list of 1 to 10000 raw ids"]),
         ({"user": ["u1"], "item": ["i1"], "k": 3}, ["'k' is not a field beside 'user' and 'item'", "are user, item"]),
         ({"user": ["u1"], "item": ["i1"], "with_titles": True}, ["'with_titles' is not", "accepted are user, item"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,9 +86,14 @@ def test_negatives_of_the_data_serve_the_test_alone(make_dataset: Callable[..., 
 
 def test_too_small_a_catalogue_names_the_parameter(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_dataset(n_items=60)
-    with pytest.raises(InputError, match=r"parameter 'candidates' is 99: .* lower .* to \d+ at most"):
+    with pytest.raises(
+        InputError, match=r"parameter 'candidates' is 99: .* lower 'candidates'.* to \d+ at most"
+    ) as told:
         sample(folder, tmp_path / "samples")
     assert not (tmp_path / "samples").exists()
+    most = re.search(r"to (\d+) at most", str(told.value))
+    assert most
+    sample(folder, tmp_path / "samples", "--candidates", most[1])
 
 
 def test_damaged_data_set_is_refused(make_dataset: Callable[..., Path], tmp_path: Path) -> None:

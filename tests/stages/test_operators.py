@@ -120,7 +120,7 @@ def test_clean_deletes_all_that_a_run_left_and_nothing_else(
     other = deploy(tmp_path, "ncf-stays", "run-y", 2)
     capsys.readouterr()
 
-    command.run(Clean, ["--run", "run-x", "--dry-run", "true"])
+    command.run(Clean, ["--run", "run-x"])
     listed = capsys.readouterr().out.splitlines()
     (job,) = {line.split()[1].split("/")[4] for line in listed if line.startswith("objects") and "ncf-train" in line}
     assert f"endpoint        {'ncf-gone'}" in listed
@@ -128,10 +128,11 @@ def test_clean_deletes_all_that_a_run_left_and_nothing_else(
     assert f"model           {version}" in listed
     assert f"objects         {PREFIX}/{version}  (" in "\n".join(listed)
     assert f"objects         {PREFIX}/{job}  (" in "\n".join(listed)
-    assert listed[-1].startswith(f"{len(listed) - 1} to be deleted")
+    assert listed[-1].startswith(f"{len(listed) - 1} to be deleted; nothing was")
+    assert "'--dry-run false'" in listed[-1], "it lists first, as stop-jobs does"
     assert sagemaker.describe_endpoint(EndpointName="ncf-gone")["EndpointStatus"] == "InService"
 
-    command.run(Clean, ["--run", "run-x"])
+    command.run(Clean, ["--run", "run-x", "--dry-run", "false"])
     assert "nothing of run run-x is left" in capsys.readouterr().out
     names = [entry["EndpointName"] for entry in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]]
     assert "ncf-gone" not in names
@@ -140,7 +141,7 @@ def test_clean_deletes_all_that_a_run_left_and_nothing_else(
     assert left == []
     assert list_objects(f"{PREFIX}/{other}")
 
-    command.run(Clean, ["--run", "run-x"])
+    command.run(Clean, ["--run", "run-x", "--dry-run", "false"])
     assert "carries the tag of run run-x: nothing was deleted" in capsys.readouterr().out, "it may be run again"
 
 
@@ -153,7 +154,7 @@ def test_clean_keeps_what_an_endpoint_serves_whose_pod_could_not_mark_it(
     arn = sagemaker.describe_endpoint(EndpointName="ncf-unmarked")["EndpointArn"]
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "ncf:run", "Value": "run-3"}])
     capsys.readouterr()
-    command.run(Clean, ["--run", "run-4"])
+    command.run(Clean, ["--run", "run-4", "--dry-run", "false"])
     assert f"endpoint-config {live}: kept" in capsys.readouterr().out
     assert sagemaker.describe_model(ModelName=live)["ModelName"] == live
     assert list_objects(f"{PREFIX}/{live}"), "nor does it lose the model that it would load again"
@@ -165,7 +166,7 @@ def test_clean_keeps_an_endpoint_that_another_run_has_updated(tmp_path: Path, sa
     capsys.readouterr()
     arn = sagemaker.describe_endpoint(EndpointName="ncf-shared")["EndpointArn"]
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "ncf:run", "Value": "run-1"}])
-    command.run(Clean, ["--run", "run-1"])
+    command.run(Clean, ["--run", "run-1", "--dry-run", "false"])
     assert "endpoint        ncf-shared  (it serves the model of run run-2): kept" in capsys.readouterr().out
     assert sagemaker.describe_endpoint(EndpointName="ncf-shared")["EndpointConfigName"] == second
     assert first not in [entry["ModelName"] for entry in sagemaker.list_models(MaxResults=100)["Models"]]
@@ -175,7 +176,7 @@ def test_clean_fails_if_anything_remains(tmp_path: Path, sagemaker: Any, monkeyp
     version = deploy(tmp_path, "ncf-remains", "run-r", 1)
     monkeypatch.setattr("ncf.sagemaker.versions._DELETIONS", ())
     with pytest.raises(RemoteError, match=f"still there: endpoint-config {version}, model {version}"):
-        command.run(Clean, ["--run", "run-r"])
+        command.run(Clean, ["--run", "run-r", "--dry-run", "false"])
 
 
 @pytest.fixture

@@ -158,12 +158,16 @@ def test_identical_input_gives_identical_bytes(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("keep", "expected"), [("latest", ["i0", "i2", "i3", "i1"]), ("first", ["i0", "i1", "i2", "i3"])]
 )
-def test_duplicates_are_merged_by_time(keep: str, expected: list[str], tmp_path: Path) -> None:
+def test_duplicates_are_merged_by_time(
+    keep: str, expected: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     (tmp_path / "a.csv").write_text(text([("u1", "i1", 5, 900), *ROWS[:4]]))
     dataset, metrics, report = preprocess(tmp_path / "a.csv", tmp_path / "output", "--duplicates", keep)
     assert by_id(dataset) == {"u1": expected}
     assert metrics["dropped_duplicates"] == 1
     assert "Repeated pairs of user and item" in report
+    assert f"dropped 1 repeated pairs of user and item; the {keep} was kept" in caplog.text
 
 
 def test_low_ratings_short_users_and_items_are_dropped(tmp_path: Path) -> None:
@@ -286,6 +290,8 @@ CASES: dict[str, tuple[str | bytes | None, list[str], str]] = {
     "timestamp, blank lines": (text([*ROWS, ("u1", "i9", 1, "soon")]).replace("\n", "\n\n"), [], r"row 21, column 'time"),
     "null user": (text([*ROWS, ("", "i9", 1, 1)]), [], r"data\.csv: row 11, column 'userId': empty; an id is needed"),
     "null item": (text([*ROWS[:1], ("u1", " ", 1, 1)]), [], r"data\.csv: row 3, column 'movieId': empty; an id is needed"),
+    "UTF-16": (text().encode("utf-16"), [], r"data\.csv: looks like UTF-16; .* iconv -f utf-16"),
+    "UTF-16 without its mark": (text().encode("utf-16-le"), [], r"data\.csv: looks like UTF-16"),
     "not UTF-8": (text().replace("i3", "caf\xe9").encode("latin1"), [], r"data\.csv: row 5 is not UTF-8"),
     "too few fields": (text([*ROWS, ("u1", "i9")]), [], r"data\.csv: row 11: 2 fields separated by ','; the first row has 4"),
     "users below the minimum": (text(), ["--min-user-interactions=6"], r"min_user_interactions 6 .* at most 5 inter"),
