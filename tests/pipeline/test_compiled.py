@@ -230,11 +230,11 @@ def test_registry_and_tag_come_from_the_environment(tmp_path: Path) -> None:
 
 def test_parameters_of_the_run_form() -> None:
     parameters = load(pipeline.PIPELINE_YAML)["root"]["inputDefinitions"]["parameters"]
-    assert len(parameters) <= 30
+    assert len(parameters) <= 32
     required = {name for name, entry in parameters.items() if "defaultValue" not in entry}
     assert required == {"data_uri", "train_role", "deploy_role"}
     groups = {name.split("_")[0] for name in parameters}
-    assert groups == {"data", "train", "gate", "deploy", "aws", "notify", "seed"}
+    assert groups == {"data", "train", "gate", "deploy", "aws", "notify", "sampling", "seed"}
 
 
 def test_caching_and_retries() -> None:

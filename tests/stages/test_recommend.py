@@ -296,7 +296,7 @@ def test_a_part_that_s3_does_not_take_ends_the_batch(account: Any, model: Path, 
     [
         (["--users={tmp}/none"], "none: no such file"),
         (["--users={tmp}/empty"], "empty: names no user"),
-        (["--users={tmp}"], "a folder; expected a file of user ids"),
+        (["--users={tmp}/folder"], "a folder; expected a file of user ids"),
         (["--checkpoints={tmp}/empty"], "parameter 'checkpoints' is .*expected a folder"),
         (["--top-k=0"], "'top_k' is '0'"),
         (["--top-k=1001"], "'top_k' is '1001'"),
@@ -305,6 +305,7 @@ def test_a_part_that_s3_does_not_take_ends_the_batch(account: Any, model: Path, 
 )
 def test_bad_input_is_named_and_nothing_is_written(given: list[str], said: str, model: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=said):
         run(Recommend, [*arguments(model, tmp_path / "out"), *(text.format(tmp=tmp_path) for text in given)])
     assert not (tmp_path / "out").exists()
