@@ -20,11 +20,11 @@ from ncf.errors import InputError
 from ncf.localaws.engine import Engine
 from tests.images.conftest import TAG, environment_of_runs, left_behind
 
-PARAMETERS = ("epochs=3", "factors=8", "tower=[16,8]", "gate_not_worse_than_popularity=false")
+PARAMETERS = ("factors=8", "tower=[16,8]", "gate_not_worse_than_popularity=false")
 
 
-def start(output: Path, data: Any, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    flags = [part for parameter in PARAMETERS for part in ("--param", parameter)]
+def start(output: Path, data: Any, *arguments: str, epochs: int = 3, **environment: str) -> subprocess.Popen[str]:
+    flags = [part for parameter in (f"epochs={epochs}", *PARAMETERS) for part in ("--param", parameter)]
     command = [sys.executable, "pipeline.py", "run", "--data", str(data.interactions), "--items", str(data.items)]
     return subprocess.Popen(
         [*command, "--output", str(output), *flags, *arguments],
@@ -69,7 +69,7 @@ def test_containers_give_what_processes_give(client: Any, data: Any, tmp_path: P
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_nothing_running(client: Any, data: Any, tmp_path: Path, number: int) -> None:
-    process = start(tmp_path / "out", data, "--executor", "docker", "--tag", TAG, "--param", "epochs=1000")
+    process = start(tmp_path / "out", data, "--executor", "docker", "--tag", TAG, epochs=1000)
     assert process.stdout is not None
     for line in process.stdout:
         if "fit=selection epoch=1 " in line:
