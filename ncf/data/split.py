@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ FEWEST_TO_HOLD_OUT = 3
 """Positives of a user of whom a validation and a test item are held out: one stays for training."""
 TRAIN, VALIDATION, TEST = 0, 1, 2
 _KEY_BITS = 63
+_MOST_BLOCK_BITS = 6  # of the number of blocks of users that are sorted one by one
 _LOOKED_AT_ONCE = 1 << 20
 
 
@@ -78,7 +79,11 @@ def by_time(interactions: Interactions) -> tuple[NDArray[np.int32], NDArray[np.i
     unit = MICROSECONDS if is_whole else 1
     time //= unit
     time_bits, item_bits = int(time.max()).bit_length(), int(item.max()).bit_length()
-    if int(user.max()).bit_length() + time_bits + item_bits > _KEY_BITS:
+    user_bits, room = int(user.max()).bit_length(), _KEY_BITS - time_bits - item_bits
+    if user_bits > room:
+        if room > 0 and user_bits - room <= _MOST_BLOCK_BITS:
+            del time
+            return _by_time_in_blocks(interactions, 1 << room)
         order = np.lexsort((item, time, user))
         return user[order], item[order], time[order] * unit + start
     # one number holds all three, and sorting numbers is several times faster than sorting indices
@@ -95,6 +100,31 @@ def by_time(interactions: Interactions) -> tuple[NDArray[np.int32], NDArray[np.i
     key *= unit
     key += start
     return user, item, key
+
+
+def _by_time_in_blocks(
+    interactions: Interactions, width: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    """As :func:`by_time`, so many users at a time that each block's numbers fit."""
+    assert interactions.time is not None
+    user, item = np.empty_like(interactions.user), np.empty_like(interactions.item)
+    time = np.empty_like(interactions.time)
+    end = 0
+    for block in range(int(interactions.user.max()) // width + 1):
+        rows = np.flatnonzero(interactions.user // width == block)
+        if not len(rows):
+            continue
+        place = slice(end, end := end + len(rows))
+        own = replace(
+            interactions,
+            user=interactions.user[rows] - np.int32(block * width),
+            item=interactions.item[rows],
+            rating=None,
+            time=interactions.time[rows],
+        )
+        user[place], item[place], time[place] = by_time(own)
+        user[place] += np.int32(block * width)
+    return user, item, time
 
 
 def leave_one_out(interactions: Interactions, seed: int) -> Split:

@@ -136,7 +136,11 @@ def interactions(pairs: list[tuple[str, str]], time: list[int] | None = None) ->
     )
 
 
-@pytest.mark.parametrize("scale", [1, 1_000_000, 1 << 50], ids=["microseconds", "seconds", "too wide for one number"])
+@pytest.mark.parametrize(
+    "scale",
+    [1, 1_000_000, (1 << 45) + 1, 1 << 50],
+    ids=["microseconds", "seconds", "too wide for one number of all users", "too wide for one number"],
+)
 def test_rows_are_sorted_by_user_time_item(scale: int) -> None:
     rng = np.random.default_rng(0)
     user, item = (rng.integers(0, 1 << 20, 3000, dtype=np.int32) % 97 for _ in range(2))
