@@ -43,7 +43,7 @@ help: ## Show the targets
 
 setup: $(READY) ## Make the virtual environment .venv from the pinned requirements
 
-$(READY): pyproject.toml constraints.txt setup.py $(wildcard ncf/training/kernel/*.cpp ncf/training/kernel/*.h)
+$(READY): pyproject.toml constraints.txt ncf/training/kernel/building.py $(wildcard ncf/training/kernel/*.cpp ncf/training/kernel/*.h)
 	@echo "Setting up $(VENV) (once; some minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)

@@ -153,7 +153,7 @@ def _build_wheel() -> None:
     """Build ncf's wheel from a copy: setuptools would find there what an earlier build has left."""
     sources = CONTEXT / "sources"
     shutil.copytree(ROOT / "ncf", sources / "ncf", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, sources)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(_NO_DATE)}

@@ -358,17 +358,22 @@ def test_a_model_that_is_still_loading_is_told_and_tried_again(page: Page) -> No
     expect(page.get_by_role("status")).to_have_text("")
 
 
+def assert_readable(page: Page, width: int) -> None:
+    """No sideways scrolling, and a contrast of 4.5 (WCAG 2.2, 1.4.3) of every text."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CONTRAST) >= 4.5
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 768, 1440])
 def test_it_is_readable_and_fits(page: Page, address: str, width: int, scheme: str) -> None:
-    """No sideways scrolling, long titles or not, and a contrast of 4.5 (WCAG 2.2, 1.4.3) of every text."""
+    """Long titles or not."""
     page.set_viewport_size({"width": width, "height": 700})
     page.emulate_media(color_scheme=scheme)
     page.goto(f"{address}#user=u42&item=i5")
     expect(page.locator("#similar .item").first).to_be_visible()
     expect(page.locator("#recommended .item").first).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(CONTRAST) >= 4.5
+    assert_readable(page, width)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -379,8 +384,7 @@ def test_the_page_for_programmers_is_readable_and_fits(page: Page, address: str,
     page.goto(f"{address}docs")
     page.get_by_role("button", name="Send").first.click()
     expect(page.locator("pre").first).to_contain_text("200 in")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate(CONTRAST) >= 4.5
+    assert_readable(page, width)
     back = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (back == "rgb(255, 255, 255)") is (scheme == "light")
     page.goto(address)

@@ -105,7 +105,7 @@ class Known(ctypes.Structure):
 @cache
 def library() -> ctypes.CDLL | None:
     """The compiled code; None if it was not built with this installation."""
-    path = Path(__file__).with_name(f"step-{sys.platform}-{platform.machine()}.so")  # as setup.py names it
+    path = Path(__file__).with_name(f"step-{sys.platform}-{platform.machine()}.so")  # as building.py names it
     if not path.exists():
         return None
     code = ctypes.CDLL(str(path))

@@ -1,4 +1,7 @@
-"""Compiles the CPU's training step with the package; all else stands in pyproject.toml."""
+"""Compiles the CPU's training step when the package is built; setuptools loads it by pyproject.toml, without the rest.
+
+The code needs no Python to compile against, so one library serves all versions of it.
+"""
 
 import os
 import platform
@@ -7,8 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from setuptools import setup
-from setuptools.command.build_py import build_py
+from setuptools.command.build_py import build_py  # type: ignore[import-untyped]
 
 KERNEL = Path("ncf", "training", "kernel")
 SOURCES = ("step", "plan", "draws")
@@ -17,7 +19,7 @@ COMPILE = ["-O3", "-ffast-math", "-fPIC", "-std=c++17", "-pthread", "-Wall", "-W
 LINK = ["-shared", "-pthread", "-static-libstdc++", "-static-libgcc"]
 
 
-class BuildWithKernel(build_py):
+class BuildWithKernel(build_py):  # type: ignore[misc]
     """Beside the Python files, the compiled step: in place for an editable installation, else in the wheel."""
 
     def run(self) -> None:
@@ -37,6 +39,3 @@ class BuildWithKernel(build_py):
             subprocess.run([compiler, *LINK, *objects, "-o", str(target)], check=True)
         except subprocess.CalledProcessError as error:
             print(f"ncf: {error}: training on a CPU will use torch alone, and be slower")
-
-
-setup(cmdclass={"build_py": BuildWithKernel})
