@@ -19,7 +19,7 @@ from components.arguments import json_or_text, parse_arguments
 from components.cluster import permissions, stop_jobs
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
-from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, default, image, write_yaml
+from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, call, default, image, write_yaml
 from components.finish.component import finish
 from components.kubeflow_1_7 import write_older
 from components.negative_sampling.component import negative_sampling
@@ -28,6 +28,7 @@ from components.recommend.component import recommend
 from components.train.component import train
 from ncf.command import BATCH, EXIT_HANDLER, STAGES
 from ncf.errors import InputError, RemoteError
+from ncf.executor_input import RUN_ID_PLACEHOLDER
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
@@ -55,27 +56,32 @@ _PODS: Mapping[str, tuple[str, str]] = {
 _SAMPLE_FAULT = '{"kind": "interrupt", "name": "ncf-train", "after_line": "epoch=2"}'
 
 
-def _pod(task: Any, component: Any, cached: bool) -> Any:
-    """Give a task its CPU, memory, retries and caching.
+# Argo's limit on a pod's retries counts from the start of its first try: longer than any stage can take, which is
+# train's max_run_time or max_wait_time, 28 days at most. 0 would be no retry at all.
+_RETRIES_END = "2592000s"
 
-    Cached are only the stages whose result follows from their inputs alone: preprocess reads a URI whose
-    content may change, evaluate compares with what an endpoint hosts now, and a cached train or deploy would
-    report jobs and endpoints that may be gone.
+
+def _task(component: Any, **arguments: Any) -> Any:
+    """A task with its CPU, memory and retries, never cached.
+
+    What a stage makes follows from the world, but for negative-sampling; and that one's input is another artifact in
+    each run, which KFP's key for cached results tells apart by its number.
     """
+    task = call(component, **arguments)
     cpu, memory = _PODS[component.name]
     task.set_cpu_limit(cpu).set_memory_limit(memory)  # what Kubernetes then requests too
     if component.name != recommend.name:  # which has a thread of its own for each core
         # numpy's BLAS counts the node's cores, and its threads would wait for each other in the pod's share of them
         task.set_env_variable("OPENBLAS_NUM_THREADS", cpu)
-    task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration="300s")
-    task.set_caching_options(cached)
+    task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration=_RETRIES_END)
+    task.set_caching_options(False)
     return task
 
 
 @dsl.pipeline(name="release", description="Host the model if the gate has passed")
 def release(
     passed: bool,
-    model: dsl.Input[dsl.Model],
+    model_uri: str,
     role: str,
     region: str,
     s3_prefix: str,
@@ -86,8 +92,9 @@ def release(
 ) -> None:
     # a nested pipeline that tests its own input: KFP's local runner resolves no other condition
     with dsl.If(passed == True, name="gate-passed"):  # noqa: E712
-        task = deploy(
-            model=model,
+        _task(
+            deploy,
+            model_uri=model_uri,
             role=role,
             region=region,
             s3_prefix=s3_prefix,
@@ -95,9 +102,8 @@ def release(
             endpoint_instance_type=instance_type,
             deploy_image=deploy_image,
             deploy_overrides=deploy_overrides,
-            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            run_id=RUN_ID_PLACEHOLDER,
         )
-        _pod(task, deploy, cached=False)
 
 
 @dsl.pipeline(name="ncf", description="Neural Collaborative Filtering: from interactions to a SageMaker endpoint")
@@ -135,17 +141,20 @@ def ncf_pipeline(
     notify: str = default(Finish, "notify"),
     seed: int = default(Train, "seed"),
 ) -> None:
-    finished = finish(
-        run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+    finished = _task(
+        finish,
+        run_id=RUN_ID_PLACEHOLDER,
         region=aws_region,
         train_overrides=train_overrides,
         notify=notify,
     )
-    _pod(finished, finish, cached=False)
     with dsl.ExitHandler(finished, name="run"):
-        interactions = dsl.importer(artifact_uri=data_uri, artifact_class=dsl.Dataset, reimport=True)
-        data = preprocess(
-            interactions=interactions.output,
+        data = _task(
+            preprocess,
+            interactions_uri=data_uri,
+            for_sagemaker=True,
+            s3_prefix=aws_s3_prefix,
+            region=aws_region,
             items=data_items_uri,
             user_column=data_user_column,
             item_column=data_item_column,
@@ -159,10 +168,11 @@ def ncf_pipeline(
             max_unreadable=data_max_unreadable,
             seed=seed,
         )
-        _pod(data, preprocess, cached=False)
-        sampled = negative_sampling(dataset=data.outputs["dataset"], candidates=sampling_candidates, seed=seed)
-        _pod(sampled, negative_sampling, cached=True)
-        trained = train(
+        sampled = _task(
+            negative_sampling, dataset=data.outputs["dataset"], candidates=sampling_candidates, seed=seed
+        )
+        trained = _task(
+            train,
             dataset=data.outputs["dataset"],
             samples=sampled.outputs["samples"],
             role=train_role,
@@ -176,10 +186,10 @@ def ncf_pipeline(
             max_run_time=train_max_run_time,
             train_image=train_image,
             seed=seed,
-            run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+            run_id=RUN_ID_PLACEHOLDER,
         )
-        _pod(trained, train, cached=False)
-        evaluated = evaluate(
+        evaluated = _task(
+            evaluate,
             model=trained.outputs["trained_model"],
             samples=sampled.outputs["samples"],
             min_hr_at_10=gate_min_hr_at_10,
@@ -188,10 +198,9 @@ def ncf_pipeline(
             region=aws_region,
             seed=seed,
         )
-        _pod(evaluated, evaluate, cached=False)
         release(
             passed=evaluated.outputs["passed"],
-            model=trained.outputs["trained_model"],
+            model_uri=trained.outputs["model_uri"],
             role=deploy_role,
             region=aws_region,
             s3_prefix=aws_s3_prefix,
@@ -211,10 +220,12 @@ def recommend_pipeline(
     with_titles: bool = default(Recommend, "with_titles"),
     candidates: int = default(Recommend, "candidates"),
     checkpoints: str = default(Recommend, "checkpoints"),
+    aws_region: str = default(Recommend, "region"),
 ) -> None:
-    model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model, reimport=True)
-    task = recommend(
-        model=model.output,
+    _task(
+        recommend,
+        model_uri=model_uri,
+        region=aws_region,
         users=users_uri,
         top_k=top_k,
         exclude_seen=exclude_seen,
@@ -222,7 +233,6 @@ def recommend_pipeline(
         candidates=candidates,
         checkpoints=checkpoints,
     )
-    _pod(task, recommend, cached=False)
 
 
 PIPELINES: Mapping[str, tuple[Any, Path]] = {

@@ -7,18 +7,21 @@ import os
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Optional
 
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 from pydantic.fields import FieldInfo
 
 import ncf
-from ncf.command import EXECUTOR_INPUT
+from ncf.command import UNCACHED
+from ncf.executor_input import EXECUTOR_INPUT, RUN_ID_PLACEHOLDER
 from ncf.stage import FinalStatus, Stage
 
 DEFAULT_REGISTRY = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 """An account that AWS keeps for documentation: put yours in its place with ``make pipeline REGISTRY=...``."""
+_RUN_ID = "run_id"
+"""The parameter of stages that act in the name of a run, which is the pipeline's unless another is given."""
 REGISTRY_VARIABLE, TAG_VARIABLE = "NCF_REGISTRY", "NCF_TAG"
 
 
@@ -29,28 +32,35 @@ def image(name: str) -> str:
 
 
 def component(stage: type[Stage], image_name: str = "", **defaults: Any) -> BaseComponent:
-    """The KFP container component of a stage: ``python -m ncf STAGE --parameter VALUE ...``.
+    """The KFP container component of a stage: ``python -m ncf STAGE --executor-input {{$}}``.
+
+    No parameter stands in the arguments: a task may leave one to its default, and then no two versions of KFP agree on
+    what to put there. Of a stage that reads the world or acts on it the arguments differ from run to run, so that KFP
+    never takes an earlier run's result, in whatever pipeline.
 
     Args:
         stage: declares inputs, parameters and outputs.
         image_name: whose image the pod runs; the stage's own unless given.
         defaults: defaults that only a registry and a tag can tell, such as the image of a training job.
     """
+    optional = [name for name, role in stage.inputs().items() if role.optional]
     arguments = [
-        *(_argument(name, kind) for name, kind in _artifact_types(stage).items()),
+        *(
+            _argument(name, kind, **({"default": None} if name in optional else {}))
+            for name, kind in _artifact_types(stage).items()
+        ),
         *_parameters(stage, defaults),
     ]
     signature = inspect.Signature(sorted(arguments, key=lambda entry: entry.default is not inspect.Parameter.empty))
     chosen_image = image(image_name or stage.name)
 
-    def build(*values: Any) -> dsl.ContainerSpec:
-        flags: list[Any] = []
-        for name, value in zip(signature.parameters, values, strict=True):
-            flags += [f"--{name.replace('_', '-')}", _value(stage, name, value)]
+    uncached = [] if stage.cacheable else [UNCACHED, RUN_ID_PLACEHOLDER]
+
+    def build(*_: Any) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(
             image=chosen_image,
             command=["python", "-m", "ncf", stage.command_name()],
-            args=[*flags, EXECUTOR_INPUT, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
+            args=[EXECUTOR_INPUT, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER, *uncached],
         )
 
     function: Any = build
@@ -60,6 +70,20 @@ def component(stage: type[Stage], image_name: str = "", **defaults: Any) -> Base
     function.__annotations__ = {name: entry.annotation for name, entry in signature.parameters.items()}
     made: BaseComponent = dsl.container_component(function)
     return made
+
+
+def call(made: BaseComponent, **given: Any) -> Any:
+    """A task of a component that is passed **every** parameter: a default as a constant.
+
+    Backends that do not know optional parameters fill in nothing.
+
+    Args:
+        made: the component.
+        given: arguments, by name.
+    """
+    inputs = made.component_spec.inputs or {}
+    defaults = {name: entry.default for name, entry in inputs.items() if entry.optional and entry.default is not None}
+    return made(**{**defaults, **given})
 
 
 def default(stage: type[Stage], parameter: str) -> Any:
@@ -72,7 +96,10 @@ def _argument(name: str, annotation: Any, **kwargs: Any) -> inspect.Parameter:
 
 
 def _artifact_types(stage: type[Stage]) -> dict[str, Any]:
-    types: dict[str, Any] = {name: dsl.Input[getattr(dsl, role.artifact)] for name, role in stage.inputs().items()}
+    types: dict[str, Any] = {}
+    for name, role in stage.inputs().items():
+        annotation = dsl.Input[getattr(dsl, role.artifact)]
+        types[name] = Optional[annotation] if role.optional else annotation  # noqa: UP045 - the form that KFP reads
     for name, role in stage.outputs().items():
         is_parameter = role.kind == "output parameter"
         types[name] = dsl.OutputPath(role.type) if is_parameter else dsl.Output[getattr(dsl, role.artifact)]
@@ -86,6 +113,8 @@ def _parameters(stage: type[Stage], defaults: Mapping[str, Any]) -> list[inspect
     parameters = []
     for name, field in stage.parameters().items():
         kwargs = {} if field.is_required() or field.annotation is FinalStatus else {"default": default(stage, name)}
+        if name == _RUN_ID:
+            kwargs = {"default": RUN_ID_PLACEHOLDER}
         if name in defaults:
             kwargs = {"default": defaults[name]}
         parameters.append(_argument(name, _kfp_type(name, field), **kwargs))
@@ -102,12 +131,6 @@ def _kfp_type(name: str, field: FieldInfo) -> type:
     if origin in (str, int, float, bool, list, dict):
         return typing.cast("type", origin)
     raise TypeError(f"parameter '{name}': KFP has no type for {annotation}")
-
-
-def _value(stage: type[Stage], name: str, placeholder: Any) -> Any:
-    """What stands behind a flag: the path of an artifact, or the parameter itself."""
-    role = {**stage.inputs(), **stage.outputs()}.get(name)
-    return placeholder.path if role and role.kind != "output parameter" else placeholder
 
 
 def _documentation(stage: type[Stage]) -> str:

@@ -1,7 +1,8 @@
-"""The same pipeline for Kubeflow 1.7, the last Kubeflow-on-AWS distribution (KFP 2.0.0-alpha.7).
+"""The same pipeline for KFP before 2.14, back to Kubeflow 1.7 (2.0.0-alpha.7), the last Kubeflow-on-AWS distribution.
 
-Its backend parses the IR strictly against the pipeline spec of 2022, which lacks a few fields; and its launcher
-makes folders that only root can write to, so pods run the root variants of the images.
+The oldest backend parses the IR strictly against the pipeline spec of 2022, which lacks a few fields; and its launcher
+makes folders that only root can write to, so pods run the root variants of the images. What the backends cannot do is
+left out: retries, resources, descriptions, the final status of a run.
 """
 
 from __future__ import annotations
@@ -46,9 +47,6 @@ def _without_final_status(content: Any) -> Any:
         if entry["parameterType"] == "TASK_FINAL_STATUS"
     }
     for label, name in told:
-        arguments = content["deploymentSpec"]["executors"][label]["container"]["args"]
-        place = arguments.index(f"--{name.replace('_', '-')}")
-        del arguments[place : place + 2]
         for component in components.values():
             if component.get("executorLabel") == label:
                 del component["inputDefinitions"]["parameters"][name]

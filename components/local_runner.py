@@ -23,7 +23,7 @@ from kfp import local
 from kfp.local import subprocess_task_handler
 from kfp.local.status import Status
 
-from ncf.command import EXECUTOR_INPUT
+from ncf.executor_input import EXECUTOR_INPUT
 
 _SECONDS_TO_LEAVE = 10.0
 

@@ -34,6 +34,7 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
             for name, field in stage.model_fields.items()
             if field.is_required()
         }
+        values |= {name: _ANYTHING for name, role in stage.inputs().items() if role.optional and f"{name}_uri" not in given}
         values |= {field: arguments[parameter] for field, parameter in given.items()}
         try:
             stage(**values)

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import time
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -25,6 +26,7 @@ from components.local_runner import TaskRun, set_retries
 from components.parameters_check import renamed
 from ncf.data import synthetic
 from ncf.errors import InputError
+from ncf.executor_input import RUN_ID_PLACEHOLDER
 from ncf.localaws import LocalAws
 from ncf.localaws.errors import ApiError
 from ncf.models.model_folder import ModelFolder
@@ -171,9 +173,10 @@ def executor_of(tag: str, package: Path, readable: Sequence[Path]) -> AbstractCo
 
 
 def compiled(pipeline: Any, output: Path, retry: bool) -> Path:
-    """The pipeline as YAML in the folder of the run, with retries as :func:`set_retries` has them."""
+    """The pipeline as YAML in the folder of the run, with an ID of its own and retries as :func:`set_retries` has them."""
     package = output / PIPELINE_YAML
     compiler.Compiler().compile(pipeline, str(package))
+    package.write_text(package.read_text().replace(RUN_ID_PLACEHOLDER, str(uuid.uuid4())))  # as KFP's API server does
     set_retries(package, retry)
     return package
 

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import math
+import os
 import signal
 import sys
 import threading
@@ -22,9 +23,10 @@ from pydantic_settings import CliSettingsSource, SettingsError
 
 from ncf.data import manifest
 from ncf.errors import InputError, RemoteError
+from ncf.executor_input import EXECUTOR_INPUT, ExecutorInput
 from ncf.places import check_places
-from ncf.stage import ArtifactKind, Stage
-from ncf.storage import is_s3, staged, upload
+from ncf.stage import ArtifactKind, FinalStatus, Stage
+from ncf.storage import staged, use_region
 
 STAGES = ("preprocess", "negative_sampling", "train", "evaluate", "deploy")
 """The five stages of the pipeline, in the order of the data flow."""
@@ -65,8 +67,14 @@ _FORMS: Mapping[str, Form] = {
 
 _log = logging.getLogger(__name__)
 
-EXECUTOR_INPUT = "--executor-input"
 _SUMMARY = "summary"
+UNCACHED = "--uncached"
+"""Beside the executor input: a value that differs from run to run, and is read by nobody.
+
+KFP's key for cached results counts a container's arguments, but no parameter that a task leaves to its default.
+"""
+_POD_VARIABLE = "KFP_POD_NAME"
+_CLONE = "; a retry meets the same: mend it and clone the run"
 _TERMINATION_LOG = Path("/dev/termination-log")
 """What Kubernetes shows as a container's message."""
 _MESSAGE_BYTES = 4096
@@ -137,25 +145,34 @@ def run(command: type[Stage], arguments: Sequence[str], called: str = "") -> Non
     Args:
         called: what help and errors call the command; '' for its name.
     """
-    rest, executor_input = _take_executor_input(list(arguments))
-    stage = parse(command, rest, called)
+    executor_input = _executor_input(arguments)
+    if executor_input is None:
+        _run(parse(command, arguments, called), None)
+        return
+    with _in_pod(executor_input):
+        _run(from_executor_input(command, executor_input), executor_input)
+
+
+def _run(stage: Stage, executor_input: ExecutorInput | None) -> None:
     check_places(stage)
-    outputs = command.outputs()
-    places = {name: Path(getattr(stage, name)) for name in outputs}
+    name, outputs = stage.command_name(), stage.outputs()
+    places = {output: Path(getattr(stage, output)) for output in outputs}
+    if region := getattr(stage, "region", ""):
+        use_region(region)
     with _reported(stage, executor_input), ExitStack() as stack:
-        temporary = {name: stack.enter_context(_staged(name, place)) for name, place in places.items()}
+        temporary = {output: stack.enter_context(_staged(output, place)) for output, place in places.items()}
         working = stage.model_copy(update=temporary)
-        working._uris = _artifact_uris(executor_input)
+        working._uris = executor_input.uris if executor_input else {}
         elsewhere = working.run() or {}
-        for name in outputs:
-            if name not in elsewhere and not temporary[name].exists():
-                raise RuntimeError(f"{command.command_name()} did not write its output '{name}'")
-        metadata = {name: _metadata(temporary[name], role.artifact) for name, role in outputs.items()}
+        for output in outputs:
+            if output not in elsewhere and not temporary[output].exists():
+                raise RuntimeError(f"{name} did not write its output '{output}'")
+        metadata = {output: _metadata(temporary[output], role.artifact) for output, role in outputs.items()}
     if outputs:
-        written = (f"{name} {elsewhere.get(name, places[name])}" for name in outputs)
-        _log.info("%s has written %s", command.command_name(), ", ".join(written))
+        written = ", ".join(f"{output} {elsewhere.get(output, places[output])}" for output in outputs)
+        _log.info("%s has written %s", name, executor_input.located(written) if executor_input else written)
     if executor_input is not None:
-        _write_executor_output(executor_input, metadata, elsewhere)
+        executor_input.write_output(metadata, elsewhere)
     working.published()
 
 
@@ -173,23 +190,39 @@ def _staged(name: str, place: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _reported(stage: Stage, executor_input: Mapping[str, Any] | None) -> Iterator[None]:
+def _reported(stage: Stage, executor_input: ExecutorInput | None) -> Iterator[None]:
     """What a service's failure has to report becomes the stage's ``summary``, the one output of a stage that fails.
 
-    KFP uploads nothing of a pod that failed; so where the summary lies in S3, it is put there.
+    Of a task that failed KFP registers no artifact but the log, which its page shows: so a pod prints the report.
     """
     try:
         yield
     except RemoteError as error:
         if error.report and _SUMMARY in stage.outputs():
-            place = Path(getattr(stage, _SUMMARY))
-            with staged(place) as temporary:
+            if executor_input is not None:
+                print(error.report, flush=True)
+            with staged(Path(getattr(stage, _SUMMARY))) as temporary:
                 temporary.write_text(error.report)
-            uri = _artifact_uris(executor_input).get(_SUMMARY, "")
-            if is_s3(uri):
-                with suppress(Exception):  # the failure itself must be what is told
-                    upload(place, uri)
         raise
+
+
+@contextmanager
+def _in_pod(executor_input: ExecutorInput) -> Iterator[None]:
+    """Errors name URIs, and say that KFP's retries of a pod do not help against bad input.
+
+    KFP's launcher turns each exit status into 1, so a pod cannot tell KFP to leave it at that.
+    """
+    try:
+        yield
+    except InputError as error:
+        advice = _CLONE if os.environ.get(_POD_VARIABLE) else ""
+        raise InputError(f"{executor_input.located(str(error))}{advice}") from error
+    except RemoteError as error:
+        raise RemoteError(executor_input.located(str(error)), error.report) from error
+    except OSError as error:
+        if not (reason := reason_of(error)):
+            raise
+        raise OSError(error.errno, error.strerror, executor_input.located(reason.partition(": ")[0])) from error
 
 
 def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> Stage:
@@ -223,6 +256,30 @@ def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> S
         raise InputError(f"{name}: {reason}; 'ncf {name} --help' lists the parameters") from None
     except ValidationError as error:
         raise InputError("; ".join(_explain(name, entry) for entry in error.errors())) from None
+
+
+def from_executor_input(command: type[Stage], executor_input: ExecutorInput) -> Stage:
+    """An instance from what KFP hands a pod.
+
+    Raises:
+        InputError: that names each parameter at fault, its value, and what is accepted.
+    """
+    places = {**command.inputs(), **command.outputs()}
+    paths = {name: path for name, path in executor_input.paths.items() if name in places}
+    values = {
+        name: json.dumps(value) if _is_final_status(command, name) and not isinstance(value, str) else value
+        for name, value in executor_input.parameters.items()
+    }
+    try:
+        return command(**values, **paths)
+    except ValidationError as error:
+        raise InputError("; ".join(_explain(command.command_name(), entry) for entry in error.errors())) from None
+
+
+def _is_final_status(command: type[Stage], parameter: str) -> bool:
+    """Whether KFP gives a parameter as an object, which the stage takes as JSON."""
+    field = command.model_fields.get(parameter)
+    return field is not None and field.annotation is FinalStatus
 
 
 def _explain(command: str, error: Any) -> str:
@@ -267,30 +324,23 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _take_executor_input(arguments: list[str]) -> tuple[list[str], dict[str, Any] | None]:
-    """KFP's executor input, which the component passes beside the parameters, taken out of the arguments."""
+def _executor_input(arguments: Sequence[str]) -> ExecutorInput | None:
+    """KFP's executor input, which a component passes in place of all parameters; None on a command line.
+
+    Raises:
+        InputError: if it is none, or something else than what a component passes stands beside it.
+    """
     if EXECUTOR_INPUT not in arguments:
-        return arguments, None
-    index = arguments.index(EXECUTOR_INPUT)
-    try:
-        content = json.loads(arguments[index + 1])
-        content["outputs"]["outputFile"]
-    except (IndexError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{EXECUTOR_INPUT} must be followed by the JSON that KFP puts for {{{{$}}}}: {error!r}"
-        ) from None
-    return arguments[:index] + arguments[index + 2 :], content
-
-
-def _artifact_uris(executor_input: Mapping[str, Any] | None) -> dict[str, str]:
-    """The URI of each input and output artifact, from KFP's executor input."""
-    sides = [(executor_input or {}).get(side) or {} for side in ("inputs", "outputs")]
-    return {
-        name: entry["artifacts"][0]["uri"]
-        for side in sides
-        for name, entry in (side.get("artifacts") or {}).items()
-        if entry.get("artifacts")
-    }
+        return None
+    rest = list(arguments)
+    place = rest.index(EXECUTOR_INPUT)
+    _, *texts = rest[place : place + 2]
+    del rest[place : place + 2]
+    if rest[:1] == [UNCACHED]:
+        del rest[:2]
+    if rest:
+        raise InputError(f"'{rest[0]}' beside {EXECUTOR_INPUT}: all parameters are read from there")
+    return ExecutorInput.parse("".join(texts))
 
 
 def _metadata(path: Path, artifact: ArtifactKind) -> dict[str, float]:
@@ -303,18 +353,3 @@ def _metadata(path: Path, artifact: ArtifactKind) -> dict[str, float]:
         return {}
     scalars = {key: float(value) for key, value in content.items() if isinstance(value, (int, float))}
     return {key: value for key, value in scalars.items() if math.isfinite(value)}
-
-
-def _write_executor_output(
-    executor_input: Mapping[str, Any], metadata: Mapping[str, Mapping[str, Any]], elsewhere: Mapping[str, str]
-) -> None:
-    """Tell KFP of **every** output artifact: what is missing in this file vanishes from the run."""
-    outputs = executor_input["outputs"]
-    artifacts = {}
-    for name, entry in (outputs.get("artifacts") or {}).items():
-        artifact = dict(entry["artifacts"][0])
-        artifact["metadata"] = {**(artifact.get("metadata") or {}), **metadata.get(name, {})}
-        artifact["uri"] = elsewhere.get(name, artifact["uri"])
-        artifacts[name] = {"artifacts": [artifact]}
-    with staged(Path(outputs["outputFile"])) as temporary:
-        temporary.write_text(json.dumps({"artifacts": artifacts}))

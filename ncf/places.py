@@ -20,8 +20,8 @@ def check_places(stage: Stage) -> None:
         InputError: that names the parameter and the place.
     """
     outputs = {name: Path(getattr(stage, name)) for name in stage.outputs()}
-    inputs = {name: Path(place) for name in stage.inputs() if not is_s3(place := getattr(stage, name))}
-    inputs |= {name: Path(place) for name in stage.read_too if (place := getattr(stage, name)) and not is_s3(place)}
+    read = (*stage.inputs(), *stage.read_too)
+    inputs = {name: Path(place) for name in read if (place := getattr(stage, name)) and not is_s3(place)}
     for name, place in outputs.items():
         at_fault = f"{stage.command_name()}: parameter '{name}' is '{place}'"
         others = {other: path for other, path in outputs.items() if other != name}

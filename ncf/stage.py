@@ -36,6 +36,7 @@ class Role:
     kind: Literal["input", "output", "output parameter"]
     artifact: ArtifactKind = "Artifact"
     type: type = str
+    optional: bool = False
 
     @property
     def is_folder(self) -> bool:
@@ -47,9 +48,11 @@ class Role:
         return _SUFFIXES.get(self.artifact, ".txt" if self.kind == "output parameter" else "")
 
 
-def Input(artifact: ArtifactKind, description: str) -> Any:
-    """An input artifact: a field of type ``str``, a local path or an S3 URI."""
-    return Field(description=description, json_schema_extra=_extra(Role("input", artifact)))
+def Input(artifact: ArtifactKind, description: str, optional: bool = False) -> Any:
+    """An input artifact: a field of type ``str``, a local path or an S3 URI; '' where an optional one is not given."""
+    extra = _extra(Role("input", artifact, optional=optional))
+    default: Any = "" if optional else ...
+    return Field(default=default, description=description, json_schema_extra=extra)
 
 
 def Output(artifact: ArtifactKind, description: str) -> Any:
@@ -97,6 +100,9 @@ class Stage(BaseSettings):
     read_too: ClassVar[tuple[str, ...]] = ()
     """Parameters that name a path to read, beside the input artifacts: no output may be written over it."""
 
+    cacheable: ClassVar[bool] = False
+    """Whether the outputs follow from parameters and input artifacts alone, so that KFP may take an earlier run's."""
+
     _uris: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -118,9 +124,11 @@ class Stage(BaseSettings):
     @classmethod
     def _places_are_named(cls, values: Any) -> Any:
         """An unset variable of a shell leaves '', which is a path too: the working directory."""
-        for name in [name for name in (*cls.inputs(), *cls.outputs()) if name in values]:
+        for name, role in {**cls.inputs(), **cls.outputs()}.items():
+            if name not in values:
+                continue
             place = str(values[name])
-            if not place.strip():
+            if not place.strip() and not (role.optional and not place):
                 raise ValueError(f"parameter '{name}' is empty; expected a path")
             if name in cls.outputs() and is_s3(place):
                 raise ValueError(
@@ -189,6 +197,18 @@ class Stage(BaseSettings):
 
     def published(self) -> None:
         """Called once the outputs lie in their places: what a stage keeps against the loss of its work may go."""
+
+
+def check_one_given(stage: Stage, artifact: str, parameter: str) -> None:
+    """See that a thing is given as an artifact or by a parameter.
+
+    Raises:
+        ValueError: if it is given as neither or both.
+    """
+    given = [f"'{name}' is {value}" for name in (artifact, parameter) if (value := getattr(stage, name))]
+    if len(given) != 1:
+        told = " and ".join(given) or "neither is given"
+        raise ValueError(f"'{artifact}' or '{parameter}' is required, one of them: {told}")
 
 
 def overridden(stage: Stage, parameter: str, *kinds: type[BaseModel]) -> tuple[BaseModel, ...]:

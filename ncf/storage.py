@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,9 @@ CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObje
 S3_SCHEME = "s3://"
 REGION_VARIABLE = "AWS_REGION"
 _BLOCK_BYTES = 1 << 20
+
+Select = Callable[[Sequence[str]], Iterable[str]]
+"""Chooses among names relative to a prefix; raises an InputError, without the place, where none will do."""
 
 
 def is_s3(location: str) -> bool:
@@ -40,11 +43,28 @@ def split_uri(uri: str) -> tuple[str, str]:
     return bucket, key.strip("/")
 
 
+_chosen_region = ""
+
+
+def use_region(region: str) -> None:
+    """Call S3 in a region from now on, whatever the environment names."""
+    global _chosen_region
+    _chosen_region = region
+    _client.cache_clear()
+
+
+def region() -> str:
+    """The region that S3 is called in: the one chosen, or the environment's; '' if there is none."""
+    import boto3
+
+    return _chosen_region or os.environ.get(REGION_VARIABLE) or boto3.session.Session().region_name or ""
+
+
 @lru_cache(maxsize=1)
 def _client() -> Any:
     import boto3
 
-    return boto3.client("s3", region_name=os.environ.get(REGION_VARIABLE) or None)
+    return boto3.client("s3", region_name=region() or None)
 
 
 @contextmanager
@@ -77,6 +97,16 @@ def _s3_errors(uri: str) -> Iterator[None]:
         raise RemoteError(f"{uri}: S3 cannot be reached: {error}") from error
 
 
+def check_bucket(uri: str) -> None:
+    """
+    Raises:
+        InputError: if the bucket of a URI is not there, or may not be listed.
+    """
+    bucket, _ = split_uri(uri)
+    with _s3_errors(f"{S3_SCHEME}{bucket}"):
+        _client().list_objects_v2(Bucket=bucket, MaxKeys=1)
+
+
 def list_objects(uri: str) -> list[str]:
     """URIs of all objects under an S3 prefix (the object itself, or those in that 'folder'), sorted."""
     bucket, prefix = split_uri(uri)
@@ -87,18 +117,29 @@ def list_objects(uri: str) -> list[str]:
     return sorted(f"{S3_SCHEME}{bucket}/{key}" for key in inside if not key.endswith("/"))
 
 
-def download(uri: str, destination: Path) -> Path:
-    """Copy an S3 object, or everything under a prefix, to ``destination``, which appears whole or not at all.
+def download(uri: str, destination: Path, select: Select | None = None) -> Path:
+    """Copy an S3 object, or what is under a prefix, to ``destination``, which appears whole or not at all.
+
+    Args:
+        uri: of the object, or the prefix.
+        destination: file or folder to write.
+        select: chooses among the names under the prefix; None for all of them.
 
     Returns:
         ``destination``: a file if ``uri`` is an object, else a folder.
 
     Raises:
-        InputError: if nothing lies there or it cannot be read.
+        InputError: if nothing lies there or is chosen, or it cannot be read.
     """
     objects = list_objects(uri)
     if not objects:
         raise InputError(f"{uri}: no such object, and no objects under that prefix")
+    if select and objects != [uri.rstrip("/")]:
+        names = {source.removeprefix(f"{uri.rstrip('/')}/"): source for source in objects}
+        try:
+            objects = [names[name] for name in select(list(names))]
+        except InputError as error:
+            raise InputError(f"{uri}: {error}") from None
     with staged(destination) as temporary:
         for source in objects:
             relative = source.removeprefix(uri.rstrip("/")).lstrip("/")
@@ -134,13 +175,18 @@ def delete_objects(uri: str) -> None:
 
 
 @contextmanager
-def local_copy(location: str) -> Iterator[Path]:
-    """A local path for ``location``: itself if it is local, a temporary download if it is an S3 URI."""
+def local_copy(location: str, select: Select | None = None) -> Iterator[Path]:
+    """A local path for ``location``: itself if it is local, a temporary download if it is an S3 URI.
+
+    Args:
+        location: path or URI.
+        select: of what lies under a URI, chooses the names to download; None for all of them.
+    """
     if not is_s3(location):
         yield Path(location)
         return
     with tempfile.TemporaryDirectory(prefix="ncf-") as folder:
-        path = download(location, Path(folder) / PurePosixPath(split_uri(location)[1]).name)
+        path = download(location, Path(folder) / PurePosixPath(split_uri(location)[1]).name, select)
         try:
             yield path
         except InputError as error:  # what is wrong with the copy is wrong with the original

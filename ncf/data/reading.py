@@ -125,11 +125,7 @@ def read_interactions(
 
 
 def interaction_files(path: Path) -> list[Path]:
-    """The files of interactions at ``path``, sorted by name.
-
-    Of a folder these are the tables whose names begin with 'ratings', 'interactions' or 'events'; if there
-    are none, all tables but those called items, movies, users, README or LICENSE. Hidden files, and those
-    that begin with '_', are left out.
+    """The file ``path``, or those of a folder that :func:`interaction_names` chooses.
 
     Raises:
         InputError: if there are none.
@@ -138,27 +134,53 @@ def interaction_files(path: Path) -> list[Path]:
         raise InputError(f"{path}: no such file or folder")
     if not path.is_dir():
         return [path]
-    files = _visible(path)
-    tables = [file for file in files if is_table(file)]
-    named = [file for file in tables if stem_and_suffix(file)[0].lower().startswith(INTERACTION_FILES)]
-    others = [file for file in tables if stem_and_suffix(file)[0].lower() not in TITLE_FILES + OTHER_FILES]
+    try:
+        return [path / name for name in interaction_names(_names(path))]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def interaction_names(names: Sequence[str]) -> list[str]:
+    """Of the names in a folder, relative to it, those of interactions, sorted.
+
+    These are the tables whose names begin with 'ratings', 'interactions' or 'events'; if there are none, all tables but
+    those called items, movies, users, README or LICENSE. Hidden files, and those that begin with '_', are left out.
+
+    Raises:
+        InputError: if there are none; the message does not say where.
+    """
+    shown = visible(names)
+    tables = [name for name in shown if is_table(Path(name))]
+    named = [name for name in tables if _stem(name).startswith(INTERACTION_FILES)]
+    others = [name for name in tables if _stem(name) not in TITLE_FILES + OTHER_FILES]
     if not (named or others):
-        holds = f"holds {', '.join(file.name for file in files[:10])}" if files else "is empty"
-        raise InputError(f"{path}: the folder {holds}; expected tables of interactions, such as ratings.csv")
+        holds = f"holds {', '.join(shown[:10])}" if shown else "is empty"
+        raise InputError(f"the folder {holds}; expected tables of interactions, such as ratings.csv")
     return named or others
 
 
 def title_file(path: Path) -> Path | None:
     """The file of titles that a folder of interactions brings along: ``items.*`` or ``movies.*``."""
-    if not path.is_dir():
-        return None
-    found = (file for file in _visible(path) if is_table(file) and stem_and_suffix(file)[0].lower() in TITLE_FILES)
-    return next(found, None)
+    name = title_name(_names(path)) if path.is_dir() else ""
+    return path / name if name else None
 
 
-def _visible(folder: Path) -> list[Path]:
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return sorted(file for file in files if not any(p.startswith((".", "_")) for p in file.relative_to(folder).parts))
+def title_name(names: Sequence[str]) -> str:
+    """Of the names in a folder, that of the titles; '' if there is none."""
+    return next((name for name in visible(names) if is_table(Path(name)) and _stem(name) in TITLE_FILES), "")
+
+
+def visible(names: Iterable[str]) -> list[str]:
+    """Names without those of hidden files and folders, and of what begins with '_', sorted."""
+    return sorted(name for name in names if not any(part.startswith((".", "_")) for part in Path(name).parts))
+
+
+def _names(folder: Path) -> list[str]:
+    return [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+
+
+def _stem(name: str) -> str:
+    return stem_and_suffix(Path(name))[0].lower()
 
 
 def fingerprint(root: Path, files: Iterable[Path]) -> str:

@@ -19,7 +19,7 @@ from ncf.data.columns import Block, Column
 from ncf.data.factorise import Ids
 from ncf.data.filtering import merge_duplicates, select
 from ncf.data.numbers import times, to_microseconds
-from ncf.data.reading import Interactions, columns, without_constant_time
+from ncf.data.reading import Interactions, columns, interaction_names, title_name, without_constant_time
 from ncf.data.split import FEWEST_TO_HOLD_OUT, TEST, TRAIN, VALIDATION, Split, by_time, draw_two
 from ncf.data.tables import read_blocks
 from ncf.data.text import COMPRESSIONS
@@ -56,10 +56,8 @@ def release_files(path: Path) -> list[Path]:
     """
     found: dict[str, list[Path]] = {kind: [] for kind in _KINDS}
     for file in sorted(path.iterdir()) if path.is_dir() else []:
-        name = file.name.removesuffix(file.suffix) if file.suffix in COMPRESSIONS else file.name
-        for kind in _KINDS:
-            if name.endswith(kind):
-                found[kind].append(file)
+        if kind := _kind(file.name):
+            found[kind].append(file)
     if not found[_KINDS[0]]:
         return []
     for kind, files in found.items():
@@ -67,6 +65,25 @@ def release_files(path: Path) -> list[Path]:
             names = ", ".join(file.name for file in files) or "none"
             raise InputError(f"{path}: a folder in the NCF release format has one file *{kind}; found {names}")
     return [files[0] for files in found.values()]
+
+
+def names_to_read(names: Sequence[str]) -> list[str]:
+    """Of the names in a folder, relative to it, those that preprocess reads: a release or interactions, and titles.
+
+    Raises:
+        InputError: if there is nothing to read; the message does not say where.
+    """
+    release = [name for name in names if _kind(name) and "/" not in name]
+    titles = title_name(names)
+    is_release = any(_kind(name) == _KINDS[0] for name in release)
+    return [*(release if is_release else interaction_names(names)), *([titles] if titles else [])]
+
+
+def _kind(name: str) -> str:
+    """Which file of a release has such a name; '' for none."""
+    path = Path(name)
+    plain = path.stem if path.suffix in COMPRESSIONS else path.name
+    return next((kind for kind in _KINDS if plain.endswith(kind)), "")
 
 
 def read_release(files: Sequence[Path]) -> Release:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ncf.data import manifest
 from ncf.errors import InputError
-from ncf.storage import download, is_s3, upload
+from ncf.storage import check_bucket, download, is_s3, region, upload
 
 _QUICK_COMPRESSION = 1  # weights hardly get smaller
 
@@ -58,6 +58,27 @@ class Exchange:
                 for path in sorted(folder.iterdir()):
                     archive.add(path, path.name)
             upload(packed, self.archive(artifact))
+
+
+def check_exchange(root: str, s3_prefix: str) -> None:
+    """See that stages on SageMaker will find a way to hand over artifacts, before any work is done.
+
+    Args:
+        root: URI of an artifact of this run.
+        s3_prefix: where artifacts are copied to that lie outside S3; '' for none.
+
+    Raises:
+        InputError: that says what is missing.
+    """
+    if not is_s3(root) and not s3_prefix:
+        raise InputError(
+            f"parameter 's3_prefix' is empty, and the pipeline root is not in S3 (this run's artifacts lie at {root}), "
+            "where SageMaker cannot reach; give an s3:// URI to copy them through, or run with an s3:// pipeline root"
+        )
+    if not region():
+        raise InputError("parameter 'region' is empty, and the environment names none (AWS_REGION)")
+    if s3_prefix:
+        check_bucket(s3_prefix)
 
 
 def fingerprint(location: str, kind: str) -> str:

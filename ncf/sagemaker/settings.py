@@ -30,12 +30,10 @@ LONGEST_UPDATE = 28_800
 _MAX_TAGS = 50 - OWN_TAGS
 
 
-class AwsAccess(BaseModel):
-    """Where and as whom to call AWS."""
+class Region(BaseModel):
+    """Where to call AWS."""
 
     region: str = Field("", description="AWS region, such as eu-west-1; '': the environment's")
-    assume_role: str = Field("", description="ARN of an IAM role to call SageMaker as (not S3); '': the pod's own")
-    profile: str = Field("", description="Profile of AWS's local configuration to call as (not S3); '': none")
 
     @field_validator("region")
     @classmethod
@@ -43,6 +41,13 @@ class AwsAccess(BaseModel):
         if value and not _REGION.fullmatch(value):
             raise ValueError("expected the name of an AWS region, such as eu-west-1")
         return value
+
+
+class AwsAccess(Region):
+    """Where and as whom to call AWS."""
+
+    assume_role: str = Field("", description="ARN of an IAM role to call SageMaker as (not S3); '': the pod's own")
+    profile: str = Field("", description="Profile of AWS's local configuration to call as (not S3); '': none")
 
     @field_validator("assume_role")
     @classmethod
@@ -81,7 +86,7 @@ class AwsSettings(AwsAccess):
     @field_validator("s3_prefix")
     @classmethod
     def _is_s3(cls, value: str) -> str:
-        return _checked_s3(value)
+        return checked_s3(value)
 
     @field_validator("tags")
     @classmethod
@@ -146,7 +151,7 @@ class JobSettings(AwsSettings):
     @field_validator("checkpoint_s3_uri")
     @classmethod
     def _checkpoints_in_s3(cls, value: str) -> str:
-        return _checked_s3(value)
+        return checked_s3(value)
 
     @model_validator(mode="after")
     def _possible(self) -> JobSettings:
@@ -245,7 +250,7 @@ class EndpointSettings(AwsSettings):
     @field_validator("data_capture_s3_uri")
     @classmethod
     def _captures_to_s3(cls, value: str) -> str:
-        return _checked_s3(value)
+        return checked_s3(value)
 
     @field_validator("serverless_memory")
     @classmethod
@@ -355,7 +360,7 @@ def _checked_role(value: str) -> str:
     return value
 
 
-def _checked_s3(value: str) -> str:
+def checked_s3(value: str) -> str:
     try:
         if value:
             split_uri(value)

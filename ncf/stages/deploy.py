@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from ncf.models.model_folder import KIND
 from ncf.sagemaker.settings import EndpointSettings
-from ncf.stage import Input, Output, OutputParameter, Stage, overridden
+from ncf.stage import Input, Output, OutputParameter, Stage, check_one_given, overridden
 from ncf.storage import local_copy
 
 
@@ -21,7 +21,10 @@ class Deploy(Stage, EndpointSettings):
     or does not answer as it should, it is left as it was before.
     """
 
-    model: str = Input("Model", "Folder written by train")
+    read_too = ("model_uri",)
+
+    model: str = Input("Model", "Folder written by train", optional=True)
+    model_uri: str = Field("", description="S3 URI or path of such a folder, in place of the artifact 'model'")
 
     deploy_overrides: dict[str, Any] = Field(
         {}, description="Parameters of the endpoint by name, as {name: value}, in place of the others"
@@ -30,6 +33,11 @@ class Deploy(Stage, EndpointSettings):
     endpoint: Path = OutputParameter(str, "Name of the endpoint")
     summary: Path = Output("Markdown", "The endpoint, the model's version, a link and a request to try")
     metrics: Path = Output("Metrics", "Users of the smoke test and the seconds that their answer took")
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Deploy:
+        check_one_given(self, "model", "model_uri")
+        return self
 
     @model_validator(mode="after")
     def _overrides_fit(self) -> Deploy:
@@ -54,14 +62,15 @@ class Deploy(Stage, EndpointSettings):
         settings = self.chosen()
         aws = Aws(settings)
         aws.check_image("deploy_image", settings.deploy_image)
-        uri = self.uri_of("model")
-        with local_copy(self.model) as folder:
+        place = self.model or self.model_uri
+        uri = self.uri_of("model") if self.model else place
+        with local_copy(place) as folder:
             run = run_identity(settings.run_id)
             endpoint, version = names(settings, run, fingerprint(str(folder), KIND))
             exchange = Exchange(settings.s3_prefix, version)
             is_archive = settings.serverless_memory > 0
-            place = exchange.archive("model") if is_archive else exchange.folder("model", uri)
-            plan = EndpointPlan(settings, run, endpoint, version, place)
+            hosted = exchange.archive("model") if is_archive else exchange.folder("model", uri)
+            plan = EndpointPlan(settings, run, endpoint, version, hosted)
             test = SmokeTest.of_model(folder, settings.smoke_test_users)
 
             def provide() -> None:

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from ncf.data import manifest
 from ncf.errors import InputError
 from ncf.sagemaker.settings import AwsAccess, checked_endpoint_name
-from ncf.seed import DEFAULT_SEED
+from ncf.seed import seed_field
 from ncf.stage import Input, Output, OutputParameter, Stage
 from ncf.storage import local_copy
 
@@ -68,7 +68,7 @@ class Evaluate(Stage, AwsAccess):
         le=100_000,
         description="Resamples of the test users behind each confidence interval",
     )
-    seed: int = Field(DEFAULT_SEED, ge=0, le=2**32 - 1, description="Seed of the users drawn and of the resampling")
+    seed: int = seed_field("Seed of the users drawn and of the resampling")
 
     metrics: Path = Output("Metrics", "HR, NDCG, Recall and MRR of model, baselines and champion, with intervals")
     report: Path = Output("HTML", "The evaluation in plots: baselines, champion, groups, popularity")

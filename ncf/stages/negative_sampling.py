@@ -11,7 +11,7 @@ from ncf.data import manifest
 from ncf.data.dataset import Dataset
 from ncf.sampling.draw import draw_candidates, draw_rounds
 from ncf.sampling.negatives import Strategy
-from ncf.seed import DEFAULT_SEED
+from ncf.seed import seed_field
 from ncf.stage import Input, Output, Stage
 from ncf.storage import local_copy
 
@@ -22,6 +22,8 @@ class NegativeSampling(Stage):
     The protocol of He et al. 2017, section 4.1: a held-out item is ranked among 99 items that its user has
     never interacted with.
     """
+
+    cacheable = True
 
     dataset: str = Input("Dataset", "Folder written by preprocess")
     candidates: int = Field(99, ge=1, le=10_000, description="Negatives beside each validation and test positive")
@@ -37,9 +39,7 @@ class NegativeSampling(Stage):
     rounds_strategy: Strategy = Field("uniform", description="How rounds are drawn: 'uniform' or 'popularity'")
     negatives: int = Field(4, ge=1, le=1000, description="Negatives of each training positive in a round")
     shards: int = Field(1, ge=1, le=1000, description="Files a round is split into, for distributed readers")
-    seed: int = Field(
-        DEFAULT_SEED, ge=0, le=2**32 - 1, description="Seed of all draws: the same seed gives the same bytes"
-    )
+    seed: int = seed_field("Seed of all draws: the same seed gives the same bytes")
 
     samples: Path = Output("Dataset", "Candidates, exclusion index and rounds of training negatives")
 

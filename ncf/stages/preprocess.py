@@ -8,31 +8,38 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ncf.data import reading, release
 from ncf.data.filtering import Duplicates
 from ncf.data.numbers import to_time
 from ncf.data.preparation import Settings, prepare, prepare_release
 from ncf.data.text import Separator
-from ncf.stage import Input, Output, Stage
+from ncf.sagemaker.exchange import check_exchange
+from ncf.sagemaker.settings import Region, checked_s3
+from ncf.seed import seed_field
+from ncf.stage import Input, Output, Stage, check_one_given
 from ncf.storage import local_copy
 
 _DEFAULTS = Settings()
 
 
-class Preprocess(Stage):
+class Preprocess(Stage, Region):
     """Make a data set of raw interactions: filtered, split for training, validation and test, ids as indices.
 
+    They come as the artifact 'interactions', or lie at 'interactions_uri', whose content may change from run to run.
     Interactions are CSV, TSV, '::'-separated text or parquet, a file or a folder of files, plain or
     compressed (.gz, .bz2, .xz, .zst). Of a folder, files named ratings*, interactions* or events* are read; if
     there are none, all tables but items.*, movies.*, users.* and README*. A folder in the NCF release format
     (*.train.rating, *.test.rating, *.test.negative) keeps its own test pairs and negatives.
     """
 
-    read_too = ("items",)
+    read_too = ("interactions_uri", "items")
 
-    interactions: str = Input("Dataset", "File or folder of interactions")
+    interactions: str = Input("Dataset", "File or folder of interactions", optional=True)
+    interactions_uri: str = Field(
+        "", description="S3 URI or path of the interactions, in place of the artifact 'interactions'"
+    )
     items: str = Field(
         "",
         description="File of titles, path or S3 URI; '' for items.* or movies.* in the folder of interactions",
@@ -102,16 +109,27 @@ class Preprocess(Stage):
         description="Share of rows that may have an unreadable rating or timestamp: these are dropped and reported; "
         "more is an error, as is any in fewer than 10,000 rows by default",
     )
-    seed: int = Field(
-        _DEFAULTS.seed,
-        ge=0,
-        le=2**32 - 1,
-        description="Seed of held-out items where timestamps tell no order",
+    seed: int = seed_field("Seed of held-out items where timestamps tell no order")
+    for_sagemaker: bool = Field(
+        False, description="Whether stages on SageMaker follow, so that what they will need is looked for first"
+    )
+    s3_prefix: str = Field(
+        "", description="s3:// URI that these stages are to copy artifacts to which lie outside S3; '': none"
     )
 
     dataset: Path = Output("Dataset", "Positives as indices, split, with ids and titles")
     report: Path = Output("HTML", "Figures, histograms, what was dropped and why, the split")
     metrics: Path = Output("Metrics", "Users, items, interactions, sparsity, sizes of the parts, what was dropped")
+
+    @field_validator("s3_prefix")
+    @classmethod
+    def _is_s3(cls, value: str) -> str:
+        return checked_s3(value)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Preprocess:
+        check_one_given(self, "interactions", "interactions_uri")
+        return self
 
     @model_validator(mode="after")
     def _dates_fit_the_split(self) -> Preprocess:
@@ -133,9 +151,11 @@ class Preprocess(Stage):
         from ncf.data.overview import overview
         from ncf.report import render
 
+        if self.for_sagemaker:
+            check_exchange(self.uri_of("dataset"), self.s3_prefix)
         settings = Settings(**{field.name: getattr(self, field.name) for field in fields(Settings)})
         with ExitStack() as stack:
-            path = stack.enter_context(local_copy(self.interactions))
+            path = stack.enter_context(local_copy(self.interactions or self.interactions_uri, release.names_to_read))
             files = release.release_files(path)
             titles = stack.enter_context(local_copy(self.items)) if self.items else reading.title_file(path)
             prepared = prepare_release(files, settings, titles) if files else prepare(path, settings, titles)

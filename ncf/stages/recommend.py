@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ncf.models.limits import CANDIDATES, EXACT_UP_TO
+from ncf.sagemaker.settings import Region
 from ncf.serving.invocation import MAX_K
-from ncf.stage import Input, Output, Stage
+from ncf.stage import Input, Output, Stage, check_one_given
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _LEAST_RECALL = 0.99
 _log = logging.getLogger(__name__)
 
 
-class Recommend(Stage):
+class Recommend(Stage, Region):
     """Write the best items of all users, or of a list of users, as partitioned parquet.
 
     The same scorer and the same rules as the endpoint's: users that the model does not know get popular items. Rows
@@ -43,9 +44,10 @@ class Recommend(Stage):
     line, --user ID prints the items of one user instead.
     """
 
-    read_too = ("users", "checkpoints")
+    read_too = ("model_uri", "users", "checkpoints")
 
-    model: str = Input("Model", "Folder written by train, or a model.tar.gz of it")
+    model: str = Input("Model", "Folder written by train, or a model.tar.gz of it", optional=True)
+    model_uri: str = Field("", description="S3 URI or path of such a model, in place of the artifact 'model'")
     users: str = Field(
         "", description="File of user ids, one a line, plain or .gz, path or S3 URI; '': all users of the model"
     )
@@ -70,6 +72,11 @@ class Recommend(Stage):
 
     _kept: Checkpoints | None = None
 
+    @model_validator(mode="after")
+    def _one_model(self) -> Recommend:
+        check_one_given(self, "model", "model_uri")
+        return self
+
     def run(self) -> None:
         # users are scored side by side, each on one core; read when numpy is imported
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -80,7 +87,7 @@ class Recommend(Stage):
         from ncf.models.model_folder import ModelFolder
 
         check_location(self.checkpoints, "checkpoints")
-        with local_copy(self.model) as copy, unpacked(copy) as folder:
+        with local_copy(self.model or self.model_uri) as copy, unpacked(copy) as folder:
             model = ModelFolder.load(folder)
             if self.users:
                 with local_copy(self.users) as path:

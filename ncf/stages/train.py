@@ -15,7 +15,7 @@ from ncf.models import model_folder
 from ncf.models.model_folder import HISTORY
 from ncf.sagemaker.settings import JobSettings
 from ncf.sampling import samples as samples_layout
-from ncf.stage import Input, Output, Stage, overridden
+from ncf.stage import Input, Output, OutputParameter, Stage, overridden
 from ncf.storage import download, is_s3
 from ncf.training.history import compared_metrics
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
@@ -41,6 +41,7 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
 
     trained_model: Path = Output("Model", "Weights and all that evaluating and serving them needs")
     metrics: Path = Output("Metrics", "Metrics on the validation positives, the best epoch and the speed")
+    model_uri: Path = OutputParameter(str, "S3 URI of the model's folder, for stages that take it as a parameter")
     summary: Path = Output("Markdown", "The job: status, times, where the model lies, a link to the console")
 
     @model_validator(mode="after")
@@ -92,6 +93,7 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
 
         job = run_job(aws, plan, provide, write=lambda line: print(line, flush=True))
         uri = model_uri(job)
+        self.model_uri.write_text(uri)
         with tempfile.TemporaryDirectory(prefix="ncf-") as folder:
             if is_s3(output):
                 history = download(f"{uri}/{HISTORY}", Path(folder) / HISTORY)

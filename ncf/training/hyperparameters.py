@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from ncf.models.model_folder import ModelName
-from ncf.seed import DEFAULT_SEED
+from ncf.seed import seed_field
 
 _STEPS_PER_EPOCH = 300
 _BATCH_BOUNDS = (1024, 1 << 16)
@@ -83,7 +83,7 @@ class Hyperparameters(BaseModel, extra="forbid"):
         description="Arithmetic of the tower's products: float32, or bfloat16 with all else in float32, which is for "
         "GPUs (mlp, neumf)",
     )
-    seed: int = Field(DEFAULT_SEED, ge=0, le=2**31 - 1, description="Seed of every random number")
+    seed: int = seed_field("Seed of every random number")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute; auto: GPU if there is one")
     processes_per_host: int = Field(
         0, ge=0, le=256, description="Training processes on each host; 0: one for each GPU, or one"

@@ -1,0 +1,113 @@
+"""KFP's executor input: a pod's parameters and artifacts, and where its outputs are to lie.
+
+A component passes it whole (``{{$}}``) instead of a flag for each parameter: parameters that a task leaves to their
+defaults stand in it on every backend, whereas placeholders for them are errors on some.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ncf.errors import InputError
+from ncf.storage import staged
+
+EXECUTOR_INPUT = "--executor-input"
+RUN_ID_PLACEHOLDER = "{{workflow.uid}}"
+"""What KFP's API server replaces by the run's ID, of all versions; ``{{$.pipeline_job_uuid}}`` is known from 2.5.0 on."""
+_MOUNTS: Mapping[str, str] = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
+"""Scheme -> where KFP's launcher keeps the local copy (launcher_v2.go, LocalPathForURI)."""
+
+
+@dataclass(frozen=True)
+class ExecutorInput:
+    """What KFP puts for ``{{$}}``.
+
+    Attributes:
+        content: the JSON object; see ``ExecutorInput`` in KFP's pipeline_spec.proto.
+    """
+
+    content: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, text: str) -> ExecutorInput:
+        """
+        Raises:
+            InputError: if it is no executor input.
+        """
+        try:
+            content = json.loads(text)
+            content["outputs"]["outputFile"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{EXECUTOR_INPUT} must be followed by the JSON that KFP puts for {{{{$}}}}: {error!r}") from None
+        return cls(content)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Values of the input parameters, as JSON has them; those without a value are left out.
+
+        Outside of a cluster nobody replaces the placeholder of the run's ID: then there is no such run.
+        """
+        values = (self.content.get("inputs") or {}).get("parameterValues") or {}
+        return {
+            name: "" if value == RUN_ID_PLACEHOLDER else value for name, value in values.items() if value is not None
+        }
+
+    @property
+    def uris(self) -> dict[str, str]:
+        """The URI of each input and output artifact."""
+        return {name: artifact["uri"] for name, artifact in self._artifacts().items()}
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The local path of each input and output artifact, and the file of each output parameter."""
+        files = (self.content["outputs"].get("parameters") or {}).items()
+        return {name: _local_path(artifact) for name, artifact in self._artifacts().items()} | {
+            name: entry["outputFile"] for name, entry in files
+        }
+
+    def located(self, message: str) -> str:
+        """A message with the URIs of artifacts in place of their local paths, which nobody can look at."""
+        pairs = {path: self.uris[name] for name, path in self.paths.items() if name in self.uris}
+        for path, uri in sorted(pairs.items(), key=lambda pair: -len(pair[0])):
+            message = message.replace(path, uri)
+        return message
+
+    def write_output(self, metadata: Mapping[str, Mapping[str, Any]], elsewhere: Mapping[str, str]) -> None:
+        """Tell KFP of **every** output artifact: what is missing in this file vanishes from the run.
+
+        Args:
+            metadata: of an artifact, by its name.
+            elsewhere: URIs of artifacts that do not lie at their own.
+        """
+        outputs = self.content["outputs"]
+        artifacts = {}
+        for name, entry in (outputs.get("artifacts") or {}).items():
+            artifact = dict(entry["artifacts"][0])
+            artifact["metadata"] = {**(artifact.get("metadata") or {}), **metadata.get(name, {})}
+            artifact["uri"] = elsewhere.get(name, artifact["uri"])
+            artifacts[name] = {"artifacts": [artifact]}
+        with staged(Path(outputs["outputFile"])) as temporary:
+            temporary.write_text(json.dumps({"artifacts": artifacts}))
+
+    def _artifacts(self) -> dict[str, Mapping[str, Any]]:
+        sides = [self.content.get(side) or {} for side in ("inputs", "outputs")]
+        return {
+            name: entry["artifacts"][0]
+            for side in sides
+            for name, entry in (side.get("artifacts") or {}).items()
+            if entry.get("artifacts")
+        }
+
+
+def _local_path(artifact: Mapping[str, Any]) -> str:
+    if path := artifact.get("customPath"):
+        return str(path)
+    uri = str(artifact["uri"])
+    for scheme, mount in _MOUNTS.items():
+        if uri.startswith(scheme):
+            return mount + uri.removeprefix(scheme)
+    return uri  # a path, as KFP's local runner has it
