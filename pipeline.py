@@ -168,9 +168,7 @@ def ncf_pipeline(
             max_unreadable=data_max_unreadable,
             seed=seed,
         )
-        sampled = _task(
-            negative_sampling, dataset=data.outputs["dataset"], candidates=sampling_candidates, seed=seed
-        )
+        sampled = _task(negative_sampling, dataset=data.outputs["dataset"], candidates=sampling_candidates, seed=seed)
         trained = _task(
             train,
             dataset=data.outputs["dataset"],

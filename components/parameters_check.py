@@ -34,8 +34,10 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
             for name, field in stage.model_fields.items()
             if field.is_required()
         }
-        values |= {name: _ANYTHING for name, role in stage.inputs().items() if role.optional and f"{name}_uri" not in given}
         values |= {field: arguments[parameter] for field, parameter in given.items()}
+        values |= {  # an artifact, or what is still to be given in its place
+            name: _ANYTHING for name, role in stage.inputs().items() if role.optional and not values.get(f"{name}_uri")
+        }
         try:
             stage(**values)
         except ValidationError as error:

@@ -173,7 +173,7 @@ def executor_of(tag: str, package: Path, readable: Sequence[Path]) -> AbstractCo
 
 
 def compiled(pipeline: Any, output: Path, retry: bool) -> Path:
-    """The pipeline as YAML in the folder of the run, with an ID of its own and retries as :func:`set_retries` has them."""
+    """The pipeline as YAML in the folder of the run, with an ID for it, and retries as :func:`set_retries` has them."""
     package = output / PIPELINE_YAML
     compiler.Compiler().compile(pipeline, str(package))
     package.write_text(package.read_text().replace(RUN_ID_PLACEHOLDER, str(uuid.uuid4())))  # as KFP's API server does

@@ -17,7 +17,7 @@ from ncf.storage import staged
 
 EXECUTOR_INPUT = "--executor-input"
 RUN_ID_PLACEHOLDER = "{{workflow.uid}}"
-"""What KFP's API server replaces by the run's ID, of all versions; ``{{$.pipeline_job_uuid}}`` is known from 2.5.0 on."""
+"""What the API server of each KFP replaces by the run's ID; ``{{$.pipeline_job_uuid}}`` is known from 2.5.0 on."""
 _MOUNTS: Mapping[str, str] = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
 """Scheme -> where KFP's launcher keeps the local copy (launcher_v2.go, LocalPathForURI)."""
 
@@ -42,7 +42,9 @@ class ExecutorInput:
             content = json.loads(text)
             content["outputs"]["outputFile"]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{EXECUTOR_INPUT} must be followed by the JSON that KFP puts for {{{{$}}}}: {error!r}") from None
+            raise InputError(
+                f"{EXECUTOR_INPUT} must be followed by the JSON that KFP puts for {{{{$}}}}: {error!r}"
+            ) from None
         return cls(content)
 
     @property

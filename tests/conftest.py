@@ -25,7 +25,8 @@ settings.load_profile("repeatable")
 _PERMISSION_OF = {"s3:HeadBucket": "s3:ListBucket"}
 _CALLS_OF_TESTS = {"sagemaker:ListEndpoints"}
 """What tests themselves call through our clients."""
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[2] / "shared"
+SHARED_DATA = SHARED / "data"
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +59,14 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real data is not at {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture
+def shared_kfp() -> Path:
+    """What real KFP backends made of the pipelines; it lies beside the project on some machines."""
+    if not (SHARED / "kfp").is_dir():
+        pytest.skip(f"what KFP backends printed is not at {SHARED / 'kfp'}")
+    return SHARED / "kfp"
 
 
 @pytest.fixture

@@ -135,27 +135,6 @@ def test_help_tells_description_bounds_and_default(capsys: pytest.CaptureFixture
     assert "{plain,fancy}" in text
 
 
-def executor_input(folder: Path) -> str:
-    return json.dumps(
-        {
-            "inputs": {"artifacts": {"numbers": {"artifacts": [{"name": "n", "uri": "s3://in/numbers"}]}}},
-            "outputs": {
-                "artifacts": {"total": {"artifacts": [{"name": "t", "uri": "s3://out/total", "metadata": {}}]}},
-                "parameters": {"even": {"outputFile": str(folder / "even")}},
-                "outputFile": str(folder / "executor_output.json"),
-            },
-        }
-    )
-
-
-@pytest.mark.parametrize(("fail", "uri"), [("", "s3://out/total"), ("elsewhere", "s3://elsewhere/total")])
-def test_kfp_hears_of_every_artifact(fail: str, uri: str, numbers: Path, tmp_path: Path) -> None:
-    command.run(Sum, arguments(numbers, tmp_path, "--fail", fail, command.EXECUTOR_INPUT, executor_input(tmp_path)))
-    written = json.loads((tmp_path / "executor_output.json").read_text())
-    # finite numbers alone: KFP takes neither NaN nor null
-    assert written["artifacts"] == {"total": {"artifacts": [{"name": "t", "uri": uri, "metadata": {"total": 3.0}}]}}
-
-
 def test_every_command_is_listed_with_its_description() -> None:
     result = subprocess.run([sys.executable, "-m", "ncf", "--help"], capture_output=True, text=True, check=True)
     for name in command.COMMANDS:

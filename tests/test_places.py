@@ -12,6 +12,7 @@ from ncf import command
 from ncf.data import synthetic
 from ncf.errors import InputError
 from ncf.serving.serve import Serve
+from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
 from ncf.stages.recommend import Recommend
 from ncf.training.fit import Fit
@@ -90,7 +91,7 @@ def test_a_link_to_an_input_is_that_input(interactions: Path) -> None:
 @pytest.mark.parametrize(
     ("stage", "parameter", "others"),
     [
-        (Preprocess, "interactions", []),
+        (NegativeSampling, "dataset", []),
         (Preprocess, "dataset", ["--interactions", "raw"]),
         (Serve, "model", []),
         (Fit, "samples", ["--dataset", "raw"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -20,7 +21,9 @@ import ncf
 import pipeline
 from components import parameter_table
 from components.factory import DEFAULT_REGISTRY
+from ncf import command
 from ncf.command import BATCH, EXIT_HANDLER, STAGES
+from ncf.sagemaker.settings import EndpointSettings, JobSettings
 from ncf.stages.recommend import Recommend
 
 ROOT = Path(pipeline.__file__).parent
@@ -155,19 +158,113 @@ def test_every_output_that_another_stage_could_use_is_referenced(name: str) -> N
                     assert (component, output) in used, f"{component}: nobody reads {kind} {output}"
 
 
+def containers(content: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The container of each executor."""
+    return {label: entry["container"] for label, entry in content["deploymentSpec"]["executors"].items()}
+
+
 @pytest.mark.parametrize("name", [*PACKAGES, *COMPONENTS])
-def test_every_output_of_a_container_is_passed_to_its_command(name: str) -> None:
+def test_containers_are_handed_the_executor_input_alone(name: str) -> None:
+    """No placeholder of a parameter or an artifact: 2.17.0 fails on those that a task leaves out, 2.2 to 2.16 put ''."""
+    for label, container in containers(load(name)).items():
+        stage = command.load(label.removeprefix("exec-"))
+        # a value that differs from run to run, so that KFP takes no earlier run's result
+        uncached = [] if stage.cacheable else ["--uncached", "{{workflow.uid}}"]
+        assert container["args"] == ["--executor-input", "{{$}}", *uncached]
+        assert container["command"] == ["python", "-m", "ncf", stage.command_name()]
+        assert not re.search(r"\{\{\$\.", str(container)), "an importer or a placeholder"
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_task_passes_every_parameter_of_its_component(name: str) -> None:
     content = load(name)
-    for component in content["components"].values():
-        if "executorLabel" not in component:
-            continue
-        container = content["deploymentSpec"]["executors"][component["executorLabel"]].get("container")
-        if container is None:
-            continue
-        arguments = " ".join(container["args"])
-        for kind, outputs in component.get("outputDefinitions", {}).items():
-            for output in outputs:
-                assert f"$.outputs.{kind}['{output}']" in arguments
+    for _, dag in dags(content):
+        for task in dag["tasks"].values():
+            component = content["components"][task["componentRef"]["name"]]
+            declared = component.get("inputDefinitions", {}).get("parameters", {})
+            assert set(task.get("inputs", {}).get("parameters", {})) == set(declared), task["taskInfo"]["name"]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_every_artifact_of_a_task_is_a_task_s_output(name: str) -> None:
+    """Backends before 2.0.3 pass none into a nested pipeline, and 2.0.0-alpha.7 imports none by a runtime URI."""
+    for _, dag in dags(load(name)):
+        for task in dag["tasks"].values():
+            for entry in task.get("inputs", {}).get("artifacts", {}).values():
+                assert list(entry) == ["taskOutputArtifact"]
+
+
+def test_the_form_that_ran_on_every_version_has_the_same_shape(shared_kfp: Path) -> None:
+    """Tasks and their artifacts are those of the file that ran unchanged on 2.0.0-alpha.7, 2.4.1, 2.16.1 and 2.17.0."""
+
+    def shape(content: dict[str, Any]) -> dict[str, tuple[list[str], list[str]]]:
+        return {
+            name: (sorted(task.get("dependentTasks", [])), sorted(task.get("inputs", {}).get("artifacts", {})))
+            for _, dag in dags(content)
+            for name, task in dag["tasks"].items()
+        }
+
+    ran = yaml.safe_load((shared_kfp / "portable" / "pipeline.yaml").read_text())
+    for name in (pipeline.PIPELINE_YAML, pipeline.KUBEFLOW_1_7_YAML):
+        assert shape(load(name)) == shape(ran)
+
+
+def longest_stage() -> int:
+    """Seconds that a stage can take: a training job, or the wait for a spot instance or an endpoint."""
+    bounds = [
+        limit.le
+        for settings, name in (
+            (JobSettings, "max_run_time"),
+            (JobSettings, "max_wait_time"),
+            (EndpointSettings, "endpoint_wait_time"),
+        )
+        for limit in settings.model_fields[name].metadata
+        if hasattr(limit, "le")
+    ]
+    assert len(bounds) == 3
+    return max(bounds)
+
+
+@pytest.mark.parametrize("name", [newer for newer, _ in PAIRS])
+def test_retries_outlast_the_longest_stage(name: str) -> None:
+    """Argo counts backoffMaxDuration from the start of the first try, and takes 0 for no retry at all."""
+    found = 0
+    for _, dag in dags(load(name)):
+        for task in dag["tasks"].values():
+            if policy := task.get("retryPolicy"):
+                assert policy["maxRetryCount"] == 2
+                assert int(policy["backoffMaxDuration"].removesuffix("s")) > longest_stage()
+                found += 1
+    assert found == len(containers(load(name)))
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_components_leave_retries_to_the_pipeline_that_they_are_in(name: str) -> None:
+    assert "retryPolicy" not in (ROOT / name).read_text()
+
+
+def cache_key(name: str, run: str, parameters: dict[str, Any]) -> str:
+    """What KFP's driver looks an earlier result up by: the container with its arguments, in which the API server has
+    put the run's ID, and the inputs that a task gives (backend/src/v2/cacheutils/cache.go)."""
+    (container,) = containers(yaml.safe_load((ROOT / name).read_text().replace("{{workflow.uid}}", run))).values()
+    key = {"args": [*container["command"], *container["args"]], "image": container["image"], "parameters": parameters}
+    return json.dumps(key, sort_keys=True)
+
+
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_nobody_s_pipeline_gets_an_old_result_of_what_reads_the_world(name: str) -> None:
+    """Two runs whose tasks leave all parameters to their defaults, which are no part of KFP's key."""
+    same = cache_key(name, "run-1", {}) == cache_key(name, "run-2", {})
+    assert same == (name == "components/negative_sampling/component.yaml")
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_no_task_is_cached(name: str) -> None:
+    content = load(name)
+    for _, dag in dags(content):
+        for task in dag["tasks"].values():
+            if "executorLabel" in content["components"][task["componentRef"]["name"]]:
+                assert not task.get("cachingOptions", {}).get("enableCache")
 
 
 @pytest.mark.parametrize("name", PACKAGES)
@@ -182,7 +279,7 @@ def test_no_parameter_inside_a_constant(name: str) -> None:
             for value in node:
                 yield from constants(value)
 
-    found = [text for text in constants(load(name)) if re.search(r"\{\{(?!\$\.pipeline_job_uuid\}\}$)", text)]
+    found = [text for text in constants(load(name)) if re.search(r"\{\{(?!workflow\.uid\}\}$)", text)]
     assert found == []
 
 
@@ -211,11 +308,8 @@ def test_the_second_pipeline_runs_one_image() -> None:
     assert images == {f"{DEFAULT_REGISTRY}/ncf-recommend:{ncf.__version__}"}
     parameters = load(RECOMMEND_YAML)["root"]["inputDefinitions"]["parameters"]
     assert {name for name, entry in parameters.items() if "defaultValue" not in entry} == {"model_uri"}
-    fields = {"model", *Recommend.parameters()}
-    assert {name.removesuffix("_uri") for name in parameters} == fields, "each parameter of the stage is one here"
-    (task,) = [task for name, task in load(RECOMMEND_YAML)["root"]["dag"]["tasks"].items() if name == BATCH]
-    assert task["retryPolicy"]["maxRetryCount"] == 2
-    assert not task["cachingOptions"].get("enableCache")
+    ours = {"users_uri": "users", "aws_region": "region"}
+    assert {ours.get(name, name) for name in parameters} == set(Recommend.parameters()), "each of the stage is one here"
 
 
 def test_registry_and_tag_come_from_the_environment(tmp_path: Path) -> None:
@@ -235,16 +329,6 @@ def test_parameters_of_the_run_form() -> None:
     assert required == {"data_uri", "train_role", "deploy_role"}
     groups = {name.split("_")[0] for name in parameters}
     assert groups == {"data", "train", "gate", "deploy", "aws", "notify", "sampling", "seed"}
-
-
-def test_caching_and_retries() -> None:
-    tasks = {name: task for _, dag in dags(load(pipeline.PIPELINE_YAML)) for name, task in dag["tasks"].items()}
-    cached = {name for name, task in tasks.items() if task.get("cachingOptions", {}).get("enableCache")}
-    assert cached & set(tasks) >= {"negative-sampling"}
-    for name in ("preprocess", "train", "evaluate", "deploy", EXIT_HANDLER):
-        assert name not in cached
-    for name in (*(stage.replace("_", "-") for stage in STAGES), EXIT_HANDLER):
-        assert tasks[name]["retryPolicy"]["maxRetryCount"] == 2
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

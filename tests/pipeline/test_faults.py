@@ -15,12 +15,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
-from kfp import compiler
 from kfp.components import load_component_from_file
 
 import pipeline
 from components.executors import in_processes
-from components.local_runner import TaskRun, pods_as_processes, set_retries
+from components.local_runner import TaskRun, pods_as_processes
+from components.run_here import compiled
 from ncf import command
 from ncf.data import synthetic
 from ncf.localaws import LocalAws
@@ -118,14 +118,10 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.mark.slow
 def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
     synthetic.write(tmp_path / "data", users=700, items=300, interactions=40_000, seed=3)
-    package = tmp_path / "pipeline.yaml"
-    compiler.Compiler().compile(pipeline.ncf_pipeline, str(package))
-    set_retries(package, retry=True)
-    compiled = load_component_from_file(str(package))
 
     def run(name: str, seed: int, endpoint: str, recorder: Recorder) -> Recorder:
         with pods_as_processes(tmp_path / name, {}, recorder):
-            compiled(
+            load_component_from_file(str(compiled(pipeline.ncf_pipeline, tmp_path, retry=True)))(
                 data_uri=str(tmp_path / "data" / "interactions.csv"),
                 data_items_uri=str(tmp_path / "data" / "items.csv"),
                 aws_s3_prefix=f"s3://{BUCKET}/ncf",
@@ -208,9 +204,7 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
 def test_the_exit_handler_stops_what_a_failed_run_has_left(account: LocalAws, tmp_path: Path) -> None:
     """The launcher is killed at each of its tries, so that nobody waits for its job any more."""
     synthetic.write(tmp_path / "data", users=300, items=250, interactions=9_000, seed=3)
-    package = tmp_path / "pipeline.yaml"
-    compiler.Compiler().compile(pipeline.ncf_pipeline, str(package))
-    set_retries(package, retry=False)
+    package = compiled(pipeline.ncf_pipeline, tmp_path, retry=False)
     account.faults.add("hold", "ncf-train", state="Starting", seconds=60)
     told = boto3.client("sns").create_topic(Name="runs")["TopicArn"]
     recorder = Recorder(tmp_path, kill_after="is started")

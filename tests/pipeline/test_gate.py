@@ -37,10 +37,9 @@ class Recorder:
 
 @dsl.pipeline(name="gate")
 def gate_pipeline(model_uri: str, passed: bool) -> None:
-    model = dsl.importer(artifact_uri=model_uri, artifact_class=dsl.Model)
     pipeline.release(
         passed=passed,
-        model=model.output,
+        model_uri=model_uri,
         role=ROLE,
         region="us-east-1",
         s3_prefix="s3://bucket/ncf",

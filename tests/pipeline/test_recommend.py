@@ -86,8 +86,9 @@ def test_what_no_run_has_made_is_not_replaced(taken: str, model: Path, tmp_path:
 
 
 def results(output: Path) -> dict[str, bytes]:
-    """All files, without what the pods have left."""
-    files = [path for path in output.rglob("*") if path.is_file() and output / "artifacts" not in path.parents]
+    """All files, without what the pods have left and the pipeline with the run's ID."""
+    others = {output / "artifacts", output / pipeline.PIPELINE_YAML}
+    files = [path for path in output.rglob("*") if path.is_file() and others.isdisjoint((path, *path.parents))]
     return {path.relative_to(output).as_posix(): path.read_bytes() for path in files}
 
 

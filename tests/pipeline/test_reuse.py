@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kfp import dsl
@@ -37,16 +38,23 @@ negative_sampling = load_component_from_file(str(COMPONENTS / "negative_sampling
 
 @dsl.pipeline(name="own")
 def own_pipeline(data_uri: str, candidates: int = 20) -> None:
+    data = preprocess(interactions_uri=data_uri, min_rating=2.0)
+    negative_sampling(dataset=data.outputs["dataset"], candidates=candidates)
+
+
+@dsl.pipeline(name="own")
+def pipeline_with_an_artifact(data_uri: str, candidates: int = 20) -> None:
     raw = dsl.importer(artifact_uri=data_uri, artifact_class=dsl.Dataset)
     data = preprocess(interactions=raw.output, min_rating=2.0)
     negative_sampling(dataset=data.outputs["dataset"], candidates=candidates)
 
 
-def test_two_components_in_a_pipeline_of_ones_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [own_pipeline, pipeline_with_an_artifact])
+def test_two_components_in_a_pipeline_of_ones_own(own: Any, tmp_path: Path) -> None:
     synthetic.write(tmp_path / "data", users=60, items=120, interactions=1_500, seed=1)
     listener = Quiet()
     with pods_as_processes(tmp_path / "root", {}, listener):
-        own_pipeline(data_uri=str(tmp_path / "data" / "interactions.csv"))
+        own(data_uri=str(tmp_path / "data" / "interactions.csv"))
     first, second = listener.tasks
     assert (first.name, second.name) == ("preprocess", "negative-sampling")
     dataset = Dataset.load(Path(first.outputs["dataset"]["uri"]))

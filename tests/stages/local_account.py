@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from unittest.mock import patch
 from ncf import storage
 from ncf.localaws import LocalAws, Processes
 from ncf.sagemaker import session, training_job
+from ncf.stage import Stage
 
 BUCKET = "ncf-test"
 ROLE = "arn:aws:iam::123456789012:role/ncf"
@@ -95,13 +96,38 @@ def local_account(folder: Path) -> Iterator[LocalAws]:
     storage._client.cache_clear()
 
 
-def executor_input(folder: Path, inputs: dict[str, str], outputs: dict[str, str]) -> list[str]:
-    """The arguments by which KFP tells a pod the URIs of its artifacts."""
-    content: dict[str, Any] = {
-        "inputs": {"artifacts": {name: {"artifacts": [{"name": name, "uri": uri}]} for name, uri in inputs.items()}},
+def executor_input(stage: type[Stage], flags: Sequence[str], folder: Path, uris: Mapping[str, str]) -> list[str]:
+    """The arguments with which KFP starts a pod, from those of a command line.
+
+    Args:
+        stage: whose pod it is.
+        flags: ``--name value`` or ``--name=value``.
+        folder: where the pod's output file is to lie.
+        uris: of artifacts; their local copies are the paths in ``flags``.
+    """
+    pairs = [part for flag in flags for part in (flag.split("=", 1) if flag.startswith("--") else [flag])]
+    given = {name.removeprefix("--").replace("-", "_"): value for name, value in zip(pairs[::2], pairs[1::2])}
+    sides: dict[str, dict[str, Any]] = {"inputs": {}, "outputs": {}}
+    files = {}
+    for name, role in {**stage.inputs(), **stage.outputs()}.items():
+        if role.kind == "output parameter":
+            files[name] = {"outputFile": str(given.pop(name, folder / name))}
+        elif path := given.pop(name, ""):
+            artifact = {"name": name, "uri": uris.get(name, path), "customPath": path}
+            sides["inputs" if role.kind == "input" else "outputs"][name] = {"artifacts": [artifact]}
+    content = {
+        "inputs": {
+            "artifacts": sides["inputs"],
+            "parameterValues": {name: _typed(stage, name, value) for name, value in given.items()},
+        },
         "outputs": {
-            "artifacts": {name: {"artifacts": [{"name": name, "uri": uri}]} for name, uri in outputs.items()},
+            "artifacts": sides["outputs"],
+            "parameters": files,
             "outputFile": str(folder / "executor_output.json"),
         },
     }
     return ["--executor-input", json.dumps(content)]
+
+
+def _typed(stage: type[Stage], name: str, value: str) -> Any:
+    return value if stage.model_fields[name].annotation is str else json.loads(value)

@@ -83,8 +83,8 @@ def test_a_model_outside_s3_is_copied_hosted_and_updated(tmp_path: Path, client:
 def test_a_model_in_s3_is_hosted_from_there(tmp_path: Path, client: Any) -> None:
     model, uri = write_model(tmp_path / "model", 3), f"s3://{BUCKET}/root/{tmp_path.name}/job/output/model"
     upload(model, uri)
-    kfp = executor_input(tmp_path, {"model": uri}, {})
-    command.run(Deploy, arguments(tmp_path, model, "--run-id", "run-2", *kfp))
+    flags = arguments(tmp_path, model, "--run-id", "run-2")
+    command.run(Deploy, executor_input(Deploy, flags, tmp_path, {"model": uri}))
     name = (tmp_path / "endpoint").read_text()
     assert name.startswith("ncf-")
     hosted = client.describe_model(ModelName=client.describe_endpoint(EndpointName=name)["EndpointConfigName"])
@@ -194,7 +194,7 @@ def test_a_serverless_endpoint_serves_an_archive(tmp_path: Path, client: Any) ->
     assert list_objects(f"{PREFIX}/{version}") == [f"{PREFIX}/{version}/model.tar.gz"]
 
 
-def test_overrides_reach_the_endpoint(tmp_path: Path) -> None:
+def test_overrides_reach_the_endpoint(tmp_path: Path, client: Any) -> None:
     more = ("--endpoint-name", "overridden", "--deploy-overrides", '{"smoke_test_users": 1, "keep_versions": 5}')
     command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "model"), "--s3-prefix", PREFIX, *more))
     assert json.loads((tmp_path / "metrics").read_text())["smoke_test_users"] == 1

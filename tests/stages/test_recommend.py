@@ -228,9 +228,9 @@ def test_a_batch_that_was_cut_off_goes_on(model: Path, tmp_path: Path, small_par
 
 def test_parts_are_kept_until_kfp_knows_of_the_output(model: Path, tmp_path: Path, small_parts: None) -> None:
     outputs = {name: f"{tmp_path}/uris/{name}" for name in ("recommendations", "metrics", "summary")}
-    kfp = executor_input(tmp_path, {"model": str(model)}, outputs)
-    given = arguments(model, tmp_path / "out", f"--checkpoints={tmp_path}/kept", *kfp)
-    with patch("ncf.command._write_executor_output", side_effect=CutOffError), pytest.raises(CutOffError):
+    flags = arguments(model, tmp_path / "out", f"--checkpoints={tmp_path}/kept")
+    given = executor_input(Recommend, flags, tmp_path, outputs)
+    with patch("ncf.command.ExecutorInput.write_output", side_effect=CutOffError), pytest.raises(CutOffError):
         run(Recommend, given)
     assert len(list((tmp_path / "kept").rglob("part-*.parquet"))) == 5
     run(Recommend, given)
@@ -275,8 +275,9 @@ def test_another_pod_goes_on_from_s3(account: Any, model: Path, tmp_path: Path, 
         run(Recommend, arguments(f"{root}/model", tmp_path / "first", *given))
     assert len(list_objects(f"{root}/checkpoints")) == 3
     outputs = {name: f"{root}/second/{name}" for name in ("recommendations", "metrics", "summary")}
-    kfp = executor_input(tmp_path, {"model": f"{root}/model"}, outputs)
-    run(Recommend, arguments(f"{root}/model", tmp_path / "second", *given, *kfp))
+    run(
+        Recommend, executor_input(Recommend, arguments(f"{root}/model", tmp_path / "second", *given), tmp_path, outputs)
+    )
     assert json.loads((tmp_path / "second" / "metrics.json").read_text())["parts_taken_up"] == 3
     assert len(rows_of(tmp_path / "second")) == 2000
     assert len(list_objects(f"{root}/checkpoints")) == 4, "the output has yet to be uploaded: a third try needs them"

@@ -118,7 +118,7 @@ def test_artifacts_in_s3_stay_there(pod: Pod) -> None:
         upload(getattr(pod, name), uri)
     before = set(list_objects(root))
     outputs = {name: f"{root}/train/{name}" for name in ("trained_model", "metrics", "summary")}
-    command.run(Train, pod.arguments("--seed", "12", *executor_input(pod.folder, uris, outputs)))
+    command.run(Train, executor_input(Train, pod.arguments("--seed", "12"), pod.folder, {**uris, **outputs}))
     (job,) = jobs_of("12")
     channels = {entry["ChannelName"]: entry["DataSource"]["S3DataSource"] for entry in job["InputDataConfig"]}
     assert {name: channel["S3Uri"] for name, channel in channels.items()} == {
@@ -163,15 +163,12 @@ def test_a_failed_job_says_why(pod: Pod) -> None:
     assert "- loss: 0.5000" in pod.read("summary")
 
 
-def test_the_reason_of_a_failure_is_put_where_the_summary_lies_in_s3(pod: Pod) -> None:
-    uris = {"trained_model": f"{PREFIX}/failed/trained_model", "summary": f"{PREFIX}/failed/summary"}
-    paths = {name: str(pod.folder / "in-pod" / name) for name in uris}
-    more = [part for name, path in paths.items() for part in (f"--{name.replace('_', '-')}", path)]
-    executor = executor_input(pod.folder, {}, uris)
+def test_a_pod_prints_the_report_of_a_failure(pod: Pod, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a task that failed KFP shows the log alone, which it keeps as an artifact."""
+    flags = pod.arguments("--s3-prefix", PREFIX, "--seed", "161", "--epochs", "13")
     with pytest.raises(RemoteError, match="users: there are none"):
-        command.run(Train, [*pod.arguments("--s3-prefix", PREFIX, "--seed", "161", "--epochs", "13"), *more, *executor])
-    body = boto3.client("s3").get_object(Bucket=BUCKET, Key="ncf/failed/summary")["Body"].read().decode()
-    assert "users: there are none" in body
+        command.run(Train, executor_input(Train, flags, pod.folder, {}))
+    assert "| status | Failed |" in capsys.readouterr().out
 
 
 def test_damaged_data_buy_no_job(pod: Pod) -> None:

@@ -1,0 +1,155 @@
+"""Interactions at a URI, read by preprocess itself; and what it looks for before the work, for the stages that follow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from local_account import BUCKET, executor_input, local_account
+
+from ncf import storage
+from ncf.command import run
+from ncf.data.dataset import Dataset
+from ncf.errors import InputError
+from ncf.stages.preprocess import Preprocess
+
+DATA = f"s3://{BUCKET}/data"
+ROWS = "userId,movieId,rating,timestamp\n" + "".join(f"u{n % 3},i{n},4,{100 + n}\n" for n in range(15))
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with local_account(tmp_path_factory.mktemp("account")) as aws:
+        yield aws
+
+
+@pytest.fixture
+def put(account: Any, request: pytest.FixtureRequest) -> Callable[[str, str], str]:
+    """Writes an object below a prefix of this test's own, whose URI it returns."""
+    s3, prefix = boto3.client("s3"), f"data/{request.node.name}"
+
+    def write(name: str, text: str = "") -> str:
+        s3.put_object(Bucket=BUCKET, Key=f"{prefix}/{name}", Body=text.encode())
+        return f"s3://{BUCKET}/{prefix}"
+
+    return write
+
+
+def flags(folder: Path, *more: str) -> list[str]:
+    outputs = [f"--{name}={folder / name}" for name in ("dataset", "report", "metrics")]
+    return [*outputs, *more]
+
+
+def test_a_folder_with_a_marker_object_and_other_files(put: Any, tmp_path: Path, account: Any) -> None:
+    """KFP's importer fails on the marker, which S3's console makes for each folder, and downloads all into the pod."""
+    put("", "")
+    put("ratings.csv", ROWS)
+    put("movies.csv", "movieId,title\ni1,One\n")
+    put("users.csv", "userId\nu1\n")
+    put("huge.bin", "x")
+    put("_temporary/ratings.csv", "nonsense")
+    uri = put("README.md", "about")
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        client = storage._client()
+        original = client.download_file
+        patch.setattr(
+            client, "download_file", lambda b, key, to: (seen.append(key.rsplit("/", 1)[1]), original(b, key, to))
+        )
+        run(Preprocess, flags(tmp_path, f"--interactions-uri={uri}"))
+    dataset = Dataset.load(tmp_path / "dataset")
+    assert dataset.n_users == 3
+    assert "One" in list(dataset.item_titles)
+    assert sorted(seen) == ["movies.csv", "ratings.csv"], "nothing else is downloaded"
+
+
+def test_a_release_is_known_by_its_names(put: Any, tmp_path: Path) -> None:
+    rows = "".join(f"{user}\t{item}\t1\t{item}\n" for user in range(3) for item in range(4))
+    put("x.train.rating", rows)
+    put("x.test.rating", "".join(f"{user}\t5\t1\t9\n" for user in range(3)))
+    uri = put("x.test.negative", "".join(f"({user},5)\t6\t7\n" for user in range(3)))
+    run(Preprocess, flags(tmp_path, f"--interactions-uri={uri}"))
+    assert len(Dataset.load(tmp_path / "dataset").test) == 3
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        (f"{DATA}/nowhere", rf"{DATA}/nowhere: no such object, and no objects under that prefix"),
+        ("s3://no-such-bucket/x", "s3://no-such-bucket/x: NoSuchBucket"),
+    ],
+)
+def test_nothing_at_the_uri_is_said_with_the_uri(account: Any, uri: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        run(Preprocess, flags(tmp_path / "out", f"--interactions-uri={uri}"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_tables_says_what_it_holds(put: Any, tmp_path: Path) -> None:
+    put("a.bin", "x")
+    uri = put("b.log", "x")
+    with pytest.raises(InputError, match=rf"{uri}: the folder holds a\.bin, b\.log; expected tables"):
+        run(Preprocess, flags(tmp_path, f"--interactions-uri={uri}"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([], "'interactions' or 'interactions_uri' is required, one of them: neither is given"),
+        (["--interactions=a", "--interactions-uri=s3://b/c"], "'interactions' is a and 'interactions_uri' is s3://b/c"),
+    ],
+)
+def test_one_source_is_required(given: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        run(Preprocess, flags(tmp_path, *given))
+
+
+def in_pod(folder: Path, root: str, *more: str) -> list[str]:
+    """A first pod's arguments, whose outputs are to go to a pipeline root."""
+    (folder / "ratings.csv").write_text(ROWS)
+    given = flags(folder, f"--interactions-uri={folder / 'ratings.csv'}", "--for-sagemaker=true", *more)
+    return executor_input(Preprocess, given, folder, {name: f"{root}/{name}" for name in ("dataset", "report")})
+
+
+def test_the_first_pod_says_that_sagemaker_cannot_reach_the_root(
+    account: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """KFP's default root is MinIO; without a prefix train would fail, minutes later."""
+    monkeypatch.setattr("ncf.data.preparation.prepare", lambda *_: pytest.fail("no work is done"))
+    root = "minio://mlpipeline/v2/artifacts/ncf/1/preprocess"
+    with pytest.raises(InputError, match=rf"'s3_prefix' is empty.*{root}/dataset.*an s3:// URI to copy"):
+        run(Preprocess, in_pod(tmp_path, root))
+    with pytest.raises(InputError, match="s3://no-such-bucket: NoSuchBucket"):
+        run(Preprocess, in_pod(tmp_path, root, "--s3-prefix=s3://no-such-bucket/ncf"))
+
+
+def test_the_first_pod_says_that_no_region_is_known(account: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    with pytest.raises(InputError, match=r"'region' is empty, and the environment names none \(AWS_REGION\)"):
+        run(Preprocess, in_pod(tmp_path, f"s3://{BUCKET}/root"))
+    run(Preprocess, in_pod(tmp_path, f"s3://{BUCKET}/root", "--region=eu-west-1"))
+
+
+@pytest.mark.parametrize(
+    ("root", "more"),
+    [(f"s3://{BUCKET}/root", ()), ("minio://mlpipeline/x", (f"--s3-prefix=s3://{BUCKET}/ncf",))],
+)
+def test_either_way_to_hand_over_artifacts_will_do(
+    account: Any, root: str, more: tuple[str, ...], tmp_path: Path
+) -> None:
+    run(Preprocess, in_pod(tmp_path, root, *more))
+    assert json.loads((tmp_path / "executor_output.json").read_text())["artifacts"]["dataset"]
+
+
+def test_s3_is_called_in_the_region_that_is_given(account: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    (tmp_path / "ratings.csv").write_text(ROWS)
+    run(Preprocess, flags(tmp_path, f"--interactions={tmp_path / 'ratings.csv'}", "--region=eu-central-1"))
+    assert storage._client().meta.region_name == "eu-central-1"
+    storage.use_region("")
+    assert storage._client().meta.region_name == "us-east-1"
