@@ -16,7 +16,7 @@ from kfp import compiler, dsl
 
 from components import parameter_table
 from components.arguments import json_or_text, parse_arguments
-from components.cluster import permissions, stop_jobs
+from components.cluster import ephemeral_storage, permissions, stop_jobs
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, call, default, image, write_yaml
@@ -254,7 +254,7 @@ def compile_all(folder: Path) -> list[Path]:
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])
     cluster = folder / "components" / "cluster"
-    written += [permissions.write(cluster), stop_jobs.write(cluster)]
+    written += [kind.write(cluster) for kind in (permissions, stop_jobs, ephemeral_storage)]
     if folder == ROOT:
         parameter_table.write(folder / PIPELINE_YAML, ROOT / "README.md")
     return written

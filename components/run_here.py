@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kfp import compiler
@@ -25,13 +25,14 @@ from components.executors import Executor, in_containers, in_processes
 from components.local_runner import TaskRun, set_retries
 from components.parameters_check import renamed
 from ncf.data import synthetic
+from ncf.data.release import names_to_read
 from ncf.errors import InputError
 from ncf.executor_input import RUN_ID_PLACEHOLDER
 from ncf.localaws import LocalAws
 from ncf.localaws.errors import ApiError
 from ncf.models.model_folder import ModelFolder
 from ncf.places import overlap
-from ncf.storage import is_s3, staged
+from ncf.storage import Select, download, is_s3, staged
 
 BUCKET = "ncf-local"
 PIPELINE_YAML = "pipeline.yaml"
@@ -107,7 +108,7 @@ def run(pipeline: Any, request: Request, console: Console) -> dict[str, Any]:
     data, items = _data(request, folders["data"], console)
     recorder = Recorder(console)
     serving = {_PAGE_VARIABLE: "true"} if request.keep_endpoint else {}
-    own_files = [Path(location) for location in (data, items) if location and not is_s3(location)]
+    own_files = [Path(location) for location in (data, items) if location]
     with (
         executor_of(request.tag, pipeline_yaml, own_files) as executor,
         LocalAws(folders["local-aws"], executor.instances, serving=serving) as aws,
@@ -226,15 +227,24 @@ def prepare(
 
 
 def _data(request: Request, folder: Path, console: Console) -> tuple[str, str]:
-    """URIs of interactions and titles: the user's, or generated ones."""
+    """Paths of interactions and titles: the user's, copied from S3 if they lie there, or generated ones.
+
+    While the pipeline runs, S3 is the stand-in, which has nothing of the user's.
+    """
     if request.data:
-        return tuple(  # type: ignore[return-value]
-            location if not location or is_s3(location) else str(Path(location).resolve())
-            for location in (request.data, request.items)
-        )
+        interactions = _here(request.data, folder / "interactions", console, names_to_read)
+        return interactions, _here(request.items, folder / "items", console) if request.items else ""
     console.print("No data given: generating interactions like MovieLens's")
     synthetic.write(folder)
     return str(folder / "interactions.csv"), str(folder / "items.csv")
+
+
+def _here(location: str, folder: Path, console: Console, select: Select | None = None) -> str:
+    """The path of what the user names; it keeps its name, which says its format."""
+    if not is_s3(location):
+        return str(Path(location).resolve())
+    console.print(f"Copying {escape(location)}", highlight=False)
+    return str(download(location, folder / PurePosixPath(location).name, select))
 
 
 def _ask(tasks: Mapping[str, TaskRun]) -> list[dict[str, Any]]:

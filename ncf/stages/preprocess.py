@@ -16,7 +16,7 @@ from ncf.data.numbers import to_time
 from ncf.data.preparation import Settings, prepare, prepare_release
 from ncf.data.text import Separator
 from ncf.sagemaker.exchange import check_exchange
-from ncf.sagemaker.settings import Region, checked_s3
+from ncf.sagemaker.settings import AwsSettings, Region, checked_s3
 from ncf.seed import seed_field
 from ncf.stage import Input, Output, Stage, check_one_given
 from ncf.storage import local_copy
@@ -113,9 +113,7 @@ class Preprocess(Stage, Region):
     for_sagemaker: bool = Field(
         False, description="Whether stages on SageMaker follow, so that what they will need is looked for first"
     )
-    s3_prefix: str = Field(
-        "", description="s3:// URI that these stages are to copy artifacts to which lie outside S3; '': none"
-    )
+    s3_prefix: str = Field("", description=AwsSettings.model_fields["s3_prefix"].description)
 
     dataset: Path = Output("Dataset", "Positives as indices, split, with ids and titles")
     report: Path = Output("HTML", "Figures, histograms, what was dropped and why, the split")

@@ -34,7 +34,7 @@ PAIRS = tuple(
 )
 PACKAGES = tuple(name for pair in PAIRS for name in pair)
 COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in (*STAGES, BATCH, EXIT_HANDLER))
-CLUSTER = ("components/cluster/permissions.yaml", "components/cluster/stop-jobs.yaml")
+CLUSTER = tuple(f"components/cluster/{name}.yaml" for name in ("permissions", "stop-jobs", "ephemeral-storage"))
 OLDER_PROTO = Path(sys.prefix) / "kubeflow-1.7" / "kfp" / "pipeline_spec" / "pipeline_spec_pb2.py"
 
 

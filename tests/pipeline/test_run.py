@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 import pipeline
+from ncf import storage
 from ncf.data import synthetic
+from ncf.localaws import LocalAws, Processes
+from ncf.storage import upload
 
 ROOT = Path(pipeline.__file__).parent
 FAST = ("epochs=2", "factors=8", "tower=[16,8]")
@@ -234,3 +237,22 @@ def test_without_an_engine_one_line_says_so(
     assert "Traceback" not in err
     assert "▶" not in out
     assert "no Docker engine answers" in err or "invalid choice: 'podman'" in err
+
+
+@pytest.mark.slow
+def test_data_in_the_user_s_own_s3_are_copied(
+    small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's own S3 is the stand-in, which has nothing of theirs."""
+    with LocalAws(tmp_path / "theirs", Processes({})) as theirs:
+        for name, value in theirs.environment.items():
+            monkeypatch.setenv(name, value)
+        theirs.create_bucket("shop")
+        storage._client.cache_clear()
+        upload(small_data, "s3://shop/data")
+        code, out, err = run("--data", "s3://shop/data", output=tmp_path / "out")
+        assert code == 0, out + err
+        assert "Copying s3://shop/data" in out
+        code, _, err = run("--data", "s3://shop/nothing", output=tmp_path / "other")
+    storage._client.cache_clear()
+    assert (code, err) == (2, "ncf: error: s3://shop/nothing: no such object, and no objects under that prefix\n")
