@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ncf.errors import RemoteError
 from ncf.sagemaker import versions
 from ncf.sagemaker.autoscaling import Autoscaling
-from ncf.sagemaker.names import ENDPOINT_TAG, RUN_TAG, VARIANT
+from ncf.sagemaker.names import ENDPOINT_TAG, VARIANT
+from ncf.sagemaker.run_resources import KINDS, describe, run_of_config, tagged
 from ncf.sagemaker.session import Aws, RefusedError, poll
 from ncf.sagemaker.tags import tags_of
 from ncf.sagemaker.way_back import delete_alarms
@@ -18,23 +18,12 @@ from ncf.storage import delete_objects, list_objects
 CALLS = (
     "s3:DeleteObject",
     "sagemaker:DeleteEndpoint",
-    "sagemaker:DescribeEndpoint",
-    "sagemaker:DescribeEndpointConfig",
-    "sagemaker:DescribeModel",
-    "sagemaker:DescribeTrainingJob",
     "sagemaker:StopTrainingJob",
-    "tag:GetResources",
 )
 """What this module calls: permissions are made from it."""
 
 _SECONDS_TO_GO = 1800.0
 _ROUNDS = 2  # a job that is stopped still writes what it has
-_KINDS = {  # in the order in which they can be deleted: a config is in use by its endpoint
-    "training-job": ("describe_training_job", "TrainingJobName"),
-    "endpoint": ("describe_endpoint", "EndpointName"),
-    "endpoint-config": ("describe_endpoint_config", "EndpointConfigName"),
-    "model": ("describe_model", "ModelName"),
-}
 
 
 @dataclass(frozen=True)
@@ -67,15 +56,15 @@ def find(aws: Aws, run: str) -> Found:
     leftovers: list[Leftover] = []
     kept: list[Leftover] = []
     places: set[str] = set()
-    for kind, name in _tagged(aws, run):
-        described = _describe(aws, kind, name)
+    for kind, name in tagged(aws, run):
+        described = describe(aws, kind, name)
         if described is None:
             continue  # the index of tags is some time behind
         if kind == "training-job":
             places |= _written_by_job(described)
             if described["TrainingJobStatus"] in ("InProgress", "Stopping"):
                 leftovers.append(Leftover(kind, name, "in progress"))
-        elif kind == "endpoint" and (other := _run_of_config(aws, described, run)):
+        elif kind == "endpoint" and (other := run_of_config(aws, described["EndpointConfigName"])) not in (run, None):
             kept.append(Leftover(kind, name, f"it serves the model of run {other}"))
         else:
             places |= _written_for_model(described, name) if kind == "model" else set()
@@ -83,9 +72,9 @@ def find(aws: Aws, run: str) -> Found:
     live = _live_configs(aws, leftovers)
     kept += [entry for entry in leftovers if entry.name in live]
     leftovers = [entry for entry in leftovers if entry.name not in live]
-    in_use = {_model_uri(model) for name in live if (model := _describe(aws, "model", name))}
+    in_use = {_model_uri(model) for name in live if (model := describe(aws, "model", name))}
     places = {place for place in places if not any(f"{uri}/".startswith(f"{place}/") for uri in in_use)}
-    leftovers.sort(key=lambda entry: list(_KINDS).index(entry.kind))
+    leftovers.sort(key=lambda entry: KINDS.index(entry.kind))
     objects = {place: len(list_objects(place)) for place in sorted(places)}
     leftovers += [Leftover("objects", place, f"{count} in S3") for place, count in objects.items() if count]
     return Found(leftovers, kept)
@@ -98,9 +87,9 @@ def _live_configs(aws: Aws, leftovers: list[Leftover]) -> set[str]:
     live = set()
     for entry in leftovers:
         if entry.kind == "endpoint-config":
-            config = _describe(aws, entry.kind, entry.name)
+            config = describe(aws, entry.kind, entry.name)
             endpoint = tags_of(aws, config["EndpointConfigArn"]).get(ENDPOINT_TAG, "") if config else ""
-            served = _describe(aws, "endpoint", endpoint) if endpoint and endpoint not in going else None
+            served = describe(aws, "endpoint", endpoint) if endpoint and endpoint not in going else None
             if served and served["EndpointConfigName"] == entry.name:
                 live.add(entry.name)
     return live
@@ -118,41 +107,6 @@ def delete(aws: Aws, run: str, leftovers: list[Leftover]) -> None:
         leftovers = find(aws, run).leftovers
     if left := leftovers:
         raise RemoteError(f"run {run}: still there: {', '.join(f'{entry.kind} {entry.name}' for entry in left)}")
-
-
-def _tagged(aws: Aws, run: str) -> Iterator[tuple[str, str]]:
-    """Kind and name of all in SageMaker that bears the run's tag."""
-    request: dict[str, Any] = {
-        "TagFilters": [{"Key": RUN_TAG, "Values": [run]}],
-        "ResourceTypeFilters": [f"sagemaker:{kind}" for kind in _KINDS],
-    }
-    while True:
-        answer = aws.call("resourcegroupstaggingapi", "get_resources", **request)
-        for entry in answer["ResourceTagMappingList"]:
-            kind, _, name = entry["ResourceARN"].split(":", 5)[5].partition("/")
-            yield kind, name
-        if not answer.get("PaginationToken"):
-            return
-        request["PaginationToken"] = answer["PaginationToken"]
-
-
-def _describe(aws: Aws, kind: str, name: str) -> dict[str, Any] | None:
-    operation, parameter = _KINDS[kind]
-    try:
-        return aws.call("sagemaker", operation, None, **{parameter: name})
-    except RefusedError as error:
-        if error.says_missing:
-            return None
-        raise
-
-
-def _run_of_config(aws: Aws, endpoint: dict[str, Any], run: str) -> str:
-    """The other run whose config an endpoint serves; '' if it is this one's."""
-    config = _describe(aws, "endpoint-config", endpoint["EndpointConfigName"])
-    if config is None:
-        return ""
-    other = tags_of(aws, config["EndpointConfigArn"]).get(RUN_TAG, "unknown")
-    return "" if other == run else other
 
 
 def _written_by_job(job: dict[str, Any]) -> set[str]:
@@ -188,7 +142,7 @@ def _delete_endpoint(aws: Aws, name: str) -> None:
     _if_there(aws, "delete_endpoint", EndpointName=name)
     delete_alarms(aws, name)
     for _ in poll(_SECONDS_TO_GO):
-        if _describe(aws, "endpoint", name) is None:
+        if describe(aws, "endpoint", name) is None:
             return
 
 
@@ -204,7 +158,7 @@ def _if_there(aws: Aws, operation: str, **request: str) -> None:
 def _stop_job(aws: Aws, name: str) -> None:
     _if_there(aws, "stop_training_job", TrainingJobName=name)
     for _ in poll(_SECONDS_TO_GO):
-        job = _describe(aws, "training-job", name)
+        job = describe(aws, "training-job", name)
         if job is None or job["TrainingJobStatus"] not in ("InProgress", "Stopping"):
             return
 

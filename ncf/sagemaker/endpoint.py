@@ -16,7 +16,16 @@ from ncf.sagemaker import versions
 from ncf.sagemaker.autoscaling import Autoscaling
 from ncf.sagemaker.guard import Guard
 from ncf.sagemaker.logs import ENDPOINT_GROUP, LogReader
-from ncf.sagemaker.names import ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, STAGE_TAG, VARIANT, hashed_name, tag_list
+from ncf.sagemaker.names import (
+    ENDPOINT_TAG,
+    PREVIOUS_TAG,
+    RUN_TAG,
+    STAGE_TAG,
+    VARIANT,
+    endpoint_of,
+    hashed_name,
+    tag_list,
+)
 from ncf.sagemaker.session import Aws, RefusedError, poll
 from ncf.sagemaker.settings import EndpointSettings
 from ncf.sagemaker.tags import tags_of
@@ -137,7 +146,7 @@ class EndpointPlan:
 
 def names(settings: EndpointSettings, run: str, model_fingerprint: str) -> tuple[str, str]:
     """The endpoint's name, and that of the model and the config: equal for another try of the same run."""
-    endpoint = settings.endpoint_name or hashed_name("ncf", {"run": run})
+    endpoint = endpoint_of(run, settings.endpoint_name)
     identity = {
         "run": run,
         "task": "deploy",
@@ -277,7 +286,7 @@ class _Endpoint:
         state = self._describe()
         if state is None:
             return  # somebody has deleted it meanwhile
-        versions.remember(self._aws, state["EndpointArn"], run=self._plan.run)
+        versions.remember(self._aws, state["EndpointArn"], run=self._plan.run, deployed=self._plan.version)
         versions.prune(self._aws, name, state["EndpointArn"], self._plan.version, settings.keep_versions)
 
     def undo(self) -> None:

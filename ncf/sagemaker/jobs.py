@@ -1,8 +1,8 @@
-"""Training jobs that run: which there are, and how they are stopped."""
+"""Training jobs of ours: which there are, and how they are stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,15 +16,15 @@ CALLS = ("sagemaker:ListTrainingJobs", "sagemaker:StopTrainingJob")
 
 
 @dataclass(frozen=True)
-class RunningJob:
-    """A training job in progress: its name, the run it belongs to, when it was created."""
+class OwnJob:
+    """A training job of ours: its name, the run it belongs to, when it was created."""
 
     name: str
     run: str
     created: datetime
 
 
-def running(aws: Aws, run: str = "", created_before: datetime | None = None) -> Iterator[RunningJob]:
+def running(aws: Aws, run: str = "", created_before: datetime | None = None) -> Iterator[OwnJob]:
     """Our training jobs in progress: by their tags, which a job of somebody else with such a name does not have.
 
     Args:
@@ -32,15 +32,23 @@ def running(aws: Aws, run: str = "", created_before: datetime | None = None) -> 
         run: only those of this run; '': of all.
         created_before: only those that were created before; None: all.
     """
-    request: dict[str, Any] = {"StatusEquals": "InProgress", "NameContains": JOB_PREFIX}
-    if created_before:
-        request["CreationTimeBefore"] = created_before
+    more = {"CreationTimeBefore": created_before} if created_before else {}
+    return _listed(aws, run, {"StatusEquals": "InProgress", **more})
+
+
+def changed_after(aws: Aws, run: str, time: datetime) -> Iterator[OwnJob]:
+    """The training jobs of a run, in progress or not, whose status has changed after some time."""
+    return _listed(aws, run, {"LastModifiedTimeAfter": time})
+
+
+def _listed(aws: Aws, run: str, filters: Mapping[str, Any]) -> Iterator[OwnJob]:
+    request: dict[str, Any] = {**filters, "NameContains": JOB_PREFIX, "MaxResults": 100}
     while True:
-        answer = aws.call("sagemaker", "list_training_jobs", **request, MaxResults=100)
+        answer = aws.call("sagemaker", "list_training_jobs", **request)
         for entry in answer["TrainingJobSummaries"]:
             tags = tags_of(aws, entry["TrainingJobArn"])
             if STAGE_TAG in tags and run in ("", tags.get(RUN_TAG)):
-                yield RunningJob(entry["TrainingJobName"], tags.get(RUN_TAG, ""), entry["CreationTime"])
+                yield OwnJob(entry["TrainingJobName"], tags.get(RUN_TAG, ""), entry["CreationTime"])
         if not answer.get("NextToken"):
             return
         request["NextToken"] = answer["NextToken"]

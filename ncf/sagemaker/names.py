@@ -19,6 +19,8 @@ ENDPOINT_TAG = f"{TAG_PREFIX}endpoint"
 """Of models and configs: the endpoint that they were made for."""
 PREVIOUS_TAG = f"{TAG_PREFIX}previous"
 """Of endpoints: the config that was served before this one."""
+DEPLOYED_TAG = f"{TAG_PREFIX}deployed"
+"""Of endpoints: the config that deploy has brought up and tested; one that is cut short does not set it."""
 LEFT_TAG = f"{TAG_PREFIX}left"
 """Of a job: its launcher was told to leave and stopped it."""
 OWN_TAGS = 4
@@ -41,6 +43,11 @@ def hashed_name(prefix: str, identity: Mapping[str, Any], room: int = 0) -> str:
 def hashed_stem(prefix: str, room: int = 0) -> str:
     """What a hashed name begins with."""
     return prefix[: MAX_NAME_LENGTH - room - _DIGITS - 1].rstrip("-")
+
+
+def endpoint_of(run: str, endpoint_name: str) -> str:
+    """The endpoint that a run deploys to: the one that is named, else one of its own."""
+    return endpoint_name or hashed_name("ncf", {"run": run})
 
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:

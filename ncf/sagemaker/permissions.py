@@ -35,7 +35,14 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "ncf.sagemaker.way_back",
     ),
     "recommend": ("ncf.storage",),
-    "finish": ("ncf.sagemaker.jobs", "ncf.sagemaker.notification", "ncf.sagemaker.session", "ncf.sagemaker.tags"),
+    "finish": (
+        "ncf.storage",
+        "ncf.sagemaker.jobs",
+        "ncf.sagemaker.notification",
+        "ncf.sagemaker.run_resources",
+        "ncf.sagemaker.session",
+        "ncf.sagemaker.tags",
+    ),
     "stop-jobs": ("ncf.sagemaker.jobs", "ncf.sagemaker.session", "ncf.sagemaker.tags"),
     "rollback": (
         "ncf.sagemaker.autoscaling",
@@ -49,6 +56,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "ncf.storage",
         "ncf.sagemaker.autoscaling",
         "ncf.sagemaker.cleaning",
+        "ncf.sagemaker.run_resources",
         "ncf.sagemaker.session",
         "ncf.sagemaker.tags",
         "ncf.sagemaker.versions",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.errors import RemoteError
-from ncf.sagemaker.names import ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, hashed_stem, tag_list
+from ncf.sagemaker.names import DEPLOYED_TAG, ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, hashed_stem, tag_list
 from ncf.sagemaker.session import Aws, RefusedError
 from ncf.sagemaker.tags import tags_of
 
@@ -78,7 +78,16 @@ def prune(aws: Aws, endpoint: str, arn: str, live: str, keep: int) -> None:
         _log.warning("endpoint %s: old versions are not deleted: %s", endpoint, error)
 
 
-def remember(aws: Aws, endpoint_arn: str, run: str = "", previous: str = "") -> None:
-    """Note on an endpoint whose run's model it serves, or to which config ``ncf rollback`` is to return."""
-    noted = {tag: value for tag, value in ((RUN_TAG, run), (PREVIOUS_TAG, previous)) if value}
+def remember(aws: Aws, endpoint_arn: str, run: str = "", previous: str = "", deployed: str = "") -> None:
+    """Note on an endpoint what is given.
+
+    Args:
+        aws: clients to call.
+        endpoint_arn: of the endpoint.
+        run: whose model it serves.
+        previous: config to which ``ncf rollback`` is to return.
+        deployed: config that is in service and tested.
+    """
+    tags = ((RUN_TAG, run), (PREVIOUS_TAG, previous), (DEPLOYED_TAG, deployed))
+    noted = {tag: value for tag, value in tags if value}
     aws.call("sagemaker", "add_tags", ResourceArn=endpoint_arn, Tags=tag_list(noted))

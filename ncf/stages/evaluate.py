@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ncf.data import manifest
 from ncf.errors import InputError
+from ncf.sagemaker.run_ending import GATE_METRIC
 from ncf.sagemaker.settings import AwsAccess, checked_endpoint_name
 from ncf.seed import seed_field
 from ncf.stage import Input, Output, OutputParameter, Stage
@@ -114,7 +115,8 @@ class Evaluate(Stage, AwsAccess):
             passed = all(check.passed for check in checks)
             for check in checks:
                 _log.info("gate: %s: %s", "holds" if check.passed else "fails", check.text)
-            self.metrics.write_text(json.dumps(summary.content(), indent=2) + "\n")
+            metrics = {GATE_METRIC: float(passed), **summary.content()}
+            self.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
             self.report.write_text(page.html(model, evaluation, summary, checks, self.max_loss_to_champion))
             self.summary.write_text(page.markdown(evaluation, summary, checks))
             self.passed.write_text(json.dumps(passed))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,17 +11,13 @@ from pydantic import Field, field_validator
 from ncf.sagemaker.settings import AwsAccess, checked_run_id
 from ncf.stage import FinalStatus, Output, Stage
 
-_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w.-]+")
-_URL = re.compile(r"https?://\S+")
-_GOOD = "SUCCEEDED"
-_UNKNOWN = "ENDED"
-
 
 class Finish(Stage, AwsAccess):
-    """Stop what a run has left running, and tell somebody how it ended.
+    """Stop what a run has left running, find out how it ended, and tell somebody.
 
-    As the exit handler of a pipeline it runs in any case, unless the run is terminated. Training jobs of the run that
-    are still in progress have nobody any more who waits for them.
+    It is the exit handler of a pipeline of train, evaluate and deploy, and runs whether the run succeeds, fails or is
+    terminated; when a run that has ended is retried, it does not run again. How the run ended follows from its
+    training jobs, its endpoint and its outputs. What cannot be found out, or told, does not fail the run.
     """
 
     run_id: str = Field(min_length=1, description="ID of the run")
@@ -30,47 +25,48 @@ class Finish(Stage, AwsAccess):
     train_overrides: dict[str, Any] = Field(
         {}, description="The train stage's: region, assume_role and profile in it say where its jobs are"
     )
+    deploy_overrides: dict[str, Any] = Field(
+        {}, description="The deploy stage's: region, assume_role, profile and endpoint_name in it say which endpoint"
+    )
+    endpoint_name: str = Field("", description="The deploy stage's: name of the endpoint; '': one of the run's own")
     notify: str = Field("", description="Whom to tell: ARN of an SNS topic, or URL to POST JSON to; '': nobody")
-    notify_on: Literal["failure", "always"] = Field("failure", description="Runs to tell of: failure or always")
+    notify_on: Literal["failure", "always"] = Field(
+        "failure", description="Runs to tell of: failure (and those whose end is unknown) or always"
+    )
 
-    summary: Path = Output("Markdown", "How the run ended, and what was stopped")
+    summary: Path = Output("Markdown", "How the run ended and why, its jobs and endpoint, and what was stopped")
 
     @field_validator("run_id")
     @classmethod
     def _is_run(cls, value: str) -> str:
         return checked_run_id(value)
 
-    @field_validator("notify")
-    @classmethod
-    def _can_be_told(cls, value: str) -> str:
-        if value and not _TOPIC.fullmatch(value) and not _URL.fullmatch(value):
-            raise ValueError(
-                "expected the ARN of an SNS topic, as arn:aws:sns:us-east-1:123456789012:NAME, or an https:// URL"
-            )
-        return value
-
     def run(self) -> None:
-        from ncf.sagemaker import jobs, notification
-        from ncf.sagemaker.session import Aws
+        from ncf.sagemaker.notification import Message, tell
+        from ncf.sagemaker.run_ending import verdict
+        from ncf.sagemaker.run_evidence import gather
 
-        own = {name: self.train_overrides.get(name, getattr(self, name)) for name in AwsAccess.model_fields}
-        aws = Aws(AwsAccess(**own))
-        state, reason = _ending(self.status)
-        stopped = [job.name for job in jobs.running(aws, self.run_id) if jobs.stop(aws, job.name)]
-        message = notification.Message(self.run_id, state, reason, stopped)
-        self.summary.write_text(message.markdown(aws))
+        evidence = gather(
+            self.run_id,
+            _state(self.status),
+            self.uri_of("summary"),
+            train=self._access(self.train_overrides),
+            deploy=self._access(self.deploy_overrides),
+            endpoint_name=self.deploy_overrides.get("endpoint_name", self.endpoint_name),
+        )
+        judged = verdict(evidence)
+        message = Message(evidence, judged)
         print(message.text)
-        failed = state not in (_GOOD, _UNKNOWN) or bool(stopped)
-        if self.notify and (failed or self.notify_on == "always"):
-            notification.send(aws, self.notify, message)
+        is_told = self.notify and (judged.outcome != "succeeded" or self.notify_on == "always")
+        self.summary.write_text(message.markdown(tell(self, self.notify, message) if is_told else ""))
+
+    def _access(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        return {name: overrides.get(name, getattr(self, name)) for name in AwsAccess.model_fields}
 
 
-def _ending(status: str) -> tuple[str, str]:
-    """KFP's state and error message; of a backend that tells nothing, that the run has ended."""
+def _state(status: str) -> str:
+    """KFP's state; '' of a backend that tells none."""
     try:
-        content: Any = json.loads(status)
-        state = str(content["state"])
+        return str(json.loads(status)["state"])
     except (ValueError, LookupError, TypeError):
-        return _UNKNOWN, ""
-    error = content.get("error") or {}
-    return state, " ".join(str(error.get("message", "")).split())
+        return ""
