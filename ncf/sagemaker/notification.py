@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import logging
-import re
 import time
 import urllib.error
 import urllib.request
@@ -23,8 +22,6 @@ _log = logging.getLogger(__name__)
 CALLS = ("sns:Publish",)
 """What this module calls: permissions are made from it."""
 
-_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:([a-z0-9-]+):\d{12}:[\w.-]+")
-_URL = re.compile(r"https?://\S+")
 _SUBJECT_CHARACTERS = 100
 _TRIES, _SECONDS_BETWEEN, _SECONDS_TO_ANSWER = 3, 2.0, 10.0
 
@@ -102,24 +99,20 @@ def tell(access: AwsAccess, whom: str, message: Message) -> str:
     try:
         _send(access, whom, message)
     except (InputError, RemoteError) as error:
-        undelivered = f"nobody was told: {error}"
+        undelivered = f"nobody was told: {' '.join(str(error).split())}"
         _log.warning("%s", undelivered)
         return undelivered
     return ""
 
 
 def _send(access: AwsAccess, whom: str, message: Message) -> None:
-    if topic := _TOPIC.fullmatch(whom):
-        aws = Aws(access.model_copy(update={"region": topic[1]}))
-        subject = message.title[:_SUBJECT_CHARACTERS]
-        aws.call("sns", "publish", TopicArn=whom, Subject=subject, Message=message.text)
-    elif _URL.fullmatch(whom):
+    if not whom.startswith("arn:"):
         _post(whom, message)
-    else:
-        raise InputError(
-            "parameter 'notify' is neither the ARN of an SNS topic, as arn:aws:sns:us-east-1:123456789012:NAME, "
-            "nor an https:// URL"
-        )
+        return
+    region = whom.split(":")[3]
+    subject = message.title[:_SUBJECT_CHARACTERS]
+    aws = Aws(access.model_copy(update={"region": region}))
+    aws.call("sns", "publish", TopicArn=whom, Subject=subject, Message=message.text)
 
 
 def _post(url: str, message: Message) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,9 @@ from pydantic import Field, field_validator
 
 from ncf.sagemaker.settings import AwsAccess, checked_run_id
 from ncf.stage import FinalStatus, Output, Stage
+
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w.-]+")
+_URL = re.compile(r"https?://\S+")
 
 
 class Finish(Stage, AwsAccess):
@@ -40,6 +44,15 @@ class Finish(Stage, AwsAccess):
     @classmethod
     def _is_run(cls, value: str) -> str:
         return checked_run_id(value)
+
+    @field_validator("notify")
+    @classmethod
+    def _can_be_told(cls, value: str) -> str:
+        if value and not _TOPIC.fullmatch(value) and not _URL.fullmatch(value):
+            raise ValueError(
+                "expected the ARN of an SNS topic, as arn:aws:sns:us-east-1:123456789012:NAME, or an https:// URL"
+            )
+        return value
 
     def run(self) -> None:
         from ncf.sagemaker.notification import Message, tell

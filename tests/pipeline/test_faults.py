@@ -221,5 +221,6 @@ def test_the_exit_handler_stops_what_a_failed_run_has_left(account: LocalAws, tm
     (job,) = boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
     assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
     summary = Path(recorder.of("finish").outputs["summary"]["uri"]).read_text()
-    assert "FAILED" in summary
-    assert f"- stopped [{job['TrainingJobName']}](https://" in summary
+    assert ": failed in train\n" in summary
+    assert f"- training job [{job['TrainingJobName']}](https://" in summary
+    assert "left behind, stopped" in summary

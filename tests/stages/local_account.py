@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_origin
 from unittest.mock import patch
 
 from ncf import storage
@@ -130,4 +130,5 @@ def executor_input(stage: type[Stage], flags: Sequence[str], folder: Path, uris:
 
 
 def _typed(stage: type[Stage], name: str, value: str) -> Any:
-    return value if stage.model_fields[name].annotation is str else json.loads(value)
+    annotation = stage.model_fields[name].annotation
+    return value if annotation is str or get_origin(annotation) is Literal else json.loads(value)

@@ -93,7 +93,7 @@ def run_stage(folder: Path, model: Path, samples: Path, *arguments: str) -> dict
 
 def test_a_good_model_opens_the_gate(tmp_path: Path) -> None:
     result = run_stage(tmp_path / "out", *make(tmp_path), "--min-hr-at-10", "0.9")
-    assert result["passed"] == "true"
+    assert (result["passed"], result["metrics"]["gate_passed"]) == ("true", 1)
     metrics = result["metrics"]
     assert metrics["hr_at_1"] == metrics["hr_at_10"] == metrics["ndcg_at_10"] == metrics["mrr"] == 1
     assert metrics["full_hr_at_10"] == 1
@@ -105,7 +105,7 @@ def test_a_good_model_opens_the_gate(tmp_path: Path) -> None:
 
 def test_a_bad_model_closes_it_without_an_error(tmp_path: Path) -> None:
     result = run_stage(tmp_path / "out", *make(tmp_path, good=False), "--min-hr-at-10", "0.5")
-    assert result["passed"] == "false"
+    assert (result["passed"], result["metrics"]["gate_passed"]) == ("false", 0)
     assert result["metrics"]["hr_at_10"] == 0
     assert "closed" in result["summary"]
     assert "The gate is closed" in result["report"]

@@ -1,33 +1,20 @@
-"""What operators and exit handlers run: rollback, clean, stop-jobs, finish; against an AWS account on this machine."""
+"""What operators run: rollback, clean, stop-jobs; against an AWS account on this machine."""
 
 from __future__ import annotations
 
-import contextlib
-import http.server
-import json
-import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from local_account import BUCKET, ROLE, local_account
-from random_model import random_model
+from local_account import local_account
+from runs import PREFIX, deploy, left_behind, run_of, status, train
 
 from ncf import command
-from ncf.data import manifest
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker import notification
 from ncf.sagemaker.commands import Clean, Rollback, StopJobs
-from ncf.stages.deploy import Deploy
-from ncf.stages.finish import Finish
-from ncf.stages.train import Train
 from ncf.storage import list_objects
-
-PREFIX = f"s3://{BUCKET}/ncf"
 
 
 @pytest.fixture(scope="module")
@@ -39,42 +26,6 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def sagemaker(account: Any) -> Any:
     return boto3.client("sagemaker")
-
-
-def deploy(folder: Path, endpoint: str, run: str, seed: int, *more: str) -> str:
-    """Host a model; the name of its version."""
-    model = folder / f"model-{seed}"
-    replace(random_model(seed=seed), history={"broken": False}).save(model, {}, {})
-    flags = {
-        "model": model,
-        "role": ROLE,
-        "deploy-image": "registry/ncf-deploy:1",
-        "s3-prefix": PREFIX,
-        "endpoint-name": endpoint,
-        "run-id": run,
-        "bake-time": 0,
-        **{name: folder / run / name for name in ("endpoint", "summary", "metrics")},
-    }
-    command.run(Deploy, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
-    return str(boto3.client("sagemaker").describe_endpoint(EndpointName=endpoint)["EndpointConfigName"])
-
-
-def train(folder: Path, dataset: Path, run: str, *more: str) -> None:
-    samples = folder / "samples"
-    if not samples.exists():
-        samples.mkdir()
-        (samples / "test.npy").write_bytes(b"x")
-        manifest.write(samples, "samples", {}, {}, {})
-    flags = {
-        "dataset": dataset,
-        "samples": samples,
-        "role": ROLE,
-        "train-image": "registry/ncf-train:1",
-        "s3-prefix": PREFIX,
-        "run-id": run,
-        **{name: folder / run / name for name in ("trained-model", "summary", "metrics")},
-    }
-    command.run(Train, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
 
 
 def test_rollback_goes_back_version_by_version(tmp_path: Path, sagemaker: Any, capsys: Any) -> None:
@@ -180,39 +131,10 @@ def test_clean_fails_if_anything_remains(tmp_path: Path, sagemaker: Any, monkeyp
 
 
 @pytest.fixture
-def running(account: Any, tmp_path: Path, make_dataset: Callable[..., Path], sagemaker: Any) -> Iterator[str]:
+def running(account: Any, tmp_path: Path, make_dataset: Callable[..., Path]) -> Iterator[str]:
     """A job whose launcher is gone."""
-    account.faults.add("hold", "ncf-train", state="Starting", seconds=60)
-
-    def launch() -> None:
-        with contextlib.suppress(RemoteError):
-            train(tmp_path, make_dataset(), f"run-{tmp_path.name}")
-
-    threading.Thread(target=launch, daemon=True).start()
-    for _ in range(200):
-        found = sagemaker.list_training_jobs(StatusEquals="InProgress")["TrainingJobSummaries"]
-        if found:
-            break
-        time.sleep(0.05)
-    (job,) = found
-    yield job["TrainingJobName"]
-    sagemaker.stop_training_job(TrainingJobName=job["TrainingJobName"]) if status(job["TrainingJobName"]) == (
-        "InProgress"
-    ) else None
-    for _ in range(200):
-        if status(job["TrainingJobName"]) == "Stopped":
-            break
-        time.sleep(0.05)
-
-
-def run_of(job: str) -> str:
-    client = boto3.client("sagemaker")
-    arn = client.describe_training_job(TrainingJobName=job)["TrainingJobArn"]
-    return next(tag["Value"] for tag in client.list_tags(ResourceArn=arn)["Tags"] if tag["Key"] == "ncf:run")
-
-
-def status(job: str) -> str:
-    return str(boto3.client("sagemaker").describe_training_job(TrainingJobName=job)["TrainingJobStatus"])
+    with left_behind(account, tmp_path, make_dataset(), f"run-{tmp_path.name}") as job:
+        yield job
 
 
 def job(account: Any, name: str) -> Any:
@@ -247,91 +169,3 @@ def test_stop_jobs_leaves_jobs_without_our_tags(account: Any, running: str, caps
 def test_an_age_that_is_none_is_named(age: str) -> None:
     with pytest.raises(InputError, match=r"older_than.*90m, 6h or 2d"):
         command.parse(StopJobs, ["--older-than", age])
-
-
-@pytest.fixture
-def webhook() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
-    """A URL, what is posted there, and the statuses of the next answers (200 where there is none)."""
-    posted: list[dict[str, Any]] = []
-    statuses: list[int] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(statuses.pop(0) if statuses else 200)
-            self.end_headers()
-
-        def log_message(self, *args: Any) -> None:
-            """Not shown."""
-
-    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/secret", posted, statuses
-    server.shutdown()
-    server.server_close()
-
-
-def finish(folder: Path, run: str, state: str, *more: str) -> str:
-    error = {"error": {"message": "task train\n failed"}} if state == "FAILED" else {}
-    told = json.dumps({"state": state, **error}) if state else ""
-    command.run(Finish, ["--run-id", run, "--status", told, "--summary", str(folder / "summary"), *more])
-    return (folder / "summary").read_text()
-
-
-def test_finish_stops_the_run_s_job_and_tells(account: Any, running: str, tmp_path: Path, webhook: Any) -> None:
-    url, posted, statuses = webhook
-    statuses.append(500)
-    finish(tmp_path, "another-run", "SUCCEEDED", "--notify", url)
-    assert (status(running), posted) == ("InProgress", [])
-    summary = finish(tmp_path, run_of(running), "FAILED", "--notify", url)
-    assert status(running) in ("Stopping", "Stopped")
-    assert f"- stopped [{running}](https://" in summary
-    assert posted[-1]["stopped"] == [running]
-    assert posted[-1]["text"] == f"NCF run {run_of(running)}: FAILED; task train failed; stopped: {running}"
-    assert len(posted) == 2, "the first was answered with 500"
-
-
-@pytest.mark.parametrize(
-    ("state", "more", "told"),
-    [
-        ("SUCCEEDED", (), 0),
-        ("SUCCEEDED", ("--notify-on", "always"), 1),
-        ("FAILED", (), 1),
-        ("", (), 0),
-        ("", ("--notify-on", "always"), 1),
-    ],
-)
-def test_finish_tells_of_failures_or_of_all(
-    account: Any, tmp_path: Path, webhook: Any, state: str, more: tuple[str, ...], told: int
-) -> None:
-    url, posted, _ = webhook
-    summary = finish(tmp_path, "run-1", state, "--notify", url, *more)
-    assert len(posted) == told
-    assert summary.startswith(f"# NCF run run-1: {state or 'ENDED'}")
-    assert "Nothing was left running." in summary
-
-
-def test_finish_tells_a_topic(account: Any, tmp_path: Path) -> None:
-    sns, sqs = boto3.client("sns"), boto3.client("sqs")
-    topic = sns.create_topic(Name="runs")["TopicArn"]
-    queue = sqs.create_queue(QueueName="runs")["QueueUrl"]
-    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    finish(tmp_path, "run-1", "FAILED", "--notify", topic)
-    (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
-    content = json.loads(message["Body"])
-    assert content["Subject"] == "NCF run run-1: FAILED"
-    assert "task train failed" in content["Message"]
-
-
-def test_whoever_cannot_be_told_is_named_without_the_secret(
-    account: Any, tmp_path: Path, webhook: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notification, "_SECONDS_BETWEEN", 0.0)
-    url, _, statuses = webhook
-    statuses += [500] * 3
-    with pytest.raises(RemoteError, match=r"'notify': 127\.0\.0\.1 did not take") as caught:
-        finish(tmp_path, "run-1", "FAILED", "--notify", url)
-    assert "secret" not in str(caught.value)
-    with pytest.raises(InputError, match=r"notify.*arn:aws:sns"):
-        finish(tmp_path, "run-1", "FAILED", "--notify", "me@example.org")

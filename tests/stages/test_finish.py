@@ -1,0 +1,346 @@
+"""The exit handler, against an AWS account on this machine: what it finds of a run, what it says, and to whom."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import boto3
+import pytest
+from local_account import BUCKET, executor_input, local_account
+from runs import deploy, left_behind, run_of, status, train
+
+from ncf import command
+from ncf.errors import InputError, RemoteError
+from ncf.sagemaker import notification, session
+from ncf.sagemaker.names import DEPLOYED_TAG
+from ncf.sagemaker.smoke_test import SmokeTest
+from ncf.stages.finish import Finish
+
+ROOT = f"s3://{BUCKET}/root/ncf"
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with (
+        local_account(tmp_path_factory.mktemp("account")) as aws,
+        patch.object(session, "_FIRST_PATIENCE_SECONDS", 0.0),
+    ):
+        yield aws
+        assert aws.faults.coming() == []
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> str:
+    return f"run-{tmp_path.name}"
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> str:
+    return f"ncf-{tmp_path.name}".replace("_", "-")[:60]
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
+    """A URL, what is posted there, and the statuses of the next answers (200 where there is none)."""
+    posted: list[dict[str, Any]] = []
+    statuses: list[int] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(statuses.pop(0) if statuses else 200)
+            self.send_header("Location", "file:///secret")
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            """Not shown."""
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with patch.object(notification, "_SECONDS_BETWEEN", 0.0):
+        yield f"http://127.0.0.1:{server.server_port}/secret", posted, statuses
+    server.shutdown()
+    server.server_close()
+
+
+def put(run: str, stage: str, content: str = "{}", name: str = "metrics", execution: str = "a1b2/") -> None:
+    """An output of a stage, where KFP uploads it."""
+    key = f"root/ncf/{run}/{stage}/{execution}{name}"
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content.encode())
+
+
+def finish(folder: Path, run: str, told: str, *more: str, root: str = ROOT) -> str:
+    """What the exit handler writes, as KFP starts it on a cluster with a pipeline root."""
+    flags = ["--run-id", run, "--summary", str(folder / "summary"), *more]
+    if told:
+        flags += ["--status", json.dumps({"state": told, "error": {}, "pipelineJobResourceName": "ncf-x"})]
+    uris = {"summary": f"{root}/{run}/finish/c3d4/summary"}
+    command.run(Finish, executor_input(Finish, flags, folder, uris))
+    return (folder / "summary").read_text()
+
+
+def title(summary: str) -> str:
+    return summary.splitlines()[0].partition(": ")[2]
+
+
+def test_a_good_run_is_no_failure_whatever_kfp_says(
+    account: Any, tmp_path: Path, run: str, endpoint: str, make_dataset: Callable[..., Path], webhook: Any
+) -> None:
+    """KFP told RUNNING in 9 of 10 runs that succeeded, and FAILED in one that did after a retry."""
+    url, posted, _ = webhook
+    train(tmp_path, make_dataset(), run)
+    deploy(tmp_path, endpoint, run, 1)
+    for stage, content in (("train", "{}"), ("evaluate", '{"gate_passed": 1.0}'), ("deploy", "{}")):
+        put(run, stage, content)
+    for told in ("RUNNING", "FAILED", "CANCELED", "", "COMPLETE", "SUCCEEDED", "CACHED"):
+        summary = finish(tmp_path, run, told, "--notify", url, "--endpoint-name", endpoint)
+        assert title(summary) == "succeeded"
+        assert ("it succeeded after a retry" in summary) == (told == "FAILED")
+        assert f"- the state that KFP tells an exit handler: {told or 'none'}" in summary
+    assert posted == []
+    assert f"- endpoint [{endpoint}](https://" in summary
+    assert "InService, it serves this run's model" in summary
+    assert "- training job [ncf-train-" in summary
+    assert "no training job was left in progress" in summary
+
+    finish(tmp_path, run, "RUNNING", "--notify", url, "--notify-on", "always", "--endpoint-name", endpoint)
+    (message,) = posted
+    assert message["state"] == "succeeded"
+    assert [entry["status"] for entry in message["jobs"]] == ["Completed"]
+    assert [(entry["name"], entry["status"]) for entry in message["endpoints"]] == [(endpoint, "InService")]
+    assert message["endpoints"][0]["url"] in message["text"]
+
+
+def test_the_endpoint_alone_tells_where_the_root_is_not_s3(
+    account: Any, tmp_path: Path, run: str, endpoint: str, make_dataset: Callable[..., Path], webhook: Any
+) -> None:
+    url, posted, _ = webhook
+    train(tmp_path, make_dataset(), run)
+    minio = "minio://mlpipeline/v2/artifacts/ncf"
+    summary = finish(tmp_path, run, "RUNNING", "--notify", url, root=minio)
+    assert title(summary) == "unknown how it ended, see the run"
+    assert f"the run's outputs cannot be seen in full: they lie at {minio}/{run}/finish" in summary
+    assert "unknown how it ended, see the run; KFP says RUNNING, which proves no end" in posted[-1]["text"]
+    deploy(tmp_path, endpoint, run, 1)
+    assert title(finish(tmp_path, run, "RUNNING", "--notify", url, root=minio)) == "succeeded", "found by its tags"
+    assert len(posted) == 1
+
+
+def test_an_endpoint_whose_deploy_was_cut_short_is_no_success(
+    account: Any, tmp_path: Path, run: str, endpoint: str, make_dataset: Callable[..., Path]
+) -> None:
+    """It bears the run's tag from its creation on, and is in service: but nobody has tested it, and deploy is gone."""
+    train(tmp_path, make_dataset(), run)
+    with patch.object(SmokeTest, "run", side_effect=SystemExit(143)), pytest.raises(SystemExit):
+        deploy(tmp_path, endpoint, run, 1)
+    summary = finish(tmp_path, run, "RUNNING", root="minio://bucket/ncf")
+    assert title(summary) == "failed in deploy"
+    assert f"- endpoint [{endpoint}](https://" in summary
+    assert "InService, this run's model, untested" in summary
+    assert f"'ncf clean --run {run}' removes it" in summary
+
+
+def test_a_closed_gate_is_no_failure_and_an_open_one_asks_for_an_endpoint(
+    account: Any, tmp_path: Path, run: str, endpoint: str, make_dataset: Callable[..., Path], webhook: Any
+) -> None:
+    url, posted, _ = webhook
+    train(tmp_path, make_dataset(), run)
+    put(run, "train")
+    summary = finish(tmp_path, run, "RUNNING", "--notify", url)
+    assert title(summary) == "failed in evaluate"
+    assert f"evaluate has left no outputs in {ROOT}/{run}/evaluate/" in posted[-1]["reason"]
+
+    put(run, "evaluate", "no JSON")
+    assert title(finish(tmp_path, run, "RUNNING")) == "unknown how it ended, see the run"
+    put(run, "evaluate", '{"gate_passed": 0.0}')
+    summary = finish(tmp_path, run, "RUNNING", "--notify", url)
+    assert title(summary) == "succeeded"
+    assert "the gate is closed: nothing was deployed, on purpose" in summary
+    assert len(posted) == 1
+
+    put(run, "evaluate", '{"gate_passed": 1.0}')
+    summary = finish(tmp_path, run, "RUNNING", "--notify", url)
+    assert title(summary) == "failed in deploy"
+    assert "there is no endpoint of the run" in summary
+    assert posted[-1]["state"] == "failed"
+
+    deploy(tmp_path, endpoint, f"{run}-of-others", 1)
+    more = ("--deploy-overrides", json.dumps({"endpoint_name": endpoint}))
+    summary = finish(tmp_path, run, "RUNNING", "--notify", url, *more)
+    assert title(summary) == "failed in deploy"
+    assert f"endpoint {endpoint}: InService, it serves the model of run {run}-of-others" in summary, (
+        "it was rolled back"
+    )
+
+
+def test_outputs_as_the_first_kfp_of_version_2_names_them(account: Any, tmp_path: Path, run: str) -> None:
+    put(run, "evaluate", '{"gate_passed": 0}', execution="")
+    assert title(finish(tmp_path, run, "")) == "succeeded"
+
+
+def test_real_names_of_outputs(account: Any, shared_kfp: Path, tmp_path: Path) -> None:
+    """Where a real backend put each output of a run, and what it told the exit handler."""
+    pods = json.loads((shared_kfp / "backend" / "03-gate-closed" / "pods.json").read_text()).values()
+    given = [pod["executor_input"] for pod in pods if pod.get("executor_input")]
+    uris = [entry["artifacts"][0]["uri"] for pod in given for entry in pod["outputs"]["artifacts"].values()]
+    (handler,) = [pod for pod in given if "notify" in pod["inputs"]["parameterValues"]]
+    for uri in uris:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        assert bucket == BUCKET
+        body = '{"gate_passed": 0}' if "/evaluate/" in uri else "{}"
+        boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=body.encode())
+    handler["inputs"]["parameterValues"]["notify"] = ""
+    handler["outputs"]["outputFile"] = str(tmp_path / "output.json")
+    handler["outputs"]["artifacts"] = {"summary": handler["outputs"]["artifacts"]["summary"]}
+    handler["outputs"]["artifacts"]["summary"]["artifacts"][0]["customPath"] = str(tmp_path / "summary")
+    command.run(Finish, ["--executor-input", json.dumps(handler)])
+    summary = (tmp_path / "summary").read_text()
+    assert title(summary) == "succeeded"
+    assert "the gate is closed" in summary
+    assert "RUNNING" in summary
+
+
+def test_a_failed_job_is_named_with_its_reason(
+    account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path], webhook: Any
+) -> None:
+    url, posted, _ = webhook
+    with pytest.raises(RemoteError):
+        train(tmp_path, make_dataset(), run, "--epochs", "13", "--max-attempts", "1")
+    summary = finish(tmp_path, run, "RUNNING", "--notify", url)
+    assert title(summary) == "failed in train"
+    assert "Failed, AlgorithmError: users: there are none" in summary
+    assert posted[-1]["text"].startswith(f"NCF run {run}: failed in train; training job ncf-train-")
+    assert posted[-1]["jobs"][0]["url"] in posted[-1]["text"]
+
+
+def test_a_job_that_is_left_is_stopped(
+    account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path], webhook: Any
+) -> None:
+    url, posted, statuses = webhook
+    statuses.append(500)
+    with left_behind(account, tmp_path, make_dataset(), run) as job:
+        assert title(finish(tmp_path, f"{run}-of-others", "RUNNING")) == "failed before training"
+        assert (status(job), run_of(job)) == ("InProgress", run)
+        account.faults.add("refuse", "StopTrainingJob", error="AccessDeniedException")
+        summary = finish(tmp_path, run, "RUNNING")
+        assert "InProgress, Starting, left behind, not stopped: AWS refused stop_training_job: Access" in summary
+        summary = finish(tmp_path, run, "RUNNING", "--notify", url)
+        assert status(job) in ("Stopping", "Stopped")
+    assert title(summary) == "failed in train"
+    assert f"- training job [{job}](https://" in summary
+    assert "InProgress, Starting, left behind, stopped" in summary
+    assert posted[-1]["stopped"] == [job]
+    assert f"training job {job}: InProgress, Starting, left behind, stopped" in posted[-1]["text"]
+    assert len(posted) == 2, "the first was answered with 500"
+
+
+def test_tags_that_are_not_indexed_yet_hide_no_job(
+    account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path]
+) -> None:
+    with pytest.raises(RemoteError):
+        train(tmp_path, make_dataset(), run, "--epochs", "13", "--max-attempts", "1")
+    with patch.object(account._api, "tagged", lambda _: {"ResourceTagMappingList": [], "PaginationToken": ""}):
+        assert title(finish(tmp_path, run, "RUNNING")) == "failed in train"
+
+
+def test_a_root_that_may_not_be_read(account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path]) -> None:
+    train(tmp_path, make_dataset(), run)
+    put(run, "train")
+    account.faults.add("refuse", "S3:GET", error="AccessDenied")
+    summary = finish(tmp_path, run, "RUNNING")
+    assert title(summary) == "unknown how it ended, see the run"
+    assert f"the run's outputs cannot be seen in full: {ROOT}/{run}/train: AccessDenied" in summary
+
+
+@pytest.mark.parametrize(
+    ("operation", "error", "said"),
+    [
+        ("ListTrainingJobs", "AccessDeniedException", "jobs cannot be seen: AWS refused list_training_jobs"),
+        ("DescribeEndpoint", "AccessDeniedException", "endpoints cannot be seen: AWS refused describe_endpoint"),
+        ("ListTrainingJobs", "drop", "AWS cannot be reached"),
+    ],
+)
+def test_what_aws_refuses_to_tell_fails_no_run(
+    account: Any, tmp_path: Path, run: str, webhook: Any, operation: str, error: str, said: str
+) -> None:
+    url, posted, _ = webhook
+    put(run, "train")
+    account.faults.add("refuse", operation, error=error, times=10)
+    summary = finish(tmp_path, run, "RUNNING", "--notify", url)
+    account.faults.clear()
+    assert title(summary) == "unknown how it ended, see the run"
+    assert said in summary
+    assert said in posted[-1]["text"]
+
+
+def test_nothing_can_be_seen_without_a_region(
+    account: Any, tmp_path: Path, run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    summary = finish(tmp_path, run, "COMPLETE")
+    assert title(summary) == "succeeded"
+    assert "the run's jobs cannot be seen in full: region: none is given" in summary
+
+
+def test_overrides_say_where_to_look(account: Any, tmp_path: Path, run: str) -> None:
+    overrides = ("--train-overrides", '{"region": "nowhere"}', "--deploy-overrides", '{"profile": "nobody"}')
+    summary = finish(tmp_path, run, "RUNNING", *overrides)
+    assert "the run's jobs cannot be seen in full: parameter 'region' is 'nowhere'" in summary
+    assert "the run's endpoints cannot be seen in full: parameter 'profile'" in summary
+
+
+def test_a_topic_is_told(account: Any, tmp_path: Path, run: str) -> None:
+    sns, sqs = boto3.client("sns"), boto3.client("sqs")
+    topic = sns.create_topic(Name="runs")["TopicArn"]
+    queue = sqs.create_queue(QueueName="runs")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    finish(tmp_path, run, "RUNNING", "--notify", topic)
+    (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+    content = json.loads(message["Body"])
+    assert content["Subject"] == f"NCF run {run}: failed before training"[:100]
+    assert "the run has started no training job" in content["Message"]
+
+
+def test_whoever_cannot_be_told_fails_no_run_and_their_secret_stays_one(
+    account: Any, tmp_path: Path, run: str, webhook: Any, caplog: pytest.LogCaptureFixture, capsys: Any
+) -> None:
+    url, _, statuses = webhook
+    with socket.create_server(("127.0.0.1", 0)) as unheard:
+        port = unheard.getsockname()[1]
+    missing = "arn:aws:sns:us-east-1:123456789012:nobody"
+    for whom, answers, said in (
+        (url, [500] * 3, "nobody was told: parameter 'notify': 127.0.0.1 did not take the message: HTTP 500"),
+        (url, [302] * 3, "127.0.0.1 did not take the message: HTTP 302"),
+        (f"http://127.0.0.1:{port}/secret", [], "127.0.0.1 did not take the message: Connection refused"),
+        ("http://127.0.0.1:secret/", [], "127.0.0.1 did not take the message: InvalidURL"),
+        ("http://[secret/", [], "its host did not take the message: ValueError"),
+        (missing, [], "nobody was told: AWS refused publish: NotFound"),
+    ):
+        statuses[:] = answers
+        summary = finish(tmp_path, run, "RUNNING", "--notify", whom)
+        assert title(summary) == "failed before training"
+        assert said in summary
+        assert said in caplog.text
+        assert "secret" not in summary + caplog.text + "".join(capsys.readouterr())
+
+
+def test_an_address_that_is_neither_topic_nor_url_is_named(tmp_path: Path, run: str) -> None:
+    with pytest.raises(InputError, match=r"notify.*arn:aws:sns"):
+        finish(tmp_path, run, "FAILED", "--notify", "me@example.org")
+
+
+def test_the_mark_of_deploy_is_the_config_that_it_tested(account: Any, tmp_path: Path, run: str, endpoint: str) -> None:
+    versions = [deploy(tmp_path, endpoint, f"{run}-{seed}", seed) for seed in (1, 2)]
+    client = boto3.client("sagemaker")
+    arn = client.describe_endpoint(EndpointName=endpoint)["EndpointArn"]
+    tags = {tag["Key"]: tag["Value"] for tag in client.list_tags(ResourceArn=arn)["Tags"]}
+    assert tags[DEPLOYED_TAG] == versions[1]
