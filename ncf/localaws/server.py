@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -157,6 +158,8 @@ class LocalAws:
         """WSGI: route one request."""
         if environ.get("PATH_INFO") == FAULTS_PATH:
             return self._control(environ, start_response)
+        if slow := self.faults.take("slow", _operation_name(environ)):
+            time.sleep(slow.seconds)
         if fault := self._refused(environ):
             return _refuse(fault, environ, start_response)
         if found := _INVOCATIONS.fullmatch(environ.get("PATH_INFO", "")):

@@ -56,7 +56,11 @@ class Finish(Stage, AwsAccess):
         own = {name: self.train_overrides.get(name, getattr(self, name)) for name in AwsAccess.model_fields}
         aws = Aws(AwsAccess(**own))
         state, reason = _ending(self.status)
-        stopped = [job.name for job in jobs.running(aws, self.run_id) if jobs.stop(aws, job.name)]
+        stopped = []
+        for job in list(jobs.running(aws, self.run_id)):
+            jobs.mark_left(aws, job.arn, "finish")
+            if jobs.stop(aws, job.name):
+                stopped.append(job.name)
         message = notification.Message(self.run_id, state, reason, stopped)
         self.summary.write_text(message.markdown(aws))
         print(message.text)
