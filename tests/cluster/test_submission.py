@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +192,21 @@ def test_waiting_outlasts_an_api_that_is_away(run: Run, required: list[str], mon
         code, out, err = run("submit", f"--host={host}", "--wait", *required)
     assert (code, out) == (1, "run-1\n")
     assert "answered 503" in err
+
+
+def test_a_token_is_read_anew_while_waiting(run: Run, required: list[str], tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("0")
+
+    def gate(headers: Mapping[str, str], _: str) -> tuple[int, dict[str, str], bytes] | None:
+        return None if headers.get("Authorization") == f"Bearer {token.read_text()}" else (401, {}, b"")
+
+    def renew(look: int) -> dict[str, Any]:
+        token.write_text(str(look))
+        return {"state": "SUCCEEDED" if look == 3 else "RUNNING"}
+
+    with serving(FakeKfp(run=renew), gate) as host:
+        assert run("submit", f"--host={host}", f"--token={token}", "--wait", *required)[:2] == (0, "run-1\n")
 
 
 def test_a_token_that_expires_while_waiting_leaves_the_run(run: Run, required: list[str]) -> None:
