@@ -43,7 +43,7 @@ class Connection:
         host: its URL; '' for kfp's own variable, or the service of the cluster whose pod this is.
         token: file with a bearer token; '' for the variable, or in a pod for its projected token.
         cookie: file with cookies of a session; '' for the variable.
-        ca_cert: file with the certificates of the authority that signed the host's; '' for the known ones.
+        ca_cert: file with certificates of the host's authority; '' for SSL_CERT_FILE, or the known ones.
         namespace: profile of a multi-user cluster; '' for the pod's own, or none.
     """
 

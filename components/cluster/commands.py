@@ -60,7 +60,9 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--cookie", default="", metavar="FILE", help=f"file with cookies of a session; default: {COOKIE_VARIABLE}"
     )
-    group.add_argument("--ca-cert", default="", metavar="FILE", help="certificates of the authority of the host's")
+    group.add_argument(
+        "--ca-cert", default="", metavar="FILE", help="certificates of the host's authority; default: SSL_CERT_FILE"
+    )
     group.add_argument("--namespace", default="", help="profile namespace of a multi-user cluster; default: the pod's")
 
 
