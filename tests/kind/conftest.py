@@ -28,10 +28,5 @@ def package() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def submit() -> ModuleType:
-    return load("submit")
-
-
-@pytest.fixture(scope="session")
 def verify() -> ModuleType:
     return load("verify")

@@ -63,9 +63,9 @@ STEPS = [
     "kubectl -n kubeflow wait deployment ncf-aws",
     "kubectl -n kubeflow port-forward service/ml-pipeline",
     "kubectl -n kubeflow port-forward service/ncf-aws",
-    "python submit.py",
+    "python pipeline.py submit",
     "python verify.py open",
-    "python submit.py",
+    "python pipeline.py submit",
     "python verify.py closed",
     "kind delete cluster",
 ]
@@ -192,8 +192,8 @@ def test_pods_and_the_checks_have_the_key_of_the_secret(checkout: Checkout) -> N
     given = (checkout.folder / "calls.environment").read_text()
     assert "AWS_ENDPOINT_URL=http://127.0.0.1:40006\n" in given
     assert "AWS_ACCESS_KEY_ID=the AWS_ACCESS_KEY_ID\n" in given
-    submissions = ended.having("submit.py")
-    assert all(" http://127.0.0.1:40008 " in call for call in submissions)
+    submissions = ended.having("pipeline.py submit")
+    assert all(" --host http://127.0.0.1:40008 " in call for call in submissions)
     assert "gate_min_hr_at_10=1.0" in submissions[1]
     assert "deploy_endpoint_name=ncf-closed" in submissions[1]
     assert ended.having("verify.py") == ["python verify.py open ncf-open 1", "python verify.py closed ncf-closed 2"]
@@ -215,7 +215,7 @@ def test_images_that_are_gone_are_replaced_by_their_originals(checkout: Checkout
 
 
 @pytest.mark.parametrize(
-    "step", ["kind create", "kustomize/env", "wait deployment --all", "submit.py", "verify.py open", "verify.py closed"]
+    "step", ["kind create", "kustomize/env", "wait deployment --all", "pipeline.py submit", "verify.py open", "verify.py closed"]
 )
 def test_a_failure_is_looked_into_and_the_cluster_goes(checkout: Checkout, step: str) -> None:
     ended = checkout.run("2.16.1", FAIL=step)
