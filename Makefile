@@ -5,6 +5,8 @@ PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+INSTALLED := $(VENV)/.installed
+KERNEL := ncf/training/kernel
 LOCAL_MODE := build/local-mode
 STAGES := preprocess,negative-sampling,train,evaluate,deploy,recommend,sagemaker
 
@@ -43,7 +45,11 @@ help: ## Show the targets
 
 setup: $(READY) ## Make the virtual environment .venv from the pinned requirements
 
-$(READY): pyproject.toml constraints.txt ncf/training/kernel/building.py $(wildcard ncf/training/kernel/*.cpp ncf/training/kernel/*.h)
+$(READY): $(INSTALLED) $(KERNEL)/building.py $(wildcard $(KERNEL)/*.cpp $(KERNEL)/*.h)
+	@$(BIN)/python $(KERNEL)/building.py || true # it says what is missing, and torch trains without
+	@touch $@
+
+$(INSTALLED): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once; some minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)

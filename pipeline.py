@@ -3,7 +3,9 @@
 python pipeline.py compile                    writes both pipelines and each component.yaml
 python pipeline.py run --data ratings.csv     runs the first on this machine
 python pipeline.py recommend --model FOLDER   runs the second on this machine
-python pipeline.py submit --host URL          submits one of them to a Kubeflow cluster
+python pipeline.py submit --host URL          runs one of them on a Kubeflow cluster
+python pipeline.py upload --host URL          adds one of them to a Kubeflow cluster, as a version
+python pipeline.py schedule --host URL ...    runs one of them on a Kubeflow cluster by the clock
 """
 
 import argparse
@@ -16,6 +18,7 @@ from kfp import compiler, dsl
 
 from components import parameter_table
 from components.arguments import json_or_text, parse_arguments
+from components.cluster import commands as cluster_commands
 from components.cluster import ephemeral_storage, permissions, stop_jobs
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
@@ -307,20 +310,6 @@ def _fault(text: str) -> dict[str, Any]:
     return content
 
 
-def _submit(options: argparse.Namespace) -> None:
-    from components.submission import submit
-
-    pipeline, place = PIPELINES[options.pipeline]
-    arguments = parse_arguments(options.param, pipeline)
-    required = [name for name, entry in (pipeline.component_spec.inputs or {}).items() if not entry.optional]
-    if missing := [name for name in required if not arguments.get(name)]:
-        raise InputError(f"these parameters have no default: {', '.join(missing)}; give each by --param NAME=VALUE")
-    package = options.package or ROOT / place / PIPELINE_YAML
-    if not package.is_file():
-        raise InputError(f"package: '{package}' does not exist; 'make pipeline' writes it")
-    print(submit(package, options.host, options.namespace, options.experiment, arguments))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pipeline.py", description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -331,7 +320,6 @@ def _parser() -> argparse.ArgumentParser:
         ),
         "run": (_run, "run the pipeline on this machine, with S3 and SageMaker answered locally"),
         "recommend": (_recommend, "run the pipeline that recommends to all users, or a list, on this machine"),
-        "submit": (_submit, "submit a compiled pipeline to a Kubeflow cluster"),
     }
     made = {}
     for name, (function, text) in described.items():
@@ -362,15 +350,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"what is to go wrong in S3 and SageMaker; may be repeated. For example {_SAMPLE_FAULT}",
     )
     made["run"].add_argument("--retry", action="store_true", help="try a pod that fails again, as a cluster does")
-    made["submit"].add_argument("--host", required=True, help="URL of the KFP API")
-    made["submit"].add_argument("--namespace", default="", help="profile namespace of a multi-user cluster")
-    made["submit"].add_argument("--experiment", default="ncf", help="default: %(default)s")
-    made["submit"].add_argument("--pipeline", choices=tuple(PIPELINES), default="ncf", help="default: %(default)s")
-    made["submit"].add_argument("--package", type=Path, help="default: the file that is committed")
-    for name in ("run", "recommend", "submit"):
+    for name in ("run", "recommend"):
         made[name].add_argument(
             "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
         )
+    packages = {name: (composed, ROOT / place / PIPELINE_YAML) for name, (composed, place) in PIPELINES.items()}
+    cluster_commands.add(commands, packages)
     return parser
 
 

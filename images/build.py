@@ -1,7 +1,8 @@
 """Building the images, and pushing them: what ``make images`` and ``make push`` do.
 
-The build context is a folder of its own, ``build/images``: the wheel of ncf, the pinned requirements and this
-folder, so that nothing else of the checkout gets into an image or makes the cache of layers stale.
+The build context is a folder of its own, ``build/images``: the wheel of ncf, the pinned requirements, this folder,
+and the sources of what is compiled in an image, so that nothing else of the checkout gets into an image or makes the
+cache of layers stale.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from ncf.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 CONTEXT = ROOT / "build" / "images"
+KERNEL, COMPILED_FROM = ROOT / "ncf" / "training" / "kernel", ("building.py", "*.cpp", "*.h")
 BASE = "base"
 PODS = ("preprocess", "negative_sampling", "evaluate", "recommend", "sagemaker")
 """Images of pods. Kubeflow 1.7 needs them as root: their second tag."""
@@ -29,7 +31,7 @@ FOLDERS = (*PODS, "train", "deploy")
 ROOT_SUFFIX = "-root"
 PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT")
 """Variables of this environment that the builds are given, where they are set."""
-_OWN_ERROR = "ncf: error: "
+_OWN_ERROR, _OWN_WARNING = "ncf: error: ", "ncf: warning: "
 _SHOWN_LINES = 40
 _NO_DATE = 315_532_800
 """1980-01-01, the earliest that a wheel can hold: the same sources give the same wheel, so layers are cached."""
@@ -146,13 +148,16 @@ def _prepare_context(build: Build) -> None:
     for name in ("pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, CONTEXT)
     shutil.copytree(ROOT / "images", CONTEXT / "images", ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+    (CONTEXT / "kernel").mkdir()
+    for source in (path for pattern in COMPILED_FROM for path in KERNEL.glob(pattern)):
+        shutil.copy(source, CONTEXT / "kernel")
     _build_wheel()
 
 
 def _build_wheel() -> None:
     """Build ncf's wheel from a copy: setuptools would find there what an earlier build has left."""
     sources = CONTEXT / "sources"
-    shutil.copytree(ROOT / "ncf", sources / "ncf", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "ncf", sources / "ncf", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, sources)
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]
@@ -197,7 +202,8 @@ def _docker(arguments: Sequence[str], what: str) -> None:
         what: it does, for messages.
 
     Raises:
-        InputError: if it fails; what it printed is shown, unless an image's own check says what is wrong.
+        InputError: if it fails; what it printed is shown, unless an image's own check says what is wrong. Warnings
+            of our own are shown in any case.
     """
     command, environment = ["docker", *arguments], dict(os.environ)
     if arguments[0] == "build":
@@ -205,9 +211,11 @@ def _docker(arguments: Sequence[str], what: str) -> None:
         command[2:2] = options
         environment |= variables
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout + ran.stderr).strip().splitlines() or ["failed"]
+    for warning in (line.partition(_OWN_WARNING)[2] for line in lines if _OWN_WARNING in line):
+        print(f"warning: {what}: {warning}", file=sys.stderr)
     if ran.returncode == 0:
         return
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout + ran.stderr).strip().splitlines() or ["failed"]
     if own := [line.partition(_OWN_ERROR)[2] for line in lines if _OWN_ERROR in line]:
         raise InputError(f"{what}: {own[0]}")
     print("\n".join(lines[-_SHOWN_LINES:-1]), file=sys.stderr)

@@ -12,7 +12,7 @@ import sys
 import threading
 from argparse import SUPPRESS
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -27,6 +27,7 @@ from ncf.executor_input import EXECUTOR_INPUT, ExecutorInput
 from ncf.places import check_places
 from ncf.stage import ArtifactKind, FinalStatus, Stage
 from ncf.storage import staged, use_region
+from ncf.termination import last_words
 
 STAGES = ("preprocess", "negative_sampling", "train", "evaluate", "deploy")
 """The five stages of the pipeline, in the order of the data flow."""
@@ -75,9 +76,6 @@ KFP's key for cached results counts a container's arguments, but no parameter th
 """
 _POD_VARIABLE = "KFP_POD_NAME"
 _CLONE = "; a retry meets the same: mend it and clone the run"
-_TERMINATION_LOG = Path("/dev/termination-log")
-"""What Kubernetes shows as a container's message."""
-_MESSAGE_BYTES = 4096
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What the user can mend, whether or not the system names a file."""
 
@@ -126,9 +124,7 @@ def form_of(name: str, arguments: Sequence[str]) -> Form | None:
 def fail(message: str, status: int = 2) -> NoReturn:
     """Print one message to stderr, leave its end for Kubernetes to show, and exit."""
     print(f"ncf: error: {message}", file=sys.stderr)
-    if _TERMINATION_LOG.is_file():
-        with suppress(OSError):
-            _TERMINATION_LOG.write_bytes(message.encode()[-_MESSAGE_BYTES:])
+    last_words(message)
     sys.exit(status)
 
 

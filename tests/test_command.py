@@ -192,7 +192,7 @@ def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_kubernetes_is_given_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "termination-log"
-    monkeypatch.setattr(command, "_TERMINATION_LOG", log)
+    monkeypatch.setattr("ncf.termination.LOG", log)
     with pytest.raises(SystemExit):
         command.fail("x")
     assert not log.exists(), "there is none outside of Kubernetes"

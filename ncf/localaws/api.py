@@ -346,10 +346,16 @@ class SageMakerApi:
 
     def add_tags(self, request: Request) -> Answer:
         with self._lock:
-            known = {tag["Key"]: tag for tag in self._tags.get(request["ResourceArn"], [])}
+            known = {tag["Key"]: tag for tag in self._tags_of(request)}
             known |= {tag["Key"]: tag for tag in request["Tags"]}
             self._tags[request["ResourceArn"]] = list(known.values())
             return {"Tags": self._tags[request["ResourceArn"]]}
+
+    def _tags_of(self, request: Request) -> list[dict[str, str]]:
+        arn = request["ResourceArn"]
+        if arn not in self._tags:
+            raise invalid(f"Could not find requested resource {arn}")
+        return self._tags[arn]
 
     def keeps_tags_of(self, arn: str) -> bool:
         """Whether a resource is one of those kept here; moto keeps the others' tags with them."""
@@ -357,11 +363,11 @@ class SageMakerApi:
 
     def list_tags(self, request: Request) -> Answer:
         with self._lock:
-            return {"Tags": list(self._tags.get(request["ResourceArn"], []))}
+            return {"Tags": list(self._tags_of(request))}
 
     def delete_tags(self, request: Request) -> Answer:
         with self._lock:
-            kept = [tag for tag in self._tags.get(request["ResourceArn"], []) if tag["Key"] not in request["TagKeys"]]
+            kept = [tag for tag in self._tags_of(request) if tag["Key"] not in request["TagKeys"]]
             self._tags[request["ResourceArn"]] = kept
         return {}
 

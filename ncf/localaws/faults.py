@@ -19,7 +19,7 @@ PATH = "/_faults"
 _USUAL_STATES = {"fail": "Training", "interrupt": "Training"}
 _KEPT_LINES = 1000
 
-Kind = Literal["interrupt", "fail", "hold", "refuse", "expire", "alarm"]
+Kind = Literal["interrupt", "fail", "hold", "refuse", "slow", "expire", "alarm"]
 
 
 class Fault(BaseModel):
@@ -27,7 +27,8 @@ class Fault(BaseModel):
 
     ``interrupt`` takes a spot job's instances away; ``fail`` ends a job or an endpoint's deployment with a
     ``reason``; ``hold`` keeps a job or endpoint in a ``state`` for ``seconds``; ``refuse`` answers an operation with
-    an ``error``; ``expire`` refuses an access key; ``alarm`` has an alarm fire while an update is watched.
+    an ``error``; ``slow`` has one wait for ``seconds`` before it is done and answered; ``expire`` refuses an access
+    key; ``alarm`` has an alarm fire while an update is watched.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,7 +39,9 @@ class Fault(BaseModel):
     state: str = Field("", description="Status of a job or endpoint; '': Training, Updating, or the first that comes")
     after: float = Field(0.0, ge=0, description="Seconds in that state until it happens")
     after_line: str = Field("", description="Expression for a line that the job has printed before")
-    seconds: float = Field(0.0, ge=0, description="How long a state is held, an interruption takes, an alarm fires")
+    seconds: float = Field(
+        0.0, ge=0, description="How long a state is held, an interruption, an operation takes, an alarm fires"
+    )
     reason: str = Field("InternalServerError: a fault was asked for", description="SageMaker's reason of a failure")
     error: str = Field("ThrottlingException", description="Error code; 'drop' and 'cut' break the connection")
 
@@ -136,6 +139,6 @@ class Watch:
 
 
 def _fits(fault: Fault, kind: Kind, name: str, state: str) -> bool:
-    exact = kind in ("refuse", "expire")
+    exact = kind in ("refuse", "slow", "expire")
     named = fault.name == name if exact else fault.name in name
     return fault.kind == kind and named and (fault.state or _USUAL_STATES.get(kind, state)) == state

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from ncf.localaws.faults import PATH as FAULTS_PATH
 from ncf.localaws.faults import Fault, Faults
 from ncf.localaws.hosting import ModelError
 from ncf.localaws.instances import Instances
+from ncf.localaws.keys import ANYBODY, AccessKey, access_key_id, may_ask
 from ncf.localaws.services import Services
 
 _TARGET = "SageMaker."
@@ -28,18 +30,20 @@ _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations/?")
 _FORWARDED = {"CONTENT_TYPE": "Content-Type", "HTTP_ACCEPT": "Accept"}
 _PRICES = "AWSPriceListService.GetProducts"
 _TAGGED = "ResourceGroupsTaggingAPI_20170126.GetResources"
-_ACCESS_KEY = re.compile(r"Credential=([^/]+)/")
 _SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
 _STATUSES = {
     "InternalFailure": 500,
     "InternalServerError": 500,
     "ServiceUnavailable": 503,
     "ExpiredTokenException": 403,
+    "InvalidClientTokenId": 403,
 }
 _MESSAGES = {
     "ThrottlingException": "Rate exceeded",
     "ExpiredTokenException": "The security token included in the request is expired",
+    "InvalidClientTokenId": "The security token included in the request is invalid",
 }
+_OTHER_KEY = Fault.model_validate({"kind": "refuse", "name": "key", "error": "InvalidClientTokenId"})
 _active: list[LocalAws] = []
 
 
@@ -56,6 +60,9 @@ class LocalAws:
         grace: seconds between SIGTERM and SIGKILL of a training job; SageMaker gives 120.
         start_seconds: seconds that a serving container may take to answer ``/ping``.
         serving: further variables for the serving programs of endpoints.
+        address: of this machine to listen at, for clients elsewhere; '' for the one that ``instances`` need.
+        port: to listen at; 0 for any that is free.
+        key: that requests must be signed with; keys of roles that it assumes are not it.
 
     Raises:
         RuntimeError: if another one is active in this process: moto's state is global.
@@ -69,6 +76,9 @@ class LocalAws:
         grace: float = 120.0,
         start_seconds: float = 60.0,
         serving: Mapping[str, str] | None = None,
+        address: str = "",
+        port: int = 0,
+        key: AccessKey = ANYBODY,
     ) -> None:
         from moto.moto_server.werkzeug_app import (
             DomainDispatcherApplication,
@@ -88,15 +98,18 @@ class LocalAws:
 
         _reset_moto()
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server(instances.listen_at, 0, self._answer, threaded=True, request_handler=SilentHandler)
+        self._server = make_server(
+            address or instances.listen_at, port, self._answer, threaded=True, request_handler=SilentHandler
+        )
         self._server.daemon_threads = True  # type: ignore[attr-defined]
         self.root = root.resolve()
         self.region = region
+        self._key = key
         self.endpoint_url = f"http://{instances.listen_at}:{self._server.port}"
         self.environment = {
             "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ACCESS_KEY_ID": key.id,
+            "AWS_SECRET_ACCESS_KEY": key.secret,
             "AWS_SESSION_TOKEN": "local",
             "AWS_DEFAULT_REGION": region,
             "AWS_REGION": region,
@@ -155,8 +168,12 @@ class LocalAws:
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """WSGI: route one request."""
+        if not may_ask(self._key, environ):
+            return _refuse(_OTHER_KEY, environ, start_response)
         if environ.get("PATH_INFO") == FAULTS_PATH:
             return self._control(environ, start_response)
+        if slow := self.faults.take("slow", _operation_name(environ)):
+            time.sleep(slow.seconds)
         if fault := self._refused(environ):
             return _refuse(fault, environ, start_response)
         if found := _INVOCATIONS.fullmatch(environ.get("PATH_INFO", "")):
@@ -196,9 +213,9 @@ class LocalAws:
 
     def _refused(self, environ: Mapping[str, Any]) -> Fault | None:
         """The fault that this request meets."""
-        key = _ACCESS_KEY.search(environ.get("HTTP_AUTHORIZATION", ""))
-        if key and self.faults.find("expire", key[1]):
-            return Fault.model_validate({"kind": "refuse", "name": key[1], "error": "ExpiredTokenException"})
+        key = access_key_id(environ)
+        if key and self.faults.find("expire", key):
+            return Fault.model_validate({"kind": "refuse", "name": key, "error": "ExpiredTokenException"})
         return self.faults.take("refuse", _operation_name(environ))
 
     def _invoke(self, name: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

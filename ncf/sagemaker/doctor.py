@@ -15,7 +15,7 @@ from ncf.storage import S3_SCHEME
 class Doctor(Stage):
     """Check that AWS and KFP are set up for a run, and say what to do where they are not.
 
-    Looked at are credentials, role, bucket, images, quotas and KFP. Nothing is created or changed.
+    Looked at are credentials, role, bucket, images, quotas, pipeline root and KFP. Nothing is created or changed.
     """
 
     role: str = Field(description="ARN of the IAM role that SageMaker works as")
@@ -45,7 +45,11 @@ class Doctor(Stage):
         ge=0,
         description="Number of hosting instances; 0: their quota is not checked",
     )
+    namespace: str = Field("", description="Namespace of the pods, whose default pipeline root to look at; '': none")
+    pipeline_root: str = Field("", description="s3:// URI of the pipeline root of runs; '': the namespace's default")
     kfp_host: str = Field("", description="URL of the KFP API, such as http://localhost:8888; '': not checked")
+    kfp_token: str = Field("", description="File with a bearer token for the KFP API; '': NCF_KFP_TOKEN, or none")
+    kfp_cookie: str = Field("", description="File with cookies for the KFP API; '': NCF_KFP_COOKIE, or none")
 
     @field_validator("role", "assume_role")
     @classmethod
@@ -62,6 +66,20 @@ class Doctor(Stage):
     def _is_bucket(cls, value: str) -> str:
         if value and not re.fullmatch(r"[A-Za-z0-9][\w.-]+", bucket_name(value)):
             raise ValueError("expected the name of an S3 bucket, or s3://BUCKET/PREFIX")
+        return value
+
+    @field_validator("namespace")
+    @classmethod
+    def _is_namespace(cls, value: str) -> str:
+        if value and not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", value):
+            raise ValueError("expected the name of a Kubernetes namespace")
+        return value
+
+    @field_validator("pipeline_root")
+    @classmethod
+    def _is_s3_uri(cls, value: str) -> str:
+        if value and not re.fullmatch(r"s3://[A-Za-z0-9][\w.-]+(/\S*)?", value):
+            raise ValueError("expected an s3:// URI, as SageMaker reads nothing else")
         return value
 
     @field_validator("kfp_host")

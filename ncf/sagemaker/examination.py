@@ -1,25 +1,21 @@
-"""Whether what the stages need of AWS and KFP is there: the checks of ``ncf doctor``."""
+"""Whether what the stages need is there: the checks of ``ncf doctor``, and those of AWS themselves."""
 
 from __future__ import annotations
 
 import json
 import re
-import socket
-import ssl
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
-from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import unquote
-from urllib.request import urlopen
 
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from ncf.errors import InputError, RemoteError
+from ncf.sagemaker import kfp_check, root_check
+from ncf.sagemaker.checks import Check, FailedError, SkippedError
 from ncf.sagemaker.doctor import Doctor, bucket_name
 from ncf.sagemaker.session import Aws, RefusedError
 from ncf.sagemaker.settings import AwsAccess
@@ -43,47 +39,6 @@ _IMAGE = re.compile(
 _LOG_IN = "'aws configure' or 'aws sso login' gives you some, AWS_PROFILE chooses among them, --region names the region"
 _QUOTAS_PAGE = "https://console.aws.amazon.com/servicequotas/home/services/sagemaker/quotas"
 _REACH = "see whether the network lets it through: a proxy (HTTPS_PROXY), a firewall, a VPC endpoint of the service"
-_KFP_PATHS = ("/apis/v2beta1/healthz", "/apis/v1beta1/healthz")
-_KFP_SECONDS, _KFP_BYTES = 10.0, 65_536
-_FORWARD = "'kubectl port-forward -n kubeflow svc/ml-pipeline 8888:8888', then --kfp-host http://localhost:8888"
-_LOOK_AT_PODS = "'kubectl get pods -n kubeflow' shows whether KFP runs"
-_KFP_ADVICE: Mapping[type[OSError], str] = {
-    ConnectionRefusedError: f"nothing listens there; to bring the API here: {_FORWARD}",
-    socket.gaierror: "check the name in --kfp-host, and whether it is known without a VPN",
-    ssl.SSLError: "where the certificate is of your own making, SSL_CERT_FILE=CA.pem makes it known",
-    TimeoutError: f"a firewall may be in the way; to go past it: {_FORWARD}",
-}
-
-
-class _FailedError(Exception):
-    """Something is wrong; the message says what, and what to do about it."""
-
-
-class _SkippedError(Exception):
-    """It cannot be told; the message says why."""
-
-
-class _NoApiError(_FailedError):
-    """Something else than KFP's API answers."""
-
-
-@dataclass(frozen=True)
-class _Check:
-    """One line of what is printed.
-
-    Attributes:
-        name: of the check.
-        look: returns what is well; raises otherwise.
-        action: IAM action without which it is skipped; '' for none.
-        by_hand: what tells the same to who has that permission.
-        needs_aws: whether it is pointless without credentials.
-    """
-
-    name: str
-    look: Callable[[], str]
-    action: str = ""
-    by_hand: str = ""
-    needs_aws: bool = True
 
 
 class Examination:
@@ -94,10 +49,10 @@ class Examination:
         self._has_credentials = True
         self._caller, self._account = "the caller", ""
 
-    def checks(self) -> list[_Check]:
+    def checks(self) -> list[Check]:
         """The checks that are asked for, in order."""
         wanted = self._settings
-        checks = [_Check("credentials", self._credentials), self._role_check()]
+        checks = [Check("credentials", self._credentials), self._role_check()]
         if wanted.bucket:
             checks.append(self._bucket_check())
         images = {"train image": wanted.train_image, "deploy image": wanted.deploy_image}
@@ -108,17 +63,19 @@ class Examination:
         if wanted.endpoint_instance_type and wanted.initial_instance_count:
             instance_type, count = wanted.endpoint_instance_type, wanted.initial_instance_count
             checks.append(self._quota_check("deploy quota", instance_type, "endpoint", count))
+        if wanted.namespace or wanted.pipeline_root:
+            checks.append(Check("root", lambda: root_check.check(wanted), needs_aws=False))
         if wanted.kfp_host:
-            checks.append(_Check("kfp", lambda: _check_kfp(wanted.kfp_host), needs_aws=False))
+            checks.append(Check("kfp", lambda: kfp_check.check(wanted), needs_aws=False))
         return checks
 
-    def verdict(self, check: _Check) -> tuple[str, str]:
+    def verdict(self, check: Check) -> tuple[str, str]:
         """How a check ends, and what it says."""
         if check.needs_aws and not self._has_credentials:
             return "skipped", "there are no credentials that work"
         try:
             return "ok", check.look()
-        except _SkippedError as reason:
+        except SkippedError as reason:
             return "skipped", str(reason)
         except RefusedError as error:
             if error.code in _DENIED:
@@ -126,7 +83,7 @@ class Examination:
             return "FAILED", f"{error}; to see for yourself: {check.by_hand}"
         except RemoteError as error:
             return "FAILED", f"{error}; {_REACH}"
-        except (_FailedError, InputError) as error:
+        except (FailedError, InputError) as error:
             return "FAILED", str(error)
 
     @cached_property
@@ -146,12 +103,12 @@ class Examination:
             identity = _call(self._aws, "sts", "get_caller_identity")
         except InputError as error:
             self._has_credentials = False
-            raise _FailedError(f"{error}; {_LOG_IN}") from None
+            raise FailedError(f"{error}; {_LOG_IN}") from None
         except RemoteError as error:
             if isinstance(error.__cause__, (HTTPClientError, NoConnectionError)):
                 raise
             self._has_credentials = False
-            raise _FailedError(f"{error}; {self._credentials_advice(error)}") from None
+            raise FailedError(f"{error}; {self._credentials_advice(error)}") from None
         self._account = identity["Account"]
         self._caller = str(identity["Arn"])
         return self._caller
@@ -162,16 +119,16 @@ class Examination:
             return f"let the trust policy of {role} name you, and your own policy allow {_ASSUME} on it"
         return f"the credentials may be wrong or have expired: {_LOG_IN}"
 
-    def _role_check(self) -> _Check:
+    def _role_check(self) -> Check:
         name = self._settings.role.rsplit("/", 1)[-1]
         by_hand = f"'aws iam get-role --role-name {name}' should show that {_SAGEMAKER} may {_ASSUME}"
-        return _Check("role", lambda: self._role(name), "iam:GetRole", by_hand)
+        return Check("role", lambda: self._role(name), "iam:GetRole", by_hand)
 
     def _role(self, name: str) -> str:
         role = self._settings.role
         owner = role.split(":")[4]
         if self._account and owner != self._account:
-            raise _FailedError(
+            raise FailedError(
                 f"{role} is in account {owner}, but calls are made in account {self._account}, and SageMaker takes "
                 f"roles of its own account alone; give a --role of {self._account}, or use credentials of {owner}"
             )
@@ -180,22 +137,22 @@ class Examination:
         except RefusedError as error:
             if error.code != "NoSuchEntity":
                 raise
-            raise _FailedError(
+            raise FailedError(
                 f"{role}: there is no such role; 'aws iam list-roles' lists those there are, 'aws iam create-role' "
                 f"makes one, with {_SAGEMAKER} in its trust policy"
             ) from None
         if not _trusts_sagemaker(found.get("AssumeRolePolicyDocument") or {}):
             statement = {"Effect": "Allow", "Principal": {"Service": _SAGEMAKER}, "Action": _ASSUME}
-            raise _FailedError(
+            raise FailedError(
                 f"{role} does not let SageMaker work as it; 'aws iam update-assume-role-policy --role-name {name}' "
                 f"takes a policy with the statement {json.dumps(statement)}"
             )
         return f"{role} trusts {_SAGEMAKER}"
 
-    def _bucket_check(self) -> _Check:
+    def _bucket_check(self) -> Check:
         name = bucket_name(self._settings.bucket)
         by_hand = f"'aws s3api head-bucket --bucket {name}'"
-        return _Check("bucket", lambda: self._bucket(name), "s3:ListBucket", by_hand)
+        return Check("bucket", lambda: self._bucket(name), "s3:ListBucket", by_hand)
 
     def _bucket(self, name: str) -> str:
         uri, region = f"{S3_SCHEME}{name}", self._aws.region
@@ -207,7 +164,7 @@ class Examination:
             answer, refusal = error.__cause__.response, error
         found = _bucket_region(answer)
         if (found and found != region) or (refusal and refusal.code in ("301", "PermanentRedirect")):
-            raise _FailedError(
+            raise FailedError(
                 f"{uri}: it is in {found or 'another region'}, but SageMaker is called in {region} and uses "
                 f"buckets there alone; give --region {found or 'REGION'}, or a bucket in {region}"
             )
@@ -219,29 +176,29 @@ class Examination:
         """What S3's bare status codes mean."""
         uri, region = f"{S3_SCHEME}{name}", self._aws.region
         if refusal.code in ("404", "NoSuchBucket"):
-            return _FailedError(f"{uri}: there is no such bucket; 'aws s3 mb {uri} --region {region}' makes it")
+            return FailedError(f"{uri}: there is no such bucket; 'aws s3 mb {uri} --region {region}' makes it")
         if refusal.code in ("403", *_DENIED):
             partition = self._settings.role.split(":")[1]
             caller = "your own identity, as no role is assumed for S3" if self._settings.assume_role else self._caller
-            return _FailedError(
+            return FailedError(
                 f"{uri}: access is refused; allow s3:ListBucket on arn:{partition}:s3:::{name} to "
                 f"{caller}; or give another bucket, where this one is somebody else's"
             )
         return refusal
 
-    def _image_check(self, name: str, image: str) -> _Check:
+    def _image_check(self, name: str, image: str) -> Check:
         found = _IMAGE.fullmatch(image)
         if not found:
-            return _Check(name, lambda: self._no_ecr_image(image))
+            return Check(name, lambda: self._no_ecr_image(image))
         identifier = {"imageDigest": found["digest"]} if found["digest"] else {"imageTag": found["tag"] or "latest"}
         by_hand = (
             f"'aws ecr describe-images --registry-id {found['account']} --repository-name {found['name']} "
             f"--image-ids {','.join(f'{key}={value}' for key, value in identifier.items())} --region {found['region']}'"
         )
-        return _Check(name, lambda: self._image(found, identifier), "ecr:DescribeImages", by_hand)
+        return Check(name, lambda: self._image(found, identifier), "ecr:DescribeImages", by_hand)
 
     def _no_ecr_image(self, image: str) -> str:
-        raise _FailedError(
+        raise FailedError(
             f"{image} is not in ECR, and SageMaker pulls from nowhere else: expected "
             f"ACCOUNT.dkr.ecr.{self._aws.region}.amazonaws.com/NAME:TAG; 'make images push REGISTRY="
             f"{self._account or 'ACCOUNT'}.dkr.ecr.{self._aws.region}.amazonaws.com' puts ours there"
@@ -251,7 +208,7 @@ class Examination:
         region = self._aws.region
         if image["region"] != region:
             push = _push_command(image).replace(image["region"], region, 1)
-            raise _FailedError(
+            raise FailedError(
                 f"{image[0]} is in {image['region']}, but SageMaker is called in {region} and pulls from there alone; "
                 f"'{push}' puts it there, or give --region {image['region']}"
             )
@@ -262,25 +219,25 @@ class Examination:
             push = f"'{_push_command(image)}'"
             if error.code == "RepositoryNotFoundException":
                 create = f"'aws ecr create-repository --repository-name {image['name']} --region {region}'"
-                raise _FailedError(f"{image[0]}: there is no such repository; {create}, then {push}") from None
+                raise FailedError(f"{image[0]}: there is no such repository; {create}, then {push}") from None
             if error.code == "ImageNotFoundException":
-                raise _FailedError(f"{image[0]}: the repository has no such image; {push} puts it there") from None
+                raise FailedError(f"{image[0]}: the repository has no such image; {push} puts it there") from None
             raise
         return image[0]
 
-    def _quota_check(self, name: str, instance_type: str, usage: str, wanted: int) -> _Check:
+    def _quota_check(self, name: str, instance_type: str, usage: str, wanted: int) -> Check:
         quota = f"{instance_type} for {usage} usage"
         by_hand = f"{_QUOTAS_PAGE} should show {wanted} or more for '{quota}'"
-        return _Check(name, lambda: self._quota(quota, wanted), "servicequotas:ListServiceQuotas", by_hand)
+        return Check(name, lambda: self._quota(quota, wanted), "servicequotas:ListServiceQuotas", by_hand)
 
     def _quota(self, name: str, wanted: int) -> str:
         quota = self._quotas.get(name)
         if quota is None:
-            raise _SkippedError(
+            raise SkippedError(
                 f"{self._aws.region} has no quota '{name}'; see that this type of instance exists there: {_QUOTAS_PAGE}"
             )
         if quota["Value"] < wanted:
-            raise _FailedError(
+            raise FailedError(
                 f"'{name}' is {quota['Value']:g}, and {wanted} wanted; 'aws service-quotas "
                 f"request-service-quota-increase --service-code sagemaker --quota-code {quota['QuotaCode']} "
                 f"--desired-value {wanted} --region {self._aws.region}' requests an increase"
@@ -340,57 +297,3 @@ def _push_command(image: re.Match[str]) -> str:
     tag = "" if image["digest"] else f" TAG={image['tag'] or 'latest'}"
     folder = image["name"].rpartition("/")[0]
     return f"make images push REGISTRY={image['registry']}{folder and '/'}{folder}{tag}"
-
-
-def _check_kfp(host: str) -> str:
-    strangers = []
-    for path in _KFP_PATHS:
-        try:
-            _ask_kfp(f"{host}{path}")
-            return f"{host} answers at {path}"
-        except _NoApiError as error:
-            strangers.append(error)
-    raise strangers[0]
-
-
-def _ask_kfp(url: str) -> None:
-    """Have KFP say that it is well.
-
-    Raises:
-        _FailedError: if it does not.
-    """
-    try:
-        with urlopen(url, timeout=_KFP_SECONDS) as answer:
-            body, place = answer.read(_KFP_BYTES), answer.url
-    except HTTPError as error:
-        raise _http_failure(url, error.code) from None
-    except (OSError, HTTPException) as error:
-        cause = error.reason if isinstance(error, URLError) else error
-        advice = next((text for kind, text in _KFP_ADVICE.items() if isinstance(cause, kind)), "")
-        raise _FailedError(f"{url}: {cause}; {advice or _LOOK_AT_PODS}") from None
-    try:
-        json.loads(body)
-    except ValueError:
-        raise _NoApiError(
-            f"{url}: a web page answers ({place}), not the API: most likely a log-in, which programs cannot fill in, "
-            f"so go past it: {_FORWARD}; or Kubeflow's dashboard, whose --kfp-host ends in /pipeline"
-        ) from None
-
-
-def _http_failure(url: str, status: int) -> _FailedError:
-    """What an HTTP status other than 200 means, and what to do about it."""
-    if status == 401:
-        return _FailedError(
-            f"{url}: a log-in is asked for (401), and this command has no token; go past it: {_FORWARD}"
-        )
-    if status == 403:
-        return _FailedError(
-            f"{url}: access is refused (403); have your user added to the namespace's profile, or go past the "
-            f"gateway: {_FORWARD}"
-        )
-    if status == 404:
-        return _NoApiError(
-            f"{url}: there is no KFP API (404); behind Kubeflow's dashboard --kfp-host ends in /pipeline; "
-            f"straight to the API: {_FORWARD}"
-        )
-    return _FailedError(f"{url}: it answers with {status}; {_LOOK_AT_PODS}")

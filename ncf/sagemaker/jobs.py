@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from ncf.sagemaker.names import JOB_PREFIX, RUN_TAG, STAGE_TAG
+from ncf.sagemaker.names import JOB_PREFIX, LEFT_TAG, RUN_TAG, STAGE_TAG, tag_list
 from ncf.sagemaker.session import Aws, RefusedError
 from ncf.sagemaker.tags import tags_of
 
-CALLS = ("sagemaker:ListTrainingJobs", "sagemaker:StopTrainingJob")
+CALLS = ("sagemaker:AddTags", "sagemaker:ListTrainingJobs", "sagemaker:StopTrainingJob")
 """What this module calls: permissions are made from it."""
 
 
 @dataclass(frozen=True)
 class OwnJob:
-    """A training job of ours: its name, the run it belongs to, when it was created."""
+    """A training job of ours: its name and ARN, the run it belongs to, when it was created."""
 
     name: str
+    arn: str
     run: str
     created: datetime
 
@@ -48,16 +49,33 @@ def _listed(aws: Aws, run: str, filters: Mapping[str, Any]) -> Iterator[OwnJob]:
         for entry in answer["TrainingJobSummaries"]:
             tags = tags_of(aws, entry["TrainingJobArn"])
             if STAGE_TAG in tags and run in ("", tags.get(RUN_TAG)):
-                yield OwnJob(entry["TrainingJobName"], tags.get(RUN_TAG, ""), entry["CreationTime"])
+                yield OwnJob(
+                    entry["TrainingJobName"], entry["TrainingJobArn"], tags.get(RUN_TAG, ""), entry["CreationTime"]
+                )
         if not answer.get("NextToken"):
             return
         request["NextToken"] = answer["NextToken"]
 
 
-def stop(aws: Aws, name: str) -> bool:
+def mark_left(aws: Aws, arn: str, by: str, patience: float | None = None) -> None:
+    """Note on a job that nobody waits for it any more: where it is stopped then, another try of its run buys the next.
+
+    To be called before the job is stopped. One that is stopped without the mark ends its run for good.
+
+    Args:
+        aws: clients to call.
+        arn: of the job.
+        by: who leaves it.
+        patience: seconds, as for :meth:`Aws.call`.
+    """
+    tags = tag_list({LEFT_TAG: f"{by} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
+    aws.call("sagemaker", "add_tags", patience, ResourceArn=arn, Tags=tags)
+
+
+def stop(aws: Aws, name: str, patience: float | None = None) -> bool:
     """Stop a job; False if it has ended meanwhile."""
     try:
-        aws.call("sagemaker", "stop_training_job", TrainingJobName=name)
+        aws.call("sagemaker", "stop_training_job", patience, TrainingJobName=name)
     except RefusedError as error:
         if error.code == "ValidationException":
             return False

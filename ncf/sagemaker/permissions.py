@@ -15,6 +15,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "negative-sampling": ("ncf.storage",),
     "train": (
         "ncf.storage",
+        "ncf.sagemaker.jobs",
         "ncf.sagemaker.logs",
         "ncf.sagemaker.pricing",
         "ncf.sagemaker.session",
@@ -138,6 +139,7 @@ GRANTS: Mapping[str, Grant] = {
     "sagemaker:DeleteEndpoint": Grant((_ENDPOINT,)),
     "sagemaker:DeleteEndpointConfig": Grant((_CONFIG,)),
     "sagemaker:DeleteModel": Grant((_MODEL,)),
+    "sagemaker:DeleteTags": Grant((_JOB,)),
     "sagemaker:DescribeEndpoint": Grant((_ENDPOINT,)),
     "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,)),
     "sagemaker:DescribeModel": Grant((_MODEL,)),

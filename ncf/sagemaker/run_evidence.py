@@ -100,17 +100,25 @@ def _job_names(aws: Aws, run: str) -> Iterator[str]:
 
 def _job(aws: Aws, description: Mapping[str, Any]) -> Job:
     """A job as it was found; one in progress, which nobody waits for any more, is stopped."""
-    name, status, note, is_stopped = description["TrainingJobName"], description["TrainingJobStatus"], "", False
-    if status == IN_PROGRESS:
-        try:
-            is_stopped = jobs.stop(aws, name)
-            note = "left behind, stopped" if is_stopped else "left behind, has ended by itself"
-        except RemoteError as error:
-            note = f"left behind, not stopped: {error}"
-            _log.warning("training job %s is not stopped: %s", name, error)
+    name, status = description["TrainingJobName"], description["TrainingJobStatus"]
     reason = "" if status == "Completed" else description.get("FailureReason") or description.get("SecondaryStatus", "")
     reason = "" if reason == status else " ".join(reason.split())
+    is_stopped, note = _stop(aws, description) if status == IN_PROGRESS else (False, "")
     return Job(name, status, aws.console_url(f"jobs/{name}"), reason, is_stopped, note)
+
+
+def _stop(aws: Aws, description: Mapping[str, Any]) -> tuple[bool, str]:
+    """Stop a job, marked so that another try of the run buys the next; whether it was, and the same in words."""
+    try:
+        jobs.mark_left(aws, description["TrainingJobArn"], "finish")
+        mark = ""
+    except RemoteError as error:  # what is not stopped costs money
+        mark = f", not marked as left: {error}"
+    try:
+        is_stopped = jobs.stop(aws, description["TrainingJobName"])
+    except RemoteError as error:
+        return False, f"left behind, not stopped: {error}"
+    return is_stopped, f"left behind, {'stopped' if is_stopped else 'has ended by itself'}{mark}"
 
 
 def _endpoint_names(aws: Aws, run: str, endpoint_name: str) -> Iterator[str]:

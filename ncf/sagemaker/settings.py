@@ -137,7 +137,11 @@ class JobSettings(AwsSettings):
     resource_encryption_key: str = Field("", description="KMS key of the instances' storage; '': AWS's own")
     output_encryption_key: str = Field("", description="KMS key of the model in S3; '': the bucket's default")
     max_attempts: int = Field(
-        1, ge=1, le=10, description="Jobs that a run may start, the next one if the last failed of itself"
+        3,
+        ge=1,
+        le=10,
+        description="Jobs that a run may start: the next one if the last failed for a reason that may pass, such as "
+        "want of capacity or an error within SageMaker; never after an error of the program or the request",
     )
     price_per_hour: float = Field(
         0.0, ge=0, description="USD an hour of one instance, for the estimate of cost; 0: as AWS's price list says"

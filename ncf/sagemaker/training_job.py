@@ -9,15 +9,17 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker import job_report
+from ncf.sagemaker import job_report, jobs
 from ncf.sagemaker.logs import TRAINING_GROUP, LogReader
 from ncf.sagemaker.names import JOB_PREFIX, LEFT_TAG, RUN_TAG, STAGE_TAG, hashed_name, tag_list
 from ncf.sagemaker.session import Aws, RefusedError, poll
 from ncf.sagemaker.settings import JobSettings
 from ncf.sagemaker.tags import tags_of
+from ncf.termination import last_words
 from ncf.training.log_lines import metric_definitions
 
 _log = logging.getLogger(__name__)
@@ -27,14 +29,16 @@ _NO_PART_OF_A_NAME = {"max_attempts", "price_per_hour", "profile", "run_id", "s3
 _SECONDS_UNTIL_LOG_SETTLES, _SECONDS_BETWEEN_SIGNS, _EMPTY_READS = 0.5, 60.0, 3
 _SECONDS_TO_STOP = 10.0
 _LONGEST_SUFFIX = len("-99")
-_FOR_GOOD = ("ClientError",)
-"""Failures that another job would meet again."""
+_FOR_GOOD = ("AlgorithmError", "ClientError")
+"""Failures of the program and of the request: the same code, data and seed would meet them again."""
+_SECONDS_UNTIL_STOPPED = 120.0
+"""A launcher that has marked its job stops it within these, or never."""
+_CLONE = "every retry of this run meets this job: clone the run"
 
 CALLS = (
-    "sagemaker:AddTags",
     "sagemaker:CreateTrainingJob",
+    "sagemaker:DeleteTags",
     "sagemaker:DescribeTrainingJob",
-    "sagemaker:StopTrainingJob",
 )
 """What this module calls: permissions are made from it."""
 
@@ -155,14 +159,14 @@ def run_job(aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callabl
     attempt = failures = 0
     while True:
         attempt += 1
-        job = _Job(aws, plan.job_name(attempt), plan.settings.instance_count)
+        job = _Job(aws, plan.job_name(attempt), plan.settings)
         try:
             if attempt == 1 and not job.exists():
                 provide()
             job.start(plan.request(attempt))
             description = job.follow(write)
         except (KeyboardInterrupt, SystemExit):
-            job.stop()
+            job.leave()
             raise
         if description["TrainingJobStatus"] == "Completed":
             return description
@@ -181,8 +185,20 @@ def _may_pass(description: Mapping[str, Any]) -> bool:
     return failed and not description.get("FailureReason", "").startswith(_FOR_GOOD)
 
 
+def _advice(plan: JobPlan, description: Mapping[str, Any]) -> str:
+    """What to do about a job that no retry of its run can get past."""
+    if _may_pass(description):
+        return f"'max_attempts', {plan.settings.max_attempts}, is used up, and {_CLONE}"
+    for status, parameter in (("MaxRuntimeExceeded", "max_run_time"), ("MaxWaitTimeExceeded", "max_wait_time")):
+        if description.get("SecondaryStatus") == status:
+            return f"{_CLONE} with a larger '{parameter}' than {getattr(plan.settings, parameter)}"
+    if description["TrainingJobStatus"] == "Stopped":
+        return f"somebody has stopped it, and {_CLONE}"
+    return f"mend it first: {_CLONE} then"
+
+
 def _failure(aws: Aws, plan: JobPlan, job: _Job, description: Mapping[str, Any]) -> RemoteError:
-    reason, lines = job.reason(description), list(job.logs.tail)
+    reason, lines = f"{job.reason(description)}; {_advice(plan, description)}", list(job.logs.tail)
     shown = "".join(["the job's last log lines:\n", *(f"  | {line}\n" for line in lines)]) if lines else ""
     report = job_report.markdown(aws, plan.settings, description, job.url, reason, lines)
     return RemoteError(f"{shown}{reason}; {job.url}", report)
@@ -191,13 +207,18 @@ def _failure(aws: Aws, plan: JobPlan, job: _Job, description: Mapping[str, Any])
 class _Job:
     """One job by its name."""
 
-    def __init__(self, aws: Aws, name: str, hosts: int) -> None:
+    def __init__(self, aws: Aws, name: str, settings: JobSettings) -> None:
         self._aws, self.name = aws, name
-        self.logs = LogReader(aws, TRAINING_GROUP, f"{name}/", hosts)
+        self.logs = LogReader(aws, TRAINING_GROUP, f"{name}/", settings.instance_count)
         self.url = aws.console_url(f"jobs/{name}")
+        # known before AWS has answered with it: a launcher may have to leave meanwhile
+        partition, account = (settings.role.split(":")[place] for place in (1, 4))
+        self._arn = f"arn:{partition}:sagemaker:{aws.region}:{account}:training-job/{name}"
 
     def describe(self) -> dict[str, Any]:
-        return self._aws.call("sagemaker", "describe_training_job", TrainingJobName=self.name)
+        description = self._aws.call("sagemaker", "describe_training_job", TrainingJobName=self.name)
+        self._arn = description["TrainingJobArn"]
+        return description
 
     def exists(self) -> bool:
         try:
@@ -215,24 +236,39 @@ class _Job:
         return LEFT_TAG in tags_of(self._aws, description["TrainingJobArn"])
 
     def start(self, request: Mapping[str, Any]) -> None:
-        """Create the job; if it is there, an earlier try or another pod has created the very same one."""
+        """Create the job; if it is there, an earlier try or another pod has created the very same one.
+
+        Raises:
+            InputError: if SageMaker does not accept the request, or the job that is there writes elsewhere.
+        """
         try:
             self._aws.call("sagemaker", "create_training_job", **request)
         except RefusedError as error:
             if error.says_exists:
                 _log.info("training job %s was started before: taking it up; %s", self.name, self.url)
+                self._take_up()
                 return
             if error.code == "ValidationException":
                 raise InputError(str(error)) from error
             raise
         _log.info("training job %s is started; %s", self.name, self.url)
 
+    def _take_up(self) -> None:
+        """Wait for a job again that was marked as left, but never stopped: if somebody stops it now, it is for good."""
+        description = self.describe()
+        if description["TrainingJobStatus"] != "InProgress":
+            return
+        _, _, marked = tags_of(self._aws, self._arn).get(LEFT_TAG, "").partition(" ")
+        if marked and (datetime.now(UTC) - datetime.fromisoformat(marked)).total_seconds() > _SECONDS_UNTIL_STOPPED:
+            self._aws.call("sagemaker", "delete_tags", ResourceArn=self._arn, TagKeys=[LEFT_TAG])
+
     def follow(self, write: Callable[[str], None]) -> dict[str, Any]:
         """Pass the log on until the job has ended."""
-        phase, since, shown = "", 0.0, 0.0
+        phase, since, shown, looks = "", 0.0, 0.0, 0
         rounds = 0
         for elapsed in poll():
             description = self.describe()
+            looks += 1
             ended = description["TrainingJobStatus"] in _ENDED
             if phase != (phase := description.get("SecondaryStatus", "")):
                 since = shown = elapsed
@@ -246,27 +282,37 @@ class _Job:
             elif elapsed > shown + _SECONDS_BETWEEN_SIGNS:
                 shown = elapsed
                 _log.info("training job %s: still %s after %.0f s", self.name, phase, elapsed - since)
-        empty = 0
-        while empty < _EMPTY_READS:  # the last lines reach the log some time after the end
+        # the last lines reach the log some time after the end; of a job that an earlier try has seen end, all are there
+        empty, enough = 0, _EMPTY_READS if looks > 1 else 1
+        while empty < enough:
             empty = 0 if self.logs.read(write, every_stream=True) else empty + 1
-            if empty < _EMPTY_READS:
+            if empty < enough:
                 time.sleep(_SECONDS_UNTIL_LOG_SETTLES)
         return description
 
-    def stop(self) -> None:
-        """Stop the job, if there is one that runs, and leave a mark that it was not for its own sake."""
+    def leave(self) -> None:
+        """Mark the job as left and stop it, if there is one that runs.
+
+        In this order, and nothing printed before: there may be time for a single call, stdout may be gone already, and
+        a job that is stopped without the mark makes every later try of the run fail.
+        """
+        last_words(f"told to end: training job {self.name} is to be marked as left, then stopped; {self.url}")
         try:
-            call = self._aws.call
-            call("sagemaker", "stop_training_job", _SECONDS_TO_STOP, TrainingJobName=self.name)
-            _log.warning("training job %s is being stopped", self.name)
-            arn = call("sagemaker", "describe_training_job", _SECONDS_TO_STOP, TrainingJobName=self.name)
-            tags = tag_list({LEFT_TAG: "launcher"})
-            call("sagemaker", "add_tags", _SECONDS_TO_STOP, ResourceArn=arn["TrainingJobArn"], Tags=tags)
+            jobs.mark_left(self._aws, self._arn, "launcher", _SECONDS_TO_STOP)
+            last_words(f"told to end: training job {self.name} is marked as left, and to be stopped; {self.url}")
+            if jobs.stop(self._aws, self.name, _SECONDS_TO_STOP):
+                last_words(f"told to end: training job {self.name} is being stopped; a retry goes on; {self.url}")
+                _log.warning("training job %s is being stopped", self.name)
         except RefusedError as error:
-            if not error.says_missing and "in status" not in error.message:
-                _log.warning("training job %s is not stopped: %s; %s", self.name, error, self.url)
+            if not error.says_missing:
+                self._tell_of_failure(error)
         except RemoteError as error:
-            _log.warning("training job %s is not stopped: %s; %s", self.name, error, self.url)
+            self._tell_of_failure(error)
+
+    def _tell_of_failure(self, error: RemoteError) -> None:
+        said = f"training job {self.name} is not stopped: {error}; {self.url}"
+        last_words(said)
+        _log.warning("%s", said)
 
     def reason(self, description: Mapping[str, Any]) -> str:
         """Why it did not complete, in SageMaker's words, on one line."""

@@ -117,7 +117,7 @@ class FitLoop:
             self.device_step = DeviceStep(
                 network, self._optimiser, rate, bounds_of_steps, rates, len(self._label), settings.l2, capture=on_gpu
             )
-        compiled = Kernel.fits(network) and not on_device
+        compiled = not on_device and Kernel.fits(network)
         self._kernel = Kernel(network, self._adam, torch.get_num_threads(), settings.l2) if compiled else None
         work = batch * (1 + settings.negatives) / world.size * network.multiplications(1 + settings.negatives)
         self._threads = min(torch.get_num_threads(), max(1, int(work // _WORK_FOR_A_THREAD)))

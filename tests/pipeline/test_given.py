@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -63,29 +61,6 @@ def test_a_batch_does_not_empty_the_folder_of_its_model(here: Path, capsys: pyte
     said = refused(capsys, "recommend", "--model=out/artifacts/model", "--output=out")
     assert "'out/artifacts', which contains 'model'" in said
     assert (here / "out" / "artifacts" / "model").is_dir()
-
-
-def test_a_host_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    said = refused(capsys, "submit", "--host=http://localhost:1", *_REQUIRED)
-    assert "host: 'http://localhost:1' cannot be reached" in said
-
-
-def test_a_host_that_refuses_is_named_with_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    class Refuses(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(403, "Forbidden")
-            self.end_headers()
-            self.wfile.write(b"no access\nfor you")
-
-        def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
-
-    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        host = f"http://127.0.0.1:{server.server_port}"
-        said = refused(capsys, "submit", f"--host={host}", "--namespace=team", *_REQUIRED)
-        server.shutdown()
-    assert f"host: '{host}' answered 403 Forbidden: no access for you" in said
 
 
 def test_an_empty_uri_is_no_data(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,6 @@ import pipeline
 from components import recommend_here
 from components.local_runner import TaskRun
 from ncf.data import manifest
-from ncf.errors import InputError
 from ncf.stages.recommend import KIND
 from tests.random_model import random_model
 
@@ -113,6 +112,7 @@ def test_what_a_user_can_mend_is_one_line(flags: list[str], said: str, model: Pa
     assert "Traceback" not in err
 
 
-def test_submitting_needs_a_model() -> None:
-    with pytest.raises(InputError, match="no default: model_uri"):
-        pipeline._submit(pipeline._parser().parse_args(["submit", "--host=http://localhost:1", "--pipeline=recommend"]))
+def test_submitting_needs_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        pipeline.main(["submit", "--host=http://localhost:1", "--pipeline=recommend"])
+    assert "no default: model_uri" in capsys.readouterr().err

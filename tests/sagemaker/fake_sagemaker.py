@@ -123,7 +123,14 @@ class FakeSageMaker:
     def ListTags(self, ResourceArn: str) -> dict[str, Any]:
         return {"Tags": [{"Key": key, "Value": value} for key, value in self.tags[ResourceArn].items()]}
 
+    def DeleteTags(self, ResourceArn: str, TagKeys: list[str]) -> dict[str, Any]:
+        for key in TagKeys:
+            self.tags[ResourceArn].pop(key, None)
+        return {}
+
     def AddTags(self, ResourceArn: str, Tags: list[dict[str, str]]) -> dict[str, Any]:
+        if ":training-job/" in ResourceArn and ResourceArn not in self.tags:
+            raise RefusalError("ValidationException", "Requested resource not found.")
         self.tags.setdefault(ResourceArn, {}).update({tag["Key"]: tag["Value"] for tag in Tags})
         return {"Tags": Tags}
 

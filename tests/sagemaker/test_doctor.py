@@ -28,7 +28,7 @@ from fake_account import (
 
 from ncf import command
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker import examination
+from ncf.sagemaker import examination, kfp_check
 from ncf.sagemaker.doctor import Doctor
 from ncf.sagemaker.examination import CALLS
 from ncf.sagemaker.session import Aws
@@ -419,7 +419,7 @@ def test_no_kfp_at_all(account: Account, capsys: pytest.CaptureFixture[str]) -> 
 def test_kfp_that_is_silent(
     account: Account, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(examination, "_KFP_SECONDS", 0.05)
+    monkeypatch.setattr(kfp_check, "_SECONDS", 0.05)
     release = threading.Event()
     with kfp(lambda _: (200, "{}") if release.wait(5) else (500, "")) as (host, _):
         finding = failure(capsys, "kfp", kfp_host=host)

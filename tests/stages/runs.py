@@ -18,6 +18,7 @@ from ncf import command
 from ncf.data import manifest
 from ncf.errors import RemoteError
 from ncf.sagemaker import training_job
+from ncf.sagemaker.names import RUN_TAG
 from ncf.stages.deploy import Deploy
 from ncf.stages.train import Train
 
@@ -78,10 +79,14 @@ def left_behind(account: Any, folder: Path, dataset: Path, run: str) -> Iterator
         time.sleep(0.05)
 
 
-def run_of(job: str) -> str:
+def tags_of(job: str) -> dict[str, str]:
     client = boto3.client("sagemaker")
     arn = client.describe_training_job(TrainingJobName=job)["TrainingJobArn"]
-    return next(tag["Value"] for tag in client.list_tags(ResourceArn=arn)["Tags"] if tag["Key"] == "ncf:run")
+    return {tag["Key"]: tag["Value"] for tag in client.list_tags(ResourceArn=arn)["Tags"]}
+
+
+def run_of(job: str) -> str:
+    return tags_of(job)[RUN_TAG]
 
 
 def status(job: str) -> str:

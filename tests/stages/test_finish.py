@@ -14,12 +14,12 @@ from unittest.mock import patch
 import boto3
 import pytest
 from local_account import BUCKET, executor_input, local_account
-from runs import deploy, left_behind, run_of, status, train
+from runs import deploy, left_behind, run_of, status, tags_of, train
 
 from ncf import command
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker import notification, session
-from ncf.sagemaker.names import DEPLOYED_TAG
+from ncf.sagemaker.names import DEPLOYED_TAG, LEFT_TAG
 from ncf.sagemaker.smoke_test import SmokeTest
 from ncf.stages.finish import Finish
 
@@ -228,11 +228,15 @@ def test_a_job_that_is_left_is_stopped(
     with left_behind(account, tmp_path, make_dataset(), run) as job:
         assert title(finish(tmp_path, f"{run}-of-others", "RUNNING")) == "failed before training"
         assert (status(job), run_of(job)) == ("InProgress", run)
+        assert LEFT_TAG not in tags_of(job)
         account.faults.add("refuse", "StopTrainingJob", error="AccessDeniedException")
         summary = finish(tmp_path, run, "RUNNING")
         assert "InProgress, Starting, left behind, not stopped: AWS refused stop_training_job: Access" in summary
+        assert tags_of(job)[LEFT_TAG].startswith("finish "), "so that a retry of the run buys the next"
+        account.faults.add("refuse", "AddTags", error="AccessDeniedException")
         summary = finish(tmp_path, run, "RUNNING", "--notify", url)
         assert status(job) in ("Stopping", "Stopped")
+        assert "left behind, stopped, not marked as left: AWS refused add_tags" in summary
     assert title(summary) == "failed in train"
     assert f"- training job [{job}](https://" in summary
     assert "InProgress, Starting, left behind, stopped" in summary

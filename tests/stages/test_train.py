@@ -235,11 +235,11 @@ CAPACITY = "CapacityError: Unable to provision requested ML compute capacity. Pl
 def test_a_capacity_error_is_told_and_another_attempt_may_do_better(pod: Pod, account: Any) -> None:
     account.faults.add("fail", "ncf-train", state="Starting", reason=CAPACITY)
     with pytest.raises(RemoteError, match=r"Unable to provision.*https://.*#/jobs/ncf-train") as caught:
-        command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "31"))
+        command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "31", "--max-attempts", "1"))
     assert "CapacityError" in caught.value.report
     assert "CapacityError" in pod.read("summary")
     account.faults.add("fail", "ncf-train", state="Starting", reason=CAPACITY)
-    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "32", "--max-attempts", "2", output="second"))
+    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "32", output="second"))
     failed, completed = sorted(jobs_of("32"), key=lambda job: job["CreationTime"])
     assert (failed["TrainingJobStatus"], completed["TrainingJobStatus"]) == ("Failed", "Completed")
     assert completed["TrainingJobName"] == failed["TrainingJobName"] + "-2"
@@ -254,7 +254,7 @@ def test_a_job_that_somebody_stops_is_told(pod: Pod, account: Any) -> None:
         boto3.client("sagemaker").stop_training_job(TrainingJobName=jobs_of("33")[0]["TrainingJobName"])
 
     threading.Thread(target=stop, daemon=True).start()
-    with pytest.raises(RemoteError, match=r"stopped: Stopped; https://"):
+    with pytest.raises(RemoteError, match=r"stopped: Stopped; somebody has stopped it, and .* clone the run; https://"):
         command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "33", "--max-attempts", "3"))
     assert len(jobs_of("33")) == 1
 

@@ -1,7 +1,7 @@
 """A training step on the CPU by compiled code, several times as fast as autograd and torch's Adam.
 
-It is built with the package where there is a C++ compiler; elsewhere, on a GPU and with dropout, torch gives equal
-weights.
+It is compiled on the machine, or in the image, that trains; see ``building``. Without it, on a GPU and with dropout,
+torch gives equal weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_THREADS = 16
 
 
 def is_available() -> bool:
-    """Whether the compiled code was built with this installation."""
+    """Whether the compiled code is there and can be loaded; if not, the log says why. To be asked where it is used."""
     return structures.library() is not None
 
 
@@ -56,11 +56,11 @@ class Kernel:
 
     @staticmethod
     def fits(network: Network) -> bool:
-        """Whether the compiled code is there and can do this network."""
+        """Whether the compiled code can do this network, and is there: which is found out last."""
         on_cpu = network.output.weight.device.type == "cpu"
         layers = len(network.tower) if network.has_mlp else 0
         is_plain = not network.dropout and not network.mixed_precision
-        return is_available() and on_cpu and is_plain and layers <= MOST_LAYERS
+        return on_cpu and is_plain and layers <= MOST_LAYERS and is_available()
 
     def _describe(self) -> None:
         """What all steps have in common."""

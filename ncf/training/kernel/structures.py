@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import platform
-import sys
+import logging
+import os
 from functools import cache
-from pathlib import Path
 
 from torch import Tensor
 
+from ncf.training.kernel import building
+
+_log = logging.getLogger(__name__)
+LIBRARY = building.KERNEL / building.NAME
 MOST_LAYERS = 16
 NOT_ASCENDING, OUT_OF_RANGE = -1, -2
 _ADDRESS, _COUNT, _REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
@@ -104,11 +107,25 @@ class Known(ctypes.Structure):
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled code; None if it was not built with this installation."""
-    path = Path(__file__).with_name(f"step-{sys.platform}-{platform.machine()}.so")  # as building.py names it
-    if not path.exists():
-        return None
-    code = ctypes.CDLL(str(path))
+    """The compiled code; None, and the reason in the log, if it is not there or cannot be loaded."""
+    try:
+        return _load()
+    except (OSError, AttributeError) as error:  # the second: a function is missing
+        reason = str(error) if LIBRARY.exists() else "it is not there"
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # one process of each host says it
+        _log.warning(
+            "torch trains, at a third to a half of the speed, as the compiled step %s cannot be used: %s (python %s "
+            "compiles it for this machine)",
+            LIBRARY,
+            reason,
+            building.__file__,
+        )
+    return None
+
+
+def _load() -> ctypes.CDLL:
+    building.check_seal(LIBRARY)
+    code = ctypes.CDLL(str(LIBRARY))
     for name, result, arguments in (
         ("ncf_team", _ADDRESS, [ctypes.c_int32]),
         ("ncf_disband", None, [_ADDRESS]),

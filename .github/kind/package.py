@@ -1,0 +1,53 @@
+"""What a compiled pipeline needs for a kind cluster, none of it logic: variables for its pods, and less CPU and memory.
+
+package.py images PACKAGE                          prints the images of its pods
+package.py write PACKAGE TARGET NAME=VALUE ...     writes it with variables in every pod
+
+Variables in the container's own ``env`` reach the pods on every KFP; Secrets in pods need the platform spec of 2.0.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SMALL = {"cpuLimit": 1.0, "memoryLimit": 2.0, "resourceCpuLimit": "1", "resourceMemoryLimit": "2G"}
+"""The resources of the smallest pods: the largest would not fit on a node of four CPUs beside KFP itself."""
+
+
+def containers(package: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The containers of a package's executors, to be changed in place."""
+    return [entry["container"] for entry in package["deploymentSpec"]["executors"].values() if "container" in entry]
+
+
+def images(package: Mapping[str, Any]) -> list[str]:
+    """Names of the images that its pods run, each once."""
+    return sorted({container["image"] for container in containers(package)})
+
+
+def adapt(package: Mapping[str, Any], variables: Mapping[str, str]) -> None:
+    """Give every pod the variables, and the resources of the smallest."""
+    for container in containers(package):
+        kept = [entry for entry in container.get("env", []) if entry["name"] not in variables]
+        container["env"] = kept + [{"name": name, "value": value} for name, value in variables.items()]
+        resources = container.get("resources", {})
+        resources |= {name: SMALL[name] for name in resources}
+
+
+def main(arguments: list[str]) -> None:
+    command, source, *rest = arguments
+    package = yaml.safe_load(Path(source).read_text())
+    if command == "images":
+        print("\n".join(images(package)))
+        return
+    target, *pairs = rest
+    adapt(package, dict(pair.split("=", 1) for pair in pairs))
+    Path(target).write_text(yaml.safe_dump(package, sort_keys=True, width=10_000))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,68 @@
+"""The stand-in for AWS as a pod: S3 with generated interactions in a bucket, SageMaker with the images' programs.
+
+It listens at every address of the pod, answers requests with the key of its own environment (AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY) alone, and writes FOLDER/ready once the data lie in the bucket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import boto3
+
+from ncf.data import synthetic
+from ncf.localaws import LocalAws, Processes
+from ncf.localaws.keys import AccessKey
+
+USERS, ITEMS, INTERACTIONS = 300, 200, 9_000
+EVERYWHERE = "0.0.0.0"
+
+
+def put_data(aws: LocalAws, bucket: str, folder: Path) -> None:
+    """Generate interactions and titles, and put them into a new bucket as interactions.csv and items.csv."""
+    aws.create_bucket(bucket)
+    synthetic.write(folder, USERS, ITEMS, INTERACTIONS)
+    own = aws.environment
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=aws.endpoint_url,
+        region_name=aws.region,
+        aws_access_key_id=own["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=own["AWS_SECRET_ACCESS_KEY"],
+    )
+    for path in sorted(folder.glob("*.csv")):
+        s3.upload_file(str(path), bucket, path.name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--folder", type=Path, required=True, help="for all that it writes")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--bucket", required=True)
+    parser.add_argument("--train", default="train", help="command for the image ncf-train (default: %(default)s)")
+    parser.add_argument("--serve", default="serve", help="command for the image ncf-deploy (default: %(default)s)")
+    options = parser.parse_args()
+    try:
+        key = AccessKey(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
+    except KeyError as missing:
+        sys.exit(f"the environment has no {missing}; expected the key that clients use")
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    programs = {"ncf-train": shlex.split(options.train), "ncf-deploy": shlex.split(options.serve)}
+    (options.folder / "data").mkdir(parents=True, exist_ok=True)
+    with LocalAws(options.folder / "aws", Processes(programs), address=EVERYWHERE, port=options.port, key=key) as aws:
+        put_data(aws, options.bucket, options.folder / "data")
+        (options.folder / "ready").touch()
+        print(f"S3 and SageMaker at port {options.port}; s3://{options.bucket}/interactions.csv", flush=True)
+        ended.wait()
+
+
+if __name__ == "__main__":
+    main()

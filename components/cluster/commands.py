@@ -1,0 +1,172 @@
+"""``pipeline.py submit``, ``upload`` and ``schedule``: their flags, and what they print.
+
+An ID on stdout is one that the API has given; everything else goes to stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.arguments import parse_arguments
+from components.cluster import schedule, triggers, upload
+from components.cluster.client import Api, Connection, warn
+from components.cluster.storage_check import check_storage
+from components.cluster.submission import Request, check_package, speaking_name, submit, wait, with_time
+from ncf.errors import InputError
+from ncf.kfp_access import COOKIE_VARIABLE, TOKEN_VARIABLE
+
+Packages = Mapping[str, tuple[Any, Path]]
+"""Each pipeline by name, and its compiled file."""
+
+_CHANGES = ("list", "enable", "disable", "delete")
+_OF_NEW_ONES = ("name", "version_name", "param", "pipeline_root", "service_account")
+
+
+def add(commands: Any, packages: Packages) -> None:
+    """Add the commands to the parser of ``pipeline.py``."""
+    described = {
+        "submit": (_submit, "run a compiled pipeline on a Kubeflow cluster"),
+        "upload": (_upload, "add a compiled pipeline to a Kubeflow cluster, as a version"),
+        "schedule": (_schedule, "run a compiled pipeline on a Kubeflow cluster by the clock"),
+    }
+    made = {}
+    for name, (function, text) in described.items():
+        made[name] = commands.add_parser(name, help=text, description=text)
+        made[name].set_defaults(function=function, packages=packages)
+        _add_connection(made[name])
+        made[name].add_argument("--pipeline", choices=tuple(packages), default="ncf", help="default: %(default)s")
+        made[name].add_argument("--package", type=Path, help="its compiled file; default: the one that is committed")
+    for name in ("submit", "schedule"):
+        _add_run(made[name])
+    for name in ("upload", "schedule"):
+        made[name].add_argument("--pipeline-name", default="", help="on the cluster; default: the pipeline's own")
+    made["submit"].add_argument("--run-name", default="", help="default: pipeline, data or model, and time")
+    made["submit"].add_argument("--wait", action="store_true", help="wait for the end; exit status 1 if the run fails")
+    made["submit"].add_argument("--wait-timeout", default="1d", metavar="TIME", help="such as 6h; default: %(default)s")
+    made["upload"].add_argument("--version-name", default="", help="default: the commit")
+    _add_schedule(made["schedule"])
+
+
+def _add_connection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("connection")
+    group.add_argument("--host", default="", help="URL of the KFP API; default: that of the cluster whose pod this is")
+    group.add_argument(
+        "--token", default="", metavar="FILE", help=f"file with a bearer token; default: {TOKEN_VARIABLE}, or the pod's"
+    )
+    group.add_argument(
+        "--cookie", default="", metavar="FILE", help=f"file with cookies of a session; default: {COOKIE_VARIABLE}"
+    )
+    group.add_argument(
+        "--ca-cert", default="", metavar="FILE", help="certificates of the host's authority; default: SSL_CERT_FILE"
+    )
+    group.add_argument("--namespace", default="", help="profile namespace of a multi-user cluster; default: the pod's")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument("--experiment", default="ncf", help="default: %(default)s")
+    group.add_argument("--pipeline-root", default="", metavar="URI", help="of the artifacts; default: the cluster's")
+    group.add_argument("--service-account", default="", help="of the pods; default: the cluster's")
+    group.add_argument(
+        "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
+    )
+
+
+def _add_schedule(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", default="", help="of the recurring run; default: pipeline, and data or model")
+    parser.add_argument("--version-name", default="", help="run this uploaded version; default: the package")
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument(
+        "--cron", default="", metavar="'S M H D M W'", help="six fields, seconds first, as '0 0 3 * * *'; KFP's is UTC"
+    )
+    action.add_argument("--interval", default="", metavar="TIME", help="between starts: seconds, or as 90m, 6h, 1d")
+    action.add_argument("--list", action="store_true", help="print ID, state, time and name of each recurring run")
+    for change in _CHANGES[1:]:
+        action.add_argument(f"--{change}", default="", metavar="NAME", help=f"{change} the one of this name or ID")
+
+
+def _submit(options: argparse.Namespace) -> None:
+    seconds = triggers.seconds(options.wait_timeout, "wait_timeout")
+    request = _request(options, options.run_name)
+    api = Api(_connection(options))
+    run_id = submit(api, request)
+    print(run_id, flush=True)
+    print(f"run '{request.name}': {api.in_browser}/runs/details/{run_id}", file=sys.stderr, flush=True)
+    if options.wait:
+        wait(api, run_id, seconds)
+
+
+def _upload(options: argparse.Namespace) -> None:
+    from images.build import current_tag
+
+    package = _package(options)
+    version = options.version_name or current_tag()
+    pipeline_id, version_id = upload.upload(Api(_connection(options)), package, _pipeline_name(options), version)
+    print(f"pipeline {pipeline_id}\nversion {version_id}")
+    print(f"pipeline '{_pipeline_name(options)}' has a version '{version}' now", file=sys.stderr)
+
+
+def _schedule(options: argparse.Namespace) -> None:
+    if any(getattr(options, change) for change in _CHANGES):
+        _change(options)
+        return
+    trigger = schedule.Trigger(cron=triggers.checked_cron(options.cron)) if options.cron else None
+    trigger = trigger or schedule.Trigger(
+        interval=triggers.seconds(options.interval, "interval", triggers.SHORTEST_INTERVAL)
+    )
+    request = _request(options, options.name)
+    api = Api(_connection(options))
+    version = upload.find(api, _pipeline_name(options), options.version_name) if options.version_name else None
+    print(schedule.schedule(api, request, trigger, version), flush=True)
+    print(f"recurring run '{request.name}': {api.in_browser}/recurringruns", file=sys.stderr)
+
+
+def _change(options: argparse.Namespace) -> None:
+    """List, enable, disable or delete."""
+    if stray := [name for name in _OF_NEW_ONES if getattr(options, name)]:
+        raise InputError(f"{stray[0]}: expected with --cron or --interval only, which make a recurring run")
+    api = Api(_connection(options))
+    if options.list:
+        for entry in schedule.recurring_runs(api):
+            print(schedule.line(entry))
+    elif options.delete:
+        print(schedule.delete(api, options.delete))
+    else:
+        print(schedule.switch(api, options.enable or options.disable, enabled=bool(options.enable)))
+
+
+def _connection(options: argparse.Namespace) -> Connection:
+    return Connection(options.host, options.token, options.cookie, options.ca_cert, options.namespace)
+
+
+def _request(options: argparse.Namespace, name: str) -> Request:
+    """What to run, checked as far as that is possible without the cluster."""
+    pipeline, _ = options.packages[options.pipeline]
+    arguments = parse_arguments(options.param, pipeline)
+    parameters = pipeline.component_spec.inputs or {}
+    required = [name for name, entry in parameters.items() if not entry.optional]
+    if missing := [name for name in required if not arguments.get(name)]:
+        raise InputError(f"these parameters have no default: {', '.join(missing)}; give each by --param NAME=VALUE")
+    package = _package(options)
+    if hint := check_storage(parameters, arguments, options.pipeline_root):
+        warn(hint)
+    if not name:
+        name = speaking_name(options.pipeline, parameters, arguments)
+        name = with_time(name) if options.function is _submit else name
+    return Request(package, name, options.experiment, arguments, options.pipeline_root, options.service_account)
+
+
+def _package(options: argparse.Namespace) -> Path:
+    package: Path = options.package or options.packages[options.pipeline][1]
+    if not package.is_file():
+        raise InputError(f"package: '{package}' does not exist; 'make pipeline' writes it")
+    check_package(package)
+    return package
+
+
+def _pipeline_name(options: argparse.Namespace) -> str:
+    return options.pipeline_name or str(options.packages[options.pipeline][0].pipeline_spec.pipeline_info.name)

@@ -1,0 +1,172 @@
+"""A compiled pipeline as a run on a cluster, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+
+from components.cluster.client import Api
+from components.cluster.refusals import UnreachableError
+from ncf.command import BATCH, EXIT_HANDLER, STAGES, fail
+from ncf.errors import InputError, RemoteError
+
+_ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
+_SECONDS_BETWEEN_LOOKS = 5.0
+_SECONDS_OF_PATIENCE = 300.0
+"""How long the API may be away while a run goes on."""
+_MOST = 60
+"""Characters of a file name that a run's name shows."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run to start, now or by the clock.
+
+    Attributes:
+        package: YAML of the compiled pipeline.
+        name: of the run.
+        experiment: that the run is shown under.
+        arguments: of the pipeline.
+        pipeline_root: place of its artifacts; '' for the cluster's default.
+        service_account: of its pods; '' for the cluster's default.
+    """
+
+    package: Path
+    name: str
+    experiment: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    pipeline_root: str = ""
+    service_account: str = ""
+
+    def options(self) -> dict[str, Any]:
+        """What kfp's client takes alike for a run and a recurring one."""
+        return {
+            "job_name": self.name,
+            "params": dict(self.arguments),
+            "pipeline_root": self.pipeline_root or None,
+            "service_account": self.service_account or None,
+        }
+
+
+def speaking_name(pipeline: str, parameters: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    """Pipeline, file of data or model, and network, as ``ncf ratings.csv neumf``.
+
+    Args:
+        pipeline: its name.
+        parameters: the pipeline's inputs.
+        arguments: those given, by name.
+    """
+    files = [PurePosixPath(str(arguments.get(name, ""))).name for name in ("data_uri", "model_uri")]
+    parts = [pipeline, *(f"{file[:_MOST]}..." if len(file) > _MOST else file for file in files)]
+    if "train_model" in parameters:
+        parts.append(arguments.get("train_model") or parameters["train_model"].default)
+    return " ".join(" ".join(parts).split())
+
+
+def with_time(name: str) -> str:
+    """A run's name with this minute behind it."""
+    return f"{name} {datetime.now():%Y-%m-%d %H:%M}"
+
+
+def check_package(package: Path) -> None:
+    """See that a file is a compiled pipeline, in YAML.
+
+    Raises:
+        InputError: if it is not.
+    """
+    try:
+        if package.suffix not in (".yaml", ".yml"):
+            raise ValueError("its name does not end in .yaml")
+        spec, *_ = yaml.safe_load_all(package.read_text())
+        json_format.ParseDict(spec, PipelineSpec())
+    except (yaml.YAMLError, json_format.ParseError, ValueError, TypeError) as error:
+        raise InputError(
+            f"package: '{package}' is no compiled pipeline ({' '.join(str(error).split())[:200]}); "
+            "'make pipeline' writes one"
+        ) from None
+
+
+def submit(api: Api, request: Request) -> str:
+    """Start a run.
+
+    Returns:
+        Its ID.
+
+    Raises:
+        InputError: if the API refuses or does not confirm the run.
+        RemoteError: if it fails otherwise.
+    """
+    experiment_id = experiment(api, request.experiment)
+    with api.client() as client:
+        run = client.run_pipeline(experiment_id, pipeline_package_path=str(request.package), **request.options())
+    return api.confirmed(run.run_id, "run")
+
+
+def experiment(api: Api, name: str) -> str:
+    """ID of the experiment of a name, which is made where there is none."""
+    with api.client() as client:
+        found = client.create_experiment(name, namespace=api.namespace)
+    return api.confirmed(found.experiment_id, "experiment")
+
+
+def wait(api: Api, run_id: str, seconds: float) -> None:
+    """Wait for a run's end, and print its states on stderr.
+
+    Args:
+        api: of the cluster.
+        run_id: of the run.
+        seconds: to wait.
+
+    Raises:
+        InputError: if the API does not answer any more, or refuses.
+        RemoteError: if the run does not succeed, or not in that time.
+    """
+    try:
+        run = _ended(api, run_id, seconds)
+    except InputError as error:
+        raise InputError(f"{error}; run {run_id} goes on") from None
+    except KeyboardInterrupt:
+        fail(f"interrupted; run {run_id} goes on: {api.in_browser}/runs/details/{run_id}", status=130)
+    if run.state != "SUCCEEDED":
+        raise RemoteError(f"run {run_id} ended as {run.state}{_reason(run)}; {api.in_browser}/runs/details/{run_id}")
+
+
+def _ended(api: Api, run_id: str, seconds: float) -> Any:
+    """The run, once it has ended."""
+    start = last_answer = time.monotonic()
+    state = ""
+    while True:
+        try:
+            with api.client() as client:
+                run = client.get_run(run_id)
+            last_answer = time.monotonic()
+        except (RemoteError, UnreachableError):
+            if time.monotonic() - last_answer > _SECONDS_OF_PATIENCE:
+                raise
+        else:
+            if run.state and run.state != state:
+                state = run.state
+                print(f"{datetime.now():%H:%M:%S} run {run_id}: {state}", file=sys.stderr, flush=True)
+            if state in _ENDS:
+                return run
+        if time.monotonic() - start > seconds:
+            raise RemoteError(f"run {run_id} goes on: it is {state or 'unknown'} after {seconds:g} s, the wait_timeout")
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _reason(run: Any) -> str:
+    """What KFP says of a run that did not succeed: of most it says nothing, and tells the tasks alone."""
+    said = f": {run.error.message}" if run.error and run.error.message else ""
+    tasks = (run.run_details and run.run_details.task_details) or []
+    known = [stage.replace("_", "-") for stage in (*STAGES, BATCH, EXIT_HANDLER)]
+    failed = [name for name in known if any(task.display_name == name and task.state == "FAILED" for task in tasks)]
+    return f"{said} (failed: {', '.join(failed)})" if failed else said

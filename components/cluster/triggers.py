@@ -1,0 +1,76 @@
+"""When a recurring run starts: cron expressions and intervals as KFP takes them."""
+
+from __future__ import annotations
+
+import re
+
+from ncf.errors import InputError
+
+SHORTEST_INTERVAL = 60
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
+    ("second", 0, 59, {}),
+    ("minute", 0, 59, {}),
+    ("hour", 0, 23, {}),
+    ("day of month", 1, 31, {}),
+    ("month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
+    ("day of week", 0, 6, {name: number for number, name in enumerate(_DAYS)}),
+)
+_PART = re.compile(r"(?:(?P<all>[*?])|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
+
+
+def checked_cron(text: str) -> str:
+    """A cron expression of KFP: six fields, seconds first.
+
+    KFP takes five as well, and reads the first as seconds all the same: what is daily elsewhere is hourly there.
+
+    Raises:
+        InputError: that names the field at fault.
+    """
+    fields = text.split()
+    if len(fields) != len(_FIELDS):
+        hint = f"; did you mean '0 {' '.join(fields)}'?" if len(fields) == len(_FIELDS) - 1 else ""
+        names = ", ".join(name for name, *_ in _FIELDS)
+        raise InputError(
+            f"cron: '{text}' has {len(fields)} fields; expected {len(_FIELDS)} ({names}), "
+            f"such as '0 0 3 * * *' for each day at 3:00{hint}"
+        )
+    for content, (name, lowest, highest, words) in zip(fields, _FIELDS, strict=True):
+        if not all(_is_part(part, lowest, highest, words) for part in content.split(",")):
+            named = f" or names such as {next(iter(words))}" if words else ""
+            raise InputError(
+                f"cron: {name} is '{content}' in '{text}'; expected *, numbers from {lowest} to {highest}{named}, "
+                "ranges (1-5), steps (*/10) or lists of them"
+            )
+    return " ".join(fields)
+
+
+def seconds(text: str, name: str, least: int = 1) -> int:
+    """A span of time: seconds, or a number with s, m, h or d behind it.
+
+    Args:
+        text: such as 6h.
+        name: what an error calls it.
+        least: seconds that it has to be.
+
+    Raises:
+        InputError: if it is none.
+    """
+    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text.strip())
+    span = int(found[1]) * _UNITS[found[2]] if found else 0
+    if span < least:
+        raise InputError(f"{name}: '{text}' is given; expected {least} seconds or more, such as 3600, 90m or 6h")
+    return span
+
+
+def _is_part(text: str, lowest: int, highest: int, words: dict[str, int]) -> bool:
+    found = _PART.fullmatch(text.lower())
+    if not found or (found["step"] and int(found["step"]) == 0):
+        return False
+    if found["all"]:
+        return True
+    given = [end for end in found.group("first", "last") if end]
+    ends = [words.get(end, int(end) if end.isascii() and end.isdigit() else -1) for end in given]
+    return ends == sorted(ends) and all(lowest <= end <= highest for end in ends)

@@ -1,0 +1,91 @@
+"""A compiled pipeline as a version of a pipeline that the cluster keeps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import kfp_server_api
+
+from components.cluster.client import Api
+from ncf.errors import InputError
+
+_EQUALS = 1
+"""Of KFP's filters."""
+
+
+def upload(api: Api, package: Path, pipeline: str, version: str) -> tuple[str, str]:
+    """Add a version to a pipeline, which is made where there is none of that name.
+
+    Returns:
+        IDs of the pipeline and of the version.
+
+    Raises:
+        InputError: if there is such a version, or the API refuses or does not confirm.
+        RemoteError: if it fails otherwise.
+    """
+    pipeline_id = _pipeline_id(api, pipeline)
+    if not pipeline_id:
+        pipeline_id = _create(api, pipeline)
+    elif found := _version_id(api, pipeline_id, version):
+        raise InputError(
+            f"version_name: pipeline '{pipeline}' ({pipeline_id}) has a version '{version}' already ({found}); "
+            "expected a name that it has not"
+        )
+    with api.client() as client:
+        uploaded = client.upload_pipeline_version(str(package), version, pipeline_id=pipeline_id)
+    return pipeline_id, api.confirmed(uploaded.pipeline_version_id, "version")
+
+
+def find(api: Api, pipeline: str, version: str) -> tuple[str, str]:
+    """IDs of a pipeline and of one of its versions.
+
+    Raises:
+        InputError: if there is no such pipeline or version.
+    """
+    if not (pipeline_id := _pipeline_id(api, pipeline)):
+        raise InputError(f"pipeline_name: there is no pipeline '{pipeline}'; 'pipeline.py upload' makes one")
+    if not (version_id := _version_id(api, pipeline_id, version)):
+        raise InputError(
+            f"version_name: pipeline '{pipeline}' has no version '{version}'; 'pipeline.py upload' adds one"
+        )
+    return pipeline_id, version_id
+
+
+def _create(api: Api, name: str) -> str:
+    """A pipeline without a version: with its first one, it would have to have the pipeline's name."""
+
+    def create(**fields: str) -> str:
+        made = kfp_server_api.V2beta1Pipeline(display_name=name, namespace=api.namespace or None, **fields)
+        with api.client() as client:
+            answer = client.pipelines.pipeline_service_create_pipeline(pipeline=made)
+        return api.confirmed(answer.pipeline_id, "pipeline")
+
+    try:
+        return create(name=name)  # which KFP asks for from 2.14 on
+    except InputError as error:
+        if "unknown field" not in str(error):
+            raise
+        return create()
+
+
+def _pipeline_id(api: Api, name: str) -> str:
+    with api.client() as client:
+        found = client.list_pipelines(filter=_named(name), namespace=api.namespace or None).pipelines
+    return _the_one(found, "pipeline_id")
+
+
+def _version_id(api: Api, pipeline_id: str, name: str) -> str:
+    with api.client() as client:
+        found = client.list_pipeline_versions(pipeline_id, filter=_named(name)).pipeline_versions
+    return _the_one(found, "pipeline_version_id")
+
+
+def _the_one(found: list[Any] | None, attribute: str) -> str:
+    return str(getattr(found[0], attribute) or "") if found else ""
+
+
+def _named(name: str) -> str:
+    """KFP's filter for things of that name."""
+    return json.dumps({"predicates": [{"operation": _EQUALS, "key": "display_name", "stringValue": name}]})

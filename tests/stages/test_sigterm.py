@@ -1,0 +1,132 @@
+"""A train pod that is told to end as on a cluster: its stdout is dead at once, and it is killed within a second."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from local_account import BUCKET, ROLE, executor_input, local_account
+
+from ncf.data import manifest
+from ncf.sagemaker.names import LEFT_TAG, RUN_TAG
+from ncf.stages.train import Train
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with local_account(tmp_path_factory.mktemp("account")) as aws:
+        yield aws
+
+
+def start(folder: Path, dataset: Path, run: str, epochs: int) -> subprocess.Popen[str]:
+    """A pod's container."""
+    samples = folder / "samples"
+    if not samples.exists():
+        samples.mkdir()
+        (samples / "test.npy").write_bytes(b"x")
+        manifest.write(samples, "samples", {}, {}, {})
+    out = folder / f"pod-{time.monotonic_ns()}"
+    flags = {
+        "dataset": dataset,
+        "samples": samples,
+        "role": ROLE,
+        "train-image": "registry/ncf-train:1",
+        "s3-prefix": f"s3://{BUCKET}/ncf",
+        "run-id": run,
+        "epochs": epochs,
+        **{name: out / name for name in ("trained-model", "summary", "metrics")},
+    }
+    arguments = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
+    return subprocess.Popen(
+        [sys.executable, "-m", "ncf", "train", *executor_input(Train, arguments, out, {})],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def end_as_emissary_does(process: subprocess.Popen[str], seconds: float) -> None:
+    """SIGTERM, nobody who reads what is printed, and SIGKILL soon after."""
+    assert process.stdout
+    process.send_signal(signal.SIGTERM)
+    process.stdout.close()
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def jobs_of(run: str) -> list[dict[str, Any]]:
+    """The run's jobs, the first one first, with their tags by name."""
+    client = boto3.client("sagemaker")
+    found = []
+    for entry in client.list_training_jobs(MaxResults=100)["TrainingJobSummaries"]:
+        job = client.describe_training_job(TrainingJobName=entry["TrainingJobName"])
+        tags = {tag["Key"]: tag["Value"] for tag in client.list_tags(ResourceArn=job["TrainingJobArn"])["Tags"]}
+        if tags[RUN_TAG] == run:
+            found.append({**job, "tags": tags})
+    return sorted(found, key=lambda job: job["CreationTime"])
+
+
+def wait_for_log_line(process: subprocess.Popen[str], part: str) -> None:
+    assert process.stdout
+    for line in process.stdout:
+        if part in line:
+            return
+    pytest.fail(f"the pod ended without '{part}'")
+
+
+@pytest.mark.parametrize(
+    ("slow", "killed_after", "stopped"),
+    [(0.08, 1.0, True), (0.08, 0.6, True), (0.4, 0.6, False), (0.4, 0.3, False)],
+)
+def test_no_job_is_stopped_without_its_mark_and_the_next_try_goes_on(
+    slow: float,
+    killed_after: float,
+    stopped: bool,
+    account: Any,
+    tmp_path: Path,
+    make_dataset: Callable[..., Path],
+) -> None:
+    run, dataset = f"killed-{slow}-{killed_after}", make_dataset()
+    process = start(tmp_path, dataset, run, epochs=999)
+    wait_for_log_line(process, "epoch=1")
+    for operation in ("AddTags", "StopTrainingJob", "DescribeTrainingJob"):
+        account.faults.add("slow", operation, seconds=slow, times=50)
+    end_as_emissary_does(process, killed_after)
+    account.faults.clear()
+    time.sleep(2 * slow)  # what was asked for meanwhile
+    (job,) = jobs_of(run)
+    was_stopped = job["TrainingJobStatus"] != "InProgress"
+    assert was_stopped or not stopped
+    assert LEFT_TAG in job["tags"] or not was_stopped, "stopped, but not marked: every later try of the run would fail"
+    if not was_stopped:
+        boto3.client("sagemaker").stop_training_job(TrainingJobName=job["TrainingJobName"])
+        return
+    second = start(tmp_path, dataset, run, epochs=999)
+    wait_for_log_line(second, "another one follows")
+    wait_for_log_line(second, "epoch=1")
+    end_as_emissary_does(second, 5.0)
+    names = [job["TrainingJobName"] for job in jobs_of(run)]
+    assert names == [job["TrainingJobName"], f"{job['TrainingJobName']}-2"]
+
+
+def test_the_stand_in_can_be_slow(account: Any) -> None:
+    account.faults.add("slow", "ListTrainingJobs", seconds=0.3)
+    took = []
+    for _ in range(2):
+        begun = time.monotonic()
+        boto3.client("sagemaker").list_training_jobs()
+        took.append(time.monotonic() - begun)
+    assert took[0] > 0.3 > took[1]
+    assert account.faults.coming() == []
