@@ -30,11 +30,32 @@ def write_older(package: Path, older: Path) -> None:
     """Rewrite a compiled pipeline for Kubeflow 1.7."""
     text = package.read_text()
     header = "".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
-    content = _without_later_fields(_without_final_status(yaml.safe_load(text)))
+    content = _without_later_fields(_without_final_status(_without_unused_artifacts(yaml.safe_load(text))))
     for executor in content["deploymentSpec"]["executors"].values():
         if container := executor.get("container"):
             container["image"] += ROOT_SUFFIX
     older.write_text(header + yaml.safe_dump(content, sort_keys=True, width=10_000))
+
+
+def _without_unused_artifacts(content: Any) -> Any:
+    """The pipeline without input artifacts that no task passes: no backend knew optional ones before 2.0.0."""
+    tasks = [
+        task
+        for component in (content["root"], *content["components"].values())
+        for task in component.get("dag", {}).get("tasks", {}).values()
+    ]
+    for name, component in content["components"].items():
+        passed = {
+            artifact
+            for task in tasks
+            if task["componentRef"]["name"] == name
+            for artifact in task.get("inputs", {}).get("artifacts", {})
+        }
+        inputs = component.get("inputDefinitions", {})
+        declared = inputs.pop("artifacts", {})
+        if kept := {artifact: entry for artifact, entry in declared.items() if artifact in passed}:
+            inputs["artifacts"] = kept
+    return content
 
 
 def _without_final_status(content: Any) -> Any:

@@ -63,7 +63,7 @@ def test_stage_commands_parse(line: str) -> None:
 def test_pipeline_commands_parse(line: str) -> None:
     options = pipeline._parser().parse_args(shlex.split(line)[2:])
     name = "recommend" if "recommend" in line.split() else "ncf"
-    parse_arguments(options.param, pipeline.PIPELINES[name][0])
+    parse_arguments(getattr(options, "param", []), pipeline.PIPELINES[name][0])
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if "curl " in line])

@@ -106,13 +106,16 @@ class JobPlan:
         request["Tags"] = tag_list({**settings.tags, RUN_TAG: self.run, STAGE_TAG: "train"})
         return request
 
+    def run_folder(self) -> str:
+        """S3 URI under which KFP gives each try of the run a place of its own; '' where the output is a copy's."""
+        before, is_of_run, _ = self.output.partition(f"/{self.run}/")
+        return f"{before}/{self.run}" if is_of_run else ""
+
     def checkpoints(self) -> str:
         """S3 URI of the checkpoints; '' for none. Attempts share them; those of another run would be of no use."""
         parent = self.settings.checkpoint_s3_uri
         if not parent and self.settings.spot_instance:
-            # KFP gives each try another place for its outputs, under one folder for the run
-            before, is_of_run, _ = self.output.partition(f"/{self.run}/")
-            parent = f"{before}/{self.run}/checkpoints" if is_of_run else f"{self.output}/checkpoints"
+            parent = f"{self.run_folder() or self.output}/checkpoints"
         return f"{parent}/{self.name}" if parent else ""
 
 
@@ -159,7 +162,7 @@ def run_job(aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callabl
     attempt = failures = 0
     while True:
         attempt += 1
-        job = _Job(aws, plan.job_name(attempt), plan.settings)
+        job = _Job(aws, plan.job_name(attempt), plan.settings, plan.run_folder())
         try:
             if attempt == 1 and not job.exists():
                 provide()
@@ -207,8 +210,8 @@ def _failure(aws: Aws, plan: JobPlan, job: _Job, description: Mapping[str, Any])
 class _Job:
     """One job by its name."""
 
-    def __init__(self, aws: Aws, name: str, settings: JobSettings) -> None:
-        self._aws, self.name = aws, name
+    def __init__(self, aws: Aws, name: str, settings: JobSettings, run_folder: str) -> None:
+        self._aws, self.name, self._run_folder = aws, name, run_folder
         self.logs = LogReader(aws, TRAINING_GROUP, f"{name}/", settings.instance_count)
         self.url = aws.console_url(f"jobs/{name}")
         # known before AWS has answered with it: a launcher may have to leave meanwhile
@@ -254,8 +257,17 @@ class _Job:
         _log.info("training job %s is started; %s", self.name, self.url)
 
     def _take_up(self) -> None:
-        """Wait for a job again that was marked as left, but never stopped: if somebody stops it now, it is for good."""
+        """See that the job's model can become KFP's artifact, which has to lie under the run's own pipeline root.
+
+        A job that was marked as left, but never stopped, is waited for again: if somebody stops it now, it is for good.
+        """
         description = self.describe()
+        output = description["OutputDataConfig"]["S3OutputPath"]
+        if self._run_folder and not f"{output}/".startswith(f"{self._run_folder}/"):
+            raise InputError(
+                f"training job {self.name} of this run writes to {output}, and KFP takes artifacts from below "
+                f"{self._run_folder} alone; clone the run"
+            )
         if description["TrainingJobStatus"] != "InProgress":
             return
         _, _, marked = tags_of(self._aws, self._arn).get(LEFT_TAG, "").partition(" ")

@@ -215,7 +215,15 @@ def test_images_that_are_gone_are_replaced_by_their_originals(checkout: Checkout
 
 
 @pytest.mark.parametrize(
-    "step", ["kind create", "kustomize/env", "wait deployment --all", "pipeline.py submit", "verify.py open", "verify.py closed"]
+    "step",
+    [
+        "kind create",
+        "kustomize/env",
+        "wait deployment --all",
+        "pipeline.py submit",
+        "verify.py open",
+        "verify.py closed",
+    ],
 )
 def test_a_failure_is_looked_into_and_the_cluster_goes(checkout: Checkout, step: str) -> None:
     ended = checkout.run("2.16.1", FAIL=step)

@@ -194,6 +194,17 @@ def test_every_artifact_of_a_task_is_a_task_s_output(name: str) -> None:
                 assert list(entry) == ["taskOutputArtifact"]
 
 
+@pytest.mark.parametrize("name", [older for _, older in PAIRS])
+def test_every_input_artifact_of_the_older_form_is_passed(name: str) -> None:
+    """Its backends know no optional ones."""
+    content = load(name)
+    for _, dag in dags(content):
+        for task in dag["tasks"].values():
+            component = content["components"][task["componentRef"]["name"]]
+            declared = component.get("inputDefinitions", {}).get("artifacts", {})
+            assert set(task.get("inputs", {}).get("artifacts", {})) == set(declared)
+
+
 def test_the_form_that_ran_on_every_version_has_the_same_shape(shared_kfp: Path) -> None:
     """Tasks and their artifacts are those of the file that ran unchanged on 2.0.0-alpha.7, 2.4.1, 2.16.1 and 2.17.0."""
 

@@ -149,6 +149,7 @@ class FakeSageMaker:
             "ResourceConfig": job["ResourceConfig"],
             "AlgorithmSpecification": {"TrainingInputMode": "File"},
             "StoppingCondition": job["StoppingCondition"],
+            "OutputDataConfig": job["OutputDataConfig"],
             "CreationTime": NOW,
             "ModelArtifacts": {
                 "S3ModelArtifacts": job["OutputDataConfig"]["S3OutputPath"] + f"/{TrainingJobName}/output/model/"

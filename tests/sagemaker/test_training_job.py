@@ -467,3 +467,14 @@ def test_names_fit_sagemaker(prefix: str, room: int, salt: str) -> None:
     assert name != hashed_name(prefix, {"salt": salt + "x"}, room)
     assert name[0].isalpha()
     assert name[-1].isalnum()
+
+
+def test_a_job_that_writes_where_kfp_takes_no_artifact_from_is_refused_before_it_is_waited_for(
+    aws: Aws, sagemaker: FakeSageMaker
+) -> None:
+    """Another try of the run had another pipeline root."""
+    aws.call("sagemaker", "create_training_job", **plan("s3://old/ncf/run-1/train/1/trained_model").request(1))
+    with pytest.raises(InputError, match=r"writes to s3://old/.*from below s3://new/ncf/run-1 alone; clone the run"):
+        Launch().run(aws, plan("s3://new/ncf/run-1/train/2/trained_model"))
+    assert sagemaker.operations()[-1] == "DescribeTrainingJob"
+    Launch().run(aws, plan("s3://old/ncf/run-1/train/2/trained_model"))
