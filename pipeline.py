@@ -149,6 +149,8 @@ def ncf_pipeline(
         run_id=RUN_ID_PLACEHOLDER,
         region=aws_region,
         train_overrides=train_overrides,
+        deploy_overrides=deploy_overrides,
+        endpoint_name=deploy_endpoint_name,
         notify=notify,
     )
     with dsl.ExitHandler(finished, name="run"):

@@ -39,7 +39,7 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
             name: _ANYTHING for name, role in stage.inputs().items() if role.optional and not values.get(f"{name}_uri")
         }
         try:
-            stage(**values)
+            stage(**values).check_early()
         except ValidationError as error:
             first = error.errors()[0]
             message = first["msg"].removeprefix("Value error, ")
@@ -49,6 +49,8 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
             elif "_overrides'" not in message:
                 message += renamed(pipeline_spec, stage.command_name(), message)
             raise InputError(message) from None
+        except ValueError as error:
+            raise InputError(f"{error}{renamed(pipeline_spec, stage.command_name(), str(error))}") from None
 
 
 def renamed(pipeline_spec: Any, stage_name: str, message: str) -> str:

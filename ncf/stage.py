@@ -195,6 +195,13 @@ class Stage(BaseSettings):
             InputError: for what the user can mend.
         """
 
+    def check_early(self) -> None:
+        """Refuse, when a run is submitted, what the stage itself would rather live with.
+
+        Raises:
+            ValueError: that names the parameter at fault and what is accepted.
+        """
+
     def published(self) -> None:
         """Called once the outputs lie in their places: what a stage keeps against the loss of its work may go."""
 

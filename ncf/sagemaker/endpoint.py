@@ -31,6 +31,7 @@ from ncf.sagemaker.settings import EndpointSettings
 from ncf.sagemaker.tags import tags_of
 from ncf.sagemaker.way_back import at_once, delete_alarms
 from ncf.serving.invocation import CONTENT_TYPE
+from ncf.termination import last_words
 
 _log = logging.getLogger(__name__)
 _PART_OF_A_NAME = {
@@ -184,12 +185,12 @@ def deploy(aws: Aws, plan: EndpointPlan, provide: Callable[[], None], check: Cal
         endpoint.bring_up()
         checked = check()
     except (KeyboardInterrupt, SystemExit):
-        _log.warning(
-            "leaving while endpoint %s is being set up: another try of this run takes it up; "
-            "'aws sagemaker delete-endpoint --endpoint-name %s' removes it",
-            plan.name,
-            plan.name,
+        said = (
+            f"told to end while endpoint {plan.name} is being set up, which goes on: a retry of this run takes it up; "
+            f"'aws sagemaker delete-endpoint --endpoint-name {plan.name}' removes it"
         )
+        last_words(said)
+        _log.warning("%s", said)
         raise
     except Exception:
         with suppress(RemoteError):

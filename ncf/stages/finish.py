@@ -14,6 +14,7 @@ from ncf.stage import FinalStatus, Output, Stage
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w.-]+")
 _URL = re.compile(r"https?://\S+")
+_WHOM = "expected the ARN of an SNS topic, as arn:aws:sns:us-east-1:123456789012:NAME, or an https:// URL"
 
 
 class Finish(Stage, AwsAccess):
@@ -45,14 +46,13 @@ class Finish(Stage, AwsAccess):
     def _is_run(cls, value: str) -> str:
         return checked_run_id(value)
 
-    @field_validator("notify")
-    @classmethod
-    def _can_be_told(cls, value: str) -> str:
-        if value and not _TOPIC.fullmatch(value) and not _URL.fullmatch(value):
-            raise ValueError(
-                "expected the ARN of an SNS topic, as arn:aws:sns:us-east-1:123456789012:NAME, or an https:// URL"
-            )
-        return value
+    def check_early(self) -> None:
+        if not self._can_be_told():
+            raise ValueError(f"parameter 'notify' is '{self.notify}': {_WHOM}")
+
+    def _can_be_told(self) -> bool:
+        """Checked in the run itself only once jobs are stopped that nobody waits for."""
+        return not self.notify or bool(_TOPIC.fullmatch(self.notify) or _URL.fullmatch(self.notify))
 
     def run(self) -> None:
         from ncf.sagemaker.notification import Message, tell
@@ -70,8 +70,12 @@ class Finish(Stage, AwsAccess):
         judged = verdict(evidence)
         message = Message(evidence, judged)
         print(message.text)
-        is_told = self.notify and (judged.outcome != "succeeded" or self.notify_on == "always")
-        self.summary.write_text(message.markdown(tell(self, self.notify, message) if is_told else ""))
+        undelivered = ""
+        if self.notify and (judged.outcome != "succeeded" or self.notify_on == "always"):
+            # the value is not shown: it may be an address with a secret
+            refused = f"nobody was told: parameter 'notify': {_WHOM}"
+            undelivered = tell(self, self.notify, message) if self._can_be_told() else refused
+        self.summary.write_text(message.markdown(undelivered))
 
     def _access(self, overrides: dict[str, Any]) -> dict[str, Any]:
         return {name: overrides.get(name, getattr(self, name)) for name in AwsAccess.model_fields}

@@ -17,7 +17,7 @@ from local_account import BUCKET, executor_input, local_account
 from runs import deploy, left_behind, run_of, status, tags_of, train
 
 from ncf import command
-from ncf.errors import InputError, RemoteError
+from ncf.errors import RemoteError
 from ncf.sagemaker import notification, session
 from ncf.sagemaker.names import DEPLOYED_TAG, LEFT_TAG
 from ncf.sagemaker.smoke_test import SmokeTest
@@ -337,9 +337,13 @@ def test_whoever_cannot_be_told_fails_no_run_and_their_secret_stays_one(
         assert "secret" not in summary + caplog.text + "".join(capsys.readouterr())
 
 
-def test_an_address_that_is_neither_topic_nor_url_is_named(tmp_path: Path, run: str) -> None:
-    with pytest.raises(InputError, match=r"notify.*arn:aws:sns"):
-        finish(tmp_path, run, "FAILED", "--notify", "me@example.org")
+def test_an_address_that_is_neither_topic_nor_url_fails_no_run(account: Any, tmp_path: Path, run: str) -> None:
+    """Given in the UI, where nobody checks it, it must not keep a job from being stopped."""
+    summary = finish(tmp_path, run, "FAILED", "--notify", "htps://example.org/secret")
+    assert "nobody was told: parameter 'notify': expected the ARN of an SNS topic" in summary
+    assert "secret" not in summary
+    with pytest.raises(ValueError, match=r"'notify' is 'me@example.org': expected the ARN"):
+        Finish(run_id=run, notify="me@example.org").check_early()
 
 
 def test_the_mark_of_deploy_is_the_config_that_it_tested(account: Any, tmp_path: Path, run: str, endpoint: str) -> None:
