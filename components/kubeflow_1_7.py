@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 
 ROOT_SUFFIX = "-root"
+OWN_IMAGES = "ncf-"
+"""What the names of our images begin with."""
 _LATER_FIELDS = {
     "isOptional",
     "description",
@@ -27,12 +29,13 @@ _LATER_FIELDS = {
 
 
 def write_older(package: Path, older: Path) -> None:
-    """Rewrite a compiled pipeline for Kubeflow 1.7."""
+    """Rewrite a compiled pipeline, ours or one of somebody else with our components in it."""
     text = package.read_text()
     header = "".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
     content = _without_later_fields(_without_final_status(_without_unused_artifacts(yaml.safe_load(text))))
     for executor in content["deploymentSpec"]["executors"].values():
-        if container := executor.get("container"):
+        container = executor.get("container", {})
+        if container.get("image", "").rpartition("/")[2].startswith(OWN_IMAGES):
             container["image"] += ROOT_SUFFIX
     older.write_text(header + yaml.safe_dump(content, sort_keys=True, width=10_000))
 

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kfp import dsl
+import yaml
+from kfp import compiler, dsl
 from kfp.components import load_component_from_file
 
+from components.kubeflow_1_7 import write_older
 from components.local_runner import TaskRun, pods_as_processes
 from ncf.data import synthetic
 from ncf.data.dataset import Dataset
@@ -74,3 +76,23 @@ def test_a_failing_pod_is_a_failure_with_its_reason(tmp_path: Path) -> None:
     assert quiet.tasks[-1].exit_code == 2
     assert "empty.csv" in quiet.tasks[-1].last_line
     assert threading.active_count() < 20
+
+
+def test_a_pipeline_of_somebody_else_is_rewritten_too(tmp_path: Path) -> None:
+    @dsl.container_component
+    def foreign(dataset: dsl.Input[dsl.Dataset]):
+        return dsl.ContainerSpec(image="r.example/other:1", command=["true"])
+
+    @dsl.pipeline(name="own")
+    def own(uri: str) -> None:
+        foreign(dataset=preprocess(interactions_uri=uri).outputs["dataset"])
+
+    compiler.Compiler().compile(own, str(tmp_path / "own.yaml"))
+    write_older(tmp_path / "own.yaml", tmp_path / "own.older.yaml")
+    content = yaml.safe_load((tmp_path / "own.older.yaml").read_text())
+    executors = content["deploymentSpec"]["executors"]
+    assert executors["exec-foreign"]["container"]["image"] == "r.example/other:1"
+    assert executors["exec-preprocess"]["container"]["image"].endswith("-root")
+    assert set(content["components"]["comp-preprocess"]["inputDefinitions"]) == {"parameters"}
+    assert set(content["components"]["comp-foreign"]["inputDefinitions"]["artifacts"]) == {"dataset"}
+    assert "isOptional" not in str(content)
