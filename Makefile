@@ -101,7 +101,7 @@ lint: $(READY) ## Check style, types, import rules and spelling
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/codespell README.md BENCHMARKS.md ncf components pipeline.py images tests
+	@$(BIN)/codespell README.md BENCHMARKS.md ncf components pipeline.py images tests .github
 
 bench: $(READY) ## Measure speed: prints tables with ratios (minutes)
 	@$(BIN)/python -m tests.benchmarks

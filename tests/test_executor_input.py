@@ -124,7 +124,7 @@ def test_local_paths_are_the_launcher_s(uri: str, path: str) -> None:
     [
         ({"start": 12}, "parameter 'start' is 12: input should be less than 10"),
         ({"start": ""}, "parameter 'start' is ''"),
-        ({"strat": 1}, "parameter 'strat' is 1: extra inputs are not permitted"),
+        ({"began": 1}, "parameter 'began' is 1: extra inputs are not permitted"),
     ],
 )
 def test_bad_values_are_named(parameters: dict[str, Any], message: str, tmp_path: Path) -> None:
