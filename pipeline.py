@@ -1,6 +1,7 @@
 """The NCF pipeline: preprocess, negative sampling, train, evaluate, gate, deploy. And a second one: recommend.
 
 python pipeline.py compile                    writes both pipelines and each component.yaml
+python pipeline.py older OWN.yaml OUT.yaml    rewrites a pipeline of one's own for KFP before 2.14
 python pipeline.py run --data ratings.csv     runs the first on this machine
 python pipeline.py recommend --model FOLDER   runs the second on this machine
 python pipeline.py submit --host URL          runs one of them on a Kubeflow cluster
@@ -18,6 +19,7 @@ from kfp import compiler, dsl
 
 from components import parameter_table
 from components.arguments import json_or_text, parse_arguments
+from components.check.component import check
 from components.cluster import commands as cluster_commands
 from components.cluster import ephemeral_storage, permissions, stop_jobs
 from components.deploy.component import deploy
@@ -29,9 +31,10 @@ from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.recommend.component import recommend
 from components.train.component import train
-from ncf.command import BATCH, EXIT_HANDLER, STAGES
+from ncf.command import COMPONENTS
 from ncf.errors import InputError, RemoteError
 from ncf.executor_input import RUN_ID_PLACEHOLDER
+from ncf.sagemaker.settings import JobSettings
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
@@ -44,8 +47,9 @@ ROOT = Path(__file__).parent
 PIPELINE_YAML = "pipeline.yaml"
 KUBEFLOW_1_7_YAML = "pipeline.kubeflow-1.7.yaml"
 
-# CPU and memory of each pod. Those of train, deploy and finish only launch, watch and stop.
+# CPU and memory of each pod. Those of check, train, deploy and finish only look, launch, watch and stop.
 _PODS: Mapping[str, tuple[str, str]] = {
+    check.name: ("1", "2G"),
     preprocess.name: ("2", "8G"),
     negative_sampling.name: ("1", "4G"),
     train.name: ("1", "2G"),
@@ -59,24 +63,27 @@ _PODS: Mapping[str, tuple[str, str]] = {
 _SAMPLE_FAULT = '{"kind": "interrupt", "name": "ncf-train", "after_line": "epoch=2"}'
 
 
-# Argo's limit on a pod's retries counts from the start of its first try: longer than any stage can take, which is
-# train's max_run_time or max_wait_time, 28 days at most. 0 would be no retry at all.
-_RETRIES_END = "2592000s"
+def _bound(settings: Any, parameter: str) -> int:
+    """The largest value that a parameter takes."""
+    return next(int(limit.le) for limit in settings.model_fields[parameter].metadata if hasattr(limit, "le"))
+
+
+# Argo counts the seconds within which a pod may be tried again from the start of its first try, and takes 0 for no
+# retry at all: so they are more than the longest stage can take, which is train with all its attempts, and a day.
+_LONGEST_JOB = max(_bound(JobSettings, "max_run_time"), _bound(JobSettings, "max_wait_time"))
+_RETRIES_END = f"{_bound(JobSettings, 'max_attempts') * _LONGEST_JOB + 86_400}s"
 
 
 def _task(component: Any, **arguments: Any) -> Any:
-    """A task with its CPU, memory and retries, never cached.
-
-    What a stage makes follows from the world, but for negative-sampling; and that one's input is another artifact in
-    each run, which KFP's key for cached results tells apart by its number.
-    """
+    """A task with its CPU, memory and retries. What check finds wrong stays wrong, so that it is tried once."""
     task = call(component, **arguments)
     cpu, memory = _PODS[component.name]
     task.set_cpu_limit(cpu).set_memory_limit(memory)  # what Kubernetes then requests too
     if component.name != recommend.name:  # which has a thread of its own for each core
         # numpy's BLAS counts the node's cores, and its threads would wait for each other in the pod's share of them
         task.set_env_variable("OPENBLAS_NUM_THREADS", cpu)
-    task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration=_RETRIES_END)
+    if component.name != check.name:
+        task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration=_RETRIES_END)
     task.set_caching_options(False)
     return task
 
@@ -154,11 +161,28 @@ def ncf_pipeline(
         notify=notify,
     )
     with dsl.ExitHandler(finished, name="run"):
+        checked = _task(
+            check,
+            train_role=train_role,
+            train_image=train_image,
+            train_model=train_model,
+            train_epochs=train_epochs,
+            train_instance_type=train_instance_type,
+            train_instance_count=train_instance_count,
+            train_max_run_time=train_max_run_time,
+            train_overrides=train_overrides,
+            deploy_role=deploy_role,
+            deploy_image=deploy_image,
+            deploy_endpoint_name=deploy_endpoint_name,
+            deploy_instance_type=deploy_instance_type,
+            deploy_overrides=deploy_overrides,
+            s3_prefix=aws_s3_prefix,
+            region=aws_region,
+            notify=notify,
+        )
         data = _task(
             preprocess,
             interactions_uri=data_uri,
-            for_sagemaker=True,
-            s3_prefix=aws_s3_prefix,
             region=aws_region,
             items=data_items_uri,
             user_column=data_user_column,
@@ -173,6 +197,7 @@ def ncf_pipeline(
             max_unreadable=data_max_unreadable,
             seed=seed,
         )
+        data.after(checked)
         sampled = _task(negative_sampling, dataset=data.outputs["dataset"], candidates=sampling_candidates, seed=seed)
         trained = _task(
             train,
@@ -254,7 +279,7 @@ def compile_all(folder: Path) -> list[Path]:
         compiler.Compiler().compile(pipeline, str(package))
         write_older(package, older)
         written += [package, older]
-    for stage in (*STAGES, BATCH, EXIT_HANDLER):
+    for stage in COMPONENTS:
         made = getattr(import_module(f"components.{stage}.component"), stage)
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])
@@ -263,6 +288,13 @@ def compile_all(folder: Path) -> list[Path]:
     if folder == ROOT:
         parameter_table.write(folder / PIPELINE_YAML, ROOT / "README.md")
     return written
+
+
+def _older(options: argparse.Namespace) -> None:
+    if not options.package.is_file():
+        raise InputError(f"package: '{options.package}' does not exist; expected a compiled pipeline")
+    write_older(options.package, options.output)
+    print(options.output)
 
 
 def _compile(options: argparse.Namespace) -> None:
@@ -320,6 +352,7 @@ def _parser() -> argparse.ArgumentParser:
             _compile,
             f"write the YAML files; images are {REGISTRY_VARIABLE}/ncf-STAGE:{TAG_VARIABLE}",
         ),
+        "older": (_older, "rewrite a compiled pipeline of your own for KFP before 2.14, Kubeflow 1.7 too"),
         "run": (_run, "run the pipeline on this machine, with S3 and SageMaker answered locally"),
         "recommend": (_recommend, "run the pipeline that recommends to all users, or a list, on this machine"),
     }
@@ -328,6 +361,8 @@ def _parser() -> argparse.ArgumentParser:
         made[name] = commands.add_parser(name, help=text, description=text)
         made[name].set_defaults(function=function)
     made["compile"].add_argument("--output", type=Path, default=ROOT, help="folder to write to (default: here)")
+    made["older"].add_argument("package", type=Path, help="compiled by KFP's SDK")
+    made["older"].add_argument("output", type=Path, help="file to write")
     made["run"].add_argument(
         "--data", default="", help="interactions: a file, a folder or an s3:// URI; generated if absent"
     )

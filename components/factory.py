@@ -35,8 +35,9 @@ def component(stage: type[Stage], image_name: str = "", **defaults: Any) -> Base
     """The KFP container component of a stage: ``python -m ncf STAGE --executor-input {{$}}``.
 
     No parameter stands in the arguments: a task may leave one to its default, and then no two versions of KFP agree on
-    what to put there. Of a stage that reads the world or acts on it the arguments differ from run to run, so that KFP
-    never takes an earlier run's result, in whatever pipeline.
+    what to put there. The arguments differ from run to run, so that KFP never takes an earlier run's result, in
+    whatever pipeline: a stage reads what may have changed, or acts; and the input of negative-sampling is another
+    artifact in each run, which KFP tells apart by its number.
 
     Args:
         stage: declares inputs, parameters and outputs.
@@ -54,13 +55,11 @@ def component(stage: type[Stage], image_name: str = "", **defaults: Any) -> Base
     signature = inspect.Signature(sorted(arguments, key=lambda entry: entry.default is not inspect.Parameter.empty))
     chosen_image = image(image_name or stage.name)
 
-    uncached = [] if stage.cacheable else [UNCACHED, RUN_ID_PLACEHOLDER]
-
     def build(*_: Any) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(
             image=chosen_image,
             command=["python", "-m", "ncf", stage.command_name()],
-            args=[EXECUTOR_INPUT, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER, *uncached],
+            args=[EXECUTOR_INPUT, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER, UNCACHED, RUN_ID_PLACEHOLDER],
         )
 
     function: Any = build

@@ -2,7 +2,7 @@
 
 The oldest backend parses the IR strictly against the pipeline spec of 2022, which lacks a few fields; and its launcher
 makes folders that only root can write to, so pods run the root variants of the images. What the backends cannot do is
-left out: retries, resources, descriptions, the final status of a run.
+left out: retries, descriptions, the final status of a run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+
+from ncf.errors import InputError
+from ncf.storage import staged
 
 ROOT_SUFFIX = "-root"
 OWN_IMAGES = "ncf-"
@@ -29,15 +34,25 @@ _LATER_FIELDS = {
 
 
 def write_older(package: Path, older: Path) -> None:
-    """Rewrite a compiled pipeline, ours or one of somebody else with our components in it."""
+    """Rewrite a compiled pipeline, ours or one of somebody else with our components in it.
+
+    Raises:
+        InputError: if the package is no compiled pipeline.
+    """
     text = package.read_text()
     header = "".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
+    try:
+        json_format.ParseDict(yaml.safe_load(text), PipelineSpec())
+    except (yaml.YAMLError, json_format.ParseError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"package: '{package}' is no compiled pipeline of one document: {reason}") from None
     content = _without_later_fields(_without_final_status(_without_unused_artifacts(yaml.safe_load(text))))
     for executor in content["deploymentSpec"]["executors"].values():
         container = executor.get("container", {})
         if container.get("image", "").rpartition("/")[2].startswith(OWN_IMAGES):
             container["image"] += ROOT_SUFFIX
-    older.write_text(header + yaml.safe_dump(content, sort_keys=True, width=10_000))
+    with staged(older) as temporary:
+        temporary.write_text(header + yaml.safe_dump(content, sort_keys=True, width=10_000))
 
 
 def _without_unused_artifacts(content: Any) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from ncf.command import CHECK
+
 BEGIN, END = "<!-- parameters: written by make pipeline -->", "<!-- end of parameters -->"
 _OWN = {
     "data_uri": "Interactions: an `s3://` URI; on one machine a path",
@@ -39,14 +41,16 @@ def table(package: Path) -> str:
 
 def _descriptions(content: Mapping[str, Any], component: Mapping[str, Any], parameter: str) -> Iterator[str]:
     """What the containers that ``parameter`` of a DAG is passed to say of it."""
-    for task in component.get("dag", {}).get("tasks", {}).values():
+    for name, task in component.get("dag", {}).get("tasks", {}).items():
+        if name == CHECK:  # it says the same, without the bounds
+            continue
         inner = content["components"][task["componentRef"]["name"]]
-        for name, source in task.get("inputs", {}).get("parameters", {}).items():
+        for field, source in task.get("inputs", {}).get("parameters", {}).items():
             if source.get("componentInputParameter") != parameter:
                 continue
             if "dag" in inner:
-                yield from _descriptions(content, inner, name)
-            elif description := inner["inputDefinitions"]["parameters"][name].get("description"):
+                yield from _descriptions(content, inner, field)
+            elif description := inner["inputDefinitions"]["parameters"][field].get("description"):
                 yield description
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf import json_format
 from pydantic import ValidationError
 
-from ncf.command import BATCH, EXIT_HANDLER, STAGES, load
+from ncf.command import CHECK, COMPONENTS, load
 from ncf.errors import InputError
 
 _ANYTHING = "any"
@@ -27,10 +27,12 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
         InputError: that names the parameter at fault and what is accepted.
     """
     spec = json_format.MessageToDict(pipeline_spec)
-    for stage_name, given in _reached(spec, spec["root"]["dag"], {name: name for name in arguments}):
+    reached = list(_reached(spec, spec["root"]["dag"], {name: name for name in arguments}))
+    # each stage in its own words, before the one that looks at them together
+    for stage_name, given in sorted(reached, key=lambda entry: entry[0] == CHECK):
         stage = load(stage_name.replace("_", "-"))
         values: dict[str, Any] = {
-            name: _ANY_ROLE if name == "role" else _ANYTHING
+            name: _ANY_ROLE if name.endswith("role") else _ANYTHING
             for name, field in stage.model_fields.items()
             if field.is_required()
         }
@@ -39,7 +41,7 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
             name: _ANYTHING for name, role in stage.inputs().items() if role.optional and not values.get(f"{name}_uri")
         }
         try:
-            stage(**values).check_early()
+            stage(**values)
         except ValidationError as error:
             first = error.errors()[0]
             message = first["msg"].removeprefix("Value error, ")
@@ -49,8 +51,6 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
             elif "_overrides'" not in message:
                 message += renamed(pipeline_spec, stage.command_name(), message)
             raise InputError(message) from None
-        except ValueError as error:
-            raise InputError(f"{error}{renamed(pipeline_spec, stage.command_name(), str(error))}") from None
 
 
 def renamed(pipeline_spec: Any, stage_name: str, message: str) -> str:
@@ -95,9 +95,5 @@ def _reached(
         component = spec["components"][task["componentRef"]["name"]]
         if "dag" in component:
             yield from _reached(spec, component["dag"], given)
-        elif (stage := task["componentRef"]["name"].removeprefix("comp-").replace("-", "_")) in (
-            *STAGES,
-            BATCH,
-            EXIT_HANDLER,
-        ):
+        elif (stage := task["componentRef"]["name"].removeprefix("comp-").replace("-", "_")) in COMPONENTS:
             yield stage, given

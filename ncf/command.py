@@ -26,8 +26,11 @@ from ncf.errors import InputError, RemoteError
 from ncf.executor_input import EXECUTOR_INPUT, ExecutorInput
 from ncf.places import check_places
 from ncf.stage import ArtifactKind, FinalStatus, Stage
-from ncf.storage import staged, use_region
+from ncf.storage import s3_region, staged
 from ncf.termination import last_words
+
+CHECK = "check"
+"""The stage that the pipeline begins with."""
 
 STAGES = ("preprocess", "negative_sampling", "train", "evaluate", "deploy")
 """The five stages of the pipeline, in the order of the data flow."""
@@ -38,9 +41,11 @@ BATCH = "recommend"
 EXIT_HANDLER = "finish"
 """What ends a run, whatever became of the five."""
 
+COMPONENTS = (CHECK, *STAGES, BATCH, EXIT_HANDLER)
+"""All stages, each of which is a component."""
+
 COMMANDS: Mapping[str, str] = {
-    **{name.replace("_", "-"): f"ncf.stages.{name}:{name.title().replace('_', '')}" for name in (*STAGES, BATCH)},
-    EXIT_HANDLER: "ncf.stages.finish:Finish",
+    **{name.replace("_", "-"): f"ncf.stages.{name}:{name.title().replace('_', '')}" for name in COMPONENTS},
     "fit": "ncf.training.fit:Fit",
     "serve": "ncf.serving.serve:Serve",
     "show": "ncf.serving.show:Show",
@@ -75,7 +80,7 @@ UNCACHED = "--uncached"
 KFP's key for cached results counts a container's arguments, but no parameter that a task leaves to its default.
 """
 _POD_VARIABLE = "KFP_POD_NAME"
-_CLONE = "; a retry meets the same: mend it and clone the run"
+_ADVICE = "; KFP's own retries meet the same: mend it, then retry the run, or clone it with other parameters"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 """What the user can mend, whether or not the system names a file."""
 
@@ -153,9 +158,7 @@ def _run(stage: Stage, executor_input: ExecutorInput | None) -> None:
     check_places(stage)
     name, outputs = stage.command_name(), stage.outputs()
     places = {output: Path(getattr(stage, output)) for output in outputs}
-    if region := getattr(stage, "region", ""):
-        use_region(region)
-    with _reported(stage, executor_input), ExitStack() as stack:
+    with s3_region(stage.s3_region()), _reported(stage), ExitStack() as stack:
         temporary = {output: stack.enter_context(_staged(output, place)) for output, place in places.items()}
         working = stage.model_copy(update=temporary)
         working._uris = executor_input.uris if executor_input else {}
@@ -186,7 +189,7 @@ def _staged(name: str, place: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _reported(stage: Stage, executor_input: ExecutorInput | None) -> Iterator[None]:
+def _reported(stage: Stage) -> Iterator[None]:
     """What a service's failure has to report becomes the stage's ``summary``, the one output of a stage that fails.
 
     Of a task that failed KFP registers no artifact but the log, which its page shows: so a pod prints the report.
@@ -195,11 +198,15 @@ def _reported(stage: Stage, executor_input: ExecutorInput | None) -> Iterator[No
         yield
     except RemoteError as error:
         if error.report and _SUMMARY in stage.outputs():
-            if executor_input is not None:
+            if _is_on_cluster():
                 print(error.report, flush=True)
             with staged(Path(getattr(stage, _SUMMARY))) as temporary:
                 temporary.write_text(error.report)
         raise
+
+
+def _is_on_cluster() -> bool:
+    return _POD_VARIABLE in os.environ
 
 
 @contextmanager
@@ -211,7 +218,7 @@ def _in_pod(executor_input: ExecutorInput) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        advice = _CLONE if os.environ.get(_POD_VARIABLE) else ""
+        advice = _ADVICE if _is_on_cluster() else ""
         raise InputError(f"{executor_input.located(str(error))}{advice}") from error
     except RemoteError as error:
         raise RemoteError(executor_input.located(str(error)), error.report) from error

@@ -100,9 +100,6 @@ class Stage(BaseSettings):
     read_too: ClassVar[tuple[str, ...]] = ()
     """Parameters that name a path to read, beside the input artifacts: no output may be written over it."""
 
-    cacheable: ClassVar[bool] = False
-    """Whether the outputs follow from parameters and input artifacts alone, so that KFP may take an earlier run's."""
-
     _uris: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -135,6 +132,8 @@ class Stage(BaseSettings):
                     f"parameter '{name}' is '{place}', but outputs are written to this machine; "
                     "expected a path, whose content can be copied to S3 then"
                 )
+        for name in [name for name in (*cls.inputs(), *cls.read_too) if values.get(name)]:
+            check_location(name, str(values[name]))
         return values
 
     @classmethod
@@ -180,6 +179,10 @@ class Stage(BaseSettings):
         """Where an artifact lies for services outside this pod: its KFP URI, else its path."""
         return self._uris.get(artifact, str(getattr(self, artifact)))
 
+    def s3_region(self) -> str:
+        """The region to call S3 in; '' for the environment's."""
+        return str(getattr(self, "region", ""))
+
     @abstractmethod
     def run(self) -> Mapping[str, str] | None:
         """Do the stage's work: read the inputs, write **every** output to the path in its field.
@@ -195,15 +198,17 @@ class Stage(BaseSettings):
             InputError: for what the user can mend.
         """
 
-    def check_early(self) -> None:
-        """Refuse, when a run is submitted, what the stage itself would rather live with.
-
-        Raises:
-            ValueError: that names the parameter at fault and what is accepted.
-        """
-
     def published(self) -> None:
         """Called once the outputs lie in their places: what a stage keeps against the loss of its work may go."""
+
+
+def check_location(name: str, location: str) -> None:
+    """
+    Raises:
+        ValueError: if a parameter names what is neither a path nor in S3.
+    """
+    if not location.strip() or ("://" in location and not is_s3(location)):
+        raise ValueError(f"parameter '{name}' is '{location}'; expected an s3:// URI, or a path on this machine")
 
 
 def check_one_given(stage: Stage, artifact: str, parameter: str) -> None:
@@ -229,21 +234,46 @@ def overridden(stage: Stage, parameter: str, *kinds: type[BaseModel]) -> tuple[B
     Raises:
         ValueError: that names the override at fault and what is accepted.
     """
-    overrides: Mapping[str, Any] = getattr(stage, parameter)
+    names = {name: name for kind in kinds for name in kind.model_fields}
+    values = {name: getattr(stage, name) for name in names}
+    return with_overrides(values, names, parameter, getattr(stage, parameter), *kinds)
+
+
+def with_overrides(
+    values: Mapping[str, Any],
+    names: Mapping[str, str],
+    parameter: str,
+    overrides: Mapping[str, Any],
+    *kinds: type[BaseModel],
+) -> tuple[BaseModel, ...]:
+    """Models of values, with others in the places of some.
+
+    Args:
+        values: by the models' fields; those that are missing have their defaults.
+        names: of the parameters that gave them, by field.
+        parameter: that gave the overrides.
+        overrides: by field.
+        kinds: classes of the models, which share no field.
+
+    Raises:
+        ValueError: that names the parameter or the override at fault and what is accepted.
+    """
     known = {name for kind in kinds for name in kind.model_fields}
     if unknown := [name for name in overrides if name not in known]:
         close = difflib.get_close_matches(unknown[0], known, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(sorted(known))}"
         raise ValueError(f"parameter '{parameter}' has '{unknown[0]}', which cannot be set there; {hint}")
+    chosen = {**values, **overrides}
     made = []
     for kind in kinds:
-        values = {name: overrides.get(name, getattr(stage, name)) for name in kind.model_fields}
         try:
-            made.append(kind(**values))
+            made.append(kind(**{name: chosen[name] for name in kind.model_fields if name in chosen}))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             reason = first["msg"].removeprefix("Value error, ")
+            if place in names and place not in overrides:
+                raise ValueError(f"parameter '{names[place]}' is {first['input']!r}: {reason}") from None
             where = f"'{place}' is {first['input']!r}: " if place else ""
             raise ValueError(f"parameter '{parameter}': {where}{reason}") from None
     return tuple(made)

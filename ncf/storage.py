@@ -46,25 +46,24 @@ def split_uri(uri: str) -> tuple[str, str]:
 _chosen_region = ""
 
 
-def use_region(region: str) -> None:
-    """Call S3 in a region from now on, whatever the environment names."""
+@contextmanager
+def s3_region(region: str) -> Iterator[None]:
+    """Call S3 in a region for the time of the block; '' for the one that the environment names."""
     global _chosen_region
-    _chosen_region = region
+    before, _chosen_region = _chosen_region, region
     _client.cache_clear()
-
-
-def region() -> str:
-    """The region that S3 is called in: the one chosen, or the environment's; '' if there is none."""
-    import boto3
-
-    return _chosen_region or os.environ.get(REGION_VARIABLE) or boto3.session.Session().region_name or ""
+    try:
+        yield
+    finally:
+        _chosen_region = before
+        _client.cache_clear()
 
 
 @lru_cache(maxsize=1)
 def _client() -> Any:
     import boto3
 
-    return boto3.client("s3", region_name=region() or None)
+    return boto3.client("s3", region_name=_chosen_region or os.environ.get(REGION_VARIABLE) or None)
 
 
 @contextmanager

@@ -177,5 +177,8 @@ def test_a_real_backend_s_executor_inputs_are_understood(shared_kfp: Path) -> No
         assert set(given.parameters) <= set(stage.parameters()), path
         for artifact, uri in given.uris.items():
             assert given.paths[artifact] == "/" + uri.replace("://", "/", 1)
+        made = command.from_executor_input(stage, given)
+        for parameter, value in given.parameters.items():
+            assert getattr(made, parameter) == value or parameter == "status", f"{path}: {parameter}"
         seen.add(name)
     assert seen >= {"preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish"}

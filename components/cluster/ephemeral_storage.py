@@ -2,8 +2,8 @@
 
 KFP's launcher downloads every input artifact of a task to the pod's own disk, and keeps its outputs there until they
 are uploaded. No field of KFP's IR requests that disk, so that the scheduler packs such pods onto a node until its disk
-is full and they are evicted, which KFP never retries. A LimitRange gives a request to each container that has none;
-a limit is not set, since the kubelet evicts what goes beyond it.
+is full and they are evicted, which KFP never retries. A LimitRange gives a request to each container of the namespace
+that has none, those of KFP's drivers too; a limit is not set, since the kubelet evicts what goes beyond it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def write(folder: Path) -> Path:
     path = folder / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     head = (
-        "# Made by `make pipeline`. kubectl apply -n NAMESPACE -f. A pod has two containers: together they should\n"
-        "# have the raw data's size three times.\n"
+        "# Made by `make pipeline`. kubectl apply -n NAMESPACE -f. It holds for every container of the namespace that\n"
+        "# requests nothing. A pod of KFP has two of them: together they should have the raw data's size three times.\n"
     )
     path.write_text(head + yaml.safe_dump(manifest(), sort_keys=False))
     return path

@@ -96,8 +96,8 @@ def _advice(call: Call, status: int, said: str) -> str:
         return "have your user added to the namespace's profile, or give --namespace with one of your own"
     if status == 404 and (said.lower() in _NO_SUCH_PATH or is_page(said)):
         return (
-            "behind Kubeflow's dashboard --host ends in /pipeline; before 2.0.0-beta.2 (Kubeflow 1.7) KFP has no such "
-            "API: upload the file in its UI"
+            "behind Kubeflow's dashboard --host ends in /pipeline; Kubeflow 1.7, before 2.0.0-beta.1, has no such API: "
+            "upload the file in its UI"
         )
     return ""
 

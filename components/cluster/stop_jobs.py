@@ -1,6 +1,6 @@
 """``ncf stop-jobs`` by the clock, as a Kubernetes CronJob.
 
-A run that is terminated runs no exit handler, and its launcher's pod may be gone before it can stop its job.
+A pod may be gone without a signal before it can stop its job, and so may the exit handler's.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.cluster.client import Api
 from components.cluster.refusals import UnreachableError
-from ncf.command import BATCH, EXIT_HANDLER, STAGES, fail
+from ncf.command import COMPONENTS, fail
 from ncf.errors import InputError, RemoteError
 
 _ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
@@ -167,6 +167,6 @@ def _reason(run: Any) -> str:
     """What KFP says of a run that did not succeed: of most it says nothing, and tells the tasks alone."""
     said = f": {run.error.message}" if run.error and run.error.message else ""
     tasks = (run.run_details and run.run_details.task_details) or []
-    known = [stage.replace("_", "-") for stage in (*STAGES, BATCH, EXIT_HANDLER)]
+    known = [stage.replace("_", "-") for stage in COMPONENTS]
     failed = [name for name in known if any(task.display_name == name and task.state == "FAILED" for task in tasks)]
     return f"{said} (failed: {', '.join(failed)})" if failed else said

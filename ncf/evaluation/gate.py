@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from ncf.evaluation.summary import Summary
 
+METRIC = "gate_passed"
+"""Among the metrics: 1 if the gate is open, else 0."""
+
 
 @dataclass(frozen=True)
 class Check:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ncf.data import manifest
 from ncf.errors import InputError
-from ncf.storage import check_bucket, download, is_s3, region, upload
+from ncf.storage import check_bucket, download, is_s3, upload
 
 _QUICK_COMPRESSION = 1  # weights hardly get smaller
 
@@ -75,8 +75,6 @@ def check_exchange(root: str, s3_prefix: str) -> None:
             f"parameter 's3_prefix' is empty, and the pipeline root is not in S3 (this run's artifacts lie at {root}), "
             "where SageMaker cannot reach; give an s3:// URI to copy them through, or run with an s3:// pipeline root"
         )
-    if not region():
-        raise InputError("parameter 'region' is empty, and the environment names none (AWS_REGION)")
     if s3_prefix:
         check_bucket(s3_prefix)
 

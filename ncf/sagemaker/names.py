@@ -22,7 +22,7 @@ PREVIOUS_TAG = f"{TAG_PREFIX}previous"
 DEPLOYED_TAG = f"{TAG_PREFIX}deployed"
 """Of endpoints: the config that deploy has brought up and tested; one that is cut short does not set it."""
 LEFT_TAG = f"{TAG_PREFIX}left"
-"""Of a job: its launcher was told to leave and stopped it."""
+"""Of a job that nobody waits for any more: who left it, and when. Where it is stopped then, another may follow."""
 OWN_TAGS = 4
 """How many of them one resource may have."""
 _DIGITS = 16

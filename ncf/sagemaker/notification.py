@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.run_ending import Endpoint, Evidence, Job, Verdict, endpoint_text, job_text
 from ncf.sagemaker.session import Aws
-from ncf.sagemaker.settings import AwsAccess
+from ncf.sagemaker.settings import WHOM, AwsAccess, check_notify
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +106,10 @@ def tell(access: AwsAccess, whom: str, message: Message) -> str:
 
 
 def _send(access: AwsAccess, whom: str, message: Message) -> None:
+    try:
+        check_notify(whom)
+    except ValueError:  # whose text holds the value, which may be an address with a secret
+        raise InputError(f"parameter 'notify': {WHOM}") from None
     if not whom.startswith("arn:"):
         _post(whom, message)
         return

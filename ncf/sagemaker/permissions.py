@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 MODULES: Mapping[str, tuple[str, ...]] = {
+    "check": ("ncf.storage", "ncf.sagemaker.session"),
     "preprocess": ("ncf.storage",),
     "negative-sampling": ("ncf.storage",),
     "train": (
@@ -67,7 +68,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
 }
 """Each command, and the modules whose calls it makes."""
 
-PODS = ("preprocess", "negative-sampling", "train", "evaluate", "deploy", "recommend", "finish", "stop-jobs")
+PODS = ("check", "preprocess", "negative-sampling", "train", "evaluate", "deploy", "recommend", "finish", "stop-jobs")
 """What runs on the cluster."""
 OPERATORS = ("rollback", "clean", "doctor")
 """What people run by hand."""

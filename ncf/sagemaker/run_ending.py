@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-GATE_METRIC = "gate_passed"
-"""Of evaluate's metrics: 1 if the gate is open, else 0."""
 TRAIN, EVALUATE, DEPLOY = "train", "evaluate", "deploy"
 PROOFS = ("CACHED", "COMPLETE", "SUCCEEDED")
 """KFP's states that prove a good end; no other state proves anything."""
@@ -210,6 +208,6 @@ def endpoint_text(endpoint: Endpoint, run: str) -> str:
         command, effect = (
             (f"clean --run {run}", "removes it") if endpoint.is_new else (f"rollback {endpoint.name}", "goes back")
         )
-        serves = f"this run's model, untested; what was begun goes on by itself: 'ncf {command}' {effect}"
+        serves = f"this run's model, untested; what was begun goes on by itself; once it has, 'ncf {command}' {effect}"
     parts = [endpoint.status, endpoint.reason, serves]
     return f"endpoint {endpoint.name}: {', '.join(part for part in parts if part)}"

@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from ncf.errors import InputError, RemoteError
+from ncf.evaluation.gate import METRIC
 from ncf.sagemaker import jobs
 from ncf.sagemaker.names import DEPLOYED_TAG, ENDPOINT_TAG, RUN_TAG, endpoint_of
 from ncf.sagemaker.run_ending import (
     DEPLOY,
     EVALUATE,
-    GATE_METRIC,
     IN_PROGRESS,
     TRAIN,
     Endpoint,
@@ -132,7 +132,9 @@ def _endpoint_names(aws: Aws, run: str, endpoint_name: str) -> Iterator[str]:
 
 
 def _endpoint(aws: Aws, state: Mapping[str, Any], run: str) -> Endpoint:
-    name, config = state["EndpointName"], state["EndpointConfigName"]
+    name = state["EndpointName"]
+    # while an update goes on, AWS shows the config that is served, and beside it the one that is to be
+    config = state.get("PendingDeploymentSummary", {}).get("EndpointConfigName") or state["EndpointConfigName"]
     tags = tags_of(aws, state["EndpointArn"])
     return Endpoint(
         name,
@@ -174,7 +176,7 @@ def _gate(uri: str) -> bool | None:
     """Whether the gate is open by evaluate's metrics; None if they do not say."""
     with local_copy(uri) as path:
         try:
-            value = json.loads(path.read_text())[GATE_METRIC]
+            value = json.loads(path.read_text())[METRIC]
         except (ValueError, LookupError, TypeError):
             return None
     return bool(value)

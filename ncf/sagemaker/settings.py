@@ -30,6 +30,11 @@ LONGEST_UPDATE = 28_800
 _MAX_TAGS = 50 - OWN_TAGS
 
 
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w.-]+")
+_URL = re.compile(r"https?://\S+")
+WHOM = "expected the ARN of an SNS topic, as arn:aws:sns:us-east-1:123456789012:NAME, or an https:// URL"
+
+
 class Region(BaseModel):
     """Where to call AWS."""
 
@@ -348,6 +353,15 @@ def checked_endpoint_name(value: str) -> str:
     if value and not _ENDPOINT_NAME.fullmatch(value):
         raise ValueError("expected 1 to 63 letters, digits and hyphens, a hyphen neither first nor last")
     return value
+
+
+def check_notify(value: str) -> None:
+    """
+    Raises:
+        ValueError: if a value of the parameter 'notify' is nobody who can be told.
+    """
+    if value and not _TOPIC.fullmatch(value) and not _URL.fullmatch(value):
+        raise ValueError(f"parameter 'notify' is '{value}': {WHOM}")
 
 
 def _check_key(key: str, parameter: str, instance_type: str) -> None:

@@ -174,7 +174,7 @@ def run_job(aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callabl
         if description["TrainingJobStatus"] == "Completed":
             return description
         if job.was_left(description):
-            _log.warning("%s, because its launcher had to leave; another one follows", job.reason(description))
+            _log.warning("%s, which nobody waited for any more; another one follows", job.reason(description))
             continue
         failures += 1
         if failures >= plan.settings.max_attempts or not _may_pass(description):
@@ -242,7 +242,8 @@ class _Job:
         """Create the job; if it is there, an earlier try or another pod has created the very same one.
 
         Raises:
-            InputError: if SageMaker does not accept the request, or the job that is there writes elsewhere.
+            InputError: if SageMaker does not accept the request.
+            RemoteError: if the job that is there writes elsewhere.
         """
         try:
             self._aws.call("sagemaker", "create_training_job", **request)
@@ -264,7 +265,7 @@ class _Job:
         description = self.describe()
         output = description["OutputDataConfig"]["S3OutputPath"]
         if self._run_folder and not f"{output}/".startswith(f"{self._run_folder}/"):
-            raise InputError(
+            raise RemoteError(
                 f"training job {self.name} of this run writes to {output}, and KFP takes artifacts from below "
                 f"{self._run_folder} alone; clone the run"
             )

@@ -52,6 +52,9 @@ class Deploy(Stage, EndpointSettings):
         """
         return cast("EndpointSettings", overridden(self, "deploy_overrides", EndpointSettings)[0])
 
+    def s3_region(self) -> str:
+        return self.chosen().region
+
     def run(self) -> None:
         from ncf.sagemaker.endpoint import EndpointPlan, deploy, names
         from ncf.sagemaker.exchange import Exchange, fingerprint

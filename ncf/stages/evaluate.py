@@ -13,7 +13,6 @@ from pydantic import Field, field_validator, model_validator
 
 from ncf.data import manifest
 from ncf.errors import InputError
-from ncf.sagemaker.run_ending import GATE_METRIC
 from ncf.sagemaker.settings import AwsAccess, checked_endpoint_name
 from ncf.seed import seed_field
 from ncf.stage import Input, Output, OutputParameter, Stage
@@ -93,7 +92,7 @@ class Evaluate(Stage, AwsAccess):
     def run(self) -> None:
         from ncf.evaluation import page
         from ncf.evaluation.evaluation import evaluate
-        from ncf.evaluation.gate import gate
+        from ncf.evaluation.gate import METRIC, gate
         from ncf.evaluation.summary import summarise
         from ncf.models.model_folder import KIND, ModelFolder
         from ncf.sampling.samples import Samples
@@ -115,7 +114,7 @@ class Evaluate(Stage, AwsAccess):
             passed = all(check.passed for check in checks)
             for check in checks:
                 _log.info("gate: %s: %s", "holds" if check.passed else "fails", check.text)
-            metrics = {GATE_METRIC: float(passed), **summary.content()}
+            metrics = {METRIC: float(passed), **summary.content()}
             self.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
             self.report.write_text(page.html(model, evaluation, summary, checks, self.max_loss_to_champion))
             self.summary.write_text(page.markdown(evaluation, summary, checks))

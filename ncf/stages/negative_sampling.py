@@ -23,8 +23,6 @@ class NegativeSampling(Stage):
     never interacted with.
     """
 
-    cacheable = True
-
     dataset: str = Input("Dataset", "Folder written by preprocess")
     candidates: int = Field(99, ge=1, le=10_000, description="Negatives beside each validation and test positive")
     candidates_strategy: Strategy = Field(

@@ -8,15 +8,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from ncf.data import reading, release
 from ncf.data.filtering import Duplicates
 from ncf.data.numbers import to_time
 from ncf.data.preparation import Settings, prepare, prepare_release
 from ncf.data.text import Separator
-from ncf.sagemaker.exchange import check_exchange
-from ncf.sagemaker.settings import AwsSettings, Region, checked_s3
+from ncf.sagemaker.settings import Region
 from ncf.seed import seed_field
 from ncf.stage import Input, Output, Stage, check_one_given
 from ncf.storage import local_copy
@@ -110,19 +109,10 @@ class Preprocess(Stage, Region):
         "more is an error, as is any in fewer than 10,000 rows by default",
     )
     seed: int = seed_field("Seed of held-out items where timestamps tell no order")
-    for_sagemaker: bool = Field(
-        False, description="Whether stages on SageMaker follow, so that what they will need is looked for first"
-    )
-    s3_prefix: str = Field("", description=AwsSettings.model_fields["s3_prefix"].description)
 
     dataset: Path = Output("Dataset", "Positives as indices, split, with ids and titles")
     report: Path = Output("HTML", "Figures, histograms, what was dropped and why, the split")
     metrics: Path = Output("Metrics", "Users, items, interactions, sparsity, sizes of the parts, what was dropped")
-
-    @field_validator("s3_prefix")
-    @classmethod
-    def _is_s3(cls, value: str) -> str:
-        return checked_s3(value)
 
     @model_validator(mode="after")
     def _one_source(self) -> Preprocess:
@@ -149,8 +139,6 @@ class Preprocess(Stage, Region):
         from ncf.data.overview import overview
         from ncf.report import render
 
-        if self.for_sagemaker:
-            check_exchange(self.uri_of("dataset"), self.s3_prefix)
         settings = Settings(**{field.name: getattr(self, field.name) for field in fields(Settings)})
         with ExitStack() as stack:
             path = stack.enter_context(local_copy(self.interactions or self.interactions_uri, release.names_to_read))

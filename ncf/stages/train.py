@@ -59,6 +59,9 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         made = overridden(self, "train_overrides", Hyperparameters, WarmStart, JobSettings)
         return cast("tuple[Hyperparameters, WarmStart, JobSettings]", made)
 
+    def s3_region(self) -> str:
+        return self.chosen()[2].region
+
     def run(self) -> Mapping[str, str]:
         from ncf.sagemaker import job_report
         from ncf.sagemaker.exchange import Exchange, fingerprint

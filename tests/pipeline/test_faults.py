@@ -143,7 +143,7 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
         ]
 
     first = run("first", 1, ENDPOINT, Recorder(tmp_path))
-    assert first.names() == ["preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish"]
+    assert first.names() == ["check", "preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish"]
     before, blue = jobs(), sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"]
 
     faults = account.faults
@@ -158,12 +158,12 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
         second = run("second", 2, ENDPOINT, Recorder(tmp_path, kill_after="fit=selection epoch=1"))
     assert faults.coming() == []
 
-    tries = ["preprocess", "negative-sampling", "train", "train", "evaluate", "deploy", "deploy", "finish"]
+    tries = ["check", "preprocess", "negative-sampling", "train", "train", "evaluate", "deploy", "deploy", "finish"]
     assert second.names() == tries, "the launcher was killed once, the update went back once"
     compared = [Path(each.of("evaluate").outputs["report"]["uri"]).read_text() for each in (first, second)]
     assert f"There is no endpoint {ENDPOINT} in " in compared[0]
     assert f"The champion is endpoint {ENDPOINT}, version " in compared[1]
-    killed, rolled_back = second.tries[2], second.tries[5]
+    killed, rolled_back = second.tries[3], second.tries[6]
     assert killed.exit_code == -signal.SIGKILL
     assert "it was rolled back, and the previous model serves on" in rolled_back.last_line
     assert f"alarm {ENDPOINT}-errors" in rolled_back.last_line or "Alarm fired" in rolled_back.last_line
@@ -217,7 +217,7 @@ def test_the_exit_handler_stops_what_a_failed_run_has_left(account: LocalAws, tm
             train_overrides={"factors": 8, "tower": [16, 8]},
             notify=told,
         )
-    assert recorder.names() == ["preprocess", "negative-sampling", "train", "finish"]
+    assert recorder.names() == ["check", "preprocess", "negative-sampling", "train", "finish"]
     (job,) = boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]
     assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
     summary = Path(recorder.of("finish").outputs["summary"]["uri"]).read_text()

@@ -17,7 +17,7 @@ from ncf.executor_input import RUN_ID_PLACEHOLDER
 from ncf.localaws import LocalAws
 
 ROLE = "arn:aws:iam::123456789012:role/test"
-STAGES = ["preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish"]
+STAGES = ["check", "preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish"]
 
 
 class Recorder:

@@ -9,11 +9,12 @@ import yaml
 from kfp import compiler, dsl
 from kfp.components import load_component_from_file
 
-from components.kubeflow_1_7 import write_older
+import pipeline
 from components.local_runner import TaskRun, pods_as_processes
 from ncf.data import synthetic
 from ncf.data.dataset import Dataset
 from ncf.sampling.samples import Samples
+from tests.pipeline.older_proto import parse_older
 
 COMPONENTS = Path(__file__).parents[2] / "components"
 
@@ -88,11 +89,16 @@ def test_a_pipeline_of_somebody_else_is_rewritten_too(tmp_path: Path) -> None:
         foreign(dataset=preprocess(interactions_uri=uri).outputs["dataset"])
 
     compiler.Compiler().compile(own, str(tmp_path / "own.yaml"))
-    write_older(tmp_path / "own.yaml", tmp_path / "own.older.yaml")
+    pipeline.main(["older", str(tmp_path / "own.yaml"), str(tmp_path / "own.older.yaml")])
     content = yaml.safe_load((tmp_path / "own.older.yaml").read_text())
     executors = content["deploymentSpec"]["executors"]
     assert executors["exec-foreign"]["container"]["image"] == "r.example/other:1"
     assert executors["exec-preprocess"]["container"]["image"].endswith("-root")
     assert set(content["components"]["comp-preprocess"]["inputDefinitions"]) == {"parameters"}
     assert set(content["components"]["comp-foreign"]["inputDefinitions"]["artifacts"]) == {"dataset"}
-    assert "isOptional" not in str(content)
+    parse_older(content)
+    (tmp_path / "no.yaml").write_text("a: b")
+    with pytest.raises(SystemExit) as left:
+        pipeline.main(["older", str(tmp_path / "no.yaml"), str(tmp_path / "out.yaml")])
+    assert left.value.code == 2
+    assert not (tmp_path / "out.yaml").exists()

@@ -227,7 +227,7 @@ def test_any_other_state_proves_nothing(state: str) -> None:
             [endpoint(is_deployed=False)],
             outputs("train", "evaluate", gate=True),
             "failed in deploy",
-            "untested; what was begun goes on by itself: 'ncf clean --run run-1' removes it",
+            "untested; what was begun goes on by itself; once it has, 'ncf clean --run run-1' removes it",
         ),
         (
             ["Completed"],

@@ -238,7 +238,7 @@ def test_after_a_failure_that_may_pass_another_job_is_bought(aws: Aws, sagemaker
 
 
 @pytest.mark.parametrize("leave", [SystemExit(143), KeyboardInterrupt()])
-def test_a_launcher_that_is_told_to_leave_stops_the_job_first(
+def test_a_launcher_that_is_told_to_leave_stops_the_job(
     leave: BaseException, aws: Aws, sagemaker: FakeSageMaker
 ) -> None:
     asked = plan()
@@ -474,7 +474,7 @@ def test_a_job_that_writes_where_kfp_takes_no_artifact_from_is_refused_before_it
 ) -> None:
     """Another try of the run had another pipeline root."""
     aws.call("sagemaker", "create_training_job", **plan("s3://old/ncf/run-1/train/1/trained_model").request(1))
-    with pytest.raises(InputError, match=r"writes to s3://old/.*from below s3://new/ncf/run-1 alone; clone the run"):
+    with pytest.raises(RemoteError, match=r"writes to s3://old/.*from below s3://new/ncf/run-1 alone; clone the run"):
         Launch().run(aws, plan("s3://new/ncf/run-1/train/2/trained_model"))
     assert sagemaker.operations()[-1] == "DescribeTrainingJob"
     Launch().run(aws, plan("s3://old/ncf/run-1/train/2/trained_model"))

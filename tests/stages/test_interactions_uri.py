@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from local_account import BUCKET, executor_input, local_account
+from local_account import BUCKET, local_account
 
 from ncf import storage
 from ncf.command import run
@@ -108,48 +107,20 @@ def test_one_source_is_required(given: list[str], said: str, tmp_path: Path) -> 
         run(Preprocess, flags(tmp_path, *given))
 
 
-def in_pod(folder: Path, root: str, *more: str) -> list[str]:
-    """A first pod's arguments, whose outputs are to go to a pipeline root."""
-    (folder / "ratings.csv").write_text(ROWS)
-    given = flags(folder, f"--interactions-uri={folder / 'ratings.csv'}", "--for-sagemaker=true", *more)
-    return executor_input(Preprocess, given, folder, {name: f"{root}/{name}" for name in ("dataset", "report")})
-
-
-def test_the_first_pod_says_that_sagemaker_cannot_reach_the_root(
-    account: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """KFP's default root is MinIO; without a prefix train would fail, minutes later."""
-    monkeypatch.setattr("ncf.data.preparation.prepare", lambda *_: pytest.fail("no work is done"))
-    root = "minio://mlpipeline/v2/artifacts/ncf/1/preprocess"
-    with pytest.raises(InputError, match=rf"'s3_prefix' is empty.*{root}/dataset.*an s3:// URI to copy"):
-        run(Preprocess, in_pod(tmp_path, root))
-    with pytest.raises(InputError, match="s3://no-such-bucket: NoSuchBucket"):
-        run(Preprocess, in_pod(tmp_path, root, "--s3-prefix=s3://no-such-bucket/ncf"))
-
-
-def test_the_first_pod_says_that_no_region_is_known(account: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.delenv("AWS_REGION", raising=False)
-    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
-    with pytest.raises(InputError, match=r"'region' is empty, and the environment names none \(AWS_REGION\)"):
-        run(Preprocess, in_pod(tmp_path, f"s3://{BUCKET}/root"))
-    run(Preprocess, in_pod(tmp_path, f"s3://{BUCKET}/root", "--region=eu-west-1"))
-
-
-@pytest.mark.parametrize(
-    ("root", "more"),
-    [(f"s3://{BUCKET}/root", ()), ("minio://mlpipeline/x", (f"--s3-prefix=s3://{BUCKET}/ncf",))],
-)
-def test_either_way_to_hand_over_artifacts_will_do(
-    account: Any, root: str, more: tuple[str, ...], tmp_path: Path
-) -> None:
-    run(Preprocess, in_pod(tmp_path, root, *more))
-    assert json.loads((tmp_path / "executor_output.json").read_text())["artifacts"]["dataset"]
+@pytest.mark.parametrize("uri", ["minio://mlpipeline/ratings.csv", "gs://bucket/ratings.csv", " "])
+def test_what_is_neither_in_s3_nor_a_path_is_refused(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"'interactions_uri' is '{uri}'; expected an s3:// URI, or a path"):
+        run(Preprocess, flags(tmp_path, f"--interactions-uri={uri}"))
+    with pytest.raises(InputError, match=rf"'items' is '{uri}'"):
+        run(Preprocess, flags(tmp_path, "--interactions=x", f"--items={uri}"))
 
 
 def test_s3_is_called_in_the_region_that_is_given(account: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     (tmp_path / "ratings.csv").write_text(ROWS)
-    run(Preprocess, flags(tmp_path, f"--interactions={tmp_path / 'ratings.csv'}", "--region=eu-central-1"))
-    assert storage._client().meta.region_name == "eu-central-1"
-    storage.use_region("")
-    assert storage._client().meta.region_name == "us-east-1"
+    seen = []
+    monkeypatch.setattr("ncf.stages.preprocess.local_copy", lambda *_: seen.append(storage._client().meta.region_name))
+    with pytest.raises(TypeError):
+        run(Preprocess, flags(tmp_path, f"--interactions={tmp_path / 'ratings.csv'}", "--region=eu-central-1"))
+    assert seen == ["eu-central-1"]
+    assert storage._client().meta.region_name == "us-east-1", "for the time of the stage alone"

@@ -1,0 +1,107 @@
+"""The stage that a pipeline begins with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, Field, model_validator
+
+from ncf.sagemaker.settings import EndpointSettings, JobSettings, Region, check_notify
+from ncf.stage import Output, Stage, with_overrides
+from ncf.training.hyperparameters import Hyperparameters, WarmStart
+
+
+def _as_in(settings: type[BaseModel], name: str) -> Any:
+    """A field with the default and the description that it has there; its bounds are checked there too."""
+    field = settings.model_fields[name]
+    return Field(default=field.default, description=field.description)
+
+
+class Check(Stage, Region):
+    """Look at what the later stages of a run will need, before any work is done.
+
+    Parameters of training, its job and the endpoint are checked together with their overrides, and whether SageMaker
+    will reach the run's artifacts. KFP's UI takes any value; without this stage a wrong one would end the run in
+    deploy, once training is paid for.
+    """
+
+    train_role: str = _as_in(JobSettings, "role")
+    train_image: str = _as_in(JobSettings, "train_image")
+    train_model: str = _as_in(Hyperparameters, "model")
+    train_epochs: int = _as_in(Hyperparameters, "epochs")
+    train_instance_type: str = _as_in(JobSettings, "instance_type")
+    train_instance_count: int = _as_in(JobSettings, "instance_count")
+    train_max_run_time: int = _as_in(JobSettings, "max_run_time")
+    train_overrides: dict[str, Any] = Field({}, description="The train stage's parameter of that name")
+    deploy_role: str = _as_in(EndpointSettings, "role")
+    deploy_image: str = _as_in(EndpointSettings, "deploy_image")
+    deploy_endpoint_name: str = _as_in(EndpointSettings, "endpoint_name")
+    deploy_instance_type: str = _as_in(EndpointSettings, "endpoint_instance_type")
+    deploy_overrides: dict[str, Any] = Field({}, description="The deploy stage's parameter of that name")
+    s3_prefix: str = _as_in(JobSettings, "s3_prefix")
+    notify: str = Field("", description="The finish stage's parameter of that name")
+
+    summary: Path = Output("Markdown", "What was looked at")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Check:
+        for stage, make in (("train", self.of_training), ("deploy", self.of_hosting)):
+            try:
+                make()
+            except ValueError as error:
+                raise ValueError(f"{stage} would refuse it: {error}") from None
+        check_notify(self.notify)
+        return self
+
+    def of_training(self) -> JobSettings:
+        """Settings of the training job.
+
+        Raises:
+            ValueError: that names the parameter or the override at fault and what is accepted.
+        """
+        names = {
+            "role": "train_role",
+            "train_image": "train_image",
+            "model": "train_model",
+            "epochs": "train_epochs",
+            "instance_type": "train_instance_type",
+            "instance_count": "train_instance_count",
+            "max_run_time": "train_max_run_time",
+        }
+        made = self._with_overrides("train_overrides", names, Hyperparameters, WarmStart, JobSettings)
+        chosen, start, settings = cast("tuple[Hyperparameters, WarmStart, JobSettings]", made)
+        start.check_start(chosen.pretrain)
+        return settings
+
+    def of_hosting(self) -> EndpointSettings:
+        """Settings of the endpoint; raises as :meth:`of_training`."""
+        names = {
+            "role": "deploy_role",
+            "deploy_image": "deploy_image",
+            "endpoint_name": "deploy_endpoint_name",
+            "endpoint_instance_type": "deploy_instance_type",
+        }
+        return cast("EndpointSettings", self._with_overrides("deploy_overrides", names, EndpointSettings)[0])
+
+    def _with_overrides(self, parameter: str, names: dict[str, str], *kinds: type[BaseModel]) -> tuple[BaseModel, ...]:
+        names = {**names, "region": "region", "s3_prefix": "s3_prefix"}
+        values = {field: getattr(self, name) for field, name in names.items()}
+        return with_overrides(values, names, parameter, getattr(self, parameter), *kinds)
+
+    def s3_region(self) -> str:
+        return self.of_training().region
+
+    def run(self) -> None:
+        from ncf.sagemaker.exchange import check_exchange
+        from ncf.sagemaker.session import Aws
+
+        training, hosting = self.of_training(), self.of_hosting()
+        for parameter, settings in (("train_image", training), ("deploy_image", hosting)):
+            Aws(settings).check_image(parameter, getattr(settings, parameter))
+            check_exchange(self.uri_of("summary"), settings.s3_prefix)
+        self.summary.write_text(
+            "# All that the later stages need is given\n\n"
+            f"- train: {training.instance_count} x {training.instance_type}, `{training.train_image}`\n"
+            f"- deploy: {hosting.endpoint_instance_type}, `{hosting.deploy_image}`\n"
+        )

@@ -1,0 +1,132 @@
+"""The stage that a pipeline begins with: what would end the run later ends it before any work."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from local_account import BUCKET, ROLE, executor_input, local_account
+
+from ncf import storage
+from ncf.command import run
+from ncf.errors import InputError
+from ncf.stages.check import Check
+from ncf.stages.deploy import Deploy
+from ncf.stages.train import Train
+
+S3_ROOT, MINIO = f"s3://{BUCKET}/root/ncf/1/check", "minio://mlpipeline/v2/artifacts/ncf/1/check"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with local_account(tmp_path_factory.mktemp("account")) as aws:
+        yield aws
+
+
+def check(folder: Path, root: str = S3_ROOT, **given: Any) -> str:
+    """Run the stage as a pod whose outputs go to a pipeline root; what it has written."""
+    values = {
+        "train_role": ROLE,
+        "deploy_role": ROLE,
+        "train_image": "registry/ncf-train:1",
+        "deploy_image": "registry/ncf-deploy:1",
+        **given,
+    }
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+    flags = [f"--{name}={text}" for name, text in texts.items()]
+    summary = folder / "summary"
+    run(Check, executor_input(Check, [*flags, f"--summary={summary}"], folder, {"summary": f"{root}/summary"}))
+    return summary.read_text()
+
+
+def test_all_is_given(tmp_path: Path) -> None:
+    said = check(
+        tmp_path, train_overrides={"instance_count": 2}, deploy_overrides={"endpoint_instance_type": "ml.c6i.large"}
+    )
+    assert "- train: 2 x ml.g5.xlarge, `registry/ncf-train:1`" in said
+    assert "- deploy: ml.c6i.large" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"train_role": "ncf"}, "train would refuse it: parameter 'train_role' is 'ncf': expected the ARN"),
+        ({"deploy_role": "ncf"}, "deploy would refuse it: parameter 'deploy_role' is 'ncf': expected the ARN"),
+        ({"train_overrides": {"epoch": 3}}, "'train_overrides' has 'epoch'.*did you mean epochs"),
+        ({"train_overrides": {"dropout": 2}}, "'train_overrides': 'dropout' is 2"),
+        ({"train_epochs": 0}, "'train_epochs' is 0"),
+        ({"train_model": "svd"}, "'train_model' is 'svd'"),
+        ({"train_overrides": {"spot_instance": True}}, "'max_wait_time' is 0: with 'spot_instance'"),
+        ({"train_overrides": {"pretrain": True, "model": "gmf"}}, "'pretrain' is true, but 'model' is 'gmf'"),
+        ({"deploy_overrides": {"serverless_memory": 2048}}, "'network_isolation' is True: a serverless endpoint"),
+        ({"deploy_endpoint_name": "my shop"}, "'deploy_endpoint_name' is 'my shop'"),
+        ({"deploy_instance_type": "large"}, "'deploy_instance_type' is 'large'"),
+        ({"region": "nowhere"}, "'region' is 'nowhere'"),
+        ({"s3_prefix": "bucket/x"}, "'s3_prefix' is 'bucket/x'"),
+        ({"notify": "me@example.org"}, "'notify' is 'me@example.org': expected the ARN of an SNS topic"),
+    ],
+)
+def test_what_a_later_stage_would_refuse_is_named(given: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=said):
+        check(tmp_path, **given)
+    assert not (tmp_path / "summary").exists()
+
+
+def test_settings_that_hold_only_together_are_looked_at_together(tmp_path: Path) -> None:
+    spot = {"spot_instance": True, "max_wait_time": 900}
+    check(tmp_path, train_max_run_time=600, train_overrides=spot)
+    with pytest.raises(InputError, match="'max_wait_time' is 900"):
+        check(tmp_path, train_max_run_time=1000, train_overrides=spot)
+
+
+def test_a_root_that_sagemaker_cannot_reach_is_said(tmp_path: Path) -> None:
+    """KFP's default root is MinIO; without a prefix train would fail, minutes later."""
+    with pytest.raises(InputError, match=rf"'s3_prefix' is empty.*{MINIO}/summary.*an s3:// URI to copy"):
+        check(tmp_path, MINIO)
+    with pytest.raises(InputError, match="s3://no-such-bucket: NoSuchBucket"):
+        check(tmp_path, MINIO, s3_prefix="s3://no-such-bucket/ncf")
+    check(tmp_path, MINIO, s3_prefix=f"s3://{BUCKET}/ncf")
+    both = {"s3_prefix": f"s3://{BUCKET}/ncf"}
+    check(tmp_path, MINIO, train_overrides=both, deploy_overrides=both)
+
+
+def test_a_region_that_nobody_names_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    with pytest.raises(InputError, match=r"region: none is given, and the environment names none \(AWS_REGION\)"):
+        check(tmp_path)
+    check(tmp_path, region="eu-west-1")
+    there = {"region": "eu-west-1"}
+    check(tmp_path, train_overrides=there, deploy_overrides=there)
+
+
+def test_amazon_s_sagemaker_pulls_from_ecr_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(InputError, match=r"'deploy_image' is 'docker.io/x:1': SageMaker pulls images from ECR only"):
+        check(
+            tmp_path,
+            train_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/ncf-train:1",
+            deploy_image="docker.io/x:1",
+        )
+
+
+@pytest.mark.parametrize(("stage", "parameter"), [(Train, "train_overrides"), (Deploy, "deploy_overrides")])
+def test_s3_is_called_in_the_region_of_the_overrides(stage: Any, parameter: str) -> None:
+    values = {name: "any" for name, field in stage.model_fields.items() if field.is_required()}
+    made = stage(
+        **{"model": "any", **values, "role": ROLE, parameter: {"region": "eu-central-1"}}
+        if stage is Deploy
+        else {**values, "role": ROLE, parameter: {"region": "eu-central-1"}}
+    )
+    assert made.s3_region() == "eu-central-1"
+
+
+def test_the_first_region_is_train_s(tmp_path: Path) -> None:
+    seen: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ncf.sagemaker.exchange.check_bucket", lambda _: seen.append(storage._client().meta.region_name))
+        check(tmp_path, MINIO, s3_prefix=f"s3://{BUCKET}/ncf", train_overrides={"region": "eu-central-1"})
+    assert seen[0] == "eu-central-1"
