@@ -127,9 +127,9 @@ def form_of(name: str, arguments: Sequence[str]) -> Form | None:
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
-    """Print one message to stderr, leave its end for Kubernetes to show, and exit."""
-    print(f"ncf: error: {message}", file=sys.stderr)
+    """Leave the end of one message for Kubernetes to show, print it to stderr, and exit."""
     last_words(message)
+    print(f"ncf: error: {message}", file=sys.stderr)
     sys.exit(status)
 
 
@@ -313,6 +313,7 @@ def interruptible() -> Iterator[None]:
     """
 
     def leave(signum: int, _frame: object) -> NoReturn:
+        signal.signal(signum, signal.SIG_IGN)  # a second one would break off what the first has begun
         sys.exit(128 + signum)
 
     if threading.current_thread() is not threading.main_thread():

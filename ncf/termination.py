@@ -16,4 +16,4 @@ def last_words(message: str) -> None:
     """Leave a message, or its end, in place of the last one; outside of Kubernetes there is nobody to read it."""
     if LOG.is_file():
         with suppress(OSError):
-            LOG.write_bytes(message.encode()[-_MOST_BYTES:])
+            LOG.write_bytes(message.encode(errors="backslashreplace")[-_MOST_BYTES:])

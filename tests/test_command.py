@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import signal
 import subprocess
@@ -201,3 +202,17 @@ def test_kubernetes_is_given_the_message(tmp_path: Path, monkeypatch: pytest.Mon
         command.fail("a" * 5000 + " the reason", status=1)
     assert log.read_text().endswith(" the reason")
     assert len(log.read_text()) == 4096
+
+
+def test_it_is_given_although_nobody_reads_stderr_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setattr("ncf.termination.LOG", log)
+    monkeypatch.setattr(sys, "stderr", Broken())
+    with pytest.raises(BrokenPipeError):
+        command.fail("the reason of \udcff")
+    assert log.read_text() == r"the reason of \udcff"

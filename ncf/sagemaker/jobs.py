@@ -11,8 +11,11 @@ from ncf.sagemaker.names import JOB_PREFIX, LEFT_TAG, RUN_TAG, STAGE_TAG, tag_li
 from ncf.sagemaker.session import Aws, RefusedError
 from ncf.sagemaker.tags import tags_of
 
-CALLS = ("sagemaker:AddTags", "sagemaker:ListTrainingJobs", "sagemaker:StopTrainingJob")
+CALLS = ("sagemaker:AddTags", "sagemaker:DeleteTags", "sagemaker:ListTrainingJobs", "sagemaker:StopTrainingJob")
 """What this module calls: permissions are made from it."""
+
+
+_TIME = "%Y-%m-%dT%H:%M:%S%z"
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,22 @@ def mark_left(aws: Aws, arn: str, by: str, patience: float | None = None) -> Non
         by: who leaves it.
         patience: seconds, as for :meth:`Aws.call`.
     """
-    tags = tag_list({LEFT_TAG: f"{by} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
+    tags = tag_list({LEFT_TAG: f"{by} {datetime.now(UTC).strftime(_TIME)}"})
     aws.call("sagemaker", "add_tags", patience, ResourceArn=arn, Tags=tags)
+
+
+def when_left(aws: Aws, arn: str) -> datetime | None:
+    """When a job was marked as left; None if it bears no such mark."""
+    _, _, time = tags_of(aws, arn).get(LEFT_TAG, "").partition(" ")
+    try:
+        return datetime.strptime(time, _TIME)
+    except ValueError:
+        return None
+
+
+def unmark(aws: Aws, arn: str) -> None:
+    """Take the mark off a job that goes on after all."""
+    aws.call("sagemaker", "delete_tags", ResourceArn=arn, TagKeys=[LEFT_TAG])
 
 
 def stop(aws: Aws, name: str, patience: float | None = None) -> bool:

@@ -42,6 +42,7 @@ _PRICES = "pricing"
 _PRICES_REGION = "us-east-1"  # one of the few that have it; it knows all regions' prices
 _PATIENCE_SECONDS, _FIRST_PATIENCE_SECONDS = 900.0, 30.0
 _PAUSE_SECONDS = (1.0, 20.0)
+_HURRIED_PAUSE_SECONDS = 0.05
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _BUSY = (
     "LimitExceededException",
@@ -65,11 +66,12 @@ class RefusedError(RemoteError):
 
     Attributes:
         code: of the API, such as ``ValidationException``.
+        is_passing: whether AWS could not answer for now: it has not said no.
     """
 
-    def __init__(self, operation: str, code: str, message: str) -> None:
+    def __init__(self, operation: str, code: str, message: str, is_passing: bool = False) -> None:
         super().__init__(f"AWS refused {operation}: {code}: {message}")
-        self.code, self.message = code, message
+        self.code, self.message, self.is_passing = code, message, is_passing
 
     @property
     def says_missing(self) -> bool:
@@ -97,7 +99,7 @@ class Aws:
 
     def __init__(self, access: AwsAccess) -> None:
         self._access = access
-        self._answered = False
+        self._answered = self._hurried = False
         self._connect()
 
     def _connect(self) -> None:
@@ -140,7 +142,15 @@ class Aws:
                 raise InputError("region: none is given, and the environment names none (AWS_REGION)") from None
             client.meta.events.register("before-parse", _check_whole)
             self._clients[service] = client
+            if self._hurried:
+                _leave_retries_to_us(client)
         return self._clients[service]
+
+    def hurry(self) -> None:
+        """From here on what fails for now is tried again at once, in silence: the process has a second to live."""
+        self._hurried = True
+        for client in self._clients.values():
+            _leave_retries_to_us(client)
 
     def call(self, service: str, operation: str, patience: float | None = None, **request: Any) -> dict[str, Any]:
         """One API call; throttling, 5xx, expired credentials and broken connections are waited out.
@@ -158,7 +168,7 @@ class Aws:
         """
         if patience is None:
             patience = _PATIENCE_SECONDS if self._answered else _FIRST_PATIENCE_SECONDS
-        start, pause = time.monotonic(), _PAUSE_SECONDS[0]
+        start, pause = time.monotonic(), _HURRIED_PAUSE_SECONDS if self._hurried else _PAUSE_SECONDS[0]
         while True:
             try:
                 answer = self._try(service, operation, request)
@@ -167,7 +177,8 @@ class Aws:
             except _PassingError as error:
                 if time.monotonic() - start + pause > patience:
                     raise error.lasting from error.__cause__
-                _log.warning("%s; trying again for up to %.0f s", error.lasting, patience)
+                if not self._hurried:
+                    _log.warning("%s; trying again for up to %.0f s", error.lasting, patience)
                 if error.is_expired:
                     self._connect()
             time.sleep(pause)
@@ -184,8 +195,9 @@ class Aws:
             return answer
         except ClientError as error:
             code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
-            refused = RefusedError(operation, code, message)
-            if code in _BUSY or error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400) >= 500:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+            refused = RefusedError(operation, code, message, is_passing=code in _BUSY or status >= 500)
+            if refused.is_passing:
                 raise _PassingError(refused, code in _EXPIRED) from error
             raise refused from error
         except ParamValidationError as error:
@@ -234,6 +246,12 @@ class _PassingError(Exception):
     def __init__(self, lasting: RemoteError, is_expired: bool) -> None:
         super().__init__(str(lasting))
         self.lasting, self.is_expired = lasting, is_expired
+
+
+def _leave_retries_to_us(client: Any) -> None:
+    """Have botocore try each call once: it waits up to a second, then two and four."""
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.unregister(f"needs-retry.{service}", unique_id=f"retry-config-{service}")
 
 
 def _check_whole(response_dict: Mapping[str, Any], **_: Any) -> None:

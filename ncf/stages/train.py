@@ -65,9 +65,10 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
     def run(self) -> Mapping[str, str]:
         from ncf.sagemaker import job_report
         from ncf.sagemaker.exchange import Exchange, fingerprint
+        from ncf.sagemaker.job_plan import JobPlan, job_name
         from ncf.sagemaker.names import run_identity
         from ncf.sagemaker.session import Aws
-        from ncf.sagemaker.training_job import JobPlan, job_name, model_uri, run_job
+        from ncf.sagemaker.training_job import model_uri, run_job
 
         chosen, start, settings = self.chosen()
         inputs = {"dataset": self.dataset, "samples": self.samples, "warm_start": start.warm_start}

@@ -3,51 +3,20 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_sagemaker import REGISTRY, ROLE, FakeSageMaker, RefusalError
+from fake_sagemaker import ROLE, FakeSageMaker, RefusalError
 from hypothesis import given
 from hypothesis import strategies as st
+from launch import IMAGE, Launch, plan
 
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker import training_job
+from ncf.sagemaker.job_plan import job_name
 from ncf.sagemaker.names import MAX_NAME_LENGTH, hashed_name
 from ncf.sagemaker.session import Aws
 from ncf.sagemaker.settings import AwsSettings, JobSettings
-from ncf.sagemaker.training_job import JobPlan, job_name, model_uri, run_job
-
-IMAGE = f"{REGISTRY}/ncf-train:1"
-
-
-def plan(output: str = "s3://b/run/train/trained_model", **settings: Any) -> JobPlan:
-    chosen = JobSettings(role=ROLE, **{"train_image": IMAGE, **settings})
-    hyperparameters = {"epochs": "2", "tower": "[8, 4]"}
-    return JobPlan(
-        run="run-1",
-        name=job_name(chosen, "run-1", hyperparameters, {"dataset": "d", "samples": "s"}),
-        settings=chosen,
-        hyperparameters=hyperparameters,
-        channels={"dataset": "s3://b/dataset", "samples": "s3://b/samples"},
-        output=output,
-    )
-
-
-class Launch:
-    """One try of the launcher: what it wrote and how often it provided the inputs."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.provided = 0
-
-    def provide(self) -> None:
-        self.provided += 1
-
-    def run(self, aws: Aws, plan: JobPlan) -> dict[str, Any]:
-        return run_job(aws, plan, self.provide, self.lines.append)
+from ncf.sagemaker.training_job import model_uri, run_job
 
 
 def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSageMaker) -> None:
@@ -218,176 +187,6 @@ def test_a_failed_job_s_reason_last_lines_and_link_are_in_the_message(aws: Aws, 
     assert lines[1:] == shown
     assert f"training job {asked.name} failed: AlgorithmError: users: no data, exit code: 2; mend it first" in last
     assert last.endswith(f"#/jobs/{asked.name}")
-
-
-def test_a_second_try_after_a_failure_buys_nothing(aws: Aws, sagemaker: FakeSageMaker) -> None:
-    sagemaker.outcomes = [("Failed", "AlgorithmError")]
-    for _ in range(2):
-        with pytest.raises(RemoteError, match="AlgorithmError"):
-            Launch().run(aws, plan())
-    assert len(sagemaker.jobs) == 1
-
-
-def test_after_a_failure_that_may_pass_another_job_is_bought(aws: Aws, sagemaker: FakeSageMaker) -> None:
-    sagemaker.outcomes = [("Failed", "CapacityError"), ("Completed", "")]
-    asked, launch = plan(checkpoint_s3_uri="s3://b/c"), Launch()
-    assert launch.run(aws, asked)["TrainingJobName"] == f"{asked.name}-2"
-    assert list(sagemaker.jobs) == [asked.name, f"{asked.name}-2"]
-    assert {job["CheckpointConfig"]["S3Uri"] for job in sagemaker.jobs.values()} == {f"s3://b/c/{asked.name}"}
-    assert launch.provided == 1
-
-
-@pytest.mark.parametrize("leave", [SystemExit(143), KeyboardInterrupt()])
-def test_a_launcher_that_is_told_to_leave_stops_the_job(
-    leave: BaseException, aws: Aws, sagemaker: FakeSageMaker
-) -> None:
-    asked = plan()
-    sagemaker.log = {f"{asked.name}/algo-1-1": ["epoch 1"]}
-
-    def write(_: str) -> None:
-        raise leave
-
-    with pytest.raises(type(leave)):
-        run_job(aws, asked, lambda: None, write)
-    assert "StopTrainingJob" in sagemaker.operations()
-    assert sagemaker.jobs[asked.name]["end"] == ("Stopped", "")
-    again = Launch()
-    sagemaker.log.clear()
-    assert again.run(aws, asked)["TrainingJobName"] == f"{asked.name}-2", "a new try of the run goes on"
-    assert again.provided == 0
-
-
-@pytest.mark.parametrize(
-    "reason", ["InternalServerError: We encountered an internal error. Please try again.", "CapacityError"]
-)
-def test_pods_and_retries_of_a_run_share_its_attempts(reason: str, aws: Aws, sagemaker: FakeSageMaker) -> None:
-    sagemaker.outcomes = [("Failed", reason)] * 3 + [("Completed", "")]
-    asked = plan()
-    for _ in range(2):
-        with pytest.raises(
-            RemoteError, match=r"'max_attempts', 3, is used up, and every retry of this run .* clone the run"
-        ):
-            Launch().run(aws, asked)
-    assert list(sagemaker.jobs) == [asked.name, f"{asked.name}-2", f"{asked.name}-3"]
-    more = replace(asked, settings=asked.settings.model_copy(update={"max_attempts": 4}))
-    assert Launch().run(aws, more)["TrainingJobName"] == f"{asked.name}-4"
-
-
-@pytest.mark.parametrize(
-    ("status", "reason", "advice"),
-    [
-        ("Stopped", "", "somebody has stopped it, and every retry of this run meets this job: clone the run"),
-        ("MaxRuntimeExceeded", "", "clone the run with a larger 'max_run_time' than 3600"),
-        ("MaxWaitTimeExceeded", "", "clone the run with a larger 'max_wait_time' than 7200"),
-        ("", "ClientError: no such image", "mend it first: every retry of this run meets this job: clone the run then"),
-        ("", "AlgorithmError: exit code: 1", "mend it first"),
-    ],
-)
-def test_a_job_that_another_would_not_better_says_at_once_to_clone_the_run(
-    status: str, reason: str, advice: str, aws: Aws, sagemaker: FakeSageMaker
-) -> None:
-    sagemaker.outcomes = [("Failed", reason) if reason else ("Stopped", ""), ("Completed", "")]
-    sagemaker.ended_as = status
-    with pytest.raises(RemoteError, match=advice) as told:
-        Launch().run(aws, plan(spot_instance=True, max_wait_time=7200))
-    assert advice in told.value.report
-    assert len(sagemaker.jobs) == 1
-
-
-def test_a_second_pod_says_so_without_waiting_for_log_lines(
-    aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sagemaker.outcomes = [("Failed", "AlgorithmError")]
-    with pytest.raises(RemoteError):
-        Launch().run(aws, plan())
-    monkeypatch.setattr(training_job, "_SECONDS_UNTIL_LOG_SETTLES", 60.0)
-    with pytest.raises(RemoteError, match="clone the run"):
-        Launch().run(aws, plan())
-
-
-ARN = "arn:aws:sagemaker:us-east-1:123456789012:training-job/"
-
-
-def test_the_mark_comes_before_the_stop(aws: Aws, sagemaker: FakeSageMaker) -> None:
-    """A pod may have time for one call: a job that is stopped without the mark would end its run for good."""
-    asked = plan()
-    sagemaker.log = {f"{asked.name}/algo-1-1": ["epoch 1"]}
-
-    def write(_: str) -> None:
-        sagemaker.calls.clear()
-        raise SystemExit(143)
-
-    with pytest.raises(SystemExit):
-        run_job(aws, asked, lambda: None, write)
-    assert sagemaker.operations() == ["AddTags", "StopTrainingJob"], "and nothing else"
-    assert sagemaker.tags[f"{ARN}{asked.name}"]["ncf:left"].startswith("launcher 20")
-
-
-def test_a_launcher_that_must_leave_before_aws_has_answered_knows_the_arn(
-    aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = sagemaker.CreateTrainingJob
-
-    def create(**request: Any) -> Any:
-        original(**request)
-        raise SystemExit(143)
-
-    monkeypatch.setattr(sagemaker, "CreateTrainingJob", create)
-    asked = plan()
-    with pytest.raises(SystemExit):
-        Launch().run(aws, asked)
-    assert "ncf:left" in sagemaker.tags[f"{ARN}{asked.name}"]
-
-
-def test_what_a_dying_launcher_has_to_say_is_where_kubernetes_looks(
-    aws: Aws, sagemaker: FakeSageMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = tmp_path / "termination-log"
-    log.touch()
-    monkeypatch.setattr("ncf.termination.LOG", log)
-    asked, said = plan(), []
-    sagemaker.log = {f"{asked.name}/algo-1-1": ["epoch 1"]}
-    for operation in ("AddTags", "StopTrainingJob"):
-        answer = getattr(sagemaker, operation)
-        monkeypatch.setattr(
-            sagemaker, operation, lambda answer=answer, **request: (said.append(log.read_text()), answer(**request))[1]
-        )
-
-    def write(_: str) -> None:
-        raise SystemExit(143)
-
-    with pytest.raises(SystemExit):
-        run_job(aws, asked, lambda: None, write)
-    said.append(log.read_text())
-    for text, part in zip(
-        said, ("is to be marked as left", "is marked as left, and to be stopped", "is being stopped")
-    ):
-        assert f"training job {asked.name} {part}" in text
-
-
-@pytest.mark.parametrize(("seconds", "taken_up"), [(600, True), (10, False)])
-def test_a_job_that_was_marked_but_never_stopped_is_waited_for_again(
-    seconds: int, taken_up: bool, aws: Aws, sagemaker: FakeSageMaker
-) -> None:
-    """What somebody stops by hand later is not bought again. A launcher may still be about to stop what it has marked."""
-    asked = plan()
-    aws.call("sagemaker", "create_training_job", **asked.request(1))
-    marked = datetime.now(UTC) - timedelta(seconds=seconds)
-    sagemaker.tags[f"{ARN}{asked.name}"]["ncf:left"] = f"launcher {marked:%Y-%m-%dT%H:%M:%SZ}"
-    Launch().run(aws, asked)
-    assert ("ncf:left" not in sagemaker.tags[f"{ARN}{asked.name}"]) == taken_up
-
-
-def test_leaving_before_the_job_exists_is_quiet(
-    aws: Aws, sagemaker: FakeSageMaker, caplog: pytest.LogCaptureFixture
-) -> None:
-    def provide() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_job(aws, plan(), provide, print)
-    assert not sagemaker.jobs
-    assert "not stopped" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def wait_for_log_line(process: subprocess.Popen[str], part: str) -> None:
 
 @pytest.mark.parametrize(
     ("slow", "killed_after", "stopped"),
-    [(0.08, 1.0, True), (0.08, 0.6, True), (0.4, 0.6, False), (0.4, 0.3, False)],
+    [(0.08, 1.0, True), (0.08, 0.2, True), (0.4, 0.6, False), (0.4, 0.3, False)],
 )
 def test_no_job_is_stopped_without_its_mark_and_the_next_try_goes_on(
     slow: float,
@@ -119,6 +119,80 @@ def test_no_job_is_stopped_without_its_mark_and_the_next_try_goes_on(
     end_as_emissary_does(second, 5.0)
     names = [job["TrainingJobName"] for job in jobs_of(run)]
     assert names == [job["TrainingJobName"], f"{job['TrainingJobName']}-2"]
+
+
+def test_throttling_does_not_use_up_the_time(account: Any, tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
+    """botocore's own pauses, and ours, would outlast the pod."""
+    process = start(tmp_path, make_dataset(), "throttled", epochs=999)
+    wait_for_log_line(process, "epoch=1")
+    for operation in ("AddTags", "StopTrainingJob"):
+        account.faults.add("refuse", operation, error="ThrottlingException", times=2)
+    end_as_emissary_does(process, 1.0)
+    (job,) = jobs_of("throttled")
+    assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
+    assert LEFT_TAG in job["tags"]
+
+
+def test_a_second_signal_breaks_nothing_off(account: Any, tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
+    process = start(tmp_path, make_dataset(), "twice", epochs=999)
+    wait_for_log_line(process, "epoch=1")
+    account.faults.add("slow", "AddTags", seconds=0.3)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.15)
+    end_as_emissary_does(process, 1.0)
+    (job,) = jobs_of("twice")
+    assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
+    assert LEFT_TAG in job["tags"]
+
+
+def test_a_job_that_is_just_being_created_is_marked_and_stopped(
+    account: Any, tmp_path: Path, make_dataset: Callable[..., Path]
+) -> None:
+    dataset = make_dataset()
+    account.faults.add("slow", "CreateTrainingJob", seconds=0.5)
+    account.faults.add("hold", "ncf-train", state="Starting", seconds=60)
+    process = start(tmp_path, dataset, "created", epochs=1)
+    while any(fault["kind"] == "slow" for fault in account.faults.coming()):
+        assert process.poll() is None
+        time.sleep(0.005)
+    end_as_emissary_does(process, 1.0)
+    (job,) = jobs_of("created")
+    assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
+    assert LEFT_TAG in job["tags"]
+    assert start(tmp_path, dataset, "created", epochs=1).wait(60) == 0
+    assert [job["TrainingJobStatus"] for job in jobs_of("created")] == ["Stopped", "Completed"]
+
+
+def test_what_a_killed_launcher_has_marked_only_is_taken_up_and_completes(
+    account: Any, tmp_path: Path, make_dataset: Callable[..., Path]
+) -> None:
+    dataset = make_dataset()
+    account.faults.add("hold", "ncf-train", state="Training", seconds=6)
+    process = start(tmp_path, dataset, "marked", epochs=1)
+    wait_for_log_line(process, ": Training")
+    account.faults.add("slow", "AddTags", seconds=0.4)
+    end_as_emissary_does(process, 0.2)
+    time.sleep(0.4)
+    (job,) = jobs_of("marked")
+    assert (job["TrainingJobStatus"], LEFT_TAG in job["tags"]) == ("InProgress", True)
+    assert start(tmp_path, dataset, "marked", epochs=1).wait(60) == 0
+    assert [job["TrainingJobStatus"] for job in jobs_of("marked")] == ["Completed"]
+
+
+def test_another_pod_tells_a_failure_quickly(account: Any, tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
+    """KFP tries a pod again whatever its exit status: there is nothing to wait for."""
+    dataset = make_dataset()
+    account.faults.add("fail", "ncf-train", state="Starting", reason="CapacityError: none left", times=3)
+    said, took = [], []
+    for _ in range(2):
+        begun = time.monotonic()
+        process = start(tmp_path, dataset, "capacity", epochs=1)
+        said.append(process.communicate(timeout=60)[0].splitlines()[-1])
+        took.append(time.monotonic() - begun)
+    assert took[1] < took[0], "most of it to import libraries"
+    assert said[0] == said[1]
+    assert "'max_attempts', 3, is used up" in said[0]
+    assert len(jobs_of("capacity")) == 3
 
 
 def test_the_stand_in_can_be_slow(account: Any) -> None:
