@@ -24,7 +24,7 @@ from components.cluster import commands as cluster_commands
 from components.cluster import ephemeral_storage, permissions, stop_jobs
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
-from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, call, default, image, write_yaml
+from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, call, check_registry_and_tag, default, image, write_yaml
 from components.finish.component import finish
 from components.kubeflow_1_7 import write_older
 from components.negative_sampling.component import negative_sampling
@@ -298,6 +298,7 @@ def _older(options: argparse.Namespace) -> None:
 
 
 def _compile(options: argparse.Namespace) -> None:
+    check_registry_and_tag()
     for path in compile_all(options.output):
         print(path)
 
@@ -401,6 +402,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from ncf.command import fail, interruptible, reason_of
 
     options = _parser().parse_args(arguments)
+    interrupted = getattr(options, "interrupted", "everything that was started has been stopped")
     try:
         with interruptible():
             options.function(options)
@@ -413,7 +415,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         fail(reason)
     except KeyboardInterrupt:
-        fail("interrupted; everything that was started has been stopped", status=130)
+        fail(f"interrupted; {interrupted}", status=130)
 
 
 if __name__ == "__main__":

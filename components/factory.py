@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +16,15 @@ from pydantic.fields import FieldInfo
 
 import ncf
 from ncf.command import UNCACHED
+from ncf.errors import InputError
 from ncf.executor_input import EXECUTOR_INPUT, RUN_ID_PLACEHOLDER
 from ncf.stage import FinalStatus, Stage
 
 DEFAULT_REGISTRY = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 """An account that AWS keeps for documentation: put yours in its place with ``make pipeline REGISTRY=...``."""
+# https://github.com/distribution/reference/blob/main/reference.go
+_REGISTRY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _RUN_ID = "run_id"
 """The parameter of stages that act in the name of a run, which is the pipeline's unless another is given."""
 REGISTRY_VARIABLE, TAG_VARIABLE = "NCF_REGISTRY", "NCF_TAG"
@@ -27,8 +32,24 @@ REGISTRY_VARIABLE, TAG_VARIABLE = "NCF_REGISTRY", "NCF_TAG"
 
 def image(name: str) -> str:
     """The image ``REGISTRY/ncf-<name>:TAG``, with registry and tag from the environment where they are set."""
-    registry = os.environ.get(REGISTRY_VARIABLE) or DEFAULT_REGISTRY
-    return f"{registry}/ncf-{name.replace('_', '-')}:{os.environ.get(TAG_VARIABLE) or ncf.__version__}"
+    registry, tag = _registry_and_tag()
+    return f"{registry}/ncf-{name.replace('_', '-')}:{tag}"
+
+
+def _registry_and_tag() -> tuple[str, str]:
+    return os.environ.get(REGISTRY_VARIABLE) or DEFAULT_REGISTRY, os.environ.get(TAG_VARIABLE) or ncf.__version__
+
+
+def check_registry_and_tag() -> None:
+    """
+    Raises:
+        InputError: if no image can be named with those of the environment.
+    """
+    registry, tag = _registry_and_tag()
+    if not _REGISTRY.fullmatch(registry):
+        raise InputError(f"registry: '{registry}' is none; expected one such as {DEFAULT_REGISTRY}, maybe with /FOLDER")
+    if not _TAG.fullmatch(tag):
+        raise InputError(f"tag: '{tag}' is none; expected letters, digits and _.-, 128 at most")
 
 
 def component(stage: type[Stage], image_name: str = "", **defaults: Any) -> BaseComponent:

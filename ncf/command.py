@@ -268,6 +268,10 @@ def from_executor_input(command: type[Stage], executor_input: ExecutorInput) -> 
         InputError: that names each parameter at fault, its value, and what is accepted.
     """
     places = {**command.inputs(), **command.outputs()}
+    if missing := [name for name in command.outputs() if name not in executor_input.paths]:
+        raise InputError(f"{command.command_name()}: {EXECUTOR_INPUT} names no place for the output '{missing[0]}'")
+    if strange := [name for name in executor_input.parameters if name in places]:
+        raise InputError(f"{command.command_name()}: '{strange[0]}' is an artifact, but is given as a parameter")
     paths = {name: path for name, path in executor_input.paths.items() if name in places}
     values = {
         name: json.dumps(value) if _is_final_status(command, name) and not isinstance(value, str) else value

@@ -39,13 +39,26 @@ class ExecutorInput:
             InputError: if it is no executor input.
         """
         try:
-            content = json.loads(text)
-            content["outputs"]["outputFile"]
-        except (ValueError, KeyError, TypeError) as error:
+            made = cls(json.loads(text))
+            made.check()
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"{EXECUTOR_INPUT} must be followed by the JSON that KFP puts for {{{{$}}}}: {error!r}"
             ) from None
-        return cls(content)
+        return made
+
+    def check(self) -> None:
+        """
+        Raises:
+            ValueError, LookupError, TypeError, AttributeError: if it has not the form of an executor input.
+        """
+        dict(self.parameters)
+        for path in (self.content["outputs"]["outputFile"], *self.paths.values()):
+            if not isinstance(path, str) or not path or "\0" in path:
+                raise ValueError(f"{path!r} is no path")
+            path.encode()
+        for entry in (self.content["outputs"].get("artifacts") or {}).values():
+            dict(entry["artifacts"][0].get("metadata") or {})
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_valid
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from ncf.storage import is_s3
+from ncf.errors import InputError
+from ncf.storage import is_s3, split_uri
 
 FinalStatus = NewType("FinalStatus", str)
 """Type of the parameter in which KFP tells an exit handler how the run ended, as JSON."""
@@ -207,8 +208,12 @@ def check_location(name: str, location: str) -> None:
     Raises:
         ValueError: if a parameter names what is neither a path nor in S3.
     """
-    if not location.strip() or ("://" in location and not is_s3(location)):
-        raise ValueError(f"parameter '{name}' is '{location}'; expected an s3:// URI, or a path on this machine")
+    if not location.strip() or "\0" in location or ("://" in location and not is_s3(location)):
+        raise ValueError(f"parameter '{name}' is {location!r}; expected an s3:// URI, or a path on this machine")
+    try:
+        _ = is_s3(location) and split_uri(location)
+    except InputError as error:
+        raise ValueError(f"parameter '{name}': {error}") from None
 
 
 def check_one_given(stage: Stage, artifact: str, parameter: str) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -21,6 +24,7 @@ CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObje
 S3_SCHEME = "s3://"
 REGION_VARIABLE = "AWS_REGION"
 _BLOCK_BYTES = 1 << 20
+_BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{1,254}")
 
 Select = Callable[[Sequence[str]], Iterable[str]]
 """Chooses among names relative to a prefix; raises an InputError, without the place, where none will do."""
@@ -38,8 +42,8 @@ def split_uri(uri: str) -> tuple[str, str]:
         InputError: if the URI is no S3 URI or names no bucket.
     """
     bucket, _, key = uri.removeprefix(S3_SCHEME).partition("/")
-    if not is_s3(uri) or not bucket:
-        raise InputError(f"'{uri}' is not an S3 URI; expected s3://BUCKET/KEY")
+    if not is_s3(uri) or not _BUCKET.fullmatch(bucket) or any(ord(character) < 32 for character in key):
+        raise InputError(f"{uri!r} is not an S3 URI; expected s3://BUCKET/KEY")
     return bucket, key.strip("/")
 
 
@@ -96,6 +100,19 @@ def _s3_errors(uri: str) -> Iterator[None]:
         raise RemoteError(f"{uri}: S3 cannot be reached: {error}") from error
 
 
+@contextmanager
+def _file_errors(uri: str) -> Iterator[None]:
+    """Turn what no file system takes into an error that names the object."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError, IsADirectoryError):
+        raise InputError(f"{uri}: an object has this name and others lie below it, which no folder can hold") from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise InputError(f"{uri}: the name is too long for a file, which can have 255 bytes") from None
+
+
 def check_bucket(uri: str) -> None:
     """
     Raises:
@@ -106,14 +123,21 @@ def check_bucket(uri: str) -> None:
         _client().list_objects_v2(Bucket=bucket, MaxKeys=1)
 
 
-def list_objects(uri: str) -> list[str]:
-    """URIs of all objects under an S3 prefix (the object itself, or those in that 'folder'), sorted."""
+def list_objects(uri: str, by_age: bool = False) -> list[str]:
+    """URIs of all objects under an S3 prefix (the object itself, or those in that 'folder').
+
+    Args:
+        uri: of the prefix.
+        by_age: whether the oldest comes first; else they are sorted by name.
+    """
     bucket, prefix = split_uri(uri)
     with _s3_errors(uri):
         pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        entries = [entry for page in pages for entry in page.get("Contents", [])]
+    entries.sort(key=itemgetter("LastModified", "Key") if by_age else itemgetter("Key"))
+    keys = [entry["Key"] for entry in entries]
     inside = [key for key in keys if (key == prefix or not prefix or key.startswith(prefix + "/"))]
-    return sorted(f"{S3_SCHEME}{bucket}/{key}" for key in inside if not key.endswith("/"))
+    return [f"{S3_SCHEME}{bucket}/{key}" for key in inside if not key.endswith("/")]
 
 
 def download(uri: str, destination: Path, select: Select | None = None) -> Path:
@@ -133,6 +157,8 @@ def download(uri: str, destination: Path, select: Select | None = None) -> Path:
     objects = list_objects(uri)
     if not objects:
         raise InputError(f"{uri}: no such object, and no objects under that prefix")
+    if uri in objects:  # the very object; what begins with the same name as a folder is something else
+        objects = [uri]
     if select and objects != [uri.rstrip("/")]:
         names = {source.removeprefix(f"{uri.rstrip('/')}/"): source for source in objects}
         try:
@@ -145,9 +171,9 @@ def download(uri: str, destination: Path, select: Select | None = None) -> Path:
             if ".." in PurePosixPath(relative).parts:
                 raise InputError(f"{source}: a key with '..' is not accepted")
             target = temporary / relative if relative else temporary
-            target.parent.mkdir(parents=True, exist_ok=True)
             bucket, key = split_uri(source)
-            with _s3_errors(source):
+            with _s3_errors(source), _file_errors(source):
+                target.parent.mkdir(parents=True, exist_ok=True)
                 _client().download_file(bucket, key, str(target))
     return destination
 

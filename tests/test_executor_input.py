@@ -160,7 +160,9 @@ def test_in_a_cluster_bad_input_says_that_a_retry_does_not_help(
     with pytest.raises(InputError, match="too odd$"):
         run(tmp_path, label="input")
     monkeypatch.setenv("KFP_POD_NAME", "ncf-x-1")
-    with pytest.raises(InputError, match="too odd; a retry meets the same: mend it and clone the run"):
+    with pytest.raises(
+        InputError, match="too odd; KFP's own retries meet the same: mend it, then retry the run, or clone it"
+    ):
         run(tmp_path, label="input")
 
 
@@ -171,12 +173,15 @@ def test_a_real_backend_s_executor_inputs_are_understood(shared_kfp: Path) -> No
         name = path.parent.name.partition("-")[2]
         if name not in command.COMMANDS:
             continue
-        given = ExecutorInput.parse(path.read_text())
+        # 2.0.0-alpha.7 left this one as it was, which the pipelines no longer use
+        given = ExecutorInput.parse(path.read_text().replace("{{$.pipeline_job_uuid}}", "run-1"))
         stage = command.load(name)
         assert set(given.uris) - {"executor-logs"} <= {*stage.inputs(), *stage.outputs()}, path
         assert set(given.parameters) <= set(stage.parameters()), path
         for artifact, uri in given.uris.items():
             assert given.paths[artifact] == "/" + uri.replace("://", "/", 1)
+        if path.parents[2].name.startswith("older") and name == "preprocess":
+            continue  # of a file whose tasks left parameters out, which backends from 2.2 on made ''
         made = command.from_executor_input(stage, given)
         for parameter, value in given.parameters.items():
             assert getattr(made, parameter) == value or parameter == "status", f"{path}: {parameter}"

@@ -140,6 +140,13 @@ class _Client(kfp.Client):  # type: ignore[misc]
         return kfp_server_api.V2beta1GetHealthzResponse()
 
 
+class _TokenFile(ServiceAccountTokenVolumeCredentials):  # type: ignore[misc]
+    """A file that is read anew for each request, as a projected token's; ``Bearer`` may stand before the token."""
+
+    def _get_token(self) -> str:
+        return kfp_access.token(self._token_path)
+
+
 class _Rest(kfp_server_api.rest.RESTClientObject):  # type: ignore[misc]
     """Sends requests; an answer that is not JSON is a refusal, whatever its status."""
 
@@ -148,12 +155,16 @@ class _Rest(kfp_server_api.rest.RESTClientObject):  # type: ignore[misc]
         try:
             answer = super().request(method, url, *args, **options)
         except ApiException as error:
-            # kfp decodes it, and fails at bytes of another encoding
-            error.body = (error.body or b"").decode(errors="replace").encode()
-            raise
+            raise _decodable(error) from None
         if answer.data.lstrip()[:1] not in (b"{", b"["):
-            raise ApiException(http_resp=answer)
+            raise _decodable(ApiException(http_resp=answer))
         return answer
+
+
+def _decodable(error: ApiException) -> ApiException:
+    """With a body that kfp, which decodes it, does not fail at."""
+    error.body = (error.body or b"").decode(errors="replace").encode()
+    return error
 
 
 def _host(given: str, in_pod: bool) -> str:
@@ -165,6 +176,8 @@ def _host(given: str, in_pod: bool) -> str:
             "host: none is given, and this is no pod of a cluster; expected --host with the URL of the KFP API: "
             f"https://HOST/pipeline behind Kubeflow's dashboard, or {kfp_access.port_forward('--host')}"
         )
+    if "@" in host.partition("://")[2].partition("/")[0]:  # which is not shown
+        raise InputError("host: it holds a user or a password; expected a URL without, and --token or --cookie")
     if not _URL.fullmatch(host):
         raise InputError(f"host: '{host}' is no URL of an API; expected one such as http://localhost:8888")
     return host.rstrip("/")
@@ -179,7 +192,7 @@ def _credentials(connection: Connection, in_pod: bool) -> dict[str, Any]:
         found["cookies"] = cookie
     if token := kfp_access.token(connection.token):
         if connection.token and Path(connection.token).is_file():  # a pipe can be read only once
-            found["credentials"] = ServiceAccountTokenVolumeCredentials(connection.token)
+            found["credentials"] = _TokenFile(connection.token)
         else:
             found["existing_token"] = token
     elif in_pod and not connection.host:  # a token for this cluster is none of another host's business

@@ -23,6 +23,7 @@ Packages = Mapping[str, tuple[Any, Path]]
 """Each pipeline by name, and its compiled file."""
 
 _CHANGES = ("list", "enable", "disable", "delete")
+_UNKNOWN = "whether the cluster has taken it is not known: see its runs, pipelines and recurring runs"
 _OF_NEW_ONES = ("name", "version_name", "param", "pipeline_root", "service_account")
 
 
@@ -36,7 +37,7 @@ def add(commands: Any, packages: Packages) -> None:
     made = {}
     for name, (function, text) in described.items():
         made[name] = commands.add_parser(name, help=text, description=text)
-        made[name].set_defaults(function=function, packages=packages)
+        made[name].set_defaults(function=function, packages=packages, interrupted=_UNKNOWN)
         _add_connection(made[name])
         made[name].add_argument("--pipeline", choices=tuple(packages), default="ncf", help="default: %(default)s")
         made[name].add_argument("--package", type=Path, help="its compiled file; default: the one that is committed")

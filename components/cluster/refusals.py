@@ -67,9 +67,11 @@ def unanswered(call: Call, error: HTTPError) -> InputError | RemoteError:
     cause = getattr(error, "reason", None) or error
     if isinstance(cause, ReadTimeoutError):
         return RemoteError(f"host: '{call.host}' does not answer: {_line(cause)}")
-    advice = "expected the URL of the KFP API"
+    advice = f"expected the URL of the KFP API; to bring it here: {_PAST}"
     if isinstance(cause, SSLError):
         advice = "--ca-cert FILE makes the authority known that signed its certificate"
+        if "WRONG_VERSION_NUMBER" in str(cause):
+            advice = "it does not speak TLS; try http:// in place of https://"
     return UnreachableError(f"host: '{call.host}' cannot be reached: {_line(cause)}; {advice}")
 
 

@@ -5,6 +5,7 @@ A pod may be gone without a signal before it can stop its job, and so may the ex
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def manifest() -> dict[str, Any]:
         "name": "stop-jobs",
         "image": image("sagemaker"),
         "command": ["python", "-m", "ncf", "stop-jobs", "--older-than", _OLDER_THAN, "--dry-run", "false"],
-        "env": [{"name": "AWS_REGION", "value": "us-east-1"}],
+        "env": [{"name": "AWS_REGION", "value": _region(image("sagemaker"))}],
         "resources": {
             "requests": {"cpu": "100m", "memory": "256Mi"},
             "limits": {"cpu": "1", "memory": "512Mi"},
@@ -62,10 +63,16 @@ def manifest() -> dict[str, Any]:
     }
 
 
+def _region(name: str) -> str:
+    """The region of an image in ECR."""
+    found = re.search(r"\.ecr(?:-fips)?\.([a-z0-9-]+)\.", name)
+    return found[1] if found else "us-east-1"
+
+
 def write(folder: Path) -> Path:
     """Write the manifest."""
     path = folder / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
-    head = "# Made by `make pipeline`. kubectl apply -n NAMESPACE -f, after setting the region.\n"
+    head = "# Made by `make pipeline`. kubectl apply -n NAMESPACE -f, after a look at the region.\n"
     path.write_text(head + yaml.safe_dump(manifest(), sort_keys=False, width=120))
     return path

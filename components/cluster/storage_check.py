@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from ncf.errors import InputError
-from ncf.storage import is_s3
+from ncf.storage import is_s3, split_uri
 
 _PLACES = ("data_uri", "data_items_uri", "model_uri", "users_uri", "checkpoints")
 """Parameters that name what pods read or write, or nothing."""
@@ -33,6 +33,8 @@ def check_storage(parameters: Container[str], arguments: Mapping[str, Any], pipe
             raise InputError(f"parameter '{name}' is '{place}', which pods cannot see; expected an s3:// URI")
     if _PREFIX not in parameters or arguments.get(_PREFIX):
         return ""
+    if pipeline_root and is_s3(pipeline_root):
+        split_uri(pipeline_root)
     if pipeline_root and not is_s3(pipeline_root):
         raise InputError(f"pipeline_root: '{pipeline_root}' is out of SageMaker's reach; {_GIVE}")
     if pipeline_root:

@@ -16,6 +16,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.cluster.client import Api
 from components.cluster.refusals import UnreachableError
+from components.factory import DEFAULT_REGISTRY
 from ncf.command import COMPONENTS, fail
 from ncf.errors import InputError, RemoteError
 
@@ -86,13 +87,19 @@ def check_package(package: Path) -> None:
     try:
         if package.suffix not in (".yaml", ".yml"):
             raise ValueError("its name does not end in .yaml")
-        spec, *_ = yaml.safe_load_all(package.read_text())
+        text = package.read_text()
+        spec, *_ = yaml.safe_load_all(text)
         json_format.ParseDict(spec, PipelineSpec())
     except (yaml.YAMLError, json_format.ParseError, ValueError, TypeError) as error:
         raise InputError(
             f"package: '{package}' is no compiled pipeline ({' '.join(str(error).split())[:200]}); "
             "'make pipeline' writes one"
         ) from None
+    if f"{DEFAULT_REGISTRY}/" in text:
+        raise InputError(
+            f"package: '{package}' names images of {DEFAULT_REGISTRY}, which is no registry but an example; "
+            "'make pipeline REGISTRY=...' writes build/, with yours: give its file as --package"
+        )
 
 
 def submit(api: Api, request: Request) -> str:

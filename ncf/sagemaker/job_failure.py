@@ -30,6 +30,11 @@ def may_pass(description: Mapping[str, Any]) -> bool:
     return failed and bool(_FAULT_OF_AWS.match(description.get("FailureReason", "")))
 
 
+def is_over(description: Mapping[str, Any]) -> bool:
+    """Whether SageMaker has ended it because its time was over."""
+    return description.get("SecondaryStatus") in _LIMITS
+
+
 def advice(description: Mapping[str, Any], settings: JobSettings) -> str:
     """What to do about a job that no retry of its run can get past."""
     if may_pass(description):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.run_ending import Endpoint, Evidence, Job, Verdict, endpoint_text, job_text
 from ncf.sagemaker.session import Aws
-from ncf.sagemaker.settings import WHOM, AwsAccess, check_notify
+from ncf.sagemaker.settings import AwsAccess, check_notify
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Message:
         lines += [f"the run's {what} cannot be seen in full: {why}" for what, why in self.evidence.unseen.items()]
         if undelivered:
             lines.append(undelivered)
-        if not any(job.note for job in self.evidence.jobs):
+        if "jobs" not in self.evidence.unseen and not any(job.note for job in self.evidence.jobs):
             lines.append("no training job was left in progress")
         lines.append(f"the state that KFP tells an exit handler: {self.evidence.told or 'none'}")
         return "\n".join([f"# {self.title}", "", self.verdict.reason, "", *(f"- {line}" for line in lines), ""])
@@ -108,8 +108,8 @@ def tell(access: AwsAccess, whom: str, message: Message) -> str:
 def _send(access: AwsAccess, whom: str, message: Message) -> None:
     try:
         check_notify(whom)
-    except ValueError:  # whose text holds the value, which may be an address with a secret
-        raise InputError(f"parameter 'notify': {WHOM}") from None
+    except ValueError as error:
+        raise InputError(str(error)) from None
     if not whom.startswith("arn:"):
         _post(whom, message)
         return

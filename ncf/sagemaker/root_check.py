@@ -29,7 +29,7 @@ def check(wanted: Doctor) -> str:
         return _in_bucket(wanted, wanted.pipeline_root, "--pipeline-root")
     data = _config_map(wanted.namespace)
     root, place = str(data.get(_ROOT) or ""), f"{_ROOT} of ConfigMap {_CONFIG_MAP} in {wanted.namespace}"
-    if not is_s3(root):
+    if not is_s3(root) or "endpoint=" in root:  # s3://...?endpoint= may be any store that speaks S3
         raise FailedError(_out_of_reach(wanted.namespace, root, place))
     found = _in_bucket(wanted, root, place)
     providers = str(data.get("providers") or "")
@@ -70,13 +70,16 @@ def _config_map(namespace: str) -> Mapping[str, Any]:
     if not shutil.which("kubectl"):
         raise SkippedError(f"kubectl is not on PATH; check by hand: {by_hand}")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise SkippedError(f"kubectl does not answer within {_SECONDS:g} s; check by hand: {by_hand}") from None
     if done.returncode == 0:
-        data: Mapping[str, Any] = json.loads(done.stdout).get("data") or {}
-        return data
+        try:
+            data = json.loads(done.stdout).get("data") or {}
+            return {str(name): str(value) for name, value in data.items()}
+        except (ValueError, AttributeError):
+            raise SkippedError(f"kubectl does not print a ConfigMap; check by hand: {by_hand}") from None
     if "NotFound" in done.stderr and _CONFIG_MAP in done.stderr:
         return {}
-    reason = " ".join(done.stderr.split())[:300]
+    reason = (done.stderr.strip().splitlines() or ["no reason"])[-1][:300]
     raise SkippedError(f"kubectl does not get it ({reason}); check by hand: {by_hand}")

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from pydantic import ValidationError
@@ -59,16 +60,22 @@ def gather(
     outputs = None
     with _noted("jobs", unseen):
         aws = _connect(train)
-        for name in _job_names(aws, run):
-            if name not in found_jobs and (job := describe(aws, "training-job", name)):
-                found_jobs[name] = (job["CreationTime"], _job(aws, job))
+        for names in _ways_to_jobs(aws, run):
+            # what one way is refused, another may find
+            with _noted("jobs", unseen):
+                for name in names:
+                    if name not in found_jobs and (job := describe(aws, "training-job", name)):
+                        found_jobs[name] = (job["CreationTime"], _job(aws, job))
     with _noted("endpoints", unseen):
         aws = _connect(deploy)
         for name in _endpoint_names(aws, run, endpoint_name):
             if name not in endpoints and (state := describe(aws, "endpoint", name)):
                 endpoints[state["EndpointName"]] = _endpoint(aws, state, run)
-    with _noted("outputs", unseen):
-        outputs = _outputs(run, uri)
+    if is_s3(uri):
+        with _noted("outputs", unseen):
+            outputs = _outputs(run, uri)
+    else:
+        unseen["outputs"] = f"they lie at {uri}, not in S3"
     by_age = sorted(found_jobs.values(), key=lambda entry: entry[0])
     return Evidence(run, told, [job for _, job in by_age], list(endpoints.values()), outputs, unseen)
 
@@ -78,7 +85,7 @@ def _noted(what: str, unseen: dict[str, str]) -> Iterator[None]:
     """Note why something cannot be seen in full, and go on."""
     try:
         yield
-    except (InputError, RemoteError) as error:
+    except (InputError, RemoteError, OSError) as error:
         unseen[what] = " ".join(str(error).split())
         _log.warning("the run's %s cannot be seen in full: %s", what, unseen[what])
 
@@ -91,11 +98,11 @@ def _connect(access: Mapping[str, Any]) -> Aws:
         raise InputError(f"parameter '{first['loc'][0]}' is {first['input']!r}: {first['msg']}") from None
 
 
-def _job_names(aws: Aws, run: str) -> Iterator[str]:
-    """Names of the run's jobs, some of them twice; those in progress first."""
-    yield from [job.name for job in jobs.running(aws, run)]
-    yield from [job.name for job in jobs.changed_after(aws, run, datetime.now(UTC) - _INDEX_LAG)]
-    yield from [name for _, name in tagged(aws, run, ("training-job",))]
+def _ways_to_jobs(aws: Aws, run: str) -> Iterator[Iterator[str]]:
+    """Names of the run's jobs, some of them twice, in each way to find them; those in progress first."""
+    yield map(attrgetter("name"), jobs.running(aws, run))
+    yield map(attrgetter("name"), jobs.changed_after(aws, run, datetime.now(UTC) - _INDEX_LAG))
+    yield (name for _, name in tagged(aws, run, ("training-job",)))
 
 
 def _job(aws: Aws, description: Mapping[str, Any]) -> Job:
@@ -151,24 +158,24 @@ def _outputs(run: str, uri: str) -> Outputs:
     """What lies in the run's folder, ROOT/PIPELINE/RUN; in it are TASK/EXECUTION/OUTPUT, by 2.0.0-alpha.7 TASK/OUTPUT.
 
     Raises:
-        InputError: if it is not in S3, or cannot be read.
+        InputError: if it is not the run's, or cannot be read.
         RemoteError: if S3 does not answer.
     """
     before, is_of_run, _ = uri.partition(f"/{run}/")
-    if not is_s3(uri) or not is_of_run:
-        raise InputError(f"they lie at {uri}; expected s3://ROOT/PIPELINE/{run}/..., which this pod could read")
+    if not is_of_run:
+        raise InputError(f"they lie at {uri}; expected s3://ROOT/PIPELINE/{run}/...")
     place = f"{before}/{run}"
-    objects = {stage: list_objects(f"{place}/{stage}") for stage in (TRAIN, EVALUATE, DEPLOY)}
+    objects = {stage: list_objects(f"{place}/{stage}", by_age=True) for stage in (TRAIN, EVALUATE, DEPLOY)}
     metrics = {
         stage: [name for name in names if re.fullmatch(r"([^/]+/)?metrics", name.removeprefix(f"{place}/{stage}/"))]
         for stage, names in objects.items()
     }
-    gates = [gate for name in metrics[EVALUATE] if (gate := _gate(name)) is not None]
+    gates = [_gate(name) for name in metrics[EVALUATE]]
     return Outputs(
         place,
         begun=frozenset(stage for stage, names in objects.items() if names),
         ended=frozenset(stage for stage, names in metrics.items() if names),
-        gate=any(gates) if gates else None,
+        gate=gates[-1] if gates else None,
     )
 
 
@@ -176,7 +183,6 @@ def _gate(uri: str) -> bool | None:
     """Whether the gate is open by evaluate's metrics; None if they do not say."""
     with local_copy(uri) as path:
         try:
-            value = json.loads(path.read_text())[METRIC]
+            return {1: True, 0: False}.get(json.loads(path.read_text())[METRIC])
         except (ValueError, LookupError, TypeError):
             return None
-    return bool(value)

@@ -32,7 +32,7 @@ _MAX_TAGS = 50 - OWN_TAGS
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w.-]+")
 _URL = re.compile(r"https?://\S+")
-WHOM = "expected the ARN of an SNS topic, as arn:aws:sns:us-east-1:123456789012:NAME, or an https:// URL"
+_WHOM = "expected the ARN of an SNS topic, as arn:aws:sns:us-east-1:123456789012:NAME, or an https:// URL"
 
 
 class Region(BaseModel):
@@ -361,7 +361,7 @@ def check_notify(value: str) -> None:
         ValueError: if a value of the parameter 'notify' is nobody who can be told.
     """
     if value and not _TOPIC.fullmatch(value) and not _URL.fullmatch(value):
-        raise ValueError(f"parameter 'notify' is '{value}': {WHOM}")
+        raise ValueError(f"parameter 'notify': {_WHOM}")  # without the value, which may hold a secret
 
 
 def _check_key(key: str, parameter: str, instance_type: str) -> None:

@@ -116,8 +116,12 @@ class _Job:
         return self.follow(write)
 
     def was_left(self, description: Mapping[str, Any]) -> bool:
-        """Whether it was stopped because nobody waited for it: then nobody wanted the job to end."""
-        return description["TrainingJobStatus"] == "Stopped" and LEFT_TAG in tags_of(self._aws, self._arn)
+        """Whether it was stopped because nobody waited for it: then nobody wanted the job to end.
+
+        One whose time was over has had all of it, marked or not.
+        """
+        is_stopped = description["TrainingJobStatus"] == "Stopped" and not job_failure.is_over(description)
+        return is_stopped and LEFT_TAG in tags_of(self._aws, self._arn)
 
     def read_log(self, write: Callable[[str], None]) -> None:
         """Pass on the log of a job that had ended before: nothing more comes."""

@@ -27,6 +27,8 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(kfp.Client, "_LOCAL_KFP_CONTEXT", str(tmp_path / "none"))
     monkeypatch.setattr(client, "_POD_NAMESPACE", tmp_path / "none")
     monkeypatch.setattr(submission, "_SECONDS_BETWEEN_LOOKS", 0.01)
+    # the committed package will do here, whose images are nowhere
+    monkeypatch.setattr(submission, "DEFAULT_REGISTRY", "not.this.one")
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ def test_nothing_is_reported_without_an_id(run: Run, required: list[str], body: 
     ("status", "body", "words"),
     [
         (404, b'{"error":"Not Found","code":5,"message":"Not Found"}', "ends in /pipeline"),
-        (404, b"404 page not found", "before 2.0.0-beta.2 (Kubeflow 1.7) KFP has no such API"),
+        (404, b"404 page not found", "Kubeflow 1.7, before 2.0.0-beta.1, has no such API"),
         (403, b"RBAC: access denied\nfor you", "answered 403 Forbidden: RBAC: access denied for you; have your user"),
         (401, b"\xff\xfe no text", "no user is known; give --token FILE"),
     ],

@@ -15,6 +15,7 @@ from fake_kfp import ROLE, FakeKfp, serving
 import pipeline
 from components.cluster import submission
 from components.cluster.submission import speaking_name
+from components.factory import DEFAULT_REGISTRY
 
 Run = Callable[..., tuple[int, str, str]]
 RUNS = Path(__file__).parents[3] / "shared" / "kfp" / "backend"
@@ -232,3 +233,14 @@ def test_a_time_to_wait_that_is_none(run: Run, required: list[str]) -> None:
     code, _, err = run("submit", NOWHERE, "--wait", "--wait-timeout=soon", *required)
     assert code == 2
     assert "wait_timeout: 'soon' is given; expected 1 seconds or more" in err
+
+
+def test_a_package_whose_images_are_only_an_example_is_refused(
+    run: Run, required: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "DEFAULT_REGISTRY", DEFAULT_REGISTRY)
+    for command in (("submit", *required), ("upload",), ("schedule", "--interval=6h", *required)):
+        code, _, said = run(*command, "--host=http://localhost:1")
+        assert code == 2
+        assert f"names images of {DEFAULT_REGISTRY}, which is no registry" in said
+        assert "give its file as --package" in said

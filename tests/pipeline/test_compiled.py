@@ -305,6 +305,19 @@ def test_registry_and_tag_come_from_the_environment(tmp_path: Path) -> None:
     assert "r.example/x/ncf-sagemaker:abc-root" in (tmp_path / pipeline.KUBEFLOW_1_7_YAML).read_text()
 
 
+@pytest.mark.parametrize(
+    ("registry", "tag"),
+    [("http://r.example", "1"), ("r.example/", "1"), ("r.example", "a b"), ("r.example", "-x"), ("r.example", "{{x}}")],
+)
+def test_a_registry_or_tag_that_names_no_image_is_refused(registry: str, tag: str, tmp_path: Path) -> None:
+    environment = {"NCF_REGISTRY": registry, "NCF_TAG": tag, "PATH": ""}
+    command = [sys.executable, "pipeline.py", "compile", "--output", str(tmp_path / "out")]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith(("ncf: error: registry: ", "ncf: error: tag: "))
+    assert not (tmp_path / "out").exists()
+
+
 def test_parameters_of_the_run_form() -> None:
     parameters = load(pipeline.PIPELINE_YAML)["root"]["inputDefinitions"]["parameters"]
     assert len(parameters) <= 32

@@ -13,7 +13,7 @@ from ncf.errors import InputError
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["notify=foo"], r"'notify' is 'foo': expected the ARN of an SNS topic"),
+        (["notify=foo"], r"'notify': expected the ARN of an SNS topic"),
         (["aws_region=nowhere"], r"'aws_region' is 'nowhere': expected the name of an AWS region"),
         (["train_role=foo"], r"'train_role' is 'foo': expected the ARN"),
         (["seed=-1"], r"'seed' is -1"),

@@ -50,7 +50,7 @@ def test_what_passes_is_waited_out(faults: Faults, error: str) -> None:
 def test_waiting_is_bounded(
     faults: Faults, monkeypatch: pytest.MonkeyPatch, error: str, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(session, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(session, "_PATIENCE_SECONDS", 2.0)
     aws = Aws(AwsAccess())
     listed(aws)
     faults.add("refuse", "ListEndpoints", error=error, times=10_000)

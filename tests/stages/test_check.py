@@ -66,7 +66,7 @@ def test_all_is_given(tmp_path: Path) -> None:
         ({"deploy_instance_type": "large"}, "'deploy_instance_type' is 'large'"),
         ({"region": "nowhere"}, "'region' is 'nowhere'"),
         ({"s3_prefix": "bucket/x"}, "'s3_prefix' is 'bucket/x'"),
-        ({"notify": "me@example.org"}, "'notify' is 'me@example.org': expected the ARN of an SNS topic"),
+        ({"notify": "me@example.org"}, "'notify': expected the ARN of an SNS topic"),
     ],
 )
 def test_what_a_later_stage_would_refuse_is_named(given: dict[str, Any], said: str, tmp_path: Path) -> None:
