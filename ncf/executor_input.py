@@ -53,7 +53,7 @@ class ExecutorInput:
             ValueError, LookupError, TypeError, AttributeError: if it has not the form of an executor input.
         """
         dict(self.parameters)
-        for path in (self.content["outputs"]["outputFile"], *self.paths.values()):
+        for path in (self.content["outputs"]["outputFile"], *self.uris.values(), *self.paths.values()):
             if not isinstance(path, str) or not path or "\0" in path:
                 raise ValueError(f"{path!r} is no path")
             path.encode()

@@ -24,7 +24,7 @@ CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObje
 S3_SCHEME = "s3://"
 REGION_VARIABLE = "AWS_REGION"
 _BLOCK_BYTES = 1 << 20
-_BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{1,254}")
+_BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{0,254}")
 
 Select = Callable[[Sequence[str]], Iterable[str]]
 """Chooses among names relative to a prefix; raises an InputError, without the place, where none will do."""

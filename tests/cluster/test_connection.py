@@ -55,7 +55,7 @@ def test_a_token(
 ) -> None:
     kfp, flags = FakeKfp(), []
     if from_file:
-        (tmp_path / "token").write_text("sesame\n")
+        (tmp_path / "token").write_text("Bearer sesame\n")
         flags = [f"--token={tmp_path}/token"]
     else:
         monkeypatch.setenv("NCF_KFP_TOKEN", "sesame")
@@ -148,6 +148,30 @@ def test_a_page_is_no_api(run: Run, required: list[str], status: int) -> None:
     assert (code, out) == (2, "")
     assert "answers with a web page, not as the API: most likely a log-in" in err
     assert "--token FILE" in err
+
+
+def test_a_page_in_another_encoding_is_no_api(run: Run, required: list[str]) -> None:
+    with serving(FakeKfp(), answers(200, "<html>Anmeldung für SSO".encode("latin-1"))) as host:
+        code, out, err = run("submit", f"--host={host}", *required)
+    assert (code, out) == (2, "")
+    assert "answers with a web page" in err
+
+
+def test_a_password_in_the_host_is_not_shown(run: Run, required: list[str]) -> None:
+    code, out, err = run("submit", "--host=http://me:sesame@localhost:1", *required)
+    assert code == 2
+    assert "sesame" not in out + err
+    assert "expected a URL without" in err
+
+
+def test_ctrl_c_claims_nothing(run: Run, required: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("components.cluster.commands.Api", interrupted)
+    code, _, err = run("submit", "--host=http://localhost:1", *required)
+    assert code == 130
+    assert "whether the cluster has taken it is not known" in err
 
 
 @pytest.mark.parametrize(

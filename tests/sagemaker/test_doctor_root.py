@@ -120,6 +120,20 @@ def test_where_the_cluster_cannot_be_asked(kubectl: Any, tmp_path: Path, monkeyp
     assert by_hand in str(skipped.value)
 
 
+@pytest.mark.parametrize("answer", ["", "not json", "[1]", "null", '{"data": "x"}', "\udcff"])
+def test_what_kubectl_prints_is_no_config_map(kubectl: Any, tmp_path: Path, answer: str) -> None:
+    kubectl({})
+    (tmp_path / "answer").write_bytes(answer.encode(errors="surrogateescape"))
+    with pytest.raises(SkippedError, match="does not print a ConfigMap; check by hand: "):
+        root_check.check(doctor(namespace="team"))
+
+
+def test_a_root_at_another_endpoint_is_no_s3(kubectl: Any) -> None:
+    kubectl({"defaultPipelineRoot": "s3://runs/root?endpoint=minio-service:9000"})
+    with pytest.raises(FailedError, match="SageMaker reads S3 alone"):
+        root_check.check(doctor(namespace="team"))
+
+
 def test_the_root_is_checked_if_asked_for_even_without_credentials(kubectl: Any) -> None:
     kubectl(None)
     examination = Examination(doctor(namespace="team"))

@@ -50,6 +50,18 @@ def test_pods_and_retries_of_a_run_share_its_attempts(reason: str, aws: Aws, sag
     assert Launch().run(aws, more)["TrainingJobName"] == f"{asked.name}-4"
 
 
+@pytest.mark.parametrize("ended_as", ["MaxRuntimeExceeded", "MaxWaitTimeExceeded"])
+def test_a_job_whose_time_was_over_is_none_that_was_left(ended_as: str, aws: Aws, sagemaker: FakeSageMaker) -> None:
+    """It was marked, but went on to its end; another one would take as long again."""
+    sagemaker.outcomes, sagemaker.describes_until_end, sagemaker.ended_as = [("Stopped", "")], 0, ended_as
+    sagemaker.CreateTrainingJob(**plan().request(1))
+    (tags,) = sagemaker.tags.values()
+    tags["ncf:left"] = "launcher 2026-11-28T10:00:00Z"
+    with pytest.raises(RemoteError, match="clone the run with a larger"):
+        Launch().run(aws, plan())
+    assert len(sagemaker.jobs) == 1
+
+
 def test_a_job_that_was_left_is_no_attempt(aws: Aws, sagemaker: FakeSageMaker) -> None:
     sagemaker.outcomes, sagemaker.describes_until_end = [("Stopped", ""), ("Failed", CAPACITY)], 0
     sagemaker.CreateTrainingJob(**plan().request(1))

@@ -6,6 +6,7 @@ import http.server
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,40 @@ def test_a_job_that_is_left_is_stopped(
     assert posted[-1]["stopped"] == [job]
     assert f"training job {job}: InProgress, Starting, left behind, stopped" in posted[-1]["text"]
     assert len(posted) == 2, "the first was answered with 500"
+
+
+@pytest.mark.parametrize("operation", ["ListTrainingJobs", "ListTags"])
+def test_what_one_way_to_jobs_is_refused_another_finds(
+    account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path], operation: str
+) -> None:
+    with left_behind(account, tmp_path, make_dataset(), run) as job:
+        account.faults.add("refuse", operation, error="AccessDeniedException", times=2)
+        summary = finish(tmp_path, run, "RUNNING")
+        account.faults.clear()
+        assert status(job) in ("Stopping", "Stopped")
+        assert "the run's jobs cannot be seen in full" in summary
+        assert "no training job was left in progress" not in summary
+
+
+def test_a_metrics_object_that_is_a_folder_too_fails_no_run(account: Any, tmp_path: Path, run: str) -> None:
+    put(run, "evaluate", '{"gate_passed": 0}')
+    put(run, "evaluate", "x", name="metrics/x")
+    assert "the gate is closed" in finish(tmp_path, run, "RUNNING")
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "expected"),
+    [("1", "0", "succeeded"), ("0", "1", "failed in deploy"), ("1", '"no"', "unknown")],
+)
+def test_of_several_evaluations_the_latest_counts(
+    account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path], earlier: str, later: str, expected: str
+) -> None:
+    train(tmp_path, make_dataset(), run)
+    put(run, "train")
+    put(run, "evaluate", f'{{"gate_passed": {earlier}}}', execution="z/")
+    time.sleep(1.1)  # S3 tells whole seconds
+    put(run, "evaluate", f'{{"gate_passed": {later}}}', execution="a/")
+    assert title(finish(tmp_path, run, "RUNNING")).startswith(expected)
 
 
 def test_tags_that_are_not_indexed_yet_hide_no_job(

@@ -97,6 +97,17 @@ def test_nothing_at_the_uri_is_said_with_the_uri(account: Any, uri: str, said: s
     assert not (tmp_path / "out").exists()
 
 
+def test_names_that_no_file_system_takes_are_named_by_their_uri(put: Any, tmp_path: Path) -> None:
+    put("ratings.csv/ratings-2.csv", ROWS)
+    uri = put("ratings.csv", ROWS)
+    with pytest.raises(InputError, match=rf"{uri}/ratings.csv.*: an object has this name and others lie below it"):
+        run(Preprocess, flags(tmp_path, f"--interactions-uri={uri}"))
+    run(Preprocess, flags(tmp_path, f"--interactions-uri={uri}/ratings.csv"))
+    long = put(f"deep/{'k' * 300}.csv", ROWS)
+    with pytest.raises(InputError, match=rf"{long}/deep/k+\.csv: the name is too long"):
+        run(Preprocess, flags(tmp_path, f"--interactions-uri={long}/deep"))
+
+
 def test_a_folder_without_tables_says_what_it_holds(put: Any, tmp_path: Path) -> None:
     put("a.bin", "x")
     uri = put("b.log", "x")
