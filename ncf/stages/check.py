@@ -100,8 +100,10 @@ class Check(Stage, Region):
         for parameter, settings in (("train_image", training), ("deploy_image", hosting)):
             Aws(settings).check_image(parameter, getattr(settings, parameter))
             check_exchange(self.uri_of("summary"), settings.s3_prefix)
+        callers = [Aws(settings).call("sts", "get_caller_identity")["Arn"] for settings in (training, hosting)]
         self.summary.write_text(
             "# All that the later stages need is given\n\n"
             f"- train: {training.instance_count} x {training.instance_type}, `{training.train_image}`\n"
             f"- deploy: {hosting.endpoint_instance_type}, `{hosting.deploy_image}`\n"
+            f"- AWS is called by {' and '.join(dict.fromkeys(callers))}\n"
         )

@@ -46,7 +46,8 @@ def test_all_is_given(tmp_path: Path) -> None:
     said = check(
         tmp_path, train_overrides={"instance_count": 2}, deploy_overrides={"endpoint_instance_type": "ml.c6i.large"}
     )
-    assert "- train: 2 x ml.g5.xlarge, `registry/ncf-train:1`" in said
+    assert "- train: 2 x ml.g5.xlarge, `registry/ncf-train:1`\n" in said
+    assert "- AWS is called by arn:aws:" in said
     assert "- deploy: ml.c6i.large" in said
 
 
@@ -101,6 +102,14 @@ def test_a_region_that_nobody_names_is_said(tmp_path: Path, monkeypatch: pytest.
     check(tmp_path, region="eu-west-1")
     there = {"region": "eu-west-1"}
     check(tmp_path, train_overrides=there, deploy_overrides=there)
+
+
+def test_credentials_that_are_not_there_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(InputError, match="no AWS credentials were found: annotate the pod's service account"):
+        check(tmp_path)
 
 
 def test_amazon_s_sagemaker_pulls_from_ecr_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
