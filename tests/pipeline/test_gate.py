@@ -11,28 +11,13 @@ from kfp import compiler, dsl
 from kfp.components import load_component_from_file
 
 import pipeline
-from components.local_runner import TaskRun, pods_as_processes
+from components.local_runner import pods_as_processes
 from ncf.localaws import LocalAws, Processes
+from tests.pipeline.names import Names
 from tests.random_model import random_model
 
 ROLE = "arn:aws:iam::123456789012:role/test"
 SERVE = Path(pipeline.__file__).parent / "images" / "deploy" / "serve"
-
-
-class Recorder:
-    """Keeps the names of the tasks that ran."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def started(self, task: TaskRun) -> None:
-        self.names.append(task.name)
-
-    def line(self, task: TaskRun, text: str) -> None:
-        """Shown to nobody."""
-
-    def finished(self, task: TaskRun) -> None:
-        """Kept at its start."""
 
 
 @dsl.pipeline(name="gate")
@@ -60,7 +45,7 @@ def test_the_gate_decides_on_the_deployment(
     if form == "yaml":
         compiler.Compiler().compile(gate_pipeline, str(tmp_path / "gate.yaml"))
         run = load_component_from_file(str(tmp_path / "gate.yaml"))
-    recorder = Recorder()
+    recorder = Names()
     with LocalAws(tmp_path / "aws", Processes({"ncf-deploy": [sys.executable, str(SERVE)]})) as aws:
         aws.create_bucket("bucket")
         for name, value in aws.environment.items():

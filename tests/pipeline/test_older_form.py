@@ -11,29 +11,14 @@ from kfp.components import load_component_from_file
 
 import pipeline
 from components.executors import in_processes
-from components.local_runner import TaskRun, pods_as_processes
+from components.local_runner import pods_as_processes
 from ncf.data import synthetic
 from ncf.executor_input import RUN_ID_PLACEHOLDER
 from ncf.localaws import LocalAws
+from tests.pipeline.names import Names
 
 ROLE = "arn:aws:iam::123456789012:role/test"
 STAGES = ["check", "preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish"]
-
-
-class Recorder:
-    """Keeps the names of the tasks that ran."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def started(self, task: TaskRun) -> None:
-        self.names.append(task.name)
-
-    def line(self, task: TaskRun, text: str) -> None:
-        """Shown to nobody."""
-
-    def finished(self, task: TaskRun) -> None:
-        """Kept at its start."""
 
 
 @pytest.mark.slow
@@ -48,7 +33,7 @@ def test_the_gate_open_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         for least, expected in ((0.0, STAGES), (1.0, [name for name in STAGES if name != "deploy"])):
             package = tmp_path / f"{least}.yaml"
             package.write_text(committed.replace(RUN_ID_PLACEHOLDER, str(uuid.uuid4())))
-            recorder = Recorder()
+            recorder = Names()
             with pods_as_processes(tmp_path / "root", aws.environment, recorder):
                 load_component_from_file(str(package))(
                     data_uri=str(tmp_path / "data" / "interactions.csv"),
