@@ -163,8 +163,11 @@ def test_a_failed_job_says_why(pod: Pod) -> None:
     assert "- loss: 0.5000" in pod.read("summary")
 
 
-def test_a_pod_prints_the_report_of_a_failure(pod: Pod, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pod_prints_the_report_of_a_failure(
+    pod: Pod, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of a task that failed KFP shows the log alone, which it keeps as an artifact."""
+    monkeypatch.setenv("KFP_POD_NAME", "ncf-x-1")
     flags = pod.arguments("--s3-prefix", PREFIX, "--seed", "161", "--epochs", "13")
     with pytest.raises(RemoteError, match="users: there are none"):
         command.run(Train, executor_input(Train, flags, pod.folder, {}))
