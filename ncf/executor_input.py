@@ -40,14 +40,14 @@ class ExecutorInput:
         """
         try:
             made = cls(json.loads(text))
-            made.check()
+            made._check()
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
                 f"{EXECUTOR_INPUT} must be followed by the JSON that KFP puts for {{{{$}}}}: {error!r}"
             ) from None
         return made
 
-    def check(self) -> None:
+    def _check(self) -> None:
         """
         Raises:
             ValueError, LookupError, TypeError, AttributeError: if it has not the form of an executor input.

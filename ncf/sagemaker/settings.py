@@ -91,7 +91,7 @@ class AwsSettings(AwsAccess):
     @field_validator("s3_prefix")
     @classmethod
     def _is_s3(cls, value: str) -> str:
-        return checked_s3(value)
+        return _checked_s3(value)
 
     @field_validator("tags")
     @classmethod
@@ -160,7 +160,7 @@ class JobSettings(AwsSettings):
     @field_validator("checkpoint_s3_uri")
     @classmethod
     def _checkpoints_in_s3(cls, value: str) -> str:
-        return checked_s3(value)
+        return _checked_s3(value)
 
     @model_validator(mode="after")
     def _possible(self) -> JobSettings:
@@ -259,7 +259,7 @@ class EndpointSettings(AwsSettings):
     @field_validator("data_capture_s3_uri")
     @classmethod
     def _captures_to_s3(cls, value: str) -> str:
-        return checked_s3(value)
+        return _checked_s3(value)
 
     @field_validator("serverless_memory")
     @classmethod
@@ -378,7 +378,7 @@ def _checked_role(value: str) -> str:
     return value
 
 
-def checked_s3(value: str) -> str:
+def _checked_s3(value: str) -> str:
     try:
         if value:
             split_uri(value)
