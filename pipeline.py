@@ -17,24 +17,24 @@ from typing import Any
 
 from kfp import compiler, dsl
 
-from components import parameter_table
-from components.arguments import json_or_text, parse_arguments
 from components.check.component import check
 from components.cluster import commands as cluster_commands
 from components.cluster import ephemeral_storage, permissions, stop_jobs
+from components.compiling import parameter_table
+from components.compiling.arguments import json_or_text, parse_arguments
+from components.compiling.kubeflow_1_7 import write_older
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, call, check_registry_and_tag, default, image, write_yaml
 from components.finish.component import finish
-from components.kubeflow_1_7 import write_older
 from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.recommend.component import recommend
 from components.train.component import train
-from ncf.command import COMPONENTS
 from ncf.errors import InputError, RemoteError
-from ncf.executor_input import RUN_ID_PLACEHOLDER
 from ncf.sagemaker.settings import JobSettings
+from ncf.stage.command import COMPONENTS
+from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
@@ -306,12 +306,12 @@ def _compile(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from components import run_here
+    from components.local import run
     from images.build import current_tag
 
     if options.items and not options.data:
         raise InputError("items: titles are given without --data; generated data bring their own")
-    request = run_here.Request(
+    request = run.Request(
         data=options.data,
         items=options.items,
         output=options.output,
@@ -321,13 +321,13 @@ def _run(options: argparse.Namespace) -> None:
         retry=options.retry,
         tag=(options.tag or current_tag()) if options.executor == "docker" else "",
     )
-    run_here.run(ncf_pipeline, request, Console())
+    run.run(ncf_pipeline, request, Console())
 
 
 def _recommend(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from components import recommend_here
+    from components.local import recommend
     from images.build import current_tag
 
     arguments = parse_arguments(options.param, recommend_pipeline)
@@ -335,7 +335,7 @@ def _recommend(options: argparse.Namespace) -> None:
         flag = taken[0].removesuffix("_uri")
         raise InputError(f"parameter '{taken[0]}' is given here as --{flag}")
     tag = (options.tag or current_tag()) if options.executor == "docker" else ""
-    recommend_here.run(recommend_pipeline, options.model, options.users, options.output, arguments, tag, Console())
+    recommend.run(recommend_pipeline, options.model, options.users, options.output, arguments, tag, Console())
 
 
 def _fault(text: str) -> dict[str, Any]:
@@ -399,7 +399,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command: exit status 0, 2 for what the user can mend, 1 for the rest, 130 after Ctrl-C."""
-    from ncf.command import fail, interruptible, reason_of
+    from ncf.stage.command import fail, interruptible, reason_of
 
     options = _parser().parse_args(arguments)
     interrupted = getattr(options, "interrupted", "everything that was started has been stopped")

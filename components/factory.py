@@ -15,10 +15,10 @@ from kfp.dsl.base_component import BaseComponent
 from pydantic.fields import FieldInfo
 
 import ncf
-from ncf.command import UNCACHED
 from ncf.errors import InputError
-from ncf.executor_input import EXECUTOR_INPUT, RUN_ID_PLACEHOLDER
-from ncf.stage import FinalStatus, Stage
+from ncf.stage.command import UNCACHED
+from ncf.stage.declaration import FinalStatus, Stage
+from ncf.stage.executor_input import EXECUTOR_INPUT, RUN_ID_PLACEHOLDER
 
 DEFAULT_REGISTRY = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 """An account that AWS keeps for documentation: put yours in its place with ``make pipeline REGISTRY=...``."""

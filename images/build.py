@@ -259,7 +259,7 @@ def _print_table(build: Build, seconds: Mapping[str, float]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command: exit status 0, or 2 with one line that says what is missing."""
-    from ncf.command import fail
+    from ncf.stage.command import fail
 
     parser = argparse.ArgumentParser(prog="python -m images.build", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")

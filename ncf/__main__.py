@@ -1,6 +1,6 @@
 """``python -m ncf``: the same as the ``ncf`` command."""
 
-from ncf.command import main
+from ncf.stage.command import main
 
 if __name__ == "__main__":
     main()

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from ncf.data.dataset import Dataset
-from ncf.data.items_by_user import ItemsByUser
-from ncf.data.strings import Strings
+from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.strings import Strings
 
 # the same cases in each run: new ones are searched for with --hypothesis-profile=default
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -32,7 +32,7 @@ SHARED_DATA = SHARED / "data"
 @pytest.fixture(autouse=True)
 def calls_are_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call to AWS that a launcher makes in any test is one that the roles allow."""
-    from ncf.sagemaker import permissions, session
+    from ncf.aws import permissions, session
 
     permitted, original = permissions.calls(permissions.MODULES) | permissions.FREE, session.Aws.call
     prefixes = {

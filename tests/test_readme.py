@@ -9,14 +9,14 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from random_model import random_model
 from starlette.testclient import TestClient
 
 import pipeline
-from components.arguments import parse_arguments
-from ncf import command
+from components.compiling.arguments import parse_arguments
 from ncf.serving.app import create_app
 from ncf.serving.recommender import Recommender
-from tests.random_model import random_model
+from ncf.stage import command
 
 ROOT = Path(pipeline.__file__).parent
 TEXT = (ROOT / "README.md").read_text()

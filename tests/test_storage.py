@@ -15,9 +15,9 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from components.local.aws import LocalAws, Processes
 from ncf import storage
 from ncf.errors import InputError, RemoteError
-from ncf.localaws import LocalAws, Processes
 
 
 @pytest.fixture

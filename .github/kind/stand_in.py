@@ -16,9 +16,9 @@ from pathlib import Path
 
 import boto3
 
+from components.local.aws import LocalAws, Processes
+from components.local.aws.keys import AccessKey
 from ncf.data import synthetic
-from ncf.localaws import LocalAws, Processes
-from ncf.localaws.keys import AccessKey
 
 USERS, ITEMS, INTERACTIONS = 300, 200, 9_000
 EVERYWHERE = "0.0.0.0"

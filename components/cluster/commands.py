@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.arguments import parse_arguments
 from components.cluster import schedule, triggers, upload
 from components.cluster.client import Api, Connection, warn
 from components.cluster.storage_check import check_storage
 from components.cluster.submission import Request, check_package, speaking_name, submit, wait, with_time
+from components.compiling.arguments import parse_arguments
 from ncf.errors import InputError
 from ncf.kfp_access import COOKIE_VARIABLE, TOKEN_VARIABLE
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ncf.sagemaker.permissions import BEHIND, GRANTS, OPERATORS, PASSED_ROLES, PODS, UNSCOPED, Grant, calls
+from ncf.aws.permissions import BEHIND, GRANTS, OPERATORS, PASSED_ROLES, PODS, UNSCOPED, Grant, calls
 
 FILE_NAME = "permissions.yaml"
 _SAGEMAKER = "sagemaker.amazonaws.com"

@@ -17,8 +17,8 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 from components.cluster.client import Api
 from components.cluster.refusals import UnreachableError
 from components.factory import DEFAULT_REGISTRY
-from ncf.command import COMPONENTS, fail
 from ncf.errors import InputError, RemoteError
+from ncf.stage.command import COMPONENTS, fail
 
 _ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _SECONDS_BETWEEN_LOOKS = 5.0

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ncf.data.strings import Strings
+from ncf.artifacts.strings import Strings
 
 
 def to_arrow(strings: Strings) -> Any:

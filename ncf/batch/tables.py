@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ncf.artifacts.model_folder import ModelFolder
 from ncf.batch.arrow import to_arrow
 from ncf.batch.users import STRANGER, Users
-from ncf.models.model_folder import ModelFolder
 from ncf.models.scorer import NO_ITEM, Scorer, best_places
 from ncf.progress import Progress
 

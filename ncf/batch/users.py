@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from ncf.api.requests import MAX_ID_LENGTH
+from ncf.artifacts.strings import Strings
 from ncf.batch.arrow import from_arrow, to_arrow
 from ncf.data.columns import plain_name
-from ncf.data.strings import Strings
 from ncf.errors import InputError
-from ncf.serving.invocation import MAX_ID_LENGTH
 
 STRANGER = -1
 _MAX_LINE_BYTES = 4 * MAX_ID_LENGTH + len("\ufeff\r\n".encode())  # a character has four bytes at most

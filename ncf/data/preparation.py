@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.artifacts.dataset import Dataset
 from ncf.data import filtering, reading, split
-from ncf.data.dataset import Dataset
 from ncf.data.filtering import Duplicates
 from ncf.data.numbers import to_time
 from ncf.data.reading import Interactions

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.dataset import Dataset, Pairs
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.dataset import Dataset, Pairs
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.strings import Strings
 from ncf.data.numbers import MICROSECONDS
 from ncf.data.reading import Interactions
-from ncf.data.strings import Strings
 from ncf.errors import InputError
 
 FEWEST_TO_HOLD_OUT = 3

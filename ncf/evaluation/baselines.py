@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.evaluation.cooccurrence import count_together
 from ncf.evaluation.rankers import ItemToItem, Neighbours, Popularity, Ranker
-from ncf.evaluation.together import count_together
-from ncf.models.model_folder import ModelFolder
 
 NEIGHBOURS = 100
 EASE_REGULARISATION = 2.0

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.dataset import Pairs
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation import metrics
 from ncf.evaluation.rankers import Ranker
 from ncf.models.scorer import best_places

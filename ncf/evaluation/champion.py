@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.dataset import Pairs
-from ncf.data.items_by_user import ItemsByUser
-from ncf.data.strings import Strings
+from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.strings import Strings
 from ncf.evaluation import metrics
 from ncf.evaluation.rankers import Indices, Scores
-from ncf.models.model_folder import ModelFolder
 from ncf.models.scorer import Scorer
 
 LEAST_COMPARABLE = 100

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.dataset import Pairs
+from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.samples import Samples
 from ncf.errors import InputError
 from ncf.evaluation import baselines, metrics
 from ncf.evaluation.catalogue import Catalogue, draw_users, rank, taken_popularity
 from ncf.evaluation.champion import Champion, Comparable, Comparison
 from ncf.evaluation.rankers import Ranker
-from ncf.models.model_folder import ModelFolder
 from ncf.models.scorer import Scorer
 from ncf.progress import progress
-from ncf.sampling.samples import Samples
 
 _PAIRS_AT_ONCE = 1 << 20
 

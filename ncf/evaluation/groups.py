@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.dataset import Pairs
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.items_by_user import ItemsByUser
 
 _QUARTERS = (0.25, 0.5, 0.75)
 _POPULARITY = ("tail", "mid", "head")

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.artifacts.model_folder import ModelFolder
 from ncf.evaluation import metrics
 from ncf.evaluation.champion import Comparison
 from ncf.evaluation.evaluation import Evaluation
 from ncf.evaluation.groups import Group, by_activity, by_popularity
 from ncf.evaluation.intervals import Estimate, estimate
-from ncf.models.model_folder import ModelFolder
 
 CUTOFFS = (1, 5, 10, 20)
 FULL_CUTOFFS = (5, 10, 20)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ncf.models.model_folder import ModelConfig
+from ncf.artifacts.model_folder import ModelConfig
 
 USER_TABLES = ("user_gmf.weight", "user_mlp.weight")
 ITEM_TABLES = ("item_gmf.weight", "item_mlp.weight")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelConfig, Weights
 from ncf.models.limits import CANDIDATES, CANDIDATES_A_PLACE, EXACT_UP_TO
-from ncf.models.model_folder import ModelConfig, Weights
-from ncf.models.retrieval import Retriever
+from ncf.models.retriever import Retriever
 
 Indices = NDArray[np.integer[Any]]
 Candidates = slice | Indices

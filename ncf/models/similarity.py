@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.items_by_user import ItemsByUser
-from ncf.models.model_folder import ModelConfig, Weights
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelConfig, Weights
 from ncf.models.scorer import Indices, Scorer
 
 _RIDGE = 0.01

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from ncf.api.requests import MAX_USERS
+from ncf.aws.names import OWN_TAGS, TAG_PREFIX
 from ncf.errors import InputError
-from ncf.sagemaker.names import OWN_TAGS, TAG_PREFIX
-from ncf.serving.invocation import MAX_USERS
 from ncf.storage import split_uri
 
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+")

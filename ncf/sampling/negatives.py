@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.errors import InputError
 
 Strategy = Literal["uniform", "popularity"]

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ncf.api.requests import MAX_BODY_BYTES
 from ncf.serving import metrics as prometheus
 from ncf.serving.html import html_route
-from ncf.serving.invocation import MAX_BODY_BYTES
 from ncf.serving.invocations import NOT_LOADED, VERSION_HEADER, Invocations, request_log
 from ncf.serving.load import MAX_REQUESTS, RETRY_AFTER_SECONDS, Load
 from ncf.serving.metrics import Metrics

@@ -7,8 +7,8 @@ import asyncio
 from starlette.datastructures import Headers
 from starlette.types import Receive
 
-from ncf.serving.formats import JSON
-from ncf.serving.invocation import MAX_BODY_BYTES, RequestError
+from ncf.api.formats import JSON
+from ncf.api.requests import MAX_BODY_BYTES, RequestError
 from ncf.serving.protocol import ClientLeftError
 
 BODY_SECONDS = 60.0

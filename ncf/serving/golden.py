@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ncf.api.requests import Invocation, RequestError, parse
+from ncf.artifacts.golden import FILE_NAME, Golden
 from ncf.errors import InputError
-from ncf.models.golden import FILE_NAME, Golden
-from ncf.serving.invocation import Invocation, RequestError, parse
 from ncf.serving.recommender import Recommender
 
 

@@ -13,9 +13,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from ncf.api.formats import JSON, Writer, accepted, media_type, requests_in
+from ncf.api.requests import AnyForm, ForHistory, ForItem, RequestError, parse
 from ncf.serving.body import Body
-from ncf.serving.formats import JSON, Writer, accepted, media_type, requests_in
-from ncf.serving.invocation import AnyForm, ForHistory, ForItem, RequestError, parse
 from ncf.serving.load import RETRY_AFTER_SECONDS, BusyError, Load
 from ncf.serving.metrics import Metrics
 from ncf.serving.parts import BYTES_AT_ONCE, Part, Parts, Seen

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ncf.models.model_folder import ModelConfig
+from ncf.artifacts.model_folder import ModelConfig
 from ncf.serving.load import Load
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 import ncf
-from ncf.serving.answers import Failure, Ranking, Recommendations, Scores, SimilarItems
-from ncf.serving.formats import CSV, JSON, LINES
-from ncf.serving.invocation import FORMS
+from ncf.api.answers import Failure, Ranking, Recommendations, Scores, SimilarItems
+from ncf.api.formats import CSV, JSON, LINES
+from ncf.api.requests import FORMS
 from ncf.serving.invocations import VERSION_HEADER
 
 _ANSWERS = {

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ncf.serving.answers import AnyList, Failure, OneList, Recommendation, source_of
-from ncf.serving.formats import Writer
-from ncf.serving.invocation import AnyForm, Invocation, RequestError
+from ncf.api.answers import AnyList, Failure, OneList, Recommendation, source_of
+from ncf.api.formats import Writer
+from ncf.api.requests import AnyForm, Invocation, RequestError
 from ncf.serving.recommender import Recommender
 
 Part = tuple[bytes, bool]

@@ -9,12 +9,8 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.items_by_user import ItemsByUser
-from ncf.models.model_folder import ModelFolder
-from ncf.models.scorer import NO_ITEM, Scorer, best_places
-from ncf.models.similarity import Similarity, Strangers
-from ncf.serving.answers import Item, OneList, Ranking, Recommendation, Scores, SimilarItems, Source
-from ncf.serving.invocation import (
+from ncf.api.answers import Item, OneList, Ranking, Recommendation, Scores, SimilarItems, Source
+from ncf.api.requests import (
     AnyForm,
     ForCandidates,
     ForHistory,
@@ -24,6 +20,10 @@ from ncf.serving.invocation import (
     Invocation,
     RequestError,
 )
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.models.scorer import NO_ITEM, Scorer, best_places
+from ncf.models.similarity import Similarity, Strangers
 
 PAIRS_K = 10
 """Items in the answer to user and item given as pairs, which names no number."""

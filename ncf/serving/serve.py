@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ncf.errors import InputError
-from ncf.stage import Input, Stage
+from ncf.stage.declaration import Input, Stage
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def _load(location: str, loading: Future[Recommender]) -> None:
 
     Mapped files outlive a temporary download of them.
     """
-    from ncf.models.archive import unpacked
-    from ncf.models.model_folder import ModelFolder
+    from ncf.artifacts.archive import unpacked
+    from ncf.artifacts.model_folder import ModelFolder
     from ncf.serving.golden import check
     from ncf.serving.recommender import Recommender
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ncf.serving.invocation import MAX_K
-from ncf.stage import Input, Stage
+from ncf.api.requests import MAX_K
+from ncf.stage.declaration import Input, Stage
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
-    from ncf.serving.answers import Recommendation
+    from ncf.api.answers import Recommendation
 
 _LEAST_WIDTH, _SIDE_BY_SIDE = 20, 70
 _GAP = "   "
@@ -34,8 +34,8 @@ class Show(Stage):
     exclude_seen: bool = Field(True, description="Whether to leave out what the user has interacted with")
 
     def run(self) -> None:
-        from ncf.models.archive import unpacked
-        from ncf.models.model_folder import ModelFolder
+        from ncf.artifacts.archive import unpacked
+        from ncf.artifacts.model_folder import ModelFolder
         from ncf.serving.recommender import Recommender
 
         with local_copy(self.model) as copy, unpacked(copy) as folder:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from pydantic import BaseModel, Field, model_validator
 
 from ncf.sagemaker.settings import EndpointSettings, JobSettings, Region, check_notify
-from ncf.stage import Output, Stage, with_overrides
+from ncf.stage.declaration import Output, Stage, with_overrides
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
 
@@ -93,8 +93,8 @@ class Check(Stage, Region):
         return self.of_training().region
 
     def run(self) -> None:
-        from ncf.sagemaker.exchange import check_exchange
-        from ncf.sagemaker.session import Aws
+        from ncf.aws.session import Aws
+        from ncf.sagemaker.staging import check_exchange
 
         training, hosting = self.of_training(), self.of_hosting()
         for parameter, settings in (("train_image", training), ("deploy_image", hosting)):

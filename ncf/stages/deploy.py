@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from pydantic import Field, model_validator
 
-from ncf.models.model_folder import KIND
+from ncf.artifacts.model_folder import KIND
 from ncf.sagemaker.settings import EndpointSettings
-from ncf.stage import Input, Output, OutputParameter, Stage, check_one_given, overridden
+from ncf.stage.declaration import Input, Output, OutputParameter, Stage, check_one_given, overridden
 from ncf.storage import local_copy
 
 
@@ -56,11 +56,11 @@ class Deploy(Stage, EndpointSettings):
         return self.chosen().region
 
     def run(self) -> None:
-        from ncf.sagemaker.endpoint import EndpointPlan, deploy, names
-        from ncf.sagemaker.exchange import Exchange, fingerprint
-        from ncf.sagemaker.names import run_identity
-        from ncf.sagemaker.session import Aws
-        from ncf.sagemaker.smoke_test import SmokeTest
+        from ncf.aws.names import run_identity
+        from ncf.aws.session import Aws
+        from ncf.sagemaker.hosting.endpoint import EndpointPlan, deploy, names
+        from ncf.sagemaker.hosting.smoke_test import SmokeTest
+        from ncf.sagemaker.staging import Exchange, fingerprint
 
         settings = self.chosen()
         aws = Aws(settings)

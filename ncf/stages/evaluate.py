@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator, model_validator
 
-from ncf.data import manifest
+from ncf.artifacts import manifest
 from ncf.errors import InputError
 from ncf.sagemaker.settings import AwsAccess, checked_endpoint_name
 from ncf.seed import seed_field
-from ncf.stage import Input, Output, OutputParameter, Stage
+from ncf.stage.declaration import Input, Output, OutputParameter, Stage
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
+    from ncf.artifacts.model_folder import ModelFolder
     from ncf.evaluation.champion import Champion
-    from ncf.models.model_folder import ModelFolder
 
 _log = logging.getLogger(__name__)
 
@@ -90,12 +90,12 @@ class Evaluate(Stage, AwsAccess):
         return self
 
     def run(self) -> None:
-        from ncf.evaluation import page
+        from ncf.artifacts.model_folder import KIND, ModelFolder
+        from ncf.artifacts.samples import Samples
         from ncf.evaluation.evaluation import evaluate
         from ncf.evaluation.gate import METRIC, gate
         from ncf.evaluation.summary import summarise
-        from ncf.models.model_folder import KIND, ModelFolder
-        from ncf.sampling.samples import Samples
+        from ncf.reports.evaluation import html, markdown
 
         with local_copy(self.model) as model_folder, local_copy(self.samples) as samples_folder:
             model, samples = ModelFolder.load(model_folder), Samples.load(samples_folder)
@@ -116,8 +116,8 @@ class Evaluate(Stage, AwsAccess):
                 _log.info("gate: %s: %s", "holds" if check.passed else "fails", check.text)
             metrics = {METRIC: float(passed), **summary.content()}
             self.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
-            self.report.write_text(page.html(model, evaluation, summary, checks, self.max_loss_to_champion))
-            self.summary.write_text(page.markdown(evaluation, summary, checks))
+            self.report.write_text(html(model, evaluation, summary, checks, self.max_loss_to_champion))
+            self.summary.write_text(markdown(evaluation, summary, checks))
             self.passed.write_text(json.dumps(passed))
 
     @contextmanager
@@ -128,8 +128,8 @@ class Evaluate(Stage, AwsAccess):
             InputError: if ``champion`` is no model that can be read.
             RemoteError: if AWS refuses to tell what ``champion_endpoint`` hosts.
         """
+        from ncf.artifacts.model_folder import ModelFolder
         from ncf.evaluation.champion import Champion
-        from ncf.models.model_folder import ModelFolder
 
         if self.champion:
             with local_copy(self.champion) as folder:
@@ -145,8 +145,8 @@ class Evaluate(Stage, AwsAccess):
             yield None, "No champion was named to compare with (champion, champion_endpoint)."
             return
 
-        from ncf.sagemaker.hosted import hosted_model, local_model
-        from ncf.sagemaker.session import Aws
+        from ncf.aws.session import Aws
+        from ncf.sagemaker.hosting.deployed_model import hosted_model, local_model
 
         hosted = hosted_model(Aws(self), self.champion_endpoint)
         if hosted.absence:

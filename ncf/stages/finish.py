@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from ncf.sagemaker.settings import AwsAccess, checked_run_id
-from ncf.stage import FinalStatus, Output, Stage
+from ncf.stage.declaration import FinalStatus, Output, Stage
 
 
 class Finish(Stage, AwsAccess):
@@ -42,9 +42,9 @@ class Finish(Stage, AwsAccess):
         return checked_run_id(value)
 
     def run(self) -> None:
-        from ncf.sagemaker.notification import Message, tell
-        from ncf.sagemaker.run_ending import verdict
-        from ncf.sagemaker.run_evidence import gather
+        from ncf.sagemaker.runs.evidence import gather
+        from ncf.sagemaker.runs.notification import Message, tell
+        from ncf.sagemaker.runs.outcome import verdict
 
         evidence = gather(
             self.run_id,

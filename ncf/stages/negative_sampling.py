@@ -6,13 +6,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ncf.data import dataset as dataset_layout
-from ncf.data import manifest
-from ncf.data.dataset import Dataset
-from ncf.sampling.draw import draw_candidates, draw_rounds
+from ncf.artifacts import dataset as dataset_layout
+from ncf.artifacts import manifest
+from ncf.artifacts.dataset import Dataset
+from ncf.sampling.candidates import draw_candidates, draw_rounds
 from ncf.sampling.negatives import Strategy
 from ncf.seed import seed_field
-from ncf.stage import Input, Output, Stage
+from ncf.stage.declaration import Input, Output, Stage
 from ncf.storage import local_copy
 
 

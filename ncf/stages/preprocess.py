@@ -17,7 +17,7 @@ from ncf.data.preparation import Settings, prepare, prepare_release
 from ncf.data.text import Separator
 from ncf.sagemaker.settings import Region
 from ncf.seed import seed_field
-from ncf.stage import Input, Output, Stage, check_one_given
+from ncf.stage.declaration import Input, Output, Stage, check_one_given
 from ncf.storage import local_copy
 
 _DEFAULTS = Settings()
@@ -136,8 +136,8 @@ class Preprocess(Stage, Region):
         return self
 
     def run(self) -> None:
-        from ncf.data.overview import overview
-        from ncf.report import render
+        from ncf.reports.dataset import overview
+        from ncf.reports.html import render
 
         settings = Settings(**{field.name: getattr(self, field.name) for field in fields(Settings)})
         with ExitStack() as stack:

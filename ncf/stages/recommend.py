@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
+from ncf.api.requests import MAX_K
 from ncf.models.limits import CANDIDATES, EXACT_UP_TO
 from ncf.sagemaker.settings import Region
-from ncf.serving.invocation import MAX_K
-from ncf.stage import Input, Output, Stage, check_one_given
+from ncf.stage.declaration import Input, Output, Stage, check_one_given
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
+    from ncf.artifacts.model_folder import ModelFolder
     from ncf.batch.checkpoints import Checkpoints
     from ncf.batch.tables import Tables
     from ncf.batch.users import Users
-    from ncf.models.model_folder import ModelFolder
 
 KIND = "recommendations"
 PARTS = "parts"
@@ -80,11 +80,11 @@ class Recommend(Stage, Region):
     def run(self) -> None:
         # users are scored side by side, each on one core; read when numpy is imported
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from ncf.artifacts.archive import unpacked
+        from ncf.artifacts.model_folder import ModelFolder
         from ncf.batch.checkpoints import check_location
         from ncf.batch.tables import Tables
         from ncf.batch.users import Users
-        from ncf.models.archive import unpacked
-        from ncf.models.model_folder import ModelFolder
 
         check_location(self.checkpoints, "checkpoints")
         with local_copy(self.model or self.model_uri) as copy, unpacked(copy) as folder:
@@ -98,11 +98,11 @@ class Recommend(Stage, Region):
             self._write(model, users, tables)
 
     def _write(self, model: ModelFolder, users: Users, tables: Tables) -> None:
+        from ncf.artifacts import manifest
         from ncf.batch.checkpoints import Checkpoints
-        from ncf.batch.summary import Totals, markdown
         from ncf.batch.tables import cores, parts
-        from ncf.data import manifest
         from ncf.progress import progress
+        from ncf.reports.recommendations import Totals, markdown
 
         identity = self._identity(model, users)
         kept = Checkpoints(self.recommendations / PARTS, self.checkpoints, _digest(identity))

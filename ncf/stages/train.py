@@ -10,12 +10,12 @@ from typing import Any, cast
 
 from pydantic import Field, model_validator
 
-from ncf.data import dataset as dataset_layout
-from ncf.models import model_folder
-from ncf.models.model_folder import HISTORY
+from ncf.artifacts import dataset as dataset_layout
+from ncf.artifacts import model_folder
+from ncf.artifacts import samples as samples_layout
+from ncf.artifacts.model_folder import HISTORY
 from ncf.sagemaker.settings import JobSettings
-from ncf.sampling import samples as samples_layout
-from ncf.stage import Input, Output, OutputParameter, Stage, overridden
+from ncf.stage.declaration import Input, Output, OutputParameter, Stage, overridden
 from ncf.storage import download, is_s3
 from ncf.training.history import compared_metrics
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
@@ -63,12 +63,12 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         return self.chosen()[2].region
 
     def run(self) -> Mapping[str, str]:
-        from ncf.sagemaker import job_report
-        from ncf.sagemaker.exchange import Exchange, fingerprint
-        from ncf.sagemaker.job_plan import JobPlan, job_name
-        from ncf.sagemaker.names import run_identity
-        from ncf.sagemaker.session import Aws
-        from ncf.sagemaker.training_job import model_uri, run_job
+        from ncf.aws.names import run_identity
+        from ncf.aws.session import Aws
+        from ncf.sagemaker.staging import Exchange, fingerprint
+        from ncf.sagemaker.training import job_report
+        from ncf.sagemaker.training.job import model_uri, run_job
+        from ncf.sagemaker.training.job_plan import JobPlan, job_name
 
         chosen, start, settings = self.chosen()
         inputs = {"dataset": self.dataset, "samples": self.samples, "warm_start": start.warm_start}

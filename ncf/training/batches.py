@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ncf.data.dataset import check_range, load_array
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.dataset import check_range, load_array
+from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.errors import InputError
 from ncf.training import kernel
 from ncf.training.kernel.draws import DrawnEpoch, Draws

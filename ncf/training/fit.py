@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from ncf.data import dataset as dataset_layout
-from ncf.data import manifest
-from ncf.data.dataset import Dataset
+from ncf.artifacts import dataset as dataset_layout
+from ncf.artifacts import manifest
+from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.samples import FitName, Samples
 from ncf.errors import InputError
-from ncf.models.model_folder import ModelFolder
-from ncf.sampling.samples import FitName, Samples
-from ncf.stage import Input, Output, Stage
+from ncf.stage.declaration import Input, Output, Stage
 from ncf.storage import is_s3, local_copy
 from ncf.training import cpu
 from ncf.training.history import compared_metrics
@@ -90,7 +90,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
         from ncf.training.checkpoint import Checkpoints
         from ncf.training.distributed import joined
         from ncf.training.golden import golden_answers
-        from ncf.training.initial import grown
+        from ncf.training.init_weights import grown
         from ncf.training.pretraining import train
         from ncf.training.trainer import Trainer, model_config
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ncf.api.requests import MAX_ID_LENGTH
+from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, Request
+from ncf.artifacts.model_folder import ModelConfig, Weights
 from ncf.errors import InputError
-from ncf.models.golden import ExpectedItem, Golden, GoldenRequest, K, Request
-from ncf.models.model_folder import ModelConfig, Weights
 from ncf.models.networks import USER_TABLES, Network
-from ncf.serving.invocation import MAX_ID_LENGTH
 
 _USERS = 5
 _ITEMS_AT_ONCE = 1 << 14  # bounds the activations of the tower, whatever the size of the catalogue

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from ncf.models.model_folder import ModelName
+from ncf.artifacts.model_folder import ModelName
 from ncf.seed import seed_field
 
 _STEPS_PER_EPOCH = 300

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ncf.sampling.samples import FitName
+from ncf.artifacts.samples import FitName
 
 _DIGITS: Mapping[str, str] = {
     "loss": ".4f",

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.errors import InputError
 
 _BITMAP_BYTES = 1 << 30

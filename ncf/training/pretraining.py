@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from ncf.sampling.samples import FitName
+from ncf.artifacts.samples import FitName
 from ncf.training.hyperparameters import PARTS, Hyperparameters
-from ncf.training.initial import joined
+from ncf.training.init_weights import joined
 from ncf.training.log_lines import FITS
 from ncf.training.trainer import Trainer
 

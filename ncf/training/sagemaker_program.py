@@ -18,9 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ncf.command import fail, interruptible, parse, run
-from ncf.data import manifest
+from ncf.artifacts import manifest
 from ncf.errors import InputError
+from ncf.stage.command import fail, interruptible, parse, run
 from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.launch import Hosts, is_worker, processes_per_host, run_processes

@@ -12,14 +12,14 @@ from typing import Any, NoReturn
 import numpy as np
 from torch import Tensor
 
-from ncf.data.dataset import Dataset
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelConfig
+from ncf.artifacts.samples import FitName, Samples
 from ncf.errors import InputError
-from ncf.models.model_folder import ModelConfig
 from ncf.models.networks import Network, initialise
 from ncf.progress import Progress
 from ncf.progress import progress as progress_bar
-from ncf.sampling.samples import FitName, Samples
 from ncf.training.batches import EpochSource
 from ncf.training.checkpoint import Checkpoint, Checkpoints
 from ncf.training.distributed import World, owned_users

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ncf.artifacts.samples import Samples
 from ncf.models.networks import Network
-from ncf.sampling.samples import Samples
 from ncf.training.distributed import World
 
 CUTOFF = 10

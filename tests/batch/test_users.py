@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ncf.api.requests import MAX_ID_LENGTH, RequestError, parse
+from ncf.artifacts.strings import Strings
 from ncf.batch.users import STRANGER, Users
-from ncf.data.strings import Strings
 from ncf.errors import InputError
-from ncf.serving.invocation import MAX_ID_LENGTH, RequestError, parse
 
 KNOWN = Strings.of(["u0", "u1", "über", "user-9"])
 

@@ -19,10 +19,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the server and the batc
 
 import numpy as np
 
-from ncf.data.items_by_user import ItemsByUser
-from ncf.models.model_folder import ModelConfig, ModelFolder, Weights
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelConfig, ModelFolder, Weights
 from ncf.models.scorer import NO_ITEM, Scorer
-from tests.random_model import grown
+from tests.helpers.random_model import grown
 
 SIZES = (0, 20_000, 200_000, 1_000_000)  # 0: the model as it is
 USERS_EXACT, USERS_ONE_BY_ONE, USERS_IN_BATCH = 40, 200, 1024

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ncf.models.model_folder import ModelFolder
+from ncf.artifacts.model_folder import ModelFolder
 from ncf.models.scorer import Scorer
-from tests.random_model import random_model
+from tests.helpers.random_model import random_model
 
 USERS, ITEMS, CANDIDATES = 6_040, 3_706, 100
 CATALOGUE_USERS = 200

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ncf.data.dataset import Dataset
-from ncf.data.items_by_user import ItemsByUser
-from ncf.data.strings import Strings
+from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.samples import Samples
+from ncf.artifacts.strings import Strings
 from ncf.models.networks import Network, initialise
-from ncf.sampling.samples import Samples
 from ncf.training.batches import EpochSource
 from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ncf.models.model_folder import ModelConfig
+from ncf.artifacts.model_folder import ModelConfig
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
 from ncf.training.adam import AdamState
 from ncf.training.hyperparameters import Hyperparameters

@@ -122,8 +122,8 @@ def _train(folder: Path) -> dict[str, Any]:
     subprocess.run([sys.executable, "-m", "ncf", "negative-sampling", *drawing], check=True)
     from dataclasses import replace
 
-    from ncf.data.dataset import Dataset
-    from ncf.sampling.samples import Samples
+    from ncf.artifacts.dataset import Dataset
+    from ncf.artifacts.samples import Samples
     from ncf.training.distributed import joined
     from ncf.training.hyperparameters import Hyperparameters
     from ncf.training.pretraining import train

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.data import synthetic
-from ncf.data.items_by_user import ItemsByUser
-from ncf.sampling.draw import popularity
+from ncf.sampling.candidates import popularity
 from ncf.sampling.negatives import draw_rows
 from ncf.training.kernel.draws import Draws
 

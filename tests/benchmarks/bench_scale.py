@@ -95,7 +95,7 @@ def _epoch_so_far(checkpoints: Path, folder: Path) -> str:
     """How far the fit came, and the seconds of an epoch as its steps until the checkpoint tell."""
     import torch
 
-    from ncf.data.dataset import Dataset
+    from ncf.artifacts.dataset import Dataset
     from ncf.training.hyperparameters import Hyperparameters
 
     content = max(checkpoints.glob("*.pt"))
@@ -147,8 +147,8 @@ def _random_model(dataset: str, model: str) -> None:
     import numpy as np
     import torch
 
-    from ncf.data.dataset import Dataset
-    from ncf.models.model_folder import ModelFolder
+    from ncf.artifacts.dataset import Dataset
+    from ncf.artifacts.model_folder import ModelFolder
     from ncf.models.networks import Network, initialise
     from ncf.training.golden import golden_answers
     from ncf.training.hyperparameters import Hyperparameters

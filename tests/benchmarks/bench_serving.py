@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks import open_loop
-from tests.random_model import random_model
+from tests.helpers.random_model import random_model
 
 ROOT = Path(__file__).parents[2]
 

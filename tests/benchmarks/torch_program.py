@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ncf.command import main
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelConfig, Weights
 from ncf.models import scorer
-from ncf.models.model_folder import ModelConfig, Weights
+from ncf.stage.command import main
 
 
 class TorchScorer(torch.nn.Module):

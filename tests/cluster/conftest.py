@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import kfp
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # fake_kfp
-
 from fake_kfp import ROLE
 
 import pipeline

@@ -18,9 +18,9 @@ from botocore import xform_name
 
 import ncf
 from components.cluster.permissions import UNSCOPED_BY_SAGEMAKER, template
-from ncf import command
-from ncf.sagemaker import permissions
-from ncf.sagemaker.permissions import BEHIND, FREE, GRANTS, MODULES, OPERATORS, PODS, UNSCOPED, calls
+from ncf.aws import permissions
+from ncf.aws.permissions import BEHIND, FREE, GRANTS, MODULES, OPERATORS, PODS, UNSCOPED, calls
+from ncf.stage import command
 
 ROOT = Path(ncf.__file__).parent
 TEMPLATE = ROOT.parent / "components" / "cluster" / "permissions.yaml"
@@ -41,7 +41,7 @@ SERVICES = {
 """boto3's services that the code calls, and what their actions begin with."""
 IMPLIED = {"cloudwatch:TagResource": "cloudwatch:PutMetricAlarm", "sagemaker:AddTags": "sagemaker:CreateEndpoint"}
 """Actions that another call's Tags need."""
-ELSEWHERE = {"ncf.storage", "ncf.sagemaker.session"}
+ELSEWHERE = {"ncf.storage", "ncf.aws.session"}
 """Modules whose calls botocore makes for them: S3's transfers, roles that are assumed."""
 
 
@@ -100,12 +100,12 @@ def imported(module: str, seen: set[str]) -> set[str]:
 @pytest.mark.parametrize("name", ["train", "evaluate", "deploy", "finish", "rollback", "clean", "stop-jobs", "doctor"])
 def test_each_command_is_granted_the_calls_of_the_modules_it_imports(name: str) -> None:
     entry = command.COMMANDS[name].partition(":")[0]
-    if entry == "ncf.sagemaker.commands":  # which holds several
-        entry = {"rollback": "ncf.sagemaker.rollback", "clean": "ncf.sagemaker.cleaning"}.get(
-            name, "ncf.sagemaker.jobs"
+    if entry == "ncf.operators.commands":  # which holds several
+        entry = {"rollback": "ncf.operators.rollback", "clean": "ncf.operators.cleanup"}.get(
+            name, "ncf.sagemaker.training.jobs"
         )
     closure = {module for module in imported(entry, set()) if hasattr(import_module(module), "CALLS")}
-    assert closure - {"ncf.storage"} | {"ncf.sagemaker.session"} == set(MODULES[name]) - {"ncf.storage"}
+    assert closure - {"ncf.storage"} | {"ncf.aws.session"} == set(MODULES[name]) - {"ncf.storage"}
 
 
 def test_every_stage_and_operator_s_command_is_there() -> None:

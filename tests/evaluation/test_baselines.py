@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from random_model import random_model
 
-from ncf.data.items_by_user import ItemsByUser
-from ncf.evaluation import baselines, together
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.evaluation import baselines, cooccurrence
+from ncf.evaluation.cooccurrence import count_together
 from ncf.evaluation.rankers import ItemToItem, Neighbours
-from ncf.evaluation.together import count_together
 
 
 def interactions(users: int, items: int, share: float, seed: int) -> tuple[np.ndarray, ItemsByUser]:
@@ -34,8 +34,8 @@ def dense_counts(train: ItemsByUser, n_items: int) -> np.ndarray:
 @pytest.mark.parametrize("at_once", [1, 20, 1 << 20])
 @pytest.mark.parametrize("dense_share", [0, 1e9])  # counted in a table, and by sorting
 def test_items_taken_together(at_once: int, dense_share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(together, "_PAIRS_AT_ONCE", at_once)
-    monkeypatch.setattr(together, "_DENSE_SHARE", dense_share)
+    monkeypatch.setattr(cooccurrence, "_PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr(cooccurrence, "_DENSE_SHARE", dense_share)
     dense, train = interactions(30, 12, 0.3, 0)
     dense[:, 3] = 0  # an item that nobody has
     train = ItemsByUser.of(*(column.astype(np.int32) for column in np.nonzero(dense)), 30)
@@ -44,7 +44,7 @@ def test_items_taken_together(at_once: int, dense_share: float, monkeypatch: pyt
 
 def test_item_knn_against_a_naive_form(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "NEIGHBOURS", 5)
-    monkeypatch.setattr(together, "_PAIRS_AT_ONCE", 100)
+    monkeypatch.setattr(cooccurrence, "_PAIRS_AT_ONCE", 100)
     dense, train = interactions(15, 12, 0.4, 2)
     ranker = baselines.knn(train, 12)
     scores = ranker.score_all(np.arange(15))

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from random_model import random_model
 
-from ncf.data.items_by_user import ItemsByUser
-from ncf.data.strings import Strings
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.samples import Samples
+from ncf.artifacts.strings import Strings
 from ncf.evaluation import champion as champions
 from ncf.evaluation.champion import Champion
 from ncf.evaluation.evaluation import Evaluation, evaluate
 from ncf.evaluation.gate import gate
 from ncf.evaluation.summary import Summary, summarise
-from ncf.models.model_folder import ModelFolder
 from ncf.models.scorer import Scorer
-from ncf.sampling.samples import Samples
 
 N_USERS, N_ITEMS = 150, 200
 

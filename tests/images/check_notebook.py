@@ -15,9 +15,9 @@ from pathlib import Path
 
 import boto3
 
+from components.local.aws import LocalAws, Processes
 from images.build import ROOT
-from ncf.localaws import LocalAws, Processes
-from ncf.models.model_folder import ModelFolder
+from ncf.artifacts.model_folder import ModelFolder
 
 
 def main() -> None:

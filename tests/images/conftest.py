@@ -11,8 +11,8 @@ from typing import Any
 import docker
 import pytest
 
+from components.local.aws.engine import LABEL, Engine
 from images.build import FOLDERS, PODS, ROOT_SUFFIX, current_tag, image_name
-from ncf.localaws.engine import LABEL, Engine
 from tests.images.small_data import prepare
 
 TAG = os.environ.get("NCF_TEST_TAG") or current_tag()

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from five_forms import Ask, check_forms
+from random_model import random_model
 
-from ncf.data import manifest
-from ncf.localaws.engine import Container, Engine, bind
-from ncf.models.model_folder import KIND, WEIGHTS, ModelFolder
-from tests.five_forms import Ask, check_forms
-from tests.random_model import random_model
+from components.local.aws.engine import Container, Engine, bind
+from ncf.artifacts import manifest
+from ncf.artifacts.model_folder import KIND, WEIGHTS, ModelFolder
 
 PORT = 8080
 

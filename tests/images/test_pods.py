@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from kfp import dsl
 
-from components.docker_runner import pods_as_containers
-from components.local_runner import TaskRun
-from ncf.command import EXECUTOR_INPUT
+from components.local.aws.engine import Engine
+from components.local.docker_runner import pods_as_containers
+from components.local.process_runner import TaskRun
 from ncf.errors import InputError
-from ncf.localaws.engine import Engine
+from ncf.stage.command import EXECUTOR_INPUT
 
 WRITE_OUTPUT = """
 import json, pathlib, sys

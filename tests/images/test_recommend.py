@@ -14,15 +14,15 @@ import boto3
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from random_model import random_model
 
 import pipeline
-from ncf.localaws import LocalAws
-from ncf.localaws.containers import Containers
-from ncf.localaws.engine import Engine
-from ncf.models.model_folder import ModelFolder
+from components.local.aws import LocalAws
+from components.local.aws.containers import Containers
+from components.local.aws.engine import Engine
+from ncf.artifacts.model_folder import ModelFolder
 from ncf.serving.recommender import Recommender
 from tests.images.conftest import TAG, environment_of_runs, left_behind
-from tests.random_model import random_model
 
 ROLE = "arn:aws:iam::123456789012:role/test"
 

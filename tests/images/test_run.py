@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 import pipeline
-from components.executors import in_containers
+from components.local.aws.engine import Engine
+from components.local.executors import in_containers
 from images.build import Build, build_all
 from ncf.errors import InputError
-from ncf.localaws.engine import Engine
 from tests.images.conftest import TAG, environment_of_runs, left_behind
 
 PARAMETERS = ("factors=8", "tower=[16,8]", "gate_not_worse_than_popularity=false")

@@ -13,11 +13,11 @@ from typing import Any
 import boto3
 import pytest
 
-from ncf.data.dataset import Dataset
-from ncf.localaws import LocalAws
-from ncf.localaws.containers import Containers
-from ncf.localaws.engine import Engine
-from ncf.models.model_folder import ModelFolder
+from components.local.aws import LocalAws
+from components.local.aws.containers import Containers
+from components.local.aws.engine import Engine
+from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.model_folder import ModelFolder
 from ncf.storage import sha256
 
 ROLE = "arn:aws:iam::123456789012:role/test"

@@ -27,9 +27,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from components.local_runner import pods_as_processes, set_retries
-from components.run_here import Recorder, call, quiet_kfp
-from ncf.executor_input import RUN_ID_PLACEHOLDER
+from components.local.process_runner import pods_as_processes, set_retries
+from components.local.run import Recorder, call, quiet_kfp
+from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
 from tests.kind.conftest import KIND, ROOT
 
 BUCKET = "ncf-kind"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ncf.models.model_folder import ModelConfig, ModelName
+from ncf.artifacts.model_folder import ModelConfig, ModelName
 from ncf.models.networks import Network, initialise
 from ncf.models.scorer import Scorer
 

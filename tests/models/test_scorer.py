@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from random_model import random_model
 
-from ncf.data.items_by_user import ItemsByUser
-from ncf.models.model_folder import ModelConfig, Weights
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelConfig, Weights
 from ncf.models.scorer import NO_ITEM, Scorer, best_places
 
 MODELS = ("gmf", "mlp", "neumf")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from random_model import random_model
 
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.models import similarity
 from ncf.models.scorer import Scorer
 from ncf.models.similarity import Similarity, Strangers

@@ -15,16 +15,16 @@ import yaml
 from google.protobuf import json_format
 from kfp.components import load_component_from_file
 from kfp.pipeline_spec import pipeline_spec_pb2
+from older_proto import parse_older
 
 import ncf
 import pipeline
-from components import parameter_table
+from components.compiling import parameter_table
 from components.factory import DEFAULT_REGISTRY
-from ncf import command
-from ncf.command import COMPONENTS as STAGES
 from ncf.sagemaker.settings import JobSettings
+from ncf.stage import command
+from ncf.stage.command import COMPONENTS as STAGES
 from ncf.stages.recommend import Recommend
-from tests.pipeline.older_proto import parse_older
 
 ROOT = Path(pipeline.__file__).parent
 RECOMMEND_YAML = f"components/recommend/{pipeline.PIPELINE_YAML}"

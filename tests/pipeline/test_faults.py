@@ -18,12 +18,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kfp.components import load_component_from_file
 
 import pipeline
-from components.executors import in_processes
-from components.local_runner import TaskRun, pods_as_processes
-from components.run_here import compiled
-from ncf import command
+from components.local.aws import LocalAws
+from components.local.executors import in_processes
+from components.local.process_runner import TaskRun, pods_as_processes
+from components.local.run import compiled
 from ncf.data import synthetic
-from ncf.localaws import LocalAws
+from ncf.stage import command
 from ncf.stages.train import Train
 from ncf.storage import sha256
 

@@ -9,12 +9,12 @@ import boto3
 import pytest
 from kfp import compiler, dsl
 from kfp.components import load_component_from_file
+from names import Names
+from random_model import random_model
 
 import pipeline
-from components.local_runner import pods_as_processes
-from ncf.localaws import LocalAws, Processes
-from tests.pipeline.names import Names
-from tests.random_model import random_model
+from components.local.aws import LocalAws, Processes
+from components.local.process_runner import pods_as_processes
 
 ROLE = "arn:aws:iam::123456789012:role/test"
 SERVE = Path(pipeline.__file__).parent / "images" / "deploy" / "serve"

@@ -8,14 +8,14 @@ from pathlib import Path
 import boto3
 import pytest
 from kfp.components import load_component_from_file
+from names import Names
 
 import pipeline
-from components.executors import in_processes
-from components.local_runner import pods_as_processes
+from components.local.aws import LocalAws
+from components.local.executors import in_processes
+from components.local.process_runner import pods_as_processes
 from ncf.data import synthetic
-from ncf.executor_input import RUN_ID_PLACEHOLDER
-from ncf.localaws import LocalAws
-from tests.pipeline.names import Names
+from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
 
 ROLE = "arn:aws:iam::123456789012:role/test"
 STAGES = ["check", "preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish"]

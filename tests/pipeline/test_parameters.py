@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import pipeline
-from components.arguments import parse_arguments
-from components.parameters_check import renamed
+from components.compiling.arguments import parse_arguments
+from components.compiling.parameters_check import renamed
 from ncf.errors import InputError
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from random_model import random_model
 from rich.console import Console
 
 import pipeline
-from components import recommend_here
-from components.local_runner import TaskRun
-from ncf.data import manifest
+from components.local import recommend
+from components.local.process_runner import TaskRun
+from ncf.artifacts import manifest
 from ncf.stages.recommend import KIND
-from tests.random_model import random_model
 
 ROOT = Path(pipeline.__file__).parent
 
@@ -70,9 +70,9 @@ def test_old_results_stay_until_the_new_ones_are_complete(
         outputs = {name: {"uri": str(folder / name)} for name in ("recommendations", "metrics", "summary")}
         recorder.tasks["recommend"] = TaskRun("recommend", outputs)
 
-    monkeypatch.setattr(recommend_here, "call", incomplete)
+    monkeypatch.setattr(recommend, "call", incomplete)
     with pytest.raises(FileNotFoundError):
-        recommend_here.run(pipeline.recommend_pipeline, str(model), "", output, {}, "", Console(quiet=True))
+        recommend.run(pipeline.recommend_pipeline, str(model), "", output, {}, "", Console(quiet=True))
     assert results(output) == before, "not all that the stage has to leave was there"
 
 

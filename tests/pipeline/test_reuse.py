@@ -8,13 +8,13 @@ import pytest
 import yaml
 from kfp import compiler, dsl
 from kfp.components import load_component_from_file
+from older_proto import parse_older
 
 import pipeline
-from components.local_runner import TaskRun, pods_as_processes
+from components.local.process_runner import TaskRun, pods_as_processes
+from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.samples import Samples
 from ncf.data import synthetic
-from ncf.data.dataset import Dataset
-from ncf.sampling.samples import Samples
-from tests.pipeline.older_proto import parse_older
 
 COMPONENTS = Path(__file__).parents[2] / "components"
 

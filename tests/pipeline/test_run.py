@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import pipeline
+from components.local.aws import LocalAws, Processes
 from ncf import storage
 from ncf.data import synthetic
-from ncf.localaws import LocalAws, Processes
 from ncf.storage import upload
 
 ROOT = Path(pipeline.__file__).parent

@@ -1,20 +1,15 @@
-# ruff: noqa: E402  (the path comes first)
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # fake_sagemaker and random_model
-
 from botocore.loaders import Loader
 from botocore.session import Session, get_session
 from fake_sagemaker import ROLE, FakeSageMaker
 
-from ncf.sagemaker import guard, logs, session, training_job
-from ncf.sagemaker.session import Aws
+from ncf.aws import logs, session
+from ncf.aws.session import Aws
+from ncf.sagemaker.hosting import guard
 from ncf.sagemaker.settings import AwsSettings
+from ncf.sagemaker.training import job as training_job
 
 MODELS = Loader()
 

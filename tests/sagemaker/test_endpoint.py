@@ -10,14 +10,14 @@ import pytest
 from fake_sagemaker import REGISTRY, ROLE, FakeSageMaker, RefusalError
 from random_model import random_model
 
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.aws.names import VARIANT
+from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
-from ncf.models.model_folder import ModelFolder
-from ncf.sagemaker import endpoint
-from ncf.sagemaker.endpoint import EndpointPlan, deploy, names
-from ncf.sagemaker.names import VARIANT
-from ncf.sagemaker.session import Aws
+from ncf.sagemaker.hosting import endpoint
+from ncf.sagemaker.hosting.endpoint import EndpointPlan, deploy, names
+from ncf.sagemaker.hosting.smoke_test import SmokeTest
 from ncf.sagemaker.settings import AwsSettings, EndpointSettings
-from ncf.sagemaker.smoke_test import SmokeTest
 from ncf.serving.recommender import Recommender
 
 IMAGE = f"{REGISTRY}/ncf-deploy:1"
@@ -258,7 +258,7 @@ def test_a_failed_endpoint_of_somebody_else_is_not_touched(aws: Aws, sagemaker: 
 
 def test_waiting_is_bounded(aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     sagemaker.describes_until_end = 10**9
-    monkeypatch.setattr("ncf.sagemaker.session.time.monotonic", iter(range(0, 10**6, 20)).__next__)
+    monkeypatch.setattr("ncf.aws.session.time.monotonic", iter(range(0, 10**6, 20)).__next__)
     with pytest.raises(RemoteError, match=r"still Creating after 60 s.*endpoint_wait_time"):
         bring_up(aws, short := plan(endpoint_wait_time=60, startup_timeout=60, bake_time=0))
     assert list(sagemaker.models) == list(sagemaker.configs) == [short.version], "they are in use"

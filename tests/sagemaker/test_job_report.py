@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from fake_sagemaker import REGISTRY, ROLE, FakeSageMaker, RefusalError
 
-from ncf.sagemaker import job_report
-from ncf.sagemaker.session import Aws
+from ncf.aws.session import Aws
 from ncf.sagemaker.settings import JobSettings
+from ncf.sagemaker.training import job_report
 
 ENDED = {
     "TrainingJobName": "job",

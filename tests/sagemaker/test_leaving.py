@@ -13,11 +13,12 @@ from fake_sagemaker import ACCOUNT, ROLE, FakeSageMaker, RefusalError
 from launch import Launch, plan
 
 from ncf import termination
+from ncf.aws.names import LEFT_TAG
+from ncf.aws.session import Aws
 from ncf.errors import RemoteError
-from ncf.sagemaker import jobs, leaving, training_job
-from ncf.sagemaker.names import LEFT_TAG
-from ncf.sagemaker.session import Aws
-from ncf.sagemaker.training_job import run_job
+from ncf.sagemaker.training import job as training_job
+from ncf.sagemaker.training import jobs, shutdown
+from ncf.sagemaker.training.job import run_job
 
 ARN = f"{ACCOUNT}:training-job/"
 TOLD = SystemExit(143)
@@ -117,7 +118,7 @@ def test_a_job_that_is_just_being_created_is_left_too(
 def test_a_job_that_never_appears_is_not_waited_for(
     aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaving, "_SECONDS_TO_APPEAR", 0.2)
+    monkeypatch.setattr(shutdown, "_SECONDS_TO_APPEAR", 0.2)
 
     def lose(**_: Any) -> dict[str, Any]:
         raise TOLD
@@ -157,7 +158,7 @@ def test_a_mark_that_is_refused_for_good_does_not_keep_the_job_running(
 def test_a_job_is_never_stopped_without_its_mark_for_lack_of_an_answer(
     aws: Aws, sagemaker: FakeSageMaker, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaving, "_SECONDS_TO_LEAVE", 0.3)
+    monkeypatch.setattr(shutdown, "_SECONDS_TO_LEAVE", 0.3)
     sagemaker.refusals["AddTags"] = RefusalError("ThrottlingException", "Rate exceeded")
     assert set(leave_while_it_runs(aws, sagemaker)) == {"AddTags"}
     assert "is neither marked as left nor stopped: AWS refused add_tags: ThrottlingException" in log.read_text()

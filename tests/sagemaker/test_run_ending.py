@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ncf.sagemaker.notification import Message
-from ncf.sagemaker.run_ending import Endpoint, Evidence, Job, Outputs, Verdict, verdict
+from ncf.sagemaker.runs.notification import Message
+from ncf.sagemaker.runs.outcome import Endpoint, Evidence, Job, Outputs, Verdict, verdict
 
 RUN = "run-1"
 PLACE = f"s3://bucket/root/ncf/{RUN}"

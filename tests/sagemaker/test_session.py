@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from components.local.aws import LocalAws, Processes
+from components.local.aws.faults import Faults
+from ncf.aws import session
+from ncf.aws.session import Aws, RefusedError
 from ncf.errors import InputError, RemoteError
-from ncf.localaws import LocalAws, Processes
-from ncf.localaws.faults import Faults
-from ncf.sagemaker import session
-from ncf.sagemaker.session import Aws, RefusedError
 from ncf.sagemaker.settings import AwsAccess
 
 
@@ -95,7 +95,7 @@ def test_expired_credentials_are_read_again(faults: Faults, tmp_path: Path, monk
             profiles(credentials, "NEW")
 
     # not of the module that other threads share
-    monkeypatch.setattr("ncf.sagemaker.session.time", SimpleNamespace(sleep=renew, monotonic=time.monotonic))
+    monkeypatch.setattr("ncf.aws.session.time", SimpleNamespace(sleep=renew, monotonic=time.monotonic))
     assert listed(aws) == []
     assert len(tries) == 2
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from launch import IMAGE, Launch, plan
 
+from ncf.aws.names import MAX_NAME_LENGTH, hashed_name
+from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.job_plan import job_name
-from ncf.sagemaker.names import MAX_NAME_LENGTH, hashed_name
-from ncf.sagemaker.session import Aws
 from ncf.sagemaker.settings import AwsSettings, JobSettings
-from ncf.sagemaker.training_job import model_uri, run_job
+from ncf.sagemaker.training.job import model_uri, run_job
+from ncf.sagemaker.training.job_plan import job_name
 
 
 def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSageMaker) -> None:

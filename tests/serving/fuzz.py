@@ -19,7 +19,7 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
-from tests.random_model import random_model
+from random_model import random_model
 
 ROOT = Path(__file__).parents[2]
 _NOT_CHECKED = "positive_data_acceptance,negative_data_rejection"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from random_model import random_model
 from starlette.testclient import TestClient
 
+from ncf.api.requests import MAX_BODY_BYTES, MAX_ID_LENGTH, MAX_K, MAX_USERS
 from ncf.errors import InputError
 from ncf.serving.app import VERSION_HEADER, create_app
-from ncf.serving.invocation import MAX_BODY_BYTES, MAX_ID_LENGTH, MAX_K, MAX_USERS
 from ncf.serving.recommender import Recommender
 
 VERSION = "0123456789ab"

@@ -13,8 +13,8 @@ import boto3
 import pytest
 from random_model import random_model
 
-from ncf.localaws import LocalAws, Processes
-from ncf.models.model_folder import ModelFolder
+from components.local.aws import LocalAws, Processes
+from ncf.artifacts.model_folder import ModelFolder
 from ncf.serving.recommender import Recommender
 from ncf.storage import upload
 

@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from live_server import JSON, LINES, Live, live, post, until
 from random_model import random_model
 
 from ncf.serving import invocations, load, protocol
 from ncf.serving.load import Load
 from ncf.serving.parts import BYTES_AT_ONCE
 from ncf.serving.recommender import Recommender
-from tests.serving.live_server import JSON, LINES, Live, live, post, until
 
 MODEL = random_model(n_items=2000, positives=30)
 MANY_LINES = b'{"item": "i1"}\n' * 20_000

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from random_model import random_model
 from starlette.testclient import TestClient
 
-from ncf.models.model_folder import ModelFolder
+from ncf.api.requests import MAX_CANDIDATES, MAX_HISTORY, MAX_K
+from ncf.artifacts.model_folder import ModelFolder
 from ncf.models.scorer import Scorer
 from ncf.serving.app import create_app
-from ncf.serving.invocation import MAX_CANDIDATES, MAX_HISTORY, MAX_K
 from ncf.serving.recommender import Recommender
 
 MODEL = random_model(n_items=60)

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_model import random_model
 
-from ncf.data import manifest
-from ncf.data.strings import Strings
+from ncf.artifacts import manifest
+from ncf.artifacts.golden import Golden
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.strings import Strings
 from ncf.errors import InputError
-from ncf.models.golden import Golden
-from ncf.models.model_folder import ModelFolder
 from ncf.models.scorer import Scorer
 from ncf.serving.golden import check
 from ncf.serving.recommender import Recommender

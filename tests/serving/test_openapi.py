@@ -21,8 +21,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.testclient import TestClient
 
+from ncf.api.requests import FORMS, parse
 from ncf.serving.app import create_app
-from ncf.serving.invocation import FORMS, parse
 from ncf.serving.openapi import document
 from ncf.serving.recommender import Recommender
 from tests.serving import schemathesis_hooks  # noqa: F401  registers

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from random_model import random_model
 from starlette.testclient import TestClient
 
-from ncf import command
-from ncf.data.strings import Strings
+from ncf.artifacts.strings import Strings
 from ncf.serving.app import create_app
 from ncf.serving.page import HISTORY_ITEMS, SUGGESTIONS, Users
 from ncf.serving.recommender import Recommender
 from ncf.serving.serve import Serve
+from ncf.stage import command
 
 PATHS = ["/", "/page/users", "/page/history?user=u1"]
 HOSTILE = '<img src=x onerror="alert(1)"></script><script>alert(2)</script>'

@@ -20,9 +20,9 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 from random_model import random_model
 
-from ncf.data.items_by_user import ItemsByUser
-from ncf.data.strings import Strings
-from ncf.models.model_folder import ModelFolder
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.strings import Strings
 from ncf.serving.recommender import Recommender
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

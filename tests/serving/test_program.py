@@ -22,9 +22,9 @@ from five_forms import Ask, check_forms
 from random_model import random_model
 from safetensors.numpy import load_file, save_file
 
-from ncf.data import manifest
-from ncf.models.model_folder import ModelFolder
-from ncf.serving.invocation import MAX_BODY_BYTES
+from ncf.api.requests import MAX_BODY_BYTES
+from ncf.artifacts import manifest
+from ncf.artifacts.model_folder import ModelFolder
 
 PROGRAM = Path(__file__).parents[2] / "images" / "deploy" / "serve"
 JSON = {"Content-Type": "application/json"}

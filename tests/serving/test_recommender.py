@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from random_model import random_model
 
+from ncf.api.requests import ForHistory
+from ncf.artifacts.model_folder import ModelName
 from ncf.models import scorer as scorer_module
-from ncf.models.model_folder import ModelName
 from ncf.models.scorer import Scorer
 from ncf.models.similarity import Strangers
-from ncf.serving.invocation import ForHistory
 from ncf.serving.recommender import Recommender
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from random_model import random_model
 
-from ncf import command
-from ncf.data.strings import Strings
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.strings import Strings
 from ncf.errors import InputError
-from ncf.models.model_folder import ModelFolder
 from ncf.serving import show
 from ncf.serving.recommender import Recommender
+from ncf.stage import command
 
 
 @pytest.fixture(scope="module")

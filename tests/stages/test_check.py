@@ -11,8 +11,8 @@ import pytest
 from local_account import BUCKET, ROLE, executor_input, local_account
 
 from ncf import storage
-from ncf.command import run
 from ncf.errors import InputError
+from ncf.stage.command import run
 from ncf.stages.check import Check
 from ncf.stages.deploy import Deploy
 from ncf.stages.train import Train
@@ -136,6 +136,6 @@ def test_s3_is_called_in_the_region_of_the_overrides(stage: Any, parameter: str)
 def test_the_first_region_is_train_s(tmp_path: Path) -> None:
     seen: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ncf.sagemaker.exchange.check_bucket", lambda _: seen.append(storage._client().meta.region_name))
+        patch.setattr("ncf.sagemaker.staging.check_bucket", lambda _: seen.append(storage._client().meta.region_name))
         check(tmp_path, MINIO, s3_prefix=f"s3://{BUCKET}/ncf", train_overrides={"region": "eu-central-1"})
     assert seen[0] == "eu-central-1"

@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 from local_account import BUCKET, ROLE, executor_input, local_account
 from random_model import random_model
 
-from ncf import command
+from components.local.aws.processes import wait_until
 from ncf.errors import InputError, RemoteError
-from ncf.localaws.processes import wait_until
+from ncf.stage import command
 from ncf.stages.deploy import Deploy
 from ncf.storage import list_objects, upload
 

@@ -3,92 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import re
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from evaluate_stage import make, run_stage
 
-from ncf.command import run
-from ncf.data import manifest
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts import manifest
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.samples import Samples
 from ncf.errors import InputError
 from ncf.evaluation.evaluation import evaluate
-from ncf.models.model_folder import ModelFolder
-from ncf.sampling.samples import Samples
-from ncf.stages.evaluate import Evaluate
-
-SPEC = importlib.util.spec_from_file_location("random_model", Path(__file__).parents[1] / "random_model.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-MODULE = importlib.util.module_from_spec(SPEC)
-sys.modules["random_model"] = MODULE
-SPEC.loader.exec_module(MODULE)
-random_model = MODULE.random_model
-
-HISTORY = {
-    "selection": [
-        {
-            "epoch": epoch,
-            "loss": 0.5 / epoch,
-            "seconds": 1.0,
-            "hr_at_10": 0.1 * epoch,
-            "ndcg_at_10": 0.05 * epoch,
-        }
-        for epoch in (1, 2, 3)
-    ],
-    "final": [{"epoch": epoch, "loss": 0.4 / epoch, "seconds": 1.0} for epoch in (1, 2)],
-    "best_epoch": 2,
-    "hyperparameters": {"model": "neumf", "factors": 4},
-}
-
-
-def make(folder: Path, good: bool = True, **options: Any) -> tuple[Path, Path]:
-    """A model and samples of its data: a good model ranks each test item first, a bad one last."""
-    model: ModelFolder = random_model("gmf", n_users=40, n_items=150, factors=40, **options)
-    rng = np.random.default_rng(0)
-    test = np.array([[u, np.setdiff1d(model.seen.of_user(u), model.train.of_user(u))[0]] for u in range(40)], np.int32)
-    weights = {name: np.zeros_like(weight) for name, weight in model.weights.items()}
-    weights["user_gmf.weight"] = np.eye(40, dtype=np.float32)
-    weights["item_gmf.weight"] = rng.normal(0, 0.01, (150, 40)).astype(np.float32)
-    weights["item_gmf.weight"][test[:, 1], test[:, 0]] = 5 if good else -5
-    weights["output.weight"] = np.ones((1, 40), np.float32)
-    model = dataclasses.replace(model, weights=weights, history=HISTORY)
-    model.save(folder / "model", {}, {})
-    candidates = np.stack(
-        [rng.choice(np.setdiff1d(np.arange(150), model.seen.of_user(u)), 99, False) for u in range(40)]
-    )
-    Samples(
-        n_users=40,
-        n_items=150,
-        validation=test[:0],
-        validation_candidates=candidates[:0].astype(np.int32),
-        test=test,
-        test_candidates=candidates.astype(np.int32),
-        exclusion=ItemsByUser.of(model.train.users(), np.asarray(model.train.items), 40),
-    ).save(folder / "samples", {})
-    return folder / "model", folder / "samples"
-
-
-def run_stage(folder: Path, model: Path, samples: Path, *arguments: str) -> dict[str, Any]:
-    outputs = {
-        "metrics": "metrics.json",
-        "report": "report.html",
-        "summary": "summary.md",
-        "passed": "passed",
-    }
-    flags = [text for name, file in outputs.items() for text in (f"--{name}", str(folder / file))]
-    run(Evaluate, ["--model", str(model), "--samples", str(samples), *flags, *arguments])
-    return {
-        "metrics": json.loads((folder / "metrics.json").read_text()),
-        "report": (folder / "report.html").read_text(),
-        "summary": (folder / "summary.md").read_text(),
-        "passed": (folder / "passed").read_text(),
-    }
 
 
 def test_a_good_model_opens_the_gate(tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 
 import boto3
 import pytest
+from evaluate_stage import make, run_stage
 from local_account import BUCKET, ROLE, local_account
-from test_evaluate import make, run_stage
 
-from ncf import command, storage
+from ncf import storage
+from ncf.artifacts.model_folder import ModelFolder
 from ncf.errors import InputError, RemoteError
 from ncf.evaluation import champion
-from ncf.models.model_folder import ModelFolder
-from ncf.sagemaker import hosted
+from ncf.sagemaker.hosting import deployed_model
+from ncf.stage import command
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.storage import upload
@@ -159,7 +160,10 @@ def test_a_model_that_may_not_be_read_is_an_error(tmp_path: Path, account: Any) 
 def test_an_archive_that_is_none(tmp_path: Path, account: Any) -> None:
     (tmp_path / "x").write_bytes(b"no archive")
     upload(tmp_path / "x", f"{PREFIX}/x.tar.gz")
-    with pytest.raises(InputError, match=r"x\.tar\.gz: cannot be unpacked"), hosted.local_model(f"{PREFIX}/x.tar.gz"):
+    with (
+        pytest.raises(InputError, match=r"x\.tar\.gz: cannot be unpacked"),
+        deployed_model.local_model(f"{PREFIX}/x.tar.gz"),
+    ):
         pass
 
 
@@ -191,7 +195,7 @@ def test_endpoints_of_other_kinds(status: str, variant: Any, model: Any, absence
         describe_endpoint_config={"ProductionVariants": [variant]},
         describe_model=model,
     )
-    found = hosted.hosted_model(aws, "shop")
+    found = deployed_model.hosted_model(aws, "shop")
     assert absence in found.absence
     assert bool(found.absence) is bool(absence)
     assert found.uri == ("" if absence else "s3://b/m.tar.gz")

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_evaluate import run_stage
+from evaluate_stage import run_stage
 
-from ncf import command
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.samples import Samples
 from ncf.data import synthetic
 from ncf.evaluation.champion import Champion
-from ncf.models.model_folder import ModelFolder
-from ncf.sampling.samples import Samples
+from ncf.stage import command
 from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
 

@@ -17,11 +17,12 @@ import pytest
 from local_account import BUCKET, executor_input, local_account
 from runs import deploy, left_behind, run_of, status, tags_of, train
 
-from ncf import command
+from ncf.aws import session
+from ncf.aws.names import DEPLOYED_TAG, LEFT_TAG
 from ncf.errors import RemoteError
-from ncf.sagemaker import notification, session
-from ncf.sagemaker.names import DEPLOYED_TAG, LEFT_TAG
-from ncf.sagemaker.smoke_test import SmokeTest
+from ncf.sagemaker.hosting.smoke_test import SmokeTest
+from ncf.sagemaker.runs import notification
+from ncf.stage import command
 from ncf.stages.finish import Finish
 
 ROOT = f"s3://{BUCKET}/root/ncf"

@@ -11,9 +11,9 @@ import pytest
 from local_account import BUCKET, local_account
 
 from ncf import storage
-from ncf.command import run
-from ncf.data.dataset import Dataset
+from ncf.artifacts.dataset import Dataset
 from ncf.errors import InputError
+from ncf.stage.command import run
 from ncf.stages.preprocess import Preprocess
 
 DATA = f"s3://{BUCKET}/data"

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ncf.command import run
-from ncf.data.dataset import Dataset
+from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.samples import Samples
 from ncf.errors import InputError
-from ncf.sampling.samples import Samples
+from ncf.stage.command import run
 from ncf.stages.negative_sampling import NegativeSampling
 
 

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from ncf.command import run
-from ncf.data import manifest, overview
-from ncf.data.dataset import Dataset
+from ncf.artifacts import manifest
+from ncf.artifacts.dataset import Dataset
 from ncf.errors import InputError
+from ncf.reports import dataset as dataset_report
+from ncf.stage.command import run
 from ncf.stages.preprocess import Preprocess
 
 HEADER = "userId,movieId,rating,timestamp"
@@ -110,7 +111,7 @@ FORMATS: dict[str, Callable[[Path], object]] = {
 @pytest.fixture(autouse=True)
 def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of a run's second: only the tests of the report's bytes undo this."""
-    monkeypatch.setattr(overview, "svg", lambda _: "<svg/>")
+    monkeypatch.setattr(dataset_report, "svg", lambda _: "<svg/>")
 
 
 @pytest.mark.parametrize("name", FORMATS)

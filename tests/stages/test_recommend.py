@@ -23,14 +23,14 @@ import pytest
 from local_account import BUCKET, executor_input, local_account
 from random_model import random_model
 
+from ncf.artifacts import manifest
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.strings import Strings
 from ncf.batch import tables
-from ncf.command import run
-from ncf.data import manifest
-from ncf.data.strings import Strings
 from ncf.errors import InputError, RemoteError
 from ncf.models import scorer as scorer_module
-from ncf.models.model_folder import ModelFolder
 from ncf.serving.recommender import Recommender
+from ncf.stage.command import run
 from ncf.stages import recommend
 from ncf.stages.recommend import KIND, Recommend
 from ncf.storage import list_objects, upload
@@ -230,7 +230,7 @@ def test_parts_are_kept_until_kfp_knows_of_the_output(model: Path, tmp_path: Pat
     outputs = {name: f"{tmp_path}/uris/{name}" for name in ("recommendations", "metrics", "summary")}
     flags = arguments(model, tmp_path / "out", f"--checkpoints={tmp_path}/kept")
     given = executor_input(Recommend, flags, tmp_path, outputs)
-    with patch("ncf.command.ExecutorInput.write_output", side_effect=CutOffError), pytest.raises(CutOffError):
+    with patch("ncf.stage.command.ExecutorInput.write_output", side_effect=CutOffError), pytest.raises(CutOffError):
         run(Recommend, given)
     assert len(list((tmp_path / "kept").rglob("part-*.parquet"))) == 5
     run(Recommend, given)
@@ -339,7 +339,8 @@ def test_sigterm_leaves_finished_parts_and_no_output(tmp_path: Path) -> None:
 
 PROGRAM_IN_PARTS = """
 import sys, time
-from ncf import command, storage
+from ncf import storage
+from ncf.stage import command
 from ncf.batch import checkpoints, tables
 from ncf.stages import recommend
 recommend._ROWS_A_PART = 500

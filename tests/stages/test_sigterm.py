@@ -15,8 +15,8 @@ import boto3
 import pytest
 from local_account import BUCKET, ROLE, executor_input, local_account
 
-from ncf.data import manifest
-from ncf.sagemaker.names import LEFT_TAG, RUN_TAG
+from ncf.artifacts import manifest
+from ncf.aws.names import LEFT_TAG, RUN_TAG
 from ncf.stages.train import Train
 
 

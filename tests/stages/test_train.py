@@ -18,11 +18,11 @@ import boto3
 import pytest
 from local_account import BUCKET, ROLE, executor_input, local_account
 
-from ncf import command
-from ncf.data import manifest
+from ncf.artifacts import manifest
+from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.session import Aws
 from ncf.sagemaker.settings import AwsSettings
+from ncf.stage import command
 from ncf.stages.train import Train
 from ncf.storage import list_objects, upload
 from ncf.training.hyperparameters import Hyperparameters

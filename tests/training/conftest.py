@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from ncf.data import dataset as dataset_layout
-from ncf.data import manifest
-from ncf.data.dataset import Dataset
-from ncf.data.items_by_user import ItemsByUser
-from ncf.data.strings import Strings
-from ncf.sampling.draw import draw_candidates, draw_rounds
-from ncf.sampling.samples import Samples
+from ncf.artifacts import dataset as dataset_layout
+from ncf.artifacts import manifest
+from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.samples import Samples
+from ncf.artifacts.strings import Strings
+from ncf.sampling.candidates import draw_candidates, draw_rounds
 
 N_USERS, N_ITEMS, N_GROUPS = 80, 120, 4
 

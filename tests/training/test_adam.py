@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ncf.models.model_folder import ModelConfig
+from ncf.artifacts.model_folder import ModelConfig
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network, initialise
 from ncf.training import adam
 from ncf.training.adam import AdamState, lazy_tables

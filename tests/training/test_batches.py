@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.training import batches, kernel
 from ncf.training.batches import Epoch, EpochSource
 from ncf.training.kernel.draws import DrawnEpoch

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from ncf.command import parse, run
+from ncf.artifacts.model_folder import ModelFolder
 from ncf.errors import InputError
-from ncf.models.model_folder import ModelFolder
 from ncf.serving.golden import check
 from ncf.serving.recommender import Recommender
+from ncf.stage.command import parse, run
 from ncf.training.distributed import owned_users
 from ncf.training.fit import Fit
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from ncf.artifacts.model_folder import ModelConfig, ModelName
 from ncf.errors import InputError
-from ncf.models.model_folder import ModelConfig, ModelName
 from ncf.models.networks import Network, initialise
 from ncf.models.scorer import Scorer
 from ncf.training import golden

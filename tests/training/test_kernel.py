@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ncf.models.model_folder import ModelConfig
+from ncf.artifacts.model_folder import ModelConfig
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network, initialise, is_tower
 from ncf.training import kernel
 from ncf.training.adam import AdamState

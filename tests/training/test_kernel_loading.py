@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from ncf.models.model_folder import ModelConfig
+from ncf.artifacts.model_folder import ModelConfig
 from ncf.models.networks import Network
 from ncf.training import kernel
 from ncf.training.batches import EpochSource

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from ncf.command import run
+from ncf.artifacts.model_folder import ModelConfig, ModelFolder
 from ncf.errors import InputError
-from ncf.models.model_folder import ModelConfig, ModelFolder
 from ncf.models.networks import Network
+from ncf.stage.command import run
 from ncf.training.checkpoint import Checkpoint, Checkpoints
 from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters
-from ncf.training.initial import grown, joined
+from ncf.training.init_weights import grown, joined
 
 from .conftest import Folders
 from .test_fit import arguments

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ncf.artifacts.model_folder import ModelFolder
 from ncf.errors import InputError
-from ncf.models.model_folder import ModelFolder
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.launch import Hosts
 from ncf.training.sagemaker_program import fit_arguments, training_hosts

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ncf.models.model_folder import ModelConfig
+from ncf.artifacts.model_folder import ModelConfig
 from ncf.models.networks import Network, initialise
 from ncf.training.distributed import World
 from ncf.training.validation import Validation, ranks

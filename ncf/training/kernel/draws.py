@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ncf.data.items_by_user import ItemsByUser
+from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.training.kernel import structures
 from ncf.training.kernel.structures import address, compiled
 

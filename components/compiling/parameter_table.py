@@ -1,0 +1,65 @@
+"""The README's table of the pipeline's parameters, made from the compiled pipeline."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ncf.stage.command import CHECK
+
+BEGIN, END = "<!-- parameters: written by make pipeline -->", "<!-- end of parameters -->"
+_OWN = {
+    "data_uri": "Interactions: an `s3://` URI; on one machine a path",
+    "seed": "Seed of every stage: same data, parameters and seed, same result",
+}
+
+
+def write(package: Path, readme: Path) -> None:
+    """Renew the table between the two marks of the README."""
+    text = readme.read_text()
+    before, mark, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not mark or not end:
+        raise RuntimeError(f"{readme}: the marks '{BEGIN}' and '{END}' are missing")
+    readme.write_text(f"{before}{BEGIN}\n{table(package)}{END}{after}")
+
+
+def table(package: Path) -> str:
+    """A Markdown row for each parameter, with what the component that it reaches says of it."""
+    content = yaml.safe_load(package.read_text())
+    rows = ["| parameter | default | |", "|---|---|---|"]
+    for name, entry in sorted(content["root"]["inputDefinitions"]["parameters"].items()):
+        text = _OWN.get(name) or next(_descriptions(content, content["root"], name))
+        text = re.sub(r"'(\S*)'", r"`\1`", text).replace("``", "none").replace("|", "\\|")
+        rows.append(f"| `{name}` | {_shown(entry)} | {text} |")
+    return "\n".join(rows) + "\n"
+
+
+def _descriptions(content: Mapping[str, Any], component: Mapping[str, Any], parameter: str) -> Iterator[str]:
+    """What the containers that ``parameter`` of a DAG is passed to say of it."""
+    for name, task in component.get("dag", {}).get("tasks", {}).items():
+        if name == CHECK:  # it says the same, without the bounds
+            continue
+        inner = content["components"][task["componentRef"]["name"]]
+        for field, source in task.get("inputs", {}).get("parameters", {}).items():
+            if source.get("componentInputParameter") != parameter:
+                continue
+            if "dag" in inner:
+                yield from _descriptions(content, inner, field)
+            elif description := inner["inputDefinitions"]["parameters"][field].get("description"):
+                yield description
+
+
+def _shown(entry: Mapping[str, Any]) -> str:
+    if "defaultValue" not in entry:
+        return "*required*"
+    value = entry["defaultValue"]
+    if value == "":
+        return ""
+    if entry["parameterType"] == "NUMBER_INTEGER":
+        value = int(value)
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"

@@ -1,0 +1,448 @@
+"""SageMaker's API for training and transform jobs, models, endpoint configs and endpoints."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.local.aws.errors import ApiError, invalid
+from components.local.aws.faults import Faults
+from components.local.aws.fleet import LOG_GROUP, Fleet
+from components.local.aws.hosting import Endpoint
+from components.local.aws.instances import Instances
+from components.local.aws.jobs import Job, Jobs, page
+from components.local.aws.services import Services
+from components.local.aws.training import TrainingJob
+from components.local.aws.transform import LOG_GROUP as TRANSFORM_LOG_GROUP
+from components.local.aws.transform import TransformJob
+
+ACCOUNT = "123456789012"
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
+_MAX_HYPERPARAMETERS, _MAX_METRICS = 100, 40
+_KINDS = ("training-job", "transform-job", "model", "endpoint-config", "endpoint")
+_CLOSING_SECONDS = 3.0
+Request = Mapping[str, Any]
+Answer = dict[str, Any]
+
+
+class SageMakerApi:
+    """The resources, and one method for each operation, named as the operation.
+
+    Args:
+        root: receives the trees of jobs and endpoints.
+        region: of the ARNs.
+        services: S3 and Logs.
+        instances: run the programs of images.
+        environment: leads programs' AWS clients to the stand-in.
+        grace: seconds between SIGTERM and SIGKILL of a training job.
+        start_seconds: how long a serving container may take to answer ``/ping``.
+        faults: what is to go wrong.
+        serving: further variables for the programs of endpoints.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        region: str,
+        services: Services,
+        instances: Instances,
+        environment: Mapping[str, str],
+        grace: float,
+        start_seconds: float,
+        faults: Faults,
+        serving: Mapping[str, str],
+    ) -> None:
+        self._faults, self._serving = faults, serving
+        self._root, self._region = root, region
+        self._services, self._instances, self._environment = services, instances, environment
+        self._grace, self._start_seconds = grace, start_seconds
+        self._lock = threading.RLock()
+        self._jobs, self._transforms = Jobs(TrainingJob), Jobs(TransformJob)
+        self._models: dict[str, Answer] = {}
+        self._configs: dict[str, Answer] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self._tags: dict[str, list[dict[str, str]]] = {}
+        self._closed = False
+
+    def operation(self, name: str) -> Callable[[Request], Answer] | None:
+        """The method of an operation; None for what is left to moto."""
+        snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+        method: Callable[[Request], Answer] | None = getattr(self, snake, None)
+        return method if name in OPERATIONS else None
+
+    def close(self) -> None:
+        """End every job and endpoint, and their programs."""
+        with self._lock:
+            self._closed = True
+            resources: list[Job | Endpoint] = [*self._jobs, *self._transforms, *self._endpoints.values()]
+        for resource in resources:
+            resource.close()
+        self._instances.close(min(self._grace, _CLOSING_SECONDS))
+        for resource in resources:
+            resource.join(_CLOSING_SECONDS)
+
+    # training jobs
+
+    def create_training_job(self, request: Request) -> Answer:
+        name = request["TrainingJobName"]
+        self._check_job(request)
+
+        def make() -> TrainingJob:
+            return TrainingJob(
+                request,
+                self._arn("training-job", name, request),
+                self._root / "jobs" / name,
+                self._services,
+                self._instances,
+                self._environment,
+                self._grace,
+                self._faults,
+            )
+
+        with self._lock:
+            self._check_open()
+            job = self._jobs.add(name, make)
+        job.start()
+        return {"TrainingJobArn": job.arn}
+
+    def _check_job(self, request: Request) -> None:
+        if not _ROLE.fullmatch(request["RoleArn"]):
+            raise invalid(f"Could not assume role {request['RoleArn']}: it is not the ARN of a role")
+        if len(request.get("HyperParameters", {})) > _MAX_HYPERPARAMETERS:
+            raise invalid(f"hyperParameters: at most {_MAX_HYPERPARAMETERS} entries")
+        if len(request["AlgorithmSpecification"].get("MetricDefinitions", [])) > _MAX_METRICS:
+            raise invalid(f"metricDefinitions: at most {_MAX_METRICS} entries")
+        if request.get("EnableManagedSpotTraining"):
+            stopping = request.get("StoppingCondition", {})
+            wait = stopping.get("MaxWaitTimeInSeconds")
+            if wait is None or wait < stopping.get("MaxRuntimeInSeconds", 0):
+                raise invalid("MaxWaitTimeInSeconds must be present and at least MaxRuntimeInSeconds for spot training")
+
+    def describe_training_job(self, request: Request) -> Answer:
+        return self._jobs.of(request).describe()
+
+    def stop_training_job(self, request: Request) -> Answer:
+        self._jobs.of(request).stop()
+        return {}
+
+    def list_training_jobs(self, request: Request) -> Answer:
+        return self._jobs.list(request)
+
+    # transform jobs
+
+    def create_transform_job(self, request: Request) -> Answer:
+        name = request["TransformJobName"]
+        model = self._described(self._models, "model", "ModelName", request)
+
+        def make() -> TransformJob:
+            job = TransformJob(
+                request,
+                self._arn("transform-job", name),
+                lambda variables: self._transformer(name, model, variables),
+                self._start_seconds,
+                self._services,
+                self._faults,
+            )
+            self._arn("transform-job", name, request)
+            return job
+
+        with self._lock:
+            self._check_open()
+            job = self._transforms.add(name, make)
+        job.start()
+        return {"TransformJobArn": job.arn}
+
+    def describe_transform_job(self, request: Request) -> Answer:
+        return self._transforms.of(request).describe()
+
+    def stop_transform_job(self, request: Request) -> Answer:
+        self._transforms.of(request).stop()
+        return {}
+
+    def list_transform_jobs(self, request: Request) -> Answer:
+        return self._transforms.list(request)
+
+    def _transformer(self, job: str, model: Answer, variables: Mapping[str, str]) -> Fleet:
+        container = model.get("PrimaryContainer") or model["Containers"][0]
+        return Fleet(
+            {"VariantName": job},
+            {**container, "Environment": {**container.get("Environment", {}), **variables}},
+            self._root / "transforms" / job,
+            self._services,
+            self._instances,
+            TRANSFORM_LOG_GROUP,
+            self._environment,
+            isolated=model.get("EnableNetworkIsolation", False),
+        )
+
+    # models and endpoint configs
+
+    def create_model(self, request: Request) -> Answer:
+        return {"ModelArn": self._create(self._models, "model", "ModelName", request)}
+
+    def describe_model(self, request: Request) -> Answer:
+        return self._described(self._models, "model", "ModelName", request)
+
+    def delete_model(self, request: Request) -> Answer:
+        return self._delete(self._models, "model", "ModelName", request)
+
+    def list_models(self, request: Request) -> Answer:
+        return self._listed(self._models, "Models", ("ModelName", "ModelArn", "CreationTime"), request)
+
+    def create_endpoint_config(self, request: Request) -> Answer:
+        for variant in request["ProductionVariants"]:
+            if variant.get("ModelName") not in self._models:
+                arn = self._arn("model", variant.get("ModelName", ""))
+                raise invalid(f'Could not find model "{arn}".')
+            if "ServerlessConfig" in variant:
+                _check_serverless(variant, self._models[variant["ModelName"]], request)
+        arn = self._create(self._configs, "endpoint-config", "EndpointConfigName", request)
+        return {"EndpointConfigArn": arn}
+
+    def describe_endpoint_config(self, request: Request) -> Answer:
+        return self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
+
+    def delete_endpoint_config(self, request: Request) -> Answer:
+        name = request["EndpointConfigName"]
+        with self._lock:
+            used = [endpoint.arn for endpoint in self._endpoints.values() if endpoint.config == name]
+        if used:
+            raise invalid(f'Cannot delete endpoint config "{name}": it is used by "{used[0]}".')
+        return self._delete(self._configs, "endpoint-config", "EndpointConfigName", request)
+
+    def list_endpoint_configs(self, request: Request) -> Answer:
+        keys = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
+        return self._listed(self._configs, "EndpointConfigs", keys, request)
+
+    def _create(self, table: dict[str, Answer], kind: str, key: str, request: Request) -> str:
+        name = request[key]
+        with self._lock:
+            if name in table:
+                raise invalid(f'Cannot create already existing {kind.replace("-", " ")} "{self._arn(kind, name)}".')
+            arn = self._arn(kind, name, request)
+            content = {field: value for field, value in request.items() if field != "Tags"}
+            table[name] = {**content, f"{key.removesuffix('Name')}Arn": arn, "CreationTime": time.time()}
+        return arn
+
+    def _described(self, table: dict[str, Answer], kind: str, key: str, request: Request) -> Answer:
+        with self._lock:
+            if request[key] in table:
+                return dict(table[request[key]])
+        raise invalid(f'Could not find {kind.replace("-", " ")} "{self._arn(kind, request[key])}".')
+
+    def _delete(self, table: dict[str, Answer], kind: str, key: str, request: Request) -> Answer:
+        self._described(table, kind, key, request)
+        with self._lock:
+            table.pop(request[key], None)
+            self._tags.pop(self._arn(kind, request[key]), None)
+        return {}
+
+    def _listed(self, table: dict[str, Answer], answer: str, keys: Sequence[str], request: Request) -> Answer:
+        with self._lock:
+            found = [{key: entry[key] for key in keys} for entry in table.values()]
+        found = [entry for entry in found if request.get("NameContains", "") in entry[keys[0]]]
+        found.sort(key=lambda entry: entry["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
+        return page(answer, found, request)
+
+    # endpoints
+
+    def create_endpoint(self, request: Request) -> Answer:
+        name = request["EndpointName"]
+        self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
+        with self._lock:
+            self._check_open()
+            if name in self._endpoints:
+                raise invalid(f'Cannot create already existing endpoint "{self._endpoints[name].arn}".')
+            arn = self._arn("endpoint", name, request)
+            endpoint = Endpoint(
+                name,
+                arn,
+                lambda config, count: self._fleet(name, config, count),
+                self._start_seconds,
+                self._services,
+                self._faults,
+            )
+            self._endpoints[name] = endpoint
+        try:
+            endpoint.deploy(request["EndpointConfigName"], request.get("DeploymentConfig"))
+        except ApiError:
+            self._endpoints.pop(name, None)
+            raise
+        return {"EndpointArn": arn}
+
+    def update_endpoint(self, request: Request) -> Answer:
+        endpoint = self.endpoint(request["EndpointName"])
+        self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
+        endpoint.deploy(
+            request["EndpointConfigName"],
+            request.get("DeploymentConfig"),
+            keep_properties=request.get("RetainAllVariantProperties", False),
+        )
+        return {"EndpointArn": endpoint.arn}
+
+    def update_endpoint_weights_and_capacities(self, request: Request) -> Answer:
+        endpoint = self.endpoint(request["EndpointName"])
+        endpoint.set_count(request["DesiredWeightsAndCapacities"][0]["DesiredInstanceCount"])
+        return {"EndpointArn": endpoint.arn}
+
+    def describe_endpoint(self, request: Request) -> Answer:
+        return self.endpoint(request["EndpointName"]).describe()
+
+    def delete_endpoint(self, request: Request) -> Answer:
+        endpoint = self.endpoint(request["EndpointName"])
+        with self._lock:
+            self._endpoints.pop(request["EndpointName"], None)
+            self._tags.pop(endpoint.arn, None)
+        endpoint.delete()
+        return {}
+
+    def list_endpoints(self, request: Request) -> Answer:
+        with self._lock:
+            found = [endpoint.describe() for endpoint in self._endpoints.values()]
+        keys = ("EndpointName", "EndpointArn", "CreationTime", "LastModifiedTime", "EndpointStatus")
+        shown = [
+            {key: entry[key] for key in keys}
+            for entry in found
+            if request.get("NameContains", "") in entry["EndpointName"]
+            and request.get("StatusEquals") in (None, entry["EndpointStatus"])
+        ]
+        return page("Endpoints", shown, request)
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint of that name.
+
+        Raises:
+            ApiError: if there is none.
+        """
+        with self._lock:
+            if endpoint := self._endpoints.get(name):
+                return endpoint
+        raise invalid(f'Could not find endpoint "{self._arn("endpoint", name)}".')
+
+    def _fleet(self, endpoint: str, config: str, count: int | None) -> Fleet:
+        variant = self._configs[config]["ProductionVariants"][0]
+        model = self._models.get(variant["ModelName"])
+        if model is None:
+            raise invalid(f'Could not find model "{self._arn("model", variant["ModelName"])}".')
+        container = model.get("PrimaryContainer") or model["Containers"][0]
+        return Fleet(
+            variant,
+            {**container, "Environment": {**container.get("Environment", {}), **self._serving}},
+            self._root / "endpoints" / endpoint / config,
+            self._services,
+            self._instances,
+            f"{LOG_GROUP}/{endpoint}",
+            self._environment,
+            isolated=model.get("EnableNetworkIsolation", False),
+            count=count,
+            capture=self._configs[config].get("DataCaptureConfig"),
+        )
+
+    # tags
+
+    def add_tags(self, request: Request) -> Answer:
+        with self._lock:
+            known = {tag["Key"]: tag for tag in self._tags_of(request)}
+            known |= {tag["Key"]: tag for tag in request["Tags"]}
+            self._tags[request["ResourceArn"]] = list(known.values())
+            return {"Tags": self._tags[request["ResourceArn"]]}
+
+    def _tags_of(self, request: Request) -> list[dict[str, str]]:
+        arn = request["ResourceArn"]
+        if arn not in self._tags:
+            raise invalid(f"Could not find requested resource {arn}")
+        return self._tags[arn]
+
+    def keeps_tags_of(self, arn: str) -> bool:
+        """Whether a resource is one of those kept here; moto keeps the others' tags with them."""
+        return arn.split(":")[-1].partition("/")[0] in _KINDS
+
+    def list_tags(self, request: Request) -> Answer:
+        with self._lock:
+            return {"Tags": list(self._tags_of(request))}
+
+    def delete_tags(self, request: Request) -> Answer:
+        with self._lock:
+            kept = [tag for tag in self._tags_of(request) if tag["Key"] not in request["TagKeys"]]
+            self._tags[request["ResourceArn"]] = kept
+        return {}
+
+    def tagged(self, request: Request) -> Answer:
+        """GetResources of the Resource Groups Tagging API, for the resources that are kept here.
+
+        https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
+        """
+        kinds = [kind.removeprefix("sagemaker:") for kind in request.get("ResourceTypeFilters", [])] or _KINDS
+        wanted = {entry["Key"]: set(entry.get("Values", [])) for entry in request.get("TagFilters", [])}
+        with self._lock:
+            found = [
+                {"ResourceARN": arn, "Tags": list(tags)}
+                for arn, tags in sorted(self._tags.items())
+                if arn.split(":")[-1].partition("/")[0] in kinds and _has_tags(tags, wanted)
+            ]
+        start = int(request.get("PaginationToken") or 0)
+        end = start + request.get("ResourcesPerPage", 100)
+        return {
+            "ResourceTagMappingList": found[start:end],
+            "PaginationToken": str(end) if end < len(found) else "",
+        }
+
+    # what several share
+
+    def _arn(self, kind: str, name: str, request: Request | None = None) -> str:
+        """The ARN of a resource; with the request that makes it, its tags are kept under it."""
+        arn = f"arn:aws:sagemaker:{self._region}:{ACCOUNT}:{kind}/{name.lower()}"
+        if request is not None:
+            self._tags[arn] = list(request.get("Tags", []))
+        return arn
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ApiError("ServiceUnavailable", "the stand-in is shutting down", 503)
+
+
+def _has_tags(tags: Sequence[Mapping[str, str]], wanted: Mapping[str, set[str]]) -> bool:
+    known = {tag["Key"]: tag["Value"] for tag in tags}
+    return all(key in known and (not values or known[key] in values) for key, values in wanted.items())
+
+
+def _check_serverless(variant: Request, model: Request, request: Request) -> None:
+    """
+    Raises:
+        ApiError: for what serverless endpoints cannot have.
+    """
+    source = model.get("PrimaryContainer", {}).get("ModelDataSource")
+    refused = {
+        "an instance type": "InstanceType" in variant,
+        "a VPC": "VpcConfig" in model,
+        "network isolation": model.get("EnableNetworkIsolation", False),
+        "data capture": request.get("DataCaptureConfig", {}).get("EnableCapture", False),
+        "ModelDataSource": source is not None,
+    }
+    if named := [name for name, is_there in refused.items() if is_there]:
+        raise invalid(f"Serverless endpoints do not support {', '.join(named)}.")
+
+
+OPERATIONS = frozenset(
+    f"{verb}{resource}"
+    for resource, verbs in {
+        "TrainingJob": ("Create", "Describe", "Stop"),
+        "TrainingJobs": ("List",),
+        "TransformJob": ("Create", "Describe", "Stop"),
+        "TransformJobs": ("List",),
+        "Model": ("Create", "Describe", "Delete"),
+        "Models": ("List",),
+        "EndpointConfig": ("Create", "Describe", "Delete"),
+        "EndpointConfigs": ("List",),
+        "Endpoint": ("Create", "Describe", "Update", "Delete"),
+        "Endpoints": ("List",),
+        "EndpointWeightsAndCapacities": ("Update",),
+        "Tags": ("Add", "List", "Delete"),
+    }.items()
+    for verb in verbs
+)
+"""What is answered here; moto answers the rest of SageMaker."""

@@ -1,0 +1,356 @@
+"""One endpoint: its states, how traffic goes over to a new fleet, and what brings it back."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from components.local.aws.alarms import Alarms, EndpointMetrics
+from components.local.aws.errors import ApiError, invalid
+from components.local.aws.faults import Faults
+from components.local.aws.fleet import INVOKE_SECONDS, Fleet
+from components.local.aws.services import Services
+from ncf.storage import split_uri
+
+MAX_BODY, MAX_SERVERLESS_BODY = 6 * 1024 * 1024, 4 * 1024 * 1024
+_LOOK_SECONDS = 0.1
+
+
+class Deployment:
+    """How an update's traffic is shifted: a request's ``DeploymentConfig``.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeploymentConfig.html
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None) -> None:
+        self.config = dict(config or {})
+        policy = self.config.get("BlueGreenUpdatePolicy", {})
+        routing = policy.get("TrafficRoutingConfiguration", {})
+        self.shares = _shares(routing)
+        self.bake_seconds = float(routing.get("WaitIntervalInSeconds", 0))
+        self.termination_seconds = float(policy.get("TerminationWaitInSeconds", 0))
+        rollback = self.config.get("AutoRollbackConfiguration", {})
+        self.alarm_names = [alarm["AlarmName"] for alarm in rollback.get("Alarms", [])]
+
+
+def _shares(routing: Mapping[str, Any]) -> list[float]:
+    """The new fleet's share of the traffic in each step."""
+    kind = routing.get("Type", "ALL_AT_ONCE")
+    if kind == "CANARY":
+        return [_share(routing["CanarySize"]), 1.0]
+    if kind == "LINEAR":
+        step = _share(routing["LinearStepSize"])
+        return [min(1.0, step * number) for number in range(1, round(1 / step + 0.499) + 1)]
+    return [1.0]
+
+
+def _share(size: Mapping[str, Any]) -> float:
+    if size["Type"] != "CAPACITY_PERCENT":
+        raise invalid("This stand-in shifts traffic by CAPACITY_PERCENT alone")
+    return float(size["Value"]) / 100
+
+
+class _RolledBackError(Exception):
+    """Why an update goes back."""
+
+
+class Endpoint:
+    """An endpoint from its creation to its end.
+
+    States: Creating, then InService or Failed; Updating, RollingBack, and InService again.
+
+    Args:
+        name: of the endpoint.
+        arn: of the endpoint.
+        start: starts the fleet of an endpoint config, given the number of instances (None: as the config says).
+        start_seconds: how long ``/ping`` may take to turn healthy.
+        services: CloudWatch for alarms, S3 for captured data.
+        faults: what is to go wrong.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        arn: str,
+        start: Callable[[str, int | None], Fleet],
+        start_seconds: float,
+        services: Services,
+        faults: Faults,
+    ) -> None:
+        self.name, self.arn = name, arn
+        self._start, self._start_seconds = start, start_seconds
+        self._services, self._faults = services, faults
+        self._lock = threading.Lock()
+        self._config, self._status, self._reason = "", "Creating", ""
+        self._created = self._modified = time.time()
+        self._fleet: Fleet | None = None
+        self._coming: Fleet | None = None
+        self._coming_share = self._credit = self._capture_credit = 0.0
+        self._deployment = Deployment(None)
+        self._metrics = EndpointMetrics()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def status(self) -> str:
+        return self._status
+
+    @property
+    def config(self) -> str:
+        return self._config
+
+    @property
+    def address(self) -> str:
+        if self._fleet is None:
+            raise ApiError("ValidationError", f"Endpoint {self.name} has no running container.")
+        return self._fleet.address
+
+    def deploy(self, config: str, deployment: Mapping[str, Any] | None = None, keep_properties: bool = False) -> None:
+        """Go over to an endpoint config in the background: CreateEndpoint and UpdateEndpoint.
+
+        Args:
+            config: name of the endpoint config.
+            deployment: the request's ``DeploymentConfig``.
+            keep_properties: the number of instances stays, whatever the config says.
+
+        Raises:
+            ApiError: if the endpoint is on its way to another one, or has failed.
+        """
+        with self._lock:
+            if self._thread is not None and self._status != "InService":
+                raise invalid(f'Cannot update in-progress endpoint "{self.arn}", status {self._status}.')
+            plan = Deployment(deployment)
+            alarms = Alarms(self._services, plan.alarm_names)
+            count = self._fleet.count if self._fleet and keep_properties else None
+            self._status = "Updating" if self._fleet else "Creating"
+            self._config = self._config or config
+            self._reason = ""
+            self._modified = time.time()
+            name = f"endpoint {self.name}"
+            arguments = (config, plan, alarms, count)
+            self._thread = threading.Thread(target=self._deploy, args=arguments, daemon=True, name=name)
+            self._thread.start()
+
+    def _deploy(self, config: str, plan: Deployment, alarms: Alarms, count: int | None) -> None:
+        """Blue/green: the old fleet serves until the new one is healthy, and for good if it never is."""
+        fleet: Fleet | None = None
+        try:
+            self._meet_faults()
+            fleet = self._start(config, count)
+            with self._lock:
+                self._coming, self._coming_share = fleet, 0.0
+            if not fleet.becomes_healthy(self._start_seconds):
+                lines = fleet.last_lines()
+                raise invalid(f"The primary container did not pass the ping health check. Last lines: {lines}")
+            if self._fleet is not None:
+                self._shift(plan, alarms)
+        except Exception as error:  # whatever it is, the endpoint must not stay on its way for ever
+            self._go_back(fleet, error)
+            return
+        with self._lock:
+            old, self._fleet, self._config = self._fleet, fleet, config
+            self._coming, self._coming_share, self._deployment = None, 0.0, plan
+            closed = self._closed
+        if old is not None:
+            self._pass_time(plan.termination_seconds)
+        self._set("InService")
+        if closed:
+            fleet.stop()
+        if old is not None:
+            old.drain(INVOKE_SECONDS)
+            old.stop()
+
+    def _meet_faults(self) -> None:
+        if held := self._faults.take("hold", self.name, self._status):
+            self._pass_time(held.seconds)
+        if failing := self._faults.take("fail", self.name, self._status):
+            raise _RolledBackError(failing.reason)
+
+    def _shift(self, plan: Deployment, alarms: Alarms) -> None:
+        """Give the new fleet more and more of the traffic.
+
+        Raises:
+            _RolledBackError: if an alarm fires meanwhile.
+        """
+        since = time.time()
+        if firing := alarms.firing(self._metrics, since):
+            raise _RolledBackError(f"Alarm in state ALARM before traffic was shifted: {firing}")
+        for share in plan.shares:
+            with self._lock:
+                self._coming_share = share
+            for name in alarms.names:
+                if fault := self._faults.take("alarm", name, "Updating"):
+                    alarms.raise_one(name, fault.seconds)
+            until = time.monotonic() + plan.bake_seconds
+            while True:
+                if firing := alarms.firing(self._metrics, since):
+                    raise _RolledBackError(f"Alarm fired while {share:.0%} of the traffic were shifted: {firing}")
+                if time.monotonic() >= until or self._closed:
+                    break
+                time.sleep(_LOOK_SECONDS)
+
+    def _go_back(self, fleet: Fleet | None, error: Exception) -> None:
+        told = isinstance(error, (ApiError, _RolledBackError))
+        reason = str(error) if told else f"{type(error).__name__}: {error}"
+        with self._lock:
+            self._status = "RollingBack" if self._fleet else "Failed"
+            self._reason, self._modified = reason, time.time()
+            self._coming, self._coming_share = None, 0.0
+        if fleet is not None:
+            fleet.drain(INVOKE_SECONDS)
+            fleet.stop()
+        if self._fleet:
+            self._set("InService")
+
+    def _pass_time(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._closed:
+            time.sleep(_LOOK_SECONDS)
+
+    def _set(self, status: str) -> None:
+        with self._lock:
+            self._status, self._modified = status, time.time()
+
+    def set_count(self, count: int) -> None:
+        """UpdateEndpointWeightsAndCapacities, and what autoscaling does."""
+        with self._lock:
+            if self._fleet is None or self._status != "InService":
+                raise invalid(f'Cannot update in-progress endpoint "{self.arn}", status {self._status}.')
+            self._fleet.count = count
+
+    def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[bytes, str, str]:
+        """Body, content type and variant of the answer.
+
+        Raises:
+            ApiError: ModelError with the container's own status and message, or why it cannot be asked.
+        """
+        with self._lock:  # an update that takes over now waits for this request before it stops the old fleet
+            fleet = self._chosen()
+            if fleet is None:
+                raise ApiError("ValidationError", f"Endpoint {self.name} is in status {self._status}.")
+            limit = MAX_SERVERLESS_BODY if fleet.is_serverless else MAX_BODY
+            if len(body) > limit:
+                raise ApiError("ValidationError", f"Body of {len(body)} bytes; at most {limit} are accepted.", 413)
+            fleet.take_request()
+        began = time.perf_counter()
+        try:
+            status, answer, content_type = fleet.invoke(body, headers)
+        except (OSError, http.client.HTTPException) as error:
+            self._metrics.add(500, time.perf_counter() - began)
+            raise ModelError(500, f"the container did not answer: {error}") from None
+        self._metrics.add(status, time.perf_counter() - began)
+        if status >= 400:
+            raise ModelError(status, answer.decode(errors="replace"))
+        self._capture(fleet, (body, headers.get("Content-Type", "")), (answer, content_type))
+        return answer, content_type, fleet.variant["VariantName"]
+
+    def _chosen(self) -> Fleet | None:
+        """The fleet for the next request: the new one as often as its share says."""
+        self._credit += self._coming_share
+        if self._coming is not None and self._credit >= 1 - 1e-9:
+            self._credit -= 1
+            return self._coming
+        return self._fleet
+
+    def _capture(self, fleet: Fleet, asked: tuple[bytes, str], answered: tuple[bytes, str]) -> None:
+        """Write a request and its answer to S3, as often as the config's data capture says."""
+        settings = fleet.capture
+        if not settings.get("EnableCapture"):
+            return
+        with self._lock:
+            self._capture_credit += settings["InitialSamplingPercentage"] / 100
+            if self._capture_credit < 1 - 1e-9:
+                return
+            self._capture_credit -= 1
+        now, event = datetime.now(UTC), str(uuid.uuid4())
+        sides = {"Input": ("endpointInput", asked), "Output": ("endpointOutput", answered)}
+        modes = [option["CaptureMode"] for option in settings["CaptureOptions"]]
+        record = {
+            "captureData": {key: _captured(mode, *sides[mode][1]) for mode in modes for key in [sides[mode][0]]},
+            "eventMetadata": {"eventId": event, "inferenceTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")},
+            "eventVersion": "0",
+        }
+        bucket, prefix = split_uri(settings["DestinationS3Uri"])
+        folder = f"{prefix}/{self.name}/{fleet.variant['VariantName']}/{now:%Y/%m/%d/%H}"
+        key = f"{folder}/{now:%M-%S-%f}-{event}.jsonl".lstrip("/")
+        self._services.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record).encode() + b"\n")
+
+    def describe(self) -> dict[str, Any]:
+        """The answer of DescribeEndpoint."""
+        with self._lock:
+            answer: dict[str, Any] = {
+                "EndpointName": self.name,
+                "EndpointArn": self.arn,
+                "EndpointConfigName": self._config,
+                "EndpointStatus": self._status,
+                "CreationTime": self._created,
+                "LastModifiedTime": self._modified,
+            }
+            if self._reason:
+                answer["FailureReason"] = self._reason
+            if self._deployment.config:
+                answer["LastDeploymentConfig"] = self._deployment.config
+            if self._fleet:
+                answer["ProductionVariants"] = [self._fleet.summary()]
+                if capture := self._fleet.capture:
+                    answer["DataCaptureConfig"] = {
+                        "EnableCapture": capture["EnableCapture"],
+                        "CaptureStatus": "Started",
+                        "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
+                        "DestinationS3Uri": capture["DestinationS3Uri"],
+                        "KmsKeyId": capture.get("KmsKeyId", ""),
+                    }
+        return answer
+
+    def close(self) -> None:
+        """Serve no longer; programs are ended by who started them."""
+        with self._lock:
+            self._closed = True
+            fleets = (self._fleet, self._coming)
+        for fleet in fleets:
+            if fleet is not None:
+                fleet.leave()
+
+    def delete(self) -> None:
+        """DeleteEndpoint: stop what serves, and what was about to."""
+        self.close()
+        for fleet in (self._coming, self._fleet):
+            if fleet is not None:
+                fleet.stop()
+        self.join(self._start_seconds)
+
+    def join(self, seconds: float) -> None:
+        if self._thread is not None:
+            self._thread.join(seconds)
+        for fleet in (self._fleet, self._coming):
+            if fleet is not None:
+                fleet.close_log()
+
+
+class ModelError(ApiError):
+    """What the runtime answers when the container does not answer 2xx."""
+
+    def __init__(self, status: int, message: str) -> None:
+        side = "server" if status >= 500 else "client"
+        super().__init__("ModelError", f'Received {side} error ({status}) from primary with message "{message}".', 424)
+        self.original = {"OriginalStatusCode": status, "OriginalMessage": message}
+
+    def body(self) -> bytes:
+        return json.dumps({"Message": self.message, **self.original}).encode()
+
+
+def _captured(mode: str, content: bytes, content_type: str) -> dict[str, str]:
+    is_text = "json" in content_type or content_type.startswith("text/")
+    return {
+        "observedContentType": content_type,
+        "mode": mode.upper(),
+        "data": content.decode(errors="replace") if is_text else base64.b64encode(content).decode(),
+        "encoding": "JSON" if is_text else "BASE64",
+    }

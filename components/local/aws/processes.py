@@ -1,0 +1,196 @@
+"""Programs of images, run as processes: each one's children end with it, as they do in a container."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from components.local.aws.errors import invalid
+from components.local.aws.instances import KEPT_LINES, Start
+
+ROOT_VARIABLE, PORT_VARIABLE, ADDRESSES_VARIABLE = "NCF_ML_ROOT", "NCF_PORT", "NCF_HOST_ADDRESSES"
+_LOOPBACK = "127.0.0.1"
+_SECONDS_FOR_LAST_LINES = 5.0
+
+
+class Process:
+    """A program that runs as a process: see :class:`components.local.aws.instances.Program`.
+
+    Args:
+        command: what to run.
+        environment: set beside this process's own, of which AWS's settings are left out.
+        folder: its ``/opt/ml``, where it runs; no other running program has the same.
+        on_line: is given each line it prints, as it comes.
+
+    Raises:
+        OSError: if the command cannot be started.
+    """
+
+    address = _LOOPBACK
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        on_line: Callable[[str], None],
+    ) -> None:
+        self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
+        self._mark = f"{ROOT_VARIABLE}={folder}"
+        # a container knows nothing of the account whose keys lie in this shell
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        # programs name their Python as images do
+        inherited["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
+        self._process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**inherited, "PYTHONUNBUFFERED": "1", **environment, ROOT_VARIABLE: str(folder)},
+            cwd=folder,
+            start_new_session=True,
+        )
+        self._on_line = on_line
+        self._lock = threading.Lock()
+        self._swept = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self.last_lines.append(line.rstrip("\n"))
+            self._on_line(line.rstrip("\n"))
+
+    @property
+    def running(self) -> bool:
+        if self._process.poll() is None:
+            return True
+        self._end_children()
+        return False
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        self._end_children()
+        self._reader.join(_SECONDS_FOR_LAST_LINES)
+        return code if code >= 0 else 128 - code
+
+    def ending(self) -> str:
+        return f"exit code {self.wait()}"
+
+    def terminate(self) -> None:
+        if self.running:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        if self.running:
+            self._process.kill()
+        self.wait(_SECONDS_FOR_LAST_LINES)
+
+    def stop(self, grace: float) -> None:
+        self.terminate()
+        if self.wait(grace) is None:
+            self.kill()
+
+    def _end_children(self) -> None:
+        """Kill what the program has left behind, once: its group, and children in sessions of their own.
+
+        The latter (torchrun's workers are such) are known by their environment, which Linux alone shows.
+        """
+        with self._lock:
+            if self._swept:
+                return
+            self._swept = True
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for process in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if self._mark.encode() in process.read_bytes().split(b"\0"):
+                    os.kill(int(process.parent.name), signal.SIGKILL)
+
+
+class Processes:
+    """Runs programs as processes: see :class:`components.local.aws.instances.Instances`.
+
+    Args:
+        programs: image repository name, as ``ncf-train``, -> the command that stands for that image's program.
+    """
+
+    listen_at = _LOOPBACK
+    interface = "lo"
+
+    def __init__(self, programs: Mapping[str, Sequence[str]]) -> None:
+        self._programs = programs
+        self._lock = threading.Lock()
+        self._started: list[Process] = []
+        self._closed = False
+
+    def check(self, image: str) -> None:
+        self._command(image)
+
+    def _command(self, image: str) -> Sequence[str]:
+        repository = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
+        if repository not in self._programs:
+            known = ", ".join(sorted(self._programs))
+            raise invalid(f"The image '{image}' does not exist here; this stand-in runs: {known}")
+        return self._programs[repository]
+
+    def open_network(self, name: str, isolated: bool) -> str:  # noqa: ARG002
+        return ""
+
+    def close_network(self, network: str) -> None:
+        """Nothing to remove."""
+
+    def variables(self, hosts: Sequence[str]) -> Mapping[str, str]:
+        return {ADDRESSES_VARIABLE: json.dumps(dict.fromkeys(hosts, f"{_LOOPBACK}:{self.free_port()}"))}
+
+    def free_port(self) -> int:
+        with socket.socket() as probe:
+            probe.bind((_LOOPBACK, 0))
+            port: int = probe.getsockname()[1]
+        return port
+
+    def start(self, start: Start) -> Process:
+        command = self._command(start.image)
+        port = {PORT_VARIABLE: str(start.port)} if start.port else {}
+        with self._lock:
+            if self._closed:
+                raise OSError("the stand-in is shutting down")
+            self._started = [process for process in self._started if process.running]
+            process = Process(command, {**start.environment, **port}, start.folder, start.on_line)
+            self._started.append(process)
+        return process
+
+    def close(self, grace: float) -> None:
+        with self._lock:
+            self._closed = True
+            started = list(self._started)
+        for process in started:
+            process.terminate()
+        wait_until(lambda: not any(process.running for process in started), grace)
+        for process in started:
+            process.kill()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
+    """Whether ``condition`` came true within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True

@@ -1,0 +1,303 @@
+"""The server: SageMaker's own operations here, everything else by moto, on one port of this machine."""
+
+from __future__ import annotations
+
+import atexit
+import io
+import json
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote
+
+from components.local.aws.api import ACCOUNT, OPERATIONS, SageMakerApi
+from components.local.aws.errors import ApiError
+from components.local.aws.faults import PATH as FAULTS_PATH
+from components.local.aws.faults import Fault, Faults
+from components.local.aws.hosting import ModelError
+from components.local.aws.instances import Instances
+from components.local.aws.keys import ANYBODY, AccessKey, access_key_id, may_ask
+from components.local.aws.services import Services
+
+_TARGET = "SageMaker."
+_INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations/?")
+_FORWARDED = {"CONTENT_TYPE": "Content-Type", "HTTP_ACCEPT": "Accept"}
+_PRICES = "AWSPriceListService.GetProducts"
+_TAGGED = "ResourceGroupsTaggingAPI_20170126.GetResources"
+_SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
+_STATUSES = {
+    "InternalFailure": 500,
+    "InternalServerError": 500,
+    "ServiceUnavailable": 503,
+    "ExpiredTokenException": 403,
+    "InvalidClientTokenId": 403,
+}
+_MESSAGES = {
+    "ThrottlingException": "Rate exceeded",
+    "ExpiredTokenException": "The security token included in the request is expired",
+    "InvalidClientTokenId": "The security token included in the request is invalid",
+}
+_OTHER_KEY = Fault.model_validate({"kind": "refuse", "name": "key", "error": "InvalidClientTokenId"})
+_active: list[LocalAws] = []
+
+
+class LocalAws:
+    """S3 and SageMaker for this process and its children; a context manager.
+
+    Clients reach it through the environment variables in :attr:`environment` alone. What is to go wrong in it is
+    asked for through :attr:`faults`, or by HTTP at ``/_faults``.
+
+    Args:
+        root: folder for all that it writes: a ``/opt/ml`` tree for each host of a job and each endpoint.
+        instances: run the programs of images, as processes or as containers.
+        region: of its resources.
+        grace: seconds between SIGTERM and SIGKILL of a training job; SageMaker gives 120.
+        start_seconds: seconds that a serving container may take to answer ``/ping``.
+        serving: further variables for the serving programs of endpoints.
+        address: of this machine to listen at, for clients elsewhere; '' for the one that ``instances`` need.
+        port: to listen at; 0 for any that is free.
+        key: that requests must be signed with; keys of roles that it assumes are not it.
+
+    Raises:
+        RuntimeError: if another one is active in this process: moto's state is global.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        instances: Instances,
+        region: str = "us-east-1",
+        grace: float = 120.0,
+        start_seconds: float = 60.0,
+        serving: Mapping[str, str] | None = None,
+        address: str = "",
+        port: int = 0,
+        key: AccessKey = ANYBODY,
+    ) -> None:
+        from moto.moto_server.werkzeug_app import (
+            DomainDispatcherApplication,
+            MotoRequestHandler,
+            create_backend_app,
+        )
+        from werkzeug.serving import make_server
+
+        if _active:
+            raise RuntimeError("another LocalAws is active in this process; close it first")
+
+        class SilentHandler(MotoRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_request(self, *args: Any) -> None:
+                """Requests are not shown."""
+
+        _reset_moto()
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._server = make_server(
+            address or instances.listen_at, port, self._answer, threaded=True, request_handler=SilentHandler
+        )
+        self._server.daemon_threads = True  # type: ignore[attr-defined]
+        self.root = root.resolve()
+        self.region = region
+        self._key = key
+        self.endpoint_url = f"http://{instances.listen_at}:{self._server.port}"
+        self.environment = {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": key.id,
+            "AWS_SECRET_ACCESS_KEY": key.secret,
+            "AWS_SESSION_TOKEN": "local",
+            "AWS_DEFAULT_REGION": region,
+            "AWS_REGION": region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "MOTO_ACCOUNT_ID": ACCOUNT,
+            **_without_proxy(instances.listen_at),
+        }
+        self._services = Services(self.endpoint_url, self.environment, region)
+        self.faults = Faults()
+        self._api = SageMakerApi(
+            self.root,
+            region,
+            self._services,
+            instances,
+            self.environment,
+            grace,
+            start_seconds,
+            self.faults,
+            serving or {},
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="local AWS")
+        self._thread.start()
+        _active.append(self)
+        atexit.register(self.close)
+
+    def __enter__(self) -> LocalAws:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop every process that was started, and the server."""
+        if self not in _active:
+            return
+        self._api.close()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+        _active.remove(self)
+        atexit.unregister(self.close)
+
+    def create_bucket(self, name: str) -> None:
+        """Make an S3 bucket."""
+        if self.region == "us-east-1":
+            self._services.s3.create_bucket(Bucket=name)
+        else:
+            place = {"LocationConstraint": self.region}
+            self._services.s3.create_bucket(Bucket=name, CreateBucketConfiguration=place)
+
+    def endpoint_address(self, name: str) -> str:
+        """``http://ADDRESS:PORT`` of the program that serves an endpoint."""
+        return self._api.endpoint(name).address
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """WSGI: route one request."""
+        if not may_ask(self._key, environ):
+            return _refuse(_OTHER_KEY, environ, start_response)
+        if environ.get("PATH_INFO") == FAULTS_PATH:
+            return self._control(environ, start_response)
+        if slow := self.faults.take("slow", _operation_name(environ)):
+            time.sleep(slow.seconds)
+        if fault := self._refused(environ):
+            return _refuse(fault, environ, start_response)
+        if found := _INVOCATIONS.fullmatch(environ.get("PATH_INFO", "")):
+            return self._invoke(unquote(found[1]), environ, start_response)
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        name = target.removeprefix(_TARGET)
+        if target.startswith(_TARGET) and name in OPERATIONS:
+            body = _body(environ)
+            request = json.loads(body or b"{}")
+            if "ResourceArn" not in request or self._api.keeps_tags_of(request["ResourceArn"]):
+                operation = self._api.operation(name)
+                assert operation is not None
+                try:
+                    return _json(start_response, operation(request))
+                except ApiError as error:
+                    return _error(start_response, error)
+            environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        if target == _PRICES:  # there is nothing to pay here
+            return _json(start_response, {"FormatVersion": "aws_v1", "PriceList": []})
+        if target == _TAGGED:
+            return _json(start_response, self._api.tagged(json.loads(_body(environ) or b"{}")))
+        answer: Iterable[bytes] = self._moto(environ, start_response)
+        return answer
+
+    def _control(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Faults by HTTP: list, add, clear."""
+        try:
+            if environ["REQUEST_METHOD"] == "POST":
+                self.faults.add_request(json.loads(_body(environ) or b"{}"))
+            elif environ["REQUEST_METHOD"] == "DELETE":
+                self.faults.clear()
+        except ValueError as error:
+            return _error(start_response, ApiError("ValidationException", f"expected a JSON object: {error}"))
+        except ApiError as error:
+            return _error(start_response, error)
+        return _json(start_response, {"faults": self.faults.coming()})
+
+    def _refused(self, environ: Mapping[str, Any]) -> Fault | None:
+        """The fault that this request meets."""
+        key = access_key_id(environ)
+        if key and self.faults.find("expire", key):
+            return Fault.model_validate({"kind": "refuse", "name": key, "error": "ExpiredTokenException"})
+        return self.faults.take("refuse", _operation_name(environ))
+
+    def _invoke(self, name: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        headers = {header: environ[key] for key, header in _FORWARDED.items() if environ.get(key)}
+        try:
+            try:
+                endpoint = self._api.endpoint(name)
+            except ApiError:
+                raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.") from None
+            body, content_type, variant = endpoint.invoke(_body(environ), headers)
+        except ModelError as error:
+            return _respond(start_response, error.status, error.body(), [("x-amzn-ErrorType", error.code)])
+        except ApiError as error:
+            return _error(start_response, error)
+        extra = [("x-Amzn-Invoked-Production-Variant", variant)]
+        return _respond(start_response, 200, body, extra, content_type or "application/octet-stream")
+
+
+def _reset_moto() -> None:
+    """Empty moto's state, which is global to the process."""
+    from moto.core.base_backend import BackendDict
+
+    BackendDict.reset()
+
+
+def _without_proxy(address: str) -> dict[str, str]:
+    """Settings by which clients go straight to this machine, also where a proxy leads out."""
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+    hosts = ",".join(filter(None, [known, address, "localhost"]))
+    return {"NO_PROXY": hosts, "no_proxy": hosts}
+
+
+def _body(environ: Mapping[str, Any]) -> bytes:
+    if environ.get("wsgi.input_terminated"):
+        body: bytes = environ["wsgi.input"].read()
+        return body
+    read: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    return read
+
+
+def _operation_name(environ: Mapping[str, Any]) -> str:
+    """``DescribeTrainingJob``, ``InvokeEndpoint``; for S3 its method, ``S3:GET``."""
+    if target := environ.get("HTTP_X_AMZ_TARGET", ""):
+        return str(target).rpartition(".")[2]
+    if _INVOCATIONS.fullmatch(environ.get("PATH_INFO", "")):
+        return "InvokeEndpoint"
+    scope = _SERVICE.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return f"{scope[1].upper() if scope else ''}:{environ['REQUEST_METHOD']}"
+
+
+def _refuse(fault: Fault, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer with the error that was asked for, or break the connection before or in the answer."""
+    if fault.error in ("drop", "cut"):
+        if fault.error == "cut":
+            start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", "1000")])
+        environ["werkzeug.socket"].shutdown(socket.SHUT_RD if fault.error == "cut" else socket.SHUT_RDWR)
+        return [b"{"] if fault.error == "cut" else []
+    _body(environ)
+    status = _STATUSES.get(fault.error, 400)
+    message = _MESSAGES.get(fault.error, "a fault was asked for")
+    if "xml" in environ.get("HTTP_ACCEPT", "") or _operation_name(environ).startswith(("S3:", "STS:")):
+        body = f"<Error><Code>{fault.error}</Code><Message>{message}</Message></Error>".encode()
+        return _respond(start_response, status, body, content_type="application/xml")
+    return _error(start_response, ApiError(fault.error, message, status))
+
+
+def _json(start_response: Callable[..., Any], content: Mapping[str, Any]) -> Iterable[bytes]:
+    return _respond(start_response, 200, json.dumps(content).encode())
+
+
+def _error(start_response: Callable[..., Any], error: ApiError) -> Iterable[bytes]:
+    body = json.dumps({"__type": error.code, "message": error.message, "Message": error.message}).encode()
+    return _respond(start_response, error.status, body, [("x-amzn-ErrorType", error.code)])
+
+
+def _respond(
+    start_response: Callable[..., Any],
+    status: int,
+    body: bytes,
+    headers: Sequence[tuple[str, str]] = (),
+    content_type: str = "application/x-amz-json-1.1",
+) -> Iterable[bytes]:
+    lines = [("Content-Type", content_type), ("Content-Length", str(len(body))), *headers]
+    start_response(f"{status} {'OK' if status == 200 else 'Error'}", lines)
+    return [body]

@@ -1,0 +1,153 @@
+"""What jobs and endpoints use of S3 and CloudWatch Logs: the stand-in's own, through its port."""
+
+from __future__ import annotations
+
+import contextlib
+import tarfile
+import threading
+import time
+import zlib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from components.local.aws.errors import invalid
+from ncf.storage import split_uri
+
+_SECONDS_BETWEEN_PUTS = 0.2
+
+
+class Services:
+    """Clients of the stand-in's S3, Logs and CloudWatch."""
+
+    def __init__(self, endpoint_url: str, credentials: Mapping[str, str], region: str) -> None:
+        import boto3
+        from botocore.config import Config
+
+        session = boto3.Session(
+            credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"], region_name=region
+        )
+        direct = Config(proxies={})
+        self.s3 = session.client("s3", endpoint_url=endpoint_url, config=direct)
+        self.logs = session.client("logs", endpoint_url=endpoint_url, config=direct)
+        self.cloudwatch = session.client("cloudwatch", endpoint_url=endpoint_url, config=direct)
+
+    def keys(self, uri: str) -> list[str]:
+        """Keys of all objects that begin with the URI's, a slash at its end included: SageMaker's S3Prefix."""
+        bucket, prefix = _bucket_and_prefix(uri)
+        try:
+            pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+            return sorted(entry["Key"] for page in pages for entry in page.get("Contents", []))
+        except self.s3.exceptions.NoSuchBucket:
+            raise invalid(f"No S3 objects found under S3 URL {uri!r}: the bucket does not exist") from None
+
+    def download(self, uri: str, folder: Path, part: tuple[int, int] = (0, 1)) -> None:
+        """Download objects under a prefix; of ``part`` (i, n) every n-th from the i-th, as ShardedByS3Key does."""
+        bucket, prefix = _bucket_and_prefix(uri)
+        keys = [key for key in self.keys(uri) if not key.endswith("/")]
+        if not keys:
+            raise invalid(f"No S3 objects found under S3 URL {uri!r} given in input data source")
+        for key in keys[part[0] :: part[1]]:
+            relative = key[len(prefix) :].lstrip("/") or PurePosixPath(key).name
+            if ".." in PurePosixPath(relative).parts:
+                raise invalid(f"s3://{bucket}/{key}: a key with '..' is not accepted")
+            target = folder / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.s3.download_file(bucket, key, str(target))
+
+    def upload(self, folder: Path, uri: str, uploaded: dict[Path, tuple[int, int]] | None = None) -> None:
+        """Upload a folder's files.
+
+        Args:
+            folder: what to upload; files that vanish meanwhile, as temporary ones do, are passed over.
+            uri: prefix of the objects.
+            uploaded: time and size of what was uploaded before, which is not uploaded again; is kept up to date.
+        """
+        bucket, prefix = split_uri(uri)
+        for path in sorted(folder.rglob("*")):
+            with contextlib.suppress(FileNotFoundError):
+                state = path.stat()
+                version = (state.st_mtime_ns, state.st_size)
+                if not path.is_file() or (uploaded is not None and uploaded.get(path) == version):
+                    continue
+                self._send(path, bucket, f"{prefix}/{path.relative_to(folder).as_posix()}".lstrip("/"))
+                if uploaded is not None:
+                    uploaded[path] = version
+
+    def upload_archive(self, folder: Path, uri: str) -> None:
+        """Upload a folder's content as one ``.tar.gz``."""
+        archive = folder.with_suffix(".tar.gz")
+        with tarfile.open(archive, "w:gz") as tar:
+            for path in sorted(folder.iterdir()):
+                tar.add(path, path.name)
+        bucket, key = split_uri(uri)
+        self._send(archive, bucket, key)
+        archive.unlink()
+
+    def _send(self, path: Path, bucket: str, key: str) -> None:
+        from boto3.exceptions import S3UploadFailedError
+
+        try:
+            self.s3.upload_file(str(path), bucket, key)
+        except S3UploadFailedError as error:
+            cause = error.__context__  # S3's own answer; the error adds the local file's name
+            raise invalid(f"Unable to upload to s3://{bucket}/{key}: {cause}") from None
+
+    def extract_archive(self, uri: str, folder: Path) -> None:
+        """Download a ``.tar.gz`` and unpack it; members outside ``folder`` are refused."""
+        bucket, key = split_uri(uri)
+        archive = folder.with_suffix(".download")
+        try:
+            self.s3.download_file(bucket, key, str(archive))
+        except self.s3.exceptions.ClientError as error:
+            raise invalid(f"Could not find model data at {uri}: {error}") from None
+        try:
+            with tarfile.open(archive) as tar:
+                tar.extractall(folder, filter="data")
+        except (tarfile.TarError, EOFError, zlib.error) as error:
+            raise invalid(f"{uri} cannot be unpacked; expected a .tar.gz archive: {error}") from None
+        archive.unlink()
+
+
+def _bucket_and_prefix(uri: str) -> tuple[str, str]:
+    """As ``split_uri``, with the slash at the end: it keeps out what only begins with the same letters."""
+    bucket, prefix = split_uri(uri)
+    return bucket, f"{prefix}/" if prefix and uri.endswith("/") else prefix
+
+
+class LogStream:
+    """Sends lines to a CloudWatch log stream in small batches."""
+
+    def __init__(self, services: Services, group: str, stream: str) -> None:
+        self._services, self._group, self._stream = services, group, stream
+        self._lines: list[dict[str, Any]] = []
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        logs = services.logs
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+            logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName=stream)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        with self._lock:
+            self._lines.append({"timestamp": int(time.time() * 1000), "message": line or " "})
+
+    def close(self) -> None:
+        """Send what is left."""
+        self._closed.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._closed.wait(_SECONDS_BETWEEN_PUTS):
+            self._send()
+        self._send()
+
+    def _send(self) -> None:
+        with self._lock:
+            lines, self._lines = self._lines, []
+        for start in range(0, len(lines), 1000):
+            self._services.logs.put_log_events(
+                logGroupName=self._group, logStreamName=self._stream, logEvents=lines[start : start + 1000]
+            )

@@ -1,0 +1,293 @@
+"""One batch transform job: a model is served for the time that its input takes, a file of S3 after the other.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from components.local.aws.errors import ApiError, invalid
+from components.local.aws.faults import Faults
+from components.local.aws.fleet import Fleet
+from components.local.aws.jobs import FINAL, Job
+from components.local.aws.services import Services
+from ncf.storage import split_uri
+
+LOG_GROUP = "/aws/sagemaker/TransformJobs"
+_MEGABYTE = 1 << 20
+_MAX_MEGABYTES = 100  # of a payload, and of all that are under way at once
+_MAX_CONCURRENT = 100
+_STRATEGIES = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
+"""What the API calls a strategy, and what containers do."""
+_VARIABLES = {
+    "MaxConcurrentTransforms": "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
+    "MaxPayloadInMB": "SAGEMAKER_MAX_PAYLOAD_IN_MB",
+    "BatchStrategy": "SAGEMAKER_BATCH_STRATEGY",
+}
+_USUAL = {"MaxConcurrentTransforms": 1, "MaxPayloadInMB": 6, "BatchStrategy": "MULTI_RECORD"}
+_RETRIES, _SECONDS = 3, 600
+_LOOK_SECONDS = 0.05
+
+
+class TransformJob(Job):
+    """A batch transform job.
+
+    States: InProgress, then Completed or Failed; Stopping and Stopped where someone asked for it. A file's output
+    appears once all of it is transformed. Neither filters and joins of records nor manifest files are imitated.
+
+    Args:
+        request: as CreateTransformJob got it.
+        arn: of the job.
+        serve: starts what serves, given variables that are set beside the container's own.
+        start_seconds: how long ``/ping`` may take to turn healthy.
+        services: S3.
+        faults: what is to go wrong; the job's one state for them is InProgress.
+
+    Raises:
+        ApiError: if the request cannot be fulfilled.
+    """
+
+    kind, words = "TransformJob", "transform job"
+
+    def __init__(
+        self,
+        request: Mapping[str, Any],
+        arn: str,
+        serve: Callable[[Mapping[str, str]], Fleet],
+        start_seconds: float,
+        services: Services,
+        faults: Faults,
+    ) -> None:
+        super().__init__(request, arn)
+        self._serve, self._start_seconds = serve, start_seconds
+        self._services, self._faults = services, faults
+        _check(request)
+        self._began = self._ended = 0.0
+        self._stopping = False
+
+    def _stop(self) -> bool:
+        with self._lock:
+            if self._status in FINAL:
+                return False
+            self._status, self._stopping = "Stopping", True
+        return True
+
+    def close(self) -> None:
+        self._stopping = True
+
+    def describe(self) -> dict[str, Any]:
+        with self._lock:
+            answer = {key: value for key, value in self.request.items() if key != "Tags"} | {
+                "TransformJobArn": self.arn,
+                "TransformJobStatus": self._status,
+                "CreationTime": self._created,
+            }
+            more = {"FailureReason": self._reason, "TransformStartTime": self._began, "TransformEndTime": self._ended}
+            return answer | {key: value for key, value in more.items() if value}
+
+    def summary(self) -> dict[str, Any]:
+        keys = ("TransformJobName", "TransformJobArn", "CreationTime", "TransformEndTime", "TransformJobStatus")
+        answer = self.describe()
+        return {key: answer[key] for key in (*keys, "FailureReason") if key in answer}
+
+    def _run(self) -> None:
+        fleet: Fleet | None = None
+        status, reason = "Completed", ""
+        try:
+            if held := self._faults.take("hold", self.name, "InProgress"):
+                self._sleep(held.seconds)
+            if failing := self._faults.take("fail", self.name, "InProgress"):
+                raise _FailedError(failing.reason)
+            if not self._stopping:
+                fleet = self._serve(self._variables())
+                if not fleet.becomes_healthy(self._start_seconds):
+                    raise _FailedError(
+                        "ClientError: the container did not pass the ping health check. Last lines: "
+                        f"{fleet.last_lines()}"
+                    )
+                self._began = time.time()
+                self._transform(fleet)
+        except _FailedError as error:
+            status, reason = "Failed", str(error)
+        except ApiError as error:
+            status, reason = "Failed", f"ClientError: {error.message}"
+        except Exception as error:
+            status, reason = "Failed", f"InternalServerError: {error!r}"
+        if fleet is not None:
+            fleet.stop()
+        with self._lock:
+            stopped = self._stopping
+            self._status, self._reason = ("Stopped", "") if stopped else (status, reason)
+            self._ended = time.time()
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._stopping:
+            time.sleep(_LOOK_SECONDS)
+
+    def _variables(self) -> dict[str, str]:
+        """The job's own, and those that tell what its request asks for; none for what that leaves open."""
+        asked = {_VARIABLES[key]: str(value) for key, value in _asked(self.request).items()}
+        return {**self.request.get("Environment", {}), "SAGEMAKER_BATCH": "true", **asked}
+
+    def _transform(self, fleet: Fleet) -> None:
+        """Send every file in turn, and put what comes back beside its name in S3.
+
+        Raises:
+            _FailedError: with SageMaker's kind of reason.
+        """
+        chosen = _chosen(_asked(self.request), fleet.execution_parameters())
+        source = self.request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
+        keys = [key for key in self._services.keys(source) if not key.endswith("/")]
+        if not keys:
+            raise _FailedError(f"ClientError: No S3 objects found under S3 URL {source!r}")
+        bucket, prefix = split_uri(source)
+        folder = f"{prefix}/" if source.endswith("/") and prefix else prefix[: prefix.rfind("/") + 1]
+        for key in keys:
+            content = self._services.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            answers = self._answers(fleet, key, content, chosen)
+            if self._stopping:
+                return
+            target, path = split_uri(self.request["TransformOutput"]["S3OutputPath"])
+            name = f"{path}/{key[len(folder) :]}.out".lstrip("/")
+            self._services.s3.put_object(Bucket=target, Key=name, Body=answers)
+
+    def _answers(self, fleet: Fleet, key: str, content: bytes, chosen: Mapping[str, Any]) -> bytes:
+        """What the container makes of one file, put together."""
+        given = self.request["TransformInput"]
+        if given.get("CompressionType", "None") == "Gzip":
+            try:
+                content = gzip.decompress(content)
+            except (OSError, EOFError, zlib.error) as error:
+                raise _FailedError(f"ClientError: {key}: cannot be unpacked as gzip: {error}") from None
+        limit = chosen["MaxPayloadInMB"] * _MEGABYTE or len(content)
+        headers = {"Content-Type": given.get("ContentType", "application/octet-stream")}
+        if accept := self.request["TransformOutput"].get("Accept"):
+            headers["Accept"] = accept
+        by_line = given.get("SplitType", "None") == "Line"
+        payloads = _payloads(key, content, limit, chosen["BatchStrategy"]) if by_line else _whole(key, content, limit)
+        with ThreadPoolExecutor(chosen["MaxConcurrentTransforms"]) as pool:
+            answers = list(pool.map(lambda payload: self._ask(fleet, key, payload, headers), payloads))
+        if self.request["TransformOutput"].get("AssembleWith", "None") == "Line":
+            answers = [answer if answer.endswith(b"\n") else answer + b"\n" for answer in answers]
+        return b"".join(answers)
+
+    def _ask(self, fleet: Fleet, key: str, payload: bytes, headers: Mapping[str, str]) -> bytes:
+        client = self.request.get("ModelClientConfig", {})
+        retries = client.get("InvocationsMaxRetries", _RETRIES)
+        seconds = client.get("InvocationsTimeoutInSeconds", _SECONDS)
+        said = ""
+        for _ in range(1 + retries):
+            if self._stopping:
+                return b""
+            fleet.take_request()
+            try:
+                status, answer, _ = fleet.invoke(payload, headers, seconds)
+            except (OSError, http.client.HTTPException) as error:
+                said = f"the container did not answer: {error}"
+                continue
+            if status < 400:
+                return answer
+            said = f"status {status}: {answer.decode(errors='replace')[:200]}"
+            if status < 500:
+                break
+        raise _FailedError(f"AlgorithmError: {key}: Bad HTTP status received from algorithm: {said}")
+
+
+class _FailedError(Exception):
+    """SageMaker's reason of a job's failure."""
+
+
+def _check(request: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        ApiError: for what SageMaker refuses, or this stand-in cannot do.
+    """
+    # what it leaves open the container may choose such that it fits
+    if reason := _too_much({"MaxPayloadInMB": 0, "MaxConcurrentTransforms": 1, **_asked(request)}):
+        raise invalid(reason)
+    given = request["TransformInput"]
+    unknown = {
+        "S3DataType": given["DataSource"]["S3DataSource"]["S3DataType"] != "S3Prefix",
+        "SplitType": given.get("SplitType", "None") not in ("None", "Line"),
+        "DataProcessing": any(
+            request.get("DataProcessing", {}).get(key, usual) != usual
+            for key, usual in (("InputFilter", "$"), ("OutputFilter", "$"), ("JoinSource", "None"))
+        ),
+    }
+    if named := [name for name, is_there in unknown.items() if is_there]:
+        raise invalid(f"This stand-in does not imitate what {', '.join(named)} asks for")
+
+
+def _asked(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request asks for of ``_USUAL``, in containers' words; 0 concurrent transforms are none asked for."""
+    asked = {key: request[key] for key in _USUAL if key in request}
+    if "BatchStrategy" in asked:
+        asked["BatchStrategy"] = _STRATEGIES[asked["BatchStrategy"]]
+    return {key: value for key, value in asked.items() if key != "MaxConcurrentTransforms" or value}
+
+
+def _chosen(asked: Mapping[str, Any], wished: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job does: what its request asks for, else what the container wishes, else what is usual.
+
+    Raises:
+        _FailedError: if the container wishes what there is not, or all together is too much.
+    """
+    accepted: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "MaxConcurrentTransforms": (lambda value: type(value) is int and 1 <= value <= _MAX_CONCURRENT, "1 to 100"),
+        "MaxPayloadInMB": (lambda value: type(value) is int and value >= 0, "0 or more"),
+        "BatchStrategy": (lambda value: value in _STRATEGIES.values(), " or ".join(_STRATEGIES.values())),
+    }
+    for key, (accepts, expected) in accepted.items():
+        if key in wished and not accepts(wished[key]):
+            raise _FailedError(
+                f"ClientError: /execution-parameters of the container has {wished[key]!r} as {key}; expected {expected}"
+            )
+    chosen = {key: {**_USUAL, **wished, **asked}[key] for key in _USUAL}
+    if reason := _too_much(chosen):
+        raise _FailedError(f"ClientError: {reason}")
+    return chosen
+
+
+def _too_much(chosen: Mapping[str, Any]) -> str:
+    """Why so much cannot be under way at once; '' if it can."""
+    concurrent, megabytes = chosen["MaxConcurrentTransforms"], chosen["MaxPayloadInMB"]
+    if concurrent * megabytes <= _MAX_MEGABYTES:
+        return ""
+    return f"MaxConcurrentTransforms * MaxPayloadInMB is {concurrent} * {megabytes}; at most {_MAX_MEGABYTES} MB"
+
+
+def _payloads(key: str, content: bytes, limit: int, strategy: str) -> Iterator[bytes]:
+    """Lines, one at a time or as many as fit.
+
+    Raises:
+        _FailedError: if one does not fit.
+    """
+    batch: list[bytes] = []
+    size = 0
+    for line in content.split(b"\n"):
+        if not line.strip(b"\r"):
+            continue
+        if len(line) > limit:
+            raise _FailedError(f"ClientError: {key}: a record of {len(line)} bytes exceeds MaxPayloadInMB")
+        if batch and (strategy == "SINGLE_RECORD" or size + len(line) + 1 > limit):
+            yield b"\n".join(batch)
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line) + 1
+    if batch:
+        yield b"\n".join(batch)
+
+
+def _whole(key: str, content: bytes, limit: int) -> Iterator[bytes]:
+    if len(content) > limit:
+        raise _FailedError(f"ClientError: {key}: {len(content)} bytes exceed MaxPayloadInMB, and SplitType is None")
+    yield content

@@ -1,0 +1,91 @@
+"""What runs the pods and SageMaker's containers of a run on this machine: processes, or Docker's engine."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from components.factory import image
+from components.local.aws import Processes
+from components.local.aws.instances import Instances
+from components.local.docker_runner import memory_limits, pods_as_containers, use_tag, with_tag
+from components.local.process_runner import Listener, pods_as_processes
+from ncf.errors import InputError
+
+_IMAGES = Path(__file__).parents[2] / "images"
+_PROGRAMS = {"train": "train", "deploy": "serve"}
+"""Image folder -> the program in it that SageMaker starts."""
+
+
+@dataclass(frozen=True)
+class Executor:
+    """What a run is executed by.
+
+    Attributes:
+        instances: for the programs that SageMaker runs.
+        pods: called with the folder for artifacts, variables for every pod, and who is told of the tasks; while
+            its context is open, KFP runs the pods so.
+        arguments: of the pipeline, that go with it.
+    """
+
+    instances: Instances
+    pods: Callable[[Path, Mapping[str, str], Listener], AbstractContextManager[None]]
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def in_processes() -> Iterator[Executor]:
+    """Processes of this machine."""
+    programs = {f"ncf-{folder}": [str(_IMAGES / folder / program)] for folder, program in _PROGRAMS.items()}
+    yield Executor(Processes(programs), pods_as_processes)
+
+
+@contextmanager
+def in_containers(package: Path, tag: str, readable: Sequence[Path]) -> Iterator[Executor]:
+    """Containers of the images that ``make images`` has built; all of them are gone at the end.
+
+    Args:
+        package: the compiled pipeline, which is made to name these images.
+        tag: of the images.
+        readable: files and folders of this machine that pods may read.
+
+    Raises:
+        InputError: if there is no Docker engine on this machine itself, or an image is not there.
+    """
+    from components.local.aws.containers import Containers
+    from components.local.aws.engine import Engine
+
+    use_tag(package, tag)
+    memory = memory_limits(package)
+    arguments = {f"{folder}_image": with_tag(image(folder), tag) for folder in _PROGRAMS}
+    engine = Engine()
+    try:
+        for name in (*memory, *arguments.values()):
+            engine.find(name)
+        network = engine.open_network("pods")
+        gateway = engine.gateway(network)
+        _check_address(gateway)
+        instances = Containers(engine, gateway)
+        yield Executor(
+            instances, partial(pods_as_containers, engine, network, readable=readable, memory=memory), arguments
+        )
+    finally:
+        engine.close()
+
+
+def _check_address(gateway: str) -> None:
+    """
+    Raises:
+        InputError: if nothing can listen here at the address by which containers reach their host.
+    """
+    try:
+        socket.create_server((gateway, 0)).close()
+    except OSError as error:
+        raise InputError(
+            f"containers would look for S3 and SageMaker at {gateway}, the gateway of their network, which is not "
+            f"this machine ({error.strerror}): the engine must run on it, not in a virtual machine as Docker Desktop's"
+        ) from None

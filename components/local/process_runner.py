@@ -1,0 +1,174 @@
+"""KFP's local runner for container components without containers: each pod is a process of this machine.
+
+``kfp.local.SubprocessRunner`` takes Lightweight Python Components only. What is replaced here, for the time of
+a ``with`` block, is its task handler: a private name of kfp, which is therefore pinned exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+from kfp import local
+from kfp.local import subprocess_task_handler
+from kfp.local.status import Status
+
+from ncf.stage.executor_input import EXECUTOR_INPUT
+
+_SECONDS_TO_LEAVE = 10.0
+
+
+@dataclass
+class TaskRun:
+    """One try of one task.
+
+    Attributes:
+        name: the command of ``ncf`` that the pod ran: ``negative-sampling``.
+        outputs: artifacts as KFP knows them after the run, ``{"uri", "metadata", ...}`` each; output parameters
+            as text.
+        seconds: wall time.
+        exit_code: of the process; None while it runs.
+        last_line: the last line that it printed, which holds the reason where it failed.
+    """
+
+    name: str
+    outputs: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    exit_code: int | None = None
+    last_line: str = ""
+
+    def printed(self, line: str, listener: Listener) -> None:
+        """Take in a line that it has printed."""
+        if text := line.rstrip():
+            self.last_line = text
+            listener.line(self, text)
+
+    def ended(self, exit_code: int | None) -> None:
+        """Take in its exit status; of one that a signal ended, the last line says no reason."""
+        self.exit_code = exit_code
+        number = -exit_code if exit_code and exit_code < 0 else (exit_code or 0) - 128
+        if number > 0:
+            self.last_line = f"it was ended by signal {number}; its last line: {self.last_line or 'none'}"
+
+    def collect(self, executor_input: Mapping[str, Any]) -> None:
+        """Take in what it put out; a task whose outputs are not all there has failed, whatever its status says.
+
+        KFP's own runners report success without looking.
+        """
+        declared = executor_input["outputs"]
+        artifacts, parameters = declared.get("artifacts", {}), declared.get("parameters", {})
+        try:
+            written = json.loads(Path(declared["outputFile"]).read_text())["artifacts"]
+            self.outputs = {name: written[name]["artifacts"][0] for name in artifacts}
+            self.outputs |= {name: Path(entry["outputFile"]).read_text() for name, entry in parameters.items()}
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            self.exit_code = 1
+            self.last_line = f"it ended with status 0, but its outputs are not all there: {error!r}"
+
+
+def task_of(command: Sequence[str]) -> tuple[TaskRun, dict[str, Any]]:
+    """The task that a pod's command runs, and KFP's executor input in that command."""
+    executor_input: dict[str, Any] = json.loads(command[command.index(EXECUTOR_INPUT) + 1])
+    return TaskRun(name=command[command.index("ncf") + 1]), executor_input
+
+
+class Listener(Protocol):
+    """Who is told of the tasks as they run."""
+
+    def started(self, task: TaskRun) -> None: ...
+    def line(self, task: TaskRun, text: str) -> None: ...
+    def finished(self, task: TaskRun) -> None: ...
+
+
+@contextmanager
+def pods_as_processes(pipeline_root: Path, environment: Mapping[str, str], listener: Listener) -> Iterator[None]:
+    """Within the block, ``kfp.local`` runs container components as processes.
+
+    Args:
+        pipeline_root: folder that receives the artifacts.
+        environment: set in every process beside this one's own.
+        listener: is told of each task.
+    """
+
+    class Handler(subprocess_task_handler.SubprocessTaskHandler):  # type: ignore[misc]
+        def validate_image(self, image: str) -> None:
+            """Any image: its command runs with this Python."""
+
+        def validate_not_container_component(self, full_command: list[str]) -> None:
+            """Container components are what this handler is for."""
+
+        def run(self) -> Status:
+            task = _run(self.full_command, {**environment, **self.env_vars}, listener)
+            return Status.SUCCESS if task.exit_code == 0 else Status.FAILURE
+
+    original = subprocess_task_handler.SubprocessTaskHandler
+    subprocess_task_handler.SubprocessTaskHandler = Handler
+    try:
+        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root), raise_on_error=True)
+        yield
+    finally:
+        subprocess_task_handler.SubprocessTaskHandler = original
+
+
+def _run(command: list[str], environment: Mapping[str, str], listener: Listener) -> TaskRun:
+    """Run one pod's command to its end; an interruption stops it first."""
+    python, *rest = command
+    task, executor_input = task_of(command)
+    listener.started(task)
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable if python.startswith("python") else python, *rest],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        start_new_session=True,
+    )
+    try:
+        for line in process.stdout or ():
+            task.printed(line, listener)
+        task.ended(process.wait())
+    finally:
+        _stop(process)
+        task.seconds = time.monotonic() - start
+    if task.exit_code == 0:
+        task.collect(executor_input)
+    listener.finished(task)
+    return task
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_SECONDS_TO_LEAVE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def set_retries(package: Path, retry: bool) -> None:
+    """Have the pods of a compiled pipeline tried again at once, or not at all.
+
+    What fails here for want of the right input fails again, and the cluster's pauses would only delay the reason.
+    """
+    content = yaml.safe_load(package.read_text())
+    for component in [content["root"], *content["components"].values()]:
+        for task in component.get("dag", {}).get("tasks", {}).values():
+            if "retryPolicy" in task and retry:
+                task["retryPolicy"] = {"maxRetryCount": task["retryPolicy"]["maxRetryCount"], "backoffDuration": "0s"}
+            else:
+                task.pop("retryPolicy", None)
+    package.write_text(yaml.safe_dump(content, sort_keys=True, width=10_000))

@@ -1,0 +1,1 @@
+"""Requests, answers and limits of the endpoint's contract; no server is in it."""

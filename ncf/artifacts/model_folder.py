@@ -1,0 +1,257 @@
+"""The ``model`` folder: what training writes and evaluation and serving read, with numpy alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ncf.artifacts import golden, manifest
+from ncf.artifacts.dataset import check_range
+from ncf.artifacts.golden import Golden
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.strings import Strings
+from ncf.artifacts.untrusted_files import UntrustedFiles
+from ncf.errors import InputError
+
+KIND = "model"
+CONFIG = "config.json"
+WEIGHTS = "weights.safetensors"
+POPULARITY = "popularity.npy"
+HISTORY = "history.json"
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+ModelName = Literal["gmf", "mlp", "neumf"]
+Weights = Mapping[str, NDArray[np.float32]]
+
+
+class ModelConfig(BaseModel):
+    """Architecture and sizes of a model (He et al. 2017, section 3).
+
+    Attributes:
+        model: ``gmf`` (3.2), ``mlp`` (3.3) or ``neumf`` (3.4), which joins both before the output layer.
+        factors: width of the GMF embeddings; not used by ``mlp``.
+        tower: widths of the MLP's layers, the first that of the concatenated user and item embeddings; not
+            used by ``gmf``.
+        n_users, n_items: rows of the embedding tables.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    model: ModelName
+    factors: int = Field(ge=1)
+    tower: list[Annotated[int, Field(ge=1)]]
+    n_users: int = Field(ge=1)
+    n_items: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _tower_has_layers(self) -> ModelConfig:
+        if self.has_tower and (len(self.tower) < 2 or self.tower[0] % 2):
+            raise ValueError(f"tower is {self.tower}; expected two or more widths, the first of them even")
+        return self
+
+    @property
+    def has_gmf(self) -> bool:
+        return self.model in ("gmf", "neumf")
+
+    @property
+    def has_tower(self) -> bool:
+        return self.model in ("mlp", "neumf")
+
+    @property
+    def n_layers(self) -> int:
+        """Fully connected layers of the tower."""
+        return len(self.tower) - 1 if self.has_tower else 0
+
+    def weight_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every weight. ``output.weight`` takes the GMF vector first, then the tower's."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        if self.has_gmf:
+            shapes["user_gmf.weight"] = (self.n_users, self.factors)
+            shapes["item_gmf.weight"] = (self.n_items, self.factors)
+        if self.has_tower:
+            shapes["user_mlp.weight"] = (self.n_users, self.tower[0] // 2)
+            shapes["item_mlp.weight"] = (self.n_items, self.tower[0] // 2)
+        for layer in range(self.n_layers):
+            shapes[f"tower.{layer}.weight"] = (self.tower[layer + 1], self.tower[layer])
+            shapes[f"tower.{layer}.bias"] = (self.tower[layer + 1],)
+        width = self.factors * self.has_gmf + (self.tower[-1] if self.has_tower else 0)
+        return shapes | {"output.weight": (1, width), "output.bias": (1,)}
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A trained model and all that evaluation and serving need beside it.
+
+    Attributes:
+        config: architecture and sizes.
+        weights: float32 arrays, named and shaped as :meth:`ModelConfig.weight_shapes` says.
+        user_ids, item_ids: raw id of each index.
+        item_titles: title of each item index ('' where unknown), or None without titles.
+        train: the positives that the model was fitted on (training and validation): evaluation masks them and
+            fits its baselines on them.
+        seen: every known positive, test included: what serving does not recommend again.
+        popularity: int64 [n_items], interactions of each item in ``train``.
+        history: epochs of the selection and the final fit, the hyperparameters and the speed.
+        golden: requests and the trained network's answers, which the server must give before it takes traffic.
+        version: first 12 hexadecimal digits of the folder's fingerprint; '' for a model that was not loaded.
+    """
+
+    config: ModelConfig
+    weights: Weights
+    user_ids: Strings
+    item_ids: Strings
+    item_titles: Strings | None
+    train: ItemsByUser
+    seen: ItemsByUser
+    popularity: NDArray[np.int64]
+    history: Mapping[str, Any]
+    golden: Golden
+    version: str = ""
+
+    def save(self, folder: Path, parameters: Mapping[str, Any], source: Mapping[str, Any]) -> None:
+        """Write the folder, the manifest last.
+
+        Raises:
+            InputError: for what :meth:`load` would refuse, such as weights that are not finite.
+        """
+        from safetensors.numpy import save_file
+
+        self._check(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).write_text(self.config.model_dump_json(indent=2) + "\n")
+        (folder / HISTORY).write_text(json.dumps(self.history, indent=2) + "\n")
+        (folder / golden.FILE_NAME).write_text(self.golden.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        contiguous = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
+        save_file(contiguous, folder / WEIGHTS)
+        (folder / WEIGHTS).chmod(0o644)  # safetensors leaves it to its writer alone; pods run as other users
+        self.user_ids.save(folder, "user_ids")
+        self.item_ids.save(folder, "item_ids")
+        if self.item_titles is not None:
+            self.item_titles.save(folder, "item_titles")
+        self.train.save(folder, "train")
+        self.seen.save(folder, "seen")
+        np.save(folder / POPULARITY, self.popularity)
+        counts = {
+            "users": self.config.n_users,
+            "items": self.config.n_items,
+            "train": len(self.train.items),
+            "weights": sum(array.size for array in self.weights.values()),
+        }
+        manifest.write(folder, KIND, counts, parameters, source)
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelFolder:
+        """Read a ``model`` folder, memory-mapped, after checking it against its manifest and its config.
+
+        Nothing in it is trusted: no file is unpickled, and all sizes, types and indices are checked here, so
+        that scoring cannot fail later.
+
+        Raises:
+            InputError: that names the file, the weight and what was expected.
+        """
+        _check_place(folder)
+        content = manifest.read(folder, KIND)
+        files = UntrustedFiles.of(folder, content["files"])
+        config = files.validated(CONFIG, ModelConfig)
+        model = cls(
+            config=config,
+            weights=files.weights(WEIGHTS, config.weight_shapes()),
+            user_ids=files.strings("user_ids"),
+            item_ids=files.strings("item_ids"),
+            item_titles=files.strings("item_titles") if files.has("item_titles.bytes.npy") else None,
+            train=files.items_by_user("train"),
+            seen=files.items_by_user("seen"),
+            popularity=files.array(POPULARITY, np.int64),
+            history=files.json_object(HISTORY),
+            golden=files.validated(golden.FILE_NAME, Golden),
+            version=manifest.version(content),
+        )
+        model._check(folder)
+        return model
+
+    def _check(self, folder: Path) -> None:
+        """Refuse arrays that do not fit the config or each other."""
+        n_users, n_items = self.config.n_users, self.config.n_items
+        _check_weights(folder / WEIGHTS, self.config, self.weights)
+        sizes = {
+            "user_ids.offsets.npy": (len(self.user_ids), n_users, "ids"),
+            "item_ids.offsets.npy": (len(self.item_ids), n_items, "ids"),
+            "train_offsets.npy": (self.train.n_users, n_users, "users"),
+            "seen_offsets.npy": (self.seen.n_users, n_users, "users"),
+            POPULARITY: (len(self.popularity), n_items, "items"),
+        }
+        if self.item_titles is not None:
+            sizes["item_titles.offsets.npy"] = (len(self.item_titles), n_items, "titles")
+        for name, (found, expected, unit) in sizes.items():
+            if found != expected:
+                raise InputError(f"{folder / name}: {found} {unit}; {CONFIG} says {expected}")
+        check_range(folder / "train_items.npy", self.train.items, n_items)
+        check_range(folder / "seen_items.npy", self.seen.items, n_items)
+        if self.popularity.min() < 0:
+            raise InputError(f"{folder / POPULARITY}: a count of {self.popularity.min()}; expected 0 or more")
+        self.golden.check_ids(str(folder / golden.FILE_NAME), self.user_ids, self.item_ids)
+
+
+def _check_place(folder: Path) -> None:
+    """Say where the model is if it lies one level down, as an archive with a top folder leaves it."""
+    if folder.is_dir() and not (folder / manifest.FILE_NAME).is_file():
+        below = sorted(folder.glob(f"*/{manifest.FILE_NAME}"))
+        if below:
+            raise InputError(
+                f"{folder / manifest.FILE_NAME}: missing here, but not in '{below[0].parent.name}' below: "
+                "the model's files must lie at the top, so pack or copy them without that folder"
+            )
+
+
+def _check_weights(path: Path, config: ModelConfig, weights: Weights) -> None:
+    """Refuse weights that are missing, misshapen, of another type, not finite, or so large that scores
+    overflow.
+
+    Raises:
+        InputError: that names the weight and its shape in a model of this config.
+    """
+    shapes = config.weight_shapes()
+    for name in sorted(shapes.keys() | weights.keys()):
+        if name not in shapes:
+            expected = ", ".join(shapes)
+            raise InputError(f"{path}: a {config.model} model has no weight '{name}'; expected {expected}")
+        if name not in weights:
+            raise InputError(f"{path}: weight '{name}' is missing; expected float32 {list(shapes[name])}")
+        found = weights[name]
+        if found.shape != shapes[name] or found.dtype != np.float32:
+            raise InputError(
+                f"{path}: weight '{name}' is {found.dtype} {list(found.shape)}; expected float32 {list(shapes[name])}"
+            )
+        # the extremes of an array with a NaN are NaN
+        if not np.isfinite([found.min(), found.max()]).all():
+            raise InputError(f"{path}: weight '{name}' has values that are not finite")
+    if not _largest_score(config, weights) <= _FLOAT32_MAX:
+        raise InputError(f"{path}: weights so large that scores can exceed float32")
+
+
+def _largest_score(config: ModelConfig, weights: Weights) -> float:
+    """An upper bound of the absolute value of every score and of all that is summed on the way to it."""
+
+    def largest(name: str) -> float:
+        return max(-float(weights[name].min()), float(weights[name].max()))
+
+    output = np.abs(weights["output.weight"][0].astype(np.float64))
+    split = config.factors if config.has_gmf else 0
+    bound = largest("output.bias")
+    if config.has_gmf:
+        bound += max(1.0, largest("user_gmf.weight")) * largest("item_gmf.weight") * max(1.0, output[:split].sum())
+    if config.has_tower:
+        hidden = max(largest("user_mlp.weight"), largest("item_mlp.weight"))
+        for layer in range(config.n_layers):
+            rows = np.abs(weights[f"tower.{layer}.weight"].astype(np.float64)).sum(axis=1)
+            hidden = float((rows * hidden + np.abs(weights[f"tower.{layer}.bias"])).max())
+            bound = max(bound, hidden)
+        bound += hidden * output[split:].sum()
+    return bound

@@ -1,0 +1,121 @@
+"""The ``samples`` folder: what negative sampling writes and training and evaluation read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ncf.artifacts import manifest
+from ncf.artifacts.dataset import Pairs, check_range, load_array
+from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.errors import InputError
+
+KIND = "samples"
+FitName = Literal["selection", "final"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Candidates of each held-out positive, and what the training sampler excludes.
+
+    Attributes:
+        n_users, n_items: sizes of the data set.
+        validation: int32 [n, 2] held-out (user, item), sorted by user.
+        validation_candidates: int32 [n, width] negatives ranked beside each validation positive.
+        test: int32 [m, 2] held-out (user, item), sorted by user.
+        test_candidates: int32 [m, width]; those of the NCF release may hold the positive itself, which
+            evaluation masks.
+        exclusion: training positives, each user's items sorted: what is never drawn while epochs are chosen.
+            The final fit adds the validation positives (:meth:`final_exclusion`); test positives are never
+            excluded, as that would tell the model of them.
+        dataset: fingerprint of the data set they were drawn for.
+        folder: where materialised rounds lie, if there are any.
+    """
+
+    n_users: int
+    n_items: int
+    validation: Pairs
+    validation_candidates: NDArray[np.int32]
+    test: Pairs
+    test_candidates: NDArray[np.int32]
+    exclusion: ItemsByUser
+    dataset: str = ""
+    fingerprint: str = ""
+    folder: Path = field(default_factory=Path)
+
+    def final_exclusion(self) -> ItemsByUser:
+        """Training and validation positives: what the final fit, on both, never draws."""
+        return self.exclusion.union(self.validation[:, 0], self.validation[:, 1])
+
+    def rounds(self, fit: FitName) -> list[list[Path]]:
+        """Shards of each materialised round of a fit: ``[round][shard]`` paths of int32 [rows, 2 + negatives]
+        arrays of user, item and its negatives. Empty if negatives are to be drawn anew each epoch."""
+        shards = sorted((self.folder / ROUNDS_FOLDER).glob(f"{fit}-*.npy"))
+        by_round: dict[str, list[Path]] = {}
+        for shard in shards:
+            by_round.setdefault(shard.name.split("-")[1], []).append(shard)
+        return list(by_round.values())
+
+    def save(self, folder: Path, parameters: Mapping[str, Any]) -> None:
+        """Write the arrays and, last, the manifest; rounds must be in the folder already."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "validation.npy", self.validation)
+        np.save(folder / "validation_candidates.npy", self.validation_candidates)
+        np.save(folder / "test.npy", self.test)
+        np.save(folder / "test_candidates.npy", self.test_candidates)
+        self.exclusion.save(folder, "exclusion")
+        counts = {
+            "users": self.n_users,
+            "items": self.n_items,
+            "validation": len(self.validation),
+            "test": len(self.test),
+            "candidates": self.test_candidates.shape[1],
+        }
+        manifest.write(folder, KIND, counts, parameters, {"fingerprint": self.dataset})
+
+    @classmethod
+    def load(cls, folder: Path) -> Samples:
+        """Read a ``samples`` folder, memory-mapped, after checking it against its manifest.
+
+        Raises:
+            InputError: if a file is missing, damaged or of a wrong shape, or an index is out of range.
+        """
+        content = manifest.read(folder, KIND)
+        manifest.require(folder, "exclusion_offsets.npy", "exclusion_items.npy")
+        pairs, candidates = {}, {}
+        n_users, n_items = content["counts"]["users"], content["counts"]["items"]
+        for split in ("validation", "test"):
+            pairs[split] = load_array(folder / f"{split}.npy", 2)
+            candidates[split] = load_array(folder / f"{split}_candidates.npy", 2)
+            if pairs[split].shape != (len(candidates[split]), 2):
+                raise InputError(
+                    f"{folder / split}.npy: shape {pairs[split].shape}; expected [{len(candidates[split])}, 2], "
+                    f"a row for each row of {split}_candidates.npy"
+                )
+            check_range(folder / f"{split}.npy", pairs[split][:, 0], n_users)
+            check_range(folder / f"{split}.npy", pairs[split][:, 1], n_items)
+            check_range(folder / f"{split}_candidates.npy", candidates[split], n_items)
+        exclusion = ItemsByUser.load(folder, "exclusion")
+        if exclusion.n_users != n_users:
+            raise InputError(f"{folder / 'exclusion_offsets.npy'}: {exclusion.n_users} users; expected {n_users}")
+        check_range(folder / "exclusion_items.npy", exclusion.items, n_items)
+        return cls(
+            n_users=n_users,
+            n_items=n_items,
+            validation=pairs["validation"],
+            validation_candidates=candidates["validation"],
+            test=pairs["test"],
+            test_candidates=candidates["test"],
+            exclusion=exclusion,
+            dataset=str(content["source"].get("fingerprint", "")),
+            fingerprint=manifest.fingerprint(content),
+            folder=folder,
+        )
+
+
+ROUNDS_FOLDER = "rounds"

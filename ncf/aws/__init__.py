@@ -1,0 +1,1 @@
+"""Calls to AWS that all launchers share: session, names, tags, logs, permissions."""

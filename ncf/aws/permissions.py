@@ -1,0 +1,193 @@
+"""Which IAM permissions the stages and commands need: made from the calls that each module declares.
+
+Actions, resources and conditions are named as in AWS's service authorization reference:
+https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "check": ("ncf.storage", "ncf.aws.session"),
+    "preprocess": ("ncf.storage",),
+    "negative-sampling": ("ncf.storage",),
+    "train": (
+        "ncf.storage",
+        "ncf.sagemaker.training.jobs",
+        "ncf.aws.logs",
+        "ncf.sagemaker.training.pricing",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.training.job",
+    ),
+    "evaluate": ("ncf.storage", "ncf.sagemaker.hosting.deployed_model", "ncf.aws.session"),
+    "deploy": (
+        "ncf.storage",
+        "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.guard",
+        "ncf.aws.logs",
+        "ncf.aws.session",
+        "ncf.sagemaker.hosting.smoke_test",
+        "ncf.aws.tags",
+        "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.hosting.way_back",
+    ),
+    "recommend": ("ncf.storage",),
+    "finish": (
+        "ncf.storage",
+        "ncf.sagemaker.training.jobs",
+        "ncf.sagemaker.runs.notification",
+        "ncf.sagemaker.runs.resources",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+    ),
+    "stop-jobs": ("ncf.sagemaker.training.jobs", "ncf.aws.session", "ncf.aws.tags"),
+    "rollback": (
+        "ncf.sagemaker.hosting.autoscaling",
+        "ncf.operators.rollback",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.hosting.way_back",
+    ),
+    "clean": (
+        "ncf.storage",
+        "ncf.sagemaker.hosting.autoscaling",
+        "ncf.operators.cleanup",
+        "ncf.sagemaker.runs.resources",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.hosting.way_back",
+    ),
+    "doctor": ("ncf.operators.checks", "ncf.aws.session"),
+}
+"""Each command, and the modules whose calls it makes."""
+
+PODS = ("check", "preprocess", "negative-sampling", "train", "evaluate", "deploy", "recommend", "finish", "stop-jobs")
+"""What runs on the cluster."""
+OPERATORS = ("rollback", "clean", "doctor")
+"""What people run by hand."""
+
+UNSCOPED: Mapping[str, str] = {
+    "application-autoscaling:DescribeScalableTargets": "lists; has no resource of its own",
+    "pricing:GetProducts": "AWS's public price list",
+    "sagemaker:ListEndpointConfigs": "lists; has no resource of its own",
+    "sagemaker:ListTrainingJobs": "lists; has no resource of its own",
+    "servicequotas:ListServiceQuotas": "lists; has no resource of its own",
+    "tag:GetResources": "finds by tag, over all kinds of resources",
+}
+"""Actions that AWS cannot bind to a resource, and why."""
+
+FREE = frozenset({"sts:GetCallerIdentity"})
+"""Actions that need no permission."""
+
+_JOB = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:training-job/ncf-train-*"
+_MODEL, _CONFIG, _ENDPOINT = (
+    f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/${{EndpointPrefix}}*"
+    for kind in ("model", "endpoint-config", "endpoint")
+)
+_LOGS = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/"
+_JOB_LOGS, _ENDPOINT_LOGS = f"{_LOGS}TrainingJobs:*", f"{_LOGS}Endpoints/${{EndpointPrefix}}*:*"
+_ALARM = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
+_TARGET = "arn:${AWS::Partition}:application-autoscaling:${AWS::Region}:${AWS::AccountId}:scalable-target/*"
+_BUCKET, _OBJECTS = "arn:${AWS::Partition}:s3:::${Bucket}", "arn:${AWS::Partition}:s3:::${Bucket}/${Prefix}*"
+_REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/"
+_OF_SAGEMAKER = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Where an action is allowed.
+
+    Attributes:
+        resources: ARNs with CloudFormation's ``${...}``.
+        condition: as in a policy.
+        needs: parameter of the template without which there is nothing to allow; '' for none.
+    """
+
+    resources: tuple[str, ...]
+    condition: Mapping[str, Mapping[str, str]] | None = None
+    needs: str = ""
+
+
+GRANTS: Mapping[str, Grant] = {
+    "application-autoscaling:DeregisterScalableTarget": Grant((_TARGET,), _OF_SAGEMAKER),
+    "application-autoscaling:PutScalingPolicy": Grant((_TARGET,), _OF_SAGEMAKER),
+    "application-autoscaling:RegisterScalableTarget": Grant((_TARGET,), _OF_SAGEMAKER),
+    "cloudwatch:DeleteAlarms": Grant((f"{_ALARM}${{EndpointPrefix}}*",)),
+    "cloudwatch:DescribeAlarms": Grant((f"{_ALARM}*",)),
+    "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}${{EndpointPrefix}}*",)),
+    "cloudwatch:TagResource": Grant((f"{_ALARM}${{EndpointPrefix}}*",)),
+    "ecr:DescribeImages": Grant((f"{_REPOSITORY}ncf-*",)),
+    "iam:GetRole": Grant(("${TrainingRole.Arn}", "${HostingRole.Arn}")),
+    "logs:DescribeLogStreams": Grant((_JOB_LOGS, _ENDPOINT_LOGS)),
+    "logs:GetLogEvents": Grant((_JOB_LOGS, _ENDPOINT_LOGS)),
+    "s3:AbortMultipartUpload": Grant((_OBJECTS,)),
+    "s3:DeleteObject": Grant((_OBJECTS,)),
+    "s3:GetObject": Grant((_OBJECTS,)),
+    "s3:ListBucket": Grant((_BUCKET,)),
+    "s3:PutObject": Grant((_OBJECTS,)),
+    "sagemaker:AddTags": Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT)),
+    "sagemaker:CreateEndpoint": Grant((_CONFIG, _ENDPOINT)),
+    "sagemaker:CreateEndpointConfig": Grant((_MODEL, _CONFIG)),
+    "sagemaker:CreateModel": Grant((_MODEL,)),
+    "sagemaker:CreateTrainingJob": Grant((_JOB,)),
+    "sagemaker:DeleteEndpoint": Grant((_ENDPOINT,)),
+    "sagemaker:DeleteEndpointConfig": Grant((_CONFIG,)),
+    "sagemaker:DeleteModel": Grant((_MODEL,)),
+    "sagemaker:DeleteTags": Grant((_JOB,)),
+    "sagemaker:DescribeEndpoint": Grant((_ENDPOINT,)),
+    "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,)),
+    "sagemaker:DescribeModel": Grant((_MODEL,)),
+    "sagemaker:DescribeTrainingJob": Grant((_JOB,)),
+    "sagemaker:InvokeEndpoint": Grant((_ENDPOINT,)),
+    "sagemaker:ListTags": Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT)),
+    "sagemaker:StopTrainingJob": Grant((_JOB,)),
+    "sagemaker:UpdateEndpoint": Grant((_CONFIG, _ENDPOINT)),
+    "sts:AssumeRole": Grant(("${AssumedRoleArn}",), needs="AssumedRoleArn"),
+    "sns:Publish": Grant(("${NotifyTopicArn}",), needs="NotifyTopicArn"),
+    **{action: Grant(("*",)) for action in UNSCOPED},
+}
+"""Where each action is allowed. Names are ours by their prefixes: jobs ``ncf-train-``, all of an endpoint its own."""
+
+BEHIND: Mapping[str, tuple[Mapping[str, Grant], str]] = {
+    "application-autoscaling:RegisterScalableTarget": (
+        {
+            "cloudwatch:DescribeAlarms": Grant((f"{_ALARM}*",)),
+            "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}TargetTracking-endpoint/${{EndpointPrefix}}*",)),
+            "cloudwatch:DeleteAlarms": Grant((f"{_ALARM}TargetTracking-endpoint/${{EndpointPrefix}}*",)),
+            "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,)),
+            "sagemaker:UpdateEndpointWeightsAndCapacities": Grant((_ENDPOINT,)),
+        },
+        "autoscaling asks them of whom registers a target, for the alarms and the instances that it then sees to: "
+        "https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html",
+    ),
+    "s3:GetObject": (
+        {action: Grant(("${KmsKeyArn}",), needs="KmsKeyArn") for action in ("kms:Decrypt", "kms:GenerateDataKey")},
+        "S3 asks them of whom reads and writes objects that are encrypted with the key: "
+        "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
+    ),
+    "sagemaker:CreateEndpointConfig": (
+        {action: Grant(("${KmsKeyArn}",), needs="KmsKeyArn") for action in ("kms:CreateGrant", "kms:DescribeKey")},
+        "SageMaker asks them of whom has the instances' storage encrypted with the key: "
+        "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html",
+    ),
+}
+"""Actions that nobody calls, but that AWS asks of the caller of another action, and why."""
+
+PASSED_ROLES: Mapping[str, str] = {
+    "sagemaker:CreateTrainingJob": "TrainingRole",
+    "sagemaker:CreateModel": "HostingRole",
+}
+"""Calls that hand a role to SageMaker, which ``iam:PassRole`` must allow for that role and service."""
+
+
+def calls(commands: Iterable[str]) -> set[str]:
+    """The actions that commands need, as their modules declare them."""
+    modules = {module for command in commands for module in MODULES[command]}
+    return {action for module in modules for action in import_module(module).CALLS} - FREE

@@ -1,0 +1,1 @@
+"""Reports of the stages as HTML and Markdown."""

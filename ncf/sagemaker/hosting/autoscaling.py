@@ -1,0 +1,79 @@
+"""Autoscaling of an endpoint's instances by the requests that each of them gets.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ncf.aws.session import Aws
+from ncf.sagemaker.settings import EndpointSettings
+
+CALLS = (
+    "application-autoscaling:DeregisterScalableTarget",
+    "application-autoscaling:DescribeScalableTargets",
+    "application-autoscaling:PutScalingPolicy",
+    "application-autoscaling:RegisterScalableTarget",
+)
+"""What this module calls: permissions are made from it."""
+
+_SERVICE, _DIMENSION = "sagemaker", "sagemaker:variant:DesiredInstanceCount"
+_METRIC = "SageMakerVariantInvocationsPerInstance"
+
+
+class Autoscaling:
+    """The scalable target of one endpoint's variant."""
+
+    def __init__(self, aws: Aws, endpoint: str, variant: str) -> None:
+        self._aws, self._endpoint = aws, endpoint
+        self._resource = f"endpoint/{endpoint}/variant/{variant}"
+
+    def is_registered(self) -> bool:
+        """Whether somebody scales the variant: then its number of instances is theirs to say."""
+        answer = self._aws.call(
+            "application-autoscaling",
+            "describe_scalable_targets",
+            ServiceNamespace=_SERVICE,
+            ResourceIds=[self._resource],
+            ScalableDimension=_DIMENSION,
+        )
+        return bool(answer["ScalableTargets"])
+
+    def register(self, settings: EndpointSettings) -> None:
+        """Scale as the settings say; anew, if it was so before."""
+        target: dict[str, Any] = {
+            "ServiceNamespace": _SERVICE,
+            "ResourceId": self._resource,
+            "ScalableDimension": _DIMENSION,
+        }
+        call = self._aws.call
+        call(
+            "application-autoscaling",
+            "register_scalable_target",
+            **target,
+            MinCapacity=settings.initial_instance_count,
+            MaxCapacity=settings.max_instance_count,
+        )
+        call(
+            "application-autoscaling",
+            "put_scaling_policy",
+            **target,
+            PolicyName=f"{self._endpoint}-invocations",
+            PolicyType="TargetTrackingScaling",
+            TargetTrackingScalingPolicyConfiguration={
+                "TargetValue": float(settings.invocations_per_instance),
+                "PredefinedMetricSpecification": {"PredefinedMetricType": _METRIC},
+            },
+        )
+
+    def remove(self) -> None:
+        """Scale no longer, if it was so."""
+        if self.is_registered():
+            self._aws.call(
+                "application-autoscaling",
+                "deregister_scalable_target",
+                ServiceNamespace=_SERVICE,
+                ResourceId=self._resource,
+                ScalableDimension=_DIMENSION,
+            )

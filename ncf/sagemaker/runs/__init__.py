@@ -1,0 +1,1 @@
+"""Outcome of a pipeline run, and its notification."""

@@ -1,0 +1,126 @@
+"""What is asked of a training job, and what it is called.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ncf.aws.names import JOB_PREFIX, RUN_TAG, STAGE_TAG, hashed_name, tag_list
+from ncf.sagemaker.settings import JobSettings
+from ncf.training.log_lines import metric_definitions
+
+_CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
+_NO_PART_OF_A_NAME = {"max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
+_LONGEST_SUFFIX = len("-99")
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """What to train, with what, and where the data lie.
+
+    Attributes:
+        name: of the first job: see :func:`job_name`.
+        run: that the job belongs to.
+        settings: how the job runs.
+        hyperparameters: as strings, which is how SageMaker passes them.
+        channels: S3 URI of each input channel.
+        output: S3 URI under which the job leaves ``<job>/output/model/``.
+    """
+
+    name: str
+    run: str
+    settings: JobSettings
+    hyperparameters: Mapping[str, str]
+    channels: Mapping[str, str]
+    output: str
+
+    def job_name(self, attempt: int) -> str:
+        """The name of the job of an attempt, from 1 on."""
+        return self.name if attempt == 1 else f"{self.name}-{attempt}"
+
+    def job_arn(self, attempt: int, region: str) -> str:
+        """Its ARN, known before AWS has answered with it: a job and the role that it works as are of one account."""
+        _, partition, _, _, account, _ = self.settings.role.split(":", 5)
+        return f"arn:{partition}:sagemaker:{region}:{account}:training-job/{self.job_name(attempt).lower()}"
+
+    def request(self, attempt: int) -> dict[str, Any]:
+        """The arguments of CreateTrainingJob."""
+        settings = self.settings
+        request: dict[str, Any] = {
+            "TrainingJobName": self.job_name(attempt),
+            "RoleArn": settings.role,
+            "AlgorithmSpecification": {
+                "TrainingImage": settings.train_image,
+                "TrainingInputMode": "File",
+                "MetricDefinitions": metric_definitions(),
+            },
+            "HyperParameters": dict(self.hyperparameters),
+            "InputDataConfig": [_channel(channel, uri) for channel, uri in self.channels.items()],
+            "OutputDataConfig": {"S3OutputPath": self.output, "CompressionType": "NONE"},
+            "ResourceConfig": {
+                "InstanceType": settings.instance_type,
+                "InstanceCount": settings.instance_count,
+                "VolumeSizeInGB": settings.volume_size,
+            },
+            "StoppingCondition": {"MaxRuntimeInSeconds": settings.max_run_time},
+            "EnableManagedSpotTraining": settings.spot_instance,
+            "EnableNetworkIsolation": settings.network_isolation,
+            "EnableInterContainerTrafficEncryption": settings.traffic_encryption,
+        }
+        if settings.spot_instance:
+            request["StoppingCondition"]["MaxWaitTimeInSeconds"] = settings.max_wait_time
+        if checkpoints := self.checkpoints():
+            request["CheckpointConfig"] = {"S3Uri": checkpoints, "LocalPath": _CHECKPOINT_FOLDER}
+        if settings.keep_alive_period:
+            request["ResourceConfig"]["KeepAlivePeriodInSeconds"] = settings.keep_alive_period
+        if settings.resource_encryption_key:
+            request["ResourceConfig"]["VolumeKmsKeyId"] = settings.resource_encryption_key
+        if settings.output_encryption_key:
+            request["OutputDataConfig"]["KmsKeyId"] = settings.output_encryption_key
+        if vpc := settings.vpc_config():
+            request["VpcConfig"] = vpc
+        request["Tags"] = tag_list({**settings.tags, RUN_TAG: self.run, STAGE_TAG: "train"})
+        return request
+
+    def run_folder(self) -> str:
+        """S3 URI under which KFP gives each try of the run a place of its own; '' where the output is a copy's."""
+        before, is_of_run, _ = self.output.partition(f"/{self.run}/")
+        return f"{before}/{self.run}" if is_of_run else ""
+
+    def checkpoints(self) -> str:
+        """S3 URI of the checkpoints; '' for none. Attempts share them; those of another run would be of no use."""
+        parent = self.settings.checkpoint_s3_uri
+        if not parent and self.settings.spot_instance:
+            parent = f"{self.run_folder() or self.output}/checkpoints"
+        return f"{parent}/{self.name}" if parent else ""
+
+
+def job_name(
+    settings: JobSettings, run: str, hyperparameters: Mapping[str, str], fingerprints: Mapping[str, str]
+) -> str:
+    """The name of a run's first job: equal for another try of the same run, whatever URIs KFP gives that try.
+
+    Args:
+        settings: all of them count, apart from those that only say where copies lie and how often to try.
+        run: of the pipeline.
+        hyperparameters: as SageMaker gets them.
+        fingerprints: of each input's content.
+    """
+    identity = {
+        "run": run,
+        "task": "train",
+        "settings": settings.model_dump(mode="json", include=set(JobSettings.model_fields) - _NO_PART_OF_A_NAME),
+        "hyperparameters": dict(hyperparameters),
+        "inputs": dict(fingerprints),
+    }
+    return hashed_name(JOB_PREFIX, identity, room=_LONGEST_SUFFIX)
+
+
+def _channel(name: str, uri: str) -> dict[str, Any]:
+    # the slash keeps out what only begins with the same letters
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"{uri}/", "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}}

@@ -1,0 +1,43 @@
+"""What an instance costs, by AWS's price list.
+
+https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_pricing_GetProducts.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from ncf.aws.session import Aws
+from ncf.errors import RemoteError
+
+_SECONDS_TO_ASK = 5.0
+
+CALLS = ("pricing:GetProducts",)
+"""What this module calls: permissions are made from it."""
+
+
+def training_price(aws: Aws, instance_type: str) -> float | None:
+    """USD an hour of a training instance on demand in the session's region; None if the list does not say."""
+    wanted = {
+        "productFamily": "ML Instance",
+        "regionCode": aws.region,
+        "instanceName": instance_type,
+        "platoinstancetype": "Training",
+    }
+    filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
+    try:
+        answer = aws.call(
+            "pricing", "get_products", _SECONDS_TO_ASK, ServiceCode="AmazonSageMaker", Filters=filters, MaxResults=10
+        )
+        prices = [price for product in answer["PriceList"] for price in _on_demand(json.loads(product))]
+    except (RemoteError, ValueError, LookupError, TypeError, AttributeError) as error:
+        logging.getLogger(__name__).info("AWS's price list cannot be read, so there is no estimate of cost: %s", error)
+        return None
+    return min((price for price in prices if price > 0), default=None)
+
+
+def _on_demand(product: dict[str, Any]) -> list[float]:
+    terms = product["terms"].get("OnDemand", {}).values()
+    return [float(price["pricePerUnit"]["USD"]) for term in terms for price in term["priceDimensions"].values()]

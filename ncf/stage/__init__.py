@@ -1,0 +1,1 @@
+"""Stages as classes: parameters, artifacts, command line and output paths."""

@@ -1,0 +1,284 @@
+"""What a stage declares: parameters, input and output artifacts, all as fields of one class.
+
+From the fields come the KFP component (``components/factory.py``), the command line and the checks of what
+arrives in the container (``ncf/stage/command.py``).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NewType
+
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ncf.errors import InputError
+from ncf.storage import is_s3, split_uri
+
+FinalStatus = NewType("FinalStatus", str)
+"""Type of the parameter in which KFP tells an exit handler how the run ended, as JSON."""
+
+ArtifactKind = Literal["Artifact", "Dataset", "Model", "Metrics", "HTML", "Markdown"]
+OUTPUT_FOLDER = "output"
+_FOLDERS: tuple[ArtifactKind, ...] = ("Dataset", "Model")
+_SUFFIXES: Mapping[str, str] = {"Metrics": ".json", "HTML": ".html", "Markdown": ".md"}
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a field is: an artifact of a KFP kind, read or written, or a parameter that the stage puts out."""
+
+    kind: Literal["input", "output", "output parameter"]
+    artifact: ArtifactKind = "Artifact"
+    type: type = str
+    optional: bool = False
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether a stage writes a folder there."""
+        return self.artifact in _FOLDERS and self.kind != "output parameter"
+
+    @property
+    def suffix(self) -> str:
+        return _SUFFIXES.get(self.artifact, ".txt" if self.kind == "output parameter" else "")
+
+
+def Input(artifact: ArtifactKind, description: str, optional: bool = False) -> Any:
+    """An input artifact: a field of type ``str``, a local path or an S3 URI; '' where an optional one is not given."""
+    extra = _extra(Role("input", artifact, optional=optional))
+    default: Any = "" if optional else ...
+    return Field(default=default, description=description, json_schema_extra=extra)
+
+
+def Output(artifact: ArtifactKind, description: str) -> Any:
+    """An output artifact: a field of type ``Path``; ``run()`` writes a file or a folder there."""
+    return Field(default=Path(), description=description, json_schema_extra=_extra(Role("output", artifact)))
+
+
+def OutputParameter(type_: type, description: str) -> Any:
+    """An output parameter of a scalar type: a field of type ``Path``; ``run()`` writes the value there as text."""
+    role = Role("output parameter", type=type_)
+    return Field(default=Path(), description=description, json_schema_extra=_extra(role))
+
+
+def _extra(role: Role) -> dict[str, Any]:
+    return {"role": role}
+
+
+def role_of(field: FieldInfo) -> Role | None:
+    """The role of a field, or None for a parameter."""
+    extra = field.json_schema_extra
+    role = extra.get("role") if isinstance(extra, dict) else None
+    return role if isinstance(role, Role) else None
+
+
+def _with_bounds(field: FieldInfo) -> str:
+    """A parameter's description with its bounds behind it: ``Share of units dropped (0 <= value < 1)``."""
+    description = field.description or ""
+    limits = {type(limit).__name__: limit for limit in field.metadata}
+    low = [f"{getattr(limits[n], n.lower())} {sign} " for n, sign in (("Ge", "<="), ("Gt", "<")) if n in limits]
+    high = [f" {sign} {getattr(limits[n], n.lower())}" for n, sign in (("Le", "<="), ("Lt", "<")) if n in limits]
+    bounds = "".join(["(", *low, "value", *high, ")"])
+    return description if not (low or high) or description.endswith(bounds) else f"{description} {bounds}"
+
+
+class Stage(BaseSettings):
+    """Base of all stages. The docstring of a subclass is its description wherever it is shown."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, protected_namespaces=(), arbitrary_types_allowed=True
+    )
+
+    name: ClassVar[str]
+    """The stage's name with underscores: ``negative_sampling``."""
+
+    read_too: ClassVar[tuple[str, ...]] = ()
+    """Parameters that name a path to read, beside the input artifacts: no output may be written over it."""
+
+    _uris: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for field_name in cls.outputs():
+            field = cls.model_fields[field_name]
+            suffix = role.suffix if (role := role_of(field)) else ""
+            field.default = Path(OUTPUT_FOLDER) / cls.name / f"{field_name}{suffix}"
+        for field in cls.parameters().values():
+            field.description = _with_bounds(field)
+        cls.model_rebuild(force=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _places_are_named(cls, values: Any) -> Any:
+        """An unset variable of a shell leaves '', which is a path too: the working directory."""
+        for name, role in {**cls.inputs(), **cls.outputs()}.items():
+            if name not in values:
+                continue
+            place = str(values[name])
+            if not place.strip() and not (role.optional and not place):
+                raise ValueError(f"parameter '{name}' is empty; expected a path")
+            if name in cls.outputs() and is_s3(place):
+                raise ValueError(
+                    f"parameter '{name}' is '{place}', but outputs are written to this machine; "
+                    "expected a path, whose content can be copied to S3 then"
+                )
+        for name in [name for name in (*cls.inputs(), *cls.read_too) if values.get(name)]:
+            check_location(name, str(values[name]))
+        return values
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments alone: an environment variable that happens to be called USER must not name a column."""
+        return (init_settings,)
+
+    @classmethod
+    def command_name(cls) -> str:
+        """The name on the command line, and of the KFP component: ``negative-sampling``."""
+        return cls.name.replace("_", "-")
+
+    @classmethod
+    def inputs(cls) -> dict[str, Role]:
+        return cls._with_role("input")
+
+    @classmethod
+    def outputs(cls) -> dict[str, Role]:
+        """Output artifacts and output parameters."""
+        return cls._with_role("output", "output parameter")
+
+    @classmethod
+    def parameters(cls) -> dict[str, FieldInfo]:
+        return {name: field for name, field in cls.model_fields.items() if role_of(field) is None}
+
+    @classmethod
+    def _with_role(cls, *kinds: str) -> dict[str, Role]:
+        roles = {name: role_of(field) for name, field in cls.model_fields.items()}
+        return {name: role for name, role in roles.items() if role and role.kind in kinds}
+
+    def parameter_values(self) -> dict[str, Any]:
+        """The parameters as they are, JSON-ready: for manifests and reports."""
+        return self.model_dump(mode="json", include=set(self.parameters()))
+
+    def uri_of(self, artifact: str) -> str:
+        """Where an artifact lies for services outside this pod: its KFP URI, else its path."""
+        return self._uris.get(artifact, str(getattr(self, artifact)))
+
+    def s3_region(self) -> str:
+        """The region to call S3 in; '' for the environment's."""
+        return str(getattr(self, "region", ""))
+
+    @abstractmethod
+    def run(self) -> Mapping[str, str] | None:
+        """Do the stage's work: read the inputs, write **every** output to the path in its field.
+
+        The paths are temporary siblings: the command moves them to their places when all are written.
+        The numbers of a ``Metrics`` output (a JSON object) and the counts of a folder's manifest become KFP
+        metadata without further ado.
+
+        Returns:
+            The URIs of outputs that lie elsewhere than at their own URI; nothing otherwise.
+
+        Raises:
+            InputError: for what the user can mend.
+        """
+
+    def published(self) -> None:
+        """Called once the outputs lie in their places: what a stage keeps against the loss of its work may go."""
+
+
+def check_location(name: str, location: str) -> None:
+    """
+    Raises:
+        ValueError: if a parameter names what is neither a path nor in S3.
+    """
+    if not location.strip() or "\0" in location or ("://" in location and not is_s3(location)):
+        raise ValueError(f"parameter '{name}' is {location!r}; expected an s3:// URI, or a path on this machine")
+    try:
+        _ = is_s3(location) and split_uri(location)
+    except InputError as error:
+        raise ValueError(f"parameter '{name}': {error}") from None
+
+
+def check_one_given(stage: Stage, artifact: str, parameter: str) -> None:
+    """See that a thing is given as an artifact or by a parameter.
+
+    Raises:
+        ValueError: if it is given as neither or both.
+    """
+    given = [f"'{name}' is {value}" for name in (artifact, parameter) if (value := getattr(stage, name))]
+    if len(given) != 1:
+        told = " and ".join(given) or "neither is given"
+        raise ValueError(f"'{artifact}' or '{parameter}' is required, one of them: {told}")
+
+
+def overridden(stage: Stage, parameter: str, *kinds: type[BaseModel]) -> tuple[BaseModel, ...]:
+    """Models of a stage's fields, with the values that one of its parameters gives by name in their places.
+
+    Args:
+        stage: has the fields of all the models.
+        parameter: a dict parameter of the stage.
+        kinds: classes of the models, which share no field.
+
+    Raises:
+        ValueError: that names the override at fault and what is accepted.
+    """
+    names = {name: name for kind in kinds for name in kind.model_fields}
+    values = {name: getattr(stage, name) for name in names}
+    return with_overrides(values, names, parameter, getattr(stage, parameter), *kinds)
+
+
+def with_overrides(
+    values: Mapping[str, Any],
+    names: Mapping[str, str],
+    parameter: str,
+    overrides: Mapping[str, Any],
+    *kinds: type[BaseModel],
+) -> tuple[BaseModel, ...]:
+    """Models of values, with others in the places of some.
+
+    Args:
+        values: by the models' fields; those that are missing have their defaults.
+        names: of the parameters that gave them, by field.
+        parameter: that gave the overrides.
+        overrides: by field.
+        kinds: classes of the models, which share no field.
+
+    Raises:
+        ValueError: that names the parameter or the override at fault and what is accepted.
+    """
+    known = {name for kind in kinds for name in kind.model_fields}
+    if unknown := [name for name in overrides if name not in known]:
+        close = difflib.get_close_matches(unknown[0], known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(sorted(known))}"
+        raise ValueError(f"parameter '{parameter}' has '{unknown[0]}', which cannot be set there; {hint}")
+    chosen = {**values, **overrides}
+    made = []
+    for kind in kinds:
+        try:
+            made.append(kind(**{name: chosen[name] for name in kind.model_fields if name in chosen}))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            reason = first["msg"].removeprefix("Value error, ")
+            if place in names and place not in overrides:
+                raise ValueError(f"parameter '{names[place]}' is {first['input']!r}: {reason}") from None
+            where = f"'{place}' is {first['input']!r}: " if place else ""
+            raise ValueError(f"parameter '{parameter}': {where}{reason}") from None
+    return tuple(made)

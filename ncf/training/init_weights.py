@@ -1,0 +1,83 @@
+"""What a model starts from instead of random weights: two trained parts, or an earlier model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ncf.artifacts.model_folder import ModelConfig, ModelFolder
+from ncf.errors import InputError
+from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network, initialise
+
+
+def joined(gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    """The weights of a NeuMF that gives the weighted mean of both parts' logits (He et al. 2017, section 3.4.1).
+
+    Args:
+        gmf, mlp: weights by name; both empty where another process holds them.
+        alpha: weight of the GMF, equation 13; the MLP has the rest.
+    """
+    both = {**gmf, **mlp}
+    if not both:
+        return {}
+    output = torch.cat([alpha * gmf["output.weight"], (1 - alpha) * mlp["output.weight"]], 1)
+    bias = alpha * gmf["output.bias"] + (1 - alpha) * mlp["output.bias"]
+    return {**both, "output.weight": output, "output.bias": bias}
+
+
+def grown(
+    earlier: ModelFolder, config: ModelConfig, user_ids: Sequence[str], item_ids: Sequence[str], seed: int, std: float
+) -> dict[str, Tensor]:
+    """The weights of an earlier model for today's users and items.
+
+    Users and items that the earlier model knows, by raw id, keep their embeddings; new ones get random ones; those
+    that are gone are dropped. All other weights are the earlier model's.
+
+    Args:
+        earlier: the model to start from.
+        config: the architecture to train.
+        user_ids, item_ids: raw id of each index today.
+        seed: of new embeddings.
+        std: their standard deviation.
+
+    Returns:
+        Weights by name, as :meth:`ModelConfig.weight_shapes` says.
+
+    Raises:
+        InputError: if the architectures differ; names in what.
+    """
+    parts = ["model"] + ["factors"] * config.has_gmf + ["tower"] * config.has_tower
+    differences = [
+        f"'{name}' is {getattr(config, name)}, the earlier model's is {getattr(earlier.config, name)}"
+        for name in parts
+        if getattr(config, name) != getattr(earlier.config, name)
+    ]
+    if differences:
+        raise InputError(f"parameter 'warm_start': {'; '.join(differences)}; a warm start needs the same architecture")
+    network = Network(config, config.n_users)
+    initialise(network, seed, std, range(config.n_users), config.n_users)
+    weights = {name: weight.detach() for name, weight in network.named_parameters()}
+    places = {
+        **dict.fromkeys(USER_TABLES, _places(earlier.user_ids, user_ids)),
+        **dict.fromkeys(ITEM_TABLES, _places(earlier.item_ids, item_ids)),
+    }
+    for name, weight in weights.items():
+        value = earlier.weights[name]
+        if name in places:
+            now, then = places[name]
+            weight[torch.from_numpy(now)] = torch.from_numpy(np.asarray(value[then]))
+        else:
+            weight.copy_(torch.from_numpy(np.array(value)))
+    return weights
+
+
+def _places(earlier: Sequence[str], today: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices today, and in the earlier model, of the ids that are in both."""
+    index = {name: place for place, name in enumerate(earlier)}
+    pairs = [(now, index[name]) for now, name in enumerate(today) if name in index]
+    both = np.array(pairs, np.int64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]

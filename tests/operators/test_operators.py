@@ -1,0 +1,171 @@
+"""What operators run: rollback, clean, stop-jobs; against an AWS account on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from local_account import local_account
+from runs import PREFIX, deploy, left_behind, run_of, status, train
+
+from ncf.errors import InputError, RemoteError
+from ncf.operators.commands import Clean, Rollback, StopJobs
+from ncf.stage import command
+from ncf.storage import list_objects
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with local_account(tmp_path_factory.mktemp("account")) as aws:
+        yield aws
+
+
+@pytest.fixture
+def sagemaker(account: Any) -> Any:
+    return boto3.client("sagemaker")
+
+
+def test_rollback_goes_back_version_by_version(tmp_path: Path, sagemaker: Any, capsys: Any) -> None:
+    versions = [deploy(tmp_path, "ncf-back", f"run-{seed}", seed) for seed in (1, 2, 3)]
+
+    def live() -> str:
+        return str(sagemaker.describe_endpoint(EndpointName="ncf-back")["EndpointConfigName"])
+
+    def run_tag() -> str:
+        arn = sagemaker.describe_endpoint(EndpointName="ncf-back")["EndpointArn"]
+        return next(tag["Value"] for tag in sagemaker.list_tags(ResourceArn=arn)["Tags"] if tag["Key"] == "ncf:run")
+
+    assert (live(), run_tag()) == (versions[2], "run-3")
+    for seed in (2, 1):
+        command.run(Rollback, ["ncf-back"])
+        assert (live(), run_tag()) == (versions[seed - 1], f"run-{seed}")
+        assert f"ncf-back serves {versions[seed - 1]} again" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"no older config.*keep_versions"):
+        command.run(Rollback, ["ncf-back"])
+    fourth = deploy(tmp_path, "ncf-back", "run-4", 4)
+    assert live() == fourth
+    command.run(Rollback, ["ncf-back"])
+    assert live() == versions[0], "what was served before the last update, not what was made before it"
+
+
+def test_rollback_says_what_is_not_there(sagemaker: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no endpoint 'nobody'"):
+        command.run(Rollback, ["nobody"])
+    first = deploy(tmp_path, "ncf-modelless", "a", 1)
+    deploy(tmp_path, "ncf-modelless", "b", 2)
+    sagemaker.delete_model(ModelName=first)
+    with pytest.raises(InputError, match=f"model of its previous config {first} is gone"):
+        command.run(Rollback, ["ncf-modelless"])
+
+
+def test_clean_deletes_all_that_a_run_left_and_nothing_else(
+    tmp_path: Path, make_dataset: Callable[..., Path], sagemaker: Any, capsys: Any
+) -> None:
+    dataset = make_dataset()
+    for run in ("run-x", "run-y"):
+        train(tmp_path, dataset, run, "--checkpoint-s3-uri", f"{PREFIX}/checkpoints")
+    version = deploy(tmp_path, "ncf-gone", "run-x", 1)
+    other = deploy(tmp_path, "ncf-stays", "run-y", 2)
+    capsys.readouterr()
+
+    command.run(Clean, ["--run", "run-x"])
+    listed = capsys.readouterr().out.splitlines()
+    (job,) = {line.split()[1].split("/")[4] for line in listed if line.startswith("objects") and "ncf-train" in line}
+    assert f"endpoint        {'ncf-gone'}" in listed
+    assert f"endpoint-config {version}" in listed
+    assert f"model           {version}" in listed
+    assert f"objects         {PREFIX}/{version}  (" in "\n".join(listed)
+    assert f"objects         {PREFIX}/{job}  (" in "\n".join(listed)
+    assert listed[-1].startswith(f"{len(listed) - 1} to be deleted; nothing was")
+    assert "'--dry-run false'" in listed[-1], "it lists first, as stop-jobs does"
+    assert sagemaker.describe_endpoint(EndpointName="ncf-gone")["EndpointStatus"] == "InService"
+
+    command.run(Clean, ["--run", "run-x", "--dry-run", "false"])
+    assert "nothing of run run-x is left" in capsys.readouterr().out
+    names = [entry["EndpointName"] for entry in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]]
+    assert "ncf-gone" not in names
+    assert "ncf-stays" in names
+    left = [uri for uri in list_objects(PREFIX) if job in uri or version in uri]
+    assert left == []
+    assert list_objects(f"{PREFIX}/{other}")
+
+    command.run(Clean, ["--run", "run-x", "--dry-run", "false"])
+    assert "carries the tag of run run-x: nothing was deleted" in capsys.readouterr().out, "it may be run again"
+
+
+def test_clean_keeps_what_an_endpoint_serves_whose_pod_could_not_mark_it(
+    tmp_path: Path, sagemaker: Any, capsys: Any
+) -> None:
+    """The pod has died between the update and the mark: the endpoint still bears the first run's tag."""
+    deploy(tmp_path, "ncf-unmarked", "run-3", 1)
+    live = deploy(tmp_path, "ncf-unmarked", "run-4", 2)
+    arn = sagemaker.describe_endpoint(EndpointName="ncf-unmarked")["EndpointArn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "ncf:run", "Value": "run-3"}])
+    capsys.readouterr()
+    command.run(Clean, ["--run", "run-4", "--dry-run", "false"])
+    assert f"endpoint-config {live}: kept" in capsys.readouterr().out
+    assert sagemaker.describe_model(ModelName=live)["ModelName"] == live
+    assert list_objects(f"{PREFIX}/{live}"), "nor does it lose the model that it would load again"
+
+
+def test_clean_keeps_an_endpoint_that_another_run_has_updated(tmp_path: Path, sagemaker: Any, capsys: Any) -> None:
+    first = deploy(tmp_path, "ncf-shared", "run-1", 1)
+    second = deploy(tmp_path, "ncf-shared", "run-2", 2)
+    capsys.readouterr()
+    arn = sagemaker.describe_endpoint(EndpointName="ncf-shared")["EndpointArn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "ncf:run", "Value": "run-1"}])
+    command.run(Clean, ["--run", "run-1", "--dry-run", "false"])
+    assert "endpoint        ncf-shared  (it serves the model of run run-2): kept" in capsys.readouterr().out
+    assert sagemaker.describe_endpoint(EndpointName="ncf-shared")["EndpointConfigName"] == second
+    assert first not in [entry["ModelName"] for entry in sagemaker.list_models(MaxResults=100)["Models"]]
+
+
+def test_clean_fails_if_anything_remains(tmp_path: Path, sagemaker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = deploy(tmp_path, "ncf-remains", "run-r", 1)
+    monkeypatch.setattr("ncf.sagemaker.hosting.versions._DELETIONS", ())
+    with pytest.raises(RemoteError, match=f"still there: endpoint-config {version}, model {version}"):
+        command.run(Clean, ["--run", "run-r", "--dry-run", "false"])
+
+
+@pytest.fixture
+def running(account: Any, tmp_path: Path, make_dataset: Callable[..., Path]) -> Iterator[str]:
+    """A job whose launcher is gone."""
+    with left_behind(account, tmp_path, make_dataset(), f"run-{tmp_path.name}") as job:
+        yield job
+
+
+def job(account: Any, name: str) -> Any:
+    return account._api._jobs.of({"TrainingJobName": name})
+
+
+def test_stop_jobs_lists_first_and_stops_what_is_old_and_ours(account: Any, running: str, capsys: Any) -> None:
+    command.run(StopJobs, ["--older-than", "1m", "--dry-run", "false"])
+    assert capsys.readouterr().out == "0 stopped\n"
+    job(account, running)._created -= 7 * 3600
+    command.run(StopJobs, ["--older-than", "6h"])
+    out = capsys.readouterr().out
+    assert f"training job {running} of run {run_of(running)}: running for 7.0 h" in out
+    assert "dry run" in out
+    assert status(running) == "InProgress"
+    job(account, running)._created -= 7 * 3600
+    command.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
+    assert "1 stopped" in capsys.readouterr().out
+    assert status(running) in ("Stopping", "Stopped")
+
+
+def test_stop_jobs_leaves_jobs_without_our_tags(account: Any, running: str, capsys: Any) -> None:
+    untagged = job(account, running)
+    account._api._tags[untagged.arn] = []
+    untagged._created -= 7 * 3600
+    command.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
+    assert capsys.readouterr().out == "0 stopped\n"
+    assert status(running) == "InProgress"
+
+
+@pytest.mark.parametrize("age", ["6", "0h", "6 h", "1w", "soon"])
+def test_an_age_that_is_none_is_named(age: str) -> None:
+    with pytest.raises(InputError, match=r"older_than.*90m, 6h or 2d"):
+        command.parse(StopJobs, ["--older-than", age])

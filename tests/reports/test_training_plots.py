@@ -1,0 +1,28 @@
+"""What the report says of how the model was trained."""
+
+import re
+from typing import Any
+
+import pytest
+
+from ncf.reports.training_plots import training
+
+SELECTION = [{"epoch": n, "loss": 0.5, "hr_at_10": 0.4, "ndcg_at_10": 0.2} for n in (1, 2)]
+
+
+def test_a_model_without_a_history_has_no_such_section() -> None:
+    assert training({}) == training({"selection": []}) == []
+
+
+@pytest.mark.parametrize(
+    ("history", "text"),
+    [
+        ({"best_epoch": 2, "final": [{"epoch": 1, "loss": 0.4}]}, "the best is 2 of 2.*fitted once on training and"),
+        ({"best_epoch": 0, "final": [], "start": {"hr_at_10": 0.5, "ndcg_at_10": 0.3}}, "none of 2.*joined without"),
+    ],
+)
+def test_it_says_where_the_model_comes_from(history: dict[str, Any], text: str) -> None:
+    (section,) = training({"selection": SELECTION, **history})
+    assert len(section.charts) == 2
+    (paragraph,) = section.text
+    assert re.search(text, paragraph)

@@ -1,0 +1,218 @@
+"""The command line: parsing, outputs whole or not at all, KFP's executor output."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from pydantic import Field
+
+from ncf.errors import InputError
+from ncf.stage import command
+from ncf.stage.declaration import Input, Output, OutputParameter, Stage
+
+
+class Sum(Stage):
+    """Adds numbers.
+
+    A stage for tests.
+    """
+
+    numbers: str = Input("Dataset", "A file with a number a line")
+    start: int = Field(0, ge=0, lt=10, description="Where to begin, units")
+    widths: list[int] = Field([2, 1], description="Widths")
+    mode: Literal["plain", "fancy"] = Field("plain", description="Mode")
+    fail: str = Field("", description="Error to end with")
+    total: Path = Output("Metrics", "The sum")
+    even: Path = OutputParameter(bool, "Whether the sum is even")
+
+    def run(self) -> Mapping[str, str] | None:
+        total = self.start + sum(map(int, Path(self.numbers).read_text().split()))
+        self.total.write_text(json.dumps({"total": total, "label": "x", "infinite": float("inf")}))
+        if self.fail == "disk":
+            raise OSError(errno.ENOSPC, "No space left on device", str(self.total))
+        if self.fail == "input":
+            raise InputError("numbers: too odd")
+        if self.fail == "forget":
+            return None
+        self.even.write_text(json.dumps(total % 2 == 0))
+        return {"total": "s3://elsewhere/total"} if self.fail == "elsewhere" else None
+
+
+@pytest.fixture
+def numbers(tmp_path: Path) -> Path:
+    path = tmp_path / "numbers"
+    path.write_text("1\n2\n")
+    return path
+
+
+def arguments(numbers: Path, folder: Path, *more: str) -> list[str]:
+    return [
+        "--numbers",
+        str(numbers),
+        "--total",
+        str(folder / "total"),
+        "--even",
+        str(folder / "even"),
+        *more,
+    ]
+
+
+def test_outputs_are_published(numbers: Path, tmp_path: Path) -> None:
+    command.run(Sum, arguments(numbers, tmp_path / "out", "--start", "5"))
+    assert json.loads((tmp_path / "out" / "total").read_text())["total"] == 8
+    assert (tmp_path / "out" / "even").read_text() == "true"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["even", "total"]
+
+
+def test_the_log_says_where_outputs_are(numbers: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    command.run(Sum, arguments(numbers, tmp_path / "out"))
+    assert caplog.messages == [f"sum has written total {tmp_path}/out/total, even {tmp_path}/out/even"]
+
+
+@pytest.mark.parametrize(("fail", "expected"), [("input", InputError), ("disk", OSError), ("forget", RuntimeError)])
+def test_a_failing_stage_leaves_nothing(fail: str, expected: type[Exception], numbers: Path, tmp_path: Path) -> None:
+    with pytest.raises(expected):
+        command.run(Sum, arguments(numbers, tmp_path / "out", "--fail", fail))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failing_stage_keeps_what_an_earlier_run_wrote(numbers: Path, tmp_path: Path) -> None:
+    command.run(Sum, arguments(numbers, tmp_path / "out"))
+    with pytest.raises(InputError):
+        command.run(Sum, arguments(numbers, tmp_path / "out", "--fail", "input", "--start", "1"))
+    assert json.loads((tmp_path / "out" / "total").read_text())["total"] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--start", "12"], r"parameter 'start' is '12': input should be less than 10"),
+        (["--start", "many"], r"parameter 'start' is 'many': input should be a valid integer"),
+        (["--mode", "bold"], r"mode.*'plain'.*'fancy'"),
+        (["--strat", "1"], r"unrecognized arguments: --strat"),
+        (["--start"], r"--start: expected one argument"),
+    ],
+)
+def test_bad_arguments_are_named(given: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        command.parse(Sum, ["--numbers", "x", *given])
+
+
+def test_a_missing_input_is_named() -> None:
+    with pytest.raises(InputError, match="--numbers is required"):
+        command.parse(Sum, [])
+
+
+def test_values_as_kfp_and_sagemaker_pass_them() -> None:
+    stage = command.parse(Sum, ["--numbers", "x", "--widths", "[64.0, 32.0]", "--start", "3", "--fail", ""])
+    assert isinstance(stage, Sum)
+    assert (stage.widths, stage.start, stage.fail) == ([64, 32], 3, "")
+
+
+def test_the_environment_sets_no_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("START", "7")
+    stage = command.parse(Sum, ["--numbers", "x"])
+    assert isinstance(stage, Sum)
+    assert stage.start == 0
+
+
+def test_help_tells_description_bounds_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as leave:
+        command.parse(Sum, ["--help"])
+    assert leave.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Where to begin, units (0 <= value < 10) (default: 0)" in text
+    assert "{plain,fancy}" in text
+
+
+def test_every_command_is_listed_with_its_description() -> None:
+    result = subprocess.run([sys.executable, "-m", "ncf", "--help"], capture_output=True, text=True, check=True)
+    for name in command.COMMANDS:
+        line = next(line for line in result.stdout.splitlines() if line.strip().startswith(f"{name} "))
+        assert len(line.split()) > 3, line
+
+
+@pytest.mark.parametrize("name", command.COMMANDS)
+def test_every_parameter_is_described(name: str) -> None:
+    stage = command.load(name)
+    for field_name, field in stage.model_fields.items():
+        assert field.description, f"{name}: {field_name}"
+        assert field.is_required() or field.get_default(call_default_factory=True) is not None, f"{name}: {field_name}"
+
+
+def test_commands_load_without_what_only_a_run_needs() -> None:
+    code = (
+        "import sys\nfrom ncf.stage import command\n[command.load(name) for name in command.COMMANDS]\n"
+        "print([m for m in ('torch', 'pandas', 'pyarrow', 'boto3', 'matplotlib', 'fastapi', 'kfp') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_unknown_command_and_bad_input_exit_with_2_and_one_line(tmp_path: Path) -> None:
+    for given in (["evalute"], ["negative-sampling", "--dataset", str(tmp_path / "nowhere")]):
+        result = subprocess.run([sys.executable, "-m", "ncf", *given], capture_output=True, text=True, cwd=tmp_path)
+        assert result.returncode == 2
+        assert result.stderr.startswith("ncf: error: ")
+        assert "Traceback" not in result.stderr
+    assert not list(tmp_path.rglob("*samples*"))
+
+
+def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
+    program = (
+        "import sys, time\nsys.path.insert(0, sys.argv[1])\nfrom ncf.stage import command\nfrom test_command import Sum\n"
+        "def wait(self):\n    self.total.write_text('half'); print('ready', flush=True); time.sleep(60)\n"
+        "Sum.run = wait\n"
+        "with command.interruptible():\n    command.run(Sum, sys.argv[2:])\n"
+    )
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(Path(__file__).parent), *arguments(tmp_path / "numbers", out)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    start = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 143
+    assert time.monotonic() - start < 5
+    assert not out.exists()
+
+
+def test_kubernetes_is_given_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "termination-log"
+    monkeypatch.setattr("ncf.termination.LOG", log)
+    with pytest.raises(SystemExit):
+        command.fail("x")
+    assert not log.exists(), "there is none outside of Kubernetes"
+    log.touch()
+    with pytest.raises(SystemExit):
+        command.fail("a" * 5000 + " the reason", status=1)
+    assert log.read_text().endswith(" the reason")
+    assert len(log.read_text()) == 4096
+
+
+def test_it_is_given_although_nobody_reads_stderr_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    log = tmp_path / "termination-log"
+    log.touch()
+    monkeypatch.setattr("ncf.termination.LOG", log)
+    monkeypatch.setattr(sys, "stderr", Broken())
+    with pytest.raises(BrokenPipeError):
+        command.fail("the reason of \udcff")
+    assert log.read_text() == r"the reason of \udcff"
