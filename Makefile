@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 KERNEL := ncf/training/kernel
 LOCAL_MODE := build/local-mode
-STAGES := preprocess,negative-sampling,train,evaluate,deploy,recommend,sagemaker
+LIST_EXTRAS := import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies'], sep=',')
 
 # make bench-peer
 PEER ?=
@@ -53,7 +53,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once; some minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e '.[$(STAGES),pipeline,local,test]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e ".[$$($(BIN)/python -c "$(LIST_EXTRAS)")]"
 	@# the pipeline spec of Kubeflow 1.7, apart from today's: a test parses against it
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/kubeflow-1.7 kfp-pipeline-spec==0.1.14
 	@touch $@

@@ -18,7 +18,8 @@ from components.cluster.client import Api
 from components.cluster.refusals import UnreachableError
 from components.factory import DEFAULT_REGISTRY
 from ncf.errors import InputError, RemoteError
-from ncf.stage.command import COMPONENTS, fail
+from ncf.stage.command import fail
+from ncf.stage.registry import command_names
 
 _ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -174,6 +175,6 @@ def _reason(run: Any) -> str:
     """What KFP says of a run that did not succeed: of most it says nothing, and tells the tasks alone."""
     said = f": {run.error.message}" if run.error and run.error.message else ""
     tasks = (run.run_details and run.run_details.task_details) or []
-    known = [stage.replace("_", "-") for stage in COMPONENTS]
+    known = command_names()
     failed = [name for name in known if any(task.display_name == name and task.state == "FAILED" for task in tasks)]
     return f"{said} (failed: {', '.join(failed)})" if failed else said

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ncf.stage.command import CHECK
+from ncf.stages.check import Check
 
 BEGIN, END = "<!-- parameters: written by make pipeline -->", "<!-- end of parameters -->"
 _OWN = {
@@ -42,7 +42,7 @@ def table(package: Path) -> str:
 def _descriptions(content: Mapping[str, Any], component: Mapping[str, Any], parameter: str) -> Iterator[str]:
     """What the containers that ``parameter`` of a DAG is passed to say of it."""
     for name, task in component.get("dag", {}).get("tasks", {}).items():
-        if name == CHECK:  # it says the same, without the bounds
+        if name == Check.name:  # it says the same, without the bounds
             continue
         inner = content["components"][task["componentRef"]["name"]]
         for field, source in task.get("inputs", {}).get("parameters", {}).items():

@@ -10,7 +10,8 @@ from google.protobuf import json_format
 from pydantic import ValidationError
 
 from ncf.errors import InputError
-from ncf.stage.command import CHECK, COMPONENTS, load
+from ncf.stage.registry import load_stage, stage_names
+from ncf.stages.check import Check
 
 _ANYTHING = "any"
 _ANY_ROLE = "arn:aws:iam::123456789012:role/any"
@@ -29,8 +30,8 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
     spec = json_format.MessageToDict(pipeline_spec)
     reached = list(_reached(spec, spec["root"]["dag"], {name: name for name in arguments}))
     # each stage in its own words, before the one that looks at them together
-    for stage_name, given in sorted(reached, key=lambda entry: entry[0] == CHECK):
-        stage = load(stage_name.replace("_", "-"))
+    for stage_name, given in sorted(reached, key=lambda entry: entry[0] == Check.name):
+        stage = load_stage(stage_name)
         values: dict[str, Any] = {
             name: _ANY_ROLE if name.endswith("role") else _ANYTHING
             for name, field in stage.model_fields.items()
@@ -95,5 +96,5 @@ def _reached(
         component = spec["components"][task["componentRef"]["name"]]
         if "dag" in component:
             yield from _reached(spec, component["dag"], given)
-        elif (stage := task["componentRef"]["name"].removeprefix("comp-").replace("-", "_")) in COMPONENTS:
+        elif (stage := task["componentRef"]["name"].removeprefix("comp-").replace("-", "_")) in stage_names():
             yield stage, given

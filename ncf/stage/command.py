@@ -13,7 +13,6 @@ import threading
 from argparse import SUPPRESS
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,26 +25,11 @@ from ncf.errors import InputError, RemoteError
 from ncf.stage.declaration import ArtifactKind, FinalStatus, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
 from ncf.stage.output_paths import check_places
+from ncf.stage.registry import command_names, load_stage
 from ncf.storage import s3_region, staged
 from ncf.termination import last_words
 
-CHECK = "check"
-"""The stage that the pipeline begins with."""
-
-STAGES = ("preprocess", "negative_sampling", "train", "evaluate", "deploy")
-"""The five stages of the pipeline, in the order of the data flow."""
-
-BATCH = "recommend"
-"""The stage of the pipeline that recommends in batch."""
-
-EXIT_HANDLER = "finish"
-"""What ends a run, whatever became of the five."""
-
-COMPONENTS = (CHECK, *STAGES, BATCH, EXIT_HANDLER)
-"""All stages, each of which is a component."""
-
 COMMANDS: Mapping[str, str] = {
-    **{name.replace("_", "-"): f"ncf.stages.{name}:{name.title().replace('_', '')}" for name in COMPONENTS},
     "fit": "ncf.training.fit:Fit",
     "serve": "ncf.serving.serve:Serve",
     "show": "ncf.serving.show:Show",
@@ -54,22 +38,7 @@ COMMANDS: Mapping[str, str] = {
     "stop-jobs": "ncf.operators.commands:StopJobs",
     "doctor": "ncf.operators.doctor:Doctor",
 }
-"""Each command and the class behind it: the stages, what SageMaker's two containers run, and what people run."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """A flag with which a command is another one."""
-
-    flag: str
-    value: str
-    command: str
-    description: str
-
-
-_FORMS: Mapping[str, Form] = {
-    BATCH: Form("--user", "ID", "show", "print the items of one user, beside the history; nothing is written")
-}
+"""Commands beside the stages, and their classes: what SageMaker's two containers run, and what operators run."""
 
 _log = logging.getLogger(__name__)
 
@@ -95,12 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(_overview())
         sys.exit(0 if arguments else 2)
     name, *rest = arguments
-    if name not in COMMANDS:
-        fail(f"'{name}' is not a command of ncf; expected one of: {', '.join(COMMANDS)}")
+    if name not in commands():
+        fail(f"'{name}' is not a command of ncf; expected one of: {', '.join(commands())}")
     try:
         with interruptible():
-            form = form_of(name, rest)
-            run(load(form.command if form else name), rest, f"{name} {form.flag} {form.value}" if form else "")
+            command, called = chosen(name, rest)
+            run(command, rest, called)
     except InputError as error:
         fail(str(error))
     except RemoteError as error:
@@ -120,10 +89,22 @@ def reason_of(error: OSError) -> str:
     return f"{error.filename or 'output'}: {error.strerror}"
 
 
-def form_of(name: str, arguments: Sequence[str]) -> Form | None:
-    """The form of a command that its arguments ask for; None where it is itself."""
-    form = _FORMS.get(name)
-    return form if form and form.flag in [argument.partition("=")[0] for argument in arguments] else None
+def commands() -> tuple[str, ...]:
+    """Names of all commands: the stages first."""
+    return (*command_names(), *COMMANDS)
+
+
+def chosen(name: str, arguments: Sequence[str]) -> tuple[type[Stage], str]:
+    """The class of a command, or of its alternative where the arguments have its flag.
+
+    Returns:
+        The class, and what help and errors call it; '' for its name.
+    """
+    command = load(name)
+    other = command.alternative
+    if other and other.flag in [argument.partition("=")[0] for argument in arguments]:
+        return load(other.command), f"{name} {other.flag} {other.value}"
+    return command, ""
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
@@ -134,7 +115,9 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 
 def load(name: str) -> type[Stage]:
-    """The class behind a command."""
+    """The class of a command."""
+    if name not in COMMANDS:
+        return load_stage(name)
     module, _, attribute = COMMANDS[name].partition(":")
     command: type[Stage] = getattr(import_module(module), attribute)
     return command
@@ -247,11 +230,11 @@ def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> S
             cli_hide_none_type=True,
             cli_exit_on_error=False,
         )
-        if form := _FORMS.get(command.name):
+        if other := command.alternative:
             group = source.root_parser.add_argument_group(
-                f"instead of all this (see 'ncf {name} {form.flag} X --help')"
+                f"instead of all this (see 'ncf {name} {other.flag} X --help')"
             )
-            group.add_argument(form.flag, metavar=form.value, default=SUPPRESS, help=form.description)
+            group.add_argument(other.flag, metavar=other.value, default=SUPPRESS, help=other.description)
         source(args=list(arguments))
         return command(**source())
     except SettingsError as error:
@@ -302,7 +285,7 @@ def _explain(command: str, error: Any) -> str:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<18} {(load(name).__doc__ or '').strip().splitlines()[0]}" for name in COMMANDS]
+    lines = [f"  {name:<18} {(load(name).__doc__ or '').strip().splitlines()[0]}" for name in commands()]
     return "\n".join(
         ["usage: ncf COMMAND [--parameter VALUE ...]", "", *lines, "", "ncf COMMAND --help explains each."]
     )

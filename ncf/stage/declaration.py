@@ -1,7 +1,7 @@
 """What a stage declares: parameters, input and output artifacts, all as fields of one class.
 
 From the fields come the KFP component (``components/factory.py``), the command line and the checks of what
-arrives in the container (``ncf/stage/command.py``).
+arrives in the container (``ncf/stage/command.py``). Class variables say the rest: image, pod, extra and AWS calls.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ncf.errors import InputError
+from ncf.stage.pod import Pod
 from ncf.storage import is_s3, split_uri
 
 FinalStatus = NewType("FinalStatus", str)
@@ -26,6 +27,8 @@ FinalStatus = NewType("FinalStatus", str)
 
 ArtifactKind = Literal["Artifact", "Dataset", "Model", "Metrics", "HTML", "Markdown"]
 OUTPUT_FOLDER = "output"
+LAUNCHER = "sagemaker"
+"""Image and extra of the stages that only call AWS: they start jobs and endpoints, and watch them."""
 _FOLDERS: tuple[ArtifactKind, ...] = ("Dataset", "Model")
 _SUFFIXES: Mapping[str, str] = {"Metrics": ".json", "HTML": ".html", "Markdown": ".md"}
 
@@ -88,6 +91,23 @@ def _with_bounds(field: FieldInfo) -> str:
     return description if not (low or high) or description.endswith(bounds) else f"{description} {bounds}"
 
 
+@dataclass(frozen=True)
+class Alternative:
+    """A flag with which a command is another one.
+
+    Attributes:
+        flag: the flag.
+        value: what help calls its value.
+        command: the other command.
+        description: of the flag, for help.
+    """
+
+    flag: str
+    value: str
+    command: str
+    description: str
+
+
 class Stage(BaseSettings):
     """Base of all stages. The docstring of a subclass is its description wherever it is shown."""
 
@@ -98,14 +118,34 @@ class Stage(BaseSettings):
     name: ClassVar[str]
     """The stage's name with underscores: ``negative_sampling``."""
 
+    image: ClassVar[str]
+    """Folder of ``images/`` whose image the pod runs: the stage's own name, unless the class says otherwise."""
+
+    extra: ClassVar[str]
+    """Extra of pyproject.toml that the image installs: named as the image, unless the class says otherwise."""
+
+    pod: ClassVar[Pod] = Pod()
+    """Resources of the pod."""
+
+    calls: ClassVar[tuple[str, ...]] = ()
+    """Modules whose AWS calls the stage makes: the pods' IAM role allows what their ``CALLS`` name."""
+
+    default_images: ClassVar[Mapping[str, str]] = {}
+    """Parameters whose default is an image of this project, and the folder of each image."""
+
     read_too: ClassVar[tuple[str, ...]] = ()
     """Parameters that name a path to read, beside the input artifacts: no output may be written over it."""
+
+    alternative: ClassVar[Alternative | None] = None
+    """The flag with which the command is another one."""
 
     _uris: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        cls.image = cls.__dict__.get("image", cls.name)
+        cls.extra = cls.__dict__.get("extra", cls.image.replace("_", "-"))
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

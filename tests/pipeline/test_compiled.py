@@ -23,7 +23,7 @@ from components.compiling import parameter_table
 from components.factory import DEFAULT_REGISTRY
 from ncf.sagemaker.settings import JobSettings
 from ncf.stage import command
-from ncf.stage.command import COMPONENTS as STAGES
+from ncf.stage.registry import stage_names
 from ncf.stages.recommend import Recommend
 
 ROOT = Path(pipeline.__file__).parent
@@ -33,7 +33,7 @@ PAIRS = tuple(
     for _, place in pipeline.PIPELINES.values()
 )
 PACKAGES = tuple(name for pair in PAIRS for name in pair)
-COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in STAGES)
+COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in stage_names())
 CLUSTER = tuple(f"components/cluster/{name}.yaml" for name in ("permissions", "stop-jobs", "ephemeral-storage"))
 
 

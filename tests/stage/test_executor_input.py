@@ -204,7 +204,7 @@ def test_a_real_backend_s_executor_inputs_are_understood(shared_kfp: Path) -> No
     seen = set()
     for path in sorted(shared_kfp.glob("driver/*/*/tasks/*/executor-input.json")):
         name = path.parent.name.partition("-")[2]
-        if name not in command.COMMANDS:
+        if name not in command.commands():
             continue
         # 2.0.0-alpha.7 left this one as it was, which the pipelines no longer use
         given = ExecutorInput.parse(path.read_text().replace("{{$.pipeline_job_uuid}}", "run-1"))
