@@ -19,6 +19,9 @@ EXAMPLES ?=
 # make bench-scale
 SCALE ?=
 FIT_SECONDS ?=
+# make component
+NAME ?=
+IMAGE ?=
 # make run
 DATA ?=
 ITEMS ?=
@@ -37,7 +40,7 @@ TRAIN_BASE ?=
 WHEELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run recommend pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer \
+.PHONY: help setup run recommend component pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer \
 	bench-scale bench-serving fuzz-serving reproduce clean
 
 help: ## Show the targets
@@ -71,6 +74,9 @@ pipeline: $(READY) ## Compile both pipelines and their components to YAML: [REGI
 	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(or $(TAG),$(if $(REGISTRY),$$($(BIN)/python -m images.build tag)))" \
 		$(BIN)/python pipeline.py compile \
 		$(if $(REGISTRY)$(TAG),--output build)
+
+component: $(READY) ## Lay out the files of a new component: NAME=popularity_report [IMAGE=own]
+	@$(BIN)/python -m components.scaffold "$(NAME)" --image "$(IMAGE)"
 
 images: $(READY) ## Build every image: [TAG=...] [PYTHON_IMAGE=base] [TRAIN_BASE=base of ncf-train] [WHEELS=folder]
 	@$(BIN)/python -m images.build build --tag "$(TAG)" --python-image "$(PYTHON_IMAGE)" --train-base "$(TRAIN_BASE)" \

@@ -121,7 +121,7 @@ def ncf_pipeline(
         endpoint_name=deploy_endpoint_name,
         notify=notify,
     )
-    with dsl.ExitHandler(finished, name="run"):
+    with dsl.ExitHandler(finished, name="preprocess-train-evaluate-deploy"):
         checked = task(
             check,
             train_role=train_role,

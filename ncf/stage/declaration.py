@@ -28,7 +28,7 @@ FinalStatus = NewType("FinalStatus", str)
 ArtifactKind = Literal["Artifact", "Dataset", "Model", "Metrics", "HTML", "Markdown"]
 OUTPUT_FOLDER = "output"
 LAUNCHER = "sagemaker"
-"""Image and extra of the stages that only call AWS: they start jobs and endpoints, and watch them."""
+"""Image and extra of stages that need no package beside boto3: most of them start a job or endpoint and watch it."""
 _FOLDERS: tuple[ArtifactKind, ...] = ("Dataset", "Model")
 _SUFFIXES: Mapping[str, str] = {"Metrics": ".json", "HTML": ".html", "Markdown": ".md"}
 

@@ -334,3 +334,8 @@ def test_component_yaml_loads_and_compiles_to_itself(name: str, tmp_path: Path) 
 
     write_yaml(component, tmp_path / "again.yaml")
     assert (tmp_path / "again.yaml").read_text() == (ROOT / name).read_text()
+
+
+def test_the_top_level_of_the_graph_says_what_happens() -> None:
+    tasks = load(pipeline.PIPELINE_YAML)["root"]["dag"]["tasks"]
+    assert {task["taskInfo"]["name"] for task in tasks.values()} == {"preprocess-train-evaluate-deploy", "finish"}

@@ -143,7 +143,7 @@ def test_every_command_is_listed_with_its_description() -> None:
         assert len(line.split()) > 3, line
 
 
-@pytest.mark.parametrize("name", command.COMMANDS)
+@pytest.mark.parametrize("name", command.commands())
 def test_every_parameter_is_described(name: str) -> None:
     stage = command.load(name)
     for field_name, field in stage.model_fields.items():
