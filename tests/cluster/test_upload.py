@@ -16,7 +16,7 @@ def test_a_pipeline_is_made_once_and_then_gets_versions(run: Run, version: tuple
     with serving(kfp) as host:
         code, out, err = run("upload", f"--host={host}", "--version-name=one")
         assert (code, out) == (0, "pipeline pipeline-1\nversion version-1\n")
-        assert err == "pipeline 'ncf' has a version 'one' now\n"
+        assert err == "pipeline 'ncf' has a version 'one'\n"
         assert run("upload", f"--host={host}", "--version-name=two")[1] == "pipeline pipeline-1\nversion version-2\n"
     assert [entry["display_name"] for entry in kfp.pipelines.values()] == ["ncf"]
     assert [entry["display_name"] for entry in kfp.versions.values()] == ["one", "two"]
