@@ -102,7 +102,7 @@ def test_what_the_api_says_it_did_and_did_not_is_exit_1(run: Run, flag: str, pla
     with serving(kfp, lambda _, path: (200, {}, b"{}") if path.endswith(place) else None) as host:
         code, out, err = run("schedule", f"--host={host}", flag)
     assert (code, out) == (1, "")
-    assert "recurring run r1 is" in err
+    assert "recurring run r1 " in err
 
 
 def test_pages_of_a_list_are_all_read(run: Run) -> None:

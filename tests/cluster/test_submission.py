@@ -243,4 +243,4 @@ def test_a_package_whose_images_are_only_an_example_is_refused(
         code, _, said = run(*command, "--host=http://localhost:1")
         assert code == 2
         assert f"names images of {DEFAULT_REGISTRY}, which is only an example" in said
-        assert "give its file as --package" in said
+        assert "give that file as --package" in said
