@@ -35,9 +35,8 @@ def html_route(path: str, file: str) -> Route:
 @cache
 def _page(file: str) -> tuple[str, str]:
     """The text of a page, and its Content-Security-Policy (https://www.w3.org/TR/CSP3/)."""
-    folder = resources.files("ncf.serving")
-    text = folder.joinpath(file).read_text(encoding="utf-8")
-    text = _INCLUDE.sub(lambda line: folder.joinpath("static", line[1]).read_text(encoding="utf-8"), text)
+    text = resources.files("ncf.serving").joinpath(file).read_text(encoding="utf-8")
+    text = _INCLUDE.sub(_included, text)
     allowed: dict[str, list[str]] = {"style": [], "script": []}
     for kind, content in _INLINE.findall(text):
         allowed[kind].append(f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'")
@@ -52,3 +51,7 @@ def _page(file: str) -> tuple[str, str]:
         "require-trusted-types-for 'script'",  # no markup is ever made of text, wherever it comes from
     ]
     return text, "; ".join(policy)
+
+
+def _included(line: re.Match[str]) -> str:
+    return resources.files("ncf.serving").joinpath("static", line[1]).read_text(encoding="utf-8")

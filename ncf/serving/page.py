@@ -91,9 +91,9 @@ class _Answers:
         text = request.query_params.get("start", "0")
         if not _START.fullmatch(text):
             raise _QueryError(f"start is {text[:60]!r}; expected an index into the history, 0 for the first")
-        items, start = self._recommender.history(user), int(text)
-        if self._model.seen_days is not None:
-            items.sort(key=lambda item: item["date"], reverse=True)
+        dates, start = self._recommender.dates(user), int(text)
+        items = [item | ({"date": dates[item["item"]]} if dates else {}) for item in self._recommender.history(user)]
+        items.sort(key=lambda item: item.get("date", ""), reverse=True)
         return {"user": user, "total": len(items), "items": items[start : start + HISTORY_ITEMS]}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NotRequired, assert_never, cast
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,6 @@ from ncf.models.similarity import Similarity, Strangers
 
 PAIRS_K = 10
 """Items in the answer to user and item given as pairs, which names no number."""
-
-
-class HistoryItem(Item):
-    """An item of a history, with the date (UTC) of the interaction where it is known."""
-
-    date: NotRequired[str]
 
 
 class Recommender:
@@ -140,21 +134,24 @@ class Recommender:
         """Raw ids of the users that the model knows."""
         return self._users.keys()
 
-    def history(self, user: str) -> list[HistoryItem]:
-        """Items that a user has interacted with, best first by the model's score; none for an unknown user."""
+    def history(self, user: str) -> list[Item]:
+        """All items that a user has interacted with, best first by the model's own score; none for a stranger."""
         index = self._users.get(user)
         if index is None:
             return []
         items = self._seen.of_user(index)
         scores = self._scorer.rescore(np.array([index]), items)[0]
         best = np.argsort(-scores, kind="stable")
-        found = self._items_of(zip(items[best].tolist(), scores[best].tolist(), strict=True), with_titles=True)
-        history = cast(list[HistoryItem], found)
-        if self._model.seen_days is not None:
-            days = self._model.seen_days[self._seen.offsets[index] : self._seen.offsets[index + 1]][best]
-            for item, date in zip(history, np.datetime_as_string(days.astype("datetime64[D]")).tolist(), strict=True):
-                item["date"] = date
-        return history
+        return self._items_of(zip(items[best].tolist(), scores[best].tolist(), strict=True), with_titles=True)
+
+    def dates(self, user: str) -> dict[str, str]:
+        """ISO date (UTC) of the user's interaction with each item of :meth:`history`; empty where none is known."""
+        index, days = self._users.get(user), self._model.seen_days
+        if index is None or days is None:
+            return {}
+        items = self._seen.of_user(index).tolist()
+        own = days[self._seen.offsets[index] : self._seen.offsets[index + 1]].astype("datetime64[D]")
+        return {self._item_ids[item]: str(day) for item, day in zip(items, own, strict=True)}
 
     def _scores(self, form: ForCandidates) -> Scores:
         known = self._known(form.items)

@@ -10,8 +10,8 @@ from .conftest import LONG_HISTORY, RECOMMENDER, items, show
 
 
 def latest_first(user: str) -> list[str]:
-    history = sorted(RECOMMENDER.history(user), key=lambda item: item["date"], reverse=True)
-    return [item["item"] for item in history]
+    dates, history = RECOMMENDER.dates(user), [item["item"] for item in RECOMMENDER.history(user)]
+    return sorted(history, key=lambda item: dates[item], reverse=True)
 
 
 def test_the_latest_come_first_with_their_dates(page: Page) -> None:
