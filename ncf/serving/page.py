@@ -92,9 +92,13 @@ class _Answers:
         if not _START.fullmatch(text):
             raise _QueryError(f"start is {text[:60]!r}; expected an index into the history, 0 for the first")
         dates, start = self._recommender.dates(user), int(text)
-        items = [item | ({"date": dates[item["item"]]} if dates else {}) for item in self._recommender.history(user)]
-        items.sort(key=lambda item: item.get("date", ""), reverse=True)
-        return {"user": user, "total": len(items), "items": items[start : start + HISTORY_ITEMS]}
+        history = self._recommender.history(user)
+        history.sort(key=lambda item: dates.get(item["item"], ""), reverse=True)  # stable: of one day the best first
+        items = [
+            {**item, **({"date": dates[item["item"]]} if dates else {})}
+            for item in history[start : start + HISTORY_ITEMS]
+        ]
+        return {"user": user, "total": len(history), "items": items}
 
 
 def routes(loaded: Callable[[], Recommender | None], refuse: Callable[[int, str], JSONResponse]) -> list[Route]:
