@@ -25,9 +25,9 @@ function describeModel(about) {
 
 function describeQuality({ hr_at_10, ndcg_at_10, positives, candidates }) {
   const among = candidates ? `${count(candidates + 1)} items` : "a list of items";
-  const of = positives ? `${count(positives)} interactions` : "interactions";
+  const heldBack = positives ? `${count(positives)} interactions` : "interactions";
   const chance = candidates ? `; by chance it would be ${percent(Math.min(1, 10 / (candidates + 1)))}` : "";
-  return `How good it is: of ${of} held back while it learned, it ranked ${percent(hr_at_10)} in the top 10 `
+  return `How good it is: in a trial with ${heldBack} held back, it ranked ${percent(hr_at_10)} of them in the top 10 `
     + `of ${among}${chance} (HR@10 ${hr_at_10.toFixed(3)}). NDCG@10, which also counts the rank within the top 10, `
     + `is ${ndcg_at_10.toFixed(3)}; 1 is best.`;
 }

@@ -15,7 +15,7 @@ def test_it_says_what_the_model_is_and_how_good(page: Page, address: str) -> Non
     version = page.request.get(f"{address}ping").json()["model_version"]
     expect(what).to_contain_text(f"Model {version}.")
     expect(quality).to_contain_text(
-        "of 120 interactions held back while it learned, it ranked 73% in the top 10 of 100 items; "
+        "in a trial with 120 interactions held back, it ranked 73% of them in the top 10 of 100 items; "
         "by chance it would be 10% (HR@10 0.731). NDCG@10, which also counts the rank within the top 10, is 0.483"
     )
 
@@ -35,7 +35,7 @@ def test_metrics_without_the_number_of_candidates(page: Page) -> None:
     metrics = {"hr_at_10": 0.5, "ndcg_at_10": 0.25}
     page.route("**/page/about", lambda route: route.fulfill(json={**about, "validation": metrics}))
     page.reload()
-    expect(page.locator("#quality")).to_contain_text("it ranked 50% in the top 10 of a list of items (HR@10 0.500)")
+    expect(page.locator("#quality")).to_contain_text("it ranked 50% of them in the top 10 of a list of items (HR@10 0.500)")
     expect(page.locator("#quality")).not_to_contain_text("chance")
 
 
