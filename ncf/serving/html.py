@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 _INCLUDE = re.compile(r"^/\* include (\S+) \*/\n", re.MULTILINE)
-"""Line of a page in whose place a file of the folder ``static`` is served."""
+"""Line of a page for which a file of the folder ``static`` is substituted."""
 _INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
 

@@ -6,7 +6,7 @@ import heapq
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import Any
 
@@ -56,16 +56,26 @@ class _Answers:
 
     def __init__(self, recommender: Recommender) -> None:
         self._recommender, self._model = recommender, recommender.model
-        self._users = lru_cache(maxsize=1)(lambda: Users(recommender.users))
-        self._titles = lru_cache(maxsize=1)(lambda: TitleIndex(self._model))
+
+    @cached_property
+    def _users(self) -> Users:
+        return Users(self._recommender.users)
+
+    @cached_property
+    def _titles(self) -> TitleIndex:
+        return TitleIndex(self._model)
+
+    @cached_property
+    def _about(self) -> dict[str, Any]:
+        return about(self._model)
 
     def about(self, _: Request) -> dict[str, Any]:
         """What the model is and its metrics."""
-        return about(self._model)
+        return self._about
 
     def users(self, request: Request) -> dict[str, Any]:
         """``?prefix=``: users whose id begins so."""
-        found = self._users().suggest(request.query_params.get("prefix", ""))
+        found = self._users.suggest(request.query_params.get("prefix", ""))
         return {"model_version": self._model.version, "users": found}
 
     def titles(self, request: Request) -> dict[str, Any]:
@@ -76,7 +86,7 @@ class _Answers:
         ids, titles = self._model.item_ids, self._model.item_titles
         found = [
             {"item": ids[index]} | ({"title": titles[index]} if titles is not None and titles[index] else {})
-            for index in self._titles().search(query, SUGGESTIONS)
+            for index in self._titles.search(query, SUGGESTIONS)
         ]
         return {"model_version": self._model.version, "items": found}
 

@@ -90,13 +90,13 @@ def test_the_work_of_a_search_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @given(st.lists(TEXT, min_size=2, max_size=12), st.integers(0, 11), st.data())
-def test_any_part_of_a_title_finds_it(titles: list[str], place: int, data: st.DataObject) -> None:
+def test_any_part_of_a_title_finds_it(titles: list[str], number: int, data: st.DataObject) -> None:
     index = TitleIndex(model_of(titles))
-    folded = fold(titles[place % len(titles)])
+    folded = fold(titles[number % len(titles)])
     start = data.draw(st.integers(0, max(0, len(folded) - 1)))
     part = folded[start : data.draw(st.integers(start + 1, start + 6))]
     if fold(part):
-        assert place % len(titles) in index.search(part, len(titles))
+        assert number % len(titles) in index.search(part, len(titles))
     assert len(set(index.search(part, 3))) == len(index.search(part, 3)) <= 3
 
 

@@ -1,4 +1,4 @@
-// What the model is and how good it is, in words: only what the server tells.
+// What the model is and how good it is, in words. What the server does not know is left out.
 
 const percent = share => `${Math.round(share * 100)}%`;
 const describing = newest();

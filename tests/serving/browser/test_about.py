@@ -35,7 +35,9 @@ def test_metrics_without_the_number_of_candidates(page: Page) -> None:
     metrics = {"hr_at_10": 0.5, "ndcg_at_10": 0.25}
     page.route("**/page/about", lambda route: route.fulfill(json={**about, "validation": metrics}))
     page.reload()
-    expect(page.locator("#quality")).to_contain_text("it ranked 50% of them in the top 10 of a list of items (HR@10 0.500)")
+    expect(page.locator("#quality")).to_contain_text(
+        "it ranked 50% of them in the top 10 of a list of items (HR@10 0.500)"
+    )
     expect(page.locator("#quality")).not_to_contain_text("chance")
 
 

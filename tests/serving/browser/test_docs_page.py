@@ -16,13 +16,13 @@ def test_every_sample_for_programmers_is_answered_by_the_model_itself(page: Page
     page.goto(f"{address}docs")
     buttons, answers = page.get_by_role("button", name="Send"), page.locator("pre")
     expect(buttons).to_have_count(7)
-    known = {f"{kind}{place}" for kind in "ui" for place in range(120)}
-    for place, button in enumerate(buttons.all()):
-        sample = page.get_by_label("request").nth(place).input_value()
+    known = {f"{kind}{number}" for kind in "ui" for number in range(120)}
+    for number, button in enumerate(buttons.all()):
+        sample = page.get_by_label("request").nth(number).input_value()
         assert set(re.findall(r"\b[ui]\d+\b", sample)) <= known
         button.click()
-        expect(answers.nth(place)).to_contain_text("200 in")
-        assert not re.search("popular|unknown|null", answers.nth(place).inner_text()), sample
+        expect(answers.nth(number)).to_contain_text("200 in")
+        assert not re.search("popular|unknown|null", answers.nth(number).inner_text()), sample
     lines = answers.nth(5).inner_text().splitlines()[1:]
     assert [next(key for key in ("recommendations", "similar") if key in json.loads(line)) for line in lines] == [
         "recommendations",
