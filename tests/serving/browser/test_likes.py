@@ -67,8 +67,12 @@ def test_an_item_found_by_title_is_liked(page: Page) -> None:
     expect(page.locator("#similar h2")).to_have_text("Similar to Title 33")
     like = page.locator("#similar").get_by_role("button", name="Like Title 33")
     expect(like).to_have_attribute("aria-pressed", "false")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.post_data or ""))
     like.click()
     expect(like).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#recommended h2")).to_have_text("Recommended for your likes")
+    assert not any(body.startswith('{"item"') for body in asked), "similar items stay as they are"
     expect(page.locator("#similar h2")).to_have_text("Similar to Title 33")
     assert chips(page) == ["Title 33"]
     like.click()
@@ -116,7 +120,7 @@ def test_damaged_likes_count_as_none(page: Page) -> None:
 
 
 def test_there_is_a_most_of_likes(page: Page) -> None:
-    likes = [f"i{item}" for item in range(100)]
+    likes = [f"i{item}" for item in range(101)]
     store(page, likes)
     expect(page.locator("#likes .chips button")).to_have_count(100)
     page.locator("#recommended .heart").first.click()
