@@ -58,7 +58,7 @@ def test_a_compiler_without_the_c_library_to_link_in_uses_the_base_s(
     monkeypatch.setenv("CXX", str(compiler))
     library = building.build(tmp_path)
     building.check_seal(library)
-    assert ctypes.CDLL(str(library)).ncf_team
+    assert ctypes.CDLL(str(library)).ncf_new_thread_pool
     assert [path.name for path in tmp_path.iterdir() if path != compiler] == [building.NAME]
 
 

@@ -125,7 +125,7 @@ def test_one_compiled_from_other_sources_is_not_loaded(
     structures.library.cache_clear()
     others = tmp_path / "others"
     shutil.copytree(building.KERNEL, others, ignore=shutil.ignore_patterns("*.so"))
-    header = others / "plan.h"
+    header = others / "structures.h"
     header.write_text(header.read_text().replace("int64_t rows, width;", "int32_t rows, width;"))
     monkeypatch.setattr(building, "KERNEL", others)
     assert not kernel.is_available()

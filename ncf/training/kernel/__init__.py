@@ -20,7 +20,7 @@ from ncf.training.kernel import structures
 from ncf.training.kernel.structures import MOST_LAYERS, address, compiled
 
 _MOST_THREADS = 16
-"""Chunks of a step (``CHUNKS`` of plan.h): further threads would find nothing to do."""
+"""Chunks of a step (``CHUNKS`` of workspace.h): further threads would find nothing to do."""
 
 
 def is_available() -> bool:
@@ -45,8 +45,8 @@ class Kernel:
         if not self.fits(network):
             raise ValueError("the compiled step does networks on the CPU, without dropout, of at most 16 layers")
         self._network, self._state, self._l2 = network, state, l2
-        self._plan = compiled().ncf_plan(structures.team(min(threads, _MOST_THREADS)))
-        weakref.finalize(self, compiled().ncf_forget, self._plan)
+        self._workspace = compiled().ncf_new_workspace(structures.thread_pool(min(threads, _MOST_THREADS)))
+        weakref.finalize(self, compiled().ncf_delete_workspace, self._workspace)
         self._dense = {n: w for n, w in network.named_parameters() if n not in USER_TABLES + ITEM_TABLES}
         self._tables = {n: w for n, w in network.named_parameters() if n in USER_TABLES + ITEM_TABLES}
         self._buffers: dict[str, Tensor] = {}
@@ -79,7 +79,7 @@ class Kernel:
             table.rows, table.width = weight.shape
             table.weight = address(weight)
             table.mean, table.square = (address(moment) for moment in self._state.moments(name))
-            table.met = address(self._state.met(name))
+            table.last_step = address(self._state.met(name))
         for name, weight in self._dense.items():
             array = self._array(name)
             array.size, array.weight, array.l2 = weight.numel(), address(weight), self._state.l2[name]
@@ -114,7 +114,7 @@ class Kernel:
         step.rows = address(self._rows)
         self._make_room(step.n_items if self._rows is None else len(self._rows))
         self._set_adam()
-        loss = float(compiled().ncf_gradients(self._plan, ctypes.byref(step)))
+        loss = float(compiled().ncf_gradients(self._workspace, ctypes.byref(step)))
         if self._network.fixed_gmf_output:
             self._shared["output.weight"][:, : step.factors] = 0
         return loss
@@ -125,7 +125,7 @@ class Kernel:
         self._step.users, self._step.items = address(users), address(items)
         lazy = self._state.lazy_items
         distinct = self._room("met items", items.numel(), torch.int32) if lazy else None
-        found = compiled().ncf_sort(self._plan, ctypes.byref(self._step), address(distinct))
+        found = compiled().ncf_sort(self._workspace, ctypes.byref(self._step), address(distinct))
         if found == structures.OUT_OF_RANGE:
             raise ValueError(f"users are not all below {self._step.n_users}, or items not below {self._step.n_items}")
         if found == structures.NOT_ASCENDING:
@@ -167,11 +167,11 @@ class Kernel:
 
     def update(self) -> None:
         """Let Adam follow the gradients of :meth:`add_gradients`."""
-        compiled().ncf_update(self._plan, ctypes.byref(self._step))
+        compiled().ncf_update(self._workspace, ctypes.byref(self._step))
 
     def settle(self) -> None:
         """After :meth:`update`: let all rows of lazy tables end the step, as if it had met them."""
-        compiled().ncf_settle(self._plan, ctypes.byref(self._step))
+        compiled().ncf_settle(self._workspace, ctypes.byref(self._step))
 
     def gradients(self) -> dict[str, Tensor]:
         """What :meth:`add_gradients` has found, as autograd gives it: whole tables."""

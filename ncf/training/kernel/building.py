@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 KERNEL = Path(__file__).parent
 NAME = f"step-{sys.platform}-{platform.machine()}.so"
-_SOURCES = ("step", "plan", "draws")
+_SOURCES = ("step", "workspace", "draws")
 # no fast-math when linking: that would change the rounding of the whole process
 _COMPILE = ["-O3", "-ffast-math", "-fPIC", "-std=c++17", "-pthread", "-Wall", "-Wextra", "-c"]
 _LINK = ["-shared", "-pthread"]

@@ -34,7 +34,7 @@ class Draws:
     """
 
     def __init__(self, exclusion: ItemsByUser, n_items: int, threads: int, bitmap_bytes: int = _BITMAP_BYTES) -> None:
-        self._team = structures.team(threads)
+        self._pool = structures.thread_pool(threads)
         self._offsets = torch.from_numpy(np.array(exclusion.offsets, np.int64))
         self._items = torch.from_numpy(np.array(exclusion.items, np.int32))
         stride = -(-n_items // 8)
@@ -43,7 +43,7 @@ class Draws:
         )
         if exclusion.n_users * stride <= bitmap_bytes:
             self._bitmap = torch.zeros(exclusion.n_users * stride, dtype=torch.uint8)
-            compiled().ncf_bitmap(self._team, ctypes.byref(self._known), address(self._bitmap))
+            compiled().ncf_bitmap(self._pool, ctypes.byref(self._known), address(self._bitmap))
             self._known.bitmap = address(self._bitmap)
 
     def draw(
@@ -64,7 +64,7 @@ class Draws:
         n = len(users if chosen is None else chosen)
         own, items = torch.empty(n, dtype=torch.int32), torch.empty(n, 1 + negatives, dtype=torch.int32)
         compiled().ncf_draw(
-            self._team,
+            self._pool,
             ctypes.byref(self._known),
             address(chosen),
             n,
@@ -84,7 +84,7 @@ class Draws:
             int32 [P], numbers of positives, ascending in each step.
         """
         dealt = torch.empty(positives, dtype=torch.int32)
-        compiled().ncf_deal(self._team, positives, steps, key, address(dealt))
+        compiled().ncf_deal(self._pool, positives, steps, key, address(dealt))
         return dealt
 
 

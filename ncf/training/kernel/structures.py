@@ -1,4 +1,4 @@
-"""The structures and functions of the compiled code, as ``plan.h``, ``step.cpp`` and ``draws.cpp`` declare them."""
+"""The structures of ``structures.h``, and the functions of ``step.cpp`` and ``draws.cpp``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Table(ctypes.Structure):
         ("weight", _ADDRESS),
         ("mean", _ADDRESS),
         ("square", _ADDRESS),
-        ("met", _ADDRESS),
+        ("last_step", _ADDRESS),
     )
 
 
@@ -127,10 +127,10 @@ def _load() -> ctypes.CDLL:
     building.check_seal(LIBRARY)
     code = ctypes.CDLL(str(LIBRARY))
     for name, result, arguments in (
-        ("ncf_team", _ADDRESS, [ctypes.c_int32]),
-        ("ncf_disband", None, [_ADDRESS]),
-        ("ncf_plan", _ADDRESS, [_ADDRESS]),
-        ("ncf_forget", None, [_ADDRESS]),
+        ("ncf_new_thread_pool", _ADDRESS, [ctypes.c_int32]),
+        ("ncf_delete_thread_pool", None, [_ADDRESS]),
+        ("ncf_new_workspace", _ADDRESS, [_ADDRESS]),
+        ("ncf_delete_workspace", None, [_ADDRESS]),
         ("ncf_sort", _COUNT, [_ADDRESS] * 3),
         ("ncf_gradients", ctypes.c_double, [_ADDRESS] * 2),
         ("ncf_update", None, [_ADDRESS] * 2),
@@ -152,9 +152,9 @@ def compiled() -> ctypes.CDLL:
 
 
 @cache
-def team(threads: int) -> int:
-    """Threads that share work; they stay, asleep while there is none. One call at a time may use a team."""
-    address: int = compiled().ncf_team(threads)
+def thread_pool(threads: int) -> int:
+    """A thread pool of the process, shared by all that use so many threads. One call at a time may use it."""
+    address: int = compiled().ncf_new_thread_pool(threads)
     return address
 
 
