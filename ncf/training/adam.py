@@ -83,7 +83,7 @@ class AdamState:
         self.epsilon: float = optimiser.defaults["eps"]
         names = {weight: name for name, weight in self._weights.items()}
         self.l2 = {names[group["params"][0]]: group["weight_decay"] for group in optimiser.param_groups}
-        self._met = {
+        self._last_step = {
             n: torch.zeros(len(self._weights[n]), dtype=torch.int32, device=self._weights[n].device) for n in lazy
         }
         ages = np.arange(steps + 1, dtype=np.float64)
@@ -110,9 +110,9 @@ class AdamState:
         kept = self._optimiser.state[weight]
         return [kept.setdefault(moment, torch.zeros_like(weight)) for moment in MOMENTS]
 
-    def met(self, name: str) -> Tensor | None:
+    def last_step(self, name: str) -> Tensor | None:
         """int32 [rows], the step (from 1) that each row was last updated in; None where that is the last one."""
-        return self._met.get(name)
+        return self._last_step.get(name)
 
     def go_to(self, step: int, behind: Mapping[str, Tensor]) -> None:
         """Stand after so many steps; the moments and ``met`` are the caller's.
@@ -168,7 +168,7 @@ class AdamState:
         """
         for name in self.lazy:
             rows = users if name in USER_TABLES else items
-            self._catch_up(name, rows, self._met[name][rows])
+            self._catch_up(name, rows, self._last_step[name][rows])
 
     @torch.no_grad()
     def _catch_up(self, name: str, rows: Tensor | slice, met: Tensor) -> None:
@@ -193,7 +193,7 @@ class AdamState:
         self._optimiser.step()
 
     def _update(self, name: str, rows: Tensor, gradient: Tensor) -> None:
-        weight, (mean, square), met = self._weights[name], self.moments(name), self._met[name]
+        weight, (mean, square), met = self._weights[name], self.moments(name), self._last_step[name]
         step = self.step + 1
         mean[rows] = torch.lerp(gradient, mean[rows], self.betas[0])
         square[rows] = torch.lerp(gradient * gradient, square[rows], self.betas[1])
@@ -204,6 +204,6 @@ class AdamState:
     def settle(self) -> None:
         """After the update of the next step: let all rows of lazy tables end it, as if it had met them."""
         for name in self.lazy:
-            rows = torch.nonzero(self._met[name] <= self.step).squeeze(1)
-            self._catch_up(name, rows, self._met[name][rows])
+            rows = torch.nonzero(self._last_step[name] <= self.step).squeeze(1)
+            self._catch_up(name, rows, self._last_step[name][rows])
             self._update(name, rows, torch.zeros_like(self._weights[name][rows]))

@@ -20,12 +20,13 @@ from ncf.errors import InputError
 from ncf.models.networks import Network, initialise
 from ncf.progress import Progress
 from ncf.progress import progress as progress_bar
-from ncf.training.batches import EpochSource
+from ncf.training.backends import make_source
 from ncf.training.checkpoint import Checkpoint, Checkpoints
 from ncf.training.distributed import World, owned_users
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.log_lines import FITS, epoch_line
-from ncf.training.loop import FitLoop, Position
+from ncf.training.loop import FitLoop
+from ncf.training.step import Position
 from ncf.training.validation import Validation
 
 _log = logging.getLogger(__name__)
@@ -122,14 +123,14 @@ class Trainer:
                 self._restore(loop, checkpoint)
                 checkpoint = None
             elif fit in self._start:
-                loop.load(self._start[fit])
+                loop.state.load(self._start[fit])
                 if self._may_stay and fit == "selection":
                     self._rank_start(loop)
             self._run_fit(fit, loop)
             if fit == "selection" and self._is_part:
-                self.selection_weights = loop.weights()
+                self.selection_weights = loop.state.weights()
         assert loop is not None
-        return loop.weights()
+        return loop.state.weights()
 
     def _rank_start(self, loop: FitLoop) -> None:
         self.start_metrics = Validation(self._samples, self._users, self._world).metrics(loop.network)
@@ -190,7 +191,7 @@ class Trainer:
         initialise(network, settings.seed, settings.init_std, self._users, self.config.n_users)
         seed = [settings.seed, FITS.index(fit), world.rank]
         exclusion = self._samples.exclusion if fit == "selection" else self._samples.final_exclusion()
-        source = EpochSource(
+        source = make_source(
             positives=positives,
             exclusion=exclusion,
             users=self._users,
@@ -209,7 +210,7 @@ class Trainer:
         while not self._finished(fit):
             epoch = loop.position.epoch
             name = f"{self._settings.model}_{fit}" if self._is_part else fit
-            with self._bar(f"epoch {epoch} ({name})", loop.samples_per_epoch) as bar:
+            with self._bar(f"epoch {epoch} ({name})", loop.schedule.samples_per_epoch) as bar:
                 values = loop.run_epoch(self._stop_requested, bar)
             if values is None:
                 self._stop(fit, loop)
@@ -240,7 +241,7 @@ class Trainer:
     def _save(self, fit: FitName, loop: FitLoop) -> None:
         if self._checkpoints is None:
             return
-        state = loop.state()
+        state = loop.state.tensors()
         if self._world.is_first:
             account = {
                 "fit": fit,

@@ -138,7 +138,7 @@ def test_a_run_with_lazy_tables_goes_on_to_the_very_same_weights(
     monkeypatch.setattr(adam, "LAZY_ABOVE", {"users": 2, "items": 2})
     settings = {"batch_size": 50, "epochs": 2, "dropout": dropout}  # 80 steps an epoch, of 10 positives
     whole = trainer(folders, **settings)
-    assert len(whole._loop("selection")._adam.lazy) == 4
+    assert len(whole._loop("selection").step.adam.lazy) == 4
     expected = whole.run()
     with pytest.raises(SystemExit):
         trainer(folders, tmp_path, after(110), **settings).run()

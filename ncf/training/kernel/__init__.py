@@ -44,7 +44,7 @@ class Kernel:
     def __init__(self, network: Network, state: AdamState, threads: int, l2: float = 0.0) -> None:
         if not self.fits(network):
             raise ValueError("the compiled step does networks on the CPU, without dropout, of at most 16 layers")
-        self._network, self._state, self._l2 = network, state, l2
+        self._network, self.adam, self._l2 = network, state, l2
         self._workspace = compiled().ncf_new_workspace(structures.thread_pool(min(threads, _MOST_THREADS)))
         weakref.finalize(self, compiled().ncf_delete_workspace, self._workspace)
         self._dense = {n: w for n, w in network.named_parameters() if n not in USER_TABLES + ITEM_TABLES}
@@ -78,12 +78,12 @@ class Kernel:
             table = getattr(step, name.removesuffix(".weight"))
             table.rows, table.width = weight.shape
             table.weight = address(weight)
-            table.mean, table.square = (address(moment) for moment in self._state.moments(name))
-            table.last_step = address(self._state.met(name))
+            table.mean, table.square = (address(moment) for moment in self.adam.moments(name))
+            table.last_step = address(self.adam.last_step(name))
         for name, weight in self._dense.items():
             array = self._array(name)
-            array.size, array.weight, array.l2 = weight.numel(), address(weight), self._state.l2[name]
-            array.mean, array.square = (address(moment) for moment in self._state.moments(name))
+            array.size, array.weight, array.l2 = weight.numel(), address(weight), self.adam.l2[name]
+            array.mean, array.square = (address(moment) for moment in self.adam.moments(name))
 
     def _array(self, name: str) -> structures.Array:
         if name.startswith("output."):
@@ -123,7 +123,7 @@ class Kernel:
         """Order samples by user, and then by item; the items met, ascending, where item tables are lazy."""
         self._samples = users, items  # kept alive
         self._step.users, self._step.items = address(users), address(items)
-        lazy = self._state.lazy_items
+        lazy = self.adam.lazy_items
         distinct = self._room("met items", items.numel(), torch.int32) if lazy else None
         found = compiled().ncf_sort(self._workspace, ctypes.byref(self._step), address(distinct))
         if found == structures.OUT_OF_RANGE:
@@ -160,7 +160,7 @@ class Kernel:
         return self._buffers[name]
 
     def _set_adam(self) -> None:
-        adam, state = self._step.adam, self._state
+        adam, state = self._step.adam, self.adam
         adam.beta1, adam.beta2, adam.epsilon = state.betas[0], state.betas[1], state.epsilon
         adam.step, adam.rate, adam.scale = state.step + 1, state.rate, state.scale
         adam.scale_after, adam.drift = address(state.scale_after), address(state.drift)

@@ -1,4 +1,4 @@
-"""Positives dealt to steps, and their negatives, by compiled code; of an epoch only the order is kept."""
+"""Epochs by compiled code. Negatives are drawn step by step; only the order of the positives is in memory."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch import Tensor
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.training.kernel import structures
 from ncf.training.kernel.structures import address, compiled
+from ncf.training.seeds import derived_seed
+from ncf.training.step import Batch
 
 _BITMAP_BYTES = 1 << 30
 _ORDER = 0x5DEECE66D
@@ -108,10 +110,41 @@ class DrawnEpoch:
     key: int
     steps: int
 
-    def batches(self, first_step: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Users [B], ascending, and items [B, 1 + negatives] of each step from ``first_step`` on."""
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """The samples of each step from ``first_step`` on; users are ascending."""
         n, steps = len(self.users), self.steps
         order = self.draws.deal(n, steps, self.key ^ _ORDER)
         for step in range(first_step, steps):
             chosen = order[step * n // steps : (step + 1) * n // steps]
             yield self.draws.draw(self.users, self.positives, self.negatives, self.key, chosen)
+
+
+class CompiledSource:
+    """Epochs whose negatives are drawn anew.
+
+    Args:
+        positives: of this process's users, numbered from 0.
+        exclusion: of the same users; items that are no negatives.
+        n_items: size of the catalogue.
+        negatives: of each positive.
+        seed: one for each fit and process.
+        threads: that share the work.
+    """
+
+    def __init__(
+        self,
+        positives: ItemsByUser,
+        exclusion: ItemsByUser,
+        n_items: int,
+        negatives: int,
+        seed: list[int],
+        threads: int,
+    ) -> None:
+        self._draws, self._negatives, self._seed = Draws(exclusion, n_items, threads), negatives, seed
+        self._users = torch.from_numpy(positives.users())  # [P]
+        self._positives = torch.from_numpy(positives.items)  # [P]
+
+    def epoch(self, number: int, steps: int) -> DrawnEpoch:
+        """Epoch ``number``, from 1, in ``steps`` steps."""
+        seed = derived_seed(*self._seed, number)
+        return DrawnEpoch(self._draws, self._users, self._positives, self._negatives, seed, steps)
