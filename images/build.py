@@ -23,7 +23,7 @@ from ncf.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 CONTEXT = ROOT / "build" / "images"
-KERNEL, COMPILED_FROM = ROOT / "ncf" / "training" / "kernel", ("building.py", "*.cpp", "*.h")
+KERNEL, COMPILED_FROM = ROOT / "ncf" / "training" / "kernel", ("pyproject.toml", "building.py", "*.cpp", "*.h")
 BASE = "base"
 PODS = ("preprocess", "negative_sampling", "evaluate", "recommend", "sagemaker")
 """Images of pods. Kubeflow 1.7 needs them as root: their second tag."""
