@@ -17,7 +17,7 @@ from ncf.training.seeds import derived_seed
 from ncf.training.step import Batch
 
 POSITIVES_AT_ONCE = 1 << 21
-"""Positives whose samples are in memory together, about. An epoch takes 4 bytes of each positive beside."""
+"""Approximate number of positives whose samples are in memory at once. An epoch also takes 4 bytes a positive."""
 
 
 class SamplesOf(Protocol):

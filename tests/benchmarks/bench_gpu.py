@@ -158,7 +158,7 @@ def _time_to_target(
     started = time.perf_counter()
     ranking.metrics(network)
     evaluation = time.perf_counter() - started
-    seconds, selection = 0.0, trainer.history["selection"]
+    seconds, selection = 0.0, trainer.record.epochs["selection"]
     for record in selection:
         seconds += record["seconds"]
         if record["hr_at_10"] >= TARGET:
@@ -170,7 +170,7 @@ def _time_to_target(
         "configuration": f"{data}, default",
         "way": f"graph, {precision}: {seconds:.2f} s to HR@10 {TARGET} on validation, best NDCG@10 {best:.4f}, "
         f"ranking {evaluation:.3f} s",
-        "M samples/s": trainer.samples_per_second / 1e6,
+        "M samples/s": trainer.record.samples_per_second / 1e6,
         "GB/s": "",
         "share of copy bandwidth": "",
     }

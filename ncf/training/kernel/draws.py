@@ -18,20 +18,20 @@ from ncf.training.step import Batch
 
 _BITMAP_BYTES = 1 << 30
 _ORDER = 0x5DEECE66D
-"""Makes another key of an epoch's: its order has random numbers of its own."""
+"""Mask that makes the key of an epoch's order from that of its draws."""
 
 
 class Draws:
-    """Draws, for each of many positives, items that are not among its user's: uniformly, and exactly.
+    """Draws negatives of many positives: uniform and exact.
 
-    While a bitmap of users x items fits, draws are looked up there and the rejected ones are drawn again; otherwise,
-    and after some rejections, a rank among the remaining items is turned into an item by a search in the gaps between
-    the user's. What is drawn for a positive depends on the key and its number alone.
+    If a bitmap of users x items fits, positives are rejected by the bitmap and drawn again. Otherwise, and after some
+    rejections, a rank among the remaining items is drawn, and a search in the gaps between the user's items finds its
+    item. The draws of a positive depend only on the key and the number of the positive.
 
     Args:
-        exclusion: what is no negative; items sorted and without repeats, and some item left for each user.
+        exclusion: items that are no negatives, sorted and distinct; at least one item remains for each user.
         n_items: size of the catalogue.
-        threads: that share the work.
+        threads: of the pool.
         bitmap_bytes: largest bitmap.
     """
 
@@ -95,7 +95,7 @@ class DrawnEpoch:
     """The samples of one epoch in one process, drawn step by step.
 
     Attributes:
-        draws: where negatives come from.
+        draws: of the negatives.
         users: int32 [P], the user of each positive.
         positives: int32 [P], its item.
         negatives: for each positive.
@@ -128,7 +128,7 @@ class CompiledSource:
         n_items: size of the catalogue.
         negatives: of each positive.
         seed: one for each fit and process.
-        threads: that share the work.
+        threads: of the pool.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class Array(ctypes.Structure):
 
 
 class Adam(ctypes.Structure):
-    """What a step of Adam depends on beside gradients and moments."""
+    """Settings and step of Adam, beside gradients and moments."""
 
     _fields_ = (
         ("beta1", _REAL),
@@ -93,7 +93,7 @@ class Step(ctypes.Structure):
 
 
 class Known(ctypes.Structure):
-    """The items that are no negatives of each user."""
+    """The items that are not negatives of each user."""
 
     _fields_ = (
         ("n_users", _COUNT),
@@ -107,12 +107,12 @@ class Known(ctypes.Structure):
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled code; None, and the reason in the log, if it is not there or cannot be loaded."""
+    """The compiled code; None, with a warning in the log, if it is missing or cannot be loaded."""
     try:
         return _load()
     except (OSError, AttributeError) as error:  # the second: a function is missing
         reason = str(error) if LIBRARY.exists() else "it is not there"
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # one process of each host says it
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # one process of each host logs it
         _log.warning(
             "torch trains, at a third to a half of the speed, as the compiled step %s cannot be used: %s (python %s "
             "compiles it for this machine)",
@@ -145,7 +145,7 @@ def _load() -> ctypes.CDLL:
 
 
 def compiled() -> ctypes.CDLL:
-    """The compiled code, where it is known to be there."""
+    """The compiled code, after :func:`library` has found it."""
     code = library()
     assert code is not None
     return code
@@ -159,7 +159,7 @@ def thread_pool(threads: int) -> int:
 
 
 def address(tensor: Tensor | None) -> int | None:
-    """Where the numbers of a contiguous tensor stand, to be kept alive by the caller."""
+    """Address of the numbers of a contiguous tensor, which the caller keeps alive."""
     if tensor is None:
         return None
     assert tensor.is_contiguous()
