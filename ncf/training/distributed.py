@@ -37,13 +37,13 @@ class World:
         """Whether this process writes outputs and logs for all."""
         return self.rank == 0
 
-    def add_up(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """Replace ``tensor`` on every process by its sum over all processes."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
-    def sum_message(self, message: Tensor, flag: bool) -> bool:
+    def all_reduce_message(self, message: Tensor, flag: bool) -> bool:
         """Replace ``message`` (float32), whose last number is free, by its sum over all processes.
 
         Returns:
@@ -68,7 +68,7 @@ class World:
         union: Tensor = torch.unique(torch.cat([part[: int(n)] for part, n in zip(parts, lengths, strict=True)]))
         return union
 
-    def add_up_all(self, tensors: list[Tensor], flag: bool) -> bool:
+    def all_reduce_many(self, tensors: list[Tensor], flag: bool) -> bool:
         """Replace each of ``tensors`` (float32) by its sum over all processes, in one message.
 
         Returns:
@@ -118,7 +118,7 @@ class World:
         if self.size > 1:
             dist.broadcast(tensor, src=0)
 
-    def share(self, text: str) -> str:
+    def broadcast_text(self, text: str) -> str:
         """The first process's ``text``, on every process."""
         box = [text]
         if self.size > 1:

@@ -63,7 +63,7 @@ class FitState:
                 self._distribute(name, value, tensor)
             tables = dict(self._network.named_parameters())
             lazy_there = [name.removesuffix(_LAST_STEP) for name in tensors if name.endswith(_LAST_STEP)]
-            for name in json.loads(self._world.share(json.dumps(lazy_there))):
+            for name in json.loads(self._world.broadcast_text(json.dumps(lazy_there))):
                 if name not in self._adam.lazy:
                     behind[name] = torch.zeros(len(tables[name]), dtype=torch.int32, device=self._world.device)
                     self._distribute(f"{name}{_LAST_STEP}", tensors.get(f"{name}{_LAST_STEP}"), behind[name])

@@ -123,7 +123,7 @@ class AutogradStep(HostStep):
         return loss.detach()
 
     def _sum_gradients(self, stop: bool) -> bool:
-        return self._world.add_up_all([weight.grad for weight in self._shared if weight.grad is not None], stop)
+        return self._world.all_reduce_many([weight.grad for weight in self._shared if weight.grad is not None], stop)
 
     def _update(self) -> None:
         self.adam.update(*self._rows)

@@ -118,7 +118,7 @@ class FitLoop:
         loss = self.step.loss
         if not all(bool(weight.isfinite().all()) for weight in self.network.parameters()):
             loss = loss * math.nan  # the loss of NaN weights may be finite: the compiled ReLU of NaN may be 0
-        position.loss += float(self._world.add_up(loss))
+        position.loss += float(self._world.all_reduce(loss))
         if not math.isfinite(position.loss):
             raise InputError(
                 f"the loss is {position.loss} in epoch {position.epoch}: parameter 'learning_rate' is "

@@ -60,7 +60,7 @@ class RunCheckpoints:
             else:
                 if checkpoint is not None:
                     tensors, found["progress"] = checkpoint.tensors, checkpoint.progress
-        shared: dict[str, Any] = json.loads(self._world.share(json.dumps(found)))
+        shared: dict[str, Any] = json.loads(self._world.broadcast_text(json.dumps(found)))
         if shared["error"]:
             raise InputError(shared["error"])
         return None if shared["progress"] is None else Checkpoint(shared["progress"], tensors)

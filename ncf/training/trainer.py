@@ -190,7 +190,7 @@ class Trainer:
             records.append({"epoch": epoch, **values})
             if self._world.is_first:
                 _log.info(epoch_line(name, epoch, values))
-            if self._world.add_up_all([], self._stop_requested()):
+            if self._world.all_reduce_many([], self._stop_requested()):
                 self._stop(fit, loop)
             self._write_checkpoint(fit, loop)
 

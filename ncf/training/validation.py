@@ -43,7 +43,7 @@ class Validation:
                 gains = hits / torch.log2(rank + 2.0)
                 sums += torch.stack([hits.sum(dtype=torch.float64), gains.sum(dtype=torch.float64)])
         network.train()
-        hit_rate, ndcg = (self._world.add_up(sums) / max(1, self._total)).tolist()
+        hit_rate, ndcg = (self._world.all_reduce(sums) / max(1, self._total)).tolist()
         return {f"hr_at_{CUTOFF}": hit_rate, f"ndcg_at_{CUTOFF}": ndcg}
 
 

@@ -172,19 +172,3 @@ class Kernel:
     def settle(self) -> None:
         """After :meth:`update`: bring all rows of lazy tables to the end of the step, by gradients of 0."""
         compiled().ncf_settle(self._workspace, ctypes.byref(self._step))
-
-    def gradients(self) -> dict[str, Tensor]:
-        """Gradients of :meth:`add_gradients` by name, of whole tables, as autograd's."""
-        users, _ = self._samples
-        found = {name: gradient for name, gradient in self._shared.items() if name in self._dense}
-        for name, weight in self._tables.items():
-            found[name] = torch.zeros_like(weight)
-            if name in ITEM_TABLES:
-                rows = slice(None) if self._rows is None else self._rows.long()
-                found[name][rows] = self._shared[name]
-            else:
-                own = self._buffers[f"d_{name.removesuffix('.weight')}"][: len(users) * weight.shape[1]]
-                first = torch.ones(len(users), dtype=torch.bool)
-                first[1:] = users[1:] != users[:-1]
-                found[name][users[first].long()] = own.view(len(users), weight.shape[1])[first]
-        return found

@@ -27,7 +27,7 @@ class KernelStep(HostStep):
         return self._kernel.add_gradients(users, items, 1 / samples, self._world.union)
 
     def _sum_gradients(self, stop: bool) -> bool:
-        return self._world.sum_message(self._kernel.message, stop)
+        return self._world.all_reduce_message(self._kernel.message, stop)
 
     def _update(self) -> None:
         self._kernel.update()
