@@ -36,7 +36,7 @@ _NOT_IN_CHECKPOINTS = {"device", "processes_per_host"}
 class Fit(Stage, Hyperparameters, WarmStart):
     """Train a model on this machine.
 
-    The number of epochs is chosen on the validation positives; then one fit on training and validation
+    The number of epochs is selected on the validation positives. Then one fit on training and validation
     positives gives the model. With several processes, each owns a part of the users.
     """
 
@@ -45,10 +45,11 @@ class Fit(Stage, Hyperparameters, WarmStart):
     dataset: str = Input("Dataset", "Folder written by preprocess")
     samples: str = Input("Dataset", "Folder written by negative-sampling for that data set")
     checkpoints: str = Field(
-        "", description="Folder for a checkpoint after each epoch, to go on from where it holds one; '': none"
+        "",
+        description="Folder of checkpoints, written after each epoch; training resumes from the newest one; '': none",
     )
 
-    trained_model: Path = Output("Model", "Weights and all that evaluating and serving them needs")
+    trained_model: Path = Output("Model", "Weights, and the data that evaluation and serving need")
     metrics: Path = Output("Metrics", "Metrics on the validation positives, the best epoch and the speed")
 
     @model_validator(mode="after")

@@ -137,7 +137,7 @@ class Hyperparameters(BaseModel, extra="forbid"):
         return Hyperparameters(**{**own, **overrides, "model": part, "pretrain": False, "pretrain_overrides": {}})
 
     def training_settings(self) -> "Hyperparameters":
-        """These alone, without what a subclass adds."""
+        """The hyperparameters without the fields of a subclass."""
         return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters.model_fields})
 
     def positives_per_batch(self, n_positives: int) -> int:
@@ -160,7 +160,7 @@ class Hyperparameters(BaseModel, extra="forbid"):
 
 
 class WarmStart(BaseModel):
-    """An earlier model to go on from."""
+    """The earlier model that a warm start begins with."""
 
     warm_start: str = Field(
         "",
@@ -169,7 +169,7 @@ class WarmStart(BaseModel):
     )
 
     def check_start(self, pretrain: bool) -> None:
-        """Raise a ValueError if the model would have to start from two things at once."""
+        """Raise a ValueError if both a warm start and pre-training are set."""
         if self.warm_start and pretrain:
             raise ValueError(
                 "parameters 'warm_start' and 'pretrain' are both set: a model starts from an earlier one or from its "

@@ -218,7 +218,7 @@ class Trainer:
             self.record.restore(checkpoint.progress)
             if self._world.is_first:
                 at, fit = position_of(checkpoint), checkpoint.progress["fit"]
-                _log.info("going on in epoch %d, step %d of the %s fit", at.epoch, at.step + 1, fit)
+                _log.info("resuming in epoch %d, step %d of the %s fit", at.epoch, at.step + 1, fit)
         return checkpoint
 
 

@@ -198,7 +198,7 @@ def test_a_base_that_cannot_compile_makes_an_image_that_trains_by_torch_alone(
     assert list((tmp_path / "kernel" / "wheels").iterdir()) == [], "the Dockerfile copies the folder"
 
 
-def test_who_builds_the_images_is_told_so(
+def test_a_build_without_a_compiler_prints_the_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Though the build succeeds."""

@@ -1,4 +1,4 @@
-"""A compiled step that cannot be loaded is a warning, and torch trains; where it is not used, nobody looks for it."""
+"""A compiled step that cannot be loaded is a warning, and torch trains. It is loaded only where it is used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS = {"factors": 8, "tower": [16, 8], "epochs": 2, "batch_size": 500}
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the compiled step, which the next one who asks loads."""
+    """A copy of the compiled step, which is loaded next."""
     copy = Path(shutil.copy(structures.LIBRARY, tmp_path))
     monkeypatch.setattr(structures, "LIBRARY", copy)
     structures.library.cache_clear()
