@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,6 @@ from ncf.models.scorer import NO_ITEM, Scorer, best_places
 from ncf.progress import Progress
 
 _USERS_AT_ONCE = 64
-_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 def schema(with_titles: bool) -> pa.Schema:
@@ -114,16 +111,6 @@ class Tables:
             best = best[exact[best] > -np.inf]
             hits, wanted = hits + len(np.intersect1d(best, found)), wanted + len(best)
         return hits / wanted if wanted else math.nan
-
-
-def cores() -> int:
-    """Cores that this process may use: a container's limit counts, where Linux tells it."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_LIMIT.read_text().split()
-        return max(1, min(available, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # there is no limit: 'max'
-        return available
 
 
 def parts(count: int, size: int) -> Iterator[slice]:

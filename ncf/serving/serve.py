@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import sys
 import threading
@@ -45,9 +44,10 @@ class Serve(Stage):
     )
 
     def run(self) -> None:
-        # requests are scored side by side, each on one core; read when numpy is imported
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from ncf.cores import limit_blas
         from ncf.serving.app import create_app, request_log
+
+        limit_blas(1)  # each thread scores its own request
 
         start = time.monotonic()
         loading: Future[Recommender] = Future()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -85,14 +84,14 @@ class Recommend(Stage, Region):
         return self
 
     def run(self) -> None:
-        # users are scored side by side, each on one core; read when numpy is imported
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from ncf.artifacts.archive import unpacked
         from ncf.artifacts.model_folder import ModelFolder
         from ncf.batch.checkpoints import check_location
         from ncf.batch.tables import Tables
         from ncf.batch.users import Users
+        from ncf.cores import limit_blas
 
+        limit_blas(1)  # each thread scores its own users
         check_location(self.checkpoints, "checkpoints")
         with local_copy(self.model or self.model_uri) as copy, unpacked(copy) as folder:
             model = ModelFolder.load(folder)
@@ -107,7 +106,8 @@ class Recommend(Stage, Region):
     def _write(self, model: ModelFolder, users: Users, tables: Tables) -> None:
         from ncf.artifacts import manifest
         from ncf.batch.checkpoints import Checkpoints
-        from ncf.batch.tables import cores, parts
+        from ncf.batch.tables import parts
+        from ncf.cores import available_cores
         from ncf.progress import progress
         from ncf.reports.recommendations import Totals, markdown
 
@@ -115,7 +115,7 @@ class Recommend(Stage, Region):
         kept = Checkpoints(self.recommendations / PARTS, self.checkpoints, _digest(identity))
         slices = list(parts(len(users.ids), max(1, _ROWS_A_PART // self.top_k)))
         totals, start = Totals(), time.monotonic()
-        with _threads(cores()) as pool, progress("recommending", len(users.ids), "users") as shown:
+        with _threads(available_cores()) as pool, progress("recommending", len(users.ids), "users") as shown:
             for number, part in enumerate(slices):
                 name = f"part-{number:05d}-of-{len(slices):05d}.parquet"
                 table = kept.take_up(name, tables.schema)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -419,17 +418,6 @@ def test_sigterm_does_not_wait_for_the_part_that_is_being_made(tmp_path: Path) -
     process.send_signal(signal.SIGTERM)
     assert process.wait(6) == 143
     assert not (tmp_path / "out").exists()
-
-
-def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = tmp_path / "cpu.max"
-    monkeypatch.setattr(tables, "_CPU_LIMIT", limit)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    for text, expected in (("max 100000\n", 8), ("150000 100000\n", 2), ("50000 100000\n", 1), ("9900000 100000", 8)):
-        limit.write_text(text)
-        assert tables.cores() == expected
-    limit.unlink()
-    assert tables.cores() == 8
 
 
 def test_scores_beyond_a_block_come_in_order(tmp_path: Path) -> None:
