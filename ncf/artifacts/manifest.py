@@ -111,6 +111,11 @@ def version(content: Mapping[str, Any]) -> str:
     return fingerprint(content)[:12]
 
 
+def version_of(folder: Path) -> str:
+    """The version of a folder that this process has written; its files are not checked."""
+    return version(json.loads((folder / FILE_NAME).read_text()))
+
+
 def require(folder: Path, *names: str) -> None:
     """Raise an InputError that names the first file which the reader needs and the folder lacks."""
     for name in names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -68,6 +68,7 @@ class Prepared:
         time: int64 [n], microseconds since 1970 UTC of the interactions that remained, or None without times.
         files: names of the files read.
         short_users: users without held-out items, having too few positives.
+        columns: role -> name or number of its column in the interactions; empty for the NCF release format.
     """
 
     dataset: Dataset
@@ -76,6 +77,7 @@ class Prepared:
     time: NDArray[np.int64] | None
     files: Sequence[str]
     short_users: int
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
         """The figures of the data set and of what was dropped (``dropped_*``)."""
@@ -142,7 +144,8 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
             "Of repeated interactions the latest was kept, so training lacks those that were repeated after its end; "
             "with duplicates 'first' it has them."
         )
-    return _prepared(parts, user_ids, item_ids, titles, settings, account, notes, kept.time, kept.files)
+    prepared = _prepared(parts, user_ids, item_ids, titles, settings, account, notes, kept.time, kept.files)
+    return replace(prepared, columns=kept.columns)
 
 
 def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | None = None) -> Prepared:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Interactions:
         user_ids, item_ids: raw id of each index.
         files: names of the files read.
         unreadable: rows that were dropped because a rating or time could not be read.
+        columns: role -> name or number of its column in the last file.
     """
 
     user: NDArray[np.int32]
@@ -54,6 +55,7 @@ class Interactions:
     item_ids: Sequence[str]
     files: Sequence[str]
     unreadable: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.user)
@@ -83,6 +85,7 @@ def read_interactions(
     users, items = Ids(), Ids()
     parts: dict[str, list[NDArray[Any]]] = {"user": [], "item": [], "rating": [], "timestamp": []}
     present: set[str] | None = None
+    names: Mapping[str, str] = {}
     unreadable, rows = Unreadable(max_unreadable), 0
     for file in files:
         with progress(f"reading {file.name}", unit="rows") as bar:
@@ -92,7 +95,7 @@ def read_interactions(
                         f"{file}: has columns for {', '.join(block.columns)}, but the files before it "
                         f"for {', '.join(sorted(present))}; all files of a folder must have the same"
                     )
-                present = set(block.columns)
+                present, names = set(block.columns), block.names
                 values: dict[str, NDArray[Any]] = {
                     role: read(block) for role, read in (("rating", ratings), ("timestamp", times)) if role in present
                 }
@@ -115,6 +118,7 @@ def read_interactions(
         user_ids=user_ids,
         item_ids=item_ids,
         unreadable=unreadable.rows,
+        columns=dict(names),
         files=[file.relative_to(path).as_posix() if path.is_dir() else file.name for file in files],
     )
     logging.getLogger(__name__).info(

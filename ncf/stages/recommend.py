@@ -102,7 +102,7 @@ class Recommend(Stage, Region):
         from ncf.batch.checkpoints import Checkpoints
         from ncf.batch.tables import cores, parts
         from ncf.progress import progress
-        from ncf.reports.recommendations import Totals, markdown
+        from ncf.reports.recommendations import Totals, recommendations_markdown
 
         identity = self._identity(model, users)
         kept = Checkpoints(self.recommendations / PARTS, self.checkpoints, _digest(identity))
@@ -134,7 +134,7 @@ class Recommend(Stage, Region):
         manifest.write(self.recommendations, KIND, counts, self.parameter_values(), source)
         figures = totals.figures(users, model.config.n_items)
         self.metrics.write_text(json.dumps(figures, indent=2) + "\n")
-        self.summary.write_text(markdown(model.version, figures, tables.schema, totals))
+        self.summary.write_text(recommendations_markdown(model.version, figures, tables.schema, totals))
         self._kept = kept
 
     def published(self) -> None:

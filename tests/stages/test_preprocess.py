@@ -156,6 +156,19 @@ def test_identical_input_gives_identical_bytes(tmp_path: Path, monkeypatch: pyte
     assert prints[0] != prints[1]
 
 
+def test_the_report_says_what_was_read_and_how(tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder")
+    _, _, report = preprocess(tmp_path / "folder", tmp_path / "output", "--min-user-interactions", "2")
+    content = manifest.read(tmp_path / "output" / "dataset", "dataset")
+    assert content["source"]["files"]
+    header = HEADER.split(",")
+    columns = ", ".join(f"{name} ({role})" for name, role in zip(header, ("user", "item", "rating", "timestamp")))
+    for cell in (", ".join(content["source"]["files"]), columns, manifest.version(content)):
+        assert f"<td>{cell}</td>" in report
+    assert "Of users with fewer than 2 interactions" in report
+    assert "<td>min_user_interactions</td><td>2</td><td>Interactions a user needs to be kept" in report
+
+
 @pytest.mark.parametrize(
     ("keep", "expected"), [("latest", ["i0", "i2", "i3", "i1"]), ("first", ["i0", "i1", "i2", "i3"])]
 )

@@ -114,7 +114,7 @@ def test_all_users_in_parts(model: Path, tmp_path: Path, small_parts: None) -> N
     assert counts == {"users": N_USERS, "rows": len(rows), "parts": 5}
     page = (tmp_path / "summary.md").read_text()
     assert "| users | 230 |" in page
-    assert "`title` (string)" in page
+    assert "| `title` | string |" in page
     assert f"| u0 | 1 | {rows[0]['item']} |" in page
 
 
