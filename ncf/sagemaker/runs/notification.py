@@ -66,17 +66,17 @@ class Message:
         Args:
             undelivered: why nobody was told; '' if they were, or nobody was to be.
         """
-        lines = [escape(text, _LINE).replace(escape(name), link(name, url), 1) for name, text, url in self._things()]
-        lines += [f"the run's {what} cannot be seen in full: {why}" for what, why in self.evidence.unseen.items()]
+        shown = [(escape(name), escape(text, _LINE), link(name, url)) for name, text, url in self._things()]
+        lines = [text.replace(name, linked, 1) for name, text, linked in shown]
+        told = [f"the run's {what} cannot be seen in full: {why}" for what, why in self.evidence.unseen.items()]
         if undelivered:
-            lines.append(undelivered)
+            told.append(undelivered)
         if "jobs" not in self.evidence.unseen and not any(job.note for job in self.evidence.jobs):
-            lines.append("no training job was left in progress")
-        lines.append(f"the state that KFP tells an exit handler: {self.evidence.told or 'none'}")
+            told.append("no training job was left in progress")
+        told.append(f"the state that KFP tells an exit handler: {self.evidence.told or 'none'}")
+        lines += [escape(line, _LINE) for line in told]
         reason = escape(self.verdict.reason, _LINE)
-        return "\n".join(
-            [f"# {escape(self.title)}", "", reason, "", *(f"- {escape(line, _LINE)}" for line in lines), ""]
-        )
+        return "\n".join([f"# {escape(self.title)}", "", reason, "", *(f"- {line}" for line in lines), ""])
 
     def _things(self) -> list[tuple[str, str, str]]:
         """Name, state in words and URL of each job and endpoint."""
