@@ -117,7 +117,7 @@ def with_links(page: str, links: Mapping[str, str]) -> str:
 
 
 def settings_table(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> Table:
-    """Parameters with their values and descriptions; the descriptions give units and the meaning of 0.
+    """Parameters with their values and descriptions, which give units and the meaning of 0. Empty values are left out.
 
     Args:
         values: parameter name -> value.
@@ -125,7 +125,8 @@ def settings_table(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -
             without a field is shown without a description.
     """
     rows = [
-        (name, "" if value is None else str(value), (found.description or "") if (found := fields.get(name)) else "")
+        (name, str(value), (found.description or "") if (found := fields.get(name)) else "")
         for name, value in values.items()
+        if value not in (None, "", [], {})
     ]
     return Table(("parameter", "value", "meaning"), rows)

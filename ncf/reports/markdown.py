@@ -20,7 +20,7 @@ from ncf.reports.numbers import count, is_column_of_numbers
 MAX_CELL = 200
 """Characters of an escaped text after which it is cut."""
 
-_SPECIAL = re.compile(r"[\\`*{}\[\]<>|#!~&$]|(?<![^\W_])_|_(?![^\W_])")
+_SPECIAL = re.compile(r"[\\`*\[\]<>|#~&$]|(?<![^\W_])_|_(?![^\W_])")
 """Characters with a meaning; an underscore within a word has none."""
 _FENCE = "```"
 

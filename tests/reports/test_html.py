@@ -134,5 +134,5 @@ def test_a_table_shows_counts_with_separators_its_caption_and_no_empty_header() 
 
 def test_settings_have_their_descriptions() -> None:
     fields = {"l2": FieldInfo(description="Regularisation; 0: none")}
-    table = settings_table({"l2": 0.0, "other": None}, fields)
-    assert table.rows == [("l2", "0.0", "Regularisation; 0: none"), ("other", "", "")]
+    table = settings_table({"l2": 0.0, "other": 3, "path": "", "overrides": {}}, fields)
+    assert table.rows == [("l2", "0.0", "Regularisation; 0: none"), ("other", "3", "")]
