@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from numbers import Real
+from typing import TYPE_CHECKING
 
-from ncf.evaluation.intervals import Estimate
+if TYPE_CHECKING:
+    from ncf.evaluation.intervals import Estimate
 
 _NUMBER = re.compile(r"[-+±]?[\d.,]+(e[-+]?\d+)?\s?%?( .{1,3} [-+]?[\d.,]+)?")
 
@@ -40,6 +42,7 @@ def percent(share: float, digits: int = 1) -> str:
 def interval(estimate: Estimate, sign: bool = False) -> str:
     """The bounds of a 95 % confidence interval.
 
+    >>> from ncf.evaluation.intervals import Estimate
     >>> interval(Estimate(0.3, 0.25, 0.35))
     '95 % CI 0.2500 to 0.3500'
     """
