@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.batch.arrow import to_arrow
 from ncf.batch.users import STRANGER, Users
-from ncf.models.scorer import NO_ITEM, Scorer, best_places
+from ncf.models.ranker import NO_ITEM, Ranker, top_k_indices
 from ncf.progress import Progress
 
 _USERS_AT_ONCE = 64
@@ -49,15 +49,15 @@ class Tables:
         k: items for each user.
         exclude_seen: leave out what a user has interacted with.
         with_titles: add the items' titles.
-        candidates: see :class:`ncf.models.scorer.Scorer`.
+        candidates: see :class:`ncf.models.ranker.Ranker`.
     """
 
     def __init__(self, model: ModelFolder, k: int, exclude_seen: bool, with_titles: bool, candidates: int) -> None:
-        self.scorer = Scorer(model.config, model.weights, candidates)
+        self.ranker = Ranker(model.config, model.weights, candidates)
         self.schema = schema(with_titles)
         self._k, self._exclude = k, model.seen if exclude_seen else None
         self._popularity = model.popularity
-        self._popular = best_places(model.popularity, k)
+        self._popular = top_k_indices(model.popularity, k)
         self._item_ids = to_arrow(model.item_ids)
         self._titles = pa.nulls(len(model.item_ids), pa.string())
         if model.item_titles is not None:
@@ -80,7 +80,7 @@ class Tables:
         progress.update(int(strangers.sum()))
         places = np.flatnonzero(~strangers)
         blocks = [places[start : start + _USERS_AT_ONCE] for start in range(0, len(places), _USERS_AT_ONCE)]
-        answers = pool.map(lambda block: self.scorer.top_k(indices[block], self._k, self._exclude), blocks)
+        answers = pool.map(lambda block: self.ranker.top_k(indices[block], self._k, self._exclude), blocks)
         for block, answer in zip(blocks, answers, strict=True):
             items[block], scores[block] = answer
             progress.update(len(block))
@@ -106,11 +106,11 @@ class Tables:
         known = users.indices[users.indices != STRANGER]
         asked = np.sort(np.random.default_rng(0).permutation(known)[:count])
         hits = wanted = 0
-        for user, found in zip(asked.tolist(), self.scorer.top_k(asked, self._k, self._exclude)[0], strict=True):
-            exact = self.scorer.score_all(np.array([user]))[0]
+        for user, found in zip(asked.tolist(), self.ranker.top_k(asked, self._k, self._exclude)[0], strict=True):
+            exact = self.ranker.scorer.score_all(np.array([user]))[0]
             if self._exclude is not None:
                 exact[self._exclude.of_user(user)] = -np.inf
-            best = best_places(exact, self._k)
+            best = top_k_indices(exact, self._k)
             best = best[exact[best] > -np.inf]
             hits, wanted = hits + len(np.intersect1d(best, found)), wanted + len(best)
         return hits / wanted if wanted else math.nan

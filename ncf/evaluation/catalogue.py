@@ -13,7 +13,7 @@ from ncf.artifacts.dataset import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation import metrics
 from ncf.evaluation.rankers import Ranker
-from ncf.models.scorer import best_places
+from ncf.models.ranker import top_k_indices
 from ncf.progress import progress
 
 LIST_LENGTH = 10
@@ -79,7 +79,7 @@ def rank(
             for name, ranker in rankers.items():
                 scores = ranker.score_all(users[row : row + 1])[0]  # [n_items]
                 scores[fitted_on] = -np.inf
-                best = best_places(scores, LIST_LENGTH)
+                best = top_k_indices(scores, LIST_LENGTH)
                 best = best[scores[best] > -np.inf]
                 recommended[name][best] += 1
                 popularity[name][row] = popular[best].mean() if len(best) else 0.0

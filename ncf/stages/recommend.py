@@ -123,7 +123,7 @@ class Recommend(Stage, Region):
         if totals.parts_taken_up:
             _log.info("%d of %d parts were finished by an earlier try", totals.parts_taken_up, len(slices))
         totals.seconds = time.monotonic() - start
-        if not tables.scorer.scores_all(self.top_k):
+        if not tables.ranker.scores_all(self.top_k):
             totals.recall = tables.recall(users, _RECALL_USERS)
             if totals.recall < _LEAST_RECALL:
                 _log.warning(

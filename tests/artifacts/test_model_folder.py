@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 from ncf.artifacts import manifest
 from ncf.artifacts.model_folder import ModelConfig, ModelFolder
 from ncf.errors import InputError
-from ncf.models.scorer import Scorer
+from ncf.models.ranker import Ranker
 
 
 @pytest.fixture
@@ -372,5 +372,5 @@ def test_whatever_the_bytes_it_is_refused_or_scores(tmp_path: Path, data):
         model = ModelFolder.load(folder)
     except InputError:
         return
-    items, scores = Scorer(model.config, model.weights).top_k(np.arange(12), 40, model.seen)
+    items, scores = Ranker(model.config, model.weights).top_k(np.arange(12), 40, model.seen)
     assert np.isfinite(scores[items >= 0]).all()
