@@ -54,7 +54,7 @@ def test_spaces_behind_separators_are_no_part_of_a_value(tmp_path: Path) -> None
 def test_a_number_beyond_every_unit_is_no_time(time: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"r\.csv: row 4, column 'timestamp': '{time}'; expected seconds or"):
         read(tmp_path / "r.csv", ["5", "6", time, "7"])
-    with pytest.raises(ValueError, match="is no time"):
+    with pytest.raises(ValueError, match="is not a time"):
         to_time(time)
 
 
