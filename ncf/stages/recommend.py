@@ -111,7 +111,7 @@ class Recommend(Stage, Region):
         with _threads(cores()) as pool, progress("recommending", len(users.ids), "users") as shown:
             for number, part in enumerate(slices):
                 name = f"part-{number:05d}-of-{len(slices):05d}.parquet"
-                table = kept.take_up(name, tables.schema)
+                table = kept.restore(name, tables.schema)
                 if table is None:
                     table = tables.of(users, part, pool, shown)
                     kept.write(name, table)

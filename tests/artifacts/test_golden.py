@@ -56,7 +56,7 @@ def test_a_wrong_answer_is_refused_with_item_and_scores(found, message):
         GOLDEN.compare(found)
 
 
-def test_a_stranger_above_an_item_that_ties_with_the_last_is_refused():
+def test_another_item_above_one_that_ties_with_the_last_is_refused():
     tied = GOLDEN.model_copy(
         update={"items": [*GOLDEN.items[:2], *(i.model_copy(update={"score": 1.0}) for i in GOLDEN.items[2:])]}
     )

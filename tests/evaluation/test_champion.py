@@ -149,8 +149,8 @@ def test_too_few_comparable_positives_do_not_decide(kept: int) -> None:
 
 def test_a_champion_of_other_data_altogether() -> None:
     model = model_of(1.0)
-    strangers = replace(model, user_ids=Strings.of(f"x{user}" for user in range(N_USERS)))
-    evaluation, _ = compared(model, strangers)
+    others = replace(model, user_ids=Strings.of(f"x{user}" for user in range(N_USERS)))
+    evaluation, _ = compared(model, others)
     assert evaluation.comparison is None
     assert "Only 0 of 150" in evaluation.no_comparison
 

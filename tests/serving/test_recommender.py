@@ -35,7 +35,7 @@ def test_test_items_count_as_seen_and_come_back_on_request():
     assert seen < {item["item"] for item in everything["items"]}
 
 
-def test_a_stranger_gets_the_popular_items_in_order():
+def test_an_unknown_user_gets_the_popular_items_in_order():
     model = random_model()
     (answer,) = Recommender(model).recommend(["nobody"], 10)
     counts = model.popularity

@@ -296,7 +296,7 @@ def test_a_part_that_s3_does_not_take_ends_the_batch(account: Any, model: Path, 
     ("given", "said"),
     [
         (["--users={tmp}/none"], "none: no such file"),
-        (["--users={tmp}/empty"], "empty: names no user"),
+        (["--users={tmp}/empty"], "empty: has no user"),
         (["--users={tmp}/folder"], "a folder; expected a file of user ids"),
         (["--checkpoints={tmp}/empty"], "parameter 'checkpoints' is .*expected a folder"),
         (["--top-k=0"], "'top_k' is '0'"),
