@@ -60,7 +60,7 @@ def test_another_item_above_one_that_ties_with_the_last_is_refused():
     tied = GOLDEN.model_copy(
         update={"items": [*GOLDEN.items[:2], *(i.model_copy(update={"score": 1.0}) for i in GOLDEN.items[2:])]}
     )
-    with pytest.raises(InputError, match="place 1: item 'a' with score 5 expected, 'e' with 9 found"):
+    with pytest.raises(InputError, match="rank 1: item 'a' with score 5 expected, 'e' with 9 found"):
         tied.compare([("e", 9.0), ("a", 5.0), ("b", 3.0), ("d", 1.0)])
 
 
