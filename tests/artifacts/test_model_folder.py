@@ -203,7 +203,7 @@ TAMPERED = {
     ),
     "overflow": (
         edit_weights(lambda w: w.update({"item_mlp.weight": np.full((40, 8), 3e38, np.float32)})),
-        "scores can exceed float32",
+        "scores may exceed float32",
     ),
     "unknown model": (text("config.json", CONFIG.replace("neumf", "svd")), r"config\.json: model: "),
     "key unknown": (text("config.json", CONFIG.replace('"model"', '"x": 1, "model"')), r"config\.json: x: "),
@@ -314,7 +314,7 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(folder: Path):
 
 
 def test_a_model_one_level_down_is_pointed_out(folder: Path):
-    with pytest.raises(InputError, match="in 'model' below"):
+    with pytest.raises(InputError, match="folder 'model' has one"):
         ModelFolder.load(folder.parent)
     with pytest.raises(InputError, match="no such folder"):
         ModelFolder.load(folder / "nowhere")
