@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.evaluation.cooccurrence import cooccurrences, interaction_matrix
-from ncf.evaluation.rankers import ItemToItem, Neighbours, Popularity, Ranker
+from ncf.evaluation.rankers import ItemScorer, ItemToItem, Neighbours, Popularity
 from ncf.progress import progress
 
 NEIGHBOURS = 100
@@ -113,7 +113,7 @@ def _regularised_inverse(gram: NDArray[np.float64], regularisation: float) -> ND
     return inverse
 
 
-def rankers(model: ModelFolder) -> tuple[dict[str, Ranker], list[str]]:
+def rankers(model: ModelFolder) -> tuple[dict[str, ItemScorer], list[str]]:
     """Baselines by name, popularity last, and a remark on each that is left out or fitted on a part of the users.
 
     Memory: 3 GB at most for EASE, which is left out where more would be needed. That of item-kNN grows with the
@@ -122,7 +122,7 @@ def rankers(model: ModelFolder) -> tuple[dict[str, Ranker], list[str]]:
     n_items, train = model.config.n_items, model.train
     squares = train.counts().astype(np.float64) ** 2  # pairs of items of each user
     pairs = float(squares.sum())
-    found: dict[str, Ranker] = {}
+    found: dict[str, ItemScorer] = {}
     remarks = []
     if n_items > _EASE_MAX_ITEMS:
         remarks.append(f"EASE is left out: with {n_items:,} items its dense matrix would be too large.")

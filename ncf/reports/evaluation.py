@@ -59,7 +59,7 @@ def markdown(evaluation: Evaluation, summary: Summary, checks: Sequence[Check]) 
         "| | HR@10 | NDCG@10 | MRR | NDCG@10, full catalogue |",
         "|---|---|---|---|---|",
     ]
-    for name in in_order(evaluation.places):
+    for name in in_order(evaluation.ranks):
         names = ("hr_at_10", "ndcg_at_10", "mrr", "full_ndcg_at_10")
         cells = (f"{summary.values[prefix_of(name) + metric]:.4f}" for metric in names)
         lines.append(f"| {LABELS[name]} | {' | '.join(cells)} |")
@@ -112,7 +112,7 @@ def _candidates(evaluation: Evaluation, summary: Summary) -> Section:
     columns = ("", *(name.upper().replace("_AT_", "@") for name in names))
     rows = [
         (LABELS[name], *(f"{summary.values[prefix_of(name) + metric]:.4f}" for metric in names))
-        for name in in_order(evaluation.places)
+        for name in in_order(evaluation.ranks)
     ]
     text = [
         f"Each test item is ranked among {evaluation.candidates} items that its user has never interacted with; "
@@ -126,7 +126,7 @@ def _candidates(evaluation: Evaluation, summary: Summary) -> Section:
     charts = _dots(summary, {"hr_at_10": "HR@10", "ndcg_at_10": "NDCG@10"})
     for metric, of in metrics.SAMPLED.items():
         label = f"{metric.upper()}@K"
-        values = {name: evaluation_plots.curve(of, places) for name, places in evaluation.places.items()}
+        values = {name: evaluation_plots.curve(of, places) for name, places in evaluation.ranks.items()}
         charts.append(evaluation_plots.curves(f"{label} by the length of the list", label, values))
     for metric, label in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10")):
         sampled, full = (
@@ -144,7 +144,7 @@ def _full_catalogue(model: ModelFolder, evaluation: Evaluation, summary: Summary
         for cutoff in FULL_CUTOFFS
     ]
     columns = ("", *(LABELS[name] for name in names))
-    places = {name: catalogue.ranked.places for name, catalogue in evaluation.catalogues.items()}
+    places = {name: catalogue.ranked.ranks for name, catalogue in evaluation.catalogues.items()}
     charts = [
         *_dots(summary, {f"full_{metric}_at_10": f"{label}@10" for metric, label in _FULL.items()}),
         evaluation_plots.ranks_found(places, model.config.n_items),
@@ -200,12 +200,12 @@ def _popularity(model: ModelFolder, evaluation: Evaluation, summary: Summary) ->
     ]
     recommended = {name: values[prefix_of(name) + "recommended_popularity"] for name in names}
     charts = [
-        evaluation_plots.popularity_bias(recommended, evaluation.taken_popularity),
+        evaluation_plots.popularity_bias(recommended, evaluation.test_popularity),
         evaluation_plots.long_tail(model.popularity, {name: catalogues[name].recommended for name in names}),
     ]
     text = (
         "Of the first ten for each of these users. An item's popularity is the share of all users who had it in "
-        f"training; what users took themselves, the test items, has {evaluation.taken_popularity:.1%}. Gini is 0 where "
+        f"training; what users took themselves, the test items, has {evaluation.test_popularity:.1%}. Gini is 0 where "
         "all items are recommended alike, and near 1 where a few take all."
     )
     table = Table(("", "coverage", "Gini", "popularity"), rows)

@@ -105,7 +105,7 @@ def test_compared_are_positives_whose_user_and_item_both_know() -> None:
     assert evaluation.comparison.comparable.unknown == (~known).sum() > 0
     assert summary.values["champion_unknown"] == (~known).sum()
     # the same scores, but fewer rivals that it knows: never behind
-    assert (evaluation.comparison.places["champion"] <= evaluation.comparison.places["model"]).all()
+    assert (evaluation.comparison.ranks["champion"] <= evaluation.comparison.ranks["model"]).all()
     assert np.isin(evaluation.comparison.users, test[known, 0]).all()
 
 
@@ -134,7 +134,7 @@ def test_what_the_champion_was_fitted_on_is_left_out_and_counted() -> None:
 
 @pytest.mark.parametrize("kept", [99, 100])
 def test_too_few_comparable_positives_do_not_decide(kept: int) -> None:
-    assert champions.LEAST_COMPARABLE == 100
+    assert champions.MIN_COMPARABLE == 100
     model = model_of(0.0)
     better = reordered(model_of(9.0), np.arange(kept), np.arange(N_ITEMS))
     evaluation, summary = compared(model, better)
