@@ -19,7 +19,7 @@ _TASTES = 6
 _TASTE_STRENGTH = 1.6
 _POPULARITY_SPREAD = 0.9
 START, YEAR = 1_577_836_800, 365 * 24 * 3600  # seconds: 2020-01-01 UTC
-_USERS_AT_ONCE = 2_000
+_USERS_PER_BLOCK = 2_000
 _FIRST = [
     "Silent",
     "Golden",
@@ -84,8 +84,8 @@ def generate(
     counts = np.minimum(counts, items)
 
     columns = []
-    for start in range(0, users, _USERS_AT_ONCE):
-        end = min(start + _USERS_AT_ONCE, users)
+    for start in range(0, users, _USERS_PER_BLOCK):
+        end = min(start + _USERS_PER_BLOCK, users)
         liking = user_tastes[start:end] @ item_tastes.T + popularity  # [block, items], log scale
         # the largest log-weights plus Gumbel noise are weighted draws without replacement
         noisy = (liking + rng.gumbel(size=liking.shape)).astype(np.float32)

@@ -101,6 +101,7 @@ def _ease_by_items(train: ItemsByUser, n_items: int, regularisation: float) -> N
         for block in cooccurrences(train, n_items):
             gram[block.items.start : block.items.stop] = block.counts.toarray()
             bar.update(len(block.items))
+    _log.info("inverting the co-occurrence matrix of %s items for EASE", f"{n_items:,}")
     precision = _regularised_inverse(gram, regularisation)
     precision /= -precision.diagonal()
     return precision.astype(np.float32)

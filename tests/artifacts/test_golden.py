@@ -45,7 +45,7 @@ def test_items_as_good_as_equal_may_swap_places(found):
         # right scores of wrong items
         ([("e", 5.0), *RIGHT[1:]], "item 'a': score 5 expected, item not found; the last that is, 'd', has 1"),
         ([("e", 5.0), ("f", 3.0), ("g", 2.0), ("h", 1.0)], "item 'a': score 5 expected, item not found"),
-        # an item that does not belong there, in the place of the last
+        # a wrong item at the last rank
         ([("e", 9.0), *RIGHT[:3]], "item 'd': score 1 expected, item not found"),
         ([("e", 9.0), ("a", 5.0), ("b", 3.0), ("d", 1.0)], "item 'c': score 2 expected, item not found"),
         ([*RIGHT[1:], ("e", 1.0)], "item 'a': score 5 expected, item not found"),

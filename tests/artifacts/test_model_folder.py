@@ -69,9 +69,9 @@ def test_titles_are_optional_and_positives_may_be_none(tmp_path: Path):
 
 def test_the_version_tells_models_apart_and_is_repeatable(tmp_path: Path):
     versions = []
-    for place, seed in enumerate((0, 0, 1)):
-        random_model(seed=seed).save(tmp_path / str(place), {}, {})
-        versions.append(ModelFolder.load(tmp_path / str(place)).version)
+    for number, seed in enumerate((0, 0, 1)):
+        random_model(seed=seed).save(tmp_path / str(number), {}, {})
+        versions.append(ModelFolder.load(tmp_path / str(number)).version)
     assert len(versions[0]) == 12
     assert versions[0] == versions[1] != versions[2]
 
@@ -364,8 +364,8 @@ def test_whatever_the_bytes_it_is_refused_or_scores(tmp_path: Path, data):
     path = folder / data.draw(st.sampled_from(FILES))
     content = bytearray(path.read_bytes())
     reach = min(len(content), 160)  # where headers are
-    for place in data.draw(st.lists(st.integers(0, reach - 1), min_size=1, max_size=3)):
-        content[place] = data.draw(st.integers(0, 255))
+    for offset in data.draw(st.lists(st.integers(0, reach - 1), min_size=1, max_size=3)):
+        content[offset] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     sign(folder)
     try:

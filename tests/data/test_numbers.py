@@ -17,7 +17,7 @@ NEW_YEAR = 1_704_067_200  # 2024-01-01 in seconds since 1970, UTC
 
 
 def read(path: Path, times: list[str], max_unreadable: float = 0.0, separator: str = ",") -> Interactions:
-    rows = [separator.join(("u", f"i{place}", "4", time)) for place, time in enumerate(times)]
+    rows = [separator.join(("u", f"i{number}", "4", time)) for number, time in enumerate(times)]
     path.write_text("\n".join([separator.join(("user", "item", "rating", "timestamp")), *rows, ""]))
     return read_interactions(path, columns(), max_unreadable=max_unreadable)
 

@@ -55,9 +55,9 @@ def samples_of(model: ModelFolder) -> Samples:
 
 def reordered(model: ModelFolder, users: np.ndarray, items: np.ndarray) -> ModelFolder:
     """The same model with some of its users and items alone, in another order."""
-    place = np.full(N_ITEMS, -1, np.int32)
-    place[items] = np.arange(len(items), dtype=np.int32)
-    pairs = [(row, place[item]) for row, user in enumerate(users) for item in model.train.of_user(user)]
+    index_of = np.full(N_ITEMS, -1, np.int32)
+    index_of[items] = np.arange(len(items), dtype=np.int32)
+    pairs = [(row, index_of[item]) for row, user in enumerate(users) for item in model.train.of_user(user)]
     known = np.array([pair for pair in pairs if pair[1] >= 0], np.int32)
     weights = dict(model.weights)
     weights["user_gmf.weight"] = model.weights["user_gmf.weight"][users]

@@ -75,7 +75,7 @@ def test_of_the_best_items_of_a_trained_model_hardly_any_is_missed(trained: dict
     ranker = Ranker(*grown(model.config, model.weights, LARGE))
     users = np.arange(0, model.config.n_users, 30)
     nearest = exact_top(ranker, users, 40)
-    best_as_seen = ItemsByUser.of(  # what is liked best is seen: it must not take the places of what is not
+    best_as_seen = ItemsByUser.of(  # the best items are seen: they must not displace unseen candidates
         np.repeat(users, 40).astype(np.int32), np.array(nearest, np.int32).ravel(), model.config.n_users
     )
     assert recall(ranker, users, 10) >= 0.99
