@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ncf.evaluation.summary import Summary
+if TYPE_CHECKING:  # finish reads METRIC in an image without scipy
+    from ncf.evaluation.summary import Summary
 
 METRIC = "gate_passed"
 """Name of the metric: 1 if the gate is open, else 0."""
