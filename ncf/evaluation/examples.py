@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from ncf.artifacts.dataset import Pairs
 from ncf.artifacts.model_folder import ModelFolder
+from ncf.evaluation.catalogue import LIST_LENGTH
+from ncf.models.ranker import top_k_indices
 from ncf.models.scorer import Scorer
 
 _QUANTILES = (0.125, 0.375, 0.625, 0.875)
 """Quantiles of the activity of the users that are shown: the middles of its quarters."""
-_LENGTH = 10
 
 
 @dataclass(frozen=True)
@@ -56,18 +57,18 @@ def _example(model: ModelFolder, scorer: Scorer, user: int, test: NDArray[np.int
     fitted_on = model.train.of_user(user)
     scores = scorer.score_all(np.array([user], np.int32))[0].copy()  # [n_items]
     scores[fitted_on] = -np.inf
-    best = np.argsort(-scores, kind="stable")[:_LENGTH]
+    best = top_k_indices(scores, LIST_LENGTH)
     history, days = np.asarray(fitted_on), None
     if model.seen_days is not None:
         seen = slice(*model.seen.offsets[user : user + 2].tolist())
         known = np.isin(model.seen.items[seen], fitted_on)
         history, days = model.seen.items[seen][known], model.seen_days[seen][known]
         latest = np.argsort(-days, kind="stable")
-        history, days = history[latest], days[latest][:_LENGTH]
+        history, days = history[latest], days[latest][:LIST_LENGTH]
     return Example(
         user=user,
         interactions=len(fitted_on),
-        history=history[:_LENGTH].astype(np.int32),
+        history=history[:LIST_LENGTH].astype(np.int32),
         days=days,
         recommended=best[scores[best] > -np.inf].astype(np.int32),
         test=test,

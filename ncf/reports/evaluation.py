@@ -102,7 +102,7 @@ class EvaluationReport:
         values, champion = self.summary.values, self.summary.champion
         rows = [
             (LABELS[name], *(decimal(values[prefix_of(name) + metric]) for metric in shown))
-            for name in in_order(self.evaluation.places)
+            for name in in_order(self.evaluation.ranks)
         ]
         if champion is not None:
             found = [champion.champion.get(metric) for metric in shown]
@@ -153,7 +153,7 @@ class EvaluationReport:
         charts = [
             *(self._gains(f"full_{metric}_at_10", f"{label}@10") for metric, label in shown.items() if metric != "mrr"),
             evaluation_plots.ranks_found(
-                {name: catalogue.ranked.places for name, catalogue in catalogues.items()}, self.model.config.n_items
+                {name: catalogue.ranked.ranks for name, catalogue in catalogues.items()}, self.model.config.n_items
             ),
         ]
         table = Table(("", *(LABELS[name] for name in names)), rows)
@@ -161,7 +161,7 @@ class EvaluationReport:
 
     def _candidates(self) -> Section:
         evaluation, values = self.evaluation, self.summary.values
-        names = in_order(evaluation.places)
+        names = in_order(evaluation.ranks)
         rows = [
             (metric.upper().replace("_AT_", "@"), *(decimal(values[prefix_of(name) + metric]) for name in names))
             for metric in _CANDIDATES
@@ -174,8 +174,8 @@ class EvaluationReport:
         ]
         charts = [
             *(self._gains(metric, label) for metric, label in (("ndcg_at_10", "NDCG@10"), ("hr_at_10", "HR@10"))),
-            evaluation_plots.curves("NDCG", metrics.ndcg, evaluation.places),
-            evaluation_plots.curves("HR", metrics.hits, evaluation.places),
+            evaluation_plots.curves("NDCG", metrics.ndcg, evaluation.ranks),
+            evaluation_plots.curves("HR", metrics.hits, evaluation.ranks),
         ]
         table = Table(("", *(LABELS[name] for name in names)), rows)
         return Section("Candidates: model and baselines", text, tables=[table], charts=charts)
@@ -210,7 +210,7 @@ class EvaluationReport:
         return Section(heading, text, tables=[Table(columns, rows)], charts=[chart])
 
     def _recommended(self) -> Section:
-        values, catalogues, taken = self.summary.values, self.evaluation.catalogues, self.evaluation.taken_popularity
+        values, catalogues, test = self.summary.values, self.evaluation.catalogues, self.evaluation.test_popularity
         names = in_order(catalogues)
         rows = [
             (
@@ -222,7 +222,7 @@ class EvaluationReport:
         ]
         popularity = {name: values[prefix_of(name) + "recommended_popularity"] for name in names}
         charts = [
-            evaluation_plots.popularity_bias(popularity, taken),
+            evaluation_plots.popularity_bias(popularity, test),
             evaluation_plots.long_tail(self.model.popularity, {name: catalogues[name].recommended for name in names}),
         ]
         text = (

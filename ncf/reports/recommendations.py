@@ -54,7 +54,7 @@ class Totals:
         figures = {
             "users": count,
             "rows": self.rows,
-            "popular_share": users.strangers / count,
+            "popular_share": users.unknown / count,
             "users_without_items": count - self.answered,
             "coverage": len(self.items) / n_items,
             "seconds": round(self.seconds, 3),

@@ -118,7 +118,7 @@ class Recommend(Stage, Region):
         with _threads(cores()) as pool, progress("recommending", len(users.ids), "users") as shown:
             for number, part in enumerate(slices):
                 name = f"part-{number:05d}-of-{len(slices):05d}.parquet"
-                table = kept.take_up(name, tables.schema)
+                table = kept.restore(name, tables.schema)
                 if table is None:
                     table = tables.of(users, part, pool, shown)
                     kept.write(name, table)
@@ -130,7 +130,7 @@ class Recommend(Stage, Region):
         if totals.parts_taken_up:
             _log.info("%d of %d parts were finished by an earlier try", totals.parts_taken_up, len(slices))
         totals.seconds = time.monotonic() - start
-        if not tables.scorer.scores_all(self.top_k):
+        if not tables.ranker.scores_all(self.top_k):
             totals.recall = tables.recall(users, _RECALL_USERS)
             if totals.recall < _LEAST_RECALL:
                 _log.warning(

@@ -203,7 +203,7 @@ def test_the_positive_among_its_own_candidates_is_masked(tmp_path: Path) -> None
     candidates = samples.test_candidates.copy()
     candidates[:, 3] = samples.test[:, 1]
     result = evaluate(model, dataclasses.replace(samples, test_candidates=candidates), 10, 0)
-    assert (result.places["model"] == 1).all()
+    assert (result.ranks["model"] == 1).all()
 
 
 def test_full_catalogue_never_masks_the_positive_and_always_what_was_fitted(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_full_catalogue_never_masks_the_positive_and_always_what_was_fitted(tmp_
     for user in range(40):  # everything fitted scores far above the positive
         weights["item_gmf.weight"][model.train.of_user(user), user] = 50
     loud = dataclasses.replace(model, weights=weights)
-    assert (evaluate(loud, samples, 100, 0).catalogues["model"].ranked.places == 1).all()
+    assert (evaluate(loud, samples, 100, 0).catalogues["model"].ranked.ranks == 1).all()
 
 
 def test_samples_of_other_data_are_refused(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_samples_of_other_data_are_refused(tmp_path: Path) -> None:
     content = json.loads((samples / manifest.FILE_NAME).read_text())
     content["counts"]["items"] = 151
     (samples / manifest.FILE_NAME).write_text(json.dumps(content))
-    with pytest.raises(InputError, match="made from another data set than the model"):
+    with pytest.raises(InputError, match="expected the samples of the model's data set"):
         run_stage(tmp_path / "out", model, samples)
     assert not (tmp_path / "out").exists()
 
