@@ -128,6 +128,7 @@ def _over_time(time: NDArray[np.int64]) -> str:
         dates = edges.astype("datetime64[us]")
         axes.bar(dates[:-1], counts, width=np.diff(dates) * 0.92, align="edge", color=DATA)
         axes.set_ylabel("interactions")
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         return svg(figure)
 
 
