@@ -233,11 +233,13 @@ def test_titles_come_with_the_folder_or_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("titled", [2, 3])  # of 5 items
 def test_few_titles_are_a_warning(titled: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     (tmp_path / "a.csv").write_text(text())
     (tmp_path / "t.csv").write_text("item,title\n" + "".join(f"i{item},T{item}\n" for item in range(titled)))
     _, metrics, report = preprocess(tmp_path / "a.csv", tmp_path / "output", "--items", str(tmp_path / "t.csv"))
     warning = "t.csv has a title for only 2 of the 5 items"
     assert metrics["titles"] == titled
+    assert f"read titles of {titled} of 5 items from t.csv" in caplog.text
     assert (warning in report) is (warning in caplog.text) is (titled == 2)
 
 
