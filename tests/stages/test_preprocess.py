@@ -257,7 +257,7 @@ def test_the_files_of_a_folder_are_logged(tmp_path: Path, caplog: pytest.LogCapt
         (tmp_path / "in" / f"day{day}" / "events.csv").write_text(text([(f"{day}-{row[0]}", *row[1:]) for row in ROWS]))
     preprocess(tmp_path / "in", tmp_path / "output")
     listed = ", ".join(f"day{day}/events.csv" for day in range(5))
-    assert f"reading 7 files of folder in: {listed} and 2 more" in caplog.text
+    assert f"reading folder in, files: 7: {listed} and 2 more" in caplog.text
 
 
 def test_temporal_split(tmp_path: Path) -> None:
