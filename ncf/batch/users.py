@@ -57,7 +57,7 @@ class Users:
         return digest.hexdigest()
 
     @classmethod
-    def everybody(cls, known: Strings) -> Users:
+    def of_model(cls, known: Strings) -> Users:
         """All users of a model."""
         return cls(known, np.arange(len(known)))
 

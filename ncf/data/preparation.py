@@ -318,6 +318,7 @@ def _prepared(
         names = read_titles(titles, item_ids, settings.item_column, settings.title_column)
         files = [*files, titles.name]
         titled = sum(map(bool, names))
+        _log.info("read titles of %s of %s items from %s", f"{titled:,}", f"{len(names):,}", titles.name)
         if titled < _LEAST_TITLED * len(names):
             note = f"{titles.name} has a title for only {titled:,} of the {len(names):,} items; the others have none."
             _log.warning("%s", note)

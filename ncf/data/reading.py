@@ -91,7 +91,7 @@ def read_interactions(
     names = [file.relative_to(path).as_posix() if path.is_dir() else file.name for file in files]
     if path.is_dir():
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        _log.info("reading %d files of folder %s: %s%s", len(names), path.name, ", ".join(names[:_SHOWN]), more)
+        _log.info("reading folder %s, files: %d: %s%s", path.name, len(names), ", ".join(names[:_SHOWN]), more)
     users, items = Ids(), Ids()
     parts: dict[str, list[NDArray[Any]]] = {"user": [], "item": [], "rating": [], "timestamp": []}
     present: set[str] | None = None

@@ -7,6 +7,7 @@ are separated by tabs.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from ncf.errors import InputError
 
 _KINDS = (".train.rating", ".test.rating", ".test.negative")
 _MAX_NEGATIVES = 1000
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def read_release(files: Sequence[Path]) -> Release:
         InputError: if a file cannot be read, or test pairs and negatives do not match.
     """
     train_file, test_file, negative_file = files
+    _log.info("reading the NCF release %s", ", ".join(file.name for file in files))
     ids = {"user": Ids(), "item": Ids()}
     train = _rating_rows(train_file, ids)
     test = _rating_rows(test_file, ids)

@@ -35,6 +35,7 @@ def knn(train: ItemsByUser, n_items: int) -> Neighbours:
     Ties are broken by the lower item index. Memory: 8 bytes a neighbour, twice while they are computed, and 24 bytes
     an interaction.
     """
+    _log.info("fitting baseline item-kNN on %s users and %s items", f"{train.n_users:,}", f"{n_items:,}")
     norms = np.sqrt(np.maximum(np.bincount(train.items, minlength=n_items), 1)).astype(np.float32)
     lengths = np.zeros(n_items, np.int64)
     nearest, weights = [], []

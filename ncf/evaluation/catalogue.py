@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from ncf.progress import progress
 
 LIST_LENGTH = 10
 """Length of the lists for coverage and popularity."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def rank(
         test: test positives, sorted by user. They are not masked.
         users: int [u], ascending; each has test positives.
     """
+    _log.info("ranking the full catalogue for %s users by %s", f"{len(users):,}", ", ".join(rankers))
     starts, ends = (np.searchsorted(test[:, 0], users, side=side) for side in ("left", "right"))
     popular = shares(train, n_items)
     ranks: dict[str, list[metrics.Ranks]] = {name: [] for name in rankers}

@@ -99,7 +99,7 @@ class Recommend(Stage, Region):
                 with local_copy(self.users) as path:
                     users = Users.read(path, model.user_ids)
             else:
-                users = Users.everybody(model.user_ids)
+                users = Users.of_model(model.user_ids)
             tables = Tables(model, self.top_k, self.exclude_seen, self.with_titles, self.candidates)
             self._write(model, users, tables)
 

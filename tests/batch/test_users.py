@@ -118,4 +118,4 @@ def test_digests_tell_users_and_their_order_apart(tmp_path: Path) -> None:
     digests = [read(tmp_path / "users", content).digest() for content in lists]
     assert len(set(digests)) == len(lists)
     assert read(tmp_path / "users", b"user\nu0\n\nu1\nu1").digest() == digests[0]
-    assert Users.everybody(Strings.of(KNOWN[:2])).digest() == digests[0]
+    assert Users.of_model(Strings.of(KNOWN[:2])).digest() == digests[0]

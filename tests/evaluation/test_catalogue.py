@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_model import random_model
 
 from ncf.artifacts.items_by_user import ItemsByUser
-from ncf.evaluation import catalogue, metrics
+from ncf.evaluation import baselines, catalogue, metrics
 from ncf.evaluation.rankers import Popularity
 
 N_USERS, N_ITEMS = 60, 50
@@ -131,3 +132,16 @@ def test_some_of_the_users() -> None:
     assert part.owner.tolist() == apart.owner.tolist()
     assert part.ranks.tolist() == apart.ranks.tolist()
     assert metrics.user_ndcg(part, 10) == pytest.approx(metrics.user_ndcg(ranked, 10)[chosen])
+
+
+def test_each_long_step_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    model = random_model(n_users=20, n_items=30)
+    rankers, _ = baselines.rankers(model)
+    test = np.stack([np.arange(20), np.zeros(20)], axis=1).astype(np.int32)
+    catalogue.rank(rankers, model.train, 30, test, np.arange(20))
+    assert [record.getMessage() for record in caplog.records] == [
+        "fitting baseline EASE on 20 users and 30 items",
+        "fitting baseline item-kNN on 20 users and 30 items",
+        "ranking the full catalogue for 20 users by ease, item_knn, popularity",
+    ]

@@ -246,11 +246,13 @@ def test_titles_come_with_the_folder_or_from_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("titled", [2, 3])  # of 5 items
 def test_few_titles_are_a_warning(titled: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     (tmp_path / "a.csv").write_text(text())
     (tmp_path / "t.csv").write_text("item,title\n" + "".join(f"i{item},T{item}\n" for item in range(titled)))
     _, metrics, report = preprocess(tmp_path / "a.csv", tmp_path / "output", "--items", str(tmp_path / "t.csv"))
     warning = "t.csv has a title for only 2 of the 5 items"
     assert metrics["titles"] == titled
+    assert f"read titles of {titled} of 5 items from t.csv" in caplog.text
     assert (warning in report) is (warning in caplog.text) is (titled == 2)
 
 
@@ -268,7 +270,7 @@ def test_the_files_of_a_folder_are_logged(tmp_path: Path, caplog: pytest.LogCapt
         (tmp_path / "in" / f"day{day}" / "events.csv").write_text(text([(f"{day}-{row[0]}", *row[1:]) for row in ROWS]))
     preprocess(tmp_path / "in", tmp_path / "output")
     listed = ", ".join(f"day{day}/events.csv" for day in range(5))
-    assert f"reading 7 files of folder in: {listed} and 2 more" in caplog.text
+    assert f"reading folder in, files: 7: {listed} and 2 more" in caplog.text
 
 
 def test_temporal_split(tmp_path: Path) -> None:
