@@ -1,4 +1,4 @@
-"""``ncf show``: what a model recommends to a user, beside what the user has interacted with, for a person to read."""
+"""``ncf show``: recommendations and history of a user, as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ncf.api.requests import MAX_K
+from ncf.api.limits import MAX_K
 from ncf.stage.declaration import Input, Stage
 from ncf.storage import local_copy
 
@@ -22,16 +22,16 @@ _GAP = "   "
 
 
 class Show(Stage):
-    """Print what a model recommends to a user, beside the user's history; also: ncf recommend --user ID.
+    """Print recommendations for a user beside the user's history. Also: ncf recommend --user ID.
 
-    The items and scores are those that the endpoint answers with. A user that the model does not know gets popular
-    items. The history, too, shows the best first, by the model's own score.
+    Items and scores are those of the endpoint. An unknown user gets popular items. The history is sorted by the
+    model's score, best first.
     """
 
-    model: str = Input("Model", "Folder that the train stage wrote, or a model.tar.gz of it")
+    model: str = Input("Model", "Model folder that the train stage wrote, or a model.tar.gz of it")
     user: str = Field(min_length=1, description="Raw id of the user")
-    top_k: int = Field(10, ge=1, le=MAX_K, description="Items to show")
-    exclude_seen: bool = Field(True, description="Whether to leave out what the user has interacted with")
+    top_k: int = Field(10, ge=1, le=MAX_K, description="Number of items")
+    exclude_seen: bool = Field(True, description="Whether to leave out items that the user has interacted with")
 
     def run(self) -> None:
         from ncf.artifacts.archive import unpacked
@@ -47,7 +47,7 @@ class Show(Stage):
 
 
 def _page(version: str, answer: Recommendation, history: Sequence[str], width: int) -> str:
-    """Both lists, side by side where there is room for it, in ``width`` columns."""
+    """Both lists, side by side if they fit in ``width`` columns."""
     items = [(f"{item['score']:.3f}", _label(item["item"], item.get("title", ""))) for item in answer["items"]]
     if answer["source"] == "popular":
         items = [(f"{float(score):,.0f}", label) for score, label in items]
@@ -82,19 +82,19 @@ def _label(item: str, title: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that cannot move a terminal's cursor or change its colours."""
+    """Text without control characters, which could change the terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _width(text: str) -> int:
-    """Columns that a text takes on a terminal: East Asian characters take two, combining ones none."""
+    """Columns of a text on a terminal: two for an East Asian character, none for a combining one."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
 
 
 def _cut(text: str, width: int) -> str:
-    """The text in at most ``width`` columns."""
+    """The text, cut to ``width`` columns."""
     if _width(text) <= width:
         return text
     while _width(text) > width - 1:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from random_model import random_model
 from starlette.testclient import TestClient
 
-from ncf.api.requests import MAX_BODY_BYTES, MAX_ID_LENGTH, MAX_K, MAX_USERS
+from ncf.api.limits import MAX_BODY_BYTES, MAX_ID_LENGTH, MAX_K, MAX_USERS
 from ncf.errors import InputError
 from ncf.serving.app import VERSION_HEADER, create_app
 from ncf.serving.recommender import Recommender
@@ -203,7 +203,7 @@ def test_a_defect_answers_500_in_the_same_form_and_the_server_lives_on(client, m
         patch.setattr(Recommender, "recommendations", fail)
         response = invoke(alive, {"users": ["u1"]})
     assert response.status_code == 500
-    assert response.json() == {"error": "internal error; the log says more"}
+    assert response.json() == {"error": "internal error; see the server's log"}
     assert invoke(alive, {"users": ["u1"]}).status_code == 200
 
 

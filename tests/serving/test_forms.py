@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from random_model import random_model
 from starlette.testclient import TestClient
 
-from ncf.api.requests import MAX_CANDIDATES, MAX_HISTORY, MAX_K
+from ncf.api.limits import MAX_CANDIDATES, MAX_HISTORY, MAX_K
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.models.scorer import Scorer
 from ncf.serving.app import create_app
