@@ -30,7 +30,7 @@ SEND_SECONDS = 60.0
 MAX_REQUESTS = 64
 """Requests that are read, wait, are computed or are sent at once."""
 MAX_UNREAD_BYTES = 64 << 20
-"""Bytes of answers that wait for their clients. No answer is computed while there are more."""
+"""Bytes of answers of more than 64 KiB that clients have not read. No answer is computed while there are more."""
 MAX_CONNECTIONS = 1024
 """Open connections, idle ones among them. uvicorn buffers up to 128 KiB for each."""
 STALL_SECONDS = 30.0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from ncf.api import limits
 from ncf.api.formats import read_requests
@@ -31,6 +31,7 @@ request_log = logging.getLogger("ncf.serving.requests")
 _log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 16
+"""Bytes that are sent at once. Only larger answers are counted until they are read."""
 _QUICK_BYTES = 1 << 16
 _QUICK_PAIRS = 8192
 """Pairs of user and item that are scored in the event loop, in 3 ms at most. A thread would add more latency."""
@@ -76,9 +77,13 @@ class Invocations:
             (b"content-length", b"%d" % len(answer)),
             (VERSION_HEADER.encode(), recommender.version.encode()),
         ]
-        with self._backpressure.unread(len(answer)):
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await _send_body(answer, request, send)
+        start = {"type": "http.response.start", "status": 200, "headers": headers}
+        if len(answer) <= _CHUNK_BYTES:
+            await send(start)
+            await send({"type": "http.response.body", "body": answer})
+        else:
+            with self._backpressure.unread(len(answer)):
+                await _send_chunks(start, answer, request, send)
         stats.status = 200
 
     async def _answer(
@@ -106,21 +111,22 @@ def _is_quick(form: AnyForm, recommender: Recommender) -> bool:
     return recommender.pairs(form) <= _QUICK_PAIRS and not isinstance(form, ForItem | ForHistory)
 
 
-async def _send_body(content: bytes, request: Request, send: Send) -> None:
-    """Send the body of an answer in chunks.
+async def _send_chunks(start: Message, content: bytes, request: Request, send: Send) -> None:
+    """Send a large answer in chunks.
 
-    uvicorn buffers up to 64 KiB of a connection. Each further ``send`` waits until the client has read more.
+    uvicorn buffers 64 KiB of a connection. Each further ``send`` waits until the client has read more.
 
     Raises:
         ClientDisconnect: if the client disconnects, or does not read everything in time.
     """
-    *before, last = range(0, len(content) or 1, _CHUNK_BYTES)
+    *offsets, last = range(0, len(content), _CHUNK_BYTES)
     try:
         async with asyncio.timeout(limits.SEND_SECONDS):
-            for start in before:
-                chunk = content[start : start + _CHUNK_BYTES]
+            await send(start)
+            for offset in offsets:
+                chunk = content[offset : offset + _CHUNK_BYTES]
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if before and await request.is_disconnected():
+            if await request.is_disconnected():
                 raise ClientDisconnect
             await send({"type": "http.response.body", "body": content[last:]})
     except TimeoutError:

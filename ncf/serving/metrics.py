@@ -5,6 +5,8 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
@@ -24,10 +26,12 @@ class Metrics:
 
     def __init__(self, backpressure: Backpressure) -> None:
         self._registry = registry = CollectorRegistry()
-        self._requests = Counter("ncf_requests", "Requests by form and status.", ["form", "status"], registry=registry)
-        self._rankings = Counter(
+        requests = Counter("ncf_requests", "Requests by form and status.", ["form", "status"], registry=registry)
+        rankings = Counter(
             "ncf_rankings", "Lists of items by source; popular is the fallback.", ["source"], registry=registry
         )
+        # a look-up by labels takes as long as all else that a request is counted with
+        self._requests_with, self._rankings_from = cache(requests.labels), cache(rankings.labels)
         self._seconds = Histogram(
             "ncf_request_duration_seconds",
             "From the head of a request to the end of its answer.",
@@ -58,10 +62,10 @@ class Metrics:
             stats: of the request.
             seconds: duration of the request.
         """
-        self._requests.labels(stats.form, stats.status).inc()
+        self._requests_with(stats.form, stats.status).inc()
         self._seconds.observe(seconds)
         for source, count in stats.sources.items():
-            self._rankings.labels(source).inc(count)
+            self._rankings_from(source).inc(count)
 
     def model_loaded(self, recommender: Recommender) -> None:
         """Describe the model."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 import threading
 import time
@@ -13,22 +12,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ncf.api import limits
-from ncf.errors import InputError
 from ncf.stage.declaration import Input, Stage
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
-    import uvicorn
-    from starlette.applications import Starlette
-
     from ncf.serving.recommender import Recommender
 
 _log = logging.getLogger(__name__)
-
-_BACKLOG = 2048  # connections that wait to be accepted
-_NOT_SENT_BYTES = 1 << 16
-_SECONDS_TO_FINISH = 25  # SageMaker kills 30 s after SIGTERM
 
 
 class Serve(Stage):
@@ -51,6 +41,7 @@ class Serve(Stage):
         from prometheus_client import disable_created_metrics
 
         from ncf.serving.app import create_app, request_log
+        from ncf.serving.server import listen, server_of
 
         disable_created_metrics()  # type: ignore[no-untyped-call]  # no time of creation beside each counter
 
@@ -97,40 +88,3 @@ def _load(location: str, loading: Future[Recommender]) -> None:
         loading.set_exception(error)
         return
     recommender.prepare()  # so that the first request for similar items or by history is not slow
-
-
-def server_of(app: Starlette) -> uvicorn.Server:
-    """The HTTP server of an application, for sockets of :func:`listen`."""
-    import uvicorn
-
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        limit_concurrency=limits.MAX_CONNECTIONS,
-        log_config=None,
-        log_level=logging.WARNING,
-        access_log=False,
-        timeout_graceful_shutdown=_SECONDS_TO_FINISH,
-    )
-    return uvicorn.Server(config)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Accepted connections inherit its options.
-
-    Raises:
-        InputError: if the address or the port cannot be used.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise InputError(f"serve: cannot listen on host '{host}', port {port}: {error.strerror}") from None
-    # without this, answers on a connection in use wait 40 ms for an acknowledgement; asyncio sets it only for
-    # listeners that it creates
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # this kernel buffers little of what a client has not read
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
-    # and resets the connection of a client that reads nothing
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(limits.STALL_SECONDS * 1000))
-    return listener
