@@ -1,4 +1,4 @@
-"""JSON Lines and CSV, as batch transforms send them, and what else a body may be."""
+"""Bodies in JSON, JSON Lines and CSV, and their limits."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_the_answer_is_what_the_client_accepts() -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_fault_is_told_with_its_line_and_nothing_is_answered(body, media, status, words) -> None:
+def test_an_error_names_the_line_and_nothing_is_answered(body, media, status, words) -> None:
     response = post(body, media)
     assert response.status_code == status
     assert all(word in response.json()["error"] for word in words), response.json()
