@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ncf.api.requests import MAX_ID_LENGTH
+from ncf.api.limits import MAX_ID_LENGTH
 from ncf.artifacts.strings import Strings
 from ncf.batch.arrow import from_arrow, to_arrow
 from ncf.data.columns import plain_name

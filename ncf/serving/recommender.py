@@ -1,4 +1,4 @@
-"""What the endpoint answers to each form of request, without HTTP."""
+"""Answers to each form of request, without HTTP."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from ncf.api.requests import MAX_K
+from ncf.api.limits import MAX_K
 from ncf.models.limits import CANDIDATES, EXACT_UP_TO
 from ncf.sagemaker.settings import Region
 from ncf.stage.declaration import Alternative, Input, Output, Stage, check_one_given

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ncf.api.requests import MAX_ID_LENGTH
+from ncf.api.limits import MAX_ID_LENGTH
 from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, Request
 from ncf.artifacts.model_folder import ModelConfig, Weights
 from ncf.errors import InputError
