@@ -48,7 +48,7 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "stop-jobs": ("ncf.sagemaker.training.jobs", "ncf.aws.session", "ncf.aws.tags"),
     "rollback": (
         "ncf.sagemaker.hosting.autoscaling",
-        "ncf.operators.rollback",
+        "ncf.sagemaker.hosting.rollback",
         "ncf.aws.session",
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.versions",
@@ -64,7 +64,14 @@ MODULES: Mapping[str, tuple[str, ...]] = {
         "ncf.sagemaker.hosting.versions",
         "ncf.sagemaker.hosting.way_back",
     ),
-    "doctor": ("ncf.operators.checks", "ncf.aws.session"),
+    "doctor": (
+        "ncf.operators.checks.account",
+        "ncf.operators.checks.bucket",
+        "ncf.operators.checks.image",
+        "ncf.operators.checks.quota",
+        "ncf.operators.checks.role",
+        "ncf.aws.session",
+    ),
 }
 """Each command, and the modules whose calls it makes."""
 
