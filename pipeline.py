@@ -32,7 +32,7 @@ from components.preprocess.component import preprocess
 from components.recommend.component import recommend
 from components.train.component import train
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.settings import JobSettings
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.command import COMPONENTS
 from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
 from ncf.stages.deploy import Deploy

@@ -26,8 +26,8 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.session import get_session
 
+from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.settings import AwsAccess
 from ncf.storage import REGION_VARIABLE
 
 _log = logging.getLogger(__name__)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from ncf.sagemaker.settings import AwsAccess, checked_run_id
+from ncf.aws.settings import AwsAccess
+from ncf.sagemaker.settings import checked_run_id
 from ncf.stage.declaration import Stage
 
 

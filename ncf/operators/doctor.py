@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from ncf.aws.settings import AwsAccess
 from ncf.errors import RemoteError
-from ncf.sagemaker.settings import AwsAccess, AwsSettings, EndpointSettings, JobSettings
+from ncf.sagemaker.hosting.settings import EndpointSettings
+from ncf.sagemaker.settings import AwsSettings
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import Stage
 from ncf.storage import S3_SCHEME
 

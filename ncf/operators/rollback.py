@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from ncf.sagemaker.settings import AwsAccess
+from ncf.aws.settings import AwsAccess
 from ncf.stage.declaration import Stage
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import Field, field_validator
 
-from ncf.sagemaker.settings import AwsAccess
+from ncf.aws.settings import AwsAccess
 from ncf.stage.declaration import Stage
 
 _AGE = re.compile(r"([1-9]\d*)([mhd])")

@@ -7,7 +7,10 @@ from typing import Any, cast
 
 from pydantic import BaseModel, Field, model_validator
 
-from ncf.sagemaker.settings import EndpointSettings, JobSettings, Region, check_notify
+from ncf.aws.settings import Region
+from ncf.sagemaker.hosting.settings import EndpointSettings
+from ncf.sagemaker.runs.settings import check_notify
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import Output, Stage, with_overrides
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import Field, model_validator
 
 from ncf.artifacts.model_folder import KIND
-from ncf.sagemaker.settings import EndpointSettings
+from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage, check_one_given, overridden
 from ncf.storage import local_copy
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator, model_validator
 
 from ncf.artifacts import manifest
+from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError
-from ncf.sagemaker.settings import AwsAccess, checked_endpoint_name
+from ncf.sagemaker.hosting.settings import checked_endpoint_name
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
 from ncf.storage import local_copy

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from ncf.sagemaker.settings import AwsAccess, checked_run_id
+from ncf.aws.settings import AwsAccess
+from ncf.sagemaker.settings import checked_run_id
 from ncf.stage.declaration import FinalStatus, Output, Stage
 
 

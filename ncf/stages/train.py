@@ -14,7 +14,7 @@ from ncf.artifacts import dataset as dataset_layout
 from ncf.artifacts import model_folder
 from ncf.artifacts import samples as samples_layout
 from ncf.artifacts.model_folder import HISTORY
-from ncf.sagemaker.settings import JobSettings
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage, overridden
 from ncf.storage import download, is_s3
 from ncf.training.history import compared_metrics

@@ -23,9 +23,8 @@ def session_with_models() -> Session:
     return made
 
 
-@pytest.fixture
-def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
-    """An empty account; waiting takes no time."""
+def set_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials and a region; polling and retries take no time."""
     monkeypatch.setattr(session, "get_session", session_with_models)
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
@@ -34,6 +33,12 @@ def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(session, "_POLL_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(session, "_PAUSE_SECONDS", (0.0, 0.0))
+
+
+@pytest.fixture
+def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
+    """An empty account; waiting takes no time."""
+    set_environment(monkeypatch)
     monkeypatch.setattr(training_job, "_SECONDS_UNTIL_LOG_SETTLES", 0.0)
     monkeypatch.setattr(guard, "_SECONDS_TO_CALM", 0.01)
     monkeypatch.setattr(logs, "_SECONDS_BETWEEN_CALLS", 0.0)

@@ -14,14 +14,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from botocore.awsrequest import AWSResponse
-from botocore.loaders import Loader
 from botocore.response import StreamingBody
-from botocore.session import Session, get_session
 from botocore.validate import validate_parameters
 
-from ncf.aws import session
 from ncf.aws.session import Aws
 
 ROLE = "arn:aws:iam::123456789012:role/ncf"
@@ -30,28 +26,6 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PAGE = 3
 SERVICES = ("sagemaker", "sagemaker-runtime", "logs", "cloudwatch", "application-autoscaling", "pricing")
 ACCOUNT = "arn:aws:sagemaker:us-east-1:123456789012"
-
-
-MODELS = Loader()
-
-
-def session_with_models() -> Session:
-    """A botocore session that shares AWS's service models, which are large, with all others."""
-    made = get_session()
-    made.register_component("data_loader", MODELS)
-    return made
-
-
-def set_environment(patch: pytest.MonkeyPatch) -> None:
-    """Credentials and a region; polling and retries without pauses."""
-    patch.setattr(session, "get_session", session_with_models)
-    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
-        patch.delenv(name, raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        patch.setenv(name, "test")
-    patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    patch.setattr(session, "_POLL_SECONDS", (0.0, 0.0))
-    patch.setattr(session, "_PAUSE_SECONDS", (0.0, 0.0))
 
 
 class RefusalError(Exception):

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from account_fixtures import set_environment
 from fake_account import Account
-from fake_sagemaker import set_environment
 
 from ncf.operators.checks import account as checked_account
 

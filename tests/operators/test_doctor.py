@@ -13,7 +13,8 @@ from fake_account import ACCOUNT, CALLER, DIGEST, REGISTRY, ROLE, Account, kfp
 
 from ncf.errors import InputError, RemoteError
 from ncf.operators.doctor import Doctor
-from ncf.sagemaker.settings import EndpointSettings, JobSettings
+from ncf.sagemaker.hosting.settings import EndpointSettings
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage import command
 
 

@@ -16,8 +16,9 @@ from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting import endpoint
 from ncf.sagemaker.hosting.endpoint import EndpointPlan, deploy, names
+from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.sagemaker.hosting.smoke_test import SmokeTest
-from ncf.sagemaker.settings import AwsSettings, EndpointSettings
+from ncf.sagemaker.settings import AwsSettings
 from ncf.serving.recommender import Recommender
 
 IMAGE = f"{REGISTRY}/ncf-deploy:1"

@@ -9,8 +9,8 @@ import pytest
 from fake_sagemaker import REGISTRY, ROLE, FakeSageMaker, RefusalError
 
 from ncf.aws.session import Aws
-from ncf.sagemaker.settings import JobSettings
 from ncf.sagemaker.training import job_report
+from ncf.sagemaker.training.settings import JobSettings
 
 ENDED = {
     "TrainingJobName": "job",

@@ -13,8 +13,8 @@ from components.local.aws import LocalAws, Processes
 from components.local.aws.faults import Faults
 from ncf.aws import session
 from ncf.aws.session import Aws, RefusedError
+from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.settings import AwsAccess
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,10 @@ from launch import IMAGE, Launch, plan
 from ncf.aws.names import MAX_NAME_LENGTH, hashed_name
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.settings import AwsSettings, JobSettings
+from ncf.sagemaker.settings import AwsSettings
 from ncf.sagemaker.training.job import model_uri, run_job
 from ncf.sagemaker.training.job_plan import job_name
+from ncf.sagemaker.training.settings import JobSettings
 
 
 def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSageMaker) -> None:

@@ -9,9 +9,9 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import HTTPClientError
 
 from ncf.aws.session import Aws, RefusedError
+from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
 from ncf.operators.checks.check import DENIED, Check, FailedError
-from ncf.sagemaker.settings import AwsAccess
 
 CALLS = ("sts:GetCallerIdentity",)
 """AWS calls of this module, from which the IAM permissions are generated."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ncf.aws.session import Aws
-from ncf.sagemaker.settings import EndpointSettings
+from ncf.sagemaker.hosting.settings import EndpointSettings
 
 CALLS = (
     "application-autoscaling:DeregisterScalableTarget",

@@ -29,8 +29,8 @@ from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting import versions
 from ncf.sagemaker.hosting.autoscaling import Autoscaling
 from ncf.sagemaker.hosting.guard import Guard
+from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.sagemaker.hosting.way_back import at_once, delete_alarms
-from ncf.sagemaker.settings import EndpointSettings
 from ncf.termination import last_words
 
 _log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from typing import Any
 
 from ncf.aws.session import Aws, poll
 from ncf.errors import RemoteError
+from ncf.sagemaker.hosting.settings import MAX_UPDATE_SECONDS, EndpointSettings
 from ncf.sagemaker.hosting.way_back import AT_ONCE, errors_alarm, latency_alarm
-from ncf.sagemaker.settings import LONGEST_UPDATE, EndpointSettings
 
 CALLS = ("cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource")
 """What this module calls: permissions are made from it."""
@@ -110,7 +110,7 @@ class Guard:
             "BlueGreenUpdatePolicy": {
                 "TrafficRoutingConfiguration": routing,
                 "TerminationWaitInSeconds": settings.termination_wait,
-                "MaximumExecutionTimeoutInSeconds": min(LONGEST_UPDATE, max(_SHORTEST, limit)),
+                "MaximumExecutionTimeoutInSeconds": min(MAX_UPDATE_SECONDS, max(_SHORTEST, limit)),
             }
         }
         if self.names:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ncf.aws.names import DEPLOYED_TAG, ENDPOINT_TAG, RUN_TAG, endpoint_of
 from ncf.aws.session import Aws
+from ncf.aws.settings import AwsAccess
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.evaluation.gate import METRIC
@@ -29,7 +30,6 @@ from ncf.sagemaker.runs.outcome import (
     Outputs,
 )
 from ncf.sagemaker.runs.resources import describe, run_of_config, tagged
-from ncf.sagemaker.settings import AwsAccess
 from ncf.sagemaker.training import jobs
 from ncf.storage import is_s3, list_objects, local_copy
 

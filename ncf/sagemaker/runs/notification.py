@@ -13,9 +13,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ncf.aws.session import Aws
+from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.runs.outcome import Endpoint, Evidence, Job, Verdict, endpoint_text, job_text
-from ncf.sagemaker.settings import AwsAccess, check_notify
+from ncf.sagemaker.runs.settings import check_notify
 
 _log = logging.getLogger(__name__)
 

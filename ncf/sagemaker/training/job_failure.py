@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ncf.sagemaker.settings import JobSettings
+from ncf.sagemaker.training.settings import JobSettings
 
 _FAULT_OF_AWS = re.compile(r"InternalServerError|CapacityError|insufficient (instance )?capacity", re.I)
 """How FailureReason begins where AWS was at fault: what SageMaker's own pipelines offer to try again.

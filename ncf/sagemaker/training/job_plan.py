@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.aws.names import JOB_PREFIX, RUN_TAG, STAGE_TAG, hashed_name, tag_list
-from ncf.sagemaker.settings import JobSettings
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.training.log_lines import metric_definitions
 
 _CHECKPOINT_FOLDER = "/opt/ml/checkpoints"

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ncf.aws.session import Aws
-from ncf.sagemaker.settings import JobSettings
 from ncf.sagemaker.training import pricing
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.training.log_lines import parse_epoch_line
 
 _SECONDS_PER_HOUR = 3600
