@@ -5,21 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ncf.aws.names import ENDPOINT_TAG, VARIANT
-from ncf.aws.session import Aws, RefusedError, poll
+from ncf.aws.names import ENDPOINT_TAG
+from ncf.aws.session import Aws, poll
 from ncf.aws.tags import tags_of
 from ncf.errors import RemoteError
 from ncf.sagemaker.hosting import versions
-from ncf.sagemaker.hosting.autoscaling import Autoscaling
-from ncf.sagemaker.hosting.way_back import delete_alarms
+from ncf.sagemaker.hosting.endpoint import Endpoint
 from ncf.sagemaker.runs.resources import KINDS, describe, run_of_config, tagged
+from ncf.sagemaker.staging import model_uri
+from ncf.sagemaker.training.stopping import stop
 from ncf.storage import delete_objects, list_objects
 
-CALLS = (
-    "s3:DeleteObject",
-    "sagemaker:DeleteEndpoint",
-    "sagemaker:StopTrainingJob",
-)
+CALLS = ("s3:DeleteObject",)
 """AWS calls of this module, from which the IAM permissions are generated."""
 
 _DELETION_SECONDS = 1800.0
@@ -79,7 +76,7 @@ def find(aws: Aws, run: str) -> Found:
     live = _live_versions(aws, to_delete)
     kept += [resource for resource in to_delete if resource.name in live]
     to_delete = [resource for resource in to_delete if resource.name not in live]
-    in_use = {_model_uri(model) for name in live if (model := describe(aws, "model", name))}
+    in_use = {model_uri(model) for name in live if (model := describe(aws, "model", name))}
     uris = {uri for uri in uris if not any(f"{used}/".startswith(f"{uri}/") for used in in_use)}
     to_delete.sort(key=lambda resource: KINDS.index(resource.kind))
     objects = {uri: len(list_objects(uri)) for uri in sorted(uris)}
@@ -136,14 +133,8 @@ def _uris_of_job(job: dict[str, Any]) -> set[str]:
 
 def _uris_of_model(model: dict[str, Any], name: str) -> set[str]:
     """S3 URI of the copy that a SageMaker model is loaded from; empty if it is loaded from the artifact itself."""
-    copy = _copy_uri(_model_uri(model), name)
+    copy = _copy_uri(model_uri(model), name)
     return {copy} if copy else set()
-
-
-def _model_uri(model: dict[str, Any]) -> str:
-    container = model.get("PrimaryContainer", {})
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    return str(container.get("ModelDataUrl") or source.get("S3Uri", "")).rstrip("/")
 
 
 def _copy_uri(uri: str, name: str) -> str:
@@ -153,24 +144,15 @@ def _copy_uri(uri: str, name: str) -> str:
 
 
 def _delete_endpoint(aws: Aws, name: str) -> None:
-    Autoscaling(aws, name, VARIANT).remove()
-    _if_there(aws, "delete_endpoint", EndpointName=name)
-    delete_alarms(aws, name)
+    endpoint = Endpoint(aws, name)
+    endpoint.delete()
     for _ in poll(_DELETION_SECONDS):
-        if describe(aws, "endpoint", name) is None:
+        if endpoint.find() is None:
             return
 
 
-def _if_there(aws: Aws, operation: str, **request: str) -> None:
-    try:
-        aws.call("sagemaker", operation, None, **request)
-    except RefusedError as error:
-        if not error.says_missing and "in status" not in error.message:
-            raise
-
-
 def _stop_job(aws: Aws, name: str) -> None:
-    _if_there(aws, "stop_training_job", TrainingJobName=name)
+    stop(aws, name)
     for _ in poll(_DELETION_SECONDS):
         job = describe(aws, "training-job", name)
         if job is None or job["TrainingJobStatus"] not in _JOB_IN_PROGRESS:

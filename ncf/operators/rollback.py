@@ -20,7 +20,7 @@ class Rollback(Stage, AwsAccess):
 
     def run(self) -> None:
         from ncf.aws.session import Aws
-        from ncf.sagemaker.hosting.rollback import roll_back
+        from ncf.sagemaker.hosting.endpoint import Endpoint
 
-        rollback = roll_back(Aws(self), self.endpoint, self.endpoint_wait_time)
-        print(f"endpoint {self.endpoint} serves {rollback.now} again, in place of {rollback.before}")
+        rollback = Endpoint(Aws(self), self.endpoint).roll_back(self.endpoint_wait_time)
+        print(f"endpoint {self.endpoint} serves {rollback.after} again, in place of {rollback.before}")

@@ -37,6 +37,7 @@ class StopJobs(Stage, AwsAccess):
     def run(self) -> None:
         from ncf.aws.session import Aws
         from ncf.sagemaker.training import jobs
+        from ncf.sagemaker.training.stopping import stop
 
         aws, now = Aws(self), datetime.now(UTC)
         found = stopped = 0
@@ -44,7 +45,7 @@ class StopJobs(Stage, AwsAccess):
             hours = (now - job.created).total_seconds() / 3600
             print(f"training job {job.name} of run {job.run}: running for {hours:.1f} h")
             found += 1
-            stopped += 0 if self.dry_run else jobs.stop(aws, job.name)
+            stopped += 0 if self.dry_run else stop(aws, job.name)
         if self.dry_run:
             hint = ": this was a dry run; '--dry-run false' stops them" if found else ""
             print(f"{found} jobs of that age; nothing was stopped{hint}")

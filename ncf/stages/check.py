@@ -97,12 +97,12 @@ class Check(Stage, Region):
 
     def run(self) -> None:
         from ncf.aws.session import Aws
-        from ncf.sagemaker.staging import check_exchange
+        from ncf.sagemaker.staging import check_staging
 
         training, hosting = self.of_training(), self.of_hosting()
         for parameter, settings in (("train_image", training), ("deploy_image", hosting)):
             Aws(settings).check_image(parameter, getattr(settings, parameter))
-            check_exchange(self.uri_of("summary"), settings.s3_prefix)
+            check_staging(self.uri_of("summary"), settings.s3_prefix)
         callers = [Aws(settings).call("sts", "get_caller_identity")["Arn"] for settings in (training, hosting)]
         self.summary.write_text(
             "# All that the later stages need is given\n\n"

@@ -147,13 +147,13 @@ class Evaluate(Stage, AwsAccess):
             return
 
         from ncf.aws.session import Aws
-        from ncf.sagemaker.hosting.deployed_model import hosted_model, local_model
+        from ncf.sagemaker.hosting.deployed_model import deployed_model, local_model
 
-        hosted = hosted_model(Aws(self), self.champion_endpoint)
-        if hosted.absence:
-            yield None, hosted.absence
+        deployed = deployed_model(Aws(self), self.champion_endpoint)
+        if deployed.absence:
+            yield None, deployed.absence
             return
-        with local_model(hosted.uri) as folder:
+        with local_model(deployed.uri) as folder:
             champion, fault = None, ""
             try:
                 champion = Champion(ModelFolder.load(folder), model, f"endpoint {self.champion_endpoint}")

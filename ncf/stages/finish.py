@@ -44,7 +44,7 @@ class Finish(Stage, AwsAccess):
 
     def run(self) -> None:
         from ncf.sagemaker.runs.evidence import gather
-        from ncf.sagemaker.runs.notification import Message, tell
+        from ncf.sagemaker.runs.notification import Message, notify
         from ncf.sagemaker.runs.outcome import verdict
 
         evidence = gather(
@@ -60,7 +60,7 @@ class Finish(Stage, AwsAccess):
         print(message.text)
         undelivered = ""
         if self.notify and (judged.outcome != "succeeded" or self.notify_on == "always"):
-            undelivered = tell(self, self.notify, message)
+            undelivered = notify(self, self.notify, message)
         self.summary.write_text(message.markdown(undelivered))
 
     def _access(self, overrides: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fake_sagemaker import ROLE, FakeSageMaker
 
 from ncf.aws import logs, session
 from ncf.aws.session import Aws
-from ncf.sagemaker.hosting import guard
+from ncf.sagemaker.hosting import rollout
 from ncf.sagemaker.settings import AwsSettings
 from ncf.sagemaker.training import job as training_job
 
@@ -40,9 +40,9 @@ def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
     """An empty account; waiting takes no time."""
     set_environment(monkeypatch)
     monkeypatch.setattr(training_job, "_SECONDS_UNTIL_LOG_SETTLES", 0.0)
-    monkeypatch.setattr(guard, "_SECONDS_TO_CALM", 0.01)
+    monkeypatch.setattr(rollout, "_QUIET_TIMEOUT_SECONDS", 0.01)
     monkeypatch.setattr(logs, "_SECONDS_BETWEEN_CALLS", 0.0)
-    monkeypatch.setattr(logs, "_SECONDS_BETWEEN_STREAMS", 0.0)
+    monkeypatch.setattr(logs, "_SECONDS_BETWEEN_STREAM_LISTINGS", 0.0)
     return FakeSageMaker()
 
 

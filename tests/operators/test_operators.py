@@ -59,7 +59,7 @@ def test_rollback_says_what_is_not_there(sagemaker: Any, tmp_path: Path) -> None
     first = deploy(tmp_path, "ncf-modelless", "a", 1)
     deploy(tmp_path, "ncf-modelless", "b", 2)
     sagemaker.delete_model(ModelName=first)
-    with pytest.raises(InputError, match=f"model of its previous config {first} is gone"):
+    with pytest.raises(InputError, match=f"model of its previous config {first} was deleted"):
         command.run(Rollback, ["ncf-modelless"])
 
 

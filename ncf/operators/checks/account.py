@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import HTTPClientError
 
-from ncf.aws.session import Aws, RefusedError
+from ncf.aws.errors import RefusedError
+from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
 from ncf.operators.checks.check import DENIED, Check, FailedError
@@ -54,6 +56,10 @@ class Account:
         """A call without retries: a check reports the present state."""
         aws = self._aws_for_s3 if service == "s3" else self.aws
         return aws.call(service, operation, patience=0.0, **request)
+
+    def pages(self, service: str, operation: str, **request: Any) -> Iterator[dict[str, Any]]:
+        """The pages of a call that lists, without retries."""
+        return self.aws.pages(service, operation, patience=0.0, **request)
 
     def check(self) -> Check:
         """The check of the credentials, to be made first."""

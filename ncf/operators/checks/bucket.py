@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ncf.aws.session import RefusedError
+from ncf.aws.errors import RefusedError
 from ncf.operators.checks.account import Account
 from ncf.operators.checks.check import DENIED, Check, FailedError
 from ncf.storage import S3_SCHEME

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ncf.aws.session import RefusedError
+from ncf.aws.errors import RefusedError
 from ncf.errors import InputError, RemoteError
 
 DENIED = ("AccessDenied", "AccessDeniedException")

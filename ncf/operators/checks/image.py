@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ncf.aws.session import RefusedError
+from ncf.aws.errors import RefusedError
 from ncf.operators.checks.account import Account
 from ncf.operators.checks.check import Check, FailedError
 

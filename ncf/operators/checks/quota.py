@@ -49,11 +49,5 @@ class Quotas:
 
     @cached_property
     def _by_name(self) -> dict[str, dict[str, Any]]:
-        quotas: dict[str, dict[str, Any]] = {}
-        request = {"ServiceCode": "sagemaker", "MaxResults": 100}
-        while True:
-            page = self._account.call("service-quotas", "list_service_quotas", **request)
-            quotas |= {quota["QuotaName"]: quota for quota in page.get("Quotas", [])}
-            if not page.get("NextToken"):
-                return quotas
-            request["NextToken"] = page["NextToken"]
+        pages = self._account.pages("service-quotas", "list_service_quotas", ServiceCode="sagemaker", MaxResults=100)
+        return {quota["QuotaName"]: quota for page in pages for quota in page.get("Quotas", [])}

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote
 
-from ncf.aws.session import RefusedError
+from ncf.aws.errors import RefusedError
 from ncf.operators.checks.account import Account
 from ncf.operators.checks.check import Check, FailedError
 
