@@ -24,19 +24,19 @@ _MAX_TAGS = 50 - OWN_TAGS
 class AwsSettings(AwsAccess):
     """Parameters that the training job and the endpoint have in common."""
 
-    role: str = Field(description="ARN of the IAM role that SageMaker works as: reads and writes S3, pulls images")
+    role: str = Field(description="ARN of the IAM role that SageMaker assumes to read and write S3 and to pull images")
     s3_prefix: str = Field(
         "",
-        description="s3:// URI to copy artifacts to that lie outside S3, where SageMaker cannot reach",
+        description="s3:// URI to copy artifacts to that are not in S3, as SageMaker reads only S3",
     )
     tags: dict[str, str] = Field(
-        {}, description=f"Tags of all that is created, as {{name: value}}, {_MAX_TAGS} at most"
+        {}, description=f"Tags of all created resources, as {{name: value}}, {_MAX_TAGS} at most"
     )
     vpc_subnets: str = Field("", description="Subnet IDs, comma-separated, to run in a VPC; '': none")
     vpc_security_group_ids: str = Field("", description="Security group IDs in that VPC, comma-separated; '': none")
-    network_isolation: bool = Field(True, description="Whether containers are cut off from the network")
+    network_isolation: bool = Field(True, description="Whether containers have no network access")
     run_id: str = Field(
-        "", description="Run that this belongs to: a second try of it takes up the first; '': a new run"
+        "", description="ID of the run: a retry with the same ID continues the first try; '': a new run"
     )
 
     @field_validator("role")

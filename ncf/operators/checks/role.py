@@ -22,7 +22,7 @@ def check(name: str, account: Account, arn: str) -> Check:
     """The check of a role.
 
     Args:
-        name: of the check, which is also that of the parameter, with a space in place of the underscore.
+        name: of the check; with an underscore in place of the space, that of the parameter.
         account: that SageMaker is called in.
         arn: of the role.
     """

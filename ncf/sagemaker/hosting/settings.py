@@ -21,23 +21,26 @@ class EndpointSettings(AwsSettings):
 
     endpoint_name: str = Field(
         "",
-        description="Endpoint to create, or to update if it is there; '': a new one, named after the run",
+        description="Endpoint to create, or to update if it exists; '': a new one, named after the run",
     )
-    deploy_image: str = Field(min_length=1, description="Image that serves the model, in ECR: SageMaker pulls no other")
+    deploy_image: str = Field(min_length=1, description="Image of the endpoint, in ECR")
     endpoint_instance_type: str = Field("ml.m5.large", description="Type of the hosting instances")
     initial_instance_count: int = Field(1, ge=1, le=100, description="Number of hosting instances")
     startup_timeout: int = Field(
-        600, ge=60, le=3600, description="Seconds that an instance has to load the model and to answer /ping"
+        600, ge=60, le=3600, description="Seconds for an instance to load the model and to answer /ping"
     )
     endpoint_wait_time: int = Field(
         7200, ge=60, le=86_400, description="Seconds to wait for the endpoint to be in service"
     )
     resource_encryption_key: str = Field("", description="KMS key of the instances' storage; '': AWS's own")
     smoke_test_users: int = Field(
-        3, ge=0, le=MAX_USERS, description="Users of the model to ask the live endpoint for; 0: no smoke test"
+        3,
+        ge=0,
+        le=MAX_USERS,
+        description="Number of users that the smoke test requests recommendations for; 0: no smoke test",
     )
     traffic_shift: Literal["all_at_once", "canary", "linear"] = Field(
-        "all_at_once", description="How an update gives the new model the traffic, while alarms are watched"
+        "all_at_once", description="How an update shifts traffic to the new model, while alarms are watched"
     )
     shift_percent: int = Field(
         10, ge=5, le=50, description="Traffic of the first step (canary) or of each step (linear), percent"
@@ -46,32 +49,29 @@ class EndpointSettings(AwsSettings):
         300,
         ge=0,
         le=3600,
-        description="Seconds that alarms are watched for after each step; CloudWatch takes one to three minutes to see",
+        description="Seconds to watch alarms after each step; CloudWatch reacts within one to three minutes",
     )
-    termination_wait: int = Field(
-        0, ge=0, le=3600, description="Seconds that the old instances are kept for after an update"
-    )
-    alarm_on_errors: bool = Field(
-        True, description="Whether an update goes back if the endpoint answers 5xx; needs bake_time"
-    )
+    termination_wait: int = Field(0, ge=0, le=3600, description="Seconds to keep the old instances after an update")
+    alarm_on_errors: bool = Field(True, description="Whether 5xx answers roll an update back; needs bake_time")
     max_latency: int = Field(
-        0, ge=0, le=60_000, description="Milliseconds of a mean answer in a minute above which it goes back; 0: any"
+        0, ge=0, le=60_000, description="Mean latency of a minute above which an update is rolled back, ms; 0: no limit"
     )
-    alarms: str = Field("", description="Names of more CloudWatch alarms that make an update go back, comma-separated")
+    alarms: str = Field("", description="Names of further CloudWatch alarms that roll an update back, comma-separated")
     serverless_memory: int = Field(
         0, ge=0, le=6144, description="MB of a serverless endpoint: 1024, 2048, ... 6144; 0: instances"
     )
-    serverless_concurrency: int = Field(
-        10, ge=1, le=200, description="Requests that a serverless endpoint answers at a time"
-    )
+    serverless_concurrency: int = Field(10, ge=1, le=200, description="Concurrent requests of a serverless endpoint")
     max_instance_count: int = Field(
-        0, ge=0, le=100, description="Instances that autoscaling may go up to from 'initial_instance_count'; 0: none"
+        0,
+        ge=0,
+        le=100,
+        description="Upper limit of autoscaling, from 'initial_instance_count' instances on; 0: no autoscaling",
     )
     invocations_per_instance: int = Field(
-        1000, ge=1, le=10_000_000, description="Requests a minute of an instance that autoscaling aims at"
+        1000, ge=1, le=10_000_000, description="Target of autoscaling: requests per minute and instance"
     )
     data_capture_s3_uri: str = Field("", description="s3:// URI to record requests and answers to; '': none")
-    data_capture_percent: int = Field(100, ge=1, le=100, description="Requests that are recorded, percent")
+    data_capture_percent: int = Field(100, ge=1, le=100, description="Share of requests to record, percent")
     keep_versions: int = Field(
         3, ge=1, le=100, description="Models and endpoint configs of the endpoint that are kept, the live one included"
     )
@@ -111,7 +111,9 @@ class EndpointSettings(AwsSettings):
             )
         own = int(self.alarm_on_errors) + int(self.max_latency > 0)
         if len(self.alarm_names()) + own > _MAX_ALARMS:
-            raise ValueError(f"parameter 'alarms': SageMaker watches {_MAX_ALARMS} at most, {own} of ours among them")
+            raise ValueError(
+                f"parameter 'alarms': SageMaker accepts {_MAX_ALARMS} at most, including {own} of the endpoint's own"
+            )
         if self.traffic_shift == "linear" and self.shift_percent < _MIN_LINEAR_PERCENT:
             raise ValueError(
                 f"parameter 'shift_percent' is {self.shift_percent}: a linear shift takes {_MIN_LINEAR_PERCENT} to 50"
@@ -128,7 +130,7 @@ class EndpointSettings(AwsSettings):
                 f"{self.shift_seconds() + self.startup_timeout} s"
             )
         if (self.alarms or self.max_latency) and not self.bake_time:
-            raise ValueError("parameter 'bake_time' is 0: 'alarms' and 'max_latency' are watched for that time")
+            raise ValueError("parameter 'bake_time' is 0: 'alarms' and 'max_latency' are watched during that time")
         return self
 
     def _check_serverless(self) -> None:

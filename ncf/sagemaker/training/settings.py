@@ -16,21 +16,21 @@ _DAYS_28 = 2_419_200
 class JobSettings(AwsSettings):
     """Parameters of a training job."""
 
-    train_image: str = Field(min_length=1, description="Image of the training job, in ECR: SageMaker pulls no other")
+    train_image: str = Field(min_length=1, description="Image of the training job, in ECR")
     instance_type: str = Field("ml.g5.xlarge", description="Type of the training instances")
     instance_count: int = Field(1, ge=1, le=100, description="Number of training instances")
     volume_size: int = Field(30, ge=1, le=16_384, description="Storage of each training instance, GB")
     max_run_time: int = Field(3600, ge=60, le=_DAYS_28, description="Seconds after which SageMaker stops the job")
-    spot_instance: bool = Field(False, description="Whether to train on spot instances, which AWS may take back")
+    spot_instance: bool = Field(False, description="Whether to train on spot instances, which AWS may interrupt")
     max_wait_time: int = Field(
         0,
         ge=0,
         le=_DAYS_28,
-        description="Seconds that a spot job may take, waiting included; 0: no spot job",
+        description="Seconds that a spot job may take, including waiting; 0: no spot job",
     )
     checkpoint_s3_uri: str = Field(
         "",
-        description="s3:// URI for checkpoints, to go on from; '': beside the model for spot jobs, else none",
+        description="s3:// URI of checkpoints to resume from; '': beside the model for spot jobs, else none",
     )
     keep_alive_period: int = Field(0, ge=0, le=21_600, description="Seconds that instances stay warm for the next job")
     traffic_encryption: bool = Field(False, description="Whether traffic between training instances is encrypted")
@@ -40,11 +40,11 @@ class JobSettings(AwsSettings):
         3,
         ge=1,
         le=10,
-        description="Jobs that a run may start: the next one if the last failed for a reason that may pass, such as "
-        "want of capacity or an error within SageMaker; never after an error of the program or the request",
+        description="Training jobs that a run may start: another one after a capacity error or an internal error of "
+        "SageMaker, none after an error of the program or the request",
     )
     price_per_hour: float = Field(
-        0.0, ge=0, description="USD an hour of one instance, for the estimate of cost; 0: as AWS's price list says"
+        0.0, ge=0, description="Price of one instance, USD per hour, for the cost estimate; 0: from AWS's price list"
     )
 
     @field_validator("instance_type")
