@@ -10,77 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
-MODULES: Mapping[str, tuple[str, ...]] = {
-    "check": ("ncf.storage", "ncf.aws.session"),
-    "preprocess": ("ncf.storage",),
-    "negative-sampling": ("ncf.storage",),
-    "train": (
-        "ncf.storage",
-        "ncf.sagemaker.training.stopping",
-        "ncf.aws.logs",
-        "ncf.sagemaker.training.pricing",
-        "ncf.aws.session",
-        "ncf.aws.tags",
-        "ncf.sagemaker.training.job",
-    ),
-    "evaluate": ("ncf.storage", "ncf.sagemaker.hosting.deployed_model", "ncf.aws.session"),
-    "deploy": (
-        "ncf.storage",
-        "ncf.sagemaker.hosting.autoscaling",
-        "ncf.sagemaker.hosting.deployment",
-        "ncf.sagemaker.hosting.endpoint",
-        "ncf.sagemaker.hosting.rollout",
-        "ncf.aws.logs",
-        "ncf.aws.session",
-        "ncf.sagemaker.hosting.smoke_test",
-        "ncf.aws.tags",
-        "ncf.sagemaker.hosting.versions",
-    ),
-    "recommend": ("ncf.storage",),
-    "finish": (
-        "ncf.storage",
-        "ncf.sagemaker.training.jobs",
-        "ncf.sagemaker.training.stopping",
-        "ncf.sagemaker.runs.notification",
-        "ncf.sagemaker.runs.resources",
-        "ncf.aws.session",
-        "ncf.aws.tags",
-    ),
-    "stop-jobs": ("ncf.sagemaker.training.jobs", "ncf.sagemaker.training.stopping", "ncf.aws.session", "ncf.aws.tags"),
-    "rollback": (
-        "ncf.sagemaker.hosting.autoscaling",
-        "ncf.sagemaker.hosting.endpoint",
-        "ncf.aws.session",
-        "ncf.aws.tags",
-        "ncf.sagemaker.hosting.versions",
-    ),
-    "clean": (
-        "ncf.storage",
-        "ncf.sagemaker.hosting.autoscaling",
-        "ncf.sagemaker.hosting.endpoint",
-        "ncf.sagemaker.training.stopping",
-        "ncf.operators.cleanup",
-        "ncf.sagemaker.runs.resources",
-        "ncf.aws.session",
-        "ncf.aws.tags",
-        "ncf.sagemaker.hosting.versions",
-    ),
-    "doctor": (
-        "ncf.operators.checks.account",
-        "ncf.operators.checks.bucket",
-        "ncf.operators.checks.image",
-        "ncf.operators.checks.quota",
-        "ncf.operators.checks.role",
-        "ncf.aws.session",
-    ),
-}
-"""Each command, and the modules whose calls it makes."""
-
-PODS = ("check", "preprocess", "negative-sampling", "train", "evaluate", "deploy", "recommend", "finish", "stop-jobs")
-"""What runs on the cluster."""
-OPERATORS = ("rollback", "clean", "doctor")
-"""What people run by hand."""
-
 UNSCOPED: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "lists; has no resource of its own",
     "pricing:GetProducts": "AWS's public price list",
@@ -195,7 +124,6 @@ PASSED_ROLES: Mapping[str, str] = {
 """Call -> the role that it passes to SageMaker, for which ``iam:PassRole`` is required."""
 
 
-def calls(commands: Iterable[str]) -> set[str]:
-    """The actions of commands, as declared by their modules."""
-    modules = {module for command in commands for module in MODULES[command]}
+def calls(modules: Iterable[str]) -> set[str]:
+    """The actions that modules declare in their ``CALLS``."""
     return {action for module in modules for action in import_module(module).CALLS} - FREE

@@ -16,6 +16,18 @@ class Clean(Stage, AwsAccess):
     that its jobs have written. An endpoint that serves the model of another run is kept.
     """
 
+    calls = (
+        "ncf.storage",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.operators.cleanup",
+        "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.runs.resources",
+        "ncf.sagemaker.training.stopping",
+    )
+
     run_id: str = Field(alias="run", min_length=1, description="ID of the run, as KFP shows it")
     dry_run: bool = Field(True, description="Whether to list only")
 

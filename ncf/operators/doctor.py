@@ -28,6 +28,15 @@ class Doctor(Stage):
     changed.
     """
 
+    calls = (
+        "ncf.aws.session",
+        "ncf.operators.checks.account",
+        "ncf.operators.checks.bucket",
+        "ncf.operators.checks.image",
+        "ncf.operators.checks.quota",
+        "ncf.operators.checks.role",
+    )
+
     train_role: str = Field(description="ARN of the IAM role of the training job")
     deploy_role: str = Field("", description="ARN of the IAM role of the endpoint; '': not checked")
     region: str = Field("", description="AWS region, such as eu-west-1; '': the environment's")

@@ -15,6 +15,14 @@ class Rollback(Stage, AwsAccess):
     The previous model is the one that was in service before the last update; after a rollback, the next older one.
     """
 
+    calls = (
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.versions",
+    )
+
     endpoint: CliPositionalArg[str] = Field(min_length=1, description="Name of the endpoint")
     endpoint_wait_time: int = Field(1800, ge=60, le=86_400, description="Seconds to wait for the endpoint")
 

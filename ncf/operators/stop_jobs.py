@@ -20,6 +20,8 @@ class StopJobs(Stage, AwsAccess):
     Only jobs with the tags of this pipeline are stopped.
     """
 
+    calls = ("ncf.aws.session", "ncf.aws.tags", "ncf.sagemaker.training.jobs", "ncf.sagemaker.training.stopping")
+
     older_than: str = Field(description="Age of the jobs to stop: minutes, hours or days, such as 90m, 6h or 2d")
     dry_run: bool = Field(True, description="Whether to list only")
 
