@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ncf.reports.markdown import escape, link
+
+_MAX_LINE = 2000
+"""Characters of a line."""
+
 
 @dataclass(frozen=True)
 class Resource:
@@ -30,5 +35,10 @@ def markdown(title: str, reason: str, resources: Sequence[Resource], remarks: Se
         resources: of the run.
         remarks: further lines.
     """
-    lines = [resource.text.replace(resource.name, f"[{resource.name}]({resource.url})", 1) for resource in resources]
-    return "\n".join([f"# {title}", "", reason, "", *(f"- {line}" for line in [*lines, *remarks]), ""])
+    lines = [*map(_with_link, resources), *(escape(remark, _MAX_LINE) for remark in remarks)]
+    return "\n".join([f"# {escape(title)}", "", escape(reason, _MAX_LINE), "", *(f"- {line}" for line in lines), ""])
+
+
+def _with_link(resource: Resource) -> str:
+    """The text of a resource, with its name as a link."""
+    return escape(resource.text, _MAX_LINE).replace(escape(resource.name), link(resource.name, resource.url), 1)

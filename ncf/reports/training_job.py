@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ncf.reports.markdown import code, code_block, escape, link, table
 from ncf.training.log_lines import parse_epoch_line
+
+_MAX_REASON = 1024
+"""Characters of a reason: SageMaker's limit of FailureReason."""
 
 
 @dataclass(frozen=True)
@@ -72,16 +76,16 @@ def markdown(job: TrainingJob, url: str, reason: str = "", log_lines: Sequence[s
         "spot saving": None if job.spot_saving is None else f"{job.spot_saving:.0%}",
         "interruptions": job.interruptions or None,
         "estimated cost": _cost(job),
-        "model": None if reason else f"`{job.model_uri}`",
+        "model": None if reason else code(job.model_uri),
     }
-    parts = [f"# [{job.name}]({url})", ""]
+    parts = [f"# {link(job.name, url)}", ""]
     if reason:
-        parts += [f"**{reason}**", ""]
-    parts += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items() if value is not None), ""]
+        parts += [f"**{escape(reason, limit=_MAX_REASON)}**", ""]
+    parts += [table(("", ""), [row for row in rows.items() if row[1] is not None]), ""]
     if epochs := [epoch for line in log_lines if (epoch := parse_epoch_line(line))]:
         parts += ["The last epoch:", "", *(f"- {name}: {value}" for name, value in epochs[-1].items()), ""]
     if log_lines:
-        parts += ["The last log lines:", "", "```", *log_lines, "```", ""]
+        parts += ["The last log lines:", "", code_block("\n".join(log_lines)), ""]
     return "\n".join(parts)
 
 

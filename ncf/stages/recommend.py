@@ -109,7 +109,7 @@ class Recommend(Stage, Region):
         from ncf.batch.checkpoints import Checkpoints
         from ncf.batch.tables import cores, parts
         from ncf.progress import progress
-        from ncf.reports.recommendations import Totals, markdown
+        from ncf.reports.recommendations import Totals, recommendations_markdown
 
         identity = self._identity(model, users)
         kept = Checkpoints(self.recommendations / PARTS, self.checkpoints, _digest(identity))
@@ -118,7 +118,7 @@ class Recommend(Stage, Region):
         with _threads(cores()) as pool, progress("recommending", len(users.ids), "users") as shown:
             for number, part in enumerate(slices):
                 name = f"part-{number:05d}-of-{len(slices):05d}.parquet"
-                table = kept.take_up(name, tables.schema)
+                table = kept.restore(name, tables.schema)
                 if table is None:
                     table = tables.of(users, part, pool, shown)
                     kept.write(name, table)
@@ -130,7 +130,7 @@ class Recommend(Stage, Region):
         if totals.parts_taken_up:
             _log.info("%d of %d parts were finished by an earlier try", totals.parts_taken_up, len(slices))
         totals.seconds = time.monotonic() - start
-        if not tables.scorer.scores_all(self.top_k):
+        if not tables.ranker.scores_all(self.top_k):
             totals.recall = tables.recall(users, _RECALL_USERS)
             if totals.recall < _LEAST_RECALL:
                 _log.warning(
@@ -141,7 +141,7 @@ class Recommend(Stage, Region):
         manifest.write(self.recommendations, KIND, counts, self.parameter_values(), source)
         figures = totals.figures(users, model.config.n_items)
         self.metrics.write_text(json.dumps(figures, indent=2) + "\n")
-        self.summary.write_text(markdown(model.version, figures, tables.schema, totals))
+        self.summary.write_text(recommendations_markdown(model.version, figures, tables.schema, totals))
         self._kept = kept
 
     def published(self) -> None:

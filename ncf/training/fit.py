@@ -18,6 +18,7 @@ from ncf.artifacts import dataset as dataset_layout
 from ncf.artifacts import manifest
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.provenance import source_of_model
 from ncf.artifacts.samples import FitName, Samples
 from ncf.errors import InputError
 from ncf.stage.declaration import Input, Output, Stage
@@ -96,7 +97,8 @@ class Fit(Stage, Hyperparameters, WarmStart):
         from ncf.training.trainer import Trainer, model_config
 
         dataset, samples = Dataset.load(dataset_folder), Samples.load(samples_folder)
-        fingerprint = manifest.fingerprint(manifest.read(dataset_folder, dataset_layout.KIND))
+        dataset_manifest = manifest.read(dataset_folder, dataset_layout.KIND)
+        fingerprint = manifest.fingerprint(dataset_manifest)
         if samples.dataset != fingerprint:
             raise InputError(f"{self.samples}: drawn for another data set than {self.dataset}; run negative-sampling")
         source = {"dataset": fingerprint, "samples": samples.fingerprint}
@@ -154,7 +156,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
             popularity=np.bincount(trainer.positives.items, minlength=dataset.n_items),
             history=history,
             golden=golden_answers(trainer.config, weights, dataset.user_ids, dataset.item_ids),
-        ).save(self.trained_model, settings.model_dump(mode="json"), {"fingerprint": fingerprint})
+        ).save(self.trained_model, settings.model_dump(mode="json"), source_of_model(dataset_manifest, fingerprint))
         self.metrics.write_text(json.dumps(compared_metrics(history), indent=2) + "\n")
 
 

@@ -32,7 +32,9 @@ class Hyperparameters(BaseModel, extra="forbid"):
         [64, 32, 16],
         description="Widths of the MLP (mlp, neumf): user and item embedding together, then hidden layers",
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of hidden units dropped in training (mlp, neumf)")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of hidden units dropped in training (mlp, neumf); 0: none"
+    )
     negatives: int = Field(4, ge=1, le=100, description="Negatives drawn for each positive in each epoch")
     batch_size: int = Field(
         0,
@@ -43,15 +45,17 @@ class Hyperparameters(BaseModel, extra="forbid"):
     learning_rate: float = Field(
         0.015, gt=0, le=1, description=f"Adam's step size at its peak, for a batch of {_REFERENCE_BATCH}"
     )
-    warmup: float = Field(0.1, ge=0, le=100, description="Epochs in which the learning rate rises from 0")
+    warmup: float = Field(
+        0.1, ge=0, le=100, description="Epochs in which the learning rate rises from 0 to its peak; 0: none"
+    )
     l2: float = Field(
         0.0075,
         ge=0,
         le=1000,
-        description="Pull of each sample's embeddings towards 0: so a user or item is pulled as often as it is met",
+        description="L2 regularisation of each sample's embeddings, as often as its user or item occurs; 0: none",
     )
     tower_l2: float = Field(
-        1e-5, ge=0, le=1000, description="Pull of the tower's weights towards 0 in each step (mlp, neumf)"
+        1e-5, ge=0, le=1000, description="L2 regularisation of the tower's weights in each step (mlp, neumf); 0: none"
     )
     gmf_output: Literal["fixed", "learned"] = Field(
         "fixed",

@@ -61,7 +61,7 @@ def test_without_times_validation_is_drawn_by_seed(tmp_path: Path) -> None:
     [
         (
             {"negative": NEGATIVE.replace("(1,20)", "(1,30)")},
-            r"d\.test\.negative: its \(user,item\) pairs are not those",
+            r"d\.test\.negative: expected the \(user,item\) pairs of d\.test\.rating",
         ),
         (
             {"negative": NEGATIVE.replace("(1,20)", "1;20")},

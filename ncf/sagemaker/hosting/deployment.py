@@ -13,6 +13,7 @@ from ncf.aws.names import PREVIOUS_TAG, VARIANT
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
+from ncf.reports.markdown import code_block, escape, link
 from ncf.sagemaker.hosting import versions
 from ncf.sagemaker.hosting.endpoint import SETTLED, Description, Endpoint
 from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
@@ -20,6 +21,7 @@ from ncf.sagemaker.hosting.rollout import Rollout
 from ncf.termination import last_words
 
 _log = logging.getLogger(__name__)
+_MAX_REASON = 1024  # characters, as of SageMaker's FailureReason
 
 CALLS = (
     "sagemaker:AddTags",
@@ -151,7 +153,8 @@ class _Deployment:
         name, url = self._plan.name, self._endpoint.url
         logs = LogReader(self._aws, f"{ENDPOINT_GROUP}/{name}", VARIANT)
         logs.read()
-        report = "\n".join([f"# [{name}]({url})", "", f"**{reason}**", "", "```", *logs.tail, "```", ""])
+        parts = [f"# {link(name, url)}", f"**{escape(reason, _MAX_REASON)}**", code_block("\n".join(logs.tail))]
+        report = "\n\n".join(parts) + "\n"
         return RemoteError(f"{logs.excerpt('the endpoint')}{reason}; {url}", report)
 
     def _reason(self, state: Description | None) -> str:
