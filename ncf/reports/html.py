@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-TEMPLATE = Path(__file__).with_suffix(".html")
+TEMPLATE = Path(__file__).with_name("report.html")
 ACCENT, MUTED, CONTRAST = "#2f6f9f", "#9aa5b1", "#c8553d"
 """Colours of figures: the subject, what it is compared with, and what stands out."""
 FURTHER = ("#3d8b6e", "#a8812c")
