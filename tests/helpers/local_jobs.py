@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -203,3 +204,12 @@ def settle(sagemaker: Any, name: str) -> dict[str, Any]:
     answer = wait(lambda: sagemaker.describe_endpoint(EndpointName=name), "EndpointStatus", passing)
     assert_shape(answer, sagemaker.meta.service_model.operation_model("DescribeEndpoint").output_shape)
     return answer
+
+
+def tar_gz(name: str, content: bytes) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
+        member = tarfile.TarInfo(name)
+        member.size = len(content)
+        tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()

@@ -89,7 +89,9 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.copytree(KIND, folder / ".github" / "kind", ignore=shutil.ignore_patterns("__pycache__"))
+        for copied in (KIND, ROOT / "components" / "local"):
+            shutil.copytree(copied, folder / copied.relative_to(ROOT), ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "components" / "__init__.py", folder / "components")
         for name, text in {
             **dict.fromkeys((f"bin/{tool}" for tool in ("docker", "kind", "kubectl", "make", "git")), TOOL),
             ".venv/bin/python": PYTHON,

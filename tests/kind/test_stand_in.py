@@ -79,7 +79,8 @@ def free_port() -> int:
 
 
 def without_aws() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return others | {"PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="module")

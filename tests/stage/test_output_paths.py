@@ -112,7 +112,7 @@ def test_outputs_are_not_written_to_a_folder_called_s3(interactions: Path) -> No
 
 def test_what_the_system_says_of_a_file_is_one_line(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom ncf import command\n"
+        "import sys\nfrom ncf.stage import command\n"
         "def run(*_):\n    open('gone/file')\n"
         "command.run = run\ncommand.main(['finish'])\n"
     )

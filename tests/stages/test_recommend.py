@@ -315,7 +315,7 @@ def test_bad_input_is_named_and_nothing_is_written(given: list[str], said: str, 
 def test_sigterm_leaves_finished_parts_and_no_output(tmp_path: Path) -> None:
     random_model("neumf", n_users=4000, n_items=8000, factors=8, tower=(64, 64, 32)).save(tmp_path / "model", {}, {})
     program = (
-        "import sys\nfrom ncf.stages import recommend\nfrom ncf import command\n"
+        "import sys\nfrom ncf.stages import recommend\nfrom ncf.stage import command\n"
         "recommend._ROWS_A_PART = 1000\ncommand.main(['recommend', *sys.argv[1:]])"
     )
     kept = tmp_path / "kept"
@@ -408,7 +408,7 @@ def test_sigterm_does_not_wait_for_the_part_that_is_being_made(tmp_path: Path) -
     """On Kubernetes a pod has 30 seconds; a part may take minutes."""
     random_model("mlp", n_users=8_000, n_items=10_000, tower=(256, 128, 64)).save(tmp_path / "model", {}, {})
     program = (
-        "import sys\nfrom ncf.batch import tables\nfrom ncf import command\noriginal = tables.Tables.of\n"
+        "import sys\nfrom ncf.batch import tables\nfrom ncf.stage import command\noriginal = tables.Tables.of\n"
         "def of(*given):\n    print('ready', flush=True)\n    return original(*given)\n"
         "tables.Tables.of = of\ncommand.main(['recommend', *sys.argv[1:]])"
     )

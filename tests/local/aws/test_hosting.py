@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
-import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_jobs import ROLE, client, processes, put_model, settle
+from local_jobs import ROLE, client, processes, put_model, settle, tar_gz
 
 from components.local.aws import LocalAws
 from components.local.aws.hosting import MAX_BODY
@@ -124,15 +122,6 @@ def put_archive(aws: LocalAws, name: str, archive: bytes) -> str:
     variant = {"VariantName": "main", "ModelName": name, "InstanceType": "ml.m6i.large", "InitialInstanceCount": 1}
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
     return name
-
-
-def tar_gz(name: str, content: bytes) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-    return archive.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_jobs import ROLE, client, put_model, settle
+from local_jobs import ROLE, client, put_model, settle, tar_gz
 
 from components.local.aws import LocalAws
 from components.local.aws.processes import wait_until
@@ -220,8 +220,6 @@ def test_a_serverless_endpoint(aws: LocalAws) -> None:
     }
     with pytest.raises(ClientError, match="do not support ModelDataSource"):
         sagemaker.create_endpoint_config(EndpointConfigName="serverless", ProductionVariants=[variant])
-    from test_hosting import tar_gz
-
     client(aws, "s3").put_object(Bucket="bucket", Key="serverless.tar.gz", Body=tar_gz("text", b"packed"))
     container = {"Image": "ncf-deploy", "ModelDataUrl": "s3://bucket/serverless.tar.gz"}
     sagemaker.create_model(ModelName="packed", ExecutionRoleArn=ROLE, PrimaryContainer=container)

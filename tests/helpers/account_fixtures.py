@@ -1,0 +1,47 @@
+"""An AWS account as fixtures: of fakes, without waiting."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.loaders import Loader
+from botocore.session import Session, get_session
+from fake_sagemaker import ROLE, FakeSageMaker
+
+from ncf.aws import logs, session
+from ncf.aws.session import Aws
+from ncf.sagemaker.hosting import guard
+from ncf.sagemaker.settings import AwsSettings
+from ncf.sagemaker.training import job as training_job
+
+MODELS = Loader()
+
+
+def session_with_models() -> Session:
+    """A botocore session that reads AWS's service models, which are large, only once for all tests."""
+    made = get_session()
+    made.register_component("data_loader", MODELS)
+    return made
+
+
+@pytest.fixture
+def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
+    """An empty account; waiting takes no time."""
+    monkeypatch.setattr(session, "get_session", session_with_models)
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr(session, "_POLL_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(session, "_PAUSE_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(training_job, "_SECONDS_UNTIL_LOG_SETTLES", 0.0)
+    monkeypatch.setattr(guard, "_SECONDS_TO_CALM", 0.01)
+    monkeypatch.setattr(logs, "_SECONDS_BETWEEN_CALLS", 0.0)
+    monkeypatch.setattr(logs, "_SECONDS_BETWEEN_STREAMS", 0.0)
+    return FakeSageMaker()
+
+
+@pytest.fixture
+def aws(sagemaker: FakeSageMaker) -> Aws:
+    """Clients of that account."""
+    return sagemaker.attach(Aws(AwsSettings(role=ROLE)))
