@@ -18,7 +18,7 @@ from kfp import local
 from kfp.local import docker_task_handler
 
 from components.local.aws.engine import Engine, bind, own_user
-from components.local.process_runner import Listener, task_of
+from components.local.process_runner import Listener, task_of, workspace
 from ncf.errors import InputError, RemoteError
 
 _SECONDS_TO_LEAVE = 10.0
@@ -100,8 +100,9 @@ def pods_as_containers(
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
         )
-        local.init(runner, pipeline_root=str(pipeline_root), raise_on_error=True)
-        yield
+        with workspace() as folder:
+            local.init(runner, pipeline_root=str(pipeline_root), workspace_root=folder, raise_on_error=True)
+            yield
     finally:
         docker_task_handler.run_docker_container = original
 

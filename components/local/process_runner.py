@@ -11,9 +11,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -114,10 +115,21 @@ def pods_as_processes(pipeline_root: Path, environment: Mapping[str, str], liste
     original = subprocess_task_handler.SubprocessTaskHandler
     subprocess_task_handler.SubprocessTaskHandler = Handler
     try:
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root), raise_on_error=True)
-        yield
+        with workspace() as folder:
+            local.init(
+                local.SubprocessRunner(use_venv=False),
+                pipeline_root=str(pipeline_root),
+                workspace_root=folder,
+                raise_on_error=True,
+            )
+            yield
     finally:
         subprocess_task_handler.SubprocessTaskHandler = original
+
+
+def workspace() -> AbstractContextManager[str]:
+    """Temporary folder for the workspace that KFP's local runner asks for, and leaves behind where a run fails."""
+    return tempfile.TemporaryDirectory(prefix="kfp-workspace-")
 
 
 def _run(command: list[str], environment: Mapping[str, str], listener: Listener) -> TaskRun:
