@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from pydantic import ValidationError
 
 from ncf.errors import InputError
-from ncf.stage.command import CHECK, COMPONENTS, load
+from ncf.stage.command import CHECK, COMPONENTS, EXIT_HANDLER, load
 
 _ANYTHING = "any"
 _ANY_ROLE = "arn:aws:iam::123456789012:role/any"
@@ -73,6 +73,21 @@ def renamed(pipeline_spec: Any, stage_name: str, message: str) -> str:
     }
     told = ", ".join(f"'{field}' is '{parameter}'" for field, parameter in names.items())
     return f" (in the pipeline, {told})" if told else ""
+
+
+def names_in_pipeline(pipeline_spec: Any) -> dict[str, dict[str, str]]:
+    """Parameters of stages that have another name in the pipeline: name -> stage's command -> name in the pipeline.
+
+    The check before the first stage and the exit handler only repeat the parameters of others.
+    """
+    spec = json_format.MessageToDict(pipeline_spec)
+    parameters = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    names: dict[str, dict[str, str]] = {}
+    for stage, given in _reached(spec, spec["root"]["dag"], {name: name for name in parameters}):
+        for field, parameter in given.items():
+            if field != parameter and stage not in (CHECK, EXIT_HANDLER):
+                names.setdefault(field, {})[stage.replace("_", "-")] = parameter
+    return names
 
 
 def _reached(

@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.compiling.arguments import json_or_text, parse_arguments
+from components.compiling.arguments import json_or_text, parse_arguments, split_assignments
 from ncf.errors import InputError
 
+_PARAMETERS = {
+    "run": "a parameter of the pipeline (train_epochs), or of training, its job or the endpoint (epochs, dropout)",
+    "recommend": "a parameter of the pipeline (top_k)",
+}
 _SAMPLE_FAULT = '{"kind": "interrupt", "name": "ncf-train", "after_line": "epoch=2"}'
 
 
@@ -35,7 +39,13 @@ def add(commands: Any, pipelines: Mapping[str, Any]) -> None:
     made["recommend"].add_argument("--model", default="", help="folder that train wrote, or its s3:// URI")
     made["recommend"].add_argument("--users", default="", help="file of user ids, one a line (default: all users)")
     for name in made:
-        made[name].add_argument("--output", type=Path, default=Path(f"output/{name}"), help="default: %(default)s")
+        made[name].add_argument(
+            "--output",
+            type=Path,
+            default=Path(f"output/{name}"),
+            help="link to the latest run that succeeded; each run writes to OUTPUT-TIME-ID beside it "
+            "(default: %(default)s)",
+        )
         made[name].add_argument(
             "--executor",
             choices=("process", "docker"),
@@ -44,7 +54,10 @@ def add(commands: Any, pipelines: Mapping[str, Any]) -> None:
         )
         made[name].add_argument("--tag", default="", help="of the images, with --executor docker (default: the commit)")
         made[name].add_argument(
-            "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
+            "--param", action="append", default=[], metavar="NAME=VALUE", help=f"{_PARAMETERS[name]}; may be repeated"
+        )
+        made[name].add_argument(
+            "--params", default="", metavar="TEXT", help="several parameters: 'NAME=VALUE NAME=VALUE ...'"
         )
     made["run"].add_argument("--keep-endpoint", action="store_true", help="leave the endpoint up until Ctrl-C")
     made["run"].add_argument(
@@ -69,7 +82,7 @@ def _run(options: argparse.Namespace) -> None:
         data=options.data,
         items=options.items,
         output=options.output,
-        arguments=parse_arguments(options.param, pipeline),
+        arguments=_arguments(options, pipeline),
         keep_endpoint=options.keep_endpoint,
         faults=[_fault(text) for text in options.fault],
         retry=options.retry,
@@ -84,10 +97,14 @@ def _recommend(options: argparse.Namespace) -> None:
     from components.local import recommend
 
     pipeline = options.pipelines["recommend"]
-    arguments = parse_arguments(options.param, pipeline)
+    arguments = _arguments(options, pipeline)
     if taken := [name for name in ("model_uri", "users_uri") if name in arguments]:
         raise InputError(f"parameter '{taken[0]}' is given here as --{taken[0].removesuffix('_uri')}")
     recommend.run(pipeline, options.model, options.users, options.output, arguments, _tag(options), Console())
+
+
+def _arguments(options: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
+    return parse_arguments([*options.param, *split_assignments(options.params)], pipeline)
 
 
 def _tag(options: argparse.Namespace) -> str:
