@@ -221,15 +221,21 @@ class Aws:
         their hosts are in Amazon's domains). Where the environment names another service (AWS_ENDPOINT_URL),
         that one knows what it can run.
         """
-        host = urlsplit(self.client("sagemaker").meta.endpoint_url).hostname or ""
-        if host.endswith(_AMAZON) and not _ECR_IMAGE.fullmatch(image):
+        if self._is_amazon and not _ECR_IMAGE.fullmatch(image):
             raise InputError(
                 f"parameter '{parameter}' is '{image}': SageMaker pulls images from ECR only; expected "
                 "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG"
             )
 
+    @property
+    def _is_amazon(self) -> bool:
+        host = urlsplit(self.client("sagemaker").meta.endpoint_url).hostname or ""
+        return host.endswith(_AMAZON)
+
     def console_url(self, place: str) -> str:
-        """A page of SageMaker's console, such as ``jobs/NAME``."""
+        """A page of SageMaker's console, such as ``jobs/NAME``; '' where another service than Amazon's answers."""
+        if not self._is_amazon:
+            return ""
         partition = self._session.get_partition_for_region(self.region)
         domain = _CONSOLES.get(partition, "console.aws.amazon.com")
         return f"https://{self.region}.{domain}/sagemaker/home?region={self.region}#/{place}"

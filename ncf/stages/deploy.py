@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic import Field, model_validator
 
 from ncf.artifacts.model_folder import KIND
+from ncf.aws.links import linked
 from ncf.sagemaker.settings import EndpointSettings
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage, check_one_given, overridden
 from ncf.storage import local_copy
@@ -96,7 +97,7 @@ class Deploy(Stage, EndpointSettings):
 
 def _summary(endpoint: str, config: str, model_version: str, body: str, region: str, url: str) -> str:
     """The endpoint in Markdown, with a request to try in the shell and in Python."""
-    return f"""# [{endpoint}]({url})
+    return f"""# {linked(endpoint, url)}
 
 | | |
 |---|---|

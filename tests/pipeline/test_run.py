@@ -175,6 +175,17 @@ def test_lines_show_names_in_place_of_the_run_s_paths(finished: tuple[dict[str, 
     assert output.resolve().name not in progress
 
 
+def test_no_console_of_aws_is_linked(finished: tuple[dict[str, Any], str, Path]) -> None:
+    """The jobs and endpoints are the stand-in's."""
+    _, out, output = finished
+    assert "console.aws" not in out
+    texts = [
+        path for path in (output / "artifacts").rglob("*") if path.is_file() and path.name in ("summary", "report")
+    ]
+    assert len(texts) == 7
+    assert not [path for path in texts if "console.aws" in path.read_text()]
+
+
 def test_nothing_is_left_running(finished: tuple[dict[str, Any], str, Path]) -> None:
     assert processes_of(finished[2]) == []
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ncf.api.requests import CONTENT_TYPE
+from ncf.aws.links import linked, with_link
 from ncf.aws.logs import ENDPOINT_GROUP, LogReader
 from ncf.aws.names import (
     ENDPOINT_TAG,
@@ -269,8 +270,8 @@ class _Endpoint:
         logs.read()
         lines, url = list(logs.tail), self._aws.console_url(f"endpoints/{name}")
         shown = "".join(["the endpoint's last log lines:\n", *(f"  | {line}\n" for line in lines)]) if lines else ""
-        report = "\n".join([f"# [{name}]({url})", "", f"**{reason}**", "", "```", *lines, "```", ""])
-        return RemoteError(f"{shown}{reason}; {url}", report)
+        report = "\n".join([f"# {linked(name, url)}", "", f"**{reason}**", "", "```", *lines, "```", ""])
+        return RemoteError(with_link(f"{shown}{reason}", url), report)
 
     def _reason(self, state: Mapping[str, Any] | None) -> str:
         """SageMaker's reason, on one line, with the alarms that fire."""
@@ -339,10 +340,9 @@ class _Endpoint:
                 return state
             if status != (status := state["EndpointStatus"]):
                 _log.info("endpoint %s: %s (%.0f s)", name, status, elapsed)
-        raise RemoteError(
-            f"endpoint {name} is still {status} after {self._plan.settings.endpoint_wait_time} s, the "
-            f"'endpoint_wait_time'; {self._aws.console_url(f'endpoints/{name}')}"
-        )
+        limit = f"{self._plan.settings.endpoint_wait_time} s, the 'endpoint_wait_time'"
+        url = self._aws.console_url(f"endpoints/{name}")
+        raise RemoteError(with_link(f"endpoint {name} is still {status} after {limit}", url))
 
     def _describe(self) -> Mapping[str, Any] | None:
         try:

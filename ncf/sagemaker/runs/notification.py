@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ncf.aws.links import linked
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.runs.outcome import Endpoint, Evidence, Job, Verdict, endpoint_text, job_text
@@ -42,7 +43,7 @@ class Message:
         """All of it on one line: each job and endpoint with its state, and links to them."""
         things = self._things()
         more = [text for _, text, _ in things if text not in self.verdict.reason]
-        return "; ".join([self.title, self.verdict.reason, *more, *(url for _, _, url in things)])
+        return "; ".join([self.title, self.verdict.reason, *more, *(url for _, _, url in things if url)])
 
     def body(self) -> dict[str, Any]:
         """What is POSTed; chat services show ``text``."""
@@ -63,7 +64,7 @@ class Message:
         Args:
             undelivered: why nobody was told; '' if they were, or nobody was to be.
         """
-        lines = [text.replace(name, f"[{name}]({url})", 1) for name, text, url in self._things()]
+        lines = [text.replace(name, linked(name, url), 1) for name, text, url in self._things()]
         lines += [f"the run's {what} cannot be seen in full: {why}" for what, why in self.evidence.unseen.items()]
         if undelivered:
             lines.append(undelivered)

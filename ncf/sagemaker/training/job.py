@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ncf.aws.links import with_link
 from ncf.aws.logs import TRAINING_GROUP, LogReader
 from ncf.aws.names import LEFT_TAG
 from ncf.aws.session import Aws, RefusedError, poll
@@ -75,7 +76,7 @@ def _failure(aws: Aws, plan: JobPlan, job: _Job, description: Mapping[str, Any])
     reason, lines = f"{job.reason(description)}; {advice}", list(job.logs.tail)
     shown = "".join(["the job's last log lines:\n", *(f"  | {line}\n" for line in lines)]) if lines else ""
     report = job_report.markdown(aws, plan.settings, description, job.url, reason, lines)
-    return RemoteError(f"{shown}{reason}; {job.url}", report)
+    return RemoteError(with_link(f"{shown}{reason}", job.url), report)
 
 
 class _Job:
@@ -172,11 +173,11 @@ class _Job:
                 raise InputError(str(error)) from error
             raise
         self._is_being_created = False
-        _log.info("training job %s is started; %s", self.name, self.url)
+        _log.info("%s", with_link(f"training job {self.name} is started", self.url))
 
     def _take_up(self, description: Mapping[str, Any]) -> None:
         """Go on with a job that an earlier try or another pod has started."""
-        _log.info("training job %s was started before: taking it up; %s", self.name, self.url)
+        _log.info("%s", with_link(f"training job {self.name} was started before: taking it up", self.url))
         self._check_output(description)
         self._marked = jobs.when_left(self._aws, self._arn)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ncf.aws.links import linked
 from ncf.aws.session import Aws
 from ncf.sagemaker.settings import JobSettings
 from ncf.sagemaker.training import pricing
@@ -61,7 +62,7 @@ def markdown(
         "estimated cost": _estimate(settings, cost),
         "model": None if reason else f"`{description['ModelArtifacts']['S3ModelArtifacts']}`",
     }
-    parts = [f"# [{description['TrainingJobName']}]({url})", ""]
+    parts = [f"# {linked(description['TrainingJobName'], url)}", ""]
     if reason:
         parts += [f"**{reason}**", ""]
     parts += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items() if value is not None), ""]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 
+from ncf.aws.links import with_link
 from ncf.aws.session import Aws, RefusedError
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.training import jobs
@@ -32,12 +33,12 @@ def leave(aws: Aws, name: str, arn: str, url: str, is_being_created: bool) -> No
         is_being_created: whether CreateTrainingJob has not answered yet, so that the job may still appear.
     """
     aws.hurry()
-    last_words(f"told to end: training job {name} is to be marked as left, then stopped; {url}")
+    last_words(with_link(f"told to end: training job {name} is to be marked as left, then stopped", url))
     until = time.monotonic() + (_SECONDS_TO_APPEAR if is_being_created else 0.0)
     while (outcome := _mark_and_stop(aws, name, arn, is_being_created)) is None and time.monotonic() < until:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     if outcome:
-        said = f"told to end: training job {name} {outcome}; {url}"
+        said = with_link(f"told to end: training job {name} {outcome}", url)
         last_words(said)
         _log.warning("%s", said)
 
