@@ -13,9 +13,12 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from components.local.process_runner import TaskRun
+from components.local.run_folder import shown
 from ncf.stage.command import EXIT_HANDLER
 
 ERROR_PREFIX = "ncf: error: "
+_QUOTE = "  | "
+_LOG_LINE = re.compile(r"\d\d:\d\d:\d\d ")
 _SILENT_SECONDS = 5.0
 
 
@@ -35,30 +38,43 @@ class Recorder:
     tasks: dict[str, TaskRun] = field(default_factory=dict)
     failed: TaskRun | None = None
     _clock: _Clock | None = None
+    _printed: set[str] = field(default_factory=set)
+    _error: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Recorder:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop_clock()
+        if self.failed and self.folder:
+            files = escape(shown(self.folder))
+            self.console.print(f"The files of the failed run are in {files}", highlight=False, soft_wrap=True)
 
     def started(self, task: TaskRun) -> None:
         if self.failed and self.failed.name == task.name:
             self._print(f"{task.name} is tried again: {reason(self.failed)}")
         self.console.print(f"[bold cyan]▶ {task.name}[/]")
         self._stop_clock()
+        self._printed, self._error = set(), []
         self._clock = _Clock(self.console, task.name)
 
     def line(self, task: TaskRun, text: str) -> None:
-        """Show a line of a pod. The run's end says its error; the stages say what the exit handler sums up."""
-        if task.name == EXIT_HANDLER.replace("_", "-") or text.startswith(ERROR_PREFIX):
+        """Show a line of a pod, except its error. The lines of the exit handler repeat those of the stages."""
+        if task.name == EXIT_HANDLER.replace("_", "-"):
             return
-        self._print(shortened(text, self.folder) if self.folder else text)
-        if self._clock:
-            self._clock.restart()
+        is_error = text.startswith(ERROR_PREFIX)
+        if is_error or _LOG_LINE.match(text):  # what was taken for the pod's error is in the log of its job
+            self._show_error()
+        if is_error or self._error:
+            self._error.append(text)
+        else:
+            self._show(text)
 
     def finished(self, task: TaskRun) -> None:
         self._stop_clock()
+        if task.exit_code == 0:
+            self._show_error()
+        self._print_quoted()
         self.tasks[task.name] = task
         if self.failed is None and task.exit_code != 0:
             self.failed = task
@@ -69,6 +85,24 @@ class Recorder:
 
     def _print(self, text: str) -> None:
         self.console.print(f"  [dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
+
+    def _show_error(self) -> None:
+        for line in self._error:
+            self._show(line)
+        self._error = []
+
+    def _print_quoted(self) -> None:
+        """The log lines that an error quotes, where they are new. Its last line, the reason, ends the run."""
+        quoted = [line for line in self._error[:-1] if line.removeprefix(_QUOTE) not in self._printed]
+        if any(line.startswith(_QUOTE) for line in quoted):
+            for line in quoted:
+                self._print(line.removeprefix(ERROR_PREFIX))
+
+    def _show(self, text: str) -> None:
+        self._printed.add(text)
+        self._print(shortened(text, self.folder) if self.folder else text)
+        if self._clock:
+            self._clock.restart()
 
     def _stop_clock(self) -> None:
         if self._clock:

@@ -57,6 +57,36 @@ def test_the_reason_of_a_failure_is_left_to_the_end_of_the_run(recorder: Recorde
     assert recorder.failed is task
 
 
+def test_log_lines_in_an_error_are_shown_where_they_are_new(recorder: Recorder, printed: io.StringIO) -> None:
+    task = TaskRun("deploy")
+    recorder.started(task)
+    for line in ("loading", "ncf: error: the last log lines:", "  | loading", "  | out of memory", "no endpoint"):
+        task.printed(line, recorder)
+    task.ended(1)
+    recorder.finished(task)
+    shown = [line.strip() for line in printed.getvalue().splitlines()]
+    assert shown == ["▶ deploy", "loading", "the last log lines:", "| out of memory", "✗ deploy 0.0 s"]
+    assert console.reason(task) == "no endpoint"
+
+
+def test_an_error_in_the_log_of_a_job_hides_nothing_that_follows(recorder: Recorder, printed: io.StringIO) -> None:
+    task = TaskRun("train")
+    recorder.started(task)
+    job = ["ncf: error: no memory", "17:50:21 training job a failed: no memory; attempt 2 of 2 follows", "epoch=1"]
+    for line in (*job, "ncf: error: the last log lines:", "  | ncf: error: no memory", "training job b failed"):
+        task.printed(line, recorder)
+    task.ended(1)
+    recorder.finished(task)
+    assert [line.strip() for line in printed.getvalue().splitlines()] == ["▶ train", *job, "✗ train 0.0 s"]
+
+
+def test_a_failed_run_says_where_its_files_are(printed: io.StringIO) -> None:
+    with Recorder(Console(file=printed, width=200), FOLDER) as recorder:
+        task = TaskRun("train", exit_code=1)
+        recorder.finished(task)
+    assert printed.getvalue().endswith(f"The files of the failed run are in {FOLDER}\n")
+
+
 def test_a_task_that_is_tried_again_says_why(recorder: Recorder, printed: io.StringIO) -> None:
     for code in (1, 0):
         task = TaskRun("train")
