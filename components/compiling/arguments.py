@@ -24,10 +24,10 @@ def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]
 
     Args:
         assignments: as on the command line.
-        pipeline: what ``dsl.pipeline`` makes of a function.
+        pipeline: a ``dsl.pipeline``.
 
     Raises:
-        InputError: that names what is unknown or of a wrong type, and what there is.
+        InputError: that names the parameter at fault, and what is accepted.
     """
     inputs = pipeline.component_spec.inputs or {}
     carriers, renamed = _carriers(inputs), names_in_pipeline(pipeline.pipeline_spec)
@@ -75,7 +75,7 @@ def _other_names(name: str, names: Mapping[str, str]) -> str:
 
 
 def _hint(name: str, known: Collection[str]) -> str:
-    """Which of the known names may be meant: those that are written like it, or that end with it."""
+    """Known names that end with a name, or are written like it."""
     longer = [other for other in sorted(known) if other.endswith(f"_{name}")]
     close = [*longer, *difflib.get_close_matches(name, known, n=3)]
     if close:
@@ -87,7 +87,7 @@ def _hint(name: str, known: Collection[str]) -> str:
 
 
 def _carriers(inputs: Container[str]) -> dict[str, list[str]]:
-    """Parameters of training, its job and the endpoint, and which of the pipeline's ``inputs`` carry them."""
+    """Parameters of training, its job and the endpoint, and the pipeline's ``inputs`` that carry them."""
     from ncf.sagemaker.settings import EndpointSettings, JobSettings
     from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
@@ -102,7 +102,7 @@ def _carriers(inputs: Container[str]) -> dict[str, list[str]]:
 
 
 def json_or_text(text: str) -> Any:
-    """What a text says in JSON, or else the text itself."""
+    """Value of a text in JSON; the text itself where it is not JSON."""
     try:
         return json.loads(text)
     except ValueError:

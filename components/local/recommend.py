@@ -28,20 +28,20 @@ def run(
     The folder holds recommendations, metrics and summary then.
 
     Args:
-        pipeline: what ``dsl.pipeline`` makes of a function.
+        pipeline: a ``dsl.pipeline``.
         model: folder that train wrote, or its URI.
         users: file of user ids, or its URI; '' for all.
         output: path of the link.
-        arguments: further ones of the pipeline.
+        arguments: of the pipeline, apart from model and users.
         tag: of the images to run in containers; '' runs processes of this machine.
-        console: shows how far it is.
+        console: for progress and results.
 
     Returns:
         The metrics.
 
     Raises:
-        InputError: for what the user can mend.
-        RuntimeError: if the stage failed otherwise.
+        InputError: if the model, the users or a parameter is at fault.
+        RuntimeError: if the stage failed for another reason.
     """
     locations = {"model": model, "users": users}
     if not model:

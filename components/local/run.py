@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,7 @@ _PAGE_VARIABLE = "NCF_PAGE"  # the program ``serve`` of the image reads it
 
 @dataclass(frozen=True)
 class Request:
-    """What to run: see ``pipeline.py run --help``."""
+    """Options of a run: see ``pipeline.py run --help``."""
 
     data: str
     items: str
@@ -54,9 +55,9 @@ class Request:
     arguments: Mapping[str, Any]
     keep_endpoint: bool = False
     tag: str = ""
-    """Of the images to run in containers; '' runs processes of this machine."""
+    """Tag of the images to run in containers; '' runs processes of this machine."""
     faults: Sequence[Mapping[str, Any]] = ()
-    """What is to go wrong in S3 and SageMaker: see :class:`components.local.aws.faults.Fault`."""
+    """Faults of S3 and SageMaker: see :class:`components.local.aws.faults.Fault`."""
     retry: bool = False
     """Whether a pod that fails is tried again, as on a cluster."""
 
@@ -65,11 +66,11 @@ def run(pipeline: Any, request: Request, console: Console) -> dict[str, Any]:
     """Compile and run the pipeline in a folder of its own; the output path becomes a link to it at the end.
 
     Returns:
-        What ``summary.json`` holds.
+        The content of ``summary.json``.
 
     Raises:
-        InputError: for what the user can mend: data, parameters.
-        RuntimeError: if a stage failed otherwise.
+        InputError: if data or parameters are at fault.
+        RuntimeError: if a stage failed for another reason.
     """
     folder = RunFolder.create(request.output, {"data": request.data, "items": request.items})
     announce(console, folder)
@@ -110,8 +111,8 @@ def call(pipeline_yaml: Path, arguments: Mapping[str, Any], recorder: Recorder) 
     """Run a compiled pipeline by KFP's local runner.
 
     Raises:
-        InputError: with the reason of the stage that failed, if that is for the user to mend.
-        RuntimeError: with the reason of one that failed otherwise.
+        InputError: if a stage failed because of its input, with the reason.
+        RuntimeError: if a stage failed for another reason.
     """
     pipeline = load_component_from_file(str(pipeline_yaml))
     try:
@@ -126,10 +127,10 @@ def call(pipeline_yaml: Path, arguments: Mapping[str, Any], recorder: Recorder) 
 
 
 def add_faults(aws: LocalAws, faults: Sequence[Mapping[str, Any]]) -> None:
-    """Ask for faults.
+    """Request faults of the stand-in.
 
     Raises:
-        InputError: that names what makes no sense.
+        InputError: that names the fault that the stand-in does not know.
     """
     for fault in faults:
         try:
@@ -139,7 +140,7 @@ def add_faults(aws: LocalAws, faults: Sequence[Mapping[str, Any]]) -> None:
 
 
 def executor_of(tag: str, package: Path, readable: Sequence[Path]) -> AbstractContextManager[Executor]:
-    """Containers of the images with a tag; without a tag processes."""
+    """Executor of a run: containers of the images with ``tag``, or processes where it is ''."""
     return in_containers(package, tag, readable) if tag else in_processes()
 
 
@@ -149,7 +150,7 @@ def announce(console: Console, folder: RunFolder) -> None:
 
 
 def compiled(pipeline: Any, folder: Path, retry: bool, run_id: str) -> Path:
-    """The pipeline as YAML in the folder of the run, with the run's ID, and retries as :func:`set_retries` has them."""
+    """Compiled pipeline in the folder of a run, with the run's ID and the retries of :func:`set_retries`."""
     package = folder / PIPELINE_YAML
     compiler.Compiler().compile(pipeline, str(package))
     package.write_text(package.read_text().replace(RUN_ID_PLACEHOLDER, run_id))  # as KFP's API server does
@@ -158,20 +159,20 @@ def compiled(pipeline: Any, folder: Path, retry: bool, run_id: str) -> Path:
 
 
 def _data(request: Request, folder: Path, console: Console) -> tuple[str, str]:
-    """Paths of interactions and titles: the user's, copied from S3 if they lie there, or generated ones.
+    """Paths of interactions and titles. Objects in S3 are copied; without data, both are generated.
 
-    While the pipeline runs, S3 is the stand-in, which has nothing of the user's.
+    The pipeline cannot read the user's bucket: its S3 is the stand-in.
     """
     if request.data:
-        interactions = _here(request.data, folder / "interactions", console, names_to_read)
-        return interactions, _here(request.items, folder / "items", console) if request.items else ""
+        interactions = _local_path(request.data, folder / "interactions", console, names_to_read)
+        return interactions, _local_path(request.items, folder / "items", console) if request.items else ""
     console.print("No data given: generating interactions like MovieLens's")
     synthetic.write(folder)
     return str(folder / "interactions.csv"), str(folder / "items.csv")
 
 
-def _here(location: str, folder: Path, console: Console, select: Select | None = None) -> str:
-    """The path of what the user names; it keeps its name, which says its format."""
+def _local_path(location: str, folder: Path, console: Console, select: Select | None = None) -> str:
+    """Local path of an input. A copy keeps the name, whose extension is the format."""
     if not is_s3(location):
         return str(Path(location).resolve())
     console.print(f"Copying {escape(location)}", highlight=False)
@@ -179,17 +180,18 @@ def _here(location: str, folder: Path, console: Console, select: Select | None =
 
 
 def _ask(tasks: Mapping[str, TaskRun]) -> list[dict[str, Any]]:
-    """Recommendations for a few users from the live endpoint; none if nothing was deployed."""
+    """Recommendations of the live endpoint for some users; none where nothing was deployed."""
     if "deploy" not in tasks:
         return []
     import boto3
 
     model = ModelFolder.load(Path(tasks["train"].outputs["trained_model"]["uri"]))
-    places = [len(model.user_ids) * part // SAMPLE_USERS for part in range(min(SAMPLE_USERS, len(model.user_ids)))]
+    count = len(model.user_ids)
+    users = [model.user_ids[count * part // SAMPLE_USERS] for part in range(min(SAMPLE_USERS, count))]
     answer = boto3.client("sagemaker-runtime").invoke_endpoint(
         EndpointName=tasks["deploy"].outputs["endpoint"],
         ContentType="application/json",
-        Body=json.dumps({"users": [model.user_ids[place] for place in places], "k": TOP_K}),
+        Body=json.dumps({"users": users, "k": TOP_K}),
     )
     recommendations: list[dict[str, Any]] = json.loads(answer["Body"].read())["recommendations"]
     return recommendations
@@ -198,11 +200,11 @@ def _ask(tasks: Mapping[str, TaskRun]) -> list[dict[str, Any]]:
 def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
     """Keep the endpoint until Ctrl-C."""
     users: Sequence[str] = [entry["user"] for entry in result["recommendations"][:1]]
-    body = json.dumps({"users": users, "k": TOP_K})
-    console.print(f"\nThe endpoint is up. Look at it in a browser: {address}/", highlight=False, soft_wrap=True)
-    console.print("Or try:")
+    body = shlex.quote(json.dumps({"users": users, "k": TOP_K}))
+    console.print(f"\nThe endpoint is up. Its page in a browser: {address}/", highlight=False, soft_wrap=True)
+    console.print("A request:")
     console.print(
-        f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d '{body}'",
+        f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d {body}",
         highlight=False,
         soft_wrap=True,
         markup=False,
@@ -214,7 +216,7 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for the block: they lead clients and pods to the stand-in."""
+    """Environment variables for the time of the block, such as the address of the stand-in."""
     saved = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -229,7 +231,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def quiet_kfp() -> Iterator[None]:
-    """KFP's local runner logs each step with its outputs; the console shows them in our own form."""
+    """KFP's local runner without its log for the time of the block. The recorder shows the tasks."""
     from kfp.local import logging_utils
 
     original = logging_utils.print_horizontal_line
