@@ -13,8 +13,9 @@ from rich.console import Console
 from components.local import summary
 from components.local.console import Recorder
 from components.local.run import ARTIFACTS, announce, call, compiled, executor_of, quiet_kfp
-from components.local.run_folder import RunFolder, shown
+from components.local.run_folder import RunFolder
 from ncf.errors import InputError
+from ncf.stages.recommend import PARTS
 from ncf.storage import is_s3
 
 _RESULTS = {"metrics": "metrics.json", "summary": "summary.md", "recommendations": "recommendations"}
@@ -67,6 +68,6 @@ def run(
     metrics: dict[str, Any] = json.loads((folder.path / _RESULTS["metrics"]).read_text())
     folder.publish()
     summary.show_stages(console, recorder.tasks, ["recommend"])
-    paths = {name: shown(folder.path / result) for name, result in _RESULTS.items()}
-    summary.show_paths(console, {"recommendations": f"{paths['recommendations']}/parts", "summary": paths["summary"]})
+    parts = folder.path / _RESULTS["recommendations"] / PARTS
+    summary.show_paths(console, folder, {"recommendations": parts, "summary": folder.path / _RESULTS["summary"]})
     return metrics

@@ -101,7 +101,7 @@ def run(pipeline: Any, request: Request, console: Console) -> dict[str, Any]:
         with staged(folder.path / summary.FILE_NAME) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
         folder.publish()
-        summary.show(console, result, recorder.tasks, folder.link)
+        summary.show(console, result, recorder.tasks, folder)
         if request.keep_endpoint and result["endpoint"]:
             _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
     return result

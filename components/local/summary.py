@@ -102,7 +102,7 @@ def _stage(name: str, task: TaskRun | None) -> dict[str, Any]:
     return {"name": name, "seconds": round(task.seconds, 2), "status": "succeeded"}
 
 
-def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRun], link: Path) -> None:
+def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRun], folder: RunFolder) -> None:
     """Print stages, model quality beside the baselines, the gate, recommendations, paths and what can follow."""
     show_stages(console, tasks, [stage["name"] for stage in result["stages"]])
     console.print(_quality(result["metrics"]))
@@ -111,16 +111,8 @@ def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRu
         console.print(f"  {escape(check)}", highlight=False, soft_wrap=True)
     if result["recommendations"]:
         console.print(_top(result["recommendations"]))
-    show_paths(
-        console,
-        {
-            "folder": f"{shown(Path(result['folder']))}, and {shown(link)} is a link to it",
-            "model": shown(Path(result["model"])),
-            "report": shown(Path(result["report"])),
-            "data report": shown(Path(result["data_report"])),
-            "summary": shown(Path(result["summary"])),
-        },
-    )
+    names = {"model": "model", "report": "report", "data report": "data_report", "summary": "summary"}
+    show_paths(console, folder, {name: Path(result[key]) for name, key in names.items()})
     console.print("Next:")
     for command in result["next"]:
         console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
@@ -139,10 +131,12 @@ def show_stages(console: Console, tasks: Mapping[str, TaskRun], names: Sequence[
     console.print(table)
 
 
-def show_paths(console: Console, paths: Mapping[str, str]) -> None:
-    """Print paths by name."""
-    width = max(map(len, paths)) + len(":")
-    for name, path in paths.items():
+def show_paths(console: Console, folder: RunFolder, paths: Mapping[str, Path]) -> None:
+    """Print the folder of the run and paths in it, by name."""
+    named = {"folder": f"{shown(folder.path)}, and {shown(folder.link)} is a link to it"}
+    named |= {name: shown(path) for name, path in paths.items()}
+    width = max(map(len, named)) + len(":")
+    for name, path in named.items():
         console.print(f"{name.capitalize() + ':':<{width}} {path}", highlight=False, soft_wrap=True, markup=False)
 
 

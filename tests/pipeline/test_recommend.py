@@ -46,6 +46,7 @@ def test_a_run_leaves_recommendations_metrics_and_summary(model: Path, tmp_path:
         assert code == 0, err
         assert f"users {expected}, rows {4 * expected}" in " ".join(out.split())
         assert f"{output.resolve()}/recommendations/parts" in out
+        assert f"{output.resolve()}, and {output} is a link to it" in out
         manifest.read(output / "recommendations", KIND)
         assert pq.read_table(output / "recommendations" / "parts").num_rows == 4 * expected
         assert json.loads((output / "metrics.json").read_text())["users"] == expected
