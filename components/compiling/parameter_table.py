@@ -1,4 +1,4 @@
-"""The README's table of the pipeline's parameters, made from the compiled pipeline."""
+"""Table of the pipeline's parameters for the README, made from the compiled pipeline."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ncf.stage.command import CHECK
+from ncf.stages.check import Check
 
 BEGIN, END = "<!-- parameters: written by make pipeline -->", "<!-- end of parameters -->"
 _OWN = {
@@ -29,7 +29,7 @@ def write(package: Path, readme: Path) -> None:
 
 
 def table(package: Path) -> str:
-    """A Markdown row for each parameter, with what the component that it reaches says of it."""
+    """A Markdown table: a row per parameter, with the description of the component that takes it."""
     content = yaml.safe_load(package.read_text())
     rows = ["| parameter | default | |", "|---|---|---|"]
     for name, entry in sorted(content["root"]["inputDefinitions"]["parameters"].items()):
@@ -40,9 +40,9 @@ def table(package: Path) -> str:
 
 
 def _descriptions(content: Mapping[str, Any], component: Mapping[str, Any], parameter: str) -> Iterator[str]:
-    """What the containers that ``parameter`` of a DAG is passed to say of it."""
+    """Descriptions of a DAG's parameter by the components that take it."""
     for name, task in component.get("dag", {}).get("tasks", {}).items():
-        if name == CHECK:  # it says the same, without the bounds
+        if name == Check.name:  # its descriptions lack the bounds
             continue
         inner = content["components"][task["componentRef"]["name"]]
         for field, source in task.get("inputs", {}).get("parameters", {}).items():

@@ -14,7 +14,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from components.local.process_runner import TaskRun
 from components.local.run_folder import shown
-from ncf.stage.command import EXIT_HANDLER
+from ncf.stages.finish import Finish
 
 ERROR_PREFIX = "ncf: error: "
 _QUOTE = "  | "
@@ -60,7 +60,7 @@ class Recorder:
 
     def line(self, task: TaskRun, text: str) -> None:
         """Show a line of a pod, except its error. The lines of the exit handler repeat those of the stages."""
-        if task.name == EXIT_HANDLER.replace("_", "-"):
+        if task.name == Finish.command_name():
             return
         is_error = text.startswith(ERROR_PREFIX)
         if is_error or _LOG_LINE.match(text):  # what was taken for the pod's error is in the log of its job

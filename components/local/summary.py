@@ -18,7 +18,6 @@ from rich.table import Table
 
 from components.local.process_runner import TaskRun
 from components.local.run_folder import RunFolder, shown
-from ncf.stage.command import STAGES
 
 FILE_NAME = "summary.json"
 _ROOT = Path(__file__).parents[2]
@@ -40,6 +39,8 @@ _FIGURES: Mapping[str, Mapping[str, str]] = {
     "recommend": {"users": "users", "rows": "rows", "coverage": "coverage"},
 }
 """Stage -> what the console shows of its metrics and counts, in order, and how it is called there."""
+STAGES = ("preprocess", "negative-sampling", "train", "evaluate", "deploy")
+"""What the console shows, in the order of the data flow."""
 
 
 def collect(
@@ -66,7 +67,7 @@ def collect(
         "data_report": str(data_report),
         "summary": str(folder.path / FILE_NAME),
         "next": _next_commands(model, users[0]),
-        "stages": [_stage(name, tasks.get(name)) for name in (stage.replace("_", "-") for stage in STAGES)],
+        "stages": [_stage(name, tasks.get(name)) for name in STAGES],
         "metrics": json.loads(Path(evaluate["metrics"]["uri"]).read_text()),
         "gate_passed": evaluate["passed"] == "true",
         "gate_checks": _checks(Path(evaluate["summary"]["uri"])),
