@@ -198,15 +198,21 @@ class Aws:
         Raises:
             InputError: if the image is not in ECR.
         """
-        host = urlsplit(self.client("sagemaker").meta.endpoint_url).hostname or ""
-        if host.endswith(_AMAZON) and not _ECR_IMAGE.fullmatch(image):
+        if self._is_amazon and not _ECR_IMAGE.fullmatch(image):
             raise InputError(
                 f"parameter '{parameter}' is '{image}': SageMaker pulls images from ECR only; expected "
                 "ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME:TAG"
             )
 
+    @property
+    def _is_amazon(self) -> bool:
+        host = urlsplit(self.client("sagemaker").meta.endpoint_url).hostname or ""
+        return host.endswith(_AMAZON)
+
     def console_url(self, page: str) -> str:
-        """URL of a page of SageMaker's console, such as ``jobs/NAME``."""
+        """URL of a page of SageMaker's console, such as ``jobs/NAME``; '' if AWS_ENDPOINT_URL names another service."""
+        if not self._is_amazon:
+            return ""
         partition = self._session.get_partition_for_region(self.region)
         domain = _CONSOLES.get(partition, "console.aws.amazon.com")
         return f"https://{self.region}.{domain}/sagemaker/home?region={self.region}#/{page}"

@@ -89,7 +89,7 @@ def test_artifacts_outside_s3_are_copied(pod: Pod, capfd: pytest.CaptureFixture[
     assert manifest.read(pod.folder / "out" / "trained_model", "model")["counts"] == {"users": 3}
     assert json.loads(pod.read("metrics"))["validation_hr_at_10"] == 0.6
     assert "Completed" in pod.read("summary")
-    assert f"console.aws.amazon.com/sagemaker/home?region=us-east-1#/jobs/{name}" in pod.read("summary")
+    assert f"# {name}\n" in pod.read("summary"), "no console shows what the stand-in holds"
     assert capfd.readouterr().out.count("fit=selection epoch=1 loss=0.5000\n") == 1
 
 
@@ -237,7 +237,7 @@ CAPACITY = "CapacityError: Unable to provision requested ML compute capacity. Pl
 
 def test_a_capacity_error_is_told_and_another_attempt_may_do_better(pod: Pod, account: Any) -> None:
     account.faults.add("fail", "ncf-train", state="Starting", reason=CAPACITY)
-    with pytest.raises(RemoteError, match=r"Unable to provision.*https://.*#/jobs/ncf-train") as caught:
+    with pytest.raises(RemoteError, match=r"training job ncf-train-.*Unable to provision") as caught:
         command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "31", "--max-attempts", "1"))
     assert "CapacityError" in caught.value.report
     assert "CapacityError" in pod.read("summary")
@@ -257,9 +257,7 @@ def test_a_job_that_somebody_stops_is_told(pod: Pod, account: Any) -> None:
         boto3.client("sagemaker").stop_training_job(TrainingJobName=jobs_of("33")[0]["TrainingJobName"])
 
     threading.Thread(target=stop, daemon=True).start()
-    with pytest.raises(
-        RemoteError, match=r"stopped: Stopped; it was stopped by a user, and .* clone the run; https://"
-    ):
+    with pytest.raises(RemoteError, match=r"stopped: Stopped; it was stopped by a user, and .* clone the run$"):
         command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "33", "--max-attempts", "3"))
     assert len(jobs_of("33")) == 1
 

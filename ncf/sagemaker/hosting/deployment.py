@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ncf.aws.errors import RefusedError
+from ncf.aws.links import with_link
 from ncf.aws.logs import ENDPOINT_GROUP, LogReader
 from ncf.aws.names import PREVIOUS_TAG, VARIANT
 from ncf.aws.session import Aws
@@ -155,7 +156,7 @@ class _Deployment:
         logs.read()
         parts = [f"# {link(name, url)}", f"**{escape(reason, _MAX_REASON)}**", code_block("\n".join(logs.tail))]
         report = "\n\n".join(parts) + "\n"
-        return RemoteError(f"{logs.excerpt('the endpoint')}{reason}; {url}", report)
+        return RemoteError(with_link(f"{logs.excerpt('the endpoint')}{reason}", url), report)
 
     def _reason(self, state: Description | None) -> str:
         """SageMaker's reason on one line, and the alarms that fire."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.aws.errors import RefusedError
+from ncf.aws.links import with_link
 from ncf.aws.names import PREVIOUS_TAG, RUN_TAG, VARIANT, errors_alarm, latency_alarm
 from ncf.aws.session import Aws, poll
 from ncf.aws.tags import tags_of
@@ -83,9 +84,8 @@ class Endpoint:
                 return state
             if status != (status := state["EndpointStatus"]):
                 _log.info("endpoint %s: %s (%.0f s)", self.name, status, elapsed)
-        raise RemoteError(
-            f"endpoint {self.name} is still {status} after {wait_time:.0f} s, the 'endpoint_wait_time'; {self.url}"
-        )
+        limit = f"{wait_time:.0f} s, the 'endpoint_wait_time'"
+        raise RemoteError(with_link(f"endpoint {self.name} is still {status} after {limit}", self.url))
 
     def update(self, config: str, deployment: Mapping[str, Any]) -> None:
         """Start an update to another config, unless an update is in progress.

@@ -44,7 +44,8 @@ class Message:
         """The message on one line: outcome, reason, and each job and endpoint with a link."""
         resources = self._resources()
         more = [resource.text for resource in resources if resource.text not in self.verdict.reason]
-        return "; ".join([self.title, self.verdict.reason, *more, *(resource.url for resource in resources)])
+        urls = [resource.url for resource in resources if resource.url]
+        return "; ".join([self.title, self.verdict.reason, *more, *urls])
 
     def body(self) -> dict[str, Any]:
         """The message as the JSON body of a POST request. Chat services show ``text``."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ncf.aws.errors import RefusedError
+from ncf.aws.links import with_link
 from ncf.aws.logs import TRAINING_GROUP, LogReader
 from ncf.aws.names import ABANDONED_TAG
 from ncf.aws.session import Aws, poll
@@ -75,7 +76,7 @@ def run_job(aws: Aws, plan: JobPlan, upload: Callable[[], None], write: Callable
 def _failure(aws: Aws, plan: JobPlan, job: _Job, description: Mapping[str, Any]) -> RemoteError:
     reason = f"{job.reason(description)}; {job_failure.advice(description, plan.settings)}"
     markdown = report.markdown(figures(aws, plan.settings, description), job.url, reason, list(job.logs.tail))
-    return RemoteError(f"{job.logs.excerpt('the job')}{reason}; {job.url}", markdown)
+    return RemoteError(with_link(f"{job.logs.excerpt('the job')}{reason}", job.url), markdown)
 
 
 class _Job:
@@ -170,11 +171,11 @@ class _Job:
                 raise InputError(str(error)) from error
             raise
         self._is_being_created = False
-        _log.info("training job %s is started; %s", self.name, self.url)
+        _log.info("%s", with_link(f"training job {self.name} is started", self.url))
 
     def _attach(self, description: Mapping[str, Any]) -> None:
         """Continue with a job that an earlier try or another pod has started."""
-        _log.info("training job %s is in progress: attaching to it; %s", self.name, self.url)
+        _log.info("%s", with_link(f"training job {self.name} is in progress: attaching to it", self.url))
         self._check_output(description)
         self._abandoned_at = stopping.abandoned_at(self._aws, self._arn)
 

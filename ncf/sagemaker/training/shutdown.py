@@ -11,6 +11,7 @@ import logging
 import time
 
 from ncf.aws.errors import RefusedError
+from ncf.aws.links import with_link
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.training.stopping import mark_abandoned, stop
@@ -33,12 +34,12 @@ def abandon(aws: Aws, name: str, arn: str, url: str, is_being_created: bool) -> 
         is_being_created: whether CreateTrainingJob has not been answered, so that the job may still appear.
     """
     aws.hurry()
-    last_words(f"terminated: training job {name} is about to be marked as abandoned, then stopped; {url}")
+    last_words(with_link(f"terminated: training job {name} is about to be marked as abandoned, then stopped", url))
     until = time.monotonic() + (_CREATION_SECONDS if is_being_created else 0.0)
     while (outcome := _mark_and_stop(aws, name, arn, is_being_created)) is None and time.monotonic() < until:
         time.sleep(_RETRY_SECONDS)
     if outcome:
-        message = f"terminated: training job {name} {outcome}; {url}"
+        message = with_link(f"terminated: training job {name} {outcome}", url)
         last_words(message)
         _log.warning("%s", message)
 
