@@ -88,7 +88,8 @@ def _hint(name: str, known: Collection[str]) -> str:
 
 def _carriers(inputs: Container[str]) -> dict[str, list[str]]:
     """Parameters of training, its job and the endpoint, and the pipeline's ``inputs`` that carry them."""
-    from ncf.sagemaker.settings import EndpointSettings, JobSettings
+    from ncf.sagemaker.hosting.settings import EndpointSettings
+    from ncf.sagemaker.training.settings import JobSettings
     from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
     settings = {

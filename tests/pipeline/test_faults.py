@@ -224,4 +224,4 @@ def test_the_exit_handler_stops_what_a_failed_run_has_left(account: LocalAws, tm
     summary = Path(recorder.of("finish").outputs["summary"]["uri"]).read_text()
     assert ": failed in train\n" in summary
     assert f"- training job {job['TrainingJobName']}: " in summary
-    assert "left behind, stopped" in summary
+    assert "abandoned, stopped" in summary

@@ -6,7 +6,7 @@ import pytest
 
 from ncf.aws.links import linked, with_link
 from ncf.aws.session import Aws
-from ncf.sagemaker.settings import AwsAccess
+from ncf.aws.settings import AwsAccess
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_second_try_of_a_run_buys_no_second_job(pod: Pod) -> None:
 
 
 def test_without_a_prefix_nothing_is_copied_or_started(pod: Pod) -> None:
-    with pytest.raises(InputError, match=r"'s3_prefix' is empty: 'dataset' is at /.*SageMaker cannot reach"):
+    with pytest.raises(InputError, match=r"'s3_prefix' is empty: 'dataset' is at /.*SageMaker reads only S3"):
         command.run(Train, pod.arguments("--seed", "15"))
     assert jobs_of("15") == []
 
@@ -257,7 +257,7 @@ def test_a_job_that_somebody_stops_is_told(pod: Pod, account: Any) -> None:
         boto3.client("sagemaker").stop_training_job(TrainingJobName=jobs_of("33")[0]["TrainingJobName"])
 
     threading.Thread(target=stop, daemon=True).start()
-    with pytest.raises(RemoteError, match=r"stopped: Stopped; somebody has stopped it, and .* clone the run$"):
+    with pytest.raises(RemoteError, match=r"stopped: Stopped; it was stopped by a user, and .* clone the run$"):
         command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "33", "--max-attempts", "3"))
     assert len(jobs_of("33")) == 1
 
@@ -293,7 +293,7 @@ def test_a_launcher_that_had_to_leave_is_followed_by_one_that_goes_on(pod: Pod) 
     )
     assert process.stderr
     said = ""
-    while "another one follows" not in said:
+    while "another job is started" not in said:
         said = process.stderr.readline()
         assert said
     deadline = time.monotonic() + 10
