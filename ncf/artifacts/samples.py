@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +35,6 @@ class Samples:
             are never excluded, as that would leak them.
         dataset: fingerprint of the data set.
         fingerprint: of this folder; '' for samples that were not loaded.
-        folder: with materialised rounds, if there are any.
     """
 
     n_users: int
@@ -47,25 +46,13 @@ class Samples:
     exclusion: ItemsByUser
     dataset: str = ""
     fingerprint: str = ""
-    folder: Path = field(default_factory=Path)
 
     def final_exclusion(self) -> ItemsByUser:
         """Training and validation positives, which the final fit does not draw as negatives."""
         return self.exclusion.union(self.validation[:, 0], self.validation[:, 1])
 
-    def rounds(self, fit: FitName) -> list[list[Path]]:
-        """Files of materialised rounds, ``[round][shard]``; empty if the trainer draws negatives in each epoch.
-
-        A file is int32 [rows, 2 + negatives]: user, item, negatives.
-        """
-        shards = sorted((self.folder / ROUNDS_FOLDER).glob(f"{fit}-*.npy"))
-        by_round: dict[str, list[Path]] = {}
-        for shard in shards:
-            by_round.setdefault(shard.name.split("-")[1], []).append(shard)
-        return list(by_round.values())
-
     def save(self, folder: Path, parameters: Mapping[str, Any]) -> None:
-        """Write the arrays, and the manifest last. Rounds are written before."""
+        """Write the arrays, and the manifest last."""
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "validation.npy", self.validation)
         np.save(folder / "validation_candidates.npy", self.validation_candidates)
@@ -117,8 +104,4 @@ class Samples:
             exclusion=exclusion,
             dataset=str(content["source"].get("fingerprint", "")),
             fingerprint=manifest.fingerprint(content),
-            folder=folder,
         )
-
-
-ROUNDS_FOLDER = "rounds"

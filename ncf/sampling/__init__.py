@@ -1,1 +1,1 @@
-"""Negative sampling: samplers, evaluation candidates, rounds of training negatives."""
+"""Negative sampling: samplers, and candidates for evaluation."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from ncf.artifacts.items_by_user import ItemsByUser
@@ -18,7 +16,6 @@ from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.kernel.draws import CompiledSource
 from ncf.training.kernel.step import KernelStep
 from ncf.training.negatives import NegativeSampler, check_some_left
-from ncf.training.rounds import RoundsSource
 from ncf.training.schedule import Schedule
 from ncf.training.step import EpochSource, Step
 
@@ -71,7 +68,6 @@ def make_source(
     users: range,
     n_items: int,
     negatives: int,
-    rounds: list[list[Path]],
     seed: list[int],
     device: torch.device,
 ) -> EpochSource:
@@ -83,7 +79,6 @@ def make_source(
         users: those that this process owns.
         n_items: size of the catalogue.
         negatives: of each positive.
-        rounds: shards of each materialised round (``Samples.rounds``); without any, negatives are drawn anew.
         seed: one for each fit and process.
         device: of the samples.
 
@@ -91,8 +86,6 @@ def make_source(
         InputError: if a user has every item as a positive.
     """
     own = part_of(positives, users)
-    if rounds:
-        return RoundsSource(rounds, len(own.items), users, n_items, negatives, seed, device)
     if device.type == "cpu" and kernel.is_available():
         check_some_left(exclusion, n_items)
         return CompiledSource(own, part_of(exclusion, users), n_items, negatives, seed, torch.get_num_threads())

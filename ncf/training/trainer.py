@@ -168,7 +168,6 @@ class Trainer:
             users=self._users,
             n_items=self.config.n_items,
             negatives=settings.negatives,
-            rounds=self._samples.rounds(fit),
             seed=seed,
             device=world.device,
         )

@@ -49,27 +49,9 @@ def test_exclusion_index_holds_training_positives_alone(make_dataset: Callable[.
 def test_same_seed_same_bytes(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_dataset()
     one, two, other = (
-        sample(folder, tmp_path / name, "--rounds", "1", "--seed", seed)
-        for name, seed in (("one", "1"), ("two", "1"), ("other", "2"))
+        sample(folder, tmp_path / name, "--seed", seed) for name, seed in (("one", "1"), ("two", "1"), ("other", "2"))
     )
     assert one.fingerprint == two.fingerprint != other.fingerprint
-
-
-def test_rounds_cover_both_fits_in_shards(make_dataset: Callable[..., Path], tmp_path: Path) -> None:
-    folder = make_dataset()
-    samples = sample(folder, tmp_path / "samples", "--rounds", "2", "--shards", "3", "--negatives", "5")
-    fits = {"selection": samples.exclusion, "final": samples.final_exclusion()}
-    for fit, known in fits.items():
-        rounds = samples.rounds(fit)  # type: ignore[arg-type]
-        assert [len(shards) for shards in rounds] == [3, 3]
-        for shards in rounds:
-            rows = np.concatenate([np.load(shard) for shard in shards])
-            assert np.array_equal(rows[:, 0], known.users())
-            assert np.array_equal(rows[:, 1], known.items)
-            for user, _, *negatives in rows.tolist():
-                assert len(set(negatives)) == 5
-                assert not set(negatives) & set(known.of_user(user).tolist())
-        assert not np.array_equal(np.load(rounds[0][0]), np.load(rounds[1][0]))
 
 
 def test_negatives_of_the_data_serve_the_test_alone(make_dataset: Callable[..., Path], tmp_path: Path) -> None:

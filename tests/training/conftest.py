@@ -17,7 +17,7 @@ from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.samples import Samples
 from ncf.artifacts.strings import Strings
-from ncf.sampling.candidates import draw_candidates, draw_rounds
+from ncf.sampling.candidates import draw_candidates
 
 N_USERS, N_ITEMS, N_GROUPS = 80, 120, 4
 
@@ -36,9 +36,9 @@ class Folders:
 @pytest.fixture(scope="session")
 def make_folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Folders]:
     """Users of four groups, each with 12 of the 30 items of its group; one item held out for validation and one
-    for the test, which ``other_test`` replaces by another; ``rounds`` of materialised negatives in two shards."""
+    for the test, which ``other_test`` replaces by another."""
 
-    def make(rounds: int = 0, other_test: bool = False) -> Folders:
+    def make(other_test: bool = False) -> Folders:
         rng = np.random.default_rng(5)
         group = np.arange(N_USERS) % N_GROUPS
         rows = [rng.permutation(N_ITEMS // N_GROUPS)[:13] * N_GROUPS + own for own in group]
@@ -57,8 +57,6 @@ def make_folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Fold
         dataset.save(folder / "dataset", {}, {"fingerprint": "groups"})
         fingerprint = manifest.fingerprint(manifest.read(folder / "dataset", dataset_layout.KIND))
         samples = draw_candidates(dataset, 50, "uniform", 7, fingerprint)
-        if rounds:
-            draw_rounds(samples, folder / "samples", rounds, 2, 4, "uniform", 7)
         samples.save(folder / "samples", {})
         return Folders(folder / "dataset", folder / "samples")
 

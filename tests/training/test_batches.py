@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -31,9 +29,8 @@ def _drawn_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         assert kernel.is_available(), "it was not built with this installation: there was no C++ compiler at set-up"
 
 
-def source(positives: ItemsByUser, users: range, rounds: list[list[Path]] | None = None) -> EpochSource:
-    own_rounds = [] if rounds is None else rounds
-    return make_source(positives, positives, users, 60, 3, own_rounds, [1, 2], CPU)
+def source(positives: ItemsByUser, users: range) -> EpochSource:
+    return make_source(positives, positives, users, 60, 3, [1, 2], CPU)
 
 
 def joined(epoch: Epoch, first_step: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -84,19 +81,3 @@ def test_the_order_is_uniform(positives: ItemsByUser, monkeypatch: pytest.Monkey
     statistic = ((places - expected) ** 2 / expected).sum()  # chi squared of 121 degrees of freedom
     assert statistic < 121 + 4 * np.sqrt(2 * 121)
     assert together / epochs == pytest.approx(1 / 11, abs=4 * np.sqrt(1 / 11 / epochs))
-
-
-def test_a_round_is_read_shard_by_shard(
-    positives: ItemsByUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batches, "POSITIVES_AT_ONCE", 50)
-    rows = np.column_stack(
-        [positives.users(), positives.items, np.arange(len(positives.items) * 3).reshape(-1, 3) % 60]
-    )
-    paths = [tmp_path / f"{part}.npy" for part in range(3)]
-    for path, part in zip(paths, np.array_split(rows.astype(np.int32), 3), strict=True):
-        np.save(path, part)
-    users, items = joined(source(positives, range(5, 33), [paths]).epoch(1, 7))
-    found = np.column_stack([users + 5, items])
-    own = rows[(rows[:, 0] >= 5) & (rows[:, 0] < 33)]
-    assert sorted(found.tolist()) == sorted(own.tolist())

@@ -160,14 +160,6 @@ def test_it_is_not_looked_for_on_another_device(never_asked: None, folders: Fold
     device = CPU if on_device else ELSEWHERE
     network = Network(model_config(settings, dataset), dataset.n_users, 0.0).to(device)
     users = range(dataset.n_users)
-    source = make_source(dataset.train, samples.exclusion, users, dataset.n_items, 4, [], [1], ELSEWHERE)
+    source = make_source(dataset.train, samples.exclusion, users, dataset.n_items, 4, [1], ELSEWHERE)
     shares, bounds = np.array([len(dataset.train.items)]), np.array([0, dataset.n_users])
     FitLoop(network, source, shares, bounds, settings, World(0, 1, device), [1], on_device)
-
-
-def test_it_is_not_looked_for_to_draw_negatives_that_are_there(
-    never_asked: None, make_folders: Callable[..., Folders]
-) -> None:
-    dataset, samples = make_folders(rounds=1).load()
-    users = range(dataset.n_users)
-    make_source(dataset.train, samples.exclusion, users, dataset.n_items, 4, samples.rounds, [1], CPU)

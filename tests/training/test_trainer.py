@@ -88,15 +88,6 @@ def test_without_validation_positives_all_epochs_are_fitted(folders: Folders) ->
     assert len(run.record.epochs["final"]) == run.record.best_epoch == settings.epochs
 
 
-def test_materialised_rounds_are_trained_on(make_folders: Callable[..., Folders], folders: Folders) -> None:
-    with_rounds = make_folders(rounds=2)
-    weights = trainer(with_rounds).run()
-    assert_same(weights, trainer(with_rounds).run())
-    assert not np.array_equal(weights["item_gmf.weight"], trainer(folders).run()["item_gmf.weight"])
-    with pytest.raises(InputError, match="parameter 'negatives' is 5"):
-        trainer(with_rounds, negatives=5).run()
-
-
 def test_patience_ends_the_selection(folders: Folders) -> None:
     run = trainer(folders, epochs=40, patience=2, learning_rate=1.0)
     run.run()
