@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import tarfile
 import time
 from collections.abc import Callable
