@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 
 import pytest
 from random_model import random_model
@@ -18,7 +19,8 @@ from readmes import ROOT
 
 from ncf.data import synthetic
 
-_NOT_COPIED = (".git", ".venv", "build", "output", "tests", "__pycache__", ".*_cache", ".hypothesis", "*.egg-info")
+_FOLDERS = ("components", "images", "ncf", ".github")
+_FILES = ("Makefile", "pipeline.py", "pyproject.toml", "constraints.txt", "*.yaml")
 _NOT_INHERITED = ("AWS_", "NCF_", "MAKE", "MFLAGS")
 _ACCOUNT = "123456789012"
 _TOOL = f"""#!{sys.executable}
@@ -62,7 +64,7 @@ class Sandbox:
 
     def words(self, command: str) -> list[str]:
         """Arguments of a command, with the variables in it replaced."""
-        return [os.path.expandvars(word) for word in shlex.split(command)]
+        return [Template(word).safe_substitute(self.environment) for word in shlex.split(command)]
 
     def calls_of_tools(self) -> list[list[str]]:
         """Arguments of each call of a tool so far."""
@@ -73,7 +75,10 @@ class Sandbox:
 def sandbox(tmp_path: Path) -> Sandbox:
     """The checkout, data, a model and what ``make pipeline`` writes; it is up to date for make."""
     folder = tmp_path / "checkout"
-    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+    for name in _FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (path for pattern in _FILES for path in ROOT.glob(pattern)):
+        shutil.copy(path, folder)
     _environment_of(folder)
     _data(folder)
     _build(folder)

@@ -24,6 +24,7 @@ from readmes import READMES, ROOT, Block, blocks
 import pipeline
 from components.local.aws import LocalAws, Processes
 from components.local.executors import in_processes
+from components.local.run import quiet_kfp
 from ncf import storage
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.storage import upload
@@ -115,7 +116,7 @@ def test_the_example_trains_a_model(compiled: Path, tmp_path: Path, monkeypatch:
             monkeypatch.setenv(name, value)
         storage._client.cache_clear()
         aws.create_bucket("my-bucket")
-        with executor.pods(tmp_path / "root", aws.environment, names):
+        with quiet_kfp(), executor.pods(tmp_path / "root", aws.environment, names):
             own(data_uri=str(compiled / "ratings.csv"), train_role=_ROLE, epochs=1, s3_prefix="s3://my-bucket/copies")
     storage._client.cache_clear()
     assert names.names == ["preprocess", "negative-sampling", "train", "finish"]
