@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 KERNEL := ncf/training/kernel
 LOCAL_MODE := build/local-mode
-STAGES := preprocess,negative-sampling,train,evaluate,deploy,recommend,sagemaker
+LIST_EXTRAS := import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies'], sep=',')
 
 # make bench-peer
 PEER ?=
@@ -19,6 +19,9 @@ EXAMPLES ?=
 # make bench-scale
 SCALE ?=
 FIT_SECONDS ?=
+# make component
+NAME ?=
+IMAGE ?=
 # make run
 DATA ?=
 ITEMS ?=
@@ -37,7 +40,7 @@ TRAIN_BASE ?=
 WHEELS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run recommend pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer \
+.PHONY: help setup run recommend component pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer \
 	bench-scale bench-serving fuzz-serving reproduce clean
 
 help: ## Show the targets
@@ -53,7 +56,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (once; some minutes)"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, $(PYTHON) is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e '.[$(STAGES),pipeline,local,test]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt $(PIP_ARGS) -e ".[$$($(BIN)/python -c "$(LIST_EXTRAS)")]"
 	@# the pipeline spec of Kubeflow 1.7, apart from today's: a test parses against it
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/kubeflow-1.7 kfp-pipeline-spec==0.1.14
 	@touch $@
@@ -71,6 +74,9 @@ pipeline: $(READY) ## Compile both pipelines and their components to YAML: [REGI
 	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(or $(TAG),$(if $(REGISTRY),$$($(BIN)/python -m images.build tag)))" \
 		$(BIN)/python pipeline.py compile \
 		$(if $(REGISTRY)$(TAG),--output build)
+
+component: $(READY) ## Lay out the files of a new component: NAME=popularity_report [IMAGE=own]
+	@$(BIN)/python -m components.scaffold "$(NAME)" --image "$(IMAGE)"
 
 images: $(READY) ## Build every image: [TAG=...] [PYTHON_IMAGE=base] [TRAIN_BASE=base of ncf-train] [WHEELS=folder]
 	@$(BIN)/python -m images.build build --tag "$(TAG)" --python-image "$(PYTHON_IMAGE)" --train-base "$(TRAIN_BASE)" \

@@ -25,16 +25,15 @@ from components.compiling.arguments import json_or_text, parse_arguments
 from components.compiling.kubeflow_1_7 import write_older
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
-from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, call, check_registry_and_tag, default, image, write_yaml
+from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, check_registry_and_tag, default, image, task, write_yaml
 from components.finish.component import finish
 from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.recommend.component import recommend
 from components.train.component import train
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.settings import JobSettings
-from ncf.stage.command import COMPONENTS
 from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
+from ncf.stage.registry import stage_names
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
@@ -47,45 +46,7 @@ ROOT = Path(__file__).parent
 PIPELINE_YAML = "pipeline.yaml"
 KUBEFLOW_1_7_YAML = "pipeline.kubeflow-1.7.yaml"
 
-# CPU and memory of each pod. Those of check, train, deploy and finish only look, launch, watch and stop.
-_PODS: Mapping[str, tuple[str, str]] = {
-    check.name: ("1", "2G"),
-    preprocess.name: ("2", "8G"),
-    negative_sampling.name: ("1", "4G"),
-    train.name: ("1", "2G"),
-    evaluate.name: ("2", "8G"),
-    deploy.name: ("1", "2G"),
-    recommend.name: ("4", "8G"),
-    finish.name: ("1", "2G"),
-}
-
-
 _SAMPLE_FAULT = '{"kind": "interrupt", "name": "ncf-train", "after_line": "epoch=2"}'
-
-
-def _bound(settings: Any, parameter: str) -> int:
-    """The largest value that a parameter takes."""
-    return next(int(limit.le) for limit in settings.model_fields[parameter].metadata if hasattr(limit, "le"))
-
-
-# Argo counts the seconds within which a pod may be tried again from the start of its first try, and takes 0 for no
-# retry at all: so they are more than the longest stage can take, which is train with all its attempts, and a day.
-_LONGEST_JOB = max(_bound(JobSettings, "max_run_time"), _bound(JobSettings, "max_wait_time"))
-_RETRIES_END = f"{_bound(JobSettings, 'max_attempts') * _LONGEST_JOB + 86_400}s"
-
-
-def _task(component: Any, **arguments: Any) -> Any:
-    """A task with its CPU, memory and retries. What check finds wrong stays wrong, so that it is tried once."""
-    task = call(component, **arguments)
-    cpu, memory = _PODS[component.name]
-    task.set_cpu_limit(cpu).set_memory_limit(memory)  # what Kubernetes then requests too
-    if component.name != recommend.name:  # which has a thread of its own for each core
-        # numpy's BLAS counts the node's cores, and its threads would wait for each other in the pod's share of them
-        task.set_env_variable("OPENBLAS_NUM_THREADS", cpu)
-    if component.name != check.name:
-        task.set_retry(num_retries=2, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration=_RETRIES_END)
-    task.set_caching_options(False)
-    return task
 
 
 @dsl.pipeline(name="release", description="Host the model if the gate has passed")
@@ -102,7 +63,7 @@ def release(
 ) -> None:
     # a nested pipeline that tests its own input: KFP's local runner resolves no other condition
     with dsl.If(passed == True, name="gate-passed"):  # noqa: E712
-        _task(
+        task(
             deploy,
             model_uri=model_uri,
             role=role,
@@ -151,7 +112,7 @@ def ncf_pipeline(
     notify: str = default(Finish, "notify"),
     seed: int = default(Train, "seed"),
 ) -> None:
-    finished = _task(
+    finished = task(
         finish,
         run_id=RUN_ID_PLACEHOLDER,
         region=aws_region,
@@ -160,8 +121,8 @@ def ncf_pipeline(
         endpoint_name=deploy_endpoint_name,
         notify=notify,
     )
-    with dsl.ExitHandler(finished, name="run"):
-        checked = _task(
+    with dsl.ExitHandler(finished, name="preprocess-train-evaluate-deploy"):
+        checked = task(
             check,
             train_role=train_role,
             train_image=train_image,
@@ -180,7 +141,7 @@ def ncf_pipeline(
             region=aws_region,
             notify=notify,
         )
-        data = _task(
+        data = task(
             preprocess,
             interactions_uri=data_uri,
             region=aws_region,
@@ -198,8 +159,8 @@ def ncf_pipeline(
             seed=seed,
         )
         data.after(checked)
-        sampled = _task(negative_sampling, dataset=data.outputs["dataset"], candidates=sampling_candidates, seed=seed)
-        trained = _task(
+        sampled = task(negative_sampling, dataset=data.outputs["dataset"], candidates=sampling_candidates, seed=seed)
+        trained = task(
             train,
             dataset=data.outputs["dataset"],
             samples=sampled.outputs["samples"],
@@ -216,7 +177,7 @@ def ncf_pipeline(
             seed=seed,
             run_id=RUN_ID_PLACEHOLDER,
         )
-        evaluated = _task(
+        evaluated = task(
             evaluate,
             model=trained.outputs["trained_model"],
             samples=sampled.outputs["samples"],
@@ -250,7 +211,7 @@ def recommend_pipeline(
     checkpoints: str = default(Recommend, "checkpoints"),
     aws_region: str = default(Recommend, "region"),
 ) -> None:
-    _task(
+    task(
         recommend,
         model_uri=model_uri,
         region=aws_region,
@@ -279,7 +240,7 @@ def compile_all(folder: Path) -> list[Path]:
         compiler.Compiler().compile(pipeline, str(package))
         write_older(package, older)
         written += [package, older]
-    for stage in COMPONENTS:
+    for stage in stage_names():
         made = getattr(import_module(f"components.{stage}.component"), stage)
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])

@@ -1,4 +1,4 @@
-"""A stage class and an image become a KFP container component; nothing about a stage is written again."""
+"""KFP container components and tasks from stage classes: nothing about a stage is written again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import inspect
 import os
 import re
 import typing
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Optional
 
@@ -16,9 +15,11 @@ from pydantic.fields import FieldInfo
 
 import ncf
 from ncf.errors import InputError
+from ncf.sagemaker.settings import JobSettings
 from ncf.stage.command import UNCACHED
 from ncf.stage.declaration import FinalStatus, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, RUN_ID_PLACEHOLDER
+from ncf.stage.registry import load_stage
 
 DEFAULT_REGISTRY = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 """An account that AWS keeps for documentation: put yours in its place with ``make pipeline REGISTRY=...``."""
@@ -52,7 +53,7 @@ def check_registry_and_tag() -> None:
         raise InputError(f"tag: '{tag}' is none; expected letters, digits and _.-, 128 at most")
 
 
-def component(stage: type[Stage], image_name: str = "", **defaults: Any) -> BaseComponent:
+def component(stage: type[Stage]) -> BaseComponent:
     """The KFP container component of a stage: ``python -m ncf STAGE --executor-input {{$}}``.
 
     No parameter stands in the arguments: a task may leave one to its default, and then no two versions of KFP agree on
@@ -61,9 +62,7 @@ def component(stage: type[Stage], image_name: str = "", **defaults: Any) -> Base
     artifact in each run, which KFP tells apart by its number.
 
     Args:
-        stage: declares inputs, parameters and outputs.
-        image_name: whose image the pod runs; the stage's own unless given.
-        defaults: defaults that only a registry and a tag can tell, such as the image of a training job.
+        stage: declares inputs, parameters, outputs and the image.
     """
     optional = [name for name, role in stage.inputs().items() if role.optional]
     arguments = [
@@ -71,14 +70,14 @@ def component(stage: type[Stage], image_name: str = "", **defaults: Any) -> Base
             _argument(name, kind, **({"default": None} if name in optional else {}))
             for name, kind in _artifact_types(stage).items()
         ),
-        *_parameters(stage, defaults),
+        *_parameters(stage),
     ]
     signature = inspect.Signature(sorted(arguments, key=lambda entry: entry.default is not inspect.Parameter.empty))
-    chosen_image = image(image_name or stage.name)
+    pod_image = image(stage.image)
 
     def build(*_: Any) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(
-            image=chosen_image,
+            image=pod_image,
             command=["python", "-m", "ncf", stage.command_name()],
             args=[EXECUTOR_INPUT, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER, UNCACHED, RUN_ID_PLACEHOLDER],
         )
@@ -92,10 +91,11 @@ def component(stage: type[Stage], image_name: str = "", **defaults: Any) -> Base
     return made
 
 
-def call(made: BaseComponent, **given: Any) -> Any:
-    """A task of a component that is passed **every** parameter: a default as a constant.
+def task(made: BaseComponent, **given: Any) -> Any:
+    """A task of a component with its pod's CPU, memory and retries, without caching.
 
-    Backends that do not know optional parameters fill in nothing.
+    It is passed **every** parameter, a default as a constant: backends that do not know optional parameters fill in
+    nothing.
 
     Args:
         made: the component.
@@ -103,7 +103,33 @@ def call(made: BaseComponent, **given: Any) -> Any:
     """
     inputs = made.component_spec.inputs or {}
     defaults = {name: entry.default for name, entry in inputs.items() if entry.optional and entry.default is not None}
-    return made(**{**defaults, **given})
+    pod = load_stage(made.name).pod
+    made_task = made(**{**defaults, **given})
+    made_task.set_cpu_limit(pod.cpu).set_memory_limit(pod.memory)  # which become the requests, too
+    for name, value in pod.environment.items():
+        made_task.set_env_variable(name, value)
+    if pod.retries:
+        made_task.set_retry(
+            num_retries=pod.retries, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration=_retries_end()
+        )
+    made_task.set_caching_options(False)
+    return made_task
+
+
+def _retries_end() -> str:
+    """The time within which a pod may be retried.
+
+    Argo counts it from the start of the first attempt, and takes 0 for no retry at all. So it is more than the longest
+    stage can take: train with all its attempts, and a day.
+    """
+    longest_job = max(_bound("max_run_time"), _bound("max_wait_time"))
+    return f"{_bound('max_attempts') * longest_job + 86_400}s"
+
+
+def _bound(parameter: str) -> int:
+    """The largest value that a parameter of training jobs accepts."""
+    limits = JobSettings.model_fields[parameter].metadata
+    return next(int(limit.le) for limit in limits if hasattr(limit, "le"))
 
 
 def default(stage: type[Stage], parameter: str) -> Any:
@@ -126,8 +152,8 @@ def _artifact_types(stage: type[Stage]) -> dict[str, Any]:
     return types
 
 
-def _parameters(stage: type[Stage], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
-    unknown = set(defaults) - set(stage.parameters())
+def _parameters(stage: type[Stage]) -> list[inspect.Parameter]:
+    unknown = set(stage.default_images) - set(stage.parameters())
     if unknown:
         raise TypeError(f"{stage.__name__} has no parameters {sorted(unknown)}")
     parameters = []
@@ -135,8 +161,8 @@ def _parameters(stage: type[Stage], defaults: Mapping[str, Any]) -> list[inspect
         kwargs = {} if field.is_required() or field.annotation is FinalStatus else {"default": default(stage, name)}
         if name == _RUN_ID:
             kwargs = {"default": RUN_ID_PLACEHOLDER}
-        if name in defaults:
-            kwargs = {"default": defaults[name]}
+        if name in stage.default_images:
+            kwargs = {"default": image(stage.default_images[name])}
         parameters.append(_argument(name, _kfp_type(name, field), **kwargs))
     return parameters
 

@@ -20,14 +20,16 @@ from pathlib import Path
 
 import ncf
 from ncf.errors import InputError
+from ncf.stage.registry import all_stages
 
 ROOT = Path(__file__).parents[1]
 CONTEXT = ROOT / "build" / "images"
 KERNEL, COMPILED_FROM = ROOT / "ncf" / "training" / "kernel", ("building.py", "*.cpp", "*.h")
 BASE = "base"
-PODS = ("preprocess", "negative_sampling", "evaluate", "recommend", "sagemaker")
+PODS = tuple(sorted({stage.image for stage in all_stages()}))
 """Images of pods. Kubeflow 1.7 needs them as root: their second tag."""
-FOLDERS = (*PODS, "train", "deploy")
+FOLDERS = tuple(sorted(path.parent.name for path in (ROOT / "images").glob("*/Dockerfile") if path.parent.name != BASE))
+"""All images but the base: those of pods, and the two that SageMaker runs."""
 ROOT_SUFFIX = "-root"
 PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT")
 """Variables of this environment that the builds are given, where they are set."""

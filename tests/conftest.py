@@ -32,9 +32,11 @@ SHARED_DATA = SHARED / "data"
 @pytest.fixture(autouse=True)
 def calls_are_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call to AWS that a launcher makes in any test is one that the roles allow."""
+    from components.cluster.permissions import modules_of_operators, modules_of_pods
     from ncf.aws import permissions, session
 
-    permitted, original = permissions.calls(permissions.MODULES) | permissions.FREE, session.Aws.call
+    permitted = permissions.calls(modules_of_pods() | modules_of_operators()) | permissions.FREE
+    original = session.Aws.call
     prefixes = {
         "sagemaker-runtime": "sagemaker",
         "resourcegroupstaggingapi": "tag",

@@ -1,1 +1,1 @@
-"""What a cluster and its account need beside the pipeline: permissions, and a clock that sweeps."""
+"""Pipelines on a Kubeflow cluster: submission, uploads, schedules, and the set-up of its account."""

@@ -1,4 +1,4 @@
-"""kfp's client: where the API is, as whom it is called, and answers that are believed only if they are the API's."""
+"""KFP's client: address of the API, credentials, and checks that an answer comes from the API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ncf.errors import InputError
 _URL = re.compile(r"https?://[^/\s?#]+[^\s?#]*")
 _TRIES = 2
 _SECONDS = (10, 60)
-"""To connect, and to answer; kfp would wait for ever."""
+"""Timeouts of the connection and of the answer; kfp has none."""
 _KFP_NAMESPACE = "kubeflow"
 _HOST_VARIABLE = kfp.client.client.KF_PIPELINES_ENDPOINT_ENV
 _POD_NAMESPACE = Path(kfp.Client._NAMESPACE_PATH)
@@ -37,14 +37,14 @@ _POD_NAMESPACE = Path(kfp.Client._NAMESPACE_PATH)
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach the API.
+    """Address of the API and credentials.
 
     Attributes:
-        host: its URL; '' for kfp's own variable, or the service of the cluster whose pod this is.
-        token: file with a bearer token; '' for the variable, or in a pod for its projected token.
-        cookie: file with cookies of a session; '' for the variable.
-        ca_cert: file with certificates of the host's authority; '' for SSL_CERT_FILE, or the known ones.
-        namespace: profile of a multi-user cluster; '' for the pod's own, or none.
+        host: URL of the API; '' for kfp's own environment variable or, in a pod, the service of its cluster.
+        token: file with a bearer token; '' for the environment variable or, in a pod, its projected token.
+        cookie: file with the cookies of a session; '' for the environment variable.
+        ca_cert: file with the certificates of the host's authority; '' for SSL_CERT_FILE or the system's.
+        namespace: profile of a multi-user cluster; '' for the namespace of the pod.
     """
 
     host: str = ""
@@ -55,19 +55,19 @@ class Connection:
 
 
 class Api:
-    """The API of one cluster, which has said that it is well.
+    """The API of one cluster. Its health was checked.
 
     Attributes:
-        host: its URL.
-        namespace: to call it with; '' where it knows none.
+        host: URL of the API.
+        namespace: namespace of the calls; '' on a single-user cluster.
     """
 
     def __init__(self, connection: Connection) -> None:
         """Connect.
 
         Raises:
-            InputError: if the host is none, is not reached, or something else answers there.
-            RemoteError: if it fails.
+            InputError: if the host is invalid, cannot be reached, or is not the KFP API.
+            RemoteError: if the API fails.
         """
         in_pod = "KUBERNETES_SERVICE_HOST" in os.environ or bool(os.environ.get(KF_PIPELINES_SA_TOKEN_ENV))
         self.host = _host(connection.host, in_pod)
@@ -88,16 +88,16 @@ class Api:
 
     @property
     def in_browser(self) -> str:
-        """What links to the UI begin with."""
+        """Prefix of links to the UI."""
         return f"{self.host}/#"
 
     @contextmanager
     def client(self) -> Iterator[kfp.Client]:
-        """kfp's client, whose refusals become errors of ours, and which prints nothing.
+        """kfp's client. Refusals become errors of this project, and nothing is printed.
 
         Raises:
-            InputError: if the host is not reached or refuses.
-            RemoteError: if it fails.
+            InputError: if the host cannot be reached or refuses.
+            RemoteError: if the API fails.
         """
         try:
             with _quiet():
@@ -108,14 +108,14 @@ class Api:
             raise unanswered(self._call, error) from None
 
     def confirmed(self, identifier: str | None, what: str) -> str:
-        """The ID that the API gave to what it made.
+        """The ID of a created resource.
 
         Raises:
-            InputError: if it gave none, so that nothing is known to be made.
+            InputError: if the API returned no ID.
         """
         if not identifier:
             raise InputError(
-                f"host: '{self.host}' answers, but confirms no {what} by an ID; expected the URL of the KFP API"
+                f"host: '{self.host}' answers, but returns no ID of the {what}; expected the URL of the KFP API"
             )
         return identifier
 
@@ -126,29 +126,29 @@ def warn(message: str) -> None:
 
 
 class _Client(kfp.Client):  # type: ignore[misc]
-    """kfp's own, but for how requests are sent."""
+    """kfp's client with retries and checks of this project."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         api_client = self._run_api.api_client  # one for all services
-        # a redirect leads to a log-in, and a POST would arrive there as a GET
+        # a redirect leads to a login page, and turns a POST into a GET
         api_client.configuration.retries = Retry(total=_TRIES, redirect=False)
         api_client.rest_client = _Rest(api_client.configuration)
 
     def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:  # noqa: ARG002
-        """Nothing known yet: kfp's constructor asks five times, 5 s apart; ``Api`` does it once."""
+        """An empty answer: kfp's constructor asks five times, 5 s apart. ``Api`` asks once."""
         return kfp_server_api.V2beta1GetHealthzResponse()
 
 
 class _TokenFile(ServiceAccountTokenVolumeCredentials):  # type: ignore[misc]
-    """A file that is read anew for each request, as a projected token's; ``Bearer`` may stand before the token."""
+    """A token file that is read for each request, as projected tokens are. A leading ``Bearer`` is allowed."""
 
     def _get_token(self) -> str:
         return kfp_access.token(self._token_path)
 
 
 class _Rest(kfp_server_api.rest.RESTClientObject):  # type: ignore[misc]
-    """Sends requests; an answer that is not JSON is a refusal, whatever its status."""
+    """Sender of requests. An answer that is not JSON counts as a refusal, whatever its status."""
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> Any:
         options["_request_timeout"] = options.get("_request_timeout") or _SECONDS
@@ -162,7 +162,7 @@ class _Rest(kfp_server_api.rest.RESTClientObject):  # type: ignore[misc]
 
 
 def _decodable(error: ApiException) -> ApiException:
-    """With a body that kfp, which decodes it, does not fail at."""
+    """The error with a body that kfp can decode."""
     error.body = (error.body or b"").decode(errors="replace").encode()
     return error
 
@@ -173,18 +173,18 @@ def _host(given: str, in_pod: bool) -> str:
         host = f"http://{kfp.Client._IN_CLUSTER_DNS_NAME.format(_KFP_NAMESPACE)}"
     if not host:
         raise InputError(
-            "host: none is given, and this is no pod of a cluster; expected --host with the URL of the KFP API: "
+            "host: none is given, and this is not a pod of a cluster; expected --host with the URL of the KFP API: "
             f"https://HOST/pipeline behind Kubeflow's dashboard, or {kfp_access.port_forward('--host')}"
         )
-    if "@" in host.partition("://")[2].partition("/")[0]:  # which is not shown
-        raise InputError("host: it holds a user or a password; expected a URL without, and --token or --cookie")
+    if "@" in host.partition("://")[2].partition("/")[0]:  # the message must not show it
+        raise InputError("host: the URL holds a user or a password; expected a URL without, and --token or --cookie")
     if not _URL.fullmatch(host):
-        raise InputError(f"host: '{host}' is no URL of an API; expected one such as http://localhost:8888")
+        raise InputError(f"host: '{host}' is not the URL of an API; expected one such as http://localhost:8888")
     return host.rstrip("/")
 
 
 def _credentials(connection: Connection, in_pod: bool) -> dict[str, Any]:
-    """As whom to call, in the words of kfp's client."""
+    """Credentials as arguments of kfp's client."""
     found: dict[str, Any] = {}
     if authority := connection.ca_cert or os.environ.get("SSL_CERT_FILE", ""):
         found["ssl_ca_cert"] = _checked_authority(authority)
@@ -195,7 +195,7 @@ def _credentials(connection: Connection, in_pod: bool) -> dict[str, Any]:
             found["credentials"] = _TokenFile(connection.token)
         else:
             found["existing_token"] = token
-    elif in_pod and not connection.host:  # a token for this cluster is none of another host's business
+    elif in_pod and not connection.host:  # the token of this cluster must not be sent to another host
         path = os.environ.get(KF_PIPELINES_SA_TOKEN_ENV) or KF_PIPELINES_SA_TOKEN_PATH
         if Path(path).is_file():
             found["credentials"] = ServiceAccountTokenVolumeCredentials(path)
@@ -205,7 +205,7 @@ def _credentials(connection: Connection, in_pod: bool) -> dict[str, Any]:
 def _checked_authority(path: str) -> str:
     try:
         ssl.create_default_context(cafile=path)
-    except OSError as error:  # of which ssl.SSLError is one
+    except OSError as error:  # ssl.SSLError is an OSError
         raise InputError(
             f"ca_cert: '{path}' cannot be used ({error.strerror or error}); expected a file of certificates in PEM form"
         ) from None
@@ -215,12 +215,14 @@ def _checked_authority(path: str) -> str:
 def _pods_namespace() -> str:
     if _POD_NAMESPACE.is_file():
         return _POD_NAMESPACE.read_text().strip()
-    raise InputError("namespace: this KFP is multi-user; expected --namespace with your profile's, such as my-profile")
+    raise InputError(
+        "namespace: this KFP is multi-user; expected --namespace with that of your profile, such as my-profile"
+    )
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """kfp prints links to what may not be there, warns everybody, and logs a traceback for each try that fails."""
+    """Silence kfp: it prints links, warnings, and a traceback for each failed attempt."""
     logging.disable(logging.ERROR)
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):

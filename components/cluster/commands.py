@@ -1,6 +1,6 @@
-"""``pipeline.py submit``, ``upload`` and ``schedule``: their flags, and what they print.
+"""``pipeline.py submit``, ``upload`` and ``schedule``.
 
-An ID on stdout is one that the API has given; everything else goes to stderr.
+IDs that the API returned go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from components.cluster import schedule, triggers, upload
 from components.cluster.client import Api, Connection, warn
 from components.cluster.storage_check import check_storage
-from components.cluster.submission import Request, check_package, speaking_name, submit, wait, with_time
+from components.cluster.submission import Request, check_package, descriptive_name, submit, wait, with_time
 from components.compiling.arguments import parse_arguments
 from ncf.errors import InputError
 from ncf.kfp_access import COOKIE_VARIABLE, TOKEN_VARIABLE
@@ -23,7 +23,7 @@ Packages = Mapping[str, tuple[Any, Path]]
 """Each pipeline by name, and its compiled file."""
 
 _CHANGES = ("list", "enable", "disable", "delete")
-_UNKNOWN = "whether the cluster has taken it is not known: see its runs, pipelines and recurring runs"
+_UNKNOWN = "the cluster may have accepted the request: see its runs, pipelines and recurring runs"
 _OF_NEW_ONES = ("name", "version_name", "param", "pipeline_root", "service_account")
 
 
@@ -32,7 +32,7 @@ def add(commands: Any, packages: Packages) -> None:
     described = {
         "submit": (_submit, "run a compiled pipeline on a Kubeflow cluster"),
         "upload": (_upload, "add a compiled pipeline to a Kubeflow cluster, as a version"),
-        "schedule": (_schedule, "run a compiled pipeline on a Kubeflow cluster by the clock"),
+        "schedule": (_schedule, "run a compiled pipeline on a Kubeflow cluster on a schedule"),
     }
     made = {}
     for name, (function, text) in described.items():
@@ -40,11 +40,11 @@ def add(commands: Any, packages: Packages) -> None:
         made[name].set_defaults(function=function, packages=packages, interrupted=_UNKNOWN)
         _add_connection(made[name])
         made[name].add_argument("--pipeline", choices=tuple(packages), default="ncf", help="default: %(default)s")
-        made[name].add_argument("--package", type=Path, help="its compiled file; default: the one that is committed")
+        made[name].add_argument("--package", type=Path, help="compiled pipeline; default: the committed one")
     for name in ("submit", "schedule"):
         _add_run(made[name])
     for name in ("upload", "schedule"):
-        made[name].add_argument("--pipeline-name", default="", help="on the cluster; default: the pipeline's own")
+        made[name].add_argument("--pipeline-name", default="", help="name on the cluster; default: the pipeline's own")
     made["submit"].add_argument("--run-name", default="", help="default: pipeline, data or model, and time")
     made["submit"].add_argument("--wait", action="store_true", help="wait for the end; exit status 1 if the run fails")
     made["submit"].add_argument("--wait-timeout", default="1d", metavar="TIME", help="such as 6h; default: %(default)s")
@@ -54,7 +54,7 @@ def add(commands: Any, packages: Packages) -> None:
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("connection")
-    group.add_argument("--host", default="", help="URL of the KFP API; default: that of the cluster whose pod this is")
+    group.add_argument("--host", default="", help="URL of the KFP API; default, in a pod: that of its cluster")
     group.add_argument(
         "--token", default="", metavar="FILE", help=f"file with a bearer token; default: {TOKEN_VARIABLE}, or the pod's"
     )
@@ -70,24 +70,26 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("run")
     group.add_argument("--experiment", default="ncf", help="default: %(default)s")
-    group.add_argument("--pipeline-root", default="", metavar="URI", help="of the artifacts; default: the cluster's")
-    group.add_argument("--service-account", default="", help="of the pods; default: the cluster's")
+    group.add_argument("--pipeline-root", default="", metavar="URI", help="default: the cluster's")
+    group.add_argument("--service-account", default="", help="service account of the pods; default: the cluster's")
     group.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
     )
 
 
 def _add_schedule(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--name", default="", help="of the recurring run; default: pipeline, and data or model")
+    parser.add_argument("--name", default="", help="name of the recurring run; default: pipeline, and data or model")
     parser.add_argument("--version-name", default="", help="run this uploaded version; default: the package")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument(
         "--cron", default="", metavar="'S M H D M W'", help="six fields, seconds first, as '0 0 3 * * *'; KFP's is UTC"
     )
-    action.add_argument("--interval", default="", metavar="TIME", help="between starts: seconds, or as 90m, 6h, 1d")
+    action.add_argument("--interval", default="", metavar="TIME", help="time between starts: seconds, or 90m, 6h, 1d")
     action.add_argument("--list", action="store_true", help="print ID, state, time and name of each recurring run")
     for change in _CHANGES[1:]:
-        action.add_argument(f"--{change}", default="", metavar="NAME", help=f"{change} the one of this name or ID")
+        action.add_argument(
+            f"--{change}", default="", metavar="NAME", help=f"{change} the recurring run of this name or ID"
+        )
 
 
 def _submit(options: argparse.Namespace) -> None:
@@ -108,7 +110,7 @@ def _upload(options: argparse.Namespace) -> None:
     version = options.version_name or current_tag()
     pipeline_id, version_id = upload.upload(Api(_connection(options)), package, _pipeline_name(options), version)
     print(f"pipeline {pipeline_id}\nversion {version_id}")
-    print(f"pipeline '{_pipeline_name(options)}' has a version '{version}' now", file=sys.stderr)
+    print(f"pipeline '{_pipeline_name(options)}' has a version '{version}'", file=sys.stderr)
 
 
 def _schedule(options: argparse.Namespace) -> None:
@@ -145,7 +147,7 @@ def _connection(options: argparse.Namespace) -> Connection:
 
 
 def _request(options: argparse.Namespace, name: str) -> Request:
-    """What to run, checked as far as that is possible without the cluster."""
+    """The run, checked as far as possible without the cluster."""
     pipeline, _ = options.packages[options.pipeline]
     arguments = parse_arguments(options.param, pipeline)
     parameters = pipeline.component_spec.inputs or {}
@@ -156,7 +158,7 @@ def _request(options: argparse.Namespace, name: str) -> Request:
     if hint := check_storage(parameters, arguments, options.pipeline_root):
         warn(hint)
     if not name:
-        name = speaking_name(options.pipeline, parameters, arguments)
+        name = descriptive_name(options.pipeline, parameters, arguments)
         name = with_time(name) if options.function is _submit else name
     return Request(package, name, options.experiment, arguments, options.pipeline_root, options.service_account)
 

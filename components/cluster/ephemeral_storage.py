@@ -1,9 +1,9 @@
 """Local disk for pods that hold artifacts, as a Kubernetes LimitRange.
 
-KFP's launcher downloads every input artifact of a task to the pod's own disk, and keeps its outputs there until they
-are uploaded. No field of KFP's IR requests that disk, so that the scheduler packs such pods onto a node until its disk
-is full and they are evicted, which KFP never retries. A LimitRange gives a request to each container of the namespace
-that has none, those of KFP's drivers too; a limit is not set, since the kubelet evicts what goes beyond it.
+KFP's launcher downloads every input artifact of a task to the disk of the pod, and keeps the outputs there until they
+are uploaded. KFP's IR has no field to request disk. So the scheduler fills a node with such pods until its disk is full
+and they are evicted; KFP does not retry evicted pods. A LimitRange sets a request for each container of the namespace
+that has none, including those of KFP's drivers. It sets no limit: the kubelet evicts pods that exceed one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OF_A_CONTAINER = "2Gi"
 
 
 def manifest() -> dict[str, Any]:
-    """The LimitRange: each of a pod's two containers, KFP's and Argo's, requests the same."""
+    """The LimitRange. Both containers of a pod, KFP's and Argo's, request the same."""
     return {
         "apiVersion": "v1",
         "kind": "LimitRange",
@@ -32,8 +32,9 @@ def write(folder: Path) -> Path:
     path = folder / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     head = (
-        "# Made by `make pipeline`. kubectl apply -n NAMESPACE -f. It holds for every container of the namespace that\n"
-        "# requests nothing. A pod of KFP has two of them: together they should have the raw data's size three times.\n"
+        "# Made by `make pipeline`. kubectl apply -n NAMESPACE -f. It applies to every container of the\n"
+        "# namespace without a request. A pod of KFP has two containers: together they should request three times the\n"
+        "# size of the raw data.\n"
     )
     path.write_text(head + yaml.safe_dump(manifest(), sort_keys=False))
     return path

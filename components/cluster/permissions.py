@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ncf.aws.permissions import BEHIND, GRANTS, OPERATORS, PASSED_ROLES, PODS, UNSCOPED, Grant, calls
+from ncf.aws.permissions import BEHIND, GRANTS, PASSED_ROLES, UNSCOPED, Grant, calls
+from ncf.stage.command import COMMANDS, load
+from ncf.stage.registry import all_stages
 
 FILE_NAME = "permissions.yaml"
+STOP_JOBS = "stop-jobs"
+"""The command that a CronJob runs with the pods' role."""
 _SAGEMAKER = "sagemaker.amazonaws.com"
 _LOGS = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/"
 _BUCKET, _OBJECTS = "arn:${AWS::Partition}:s3:::${Bucket}", "arn:${AWS::Partition}:s3:::${Bucket}/${Prefix}*"
@@ -97,7 +101,7 @@ def template() -> dict[str, Any]:
             "PodRole": _role(
                 "Pods of the pipeline, by their service account",
                 _sub(_TRUST_OF_PODS),
-                [*_of_commands(PODS), *_pass_roles(), *_data_bucket()],
+                [*_of_modules(modules_of_pods()), *_pass_roles(), *_data_bucket()],
             ),
             "TrainingRole": _role("SageMaker's training jobs", _trust_of_sagemaker(), _of_training()),
             "HostingRole": _role("SageMaker's endpoints", _trust_of_sagemaker(), _of_hosting()),
@@ -105,7 +109,7 @@ def template() -> dict[str, Any]:
                 "Type": "AWS::IAM::ManagedPolicy",
                 "Properties": {
                     "Description": "For people who run ncf rollback, ncf clean and ncf doctor",
-                    "PolicyDocument": _document(_of_commands(OPERATORS)),
+                    "PolicyDocument": _document(_of_modules(modules_of_operators())),
                 },
             },
         },
@@ -134,15 +138,25 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def _of_commands(commands: Iterable[str]) -> list[dict[str, Any]]:
+def modules_of_pods() -> set[str]:
+    """Modules whose AWS calls pods make: those of every stage, and of the CronJob."""
+    return {module for command in (*all_stages(), load(STOP_JOBS)) for module in command.calls}
+
+
+def modules_of_operators() -> set[str]:
+    """Modules whose AWS calls people make by the other commands."""
+    return {module for name in COMMANDS if name != STOP_JOBS for module in load(name).calls}
+
+
+def _of_modules(modules: Collection[str]) -> list[dict[str, Any]]:
     """One statement for all actions that are allowed at the same places."""
     groups: dict[str, list[str]] = defaultdict(list)
     grants: dict[str, Grant] = {}
-    for action in sorted(calls(commands)):
+    for action in sorted(calls(modules)):
         grant = GRANTS[action]
         groups[repr(grant)].append(action)
         grants[repr(grant)] = grant
-    for action in calls(commands) & BEHIND.keys():
+    for action in calls(modules) & BEHIND.keys():
         for behind, grant in BEHIND[action][0].items():
             key = repr(grant)
             groups[key] = sorted({*groups[key], behind})
@@ -172,7 +186,7 @@ def _pass_roles() -> list[dict[str, Any]]:
             "Condition": {"StringEquals": {"iam:PassedToService": _SAGEMAKER}},
         }
         for action, role in PASSED_ROLES.items()
-        if action in calls(PODS)
+        if action in calls(modules_of_pods())
     ]
     service = "sagemaker.application-autoscaling.amazonaws.com"
     linked = (

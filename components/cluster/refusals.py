@@ -1,4 +1,4 @@
-"""What it means where the KFP API, or something in its place, refuses a request, and what to do about it."""
+"""Errors for refused requests to the KFP API, with advice."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 from ncf.errors import InputError, RemoteError
 from ncf.kfp_access import AUDIENCE, COOKIE_VARIABLE, TOKEN_VARIABLE, is_page, port_forward
 
-_MOST = 300
+_MAX_CHARACTERS = 300
 _NO_SUCH_PATH = ("", "not found", "404 page not found")
-"""What is said of a path that is unknown; of a run or a version that is, the API says more."""
+"""Messages for an unknown path. For an unknown run or version the API says more."""
 _PAST = port_forward("--host")
-_EXPIRED = "the token or cookie is not taken, or has expired"
+_EXPIRED = "the token or cookie is not accepted, or has expired"
 _LOG_IN = (
     f"give --token FILE or {TOKEN_VARIABLE} ('kubectl create token default-editor -n NAMESPACE --audience {AUDIENCE}' "
-    f"makes a token), or --cookie FILE or {COOKIE_VARIABLE} with the cookies of a session in a browser, or go past the "
+    f"makes a token), or --cookie FILE or {COOKIE_VARIABLE} with the cookies of a browser's session, or bypass the "
     f"gateway: {_PAST}"
 )
 _OF_NOTEBOOKS = "a notebook made with 'Allow access to Kubeflow Pipelines' has a token; or "
 
 
 class UnreachableError(InputError):
-    """Nothing answers at the host."""
+    """The host cannot be reached."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Call:
     """A call of the API.
 
     Attributes:
-        host: the API's URL.
-        has_login: whether a token or cookie goes with it.
-        in_pod: whether a pod of a cluster calls.
+        host: URL of the API.
+        has_login: whether the call carries a token or cookie.
+        in_pod: whether the caller is a pod of a cluster.
     """
 
     host: str
@@ -46,15 +46,15 @@ class Call:
 
 
 def refused(call: Call, error: ApiException) -> InputError | RemoteError:
-    """The error for an answer that is not the one that was asked for."""
+    """The error for an answer of another kind than expected."""
     status, said = int(error.status or 0), _said(error.body)
     location = dict(error.headers or {}).get("Location", "")
     if 300 <= status < 400:
         return InputError(f"host: '{call.host}' {_redirect(call, location)}")
     if is_page(_text(error.body)) and status in (200, 401, 403):
-        return InputError(f"host: '{call.host}' answers with a web page, not as the API: {_log_in(call)}")
+        return InputError(f"host: '{call.host}' answers with a web page instead of the API's JSON: {_log_in(call)}")
     if 200 <= status < 300:
-        return InputError(f"host: '{call.host}' answers, but not as KFP does; expected the URL of the KFP API")
+        return InputError(f"host: '{call.host}' answers, but not like KFP; expected the URL of the KFP API")
     message = f"host: '{call.host}' answered {status} {error.reason}: {said}"
     if status >= 500 or status in (408, 429):
         return RemoteError(message)
@@ -67,11 +67,11 @@ def unanswered(call: Call, error: HTTPError) -> InputError | RemoteError:
     cause = getattr(error, "reason", None) or error
     if isinstance(cause, ReadTimeoutError):
         return RemoteError(f"host: '{call.host}' does not answer: {_line(cause)}")
-    advice = f"expected the URL of the KFP API; to bring it here: {_PAST}"
+    advice = f"expected the URL of the KFP API; to forward it to this machine: {_PAST}"
     if isinstance(cause, SSLError):
-        advice = "--ca-cert FILE makes the authority known that signed its certificate"
+        advice = "give the certificate of its authority as --ca-cert FILE"
         if "WRONG_VERSION_NUMBER" in str(cause):
-            advice = "it does not speak TLS; try http:// in place of https://"
+            advice = "it does not speak TLS; try http:// instead of https://"
     return UnreachableError(f"host: '{call.host}' cannot be reached: {_line(cause)}; {advice}")
 
 
@@ -79,11 +79,11 @@ def _redirect(call: Call, location: str) -> str:
     here, there = urlsplit(call.host), urlsplit(location)
     if (here.hostname, here.scheme) == (there.hostname, "http") and there.scheme == "https":
         return f"redirects to https; give --host https://{there.netloc}{here.path}"
-    place = f"{there.scheme}://{there.netloc}{there.path}" if there.netloc else there.path  # the query holds secrets
-    return f"redirects to '{place}', and not as the API does: {_log_in(call)}"
+    target = f"{there.scheme}://{there.netloc}{there.path}" if there.netloc else there.path  # the query holds secrets
+    return f"redirects to '{target}', which the API does not do: {_log_in(call)}"
 
 
-def _log_in(call: Call, state: str = "most likely a log-in, which a program cannot fill in") -> str:
+def _log_in(call: Call, state: str = "most likely a login page, which a program cannot fill in") -> str:
     if call.has_login:
         state = _EXPIRED
     return f"{state}; {_OF_NOTEBOOKS if call.in_pod else ''}{_LOG_IN}"
@@ -91,11 +91,11 @@ def _log_in(call: Call, state: str = "most likely a log-in, which a program cann
 
 def _advice(call: Call, status: int, said: str) -> str:
     if status == 401:
-        return _log_in(call, "no user is known")
+        return _log_in(call, "the request has no user")
     if status == 400 and "multi-user" in said and "namespace" in said:
-        return "give --namespace with your profile's, such as my-profile"
+        return "give --namespace with the namespace of your profile, such as my-profile"
     if status == 403:
-        return "have your user added to the namespace's profile, or give --namespace with one of your own"
+        return "add your user to the profile of the namespace, or give --namespace with that of your own profile"
     if status == 404 and (said.lower() in _NO_SUCH_PATH or is_page(said)):
         return (
             "behind Kubeflow's dashboard --host ends in /pipeline; Kubeflow 1.7, before 2.0.0-beta.1, has no such API: "
@@ -105,14 +105,14 @@ def _advice(call: Call, status: int, said: str) -> str:
 
 
 def _said(body: Any) -> str:
-    """What an answer says, without its form."""
+    """The message of an answer."""
     text = _text(body)
     try:
         content = json.loads(text)
     except ValueError:
         return _line(text)
-    told = content.get("message") or content.get("error") if isinstance(content, dict) else ""
-    return _line(told or text)
+    message = content.get("message") or content.get("error") if isinstance(content, dict) else ""
+    return _line(message or text)
 
 
 def _text(body: Any) -> str:
@@ -120,4 +120,4 @@ def _text(body: Any) -> str:
 
 
 def _line(said: object) -> str:
-    return " ".join(str(said or "").split())[:_MOST]
+    return " ".join(str(said or "").split())[:_MAX_CHARACTERS]

@@ -1,4 +1,4 @@
-"""Recurring runs of a pipeline: made, listed, enabled, disabled, deleted."""
+"""Recurring runs of a pipeline: create, list, enable, disable, delete."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _PAGE = 100
 
 @dataclass(frozen=True)
 class Trigger:
-    """When runs start: one of both.
+    """Trigger of a recurring run: a cron expression or an interval.
 
     Attributes:
-        cron: of six fields; '' for none.
-        interval: seconds from one run's start to the next; 0 for none.
+        cron: cron expression of six fields; '' for none.
+        interval: seconds between the starts of two runs; 0 for none.
     """
 
     cron: str = ""
@@ -27,25 +27,25 @@ class Trigger:
 
 
 def schedule(api: Api, request: Request, trigger: Trigger, version: tuple[str, str] | None) -> str:
-    """Make a recurring run: one at a time, and none for the times that were missed.
+    """Create a recurring run. One run is active at a time, and missed times are not caught up.
 
     Args:
-        api: of the cluster.
-        request: what to run, under a name that no recurring run has yet.
-        trigger: when.
-        version: IDs of an uploaded pipeline and its version, in place of the request's package.
+        api: API of the cluster.
+        request: the run. Its name must be new among the recurring runs.
+        trigger: times of the starts.
+        version: IDs of an uploaded pipeline and its version, instead of the package of the request.
 
     Returns:
-        The recurring run's ID.
+        ID of the recurring run.
 
     Raises:
-        InputError: if there is one of that name, or the API refuses or does not confirm.
-        RemoteError: if it fails otherwise.
+        InputError: if the name is taken, the API refuses, or it returns no ID.
+        RemoteError: if the API fails.
     """
     if same := [entry for entry in recurring_runs(api) if entry.display_name == request.name]:
         raise InputError(
-            f"name: there is a recurring run '{request.name}' already ({same[0].recurring_run_id}), which would go on "
-            "beside this one; --delete it first, or give another --name"
+            f"name: a recurring run '{request.name}' exists already ({same[0].recurring_run_id}), and both "
+            "would run; --delete it first, or give another --name"
         )
     package: Mapping[str, Any] = {"pipeline_package_path": str(request.package)}
     if version:
@@ -65,7 +65,7 @@ def schedule(api: Api, request: Request, trigger: Trigger, version: tuple[str, s
 
 
 def recurring_runs(api: Api) -> list[Any]:
-    """All of the namespace."""
+    """All recurring runs of the namespace."""
     found: list[Any] = []
     token = ""
     while True:
@@ -77,7 +77,7 @@ def recurring_runs(api: Api) -> list[Any]:
 
 
 def line(entry: Any) -> str:
-    """ID, state, time and name of a recurring run, with tabs between them."""
+    """ID, state, trigger and name of a recurring run, separated by tabs."""
     cron = entry.trigger and entry.trigger.cron_schedule and entry.trigger.cron_schedule.cron
     periodic = entry.trigger and entry.trigger.periodic_schedule
     when = cron or (f"every {periodic.interval_second} s" if periodic else "no trigger")
@@ -88,36 +88,36 @@ def switch(api: Api, name: str, enabled: bool) -> str:
     """Enable or disable a recurring run by its name or ID.
 
     Returns:
-        Its ID, once the API says that it is so.
+        ID of the recurring run. Its new state has been confirmed.
 
     Raises:
-        InputError: if there is none, or several of that name, or the API refuses.
-        RemoteError: if it fails otherwise, or stays as it was.
+        InputError: if no recurring run, or more than one, has that name, or the API refuses.
+        RemoteError: if the API fails, or the state does not change.
     """
     identifier, wanted = _find(api, name), "ENABLED" if enabled else "DISABLED"
     with api.client() as client:
         (client.enable_recurring_run if enabled else client.disable_recurring_run)(identifier)
         found = client.get_recurring_run(identifier)
     if found.status != wanted:
-        raise RemoteError(f"recurring run {identifier} is {found.status} still; expected {wanted}")
+        raise RemoteError(f"recurring run {identifier} is still {found.status}; expected {wanted}")
     return api.confirmed(found.recurring_run_id, "recurring run")
 
 
 def delete(api: Api, name: str) -> str:
-    """Delete a recurring run by its name or ID; the runs that it started go on.
+    """Delete a recurring run by its name or ID. Runs that it has started go on.
 
     Returns:
-        Its ID.
+        ID of the recurring run.
 
     Raises:
-        InputError: if there is none, or several of that name, or the API refuses.
-        RemoteError: if it fails otherwise, or is there still.
+        InputError: if no recurring run, or more than one, has that name, or the API refuses.
+        RemoteError: if the API fails, or the recurring run still exists.
     """
     identifier = _find(api, name)
     with api.client() as client:
         client.delete_recurring_run(identifier)
     if any(entry.recurring_run_id == identifier for entry in recurring_runs(api)):
-        raise RemoteError(f"recurring run {identifier} is there still")
+        raise RemoteError(f"recurring run {identifier} still exists")
     return identifier
 
 
@@ -126,8 +126,8 @@ def _find(api: Api, name: str) -> str:
     entries = recurring_runs(api)
     found = [entry.recurring_run_id for entry in entries if name in (entry.recurring_run_id, entry.display_name)]
     if len(found) > 1:
-        raise InputError(f"recurring run '{name}': there are several of that name; give an ID: {', '.join(found)}")
+        raise InputError(f"recurring run '{name}': more than one has that name; give an ID: {', '.join(found)}")
     if not found:
-        names = ", ".join(f"'{entry.display_name}'" for entry in entries[:10]) or "none at all"
+        names = ", ".join(f"'{entry.display_name}'" for entry in entries[:10]) or "none"
         raise InputError(f"there is no recurring run '{name}'; there are: {names}")
     return str(found[0])

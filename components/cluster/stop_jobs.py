@@ -1,6 +1,6 @@
-"""``ncf stop-jobs`` by the clock, as a Kubernetes CronJob.
+"""``ncf stop-jobs`` on a schedule, as a Kubernetes CronJob.
 
-A pod may be gone without a signal before it can stop its job, and so may the exit handler's.
+A pod, and the pod of the exit handler, may be killed without a signal before it can stop its job.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def manifest() -> dict[str, Any]:
         "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
     }
     pod = {
-        # a sidecar of the mesh would outlive the command, and the job would never end
+        # a sidecar of the mesh outlives the command, so that the job would never end
         "metadata": {"labels": {"sidecar.istio.io/inject": "false"}},
         "spec": {
             "serviceAccountName": "default-editor",
@@ -73,6 +73,6 @@ def write(folder: Path) -> Path:
     """Write the manifest."""
     path = folder / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
-    head = "# Made by `make pipeline`. kubectl apply -n NAMESPACE -f, after a look at the region.\n"
+    head = "# Made by `make pipeline`. Check the region, then: kubectl apply -n NAMESPACE -f.\n"
     path.write_text(head + yaml.safe_dump(manifest(), sort_keys=False, width=120))
     return path

@@ -1,4 +1,4 @@
-"""Whether the pods of a run will find what they need in S3: known before it is submitted."""
+"""Checks before submission: inputs and pipeline root of a run must be in S3."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Any
 from ncf.errors import InputError
 from ncf.storage import is_s3, split_uri
 
-_PLACES = ("data_uri", "data_items_uri", "model_uri", "users_uri", "checkpoints")
-"""Parameters that name what pods read or write, or nothing."""
+_LOCATIONS = ("data_uri", "data_items_uri", "model_uri", "users_uri", "checkpoints")
+"""Parameters with a location that pods read or write; each may be empty."""
 _PREFIX = "aws_s3_prefix"
 _GIVE = f"give --pipeline-root s3://BUCKET/PREFIX, or --param {_PREFIX}=s3://BUCKET/PREFIX to copy through"
 
 
 def check_storage(parameters: Container[str], arguments: Mapping[str, Any], pipeline_root: str) -> str:
-    """Refuse what pods or SageMaker cannot reach.
+    """Refuse locations that pods or SageMaker cannot reach.
 
     Args:
-        parameters: names of those that the pipeline has.
-        arguments: those given, by name.
-        pipeline_root: of the run; '' for the cluster's default.
+        parameters: names of the pipeline's parameters.
+        arguments: arguments, by name.
+        pipeline_root: pipeline root of the run; '' for the cluster's default.
 
     Returns:
-        What may be missing, which only the cluster knows; '' for nothing.
+        A warning about what only the cluster knows; '' for none.
 
     Raises:
         InputError: that names the parameter at fault.
     """
-    for name in _PLACES:
-        if name in parameters and (place := arguments.get(name)) and not is_s3(place):
-            raise InputError(f"parameter '{name}' is '{place}', which pods cannot see; expected an s3:// URI")
+    for name in _LOCATIONS:
+        if name in parameters and (location := arguments.get(name)) and not is_s3(location):
+            raise InputError(f"parameter '{name}' is '{location}', which pods cannot read; expected an s3:// URI")
     if _PREFIX not in parameters or arguments.get(_PREFIX):
         return ""
     if pipeline_root and is_s3(pipeline_root):
         split_uri(pipeline_root)
     if pipeline_root and not is_s3(pipeline_root):
-        raise InputError(f"pipeline_root: '{pipeline_root}' is out of SageMaker's reach; {_GIVE}")
+        raise InputError(f"pipeline_root: '{pipeline_root}' cannot be reached by SageMaker; {_GIVE}")
     if pipeline_root:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""A compiled pipeline as a run on a cluster, and how it ends."""
+"""Submission of a compiled pipeline as a run on a cluster, and its outcome."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from components.cluster.client import Api
 from components.cluster.refusals import UnreachableError
 from components.factory import DEFAULT_REGISTRY
 from ncf.errors import InputError, RemoteError
-from ncf.stage.command import COMPONENTS, fail
+from ncf.stage.command import fail
+from ncf.stage.registry import command_names
 
 _ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _SECONDS_BETWEEN_LOOKS = 5.0
 _SECONDS_OF_PATIENCE = 300.0
-"""How long the API may be away while a run goes on."""
-_MOST = 60
+"""Time for which the API may be unreachable during a run."""
+_MAX_CHARACTERS = 60
 """Characters of a file name that a run's name shows."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A run to start, now or by the clock.
+    """A run to start, once or on a schedule.
 
     Attributes:
         package: YAML of the compiled pipeline.
-        name: of the run.
-        experiment: that the run is shown under.
-        arguments: of the pipeline.
-        pipeline_root: place of its artifacts; '' for the cluster's default.
-        service_account: of its pods; '' for the cluster's default.
+        name: name of the run.
+        experiment: name of its experiment.
+        arguments: arguments of the pipeline, by name.
+        pipeline_root: URI of its artifacts; '' for the cluster's default.
+        service_account: service account of its pods; '' for the cluster's default.
     """
 
     package: Path
@@ -49,7 +50,7 @@ class Request:
     service_account: str = ""
 
     def options(self) -> dict[str, Any]:
-        """What kfp's client takes alike for a run and a recurring one."""
+        """Arguments of kfp's client that a run and a recurring run have in common."""
         return {
             "job_name": self.name,
             "params": dict(self.arguments),
@@ -58,28 +59,28 @@ class Request:
         }
 
 
-def speaking_name(pipeline: str, parameters: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
-    """Pipeline, file of data or model, and network, as ``ncf ratings.csv neumf``.
+def descriptive_name(pipeline: str, parameters: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    """A name made of pipeline, file of data or model, and network, such as ``ncf ratings.csv neumf``.
 
     Args:
-        pipeline: its name.
-        parameters: the pipeline's inputs.
-        arguments: those given, by name.
+        pipeline: name of the pipeline.
+        parameters: inputs of the pipeline, by name.
+        arguments: arguments, by name.
     """
     files = [PurePosixPath(str(arguments.get(name, ""))).name for name in ("data_uri", "model_uri")]
-    parts = [pipeline, *(f"{file[:_MOST]}..." if len(file) > _MOST else file for file in files)]
+    parts = [pipeline, *(f"{file[:_MAX_CHARACTERS]}..." if len(file) > _MAX_CHARACTERS else file for file in files)]
     if "train_model" in parameters:
         parts.append(arguments.get("train_model") or parameters["train_model"].default)
     return " ".join(" ".join(parts).split())
 
 
 def with_time(name: str) -> str:
-    """A run's name with this minute behind it."""
+    """A name with the current date and minute appended."""
     return f"{name} {datetime.now():%Y-%m-%d %H:%M}"
 
 
 def check_package(package: Path) -> None:
-    """See that a file is a compiled pipeline, in YAML.
+    """Check that a file is a compiled pipeline in YAML.
 
     Raises:
         InputError: if it is not.
@@ -92,13 +93,13 @@ def check_package(package: Path) -> None:
         json_format.ParseDict(spec, PipelineSpec())
     except (yaml.YAMLError, json_format.ParseError, ValueError, TypeError) as error:
         raise InputError(
-            f"package: '{package}' is no compiled pipeline ({' '.join(str(error).split())[:200]}); "
+            f"package: '{package}' is not a compiled pipeline ({' '.join(str(error).split())[:200]}); "
             "'make pipeline' writes one"
         ) from None
     if f"{DEFAULT_REGISTRY}/" in text:
         raise InputError(
-            f"package: '{package}' names images of {DEFAULT_REGISTRY}, which is no registry but an example; "
-            "'make pipeline REGISTRY=...' writes build/, with yours: give its file as --package"
+            f"package: '{package}' names images of {DEFAULT_REGISTRY}, which is only an example; "
+            "'make pipeline REGISTRY=...' writes the pipeline with your registry to build/: give that file as --package"
         )
 
 
@@ -106,11 +107,11 @@ def submit(api: Api, request: Request) -> str:
     """Start a run.
 
     Returns:
-        Its ID.
+        ID of the run.
 
     Raises:
-        InputError: if the API refuses or does not confirm the run.
-        RemoteError: if it fails otherwise.
+        InputError: if the API refuses the run or returns no ID.
+        RemoteError: if the API fails.
     """
     experiment_id = experiment(api, request.experiment)
     with api.client() as client:
@@ -119,23 +120,23 @@ def submit(api: Api, request: Request) -> str:
 
 
 def experiment(api: Api, name: str) -> str:
-    """ID of the experiment of a name, which is made where there is none."""
+    """ID of the experiment of this name. It is created if it does not exist."""
     with api.client() as client:
         found = client.create_experiment(name, namespace=api.namespace)
     return api.confirmed(found.experiment_id, "experiment")
 
 
 def wait(api: Api, run_id: str, seconds: float) -> None:
-    """Wait for a run's end, and print its states on stderr.
+    """Wait for the end of a run, and print its states to stderr.
 
     Args:
-        api: of the cluster.
-        run_id: of the run.
-        seconds: to wait.
+        api: API of the cluster.
+        run_id: ID of the run.
+        seconds: longest time to wait.
 
     Raises:
-        InputError: if the API does not answer any more, or refuses.
-        RemoteError: if the run does not succeed, or not in that time.
+        InputError: if the API stops answering, or refuses.
+        RemoteError: if the run does not succeed within that time.
     """
     try:
         run = _ended(api, run_id, seconds)
@@ -148,7 +149,7 @@ def wait(api: Api, run_id: str, seconds: float) -> None:
 
 
 def _ended(api: Api, run_id: str, seconds: float) -> Any:
-    """The run, once it has ended."""
+    """The run at its end."""
     start = last_answer = time.monotonic()
     state = ""
     while True:
@@ -166,14 +167,16 @@ def _ended(api: Api, run_id: str, seconds: float) -> Any:
             if state in _ENDS:
                 return run
         if time.monotonic() - start > seconds:
-            raise RemoteError(f"run {run_id} goes on: it is {state or 'unknown'} after {seconds:g} s, the wait_timeout")
+            raise RemoteError(
+                f"run {run_id} goes on: its state is {state or 'unknown'} after {seconds:g} s, the wait_timeout"
+            )
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
 
 def _reason(run: Any) -> str:
-    """What KFP says of a run that did not succeed: of most it says nothing, and tells the tasks alone."""
+    """Reason why a run did not succeed: KFP's message, which is often empty, and the failed tasks."""
     said = f": {run.error.message}" if run.error and run.error.message else ""
     tasks = (run.run_details and run.run_details.task_details) or []
-    known = [stage.replace("_", "-") for stage in COMPONENTS]
+    known = command_names()
     failed = [name for name in known if any(task.display_name == name and task.state == "FAILED" for task in tasks)]
     return f"{said} (failed: {', '.join(failed)})" if failed else said

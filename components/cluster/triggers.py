@@ -1,4 +1,4 @@
-"""When a recurring run starts: cron expressions and intervals as KFP takes them."""
+"""Cron expressions and intervals of recurring runs, as KFP accepts them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PART = re.compile(r"(?:(?P<all>[*?])|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<
 def checked_cron(text: str) -> str:
     """A cron expression of KFP: six fields, seconds first.
 
-    KFP takes five as well, and reads the first as seconds all the same: what is daily elsewhere is hourly there.
+    KFP accepts five fields, too, but reads the first as seconds: a daily expression then runs every hour.
 
     Raises:
         InputError: that names the field at fault.
@@ -48,15 +48,15 @@ def checked_cron(text: str) -> str:
 
 
 def seconds(text: str, name: str, least: int = 1) -> int:
-    """A span of time: seconds, or a number with s, m, h or d behind it.
+    """Seconds of a time span: a number, optionally followed by s, m, h or d.
 
     Args:
-        text: such as 6h.
-        name: what an error calls it.
-        least: seconds that it has to be.
+        text: the time span, such as 6h.
+        name: name of the parameter, for errors.
+        least: smallest number of seconds.
 
     Raises:
-        InputError: if it is none.
+        InputError: if the text is not a time span, or too short.
     """
     found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text.strip())
     span = int(found[1]) * _UNITS[found[2]] if found else 0

@@ -1,4 +1,4 @@
-"""A compiled pipeline as a version of a pipeline that the cluster keeps."""
+"""Upload of a compiled pipeline as a version of a pipeline on the cluster."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from components.cluster.client import Api
 from ncf.errors import InputError
 
 _EQUALS = 1
-"""Of KFP's filters."""
+"""Operation of KFP's filters."""
 
 
 def upload(api: Api, package: Path, pipeline: str, version: str) -> tuple[str, str]:
-    """Add a version to a pipeline, which is made where there is none of that name.
+    """Add a version to a pipeline. The pipeline is created if it does not exist.
 
     Returns:
         IDs of the pipeline and of the version.
 
     Raises:
-        InputError: if there is such a version, or the API refuses or does not confirm.
-        RemoteError: if it fails otherwise.
+        InputError: if the version exists, the API refuses, or it returns no ID.
+        RemoteError: if the API fails.
     """
     pipeline_id = _pipeline_id(api, pipeline)
     if not pipeline_id:
         pipeline_id = _create(api, pipeline)
     elif found := _version_id(api, pipeline_id, version):
         raise InputError(
-            f"version_name: pipeline '{pipeline}' ({pipeline_id}) has a version '{version}' already ({found}); "
-            "expected a name that it has not"
+            f"version_name: pipeline '{pipeline}' ({pipeline_id}) already has a version '{version}' ({found}); "
+            "expected a new name"
         )
     with api.client() as client:
         uploaded = client.upload_pipeline_version(str(package), version, pipeline_id=pipeline_id)
@@ -42,10 +42,10 @@ def find(api: Api, pipeline: str, version: str) -> tuple[str, str]:
     """IDs of a pipeline and of one of its versions.
 
     Raises:
-        InputError: if there is no such pipeline or version.
+        InputError: if the pipeline or the version does not exist.
     """
     if not (pipeline_id := _pipeline_id(api, pipeline)):
-        raise InputError(f"pipeline_name: there is no pipeline '{pipeline}'; 'pipeline.py upload' makes one")
+        raise InputError(f"pipeline_name: there is no pipeline '{pipeline}'; 'pipeline.py upload' creates it")
     if not (version_id := _version_id(api, pipeline_id, version)):
         raise InputError(
             f"version_name: pipeline '{pipeline}' has no version '{version}'; 'pipeline.py upload' adds one"
@@ -54,7 +54,7 @@ def find(api: Api, pipeline: str, version: str) -> tuple[str, str]:
 
 
 def _create(api: Api, name: str) -> str:
-    """A pipeline without a version: with its first one, it would have to have the pipeline's name."""
+    """Create a pipeline without a version: a first version would have to have the name of the pipeline."""
 
     def create(**fields: str) -> str:
         made = kfp_server_api.V2beta1Pipeline(display_name=name, namespace=api.namespace or None, **fields)
@@ -63,7 +63,7 @@ def _create(api: Api, name: str) -> str:
         return api.confirmed(answer.pipeline_id, "pipeline")
 
     try:
-        return create(name=name)  # which KFP asks for from 2.14 on
+        return create(name=name)  # required since KFP 2.14
     except InputError as error:
         if "unknown field" not in str(error):
             raise
@@ -87,5 +87,5 @@ def _the_one(found: list[Any] | None, attribute: str) -> str:
 
 
 def _named(name: str) -> str:
-    """KFP's filter for things of that name."""
+    """KFP's filter by display name."""
     return json.dumps({"predicates": [{"operation": _EQUALS, "key": "display_name", "stringValue": name}]})

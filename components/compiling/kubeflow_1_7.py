@@ -1,8 +1,8 @@
-"""The same pipeline for KFP before 2.14, back to Kubeflow 1.7 (2.0.0-alpha.7), the last Kubeflow-on-AWS distribution.
+"""The form of a pipeline for KFP before 2.14, down to Kubeflow 1.7 (2.0.0-alpha.7), the last Kubeflow-on-AWS release.
 
-The oldest backend parses the IR strictly against the pipeline spec of 2022, which lacks a few fields; and its launcher
-makes folders that only root can write to, so pods run the root variants of the images. What the backends cannot do is
-left out: retries, descriptions, the final status of a run.
+The oldest backend parses the IR strictly against the pipeline spec of 2022, which lacks a few fields. Its launcher
+creates folders that only root can write to, so pods run the root variants of the images. Features that the backends
+do not have are removed: retries, descriptions, the final status of a run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ncf.storage import staged
 
 ROOT_SUFFIX = "-root"
 OWN_IMAGES = "ncf-"
-"""What the names of our images begin with."""
+"""Prefix of the names of this project's images."""
 _LATER_FIELDS = {
     "isOptional",
     "description",
@@ -34,10 +34,10 @@ _LATER_FIELDS = {
 
 
 def write_older(package: Path, older: Path) -> None:
-    """Rewrite a compiled pipeline, ours or one of somebody else with our components in it.
+    """Rewrite a compiled pipeline: of this project, or another one with components of this project.
 
     Raises:
-        InputError: if the package is no compiled pipeline.
+        InputError: if the package is not a compiled pipeline.
     """
     text = package.read_text()
     header = "".join(line + "\n" for line in text.splitlines() if line.startswith("#"))
@@ -45,7 +45,7 @@ def write_older(package: Path, older: Path) -> None:
         json_format.ParseDict(yaml.safe_load(text), PipelineSpec())
     except (yaml.YAMLError, json_format.ParseError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"package: '{package}' is no compiled pipeline of one document: {reason}") from None
+        raise InputError(f"package: '{package}' is not a compiled pipeline of one document: {reason}") from None
     content = _without_later_fields(_without_final_status(_without_unused_artifacts(yaml.safe_load(text))))
     for executor in content["deploymentSpec"]["executors"].values():
         container = executor.get("container", {})
@@ -56,7 +56,7 @@ def write_older(package: Path, older: Path) -> None:
 
 
 def _without_unused_artifacts(content: Any) -> Any:
-    """The pipeline without input artifacts that no task passes: no backend knew optional ones before 2.0.0."""
+    """The pipeline without input artifacts that no task passes: backends before 2.0.0 have no optional artifacts."""
     tasks = [
         task
         for component in (content["root"], *content["components"].values())
@@ -77,15 +77,15 @@ def _without_unused_artifacts(content: Any) -> Any:
 
 
 def _without_final_status(content: Any) -> Any:
-    """The pipeline with an exit handler that is not told how the run ended: no backend before KFP 2.14 can tell."""
+    """The pipeline without the final status as a parameter of the exit handler: backends before KFP 2.14 lack it."""
     components = content["components"]
-    told = {
+    final_statuses = {
         (component["executorLabel"], name)
         for component in components.values()
         for name, entry in component.get("inputDefinitions", {}).get("parameters", {}).items()
         if entry["parameterType"] == "TASK_FINAL_STATUS"
     }
-    for label, name in told:
+    for label, name in final_statuses:
         for component in components.values():
             if component.get("executorLabel") == label:
                 del component["inputDefinitions"]["parameters"][name]

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ncf.stage.command import CHECK
+from ncf.stages.check import Check
 
 README = "components/README.md"
 """Path of the README with the table, relative to the root of the repository."""
@@ -57,7 +57,7 @@ def table(package: Path) -> str:
 def _descriptions(content: Mapping[str, Any], component: Mapping[str, Any], parameter: str) -> Iterator[str]:
     """Descriptions of a DAG's parameter in the components that receive it."""
     for name, task in component.get("dag", {}).get("tasks", {}).items():
-        if name == CHECK:  # its descriptions lack the bounds
+        if name == Check.name:  # its descriptions lack the bounds
             continue
         inner = content["components"][task["componentRef"]["name"]]
         for field, source in task.get("inputs", {}).get("parameters", {}).items():

@@ -1,4 +1,4 @@
-"""A pipeline's arguments against the stages that they reach, before anything runs."""
+"""Check of a pipeline's arguments by the stages that take them, before a run starts."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from google.protobuf import json_format
 from pydantic import ValidationError
 
 from ncf.errors import InputError
-from ncf.stage.command import CHECK, COMPONENTS, load
+from ncf.stage.registry import load_stage, stage_names
+from ncf.stages.check import Check
 
 _ANYTHING = "any"
 _ANY_ROLE = "arn:aws:iam::123456789012:role/any"
 
 
 def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
-    """Find now what a stage would refuse only when its turn has come.
+    """Refuse arguments that a stage would refuse later.
 
     Args:
         pipeline_spec: the compiled pipeline.
-        arguments: those given, by the names of its parameters.
+        arguments: arguments, by name of the pipeline's parameter.
 
     Raises:
         InputError: that names the parameter at fault and what is accepted.
     """
     spec = json_format.MessageToDict(pipeline_spec)
     reached = list(_reached(spec, spec["root"]["dag"], {name: name for name in arguments}))
-    # each stage in its own words, before the one that looks at them together
-    for stage_name, given in sorted(reached, key=lambda entry: entry[0] == CHECK):
-        stage = load(stage_name.replace("_", "-"))
+    # Check comes last: the messages of the stages themselves are more precise
+    for stage_name, given in sorted(reached, key=lambda entry: entry[0] == Check.name):
+        stage = load_stage(stage_name)
         values: dict[str, Any] = {
             name: _ANY_ROLE if name.endswith("role") else _ANYTHING
             for name, field in stage.model_fields.items()
             if field.is_required()
         }
         values |= {field: arguments[parameter] for field, parameter in given.items()}
-        values |= {  # an artifact, or what is still to be given in its place
+        values |= {  # an artifact, or the URI in its place
             name: _ANYTHING for name, role in stage.inputs().items() if role.optional and not values.get(f"{name}_uri")
         }
         try:
@@ -54,12 +55,12 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
 
 
 def renamed(pipeline_spec: Any, stage_name: str, message: str) -> str:
-    """What a stage's parameters that its message names are called in the pipeline; '' where they are called the same.
+    """The pipeline's names of the parameters in a stage's message; '' if the names are the same.
 
     Args:
         pipeline_spec: the compiled pipeline.
-        stage_name: the stage's command.
-        message: of that stage; parameters stand in it in quotation marks, or are words with an underscore.
+        stage_name: command of the stage.
+        message: message of that stage. Parameters are quoted in it, or are words with an underscore.
     """
     spec = json_format.MessageToDict(pipeline_spec)
     parameters = spec["root"]["inputDefinitions"].get("parameters", {})
@@ -71,19 +72,19 @@ def renamed(pipeline_spec: Any, stage_name: str, message: str) -> str:
         for field, parameter in given.items()
         if field != parameter and field in words
     }
-    told = ", ".join(f"'{field}' is '{parameter}'" for field, parameter in names.items())
-    return f" (in the pipeline, {told})" if told else ""
+    pairs = ", ".join(f"'{field}' is '{parameter}'" for field, parameter in names.items())
+    return f" (in the pipeline, {pairs})" if pairs else ""
 
 
 def _reached(
     spec: Mapping[str, Any], dag: Mapping[str, Any], known: Mapping[str, str]
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each stage's name and which of its fields take which argument.
+    """Name of each stage, and the argument that each of its fields takes.
 
     Args:
-        spec: the pipeline.
-        dag: the part of it to look at.
-        known: the pipeline's argument behind each input of that part.
+        spec: the compiled pipeline.
+        dag: a DAG of the pipeline.
+        known: argument of the pipeline behind each input of the DAG.
     """
     for task in dag["tasks"].values():
         inputs = task.get("inputs", {}).get("parameters", {})
@@ -95,5 +96,5 @@ def _reached(
         component = spec["components"][task["componentRef"]["name"]]
         if "dag" in component:
             yield from _reached(spec, component["dag"], given)
-        elif (stage := task["componentRef"]["name"].removeprefix("comp-").replace("-", "_")) in COMPONENTS:
+        elif (stage := task["componentRef"]["name"].removeprefix("comp-").replace("-", "_")) in stage_names():
             yield stage, given

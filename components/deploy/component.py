@@ -1,6 +1,6 @@
 """``deploy`` as a KFP component: its pod is the launcher, and SageMaker runs the image ``ncf-deploy``."""
 
-from components.factory import component, image
+from components.factory import component
 from ncf.stages.deploy import Deploy
 
-deploy = component(Deploy, image_name="sagemaker", deploy_image=image("deploy"))
+deploy = component(Deploy)

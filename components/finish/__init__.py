@@ -1,1 +1,1 @@
-"""The component ``deploy``."""
+"""The component ``finish``."""

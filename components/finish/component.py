@@ -3,5 +3,5 @@
 from components.factory import component
 from ncf.stages.finish import Finish
 
-finish = component(Finish, image_name="sagemaker")
+finish = component(Finish)
 """The component ``finish``."""

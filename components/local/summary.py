@@ -13,9 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.local.process_runner import TaskRun
-from ncf.stage.command import STAGES
 
 _CUTOFF = 10
+STAGES = ("preprocess", "negative-sampling", "train", "evaluate", "deploy")
+"""What the console shows, in the order of the data flow."""
 
 
 def collect(tasks: Mapping[str, TaskRun], output: Path, recommendations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def collect(tasks: Mapping[str, TaskRun], output: Path, recommendations: Sequenc
     shutil.copyfile(evaluate["report"]["uri"], report)
     deploy = tasks.get("deploy")
     return {
-        "stages": [_stage(name, tasks.get(name)) for name in (stage.replace("_", "-") for stage in STAGES)],
+        "stages": [_stage(name, tasks.get(name)) for name in STAGES],
         "metrics": json.loads(Path(evaluate["metrics"]["uri"]).read_text()),
         "gate_passed": evaluate["passed"] == "true",
         "endpoint": {"name": deploy.outputs["endpoint"]} if deploy else None,

@@ -16,6 +16,8 @@ from ncf.artifacts.strings import Strings
 from ncf.errors import InputError
 
 KIND = "dataset"
+DAYS = "days.npy"
+_USERS_AT_ONCE = 1 << 14
 Pairs = NDArray[np.int32]  # [n, 2]: user index, item index; sorted by user
 
 
@@ -31,6 +33,8 @@ class Dataset:
         item_ids: raw id of each item index.
         item_titles: title of each item index ('' where unknown), or None without titles.
         test_negatives: int32 [m, candidates] that came with the data (NCF release format), or None.
+        days: int32 [positives], days since 1970 UTC of those of ``train``, then ``validation``, then ``test``; None
+            without times.
     """
 
     train: ItemsByUser
@@ -40,6 +44,7 @@ class Dataset:
     item_ids: Strings
     item_titles: Strings | None = None
     test_negatives: NDArray[np.int32] | None = None
+    days: NDArray[np.int32] | None = None
 
     @property
     def n_users(self) -> int:
@@ -54,6 +59,26 @@ class Dataset:
         held_out = np.concatenate([self.validation, self.test])
         return self.train.union(held_out[:, 0], held_out[:, 1])
 
+    def positive_days(self) -> NDArray[np.int32] | None:
+        """Days since 1970 UTC of each of :meth:`positives`, int32, in the same order; None without times."""
+        if self.days is None:
+            return None
+        parts = [np.empty(0, np.int32)]
+        for start in range(0, self.n_users, _USERS_AT_ONCE):
+            end = min(start + _USERS_AT_ONCE, self.n_users)
+            first, last = self.train.offsets[[start, end]].tolist()
+            users, items = [self.train.users_between(start, end)], [self.train.items[first:last]]
+            days, before = [self.days[first:last]], len(self.train.items)
+            for pairs in (self.validation, self.test):
+                first, last = np.searchsorted(pairs[:, 0], [start, end]).tolist()
+                users.append(pairs[first:last, 0])
+                items.append(pairs[first:last, 1])
+                days.append(self.days[before + first : before + last])
+                before += len(pairs)
+            keys = np.concatenate(users).astype(np.int64) << 32 | np.concatenate(items)
+            parts.append(np.concatenate(days)[np.unique(keys, return_index=True)[1]])
+        return np.concatenate(parts)
+
     def save(self, folder: Path, parameters: Mapping[str, Any], source: Mapping[str, Any]) -> None:
         """Write the folder (which must not exist yet), the manifest last."""
         folder.mkdir(parents=True)
@@ -66,6 +91,8 @@ class Dataset:
             self.item_titles.save(folder, "item_titles")
         if self.test_negatives is not None:
             np.save(folder / "test_negatives.npy", self.test_negatives)
+        if self.days is not None:
+            np.save(folder / DAYS, self.days)
         counts = {
             "users": self.n_users,
             "items": self.n_items,
@@ -86,8 +113,8 @@ class Dataset:
         manifest.require(folder, "train_offsets.npy", "train_items.npy", "validation.npy", "test.npy")
         manifest.require(folder, "user_ids.offsets.npy", "item_ids.offsets.npy")
 
-        def optional(name: str) -> NDArray[np.int32] | None:
-            return load_array(folder / name, 2) if (folder / name).is_file() else None
+        def optional(name: str, dimensions: int) -> NDArray[np.int32] | None:
+            return load_array(folder / name, dimensions) if (folder / name).is_file() else None
 
         dataset = cls(
             train=ItemsByUser.load(folder, "train"),
@@ -96,7 +123,8 @@ class Dataset:
             user_ids=Strings.load(folder, "user_ids"),
             item_ids=Strings.load(folder, "item_ids"),
             item_titles=Strings.load(folder, "item_titles") if (folder / "item_titles.bytes.npy").is_file() else None,
-            test_negatives=optional("test_negatives.npy"),
+            test_negatives=optional("test_negatives.npy", 2),
+            days=optional(DAYS, 1),
         )
         dataset._check(folder)
         return dataset
@@ -112,6 +140,9 @@ class Dataset:
                 raise InputError(f"{folder / name}: shape {pairs.shape}; expected [n, 2]: user, item")
             check_range(folder / name, pairs[:, 0], self.n_users)
             check_range(folder / name, pairs[:, 1], self.n_items)
+        positives = len(self.train.items) + len(self.validation) + len(self.test)
+        if self.days is not None and len(self.days) != positives:
+            raise InputError(f"{folder / DAYS}: {len(self.days)} days for {positives} positives")
         if self.test_negatives is not None:
             if len(self.test_negatives) != len(self.test):
                 raise InputError(f"{folder}: {len(self.test_negatives)} rows of negatives for {len(self.test)} tests")

@@ -25,6 +25,7 @@ CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"
 POPULARITY = "popularity.npy"
 HISTORY = "history.json"
+SEEN_DAYS = "seen_days.npy"
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 ModelName = Literal["gmf", "mlp", "neumf"]
@@ -100,6 +101,7 @@ class ModelFolder:
         popularity: int64 [n_items], interactions of each item in ``train``.
         history: epochs of the selection and the final fit, the hyperparameters and the speed.
         golden: requests and the trained network's answers, which the server must give before it takes traffic.
+        seen_days: int32 [positives in ``seen``], days since 1970 UTC of each, or None without times.
         version: first 12 hexadecimal digits of the folder's fingerprint; '' for a model that was not loaded.
     """
 
@@ -113,6 +115,7 @@ class ModelFolder:
     popularity: NDArray[np.int64]
     history: Mapping[str, Any]
     golden: Golden
+    seen_days: NDArray[np.int32] | None = None
     version: str = ""
 
     def save(self, folder: Path, parameters: Mapping[str, Any], source: Mapping[str, Any]) -> None:
@@ -137,6 +140,8 @@ class ModelFolder:
             self.item_titles.save(folder, "item_titles")
         self.train.save(folder, "train")
         self.seen.save(folder, "seen")
+        if self.seen_days is not None:
+            np.save(folder / SEEN_DAYS, self.seen_days)
         np.save(folder / POPULARITY, self.popularity)
         counts = {
             "users": self.config.n_users,
@@ -171,6 +176,7 @@ class ModelFolder:
             popularity=files.array(POPULARITY, np.int64),
             history=files.json_object(HISTORY),
             golden=files.validated(golden.FILE_NAME, Golden),
+            seen_days=files.array(SEEN_DAYS, np.int32) if files.has(SEEN_DAYS) else None,
             version=manifest.version(content),
         )
         model._check(folder)
@@ -189,6 +195,8 @@ class ModelFolder:
         }
         if self.item_titles is not None:
             sizes["item_titles.offsets.npy"] = (len(self.item_titles), n_items, "titles")
+        if self.seen_days is not None and len(self.seen_days) != len(self.seen.items):
+            raise InputError(f"{folder / SEEN_DAYS}: {len(self.seen_days)} days for {len(self.seen.items)} seen items")
         for name, (found, expected, unit) in sizes.items():
             if found != expected:
                 raise InputError(f"{folder / name}: {found} {unit}; {CONFIG} says {expected}")

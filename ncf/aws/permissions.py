@@ -10,69 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 
-MODULES: Mapping[str, tuple[str, ...]] = {
-    "check": ("ncf.storage", "ncf.aws.session"),
-    "preprocess": ("ncf.storage",),
-    "negative-sampling": ("ncf.storage",),
-    "train": (
-        "ncf.storage",
-        "ncf.sagemaker.training.jobs",
-        "ncf.aws.logs",
-        "ncf.sagemaker.training.pricing",
-        "ncf.aws.session",
-        "ncf.aws.tags",
-        "ncf.sagemaker.training.job",
-    ),
-    "evaluate": ("ncf.storage", "ncf.sagemaker.hosting.deployed_model", "ncf.aws.session"),
-    "deploy": (
-        "ncf.storage",
-        "ncf.sagemaker.hosting.autoscaling",
-        "ncf.sagemaker.hosting.endpoint",
-        "ncf.sagemaker.hosting.guard",
-        "ncf.aws.logs",
-        "ncf.aws.session",
-        "ncf.sagemaker.hosting.smoke_test",
-        "ncf.aws.tags",
-        "ncf.sagemaker.hosting.versions",
-        "ncf.sagemaker.hosting.way_back",
-    ),
-    "recommend": ("ncf.storage",),
-    "finish": (
-        "ncf.storage",
-        "ncf.sagemaker.training.jobs",
-        "ncf.sagemaker.runs.notification",
-        "ncf.sagemaker.runs.resources",
-        "ncf.aws.session",
-        "ncf.aws.tags",
-    ),
-    "stop-jobs": ("ncf.sagemaker.training.jobs", "ncf.aws.session", "ncf.aws.tags"),
-    "rollback": (
-        "ncf.sagemaker.hosting.autoscaling",
-        "ncf.operators.rollback",
-        "ncf.aws.session",
-        "ncf.aws.tags",
-        "ncf.sagemaker.hosting.versions",
-        "ncf.sagemaker.hosting.way_back",
-    ),
-    "clean": (
-        "ncf.storage",
-        "ncf.sagemaker.hosting.autoscaling",
-        "ncf.operators.cleanup",
-        "ncf.sagemaker.runs.resources",
-        "ncf.aws.session",
-        "ncf.aws.tags",
-        "ncf.sagemaker.hosting.versions",
-        "ncf.sagemaker.hosting.way_back",
-    ),
-    "doctor": ("ncf.operators.checks", "ncf.aws.session"),
-}
-"""Each command, and the modules whose calls it makes."""
-
-PODS = ("check", "preprocess", "negative-sampling", "train", "evaluate", "deploy", "recommend", "finish", "stop-jobs")
-"""What runs on the cluster."""
-OPERATORS = ("rollback", "clean", "doctor")
-"""What people run by hand."""
-
 UNSCOPED: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "lists; has no resource of its own",
     "pricing:GetProducts": "AWS's public price list",
@@ -187,7 +124,6 @@ PASSED_ROLES: Mapping[str, str] = {
 """Calls that hand a role to SageMaker, which ``iam:PassRole`` must allow for that role and service."""
 
 
-def calls(commands: Iterable[str]) -> set[str]:
-    """The actions that commands need, as their modules declare them."""
-    modules = {module for command in commands for module in MODULES[command]}
+def calls(modules: Iterable[str]) -> set[str]:
+    """The actions that modules declare in their ``CALLS``."""
     return {action for module in modules for action in import_module(module).CALLS} - FREE

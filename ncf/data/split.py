@@ -21,6 +21,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 _KEY_BITS = 63
 _MOST_BLOCK_BITS = 6  # of the number of blocks of users that are sorted one by one
 _LOOKED_AT_ONCE = 1 << 20
+_DAY = 24 * 3600 * MICROSECONDS
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,14 @@ class Split:
         user, item: int32 [n].
         part: int8 [n]: TRAIN, VALIDATION or TEST.
         unknown: held-out interactions that were dropped, their user or item being absent from training.
+        day: int32 [n], days since 1970 UTC, or None without times.
     """
 
     user: NDArray[np.int32]
     item: NDArray[np.int32]
     part: NDArray[np.int8]
     unknown: int = 0
+    day: NDArray[np.int32] | None = None
 
     def pairs(self, part: int) -> Pairs:
         """(user, item) of one part, int32 [n, 2], sorted by user."""
@@ -52,6 +55,7 @@ class Split:
     ) -> Dataset:
         """The data set of this split; ids and titles are of its indices."""
         train = self.part == TRAIN
+        day = self.day
         return Dataset(
             train=ItemsByUser.of_sorted(self.user[train], self.item[train], len(user_ids)),
             validation=self.pairs(VALIDATION),
@@ -60,6 +64,9 @@ class Split:
             item_ids=Strings.of(item_ids),
             item_titles=None if titles is None else Strings.of(titles),
             test_negatives=test_negatives,
+            days=None
+            if day is None
+            else np.concatenate([day[self.part == part] for part in (TRAIN, VALIDATION, TEST)]),
         )
 
 
@@ -137,7 +144,7 @@ def leave_one_out(interactions: Interactions, seed: int) -> Split:
     Raises:
         InputError: if no user has three.
     """
-    user, item, _ = by_time(interactions)
+    user, item, time = by_time(interactions)
     offsets = _offsets(user)
     counts = np.diff(offsets)
     enough = counts >= FEWEST_TO_HOLD_OUT
@@ -153,7 +160,7 @@ def leave_one_out(interactions: Interactions, seed: int) -> Split:
         test, validation = offsets[1:] - 1, offsets[1:] - 2
     part[test[enough]] = TEST
     part[validation[enough]] = VALIDATION
-    return Split(user, item, part)
+    return Split(user, item, part, day=None if interactions.time is None else _days(time))
 
 
 def draw_two(counts: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -200,7 +207,13 @@ def temporal(interactions: Interactions, test_after: int, validation_after: int 
             raise InputError(
                 f"no {name} interaction is of a user and an item known in training; choose later dates; {span}"
             )
-    return Split(user[known], item[known], part[known], int(len(known) - known.sum()))
+    return Split(user[known], item[known], part[known], int(len(known) - known.sum()), _days(time[known]))
+
+
+def _days(time: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Days since 1970 UTC of microseconds since then, int32 [n]; ``time`` is overwritten."""
+    time //= _DAY
+    return time.astype(np.int32)
 
 
 def as_date(time: int) -> str:

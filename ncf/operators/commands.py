@@ -22,6 +22,15 @@ class Rollback(Stage, AwsAccess):
     The previous model is the one that was served before the last update; after a rollback, the next older one.
     """
 
+    calls = (
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.operators.rollback",
+        "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.hosting.way_back",
+    )
+
     endpoint: CliPositionalArg[str] = Field(min_length=1, description="Name of the endpoint")
     endpoint_wait_time: int = Field(1800, ge=60, le=86_400, description="Seconds to wait for the endpoint")
 
@@ -39,6 +48,17 @@ class Clean(Stage, AwsAccess):
     That is its endpoint, endpoint configs and models, its training job if that still runs, and what its jobs have
     written to S3. An endpoint that another run has updated since stays.
     """
+
+    calls = (
+        "ncf.storage",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.operators.cleanup",
+        "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.hosting.way_back",
+        "ncf.sagemaker.runs.resources",
+    )
 
     run_id: str = Field(alias="run", min_length=1, description="ID of the run, as KFP shows it")
     dry_run: bool = Field(True, description="Whether to list only")
@@ -74,6 +94,8 @@ class StopJobs(Stage, AwsAccess):
 
     Only jobs that this pipeline has started count: they are known by their tags. By default they are listed only.
     """
+
+    calls = ("ncf.aws.session", "ncf.aws.tags", "ncf.sagemaker.training.jobs")
 
     older_than: str = Field(description="Age from which on a job is stopped: minutes, hours or days, as 90m, 6h, 2d")
     dry_run: bool = Field(True, description="Whether to list only")

@@ -18,6 +18,8 @@ class Doctor(Stage):
     Looked at are credentials, role, bucket, images, quotas, pipeline root and KFP. Nothing is created or changed.
     """
 
+    calls = ("ncf.aws.session", "ncf.operators.checks")
+
     role: str = Field(description="ARN of the IAM role that SageMaker works as")
     region: str = Field("", description="AWS region, such as eu-west-1; '': the environment's")
     assume_role: str = Field("", description="ARN of an IAM role to call AWS as (not S3); '': your own")

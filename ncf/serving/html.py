@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
+_INCLUDE = re.compile(r"^/\* include (\S+) \*/\n", re.MULTILINE)
+"""Line of a page for which a file of the folder ``static`` is substituted."""
 _INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
 
@@ -34,6 +36,7 @@ def html_route(path: str, file: str) -> Route:
 def _page(file: str) -> tuple[str, str]:
     """The text of a page, and its Content-Security-Policy (https://www.w3.org/TR/CSP3/)."""
     text = resources.files("ncf.serving").joinpath(file).read_text(encoding="utf-8")
+    text = _INCLUDE.sub(_included, text)
     allowed: dict[str, list[str]] = {"style": [], "script": []}
     for kind, content in _INLINE.findall(text):
         allowed[kind].append(f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'")
@@ -48,3 +51,7 @@ def _page(file: str) -> tuple[str, str]:
         "require-trusted-types-for 'script'",  # no markup is ever made of text, wherever it comes from
     ]
     return text, "; ".join(policy)
+
+
+def _included(line: re.Match[str]) -> str:
+    return resources.files("ncf.serving").joinpath("static", line[1]).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page at ``/`` for people: pick a user, see history and recommendations; and what it reads beside /invocations."""
+"""The page at ``/`` for people, and the routes that it reads beside POST /invocations."""
 
 from __future__ import annotations
 
@@ -6,40 +6,109 @@ import heapq
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import takewhile
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from ncf.serving.about import about
 from ncf.serving.html import html_route
 from ncf.serving.invocations import NOT_LOADED
 from ncf.serving.recommender import Recommender
+from ncf.serving.titles import TitleIndex
 
 SUGGESTIONS = 8
 HISTORY_ITEMS = 100
-"""Of a history, in one answer."""
-_PLACE = re.compile(r"[0-9]{1,9}")
+"""Items of a history in one answer."""
+MAX_QUERY_LENGTH = 512
+"""Characters of a title to search for."""
+_START = re.compile(r"[0-9]{1,9}")
 _COMPARED = 10_000
-"""Users that begin alike, the first in order, among which the shortest are looked for."""
+"""User ids with a prefix, the first in order, of which the shortest are suggested."""
 
 
 class Users:
-    """The raw ids of the model's users, in order, to be found by how they begin."""
+    """Raw ids of the model's users in order, for search by prefix."""
 
     def __init__(self, users: Iterable[str]) -> None:
         self._users = sorted(users)
 
     def suggest(self, prefix: str) -> list[str]:
-        """Some users whose id begins with ``prefix``, the shortest ids first; for '' some of all, evenly spread."""
+        """Users whose id begins with ``prefix``, the shortest ids first; for '' a sample of all, evenly spread."""
         users = self._users
         if not prefix:
             count = min(SUGGESTIONS, len(users))
-            return [users[len(users) * place // count] for place in range(count)]
+            return [users[len(users) * index // count] for index in range(count)]
         first = bisect_left(users, prefix)
         alike = takewhile(lambda user: user.startswith(prefix), users[first : first + _COMPARED])
         return heapq.nsmallest(SUGGESTIONS, alike, key=lambda user: (len(user), user))
+
+
+class _QueryError(Exception):
+    """A parameter of a request at fault; the message names it and what is accepted."""
+
+
+class _Answers:
+    """Answers of the routes for one model; the indices for search are made when first needed."""
+
+    def __init__(self, recommender: Recommender) -> None:
+        self._recommender, self._model = recommender, recommender.model
+
+    @cached_property
+    def _users(self) -> Users:
+        return Users(self._recommender.users)
+
+    @cached_property
+    def _titles(self) -> TitleIndex:
+        return TitleIndex(self._model)
+
+    @cached_property
+    def _about(self) -> dict[str, Any]:
+        return about(self._model)
+
+    def about(self, _: Request) -> dict[str, Any]:
+        """What the model is and its metrics."""
+        return self._about
+
+    def users(self, request: Request) -> dict[str, Any]:
+        """``?prefix=``: users whose id begins so."""
+        found = self._users.suggest(request.query_params.get("prefix", ""))
+        return {"model_version": self._model.version, "users": found}
+
+    def titles(self, request: Request) -> dict[str, Any]:
+        """``?query=``: items by title; the most popular ones for ''."""
+        query = request.query_params.get("query", "")
+        if len(query) > MAX_QUERY_LENGTH:
+            raise _QueryError(f"query has {len(query)} characters; expected {MAX_QUERY_LENGTH} at most")
+        ids, titles = self._model.item_ids, self._model.item_titles
+        found = [
+            {"item": ids[index]} | ({"title": titles[index]} if titles is not None and titles[index] else {})
+            for index in self._titles.search(query, SUGGESTIONS)
+        ]
+        return {"model_version": self._model.version, "items": found}
+
+    def history(self, request: Request) -> dict[str, Any]:
+        """``?user=&start=``: items that a user has interacted with, from index ``start`` on.
+
+        The latest come first where dates are known, otherwise the best by the model's score. An unknown user has
+        none.
+        """
+        if not (user := request.query_params.get("user", "")):
+            raise _QueryError("user is missing; expected a raw id")
+        text = request.query_params.get("start", "0")
+        if not _START.fullmatch(text):
+            raise _QueryError(f"start is {text[:60]!r}; expected an index into the history, 0 for the first")
+        dates, start = self._recommender.dates(user), int(text)
+        history = self._recommender.history(user)
+        history.sort(key=lambda item: dates.get(item["item"], ""), reverse=True)  # stable: of one day the best first
+        items = [
+            {**item, **({"date": dates[item["item"]]} if dates else {})}
+            for item in history[start : start + HISTORY_ITEMS]
+        ]
+        return {"user": user, "total": len(history), "items": items}
 
 
 def routes(loaded: Callable[[], Recommender | None], refuse: Callable[[int, str], JSONResponse]) -> list[Route]:
@@ -49,28 +118,24 @@ def routes(loaded: Callable[[], Recommender | None], refuse: Callable[[int, str]
         loaded: the model, or None while it is not loaded.
         refuse: makes the answer of a status and a message.
     """
-    sorted_once = lru_cache(maxsize=1)(lambda recommender: Users(recommender.users))
+    answers_of = lru_cache(maxsize=1)(_Answers)
 
-    # not coroutines, so that they run in threads: the first has all ids to sort, the second a history to score
+    def route(path: str, answer: Callable[[_Answers, Request], dict[str, Any]]) -> Route:
+        # no coroutine, so that it runs in a thread: ids are sorted, titles searched, a history is scored
+        def respond(request: Request) -> JSONResponse:
+            if (recommender := loaded()) is None:
+                return refuse(503, NOT_LOADED)
+            try:
+                return JSONResponse(answer(answers_of(recommender), request))
+            except _QueryError as error:
+                return refuse(422, str(error))
 
-    def users(request: Request) -> JSONResponse:
-        """``?prefix=``: some users whose id begins so."""
-        if (recommender := loaded()) is None:
-            return refuse(503, NOT_LOADED)
-        found = sorted_once(recommender).suggest(request.query_params.get("prefix", ""))
-        return JSONResponse({"model_version": recommender.version, "users": found})
+        return Route(path, respond)
 
-    def history(request: Request) -> JSONResponse:
-        """``?user=&start=``: what the user has interacted with, best first by the model, from the place ``start`` on
-        (0 is the first); nothing for a stranger."""
-        if (recommender := loaded()) is None:
-            return refuse(503, NOT_LOADED)
-        if not (user := request.query_params.get("user", "")):
-            return refuse(422, "user is missing; expected a raw id")
-        text = request.query_params.get("start", "0")
-        if not _PLACE.fullmatch(text):
-            return refuse(422, f"start is {text[:60]!r}; expected a place in the history, 0 for the first")
-        items, start = recommender.history(user), int(text)
-        return JSONResponse({"user": user, "total": len(items), "items": items[start : start + HISTORY_ITEMS]})
-
-    return [html_route("/", "page.html"), Route("/page/users", users), Route("/page/history", history)]
+    return [
+        html_route("/", "page.html"),
+        route("/page/about", _Answers.about),
+        route("/page/users", _Answers.users),
+        route("/page/titles", _Answers.titles),
+        route("/page/history", _Answers.history),
+    ]

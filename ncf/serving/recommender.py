@@ -125,6 +125,11 @@ class Recommender:
         return [item for item in dict.fromkeys(items) if item not in self._items]
 
     @property
+    def model(self) -> ModelFolder:
+        """Folder of the model."""
+        return self._model
+
+    @property
     def users(self) -> Iterable[str]:
         """Raw ids of the users that the model knows."""
         return self._users.keys()
@@ -138,6 +143,15 @@ class Recommender:
         scores = self._scorer.rescore(np.array([index]), items)[0]
         best = np.argsort(-scores, kind="stable")
         return self._items_of(zip(items[best].tolist(), scores[best].tolist(), strict=True), with_titles=True)
+
+    def dates(self, user: str) -> dict[str, str]:
+        """ISO date (UTC) of the user's interaction with each item of :meth:`history`; empty where none is known."""
+        index, days = self._users.get(user), self._model.seen_days
+        if index is None or days is None:
+            return {}
+        items = self._seen.of_user(index).tolist()
+        own = days[self._seen.offsets[index] : self._seen.offsets[index + 1]].astype("datetime64[D]")
+        return {self._item_ids[item]: str(day) for item, day in zip(items, own, strict=True)}
 
     def _scores(self, form: ForCandidates) -> Scores:
         known = self._known(form.items)

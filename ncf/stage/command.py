@@ -13,7 +13,6 @@ import threading
 from argparse import SUPPRESS
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,27 +24,12 @@ from ncf.artifacts import manifest
 from ncf.errors import InputError, RemoteError
 from ncf.stage.declaration import ArtifactKind, FinalStatus, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
-from ncf.stage.output_paths import check_places
+from ncf.stage.output_paths import check_output_paths
+from ncf.stage.registry import command_names, load_stage
 from ncf.storage import s3_region, staged
 from ncf.termination import last_words
 
-CHECK = "check"
-"""The stage that the pipeline begins with."""
-
-STAGES = ("preprocess", "negative_sampling", "train", "evaluate", "deploy")
-"""The five stages of the pipeline, in the order of the data flow."""
-
-BATCH = "recommend"
-"""The stage of the pipeline that recommends in batch."""
-
-EXIT_HANDLER = "finish"
-"""What ends a run, whatever became of the five."""
-
-COMPONENTS = (CHECK, *STAGES, BATCH, EXIT_HANDLER)
-"""All stages, each of which is a component."""
-
 COMMANDS: Mapping[str, str] = {
-    **{name.replace("_", "-"): f"ncf.stages.{name}:{name.title().replace('_', '')}" for name in COMPONENTS},
     "fit": "ncf.training.fit:Fit",
     "serve": "ncf.serving.serve:Serve",
     "show": "ncf.serving.show:Show",
@@ -54,39 +38,24 @@ COMMANDS: Mapping[str, str] = {
     "stop-jobs": "ncf.operators.commands:StopJobs",
     "doctor": "ncf.operators.doctor:Doctor",
 }
-"""Each command and the class behind it: the stages, what SageMaker's two containers run, and what people run."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """A flag with which a command is another one."""
-
-    flag: str
-    value: str
-    command: str
-    description: str
-
-
-_FORMS: Mapping[str, Form] = {
-    BATCH: Form("--user", "ID", "show", "print the items of one user, beside the history; nothing is written")
-}
+"""Commands beside the stages, and their classes: what SageMaker's two containers run, and what operators run."""
 
 _log = logging.getLogger(__name__)
 
 _SUMMARY = "summary"
 UNCACHED = "--uncached"
-"""Beside the executor input: a value that differs from run to run, and is read by nobody.
+"""Argument with a value that differs from run to run. The command ignores it.
 
 KFP's key for cached results counts a container's arguments, but no parameter that a task leaves to its default.
 """
 _POD_VARIABLE = "KFP_POD_NAME"
-_ADVICE = "; KFP's own retries meet the same: mend it, then retry the run, or clone it with other parameters"
+_ADVICE = "; KFP's own retries meet the same: correct it, then retry the run, or clone it with other parameters"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""What the user can mend, whether or not the system names a file."""
+"""Faults that the user can correct, whether or not the system names a file."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0, 2 for what the user can mend, 1 for the rest, 130 and 143 for signals."""
+    """Run one command and exit: 0, 2 for faults that the user can correct, 1 for others, 130 and 143 for signals."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     for chatty in ("botocore", "boto3", "matplotlib"):
@@ -95,12 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(_overview())
         sys.exit(0 if arguments else 2)
     name, *rest = arguments
-    if name not in COMMANDS:
-        fail(f"'{name}' is not a command of ncf; expected one of: {', '.join(COMMANDS)}")
+    if name not in commands():
+        fail(f"'{name}' is not a command of ncf; expected one of: {', '.join(commands())}")
     try:
         with interruptible():
-            form = form_of(name, rest)
-            run(load(form.command if form else name), rest, f"{name} {form.flag} {form.value}" if form else "")
+            command, called = chosen(name, rest)
+            run(command, rest, called)
     except InputError as error:
         fail(str(error))
     except RemoteError as error:
@@ -114,16 +83,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def reason_of(error: OSError) -> str:
-    """One line for what the system says of a file or disk, which the user can mend; '' for anything else."""
+    """One line for a fault of a file or disk that the user can correct; '' for any other error."""
     if error.filename is None and error.errno not in _DISK_ERRORS:
         return ""
     return f"{error.filename or 'output'}: {error.strerror}"
 
 
-def form_of(name: str, arguments: Sequence[str]) -> Form | None:
-    """The form of a command that its arguments ask for; None where it is itself."""
-    form = _FORMS.get(name)
-    return form if form and form.flag in [argument.partition("=")[0] for argument in arguments] else None
+def commands() -> tuple[str, ...]:
+    """Names of all commands: the stages first."""
+    return (*command_names(), *COMMANDS)
+
+
+def chosen(name: str, arguments: Sequence[str]) -> tuple[type[Stage], str]:
+    """The class of a command, or of its alternative where the arguments have its flag.
+
+    Returns:
+        The class, and what help and errors call it; '' for its name.
+    """
+    command = load(name)
+    other = command.alternative
+    if other and other.flag in [argument.partition("=")[0] for argument in arguments]:
+        return load(other.command), f"{name} {other.flag} {other.value}"
+    return command, ""
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
@@ -134,7 +115,9 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 
 def load(name: str) -> type[Stage]:
-    """The class behind a command."""
+    """The class of a command."""
+    if name not in COMMANDS:
+        return load_stage(name)
     module, _, attribute = COMMANDS[name].partition(":")
     command: type[Stage] = getattr(import_module(module), attribute)
     return command
@@ -155,11 +138,11 @@ def run(command: type[Stage], arguments: Sequence[str], called: str = "") -> Non
 
 
 def _run(stage: Stage, executor_input: ExecutorInput | None) -> None:
-    check_places(stage)
+    check_output_paths(stage)
     name, outputs = stage.command_name(), stage.outputs()
-    places = {output: Path(getattr(stage, output)) for output in outputs}
+    paths = {output: Path(getattr(stage, output)) for output in outputs}
     with s3_region(stage.s3_region()), _reported(stage), ExitStack() as stack:
-        temporary = {output: stack.enter_context(_staged(output, place)) for output, place in places.items()}
+        temporary = {output: stack.enter_context(_staged(output, path)) for output, path in paths.items()}
         working = stage.model_copy(update=temporary)
         working._uris = executor_input.uris if executor_input else {}
         elsewhere = working.run() or {}
@@ -168,7 +151,7 @@ def _run(stage: Stage, executor_input: ExecutorInput | None) -> None:
                 raise RuntimeError(f"{name} did not write its output '{output}'")
         metadata = {output: _metadata(temporary[output], role.artifact) for output, role in outputs.items()}
     if outputs:
-        written = ", ".join(f"{output} {elsewhere.get(output, places[output])}" for output in outputs)
+        written = ", ".join(f"{output} {elsewhere.get(output, paths[output])}" for output in outputs)
         _log.info("%s has written %s", name, executor_input.located(written) if executor_input else written)
     if executor_input is not None:
         executor_input.write_output(metadata, elsewhere)
@@ -176,23 +159,23 @@ def _run(stage: Stage, executor_input: ExecutorInput | None) -> None:
 
 
 @contextmanager
-def _staged(name: str, place: Path) -> Iterator[Path]:
-    """The temporary place of an output."""
+def _staged(name: str, path: Path) -> Iterator[Path]:
+    """The temporary path of an output."""
     with ExitStack() as stack:
         try:
-            temporary = stack.enter_context(staged(place, optional=True))
+            temporary = stack.enter_context(staged(path, optional=True))
         except OSError as error:
             raise InputError(
-                f"parameter '{name}' is '{place}', where nothing can be written: {error.strerror} ('{error.filename}')"
+                f"parameter '{name}' is '{path}', where nothing can be written: {error.strerror} ('{error.filename}')"
             ) from None
         yield temporary
 
 
 @contextmanager
 def _reported(stage: Stage) -> Iterator[None]:
-    """What a service's failure has to report becomes the stage's ``summary``, the one output of a stage that fails.
+    """Write the report of a service's failure to the stage's ``summary``, the only output of a stage that fails.
 
-    Of a task that failed KFP registers no artifact but the log, which its page shows: so a pod prints the report.
+    KFP registers no artifact of a failed task except its log. So a pod prints the report, too.
     """
     try:
         yield
@@ -211,9 +194,9 @@ def _is_on_cluster() -> bool:
 
 @contextmanager
 def _in_pod(executor_input: ExecutorInput) -> Iterator[None]:
-    """Errors name URIs, and say that KFP's retries of a pod do not help against bad input.
+    """Put URIs into errors, and say that KFP's retries of a pod do not help against bad input.
 
-    KFP's launcher turns each exit status into 1, so a pod cannot tell KFP to leave it at that.
+    KFP's launcher turns each exit status into 1, so a pod cannot prevent the retry.
     """
     try:
         yield
@@ -247,11 +230,11 @@ def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> S
             cli_hide_none_type=True,
             cli_exit_on_error=False,
         )
-        if form := _FORMS.get(command.name):
+        if other := command.alternative:
             group = source.root_parser.add_argument_group(
-                f"instead of all this (see 'ncf {name} {form.flag} X --help')"
+                f"instead of all this (see 'ncf {name} {other.flag} X --help')"
             )
-            group.add_argument(form.flag, metavar=form.value, default=SUPPRESS, help=form.description)
+            group.add_argument(other.flag, metavar=other.value, default=SUPPRESS, help=other.description)
         source(args=list(arguments))
         return command(**source())
     except SettingsError as error:
@@ -262,17 +245,17 @@ def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> S
 
 
 def from_executor_input(command: type[Stage], executor_input: ExecutorInput) -> Stage:
-    """An instance from what KFP hands a pod.
+    """An instance from the executor input of a pod.
 
     Raises:
         InputError: that names each parameter at fault, its value, and what is accepted.
     """
-    places = {**command.inputs(), **command.outputs()}
+    artifacts = {**command.inputs(), **command.outputs()}
     if missing := [name for name in command.outputs() if name not in executor_input.paths]:
-        raise InputError(f"{command.command_name()}: {EXECUTOR_INPUT} names no place for the output '{missing[0]}'")
-    if strange := [name for name in executor_input.parameters if name in places]:
+        raise InputError(f"{command.command_name()}: {EXECUTOR_INPUT} names no path for the output '{missing[0]}'")
+    if strange := [name for name in executor_input.parameters if name in artifacts]:
         raise InputError(f"{command.command_name()}: '{strange[0]}' is an artifact, but is given as a parameter")
-    paths = {name: path for name, path in executor_input.paths.items() if name in places}
+    paths = {name: path for name, path in executor_input.paths.items() if name in artifacts}
     values = {
         name: json.dumps(value) if _is_final_status(command, name) and not isinstance(value, str) else value
         for name, value in executor_input.parameters.items()
@@ -284,25 +267,25 @@ def from_executor_input(command: type[Stage], executor_input: ExecutorInput) -> 
 
 
 def _is_final_status(command: type[Stage], parameter: str) -> bool:
-    """Whether KFP gives a parameter as an object, which the stage takes as JSON."""
+    """Whether KFP passes a parameter as an object, which the stage takes as JSON."""
     field = command.model_fields.get(parameter)
     return field is not None and field.annotation is FinalStatus
 
 
 def _explain(command: str, error: Any) -> str:
     """One line for one invalid parameter."""
-    place = ".".join(str(part) for part in error["loc"])
+    field = ".".join(str(part) for part in error["loc"])
     if error["type"] == "missing":
-        return f"{command}: --{place.replace('_', '-')} is required"
+        return f"{command}: --{field.replace('_', '-')} is required"
     message = error["msg"].removeprefix("Value error, ")
-    if not place:
+    if not field:
         return f"{command}: {message}"
     message = message[0].lower() + message[1:]
-    return f"{command}: parameter '{place}' is {error['input']!r}: {message}"
+    return f"{command}: parameter '{field}' is {error['input']!r}: {message}"
 
 
 def _overview() -> str:
-    lines = [f"  {name:<18} {(load(name).__doc__ or '').strip().splitlines()[0]}" for name in COMMANDS]
+    lines = [f"  {name:<18} {(load(name).__doc__ or '').strip().splitlines()[0]}" for name in commands()]
     return "\n".join(
         ["usage: ncf COMMAND [--parameter VALUE ...]", "", *lines, "", "ncf COMMAND --help explains each."]
     )
@@ -310,14 +293,14 @@ def _overview() -> str:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM unwind the stack, so that temporary files go and jobs are stopped.
+    """Make Ctrl-C and SIGTERM unwind the stack, so that temporary files are removed and jobs are stopped.
 
-    SIGTERM becomes an exit with 143. SIGINT is a KeyboardInterrupt even where a shell started the process in the
-    background, which makes it ignored otherwise.
+    SIGTERM becomes an exit with 143. SIGINT becomes a KeyboardInterrupt, even in a process that a shell started in
+    the background, where it is ignored by default.
     """
 
     def leave(signum: int, _frame: object) -> NoReturn:
-        signal.signal(signum, signal.SIG_IGN)  # a second one would break off what the first has begun
+        signal.signal(signum, signal.SIG_IGN)  # a second signal would interrupt the clean-up
         sys.exit(128 + signum)
 
     if threading.current_thread() is not threading.main_thread():
@@ -333,17 +316,17 @@ def interruptible() -> Iterator[None]:
 
 
 def _executor_input(arguments: Sequence[str]) -> ExecutorInput | None:
-    """KFP's executor input, which a component passes in place of all parameters; None on a command line.
+    """KFP's executor input, which a component passes instead of parameters; None on a command line.
 
     Raises:
-        InputError: if it is none, or something else than what a component passes stands beside it.
+        InputError: if it is invalid, or there are other arguments.
     """
     if EXECUTOR_INPUT not in arguments:
         return None
     rest = list(arguments)
-    place = rest.index(EXECUTOR_INPUT)
-    _, *texts = rest[place : place + 2]
-    del rest[place : place + 2]
+    index = rest.index(EXECUTOR_INPUT)
+    _, *texts = rest[index : index + 2]
+    del rest[index : index + 2]
     if rest[:1] == [UNCACHED]:
         del rest[:2]
     if rest:

@@ -1,7 +1,7 @@
-"""What a stage declares: parameters, input and output artifacts, all as fields of one class.
+"""Declaration of a stage: parameters, input artifacts and output artifacts are fields of one class.
 
 From the fields come the KFP component (``components/factory.py``), the command line and the checks of what
-arrives in the container (``ncf/stage/command.py``).
+arrives in the container (``ncf/stage/command.py``). Class variables say the rest: image, pod, extra and AWS calls.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ncf.errors import InputError
+from ncf.stage.pod import Pod
 from ncf.storage import is_s3, split_uri
 
 FinalStatus = NewType("FinalStatus", str)
-"""Type of the parameter in which KFP tells an exit handler how the run ended, as JSON."""
+"""Type of the parameter by which KFP passes an exit handler the status of the run, as JSON."""
 
 ArtifactKind = Literal["Artifact", "Dataset", "Model", "Metrics", "HTML", "Markdown"]
 OUTPUT_FOLDER = "output"
+LAUNCHER = "sagemaker"
+"""Image and extra of stages that need no package beside boto3: most of them start a job or endpoint and watch it."""
 _FOLDERS: tuple[ArtifactKind, ...] = ("Dataset", "Model")
 _SUFFIXES: Mapping[str, str] = {"Metrics": ".json", "HTML": ".html", "Markdown": ".md"}
 
 
 @dataclass(frozen=True)
 class Role:
-    """What a field is: an artifact of a KFP kind, read or written, or a parameter that the stage puts out."""
+    """Role of a field: an input artifact, an output artifact or an output parameter."""
 
     kind: Literal["input", "output", "output parameter"]
     artifact: ArtifactKind = "Artifact"
@@ -88,6 +91,23 @@ def _with_bounds(field: FieldInfo) -> str:
     return description if not (low or high) or description.endswith(bounds) else f"{description} {bounds}"
 
 
+@dataclass(frozen=True)
+class Alternative:
+    """A flag with which a command is another one.
+
+    Attributes:
+        flag: the flag.
+        value: what help calls its value.
+        command: the other command.
+        description: of the flag, for help.
+    """
+
+    flag: str
+    value: str
+    command: str
+    description: str
+
+
 class Stage(BaseSettings):
     """Base of all stages. The docstring of a subclass is its description wherever it is shown."""
 
@@ -98,14 +118,34 @@ class Stage(BaseSettings):
     name: ClassVar[str]
     """The stage's name with underscores: ``negative_sampling``."""
 
+    image: ClassVar[str]
+    """Folder of ``images/`` whose image the pod runs: the stage's own name, unless the class says otherwise."""
+
+    extra: ClassVar[str]
+    """Extra of pyproject.toml that the image installs: named as the image, unless the class says otherwise."""
+
+    pod: ClassVar[Pod] = Pod()
+    """Resources of the pod."""
+
+    calls: ClassVar[tuple[str, ...]] = ()
+    """Modules whose AWS calls the stage makes: the pods' IAM role allows what their ``CALLS`` name."""
+
+    default_images: ClassVar[Mapping[str, str]] = {}
+    """Parameters whose default is an image of this project, and the folder of each image."""
+
     read_too: ClassVar[tuple[str, ...]] = ()
     """Parameters that name a path to read, beside the input artifacts: no output may be written over it."""
+
+    alternative: ClassVar[Alternative | None] = None
+    """The flag with which the command is another one."""
 
     _uris: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        cls.image = cls.__dict__.get("image", cls.name)
+        cls.extra = cls.__dict__.get("extra", cls.image.replace("_", "-"))
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -120,18 +160,18 @@ class Stage(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _places_are_named(cls, values: Any) -> Any:
-        """An unset variable of a shell leaves '', which is a path too: the working directory."""
+    def _paths_are_given(cls, values: Any) -> Any:
+        """Refuse empty paths: an unset shell variable leaves '', which is the working directory as a path."""
         for name, role in {**cls.inputs(), **cls.outputs()}.items():
             if name not in values:
                 continue
-            place = str(values[name])
-            if not place.strip() and not (role.optional and not place):
+            path = str(values[name])
+            if not path.strip() and not (role.optional and not path):
                 raise ValueError(f"parameter '{name}' is empty; expected a path")
-            if name in cls.outputs() and is_s3(place):
+            if name in cls.outputs() and is_s3(path):
                 raise ValueError(
-                    f"parameter '{name}' is '{place}', but outputs are written to this machine; "
-                    "expected a path, whose content can be copied to S3 then"
+                    f"parameter '{name}' is '{path}', but outputs are written to this machine; "
+                    "expected a path; copy its content to S3 afterwards"
                 )
         for name in [name for name in (*cls.inputs(), *cls.read_too) if values.get(name)]:
             check_location(name, str(values[name]))
@@ -188,19 +228,19 @@ class Stage(BaseSettings):
     def run(self) -> Mapping[str, str] | None:
         """Do the stage's work: read the inputs, write **every** output to the path in its field.
 
-        The paths are temporary siblings: the command moves them to their places when all are written.
+        The paths are temporary siblings. The command moves them to the output paths when all are written.
         The numbers of a ``Metrics`` output (a JSON object) and the counts of a folder's manifest become KFP
-        metadata without further ado.
+        metadata.
 
         Returns:
-            The URIs of outputs that lie elsewhere than at their own URI; nothing otherwise.
+            URIs of the outputs that are not at their own URI; None if all are.
 
         Raises:
-            InputError: for what the user can mend.
+            InputError: for faults that the user can correct.
         """
 
     def published(self) -> None:
-        """Called once the outputs lie in their places: what a stage keeps against the loss of its work may go."""
+        """Clean up after the outputs are at their paths: checkpoints may be deleted."""
 
 
 def check_location(name: str, location: str) -> None:
@@ -217,19 +257,19 @@ def check_location(name: str, location: str) -> None:
 
 
 def check_one_given(stage: Stage, artifact: str, parameter: str) -> None:
-    """See that a thing is given as an artifact or by a parameter.
+    """Check that exactly one of an artifact and a parameter is given.
 
     Raises:
-        ValueError: if it is given as neither or both.
+        ValueError: if neither or both are given.
     """
     given = [f"'{name}' is {value}" for name in (artifact, parameter) if (value := getattr(stage, name))]
     if len(given) != 1:
-        told = " and ".join(given) or "neither is given"
-        raise ValueError(f"'{artifact}' or '{parameter}' is required, one of them: {told}")
+        found = " and ".join(given) or "neither is given"
+        raise ValueError(f"'{artifact}' or '{parameter}' is required, one of them: {found}")
 
 
 def overridden(stage: Stage, parameter: str, *kinds: type[BaseModel]) -> tuple[BaseModel, ...]:
-    """Models of a stage's fields, with the values that one of its parameters gives by name in their places.
+    """Models of a stage's fields, with the values that one of its parameters overrides by name.
 
     Args:
         stage: has the fields of all the models.
@@ -251,7 +291,7 @@ def with_overrides(
     overrides: Mapping[str, Any],
     *kinds: type[BaseModel],
 ) -> tuple[BaseModel, ...]:
-    """Models of values, with others in the places of some.
+    """Models of values, some of them overridden.
 
     Args:
         values: by the models' fields; those that are missing have their defaults.
@@ -275,10 +315,10 @@ def with_overrides(
             made.append(kind(**{name: chosen[name] for name in kind.model_fields if name in chosen}))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
+            field = ".".join(str(part) for part in first["loc"])
             reason = first["msg"].removeprefix("Value error, ")
-            if place in names and place not in overrides:
-                raise ValueError(f"parameter '{names[place]}' is {first['input']!r}: {reason}") from None
-            where = f"'{place}' is {first['input']!r}: " if place else ""
+            if field in names and field not in overrides:
+                raise ValueError(f"parameter '{names[field]}' is {first['input']!r}: {reason}") from None
+            where = f"'{field}' is {first['input']!r}: " if field else ""
             raise ValueError(f"parameter '{parameter}': {where}{reason}") from None
     return tuple(made)

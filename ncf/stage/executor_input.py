@@ -1,7 +1,7 @@
-"""KFP's executor input: a pod's parameters and artifacts, and where its outputs are to lie.
+"""KFP's executor input: parameters, input artifacts and output paths of a pod.
 
-A component passes it whole (``{{$}}``) instead of a flag for each parameter: parameters that a task leaves to their
-defaults stand in it on every backend, whereas placeholders for them are errors on some.
+A component passes it whole (``{{$}}``) instead of one flag per parameter. Every backend puts the defaults of a task's
+parameters into it. Placeholders of single parameters are errors on some backends.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ncf.storage import staged
 
 EXECUTOR_INPUT = "--executor-input"
 RUN_ID_PLACEHOLDER = "{{workflow.uid}}"
-"""What the API server of each KFP replaces by the run's ID; ``{{$.pipeline_job_uuid}}`` is known from 2.5.0 on."""
+"""Placeholder that every KFP API server replaces by the run's ID; ``{{$.pipeline_job_uuid}}`` exists since 2.5.0."""
 _MOUNTS: Mapping[str, str] = {"gs://": "/gcs/", "minio://": "/minio/", "s3://": "/s3/"}
-"""Scheme -> where KFP's launcher keeps the local copy (launcher_v2.go, LocalPathForURI)."""
+"""Folder of the local copies of KFP's launcher, by scheme (launcher_v2.go, LocalPathForURI)."""
 
 
 @dataclass(frozen=True)
 class ExecutorInput:
-    """What KFP puts for ``{{$}}``.
+    """Value of ``{{$}}``.
 
     Attributes:
         content: the JSON object; see ``ExecutorInput`` in KFP's pipeline_spec.proto.
@@ -36,21 +36,21 @@ class ExecutorInput:
     def parse(cls, text: str) -> ExecutorInput:
         """
         Raises:
-            InputError: if it is no executor input.
+            InputError: if it is not an executor input.
         """
         try:
             made = cls(json.loads(text))
             made._check()
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
-                f"{EXECUTOR_INPUT} must be followed by the JSON that KFP puts for {{{{$}}}}: {error!r}"
+                f"{EXECUTOR_INPUT} must be followed by the JSON that KFP writes for {{{{$}}}}: {error!r}"
             ) from None
         return made
 
     def _check(self) -> None:
         """
         Raises:
-            ValueError, LookupError, TypeError, AttributeError: if it has not the form of an executor input.
+            ValueError, LookupError, TypeError, AttributeError: if it does not have the form of an executor input.
         """
         dict(self.parameters)
         for path in (self.content["outputs"]["outputFile"], *self.uris.values(), *self.paths.values()):
@@ -62,9 +62,9 @@ class ExecutorInput:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Values of the input parameters, as JSON has them; those without a value are left out.
+        """Values of the input parameters, as in JSON. Parameters without a value are left out.
 
-        Outside of a cluster nobody replaces the placeholder of the run's ID: then there is no such run.
+        Outside of a cluster the placeholder of the run's ID is not replaced. It becomes '', a run of its own.
         """
         values = (self.content.get("inputs") or {}).get("parameterValues") or {}
         return {
@@ -85,18 +85,18 @@ class ExecutorInput:
         }
 
     def located(self, message: str) -> str:
-        """A message with the URIs of artifacts in place of their local paths, which nobody can look at."""
+        """A message with URIs of artifacts instead of their paths inside the pod."""
         pairs = {path: self.uris[name] for name, path in self.paths.items() if name in self.uris}
         for path, uri in sorted(pairs.items(), key=lambda pair: -len(pair[0])):
             message = message.replace(path, uri)
         return message
 
     def write_output(self, metadata: Mapping[str, Mapping[str, Any]], elsewhere: Mapping[str, str]) -> None:
-        """Tell KFP of **every** output artifact: what is missing in this file vanishes from the run.
+        """Write ``executor_output.json`` with **every** output artifact: KFP drops those that it does not list.
 
         Args:
-            metadata: of an artifact, by its name.
-            elsewhere: URIs of artifacts that do not lie at their own.
+            metadata: metadata of artifacts, by name.
+            elsewhere: URIs of artifacts that are not at their own URI, by name.
         """
         outputs = self.content["outputs"]
         artifacts = {}

@@ -8,7 +8,8 @@ from typing import Any, cast
 from pydantic import BaseModel, Field, model_validator
 
 from ncf.sagemaker.settings import EndpointSettings, JobSettings, Region, check_notify
-from ncf.stage.declaration import Output, Stage, with_overrides
+from ncf.stage.declaration import LAUNCHER, Output, Stage, with_overrides
+from ncf.stage.pod import Pod
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
 
@@ -25,6 +26,11 @@ class Check(Stage, Region):
     will reach the run's artifacts. KFP's UI takes any value; without this stage a wrong one would end the run in
     deploy, once training is paid for.
     """
+
+    image = LAUNCHER
+    pod = Pod(retries=0)  # what is wrong for one attempt is wrong for the next
+    calls = ("ncf.storage", "ncf.aws.session")
+    default_images = {"train_image": "train", "deploy_image": "deploy"}
 
     train_role: str = _as_in(JobSettings, "role")
     train_image: str = _as_in(JobSettings, "train_image")

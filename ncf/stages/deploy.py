@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from ncf.artifacts.model_folder import KIND
 from ncf.sagemaker.settings import EndpointSettings
-from ncf.stage.declaration import Input, Output, OutputParameter, Stage, check_one_given, overridden
+from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, check_one_given, overridden
 from ncf.storage import local_copy
 
 
@@ -20,6 +20,21 @@ class Deploy(Stage, EndpointSettings):
     A second try of the same run takes up what the first has begun. If the endpoint does not come into service
     or does not answer as it should, it is left as it was before.
     """
+
+    image = LAUNCHER
+    calls = (
+        "ncf.storage",
+        "ncf.aws.logs",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.guard",
+        "ncf.sagemaker.hosting.smoke_test",
+        "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.hosting.way_back",
+    )
+    default_images = {"deploy_image": "deploy"}
 
     read_too = ("model_uri",)
 

@@ -16,6 +16,7 @@ from ncf.errors import InputError
 from ncf.sagemaker.settings import AwsAccess, checked_endpoint_name
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
+from ncf.stage.pod import Pod
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class Evaluate(Stage, AwsAccess):
     The champion is the model that this one would replace. A closed gate is a result, not an error: the stage
     succeeds, and deploy does not run.
     """
+
+    pod = Pod(cpu="2", memory="8G")
+    calls = ("ncf.storage", "ncf.aws.session", "ncf.sagemaker.hosting.deployed_model")
 
     read_too = ("champion",)
 

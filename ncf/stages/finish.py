@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from ncf.sagemaker.settings import AwsAccess, checked_run_id
-from ncf.stage.declaration import FinalStatus, Output, Stage
+from ncf.stage.declaration import LAUNCHER, FinalStatus, Output, Stage
 
 
 class Finish(Stage, AwsAccess):
@@ -19,6 +19,16 @@ class Finish(Stage, AwsAccess):
     terminated; when a run that has ended is retried, it does not run again. How the run ended follows from its
     training jobs, its endpoint and its outputs. What cannot be found out, or told, does not fail the run.
     """
+
+    image = LAUNCHER
+    calls = (
+        "ncf.storage",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.runs.notification",
+        "ncf.sagemaker.runs.resources",
+        "ncf.sagemaker.training.jobs",
+    )
 
     run_id: str = Field(min_length=1, description="ID of the run")
     status: FinalStatus = Field(FinalStatus(""), description="How the run ended, as KFP tells an exit handler")

@@ -13,6 +13,7 @@ from ncf.sampling.candidates import draw_candidates, draw_rounds
 from ncf.sampling.negatives import Strategy
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, Stage
+from ncf.stage.pod import Pod
 from ncf.storage import local_copy
 
 
@@ -22,6 +23,9 @@ class NegativeSampling(Stage):
     The protocol of He et al. 2017, section 4.1: a held-out item is ranked among 99 items that its user has
     never interacted with.
     """
+
+    pod = Pod(memory="4G")
+    calls = ("ncf.storage",)
 
     dataset: str = Input("Dataset", "Folder written by preprocess")
     candidates: int = Field(99, ge=1, le=10_000, description="Negatives beside each validation and test positive")

@@ -18,6 +18,7 @@ from ncf.data.text import Separator
 from ncf.sagemaker.settings import Region
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, Stage, check_one_given
+from ncf.stage.pod import Pod
 from ncf.storage import local_copy
 
 _DEFAULTS = Settings()
@@ -32,6 +33,9 @@ class Preprocess(Stage, Region):
     there are none, all tables but items.*, movies.*, users.* and README*. A folder in the NCF release format
     (*.train.rating, *.test.rating, *.test.negative) keeps its own test pairs and negatives.
     """
+
+    pod = Pod(cpu="2", memory="8G")
+    calls = ("ncf.storage",)
 
     read_too = ("interactions_uri", "items")
 

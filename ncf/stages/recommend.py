@@ -18,7 +18,8 @@ from pydantic import Field, model_validator
 from ncf.api.requests import MAX_K
 from ncf.models.limits import CANDIDATES, EXACT_UP_TO
 from ncf.sagemaker.settings import Region
-from ncf.stage.declaration import Input, Output, Stage, check_one_given
+from ncf.stage.declaration import Alternative, Input, Output, Stage, check_one_given
+from ncf.stage.pod import Pod
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ class Recommend(Stage, Region):
     ids are raw. A run that is cut off goes on from its finished parts, given a place for 'checkpoints'. On the command
     line, --user ID prints the items of one user instead.
     """
+
+    pod = Pod(cpu="4", memory="8G", blas_threads=False)  # it has a thread of its own for each CPU
+    calls = ("ncf.storage",)
+    alternative = Alternative(
+        "--user", "ID", "show", "print the items of one user, beside the history; nothing is written"
+    )
 
     read_too = ("model_uri", "users", "checkpoints")
 

@@ -15,7 +15,7 @@ from ncf.artifacts import model_folder
 from ncf.artifacts import samples as samples_layout
 from ncf.artifacts.model_folder import HISTORY
 from ncf.sagemaker.settings import JobSettings
-from ncf.stage.declaration import Input, Output, OutputParameter, Stage, overridden
+from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, overridden
 from ncf.storage import download, is_s3
 from ncf.training.history import compared_metrics
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
@@ -30,6 +30,18 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
     A second try of the same run takes up the job that the first has started. SageMaker reads and writes
     artifacts in S3 itself; those that lie elsewhere are copied through 's3_prefix'.
     """
+
+    image = LAUNCHER
+    calls = (
+        "ncf.storage",
+        "ncf.aws.logs",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.training.job",
+        "ncf.sagemaker.training.jobs",
+        "ncf.sagemaker.training.pricing",
+    )
+    default_images = {"train_image": "train"}
 
     read_too = ("warm_start",)
 

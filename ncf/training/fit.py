@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,11 @@ class Fit(Stage, Hyperparameters, WarmStart):
             "parts": trained.parts,
             "hyperparameters": settings.model_dump(mode="json"),
             "samples_per_second": trainer.samples_per_second,
+            "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "validation": {
+                "positives": len(samples.validation),
+                "candidates": samples.validation_candidates.shape[1],
+            },
         }
         ModelFolder(
             config=trainer.config,
@@ -144,6 +150,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
             item_titles=dataset.item_titles,
             train=trainer.positives,
             seen=dataset.positives(),
+            seen_days=dataset.positive_days(),
             popularity=np.bincount(trainer.positives.items, minlength=dataset.n_items),
             history=history,
             golden=golden_answers(trainer.config, weights, dataset.user_ids, dataset.item_ids),

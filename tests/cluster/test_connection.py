@@ -97,7 +97,7 @@ def test_one_of_two_cookies_is_too_few(run: Run, required: list[str], monkeypatc
     with serving(FakeKfp(), asks_for_cookies(*COGNITO)) as host:
         code, out, err = run("submit", f"--host={host}", *required)
     assert (code, out) == (2, "")
-    assert "the token or cookie is not taken, or has expired" in err
+    assert "the token or cookie is not accepted, or has expired" in err
 
 
 def test_an_authority_of_ones_own(
@@ -121,7 +121,7 @@ def test_a_redirect_to_a_log_in_starts_nothing_and_says_so(run: Run, required: l
     with serving(kfp, asks_for_cookies("session")) as host:
         code, out, err = run(command, f"--host={host}", *given)
     assert (code, out, kfp.asked) == (2, "", [])
-    assert f"host: '{host}' redirects to '/dex/auth', and not as the API does" in err
+    assert f"host: '{host}' redirects to '/dex/auth', which the API does not do" in err
     assert "secret" not in err
     assert [word for word in ("--token FILE", "--cookie FILE", "kubectl port-forward") if word not in err] == []
     assert err.count("\n") == 1
@@ -146,7 +146,7 @@ def test_a_page_is_no_api(run: Run, required: list[str], status: int) -> None:
     with serving(FakeKfp(), answers(status, LOGIN_PAGE)) as host:
         code, out, err = run("submit", f"--host={host}", *required)
     assert (code, out) == (2, "")
-    assert "answers with a web page, not as the API: most likely a log-in" in err
+    assert "answers with a web page instead of the API's JSON: most likely a login page" in err
     assert "--token FILE" in err
 
 
@@ -171,7 +171,7 @@ def test_ctrl_c_claims_nothing(run: Run, required: list[str], monkeypatch: pytes
     monkeypatch.setattr("components.cluster.commands.Api", interrupted)
     code, _, err = run("submit", "--host=http://localhost:1", *required)
     assert code == 130
-    assert "whether the cluster has taken it is not known" in err
+    assert "the cluster may have accepted the request" in err
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_nothing_is_reported_without_an_id(run: Run, required: list[str], body: 
     [
         (404, b'{"error":"Not Found","code":5,"message":"Not Found"}', "ends in /pipeline"),
         (404, b"404 page not found", "Kubeflow 1.7, before 2.0.0-beta.1, has no such API"),
-        (403, b"RBAC: access denied\nfor you", "answered 403 Forbidden: RBAC: access denied for you; have your user"),
-        (401, b"\xff\xfe no text", "no user is known; give --token FILE"),
+        (403, b"RBAC: access denied\nfor you", "answered 403 Forbidden: RBAC: access denied for you; add your user"),
+        (401, b"\xff\xfe no text", "the request has no user; give --token FILE"),
     ],
 )
 def test_refusals_say_what_to_do(run: Run, required: list[str], status: int, body: bytes, words: str) -> None:
@@ -229,7 +229,7 @@ def test_a_host_that_is_silent(run: Run, required: list[str], monkeypatch: pytes
 def test_what_is_no_host(run: Run, required: list[str], host: str) -> None:
     code, _, err = run("submit", f"--host={host}", *required)
     assert code == 2
-    assert f"host: '{host}' is no URL of an API" in err
+    assert f"host: '{host}' is not the URL of an API" in err
 
 
 def test_outside_of_a_pod_a_host_is_needed(run: Run, required: list[str]) -> None:
@@ -254,7 +254,7 @@ def test_in_a_pod_its_projected_token_and_namespace_are_used(
         assert kfp.body("POST /experiments")["namespace"] == "team"
         code, _, err = run("submit", f"--host={host}", *required)
     assert code == 2, "the cluster's token goes to no other host"
-    assert "no user is known; a notebook made with 'Allow access to Kubeflow Pipelines' has a token" in err
+    assert "the request has no user; a notebook made with 'Allow access to Kubeflow Pipelines' has a token" in err
 
 
 def test_in_a_pod_the_service_is_kfps_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +315,7 @@ def test_a_namespace_that_is_ignored_is_said(run: Run, required: list[str], mult
 
 @pytest.mark.parametrize(
     ("status", "message", "advice"),
-    [(401, NO_USER, "no user is known; give --token FILE"), (400, NO_NAMESPACE, "give --namespace")],
+    [(401, NO_USER, "the request has no user; give --token FILE"), (400, NO_NAMESPACE, "give --namespace")],
 )
 def test_a_multi_user_api_without_a_user_or_namespace(
     run: Run, required: list[str], status: int, message: str, advice: str
@@ -333,7 +333,7 @@ def test_what_a_real_multi_user_api_answers(run: Run, required: list[str]) -> No
         pytest.skip(f"answers of a real api-server are not at {MULTI_USER}")
     real = re.findall(r"answered (\d+) [\w ]+: (\{.*)", MULTI_USER.read_text())
     assert [status for status, _ in real] == ["401", "400"]
-    for (status, body), advice in zip(real, ("no user is known; give --token", "give --namespace"), strict=True):
+    for (status, body), advice in zip(real, ("the request has no user; give --token", "give --namespace"), strict=True):
         gate = answers(int(status), body.encode(), "application/json", "/experiments")
         with serving(FakeKfp(), gate) as host:
             code, out, err = run("submit", f"--host={host}", *required)

@@ -17,10 +17,9 @@ import pytest
 from botocore import xform_name
 
 import ncf
-from components.cluster.permissions import UNSCOPED_BY_SAGEMAKER, template
-from ncf.aws import permissions
-from ncf.aws.permissions import BEHIND, FREE, GRANTS, MODULES, OPERATORS, PODS, UNSCOPED, calls
-from ncf.stage import command
+from components.cluster.permissions import UNSCOPED_BY_SAGEMAKER, modules_of_operators, modules_of_pods, template
+from ncf.aws.permissions import BEHIND, FREE, GRANTS, UNSCOPED, calls
+from ncf.stage.command import commands, load
 
 ROOT = Path(ncf.__file__).parent
 TEMPLATE = ROOT.parent / "components" / "cluster" / "permissions.yaml"
@@ -61,16 +60,25 @@ def called(module: str, known: dict[str, set[str]]) -> list[set[str]]:
     return [known[text] for text in texts if text in known]
 
 
-def modules_with_calls() -> list[str]:
-    names = [f"ncf.sagemaker.{path.stem}" for path in (ROOT / "sagemaker").glob("[a-z]*.py")]
-    return sorted(name for name in names if hasattr(import_module(name), "CALLS"))
+ROOMS = ("aws", "sagemaker", "operators")
+"""Folders of ncf that call AWS, beside ncf.storage."""
+WITHOUT_AWS = ("fit", "serve", "show")
+
+
+def modules() -> list[str]:
+    """Every module of the rooms that call AWS."""
+    paths = [path for room in ROOMS for path in (ROOT / room).rglob("[a-z]*.py")]
+    return sorted(".".join(path.relative_to(ROOT.parent).with_suffix("").parts) for path in paths)
+
+
+def modules_with_calls() -> set[str]:
+    return {name for name in modules() if hasattr(import_module(name), "CALLS")}
 
 
 def test_each_module_declares_just_what_it_calls() -> None:
     known = operations()
-    for path in (ROOT / "sagemaker").glob("[a-z]*.py"):
-        module = f"ncf.sagemaker.{path.stem}"
-        if module in ELSEWHERE or path.stem in ("settings", "permissions"):
+    for module in modules():
+        if module in ELSEWHERE or module.endswith((".settings", ".permissions")):
             continue
         declared = set(getattr(import_module(module), "CALLS", ()))
         found = [actions for actions in called(module, known) if actions != {"sts:AssumeRole"}]
@@ -82,36 +90,33 @@ def test_each_module_declares_just_what_it_calls() -> None:
 
 
 def imported(module: str, seen: set[str]) -> set[str]:
-    """A module and those of ours that it imports, wherever it does so."""
+    """A module and those of the rooms that call AWS that it imports, wherever it does so."""
     if module in seen:
         return seen
     seen.add(module)
     tree = ast.parse(Path(import_module(module).__file__ or "").read_text())
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ncf.sagemaker"):
-            if node.module == "ncf.sagemaker":
-                for alias in node.names:
-                    imported(f"ncf.sagemaker.{alias.name}", seen)
-            else:
-                imported(node.module, seen)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(tuple(f"ncf.{room}" for room in ROOMS)):
+            for name in (f"{node.module}.{alias.name}" for alias in node.names):
+                imported(name if find_module(name) else str(node.module), seen)
     return seen
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "deploy", "finish", "rollback", "clean", "stop-jobs", "doctor"])
+def find_module(name: str) -> bool:
+    return (ROOT.parent / Path(*name.split("."))).with_suffix(".py").is_file()
+
+
+@pytest.mark.parametrize("name", [name for name in commands() if name not in WITHOUT_AWS])
 def test_each_command_is_granted_the_calls_of_the_modules_it_imports(name: str) -> None:
-    entry = command.COMMANDS[name].partition(":")[0]
-    if entry == "ncf.operators.commands":  # which holds several
-        entry = {"rollback": "ncf.operators.rollback", "clean": "ncf.operators.cleanup"}.get(
-            name, "ncf.sagemaker.training.jobs"
-        )
-    closure = {module for module in imported(entry, set()) if hasattr(import_module(module), "CALLS")}
-    assert closure - {"ncf.storage"} | {"ncf.aws.session"} == set(MODULES[name]) - {"ncf.storage"}
+    command = load(name)
+    reached = {module for module in imported(command.__module__, set()) if hasattr(import_module(module), "CALLS")}
+    declared = set(command.calls) - {"ncf.storage"}
+    assert declared == reached | ({"ncf.aws.session"} if reached else set())
+    assert "ncf.storage" in command.calls or not (command.inputs() or command.outputs()), "artifacts may lie in S3"
 
 
-def test_every_stage_and_operator_s_command_is_there() -> None:
-    assert set(MODULES) == set(command.COMMANDS) - {"fit", "serve", "show"}
-    assert set(PODS) | set(OPERATORS) == set(MODULES)
-    assert {module for modules in MODULES.values() for module in modules} == {*modules_with_calls(), "ncf.storage"}
+def test_no_module_that_calls_aws_is_left_out() -> None:
+    assert {module for name in commands() for module in load(name).calls} == modules_with_calls() | {"ncf.storage"}
 
 
 def statements(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -135,13 +140,13 @@ def actions(name: str) -> set[str]:
 
 def test_pods_and_operators_may_do_what_they_call_and_nothing_else() -> None:
     handed_on = {"iam:CreateServiceLinkedRole", "iam:PassRole"}
-    assert actions("PodRole") == calls(PODS) | handed_on | behind(PODS)
-    assert actions("OperatorPolicy") == calls(OPERATORS) | behind(OPERATORS)
+    assert actions("PodRole") == calls(modules_of_pods()) | handed_on | behind(modules_of_pods())
+    assert actions("OperatorPolicy") == calls(modules_of_operators()) | behind(modules_of_operators())
 
 
-def behind(commands: Iterable[str]) -> set[str]:
+def behind(modules: Iterable[str]) -> set[str]:
     """What AWS asks of the caller of another action, each with its source."""
-    asked = [BEHIND[action] for action in calls(commands) & BEHIND.keys()]
+    asked = [BEHIND[action] for action in calls(modules) & BEHIND.keys()]
     assert all("https://docs.aws.amazon.com/" in reason for _, reason in asked)
     return {action for grants, _ in asked for action in grants}
 
@@ -174,7 +179,7 @@ def test_what_we_name_is_allowed_by_its_prefix() -> None:
             for resource in grant.resources:
                 assert re.search(r":training-job/ncf-train-\*$|/\$\{EndpointPrefix\}\*$", resource), (action, resource)
     assert not GRANTS.keys() & FREE
-    assert set(GRANTS) == calls(MODULES), "a grant that nothing needs"
+    assert set(GRANTS) == calls(modules_of_pods() | modules_of_operators()), "a grant that nothing needs"
 
 
 def test_the_template_is_valid() -> None:
@@ -191,5 +196,5 @@ def test_the_trust_of_pods_is_one_service_account() -> None:
     )
 
 
-def test_no_module_is_forgotten() -> None:
-    assert permissions.calls(["train"]) >= {"sagemaker:CreateTrainingJob", "s3:PutObject", "logs:GetLogEvents"}
+def test_train_starts_jobs_reads_their_logs_and_copies_artifacts() -> None:
+    assert calls(load("train").calls) >= {"sagemaker:CreateTrainingJob", "s3:PutObject", "logs:GetLogEvents"}

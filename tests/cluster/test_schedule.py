@@ -80,7 +80,7 @@ def test_the_same_is_not_scheduled_twice(run: Run, required: list[str]) -> None:
         run("schedule", f"--host={host}", "--interval=6h", *required)
         code, out, err = run("schedule", f"--host={host}", "--interval=6h", *required)
     assert (code, out, len(kfp.recurring)) == (2, "", 1)
-    assert f"name: there is a recurring run '{NAME}' already (recurring_run-1)" in err
+    assert f"name: a recurring run '{NAME}' exists already (recurring_run-1)" in err
 
 
 def test_several_of_one_name_need_an_id(run: Run) -> None:
@@ -102,7 +102,7 @@ def test_what_the_api_says_it_did_and_did_not_is_exit_1(run: Run, flag: str, pla
     with serving(kfp, lambda _, path: (200, {}, b"{}") if path.endswith(place) else None) as host:
         code, out, err = run("schedule", f"--host={host}", flag)
     assert (code, out) == (1, "")
-    assert "recurring run r1 is" in err
+    assert "recurring run r1 " in err
 
 
 def test_pages_of_a_list_are_all_read(run: Run) -> None:
@@ -126,7 +126,7 @@ def test_nothing_is_scheduled_without_an_id(run: Run, required: list[str]) -> No
     with serving(FakeKfp(), lambda _, path: (200, {}, b"{}") if "recurringruns" in path else None) as host:
         code, out, err = run("schedule", f"--host={host}", "--interval=6h", *required)
     assert (code, out) == (2, "")
-    assert "confirms no recurring run by an ID" in err
+    assert "returns no ID of the recurring run" in err
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from fake_kfp import ROLE, FakeKfp, serving
 
 import pipeline
 from components.cluster import submission
-from components.cluster.submission import speaking_name
+from components.cluster.submission import descriptive_name
 from components.factory import DEFAULT_REGISTRY
 
 Run = Callable[..., tuple[int, str, str]]
@@ -63,19 +63,19 @@ def test_a_run_s_name_speaks(run: Run, required: list[str]) -> None:
 
 def test_a_long_name_is_cut() -> None:
     parameters = pipeline.ncf_pipeline.component_spec.inputs
-    name = speaking_name("ncf", parameters, {"data_uri": f"s3://bucket/{'x' * 300}", "train_model": "gmf"})
+    name = descriptive_name("ncf", parameters, {"data_uri": f"s3://bucket/{'x' * 300}", "train_model": "gmf"})
     assert name == f"ncf {'x' * 60}... gmf"
 
 
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--param=data_uri=/data/ratings.csv"], "parameter 'data_uri' is '/data/ratings.csv', which pods cannot see"),
+        (["--param=data_uri=/data/ratings.csv"], "parameter 'data_uri' is '/data/ratings.csv', which pods cannot read"),
         (
             ["--param=data_uri=s3://b/d", "--param=data_items_uri=items.csv"],
             "parameter 'data_items_uri' is 'items.csv'",
         ),
-        (["--param=data_uri=s3://b/d", "--pipeline-root=minio://b/r"], "pipeline_root: 'minio://b/r' is out of SageM"),
+        (["--param=data_uri=s3://b/d", "--pipeline-root=minio://b/r"], "pipeline_root: 'minio://b/r' cannot be reached by SageM"),
         (["--param=data_uri="], "no default: data_uri"),
         (["--param=data_uri=s3://b/d", "--package=none.yaml"], "package: 'none.yaml' does not exist"),
         (["--param=data_uri=s3://b/d", "--param=train_epochs=0"], "parameter 'train_epochs' is 0"),
@@ -126,7 +126,7 @@ def test_a_package_that_is_none(run: Run, required: list[str], tmp_path: Path, t
     with serving(kfp) as host:
         code, out, err = run("submit", f"--host={host}", f"--package={tmp_path}/p.yaml", *required)
     assert (code, out) == (2, "")
-    assert f"package: '{tmp_path}/p.yaml' is no compiled pipeline" in err
+    assert f"package: '{tmp_path}/p.yaml' is not a compiled pipeline" in err
     assert not kfp.headers
 
 
@@ -176,7 +176,7 @@ def test_waiting_ends_after_its_time(run: Run, required: list[str]) -> None:
     with serving(FakeKfp(run=states("RUNNING"))) as host:
         code, out, err = run("submit", f"--host={host}", "--wait", "--wait-timeout=1", *required)
     assert (code, out) == (1, "run-1\n")
-    assert "run run-1 goes on: it is RUNNING after 1 s" in err
+    assert "run run-1 goes on: its state is RUNNING after 1 s" in err
 
 
 def test_waiting_outlasts_an_api_that_is_away(run: Run, required: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,5 +242,5 @@ def test_a_package_whose_images_are_only_an_example_is_refused(
     for command in (("submit", *required), ("upload",), ("schedule", "--interval=6h", *required)):
         code, _, said = run(*command, "--host=http://localhost:1")
         assert code == 2
-        assert f"names images of {DEFAULT_REGISTRY}, which is no registry" in said
-        assert "give its file as --package" in said
+        assert f"names images of {DEFAULT_REGISTRY}, which is only an example" in said
+        assert "give that file as --package" in said

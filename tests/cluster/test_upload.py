@@ -16,7 +16,7 @@ def test_a_pipeline_is_made_once_and_then_gets_versions(run: Run, version: tuple
     with serving(kfp) as host:
         code, out, err = run("upload", f"--host={host}", "--version-name=one")
         assert (code, out) == (0, "pipeline pipeline-1\nversion version-1\n")
-        assert err == "pipeline 'ncf' has a version 'one' now\n"
+        assert err == "pipeline 'ncf' has a version 'one'\n"
         assert run("upload", f"--host={host}", "--version-name=two")[1] == "pipeline pipeline-1\nversion version-2\n"
     assert [entry["display_name"] for entry in kfp.pipelines.values()] == ["ncf"]
     assert [entry["display_name"] for entry in kfp.versions.values()] == ["one", "two"]
@@ -29,7 +29,7 @@ def test_a_version_that_is_there_is_named(run: Run) -> None:
         run("upload", f"--host={host}", "--version-name=one")
         code, out, err = run("upload", f"--host={host}", "--version-name=one")
     assert (code, out) == (2, "")
-    assert "version_name: pipeline 'ncf' (pipeline-1) has a version 'one' already (version-1)" in err
+    assert "version_name: pipeline 'ncf' (pipeline-1) already has a version 'one' (version-1)" in err
     assert len(kfp.versions) == 1
 
 
@@ -56,4 +56,4 @@ def test_nothing_is_uploaded_without_an_id(run: Run, place: str) -> None:
     with serving(FakeKfp(), gate) as host:
         code, out, err = run("upload", f"--host={host}", "--version-name=one")
     assert (code, out) == (2, "")
-    assert "by an ID" in err
+    assert "returns no ID" in err

@@ -23,7 +23,7 @@ from components.compiling import parameter_table
 from components.factory import DEFAULT_REGISTRY
 from ncf.sagemaker.settings import JobSettings
 from ncf.stage import command
-from ncf.stage.command import COMPONENTS as STAGES
+from ncf.stage.registry import stage_names
 from ncf.stages.recommend import Recommend
 
 ROOT = Path(pipeline.__file__).parent
@@ -33,7 +33,7 @@ PAIRS = tuple(
     for _, place in pipeline.PIPELINES.values()
 )
 PACKAGES = tuple(name for pair in PAIRS for name in pair)
-COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in STAGES)
+COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in stage_names())
 CLUSTER = tuple(f"components/cluster/{name}.yaml" for name in ("permissions", "stop-jobs", "ephemeral-storage"))
 
 
@@ -334,3 +334,8 @@ def test_component_yaml_loads_and_compiles_to_itself(name: str, tmp_path: Path) 
 
     write_yaml(component, tmp_path / "again.yaml")
     assert (tmp_path / "again.yaml").read_text() == (ROOT / name).read_text()
+
+
+def test_the_top_level_of_the_graph_says_what_happens() -> None:
+    tasks = load(pipeline.PIPELINE_YAML)["root"]["dag"]["tasks"]
+    assert {task["taskInfo"]["name"] for task in tasks.values()} == {"preprocess-train-evaluate-deploy", "finish"}

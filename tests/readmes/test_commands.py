@@ -206,6 +206,7 @@ NOT_RUN: Mapping[str, str] = {
     r"make images.*": "needs Docker and minutes: 'make test-images' begins with it",
     r"make (test-images|check-local-mode)": "needs Docker: .ci/images runs the first of them",
     r"make test": "would run itself",
+    r"make (component|test) (NAME|ARGS)=.*": "tests/components/test_scaffold.py follows this section to the letter",
     r"make lint": ".ci/run runs it",
     r"make (bench|bench-serving|fuzz-serving .*)": "measures for minutes, on a machine without other work",
     _NCF + r"doctor .*": "tests/operators runs it on accounts that lack one thing each",
@@ -259,7 +260,7 @@ def _parse_make(sandbox: Sandbox, command: Command, patch: pytest.MonkeyPatch) -
     makefile = (ROOT / "Makefile").read_text()
     for word in shlex.split(command.text):
         if name := re.match(r"(\w+)=", word):
-            assert re.search(rf"^{name[1]} \?=", makefile, re.MULTILINE), f"the Makefile has no variable {name[1]}"
+            assert f"$({name[1]})" in makefile, f"the Makefile has no variable {name[1]}"
     recipe = sandbox.run(re.sub(r"^make", "make --dry-run", command.text)).replace("\\\n", " ")
     started = re.findall(r'^(?:\w+="[^"]*" )*(\.venv/bin/\S+)(.*)$', recipe, re.MULTILINE)
     assert started, recipe

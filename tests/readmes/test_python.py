@@ -36,6 +36,10 @@ _TESTED: Mapping[str, str] = {
     "def own_pipeline": "test_the_example_compiles_to_both_forms and test_the_example_trains_a_model",
     "def importer_pipeline": "test_the_example_with_an_importer_compiles",
     "create_transform_job": "test_the_batch_transform_runs",
+    **dict.fromkeys(
+        ("class PopularityReport", "def test_the_most_popular_item_comes_first", "import popularity_report\n"),
+        "tests/components/test_scaffold.py, which follows the section to the letter",
+    ),
     "from sagemaker.train import": "tests/images/check_notebook.py, which 'make check-local-mode' runs with AWS's SDK",
 }
 """What a block contains -> its test."""

@@ -1,4 +1,4 @@
-"""The page at ``/`` and what it reads: there only where it is asked for."""
+"""The page at ``/`` and the routes that it reads: there only where the page is asked for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ import dataclasses
 import hashlib
 import html
 import re
+import tomllib
 from concurrent.futures import Future
+from fnmatch import fnmatch
+from importlib import resources
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,12 +22,12 @@ from starlette.testclient import TestClient
 
 from ncf.artifacts.strings import Strings
 from ncf.serving.app import create_app
-from ncf.serving.page import HISTORY_ITEMS, SUGGESTIONS, Users
+from ncf.serving.page import HISTORY_ITEMS, MAX_QUERY_LENGTH, SUGGESTIONS, Users
 from ncf.serving.recommender import Recommender
 from ncf.serving.serve import Serve
 from ncf.stage import command
 
-PATHS = ["/", "/page/users", "/page/history?user=u1"]
+PATHS = ["/", "/page/about", "/page/users", "/page/titles?query=title", "/page/history?user=u1"]
 HOSTILE = '<img src=x onerror="alert(1)"></script><script>alert(2)</script>'
 
 
@@ -72,6 +77,21 @@ def test_it_loads_nothing_from_elsewhere(client: TestClient) -> None:
     assert not re.search(r"@import|url\(|innerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
 
 
+def test_the_page_is_one_file(client: TestClient) -> None:
+    """The parts that it is made of are all in it."""
+    text = client.get("/").text
+    assert "/* include" not in text
+    parts = resources.files("ncf.serving").joinpath("static").iterdir()
+    assert [part.name for part in parts if part.read_text(encoding="utf-8") not in text] == []
+
+
+def test_what_the_page_is_made_of_is_in_the_wheel() -> None:
+    settings = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = settings["package-data"]["*"]
+    parts = resources.files("ncf.serving").joinpath("static").iterdir()
+    assert [part.name for part in parts if not any(fnmatch(part.name, pattern) for pattern in patterns)] == []
+
+
 def test_users_are_suggested_by_how_they_begin(client: TestClient) -> None:
     assert client.get("/page/users", params={"prefix": "u1"}).json()["users"] == [
         "u1", "u10", "u11", "u12", "u13", "u14", "u15", "u16",
@@ -107,6 +127,48 @@ def test_the_history_is_the_best_first_and_says_how_much_it_leaves_out(client: T
     assert [item["score"] for item in asked] == pytest.approx(scores, abs=1e-5)
 
 
+def test_the_latest_come_first_where_dates_are_known() -> None:
+    model = random_model(n_users=3, n_items=40, positives=20)
+    days = (np.arange(60) * 7 % 10).astype(np.int32)
+    dated = Recommender(dataclasses.replace(model, seen_days=days))
+    found = client_of(dated).get("/page/history", params={"user": "u1"}).json()["items"]
+    expected = {
+        f"i{item}": f"1970-01-{day + 1:02}"
+        for item, day in zip(model.seen.of_user(1).tolist(), days[20:40].tolist(), strict=True)
+    }
+    assert {item["item"]: item["date"] for item in found} == expected
+    order = [(item["date"], item["score"]) for item in found]
+    assert order == sorted(order, reverse=True), "of one day the best first"
+
+
+def test_titles_are_found(client: TestClient) -> None:
+    def search(query: str) -> list[dict[str, str]]:
+        content = client.get("/page/titles", params={"query": query}).json()
+        assert content["model_version"] == ""
+        return content["items"]
+
+    assert search("TÍTLE 199") == [{"item": "i199", "title": "Title 199"}]
+    assert search("i0") == [{"item": "i0"}], "it has no title"
+    assert len(search("title")) == len(search("")) == SUGGESTIONS
+    assert search("no such title") == []
+
+
+def test_a_long_query_is_refused(client: TestClient) -> None:
+    assert client.get("/page/titles", params={"query": "x" * MAX_QUERY_LENGTH}).json()["items"] == []
+    refused = client.get("/page/titles", params={"query": "x" * (MAX_QUERY_LENGTH + 1)})
+    assert (refused.status_code, refused.json()) == (422, {"error": "query has 513 characters; expected 512 at most"})
+
+
+def test_the_model_is_described(client: TestClient) -> None:
+    assert client.get("/page/about").json() == {
+        "model_version": "",
+        "model": "NeuMF",
+        "users": 120,
+        "items": 200,
+        "interactions": 120 * 110,
+    }
+
+
 def test_all_of_a_history_can_be_read(client: TestClient) -> None:
     def read(start: int) -> list[str]:
         content = client.get("/page/history", params={"user": "u3", "start": start}).json()
@@ -119,17 +181,17 @@ def test_all_of_a_history_can_be_read(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("start", ["-1", "1.5", "x", "", "1" * 5000])
-def test_a_start_that_is_no_place_is_told(start: str, client: TestClient) -> None:
+def test_a_start_that_is_no_index_is_refused(start: str, client: TestClient) -> None:
     refused = client.get("/page/history", params={"user": "u3", "start": start})
     assert refused.status_code == 422
-    assert f"start is {start[:60]!r}; expected a place" in refused.json()["error"]
+    assert f"start is {start[:60]!r}; expected an index into the history" in refused.json()["error"]
 
 
-def test_a_stranger_has_no_history(client: TestClient) -> None:
+def test_an_unknown_user_has_no_history(client: TestClient) -> None:
     assert client.get("/page/history", params={"user": "nobody"}).json() == {"user": "nobody", "total": 0, "items": []}
 
 
-def test_no_user_and_no_model_are_told(client: TestClient) -> None:
+def test_no_user_and_no_model_are_refused(client: TestClient) -> None:
     refused = client.get("/page/history")
     assert (refused.status_code, refused.json()) == (422, {"error": "user is missing; expected a raw id"})
     loading = client_of(None)

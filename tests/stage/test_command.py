@@ -138,12 +138,12 @@ def test_help_tells_description_bounds_and_default(capsys: pytest.CaptureFixture
 
 def test_every_command_is_listed_with_its_description() -> None:
     result = subprocess.run([sys.executable, "-m", "ncf", "--help"], capture_output=True, text=True, check=True)
-    for name in command.COMMANDS:
+    for name in command.commands():
         line = next(line for line in result.stdout.splitlines() if line.strip().startswith(f"{name} "))
         assert len(line.split()) > 3, line
 
 
-@pytest.mark.parametrize("name", command.COMMANDS)
+@pytest.mark.parametrize("name", command.commands())
 def test_every_parameter_is_described(name: str) -> None:
     stage = command.load(name)
     for field_name, field in stage.model_fields.items():
@@ -153,7 +153,7 @@ def test_every_parameter_is_described(name: str) -> None:
 
 def test_commands_load_without_what_only_a_run_needs() -> None:
     code = (
-        "import sys\nfrom ncf.stage import command\n[command.load(name) for name in command.COMMANDS]\n"
+        "import sys\nfrom ncf.stage import command\n[command.load(name) for name in command.commands()]\n"
         "print([m for m in ('torch', 'pandas', 'pyarrow', 'boto3', 'matplotlib', 'fastapi', 'kfp') if m in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

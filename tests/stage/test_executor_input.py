@@ -137,7 +137,7 @@ def test_bad_values_are_named(parameters: dict[str, Any], message: str, tmp_path
     [[EXECUTOR_INPUT], [EXECUTOR_INPUT, "no json"], [EXECUTOR_INPUT, "[]"], [EXECUTOR_INPUT, '{"inputs": {}}']],
 )
 def test_what_is_no_executor_input_is_refused(arguments: list[str]) -> None:
-    with pytest.raises(InputError, match=r"must be followed by the JSON that KFP puts for \{\{\$\}\}"):
+    with pytest.raises(InputError, match=r"must be followed by the JSON that KFP writes for \{\{\$\}\}"):
         command.run(Sum, arguments)
 
 
@@ -168,7 +168,7 @@ def test_a_damaged_one_is_refused_before_any_work(damage: dict[str, Any], tmp_pa
 def test_one_that_names_no_place_for_an_output_or_an_output_as_a_parameter_is_refused(tmp_path: Path) -> None:
     given = content(tmp_path)
     del given["outputs"]["artifacts"]["total"]
-    with pytest.raises(InputError, match="names no place for the output 'total'"):
+    with pytest.raises(InputError, match="names no path for the output 'total'"):
         command.run(Sum, [EXECUTOR_INPUT, json.dumps(given)])
     with pytest.raises(InputError, match="'total' is an artifact, but is given as a parameter"):
         command.run(Sum, [EXECUTOR_INPUT, json.dumps(content(tmp_path, total="x"))])
@@ -194,7 +194,7 @@ def test_in_a_cluster_bad_input_says_that_a_retry_does_not_help(
         run(tmp_path, label="input")
     monkeypatch.setenv("KFP_POD_NAME", "ncf-x-1")
     with pytest.raises(
-        InputError, match="too odd; KFP's own retries meet the same: mend it, then retry the run, or clone it"
+        InputError, match="too odd; KFP's own retries meet the same: correct it, then retry the run, or clone it"
     ):
         run(tmp_path, label="input")
 
@@ -204,7 +204,7 @@ def test_a_real_backend_s_executor_inputs_are_understood(shared_kfp: Path) -> No
     seen = set()
     for path in sorted(shared_kfp.glob("driver/*/*/tasks/*/executor-input.json")):
         name = path.parent.name.partition("-")[2]
-        if name not in command.COMMANDS:
+        if name not in command.commands():
             continue
         # 2.0.0-alpha.7 left this one as it was, which the pipelines no longer use
         given = ExecutorInput.parse(path.read_text().replace("{{$.pipeline_job_uuid}}", "run-1"))

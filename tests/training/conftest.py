@@ -51,6 +51,7 @@ def make_folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Fold
             test=test,
             user_ids=Strings.of(f"u{user}" for user in range(N_USERS)),
             item_ids=Strings.of(f"i{item}" for item in range(N_ITEMS)),
+            days=np.arange(12 * N_USERS, dtype=np.int32),
         )
         folder = tmp_path_factory.mktemp("groups")
         dataset.save(folder / "dataset", {}, {"fingerprint": "groups"})

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,10 @@ def test_writes_a_model_with_all_that_evaluation_and_serving_need(folders: Folde
     best = model.history["selection"][model.history["best_epoch"] - 1]
     assert metrics["validation_hr_at_10"] == best["hr_at_10"] > 0.5
     assert len(model.history["final"]) == metrics["best_epoch"] == best["epoch"]
+    assert model.history["validation"] == {"positives": len(dataset.validation), "candidates": 50}
+    assert datetime.fromisoformat(model.history["trained_at"]).utcoffset() == timedelta(0)
+    assert model.seen_days is not None
+    assert np.array_equal(model.seen_days, dataset.positive_days())
 
 
 @pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])
