@@ -8,7 +8,6 @@ import re
 from collections.abc import Collection, Container, Sequence
 from typing import Any
 
-from components.compiling import parameter_table
 from components.compiling.parameters_check import check_parameters
 from ncf.errors import InputError
 
@@ -65,7 +64,7 @@ def _hint(name: str, known: Collection[str]) -> str:
         return f"did you mean {' or '.join(list(dict.fromkeys(close))[:3])}?"
     nearest = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0))
     return (
-        f"the nearest are {nearest}; {parameter_table.README} lists the parameters of the pipeline, "
+        f"the nearest are {nearest}; components/README.md lists the parameters of the pipeline, "
         "'ncf train --help' and 'ncf deploy --help' the others"
     )
 
