@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from ncf.api.requests import MAX_USERS
+from ncf.api.limits import MAX_USERS
 from ncf.aws.names import OWN_TAGS, TAG_PREFIX
 from ncf.errors import InputError
 from ncf.storage import split_uri

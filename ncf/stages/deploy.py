@@ -111,13 +111,12 @@ class Deploy(Stage, EndpointSettings):
 
 def _summary(endpoint: str, config: str, model_version: str, body: str, region: str, url: str) -> str:
     """The endpoint in Markdown, with a request to try in the shell and in Python."""
-    return f"""# [{endpoint}]({url})
+    from ncf.reports.markdown import link, table
 
-| | |
-|---|---|
-| region | {region} |
-| model version | {model_version} |
-| SageMaker model and endpoint config | {config} |
+    rows = [("region", region), ("model version", model_version), ("SageMaker model and endpoint config", config)]
+    return f"""# {link(endpoint, url)}
+
+{table(("", ""), rows)}
 
 Try it in a shell:
 

@@ -53,6 +53,7 @@ def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSag
         "TrainingJobName": asked.name,
         "RoleArn": ROLE,
         "HyperParameters": {"epochs": "2", "tower": "[8, 4]"},
+        "Environment": {"NCF_RUN_ID": "run-1", "NCF_IMAGE": IMAGE},
         "OutputDataConfig": {
             "S3OutputPath": "s3://b/run/train/trained_model",
             "CompressionType": "NONE",

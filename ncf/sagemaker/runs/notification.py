@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
+from ncf.reports.markdown import escape, link
 from ncf.sagemaker.runs.outcome import Endpoint, Evidence, Job, Verdict, endpoint_text, job_text
 from ncf.sagemaker.settings import AwsAccess, check_notify
 
@@ -23,6 +24,8 @@ CALLS = ("sns:Publish",)
 """What this module calls: permissions are made from it."""
 
 _SUBJECT_CHARACTERS = 100
+_LINE = 2000
+"""Characters of a line of the summary."""
 _TRIES, _SECONDS_BETWEEN, _SECONDS_TO_ANSWER = 3, 2.0, 10.0
 
 
@@ -63,14 +66,17 @@ class Message:
         Args:
             undelivered: why nobody was told; '' if they were, or nobody was to be.
         """
-        lines = [text.replace(name, f"[{name}]({url})", 1) for name, text, url in self._things()]
-        lines += [f"the run's {what} cannot be seen in full: {why}" for what, why in self.evidence.unseen.items()]
+        shown = [(escape(name), escape(text, _LINE), link(name, url)) for name, text, url in self._things()]
+        lines = [text.replace(name, linked, 1) for name, text, linked in shown]
+        told = [f"the run's {what} cannot be seen in full: {why}" for what, why in self.evidence.unseen.items()]
         if undelivered:
-            lines.append(undelivered)
+            told.append(undelivered)
         if "jobs" not in self.evidence.unseen and not any(job.note for job in self.evidence.jobs):
-            lines.append("no training job was left in progress")
-        lines.append(f"the state that KFP tells an exit handler: {self.evidence.told or 'none'}")
-        return "\n".join([f"# {self.title}", "", self.verdict.reason, "", *(f"- {line}" for line in lines), ""])
+            told.append("no training job was left in progress")
+        told.append(f"the state that KFP tells an exit handler: {self.evidence.told or 'none'}")
+        lines += [escape(line, _LINE) for line in told]
+        reason = escape(self.verdict.reason, _LINE)
+        return "\n".join([f"# {escape(self.title)}", "", reason, "", *(f"- {line}" for line in lines), ""])
 
     def _things(self) -> list[tuple[str, str, str]]:
         """Name, state in words and URL of each job and endpoint."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ncf.artifacts.provenance import IMAGE_VARIABLE, RUN_VARIABLE
 from ncf.aws.names import JOB_PREFIX, RUN_TAG, STAGE_TAG, hashed_name, tag_list
 from ncf.sagemaker.settings import JobSettings
 from ncf.training.log_lines import metric_definitions
@@ -59,6 +60,7 @@ class JobPlan:
                 "MetricDefinitions": metric_definitions(),
             },
             "HyperParameters": dict(self.hyperparameters),
+            "Environment": {RUN_VARIABLE: self.run, IMAGE_VARIABLE: settings.train_image},
             "InputDataConfig": [_channel(channel, uri) for channel, uri in self.channels.items()],
             "OutputDataConfig": {"S3OutputPath": self.output, "CompressionType": "NONE"},
             "ResourceConfig": {

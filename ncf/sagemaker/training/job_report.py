@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ncf.aws.session import Aws
+from ncf.reports.markdown import code, code_block, escape, table
 from ncf.sagemaker.settings import JobSettings
 from ncf.sagemaker.training import pricing
 from ncf.training.log_lines import parse_epoch_line
 
 _SECONDS_PER_HOUR = 3600
+_FAILURE_CHARACTERS = 1024
 
 
 def costs(aws: Aws, settings: JobSettings, description: Mapping[str, Any]) -> dict[str, float]:
@@ -59,16 +61,16 @@ def markdown(
         "spot saving": f"{cost['spot_saving']:.0%}" if "spot_saving" in cost else None,
         "interruptions": _interruptions(description) or None,
         "estimated cost": _estimate(settings, cost),
-        "model": None if reason else f"`{description['ModelArtifacts']['S3ModelArtifacts']}`",
+        "model": None if reason else code(description["ModelArtifacts"]["S3ModelArtifacts"]),
     }
     parts = [f"# [{description['TrainingJobName']}]({url})", ""]
     if reason:
-        parts += [f"**{reason}**", ""]
-    parts += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items() if value is not None), ""]
+        parts += [f"**{escape(reason, limit=_FAILURE_CHARACTERS)}**", ""]
+    parts += [table(("", ""), [row for row in rows.items() if row[1] is not None]), ""]
     if epochs := [epoch for line in lines if (epoch := parse_epoch_line(line))]:
         parts += ["It came as far as:", "", *(f"- {name}: {value}" for name, value in epochs[-1].items()), ""]
     if lines:
-        parts += ["Its last log lines:", "", "```", *lines, "```", ""]
+        parts += ["Its last log lines:", "", code_block("\n".join(lines)), ""]
     return "\n".join(parts)
 
 

@@ -1,6 +1,6 @@
 // Buffers and the order of a step's samples by item.
 
-#include "plan.h"
+#include "workspace.h"
 
 #include <cstring>
 
@@ -8,7 +8,7 @@ constexpr int64_t MOST_BITS = 12;  // of a digit that samples are sorted by
 
 static int64_t padded(int64_t width, int64_t lanes) { return (width + lanes - 1) / lanes * lanes; }
 
-void Plan::prepare(const Step &step, int64_t lanes) {
+void Workspace::prepare(const Step &step, int64_t lanes) {
     const int64_t layers = step.layers, samples = step.positives * step.fan;
     const int64_t block = std::max<int64_t>(1, SAMPLES_AT_ONCE / step.fan), most = block * step.fan;
     int64_t at = 0;
@@ -55,16 +55,16 @@ void Plan::prepare(const Step &step, int64_t lanes) {
     cut_items(step);
 }
 
-void Plan::cut_users(const Step &step) {
+void Workspace::cut_users(const Step &step) {
     for (int64_t chunk = 0; chunk <= CHUNKS; chunk++) {
-        int64_t place = step.positives * chunk / CHUNKS;
-        while (place > 0 && place < step.positives && step.users[place] == step.users[place - 1]) place--;
-        user_cut[chunk] = place;
+        int64_t cut = step.positives * chunk / CHUNKS;
+        while (cut > 0 && cut < step.positives && step.users[cut] == step.users[cut - 1]) cut--;
+        user_cut[chunk] = cut;
     }
 }
 
-// Rows with samples and rows without take time: about as much for a row's products as for some of its samples.
-void Plan::cut_items(const Step &step) {
+// Balances the chunks: the products of a row cost about as much as some samples, with or without samples in the row.
+void Workspace::cut_items(const Step &step) {
     const int32_t *first = start.data();
     const int64_t of_a_row = 1 + (step.layers ? 8 : 0);
     const int64_t total = first[step.n_rows] + of_a_row * step.n_rows;
@@ -83,7 +83,7 @@ void Plan::cut_items(const Step &step) {
     item_cut[CHUNKS] = step.n_rows;
 }
 
-// Whether the rows are there, and users ascend.
+// OUT_OF_RANGE, NOT_ASCENDING, or 0 for valid samples.
 static int64_t fault(const Step &step) {
     const int64_t samples = step.positives * step.fan;
     int32_t lowest = 0, highest = 0, falls = 0;
@@ -102,29 +102,29 @@ static int64_t fault(const Step &step) {
     return falls ? NOT_ASCENDING : 0;
 }
 
-// Order samples by item (radix sort, stable), and list the items met, ascending, in `distinct` unless it is null.
-int64_t Plan::sort_items(const Step &step, int32_t *distinct) {
+// Order samples by item (stable radix sort). `distinct`, unless it is null, gets the step's items, ascending.
+int64_t Workspace::sort_items(const Step &step, int32_t *distinct) {
     if (const int64_t found = fault(step)) return found;
     const int64_t samples = step.positives * step.fan;
     const int32_t *items = step.items;
     int64_t bits = 1;
     while ((int64_t{1} << bits) < step.n_items) bits++;
     const int64_t passes = (bits + MOST_BITS - 1) / MOST_BITS, digit_bits = (bits + passes - 1) / passes;
-    const int64_t digits = int64_t{1} << digit_bits, parts = samples < (1 << 12) ? 1 : team.size();
+    const int64_t digits = int64_t{1} << digit_bits, parts = samples < (1 << 12) ? 1 : pool.size();
     counts.room(parts * digits);
     start.room(std::max(step.n_items, digits) + 1);
     order.room(samples);
     other_order.room(samples);
     for (int64_t pass = 0; pass < passes; pass++) {
         const int64_t shift = pass * digit_bits;
-        // so that the last pass ends in `order`
+        // the last pass writes `order`
         int32_t *to = (passes - pass) % 2 ? order.data() : other_order.data();
         const int32_t *from = pass == 0 ? nullptr : (passes - pass) % 2 ? other_order.data() : order.data();
-        const auto digit = [&](int64_t place, int32_t &sample) {
-            sample = from ? from[place] : static_cast<int32_t>(place);
+        const auto digit = [&](int64_t position, int32_t &sample) {
+            sample = from ? from[position] : static_cast<int32_t>(position);
             return (items[sample] >> shift) & (digits - 1);
         };
-        team.each(parts, [&](int64_t part, int) {
+        pool.each(parts, [&](int64_t part, int) {
             int32_t *count = counts.data() + part * digits, sample;
             std::memset(count, 0, digits * sizeof(int32_t));
             for (int64_t p = samples * part / parts; p < samples * (part + 1) / parts; p++) count[digit(p, sample)]++;
@@ -140,10 +140,10 @@ int64_t Plan::sort_items(const Step &step, int32_t *distinct) {
             }
         }
         if (digits == step.n_items) first[digits] = before;
-        team.each(parts, [&](int64_t part, int) {
-            int32_t *place = counts.data() + part * digits, sample;
+        pool.each(parts, [&](int64_t part, int) {
+            int32_t *next_of = counts.data() + part * digits, sample;
             for (int64_t p = samples * part / parts; p < samples * (part + 1) / parts; p++) {
-                int32_t &next = place[digit(p, sample)];
+                int32_t &next = next_of[digit(p, sample)];
                 to[next++] = sample;
             }
         });
@@ -157,15 +157,15 @@ int64_t Plan::sort_items(const Step &step, int32_t *distinct) {
     return found;
 }
 
-// Number the samples' items by their place in the step's rows; needs `order`.
-void Plan::number_rows(const Step &step) {
+// Set the row of each sample's item, and the first sample of each row; needs `order`.
+void Workspace::number_rows(const Step &step) {
     const int64_t samples = step.positives * step.fan;
     const int32_t *by_item = order.data(), *items = step.items;
     int32_t *first = start.room(step.n_rows + 1);
     if (step.rows == nullptr) {
-        if (step.n_items <= (1 << MOST_BITS)) return;  // sorted in one pass, which has left `start`
-        const int64_t parts = samples < (1 << 12) ? 1 : team.size();
-        team.each(parts, [&](int64_t part, int) {
+        if (step.n_items <= (1 << MOST_BITS)) return;  // sort_items has sorted in one pass, which sets `start`
+        const int64_t parts = samples < (1 << 12) ? 1 : pool.size();
+        pool.each(parts, [&](int64_t part, int) {
             const int64_t begin = samples * part / parts, end = samples * (part + 1) / parts;
             int64_t row = begin ? items[by_item[begin - 1]] + 1 : 0;
             for (int64_t p = begin; p < end; p++)

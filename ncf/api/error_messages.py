@@ -1,4 +1,4 @@
-"""What is wrong with a request, in a sentence: pydantic's errors in the words of who sent it."""
+"""Error messages of invalid requests: pydantic's errors as one sentence in the terms of the API."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pydantic import BaseModel
 _SHOWN_CHARACTERS = 60
 
 
-def explain(form: type[BaseModel], keys: Sequence[str], content: object, error: Any) -> str:
-    """One sentence: the key at fault, what is wrong with it, and what would be accepted.
+def message_of(form: type[BaseModel], keys: Sequence[str], content: object, error: Any) -> str:
+    """The message of an error: the field, what is wrong with it, and what is accepted.
 
     Args:
-        form: that the request was taken for.
-        keys: of which each request has one.
-        content: of the request.
-        error: the first of those that pydantic found.
+        form: form of the request.
+        keys: fields of which a request has one.
+        content: the request, as parsed.
+        error: pydantic's first error.
     """
     kind, value, path = error["type"], error["input"], error["loc"]
     if kind in ("pairs", "repeat"):
@@ -38,7 +38,7 @@ def explain(form: type[BaseModel], keys: Sequence[str], content: object, error: 
         return f"{path[0]} is missing beside {given!r}; expected {_expected(schema)}{instead}"
     if len(path) > 1:
         schema = next(part for part in (schema, *schema.get("anyOf", ())) if "items" in part)["items"]
-    field = path[0] + "".join(f"[{place}]" for place in path[1:])
+    field = path[0] + "".join(f"[{index}]" for index in path[1:])
     found = f"is {shown(value)}"
     if kind == "too_long":
         found = f"has {len(value)} entries"
@@ -53,7 +53,7 @@ def _schema(form: type[BaseModel]) -> dict[str, Any]:
 
 
 def _expected(schema: dict[str, Any]) -> str:
-    """A field's JSON schema in words."""
+    """The accepted values of a field, from its JSON schema."""
     if "anyOf" in schema:
         return " or ".join(_expected(part) for part in schema["anyOf"])
     match schema["type"]:
@@ -70,6 +70,6 @@ def _expected(schema: dict[str, Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value in a message, cut short."""
+    """A value as shown in a message, 60 characters at most."""
     text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

@@ -1,5 +1,5 @@
-// A team of threads that stays. Each piece of work is cut into tasks; a thread takes its own share of them, the same
-// in each piece, so that what a task has used before is in its core's cache, and then what others have not begun.
+// A pool of threads. Each job is cut into tasks. A thread takes its own share of the tasks first, the same in each job,
+// so that their data are in its core's cache; then it takes tasks that other threads have not begun.
 
 #pragma once
 
@@ -16,24 +16,24 @@
 #include <immintrin.h>
 #endif
 
-// The pieces of a step follow each other within microseconds, so a thread that finds nothing to do looks again for
-// so long, and then sleeps: on a core that another program wants, one that went on looking would keep it out.
-constexpr std::chrono::microseconds PATIENCE{50};
+// Time that an idle thread spins before it sleeps. The jobs of a step follow each other within microseconds; a longer
+// spin would keep other programs from the core.
+constexpr std::chrono::microseconds SPIN_TIME{50};
 
-class Team {
+class ThreadPool {
   public:
-    explicit Team(int size) : size_(size), shares_(static_cast<size_t>(size)) {
+    explicit ThreadPool(int size) : size_(size), shares_(static_cast<size_t>(size)) {
         cpu_set_t allowed;
         CPU_ZERO(&allowed);
-        // A team that takes all cores keeps each of its threads to one: the scheduler, where another program is awake,
-        // wakes a thread beside the one that called it and leaves both on one core.
+        // A pool that takes all cores pins each of its threads to one. Without, the scheduler may leave two threads on
+        // one core while another program runs.
         if (sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) == size)
             for (int core = 0; core < CPU_SETSIZE; core++)
                 if (CPU_ISSET(core, &allowed)) cores_.push_back(core);
         for (int thread = 1; thread < size; thread++) threads_.emplace_back([this, thread] { work(thread); });
     }
 
-    ~Team() {
+    ~ThreadPool() {
         {
             std::lock_guard<std::mutex> lock(mutex_);
             ended_.store(true);
@@ -44,7 +44,7 @@ class Team {
 
     int size() const { return size_; }
 
-    // Call routine(task, thread) for each task from 0, `thread` being 0 in the caller; back when all are done.
+    // Call routine(task, thread) for each task from 0, and wait for all. `thread` is 0 in the caller.
     template <typename Routine>
     void each(int64_t tasks, Routine &&routine) {
         if (tasks <= 0) return;
@@ -52,7 +52,7 @@ class Team {
             for (int64_t task = 0; task < tasks; task++) routine(task, 0);
             return;
         }
-        // nobody reads these now: all tasks of the piece before are done, and none can be taken
+        // no thread reads these now: all tasks of the previous job are done
         call_ = [](void *with, int64_t task, int thread) { (*static_cast<Routine *>(with))(task, thread); };
         with_ = const_cast<void *>(static_cast<const void *>(&routine));
         rounding_ = rounding();
@@ -60,8 +60,9 @@ class Team {
         tasks_ = tasks;
         for (int64_t thread = 0; thread < size_; thread++)
             shares_[static_cast<size_t>(thread)].range.store(
-                static_cast<uint64_t>(tasks * thread / size_) << 32 | static_cast<uint64_t>(tasks * (thread + 1) / size_));
-        piece_.fetch_add(1);
+                static_cast<uint64_t>(tasks * thread / size_) << 32 |
+                static_cast<uint64_t>(tasks * (thread + 1) / size_));
+        job_.fetch_add(1);
         if (asleep_.load() > 0) {
             { std::lock_guard<std::mutex> lock(mutex_); }
             wake_.notify_all();
@@ -69,7 +70,7 @@ class Team {
         while (take(0)) {
         }
         const auto finished = [this, tasks] { return done_.load() == tasks; };
-        if (look(finished)) return;
+        if (spin_until(finished)) return;
         std::unique_lock<std::mutex> lock(mutex_);
         caller_sleeps_.store(true);
         finished_.wait(lock, finished);
@@ -77,8 +78,8 @@ class Team {
     }
 
   private:
-    // The tasks begin : end of a thread that nobody has taken, in one number. One that is taken is of the current
-    // piece, which cannot end before it.
+    // The tasks begin : end of a thread that are not yet taken, in one number. The job cannot end before a task that
+    // is taken.
     struct alignas(64) Share {
         std::atomic<uint64_t> range{0};
     };
@@ -91,7 +92,7 @@ class Team {
                 const uint64_t begin = open >> 32, end = open & 0xFFFFFFFF;
                 const uint64_t left = away ? begin << 32 | (end - 1) : (begin + 1) << 32 | end;
                 if (!range.compare_exchange_weak(open, left)) continue;
-                if (thread) set_rounding(rounding_);  // whether numbers below 1e-38 are 0 must not depend on the thread
+                if (thread) set_rounding(rounding_);  // the same treatment of denormal numbers in all threads
                 call_(with_, static_cast<int64_t>(away ? end - 1 : begin), thread);
                 const int64_t tasks = tasks_;
                 if (done_.fetch_add(1) + 1 == tasks && caller_sleeps_.load()) {
@@ -105,8 +106,8 @@ class Team {
     }
 
     template <typename Condition>
-    static bool look(const Condition &condition) {
-        const auto until = std::chrono::steady_clock::now() + PATIENCE;
+    static bool spin_until(const Condition &condition) {
+        const auto until = std::chrono::steady_clock::now() + SPIN_TIME;
         do {
             for (int turn = 0; turn < 64; turn++) {
                 if (condition()) return true;
@@ -126,16 +127,16 @@ class Team {
             sched_setaffinity(0, sizeof own, &own);
         }
         uint64_t seen = 0;
-        const auto wanted = [&] { return ended_.load() || piece_.load() != seen; };
+        const auto wanted = [&] { return ended_.load() || job_.load() != seen; };
         while (true) {
-            if (!look(wanted)) {
+            if (!spin_until(wanted)) {
                 std::unique_lock<std::mutex> lock(mutex_);
                 asleep_.fetch_add(1);
                 wake_.wait(lock, wanted);
                 asleep_.fetch_sub(1);
             }
             if (ended_.load()) return;
-            seen = piece_.load();
+            seen = job_.load();
             while (take(thread)) {
             }
         }
@@ -157,7 +158,7 @@ class Team {
     unsigned rounding_ = 0;
     int64_t tasks_ = 0;
     std::vector<Share> shares_;
-    std::atomic<uint64_t> piece_{0};
+    std::atomic<uint64_t> job_{0};
     std::atomic<int64_t> done_{0};
     std::atomic<int> asleep_{0};
     std::atomic<bool> caller_sleeps_{false}, ended_{false};
