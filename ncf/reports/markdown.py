@@ -68,11 +68,13 @@ def code(text: object) -> Markdown:
 
 
 def link(text: object, url: str) -> Markdown:
-    """A link; the text is escaped.
+    """A link; the text is escaped. Without a URL, it is the text alone.
 
     >>> link("report", "https://example.com/a b")
     '[report](<https://example.com/a%20b>)'
     """
+    if not url:
+        return escape(text)
     safe = "".join(char if char.isprintable() and char not in "<>\\ " else f"%{ord(char):02X}" for char in url)
     return Markdown(f"[{escape(text)}](<{safe}>)" if safe != url else f"[{escape(text)}]({url})")
 

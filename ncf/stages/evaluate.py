@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator, model_validator
 
 from ncf.artifacts import manifest
+from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError
-from ncf.sagemaker.settings import AwsAccess, checked_endpoint_name
+from ncf.sagemaker.hosting.settings import checked_endpoint_name
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
 from ncf.stage.pod import Pod
@@ -165,13 +166,13 @@ class Evaluate(Stage, AwsAccess):
             return
 
         from ncf.aws.session import Aws
-        from ncf.sagemaker.hosting.deployed_model import hosted_model, local_model
+        from ncf.sagemaker.hosting.deployed_model import deployed_model, local_model
 
-        hosted = hosted_model(Aws(self), self.champion_endpoint)
-        if hosted.absence:
-            yield None, hosted.absence
+        deployed = deployed_model(Aws(self), self.champion_endpoint)
+        if deployed.absence:
+            yield None, deployed.absence
             return
-        with local_model(hosted.uri) as folder:
+        with local_model(deployed.uri) as folder:
             champion, fault = None, ""
             try:
                 champion = Champion(ModelFolder.load(folder), model, f"endpoint {self.champion_endpoint}")

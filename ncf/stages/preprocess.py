@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ncf.aws.settings import Region
 from ncf.data import reading, release
 from ncf.data.filtering import Duplicates
 from ncf.data.numbers import to_time
 from ncf.data.preparation import Settings, prepare, prepare_release
 from ncf.data.text import Separator
-from ncf.sagemaker.settings import Region
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, Stage, check_one_given
 from ncf.stage.pod import Pod

@@ -17,7 +17,6 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,7 +78,6 @@ class Page:
         self.sandbox.run(command.text, PARAMS=_SHORT)
         summary = json.loads((run / "summary.json").read_text())
         assert summary["endpoint"], summary["gate_checks"]
-        _link_outputs(run)
         for readme in READMES:
             for name in re.findall(r"output/run/([\w.-]*\w)", text_of(readme)):
                 assert (run / name).exists(), f"{readme}: {name}"
@@ -160,13 +158,6 @@ class Page:
                 given = {word.partition("=")[0] for word in arguments if re.match(r"[A-Z]\w+=", word)}
                 required = {name for name, entry in template["Parameters"].items() if "Default" not in entry}
                 assert required <= given <= set(template["Parameters"])
-
-
-def _link_outputs(run: Path) -> None:
-    """Outputs of the stages under their names in the folder of the run, where the run has not done that."""
-    for name, output in (("model", "trained_model"), ("data-report.html", "preprocess/report")):
-        if not (run / name).exists():
-            (run / name).symlink_to(next(run.glob(f"artifacts/**/{output}")))
 
 
 def _until_healthy(address: str) -> None:

@@ -175,7 +175,7 @@ class Answers:
     def __init__(self, **answers: dict[str, Any]) -> None:
         self.answers = answers
 
-    def call(self, _service: str, operation: str, **_request: Any) -> dict[str, Any]:
+    def find(self, _service: str, operation: str, **_request: Any) -> dict[str, Any]:
         return self.answers[operation]
 
 
@@ -195,7 +195,7 @@ def test_endpoints_of_other_kinds(status: str, variant: Any, model: Any, absence
         describe_endpoint_config={"ProductionVariants": [variant]},
         describe_model=model,
     )
-    found = deployed_model.hosted_model(aws, "shop")
+    found = deployed_model.deployed_model(aws, "shop")
     assert absence in found.absence
     assert bool(found.absence) is bool(absence)
     assert found.uri == ("" if absence else "s3://b/m.tar.gz")

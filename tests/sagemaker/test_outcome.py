@@ -1,4 +1,4 @@
-"""The verdict on a run, and what real KFP backends told exit handlers of runs that had ended in all ways."""
+"""Outcome of a run, on the records of real KFP backends and on made-up evidence."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from ncf.sagemaker.runs.notification import Message
-from ncf.sagemaker.runs.outcome import Endpoint, Evidence, Job, Outputs, Verdict, verdict
+from ncf.sagemaker.runs.outcome import Endpoint, Evidence, Job, Outputs, verdict
 
 RUN = "run-1"
-PLACE = f"s3://bucket/root/ncf/{RUN}"
+FOLDER = f"s3://bucket/root/ncf/{RUN}"
 STAGES = ("train", "evaluate", "deploy")
 
 LEFT_BY_TRAIN = {
@@ -103,7 +102,7 @@ def endpoint(status: str = "InService", run: str = RUN, is_deployed: bool = True
 
 
 def outputs(*ended: str, gate: bool | None = None) -> Outputs:
-    return Outputs(PLACE, begun=frozenset({"train", *ended}), ended=frozenset(ended), gate=gate)
+    return Outputs(FOLDER, started=frozenset({"train", *ended}), completed=frozenset(ended), gate=gate)
 
 
 def world(
@@ -113,7 +112,7 @@ def world(
     statuses = left if "train" not in ended else ("Completed",)
     jobs = [job(status, number) for number, status in enumerate(statuses)]
     begun = frozenset(ended) | ({"train"} if jobs else frozenset())
-    return Evidence(RUN, told, jobs, endpoints, Outputs(PLACE, begun, frozenset(ended), gate))
+    return Evidence(RUN, told, jobs, endpoints, Outputs(FOLDER, begun, frozenset(ended), gate))
 
 
 def check(evidence: Evidence, succeeded: bool, failed_in: str) -> None:
@@ -122,15 +121,15 @@ def check(evidence: Evidence, succeeded: bool, failed_in: str) -> None:
     judged = verdict(evidence)
     assert (judged.outcome, judged.where) == (truth, "" if succeeded else failed_in)
     fewer: list[dict[str, Any]] = [
-        {"outputs": None, "unseen": {"outputs": "not in S3"}},
-        {"jobs": (), "unseen": {"jobs": "denied"}},
-        {"endpoints": (), "unseen": {"endpoints": "denied"}},
+        {"outputs": None, "incomplete": {"outputs": "not in S3"}},
+        {"jobs": (), "incomplete": {"jobs": "denied"}},
+        {"endpoints": (), "incomplete": {"endpoints": "denied"}},
     ]
     for count in (1, 2, 3):
         for chosen in itertools.combinations(fewer, count):
-            change: dict[str, Any] = {"unseen": {}}
+            change: dict[str, Any] = {"incomplete": {}}
             for part in chosen:
-                change |= part | {"unseen": change["unseen"] | part["unseen"]}
+                change |= part | {"incomplete": change["incomplete"] | part["incomplete"]}
             assert verdict(replace(evidence, **change)).outcome in (truth, "unknown"), change
 
 
@@ -192,19 +191,19 @@ FULL = outputs(*STAGES, gate=True)
 @pytest.mark.parametrize("state", ["COMPLETE", "SUCCEEDED", "CACHED"])
 def test_three_states_alone_prove_an_end(state: str) -> None:
     unseen = dict.fromkeys(("jobs", "endpoints", "outputs"), "denied")
-    judged = verdict(Evidence(RUN, state, unseen=unseen))
-    assert (judged.outcome, judged.reason) == ("succeeded", f"KFP says {state}")
+    judged = verdict(Evidence(RUN, state, incomplete=unseen))
+    assert (judged.outcome, judged.reason) == ("succeeded", f"KFP's state is {state}")
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "FAILED", "CANCELED", ""])
 def test_any_other_state_proves_nothing(state: str) -> None:
     unseen = dict.fromkeys(("jobs", "endpoints", "outputs"), "denied")
-    judged = verdict(Evidence(RUN, state, unseen=unseen))
-    assert judged.title == "unknown how it ended, see the run"
-    assert "jobs cannot be seen: denied" in judged.reason
+    judged = verdict(Evidence(RUN, state, incomplete=unseen))
+    assert judged.title == "outcome unknown, see the run"
+    assert "jobs are not known: denied" in judged.reason
     seen = verdict(Evidence(RUN, state, [job("Completed")], [endpoint()], FULL))
     assert seen.outcome == "succeeded"
-    assert ("it succeeded after a retry: KFP says FAILED" in seen.reason) == (state == "FAILED")
+    assert ("it succeeded after a retry: KFP's state is FAILED" in seen.reason) == (state == "FAILED")
 
 
 @pytest.mark.parametrize(
@@ -212,8 +211,8 @@ def test_any_other_state_proves_nothing(state: str) -> None:
     [
         (["Completed"], [endpoint()], FULL, "succeeded", "endpoint ncf-shop: InService, it serves this run's model"),
         (["Completed"], [endpoint("Updating")], None, "succeeded", "deployed and tested"),
-        (["Failed", "Completed"], [], outputs("train", "evaluate", gate=False), "succeeded", "on purpose"),
-        (["Completed"], [], outputs("train", "evaluate", gate=True), "failed in deploy", "no endpoint of the run"),
+        (["Failed", "Completed"], [], outputs("train", "evaluate", gate=False), "succeeded", "nothing was deployed"),
+        (["Completed"], [], outputs("train", "evaluate", gate=True), "failed in deploy", "the run has no endpoint"),
         (
             ["Completed"],
             [endpoint(run="run-0")],
@@ -221,29 +220,41 @@ def test_any_other_state_proves_nothing(state: str) -> None:
             "failed in deploy",
             "endpoint ncf-shop: InService, it serves the model of run run-0",
         ),
-        (["Completed"], [endpoint(run="run-0")], None, "unknown", "training job ncf-train-0: Completed"),
+        (
+            ["Completed"],
+            [endpoint(run="run-0")],
+            None,
+            "outcome unknown, see the run",
+            "training job ncf-train-0: Completed",
+        ),
         (
             ["Completed"],
             [endpoint(is_deployed=False)],
             outputs("train", "evaluate", gate=True),
             "failed in deploy",
-            "untested; what was begun goes on by itself; once it has, 'ncf clean --run run-1' removes it",
+            "untested; the update continues; after it, 'ncf clean --run run-1' deletes it",
         ),
         (
             ["Completed"],
             [endpoint("Updating", is_deployed=False, is_new=False)],
             None,
             "failed in deploy",
-            "'ncf rollback ncf-shop' goes back",
+            "'ncf rollback ncf-shop' rolls it back",
         ),
-        (["Completed"], [endpoint("OutOfService")], None, "unknown", "KFP says RUNNING, which proves no end"),
-        (["Completed"], [], outputs("train", "evaluate"), "unknown", ""),
-        (["Completed"], [], outputs("train"), "failed in evaluate", f"no outputs in {PLACE}/evaluate/"),
-        (["Completed"], [], outputs(), "failed in train", f"no outputs in {PLACE}/train/"),
-        (["Completed"], [], Outputs(PLACE, frozenset(), frozenset()), "unknown", ""),
+        (
+            ["Completed"],
+            [endpoint("OutOfService")],
+            None,
+            "outcome unknown, see the run",
+            "KFP's state is RUNNING, which proves nothing",
+        ),
+        (["Completed"], [], outputs("train", "evaluate"), "outcome unknown, see the run", ""),
+        (["Completed"], [], outputs("train"), "failed in evaluate", f"no outputs in {FOLDER}/evaluate/"),
+        (["Completed"], [], outputs(), "failed in train", f"no outputs in {FOLDER}/train/"),
+        (["Completed"], [], Outputs(FOLDER, frozenset(), frozenset()), "outcome unknown, see the run", ""),
         (["Completed", "Stopped"], [], outputs(), "failed in train", "training job ncf-train-1: Stopped"),
-        ([], [], outputs("train"), "unknown", "no training job was found"),
-        ([], [], Outputs(PLACE, frozenset(), frozenset()), "failed before training", "started no training job"),
+        ([], [], outputs("train"), "outcome unknown, see the run", "no training job was found"),
+        ([], [], Outputs(FOLDER, frozenset(), frozenset()), "failed before training", "started no training job"),
     ],
 )
 def test_what_the_evidence_says(
@@ -251,31 +262,5 @@ def test_what_the_evidence_says(
 ) -> None:
     listed = [job(status, number) for number, status in enumerate(jobs)]
     judged = verdict(Evidence(RUN, "RUNNING", listed, endpoints, found))
-    assert judged.title.removesuffix(" how it ended, see the run") == title
+    assert judged.title == title
     assert reason in judged.reason
-
-
-def test_the_message_names_each_job_and_endpoint_once() -> None:
-    jobs = [
-        job("Failed", 1, reason="out of memory"),
-        job("InProgress", 2, is_stopped=True, note="left behind, stopped"),
-    ]
-    evidence = Evidence(RUN, "RUNNING", jobs, [endpoint(run="run-0")], unseen={"outputs": "not in S3"})
-    message = Message(evidence, verdict(evidence))
-    assert message.title == "NCF run run-1: failed in train"
-    assert message.text.count("ncf-train-2: InProgress, left behind, stopped") == 1
-    for part in ("ncf-train-1: Failed, out of memory", "ncf-shop: InService, it serves", *(job.url for job in jobs)):
-        assert part in message.text
-    lines = message.markdown("nobody was told: no").splitlines()
-    assert "- training job [ncf-train-2](https://console/jobs/2): InProgress, left behind, stopped" in lines
-    assert "- the run's outputs cannot be seen in full: not in S3" in lines
-    assert "- nobody was told: no" in lines
-    assert message.body()["stopped"] == ["ncf-train-2"]
-    assert message.body()["endpoints"] == [
-        {"name": "ncf-shop", "status": "InService", "url": "https://console/endpoints/ncf-shop"}
-    ]
-
-
-def test_a_long_title_is_cut_for_sns_alone() -> None:
-    message = Message(Evidence("r" * 256, ""), Verdict("unknown", "nothing is known"))
-    assert message.title in message.text

@@ -12,9 +12,10 @@ import pytest
 from components.local.aws import LocalAws, Processes
 from components.local.aws.faults import Faults
 from ncf.aws import session
-from ncf.aws.session import Aws, RefusedError
+from ncf.aws.errors import RefusedError
+from ncf.aws.session import Aws
+from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.settings import AwsAccess
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_waiting_is_bounded(
     faults.add("refuse", "ListEndpoints", error=error, times=10_000)
     with pytest.raises(RemoteError, match=words):
         listed(aws)
-    assert "trying again" in caplog.text
+    assert "retrying" in caplog.text
     with pytest.raises(RemoteError, match=words):
         listed(aws, patience=0.0)
 

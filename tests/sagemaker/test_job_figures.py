@@ -1,4 +1,4 @@
-"""What a job cost, and how that is told."""
+"""Figures of a training job, and its estimated cost in the report."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from fake_sagemaker import REGISTRY, ROLE, FakeSageMaker, RefusalError
 
 from ncf.aws.session import Aws
-from ncf.sagemaker.settings import JobSettings
-from ncf.sagemaker.training import job_report
+from ncf.reports.training_job import markdown
+from ncf.sagemaker.training.job_figures import figures
+from ncf.sagemaker.training.settings import JobSettings
 
 ENDED = {
     "TrainingJobName": "job",
@@ -34,8 +35,8 @@ def product(usd: str) -> str:
 def test_the_price_list_gives_the_estimate(aws: Aws, sagemaker: FakeSageMaker) -> None:
     sagemaker.prices = [product("0.0000000000"), product("1.2000000000")]
     spot = settings(spot_instance=True, max_wait_time=3600)
-    cost = job_report.costs(aws, spot, ENDED)
-    assert cost == pytest.approx(
+    job = figures(aws, spot, ENDED)
+    assert job.metrics() == pytest.approx(
         {"training_seconds": 1000, "billable_seconds": 300, "spot_saving": 0.7, "estimated_cost_usd": 0.2}
     )
     (operation, request) = sagemaker.calls[-1]
@@ -46,13 +47,13 @@ def test_the_price_list_gives_the_estimate(aws: Aws, sagemaker: FakeSageMaker) -
         "instanceName": "ml.g5.xlarge",
         "platoinstancetype": "Training",
     }
-    told = job_report.markdown(aws, spot, ENDED, "https://console")
+    report = markdown(job, "https://console")
     for words in ("| spot saving | 70% |", "| interruptions | 2 |", "| estimated cost | 0.2000 USD", "(spot)"):
-        assert words in told
+        assert words in report
 
 
 def test_a_given_price_is_taken(aws: Aws, sagemaker: FakeSageMaker) -> None:
-    assert job_report.costs(aws, settings(price_per_hour=6.0), ENDED)["estimated_cost_usd"] == pytest.approx(1.0)
+    assert figures(aws, settings(price_per_hour=6.0), ENDED).cost_usd == pytest.approx(1.0)
     assert sagemaker.calls == []
 
 
@@ -63,4 +64,4 @@ def test_without_a_price_the_report_says_how_to_give_one(
     if prices is None:
         sagemaker.refusals["GetProducts"] = RefusalError("AccessDeniedException", "no")
     sagemaker.prices = prices or []
-    assert "'price_per_hour'" in job_report.markdown(aws, settings(), ENDED, "https://console")
+    assert "'price_per_hour'" in markdown(figures(aws, settings(), ENDED), "https://console")

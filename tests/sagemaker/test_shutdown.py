@@ -1,4 +1,4 @@
-"""A launcher that is told to leave marks its job, then stops it; another try of the run goes on."""
+"""Shutdown of a launcher: its job is marked, then stopped, and a retry of the run starts another one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fake_sagemaker import ACCOUNT, ROLE, FakeSageMaker, RefusalError
 from launch import Launch, plan
 
 from ncf import termination
-from ncf.aws.names import LEFT_TAG
+from ncf.aws.names import ABANDONED_TAG
 from ncf.aws.session import Aws
 from ncf.errors import RemoteError
 from ncf.sagemaker.training import job as training_job
-from ncf.sagemaker.training import jobs, shutdown
+from ncf.sagemaker.training import shutdown, stopping
 from ncf.sagemaker.training.job import run_job
 
 ARN = f"{ACCOUNT}:training-job/"
@@ -50,7 +50,7 @@ def leave_while_it_runs(aws: Aws, sagemaker: FakeSageMaker, told: BaseException 
 
 
 def marks(sagemaker: FakeSageMaker, name: str = "") -> str | None:
-    return sagemaker.tags[f"{ACCOUNT}:training-job/{name or plan().name}"].get(LEFT_TAG)
+    return sagemaker.tags[f"{ACCOUNT}:training-job/{name or plan().name}"].get(ABANDONED_TAG)
 
 
 @pytest.mark.parametrize("told", [TOLD, KeyboardInterrupt(), BrokenPipeError()])
@@ -61,11 +61,12 @@ def test_a_job_is_marked_then_stopped_and_nothing_else(
     assert (marks(sagemaker) or "").startswith("launcher 20")
     assert sagemaker.jobs[plan().name]["end"] == ("Stopped", "")
     assert (
-        f"training job {plan().name} is marked as left and being stopped; a retry goes on; https://" in log.read_text()
+        f"training job {plan().name} is marked as abandoned and is being stopped; a retry of the run starts another job; https://"
+        in log.read_text()
     )
     again = Launch()
     assert again.run(aws, plan())["TrainingJobName"] == f"{plan().name}-2", "a new try of the run goes on"
-    assert again.provided == 0
+    assert again.uploads == 0
 
 
 def test_what_is_to_be_said_is_said_before_each_call(aws: Aws, sagemaker: FakeSageMaker, log: Path) -> None:
@@ -84,8 +85,8 @@ def test_what_is_to_be_said_is_said_before_each_call(aws: Aws, sagemaker: FakeSa
         setattr(sagemaker, operation, remember(operation))
     leave_while_it_runs(aws, sagemaker)
     name = plan().name
-    assert f"training job {name} is to be marked as left, then stopped" in said["AddTags"]
-    assert f"training job {name} is marked as left, and to be stopped" in said["StopTrainingJob"]
+    assert f"training job {name} is about to be marked as abandoned, then stopped" in said["AddTags"]
+    assert f"training job {name} is marked as abandoned, and is about to be stopped" in said["StopTrainingJob"]
 
 
 @pytest.mark.parametrize("late", [0, 3])
@@ -118,7 +119,7 @@ def test_a_job_that_is_just_being_created_is_left_too(
 def test_a_job_that_never_appears_is_not_waited_for(
     aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutdown, "_SECONDS_TO_APPEAR", 0.2)
+    monkeypatch.setattr(shutdown, "_CREATION_SECONDS", 0.2)
 
     def lose(**_: Any) -> dict[str, Any]:
         raise TOLD
@@ -130,11 +131,11 @@ def test_a_job_that_never_appears_is_not_waited_for(
 
 
 def test_leaving_before_the_job_exists_calls_nobody(aws: Aws, sagemaker: FakeSageMaker) -> None:
-    def provide() -> None:
+    def upload() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_job(aws, plan(), provide, print)
+        run_job(aws, plan(), upload, print)
     assert sagemaker.operations() == ["DescribeTrainingJob"]
 
 
@@ -151,17 +152,18 @@ def test_a_mark_that_is_refused_for_good_does_not_keep_the_job_running(
     sagemaker.refusals["AddTags"] = RefusalError("AccessDeniedException", "no")
     assert leave_while_it_runs(aws, sagemaker) == ["AddTags", "StopTrainingJob"]
     assert (
-        "is not marked as left (AWS refused add_tags: AccessDeniedException: no) and being stopped" in log.read_text()
+        "is not marked as abandoned (AWS refused add_tags: AccessDeniedException: no) and is being stopped"
+        in log.read_text()
     )
 
 
 def test_a_job_is_never_stopped_without_its_mark_for_lack_of_an_answer(
     aws: Aws, sagemaker: FakeSageMaker, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shutdown, "_SECONDS_TO_LEAVE", 0.3)
+    monkeypatch.setattr(shutdown, "_PATIENCE_SECONDS", 0.3)
     sagemaker.refusals["AddTags"] = RefusalError("ThrottlingException", "Rate exceeded")
     assert set(leave_while_it_runs(aws, sagemaker)) == {"AddTags"}
-    assert "is neither marked as left nor stopped: AWS refused add_tags: ThrottlingException" in log.read_text()
+    assert "is neither marked as abandoned nor stopped: AWS refused add_tags: ThrottlingException" in log.read_text()
     assert Launch().run(aws, plan())["TrainingJobName"] == plan().name, "the next try takes it up"
 
 
@@ -190,7 +192,7 @@ def test_a_job_that_was_marked_but_goes_on_loses_its_mark(
     aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that a person who stops it by hand is not overridden by another paid job."""
-    monkeypatch.setattr(training_job, "_UNTIL_STOPPED", timedelta(seconds=-5))
+    monkeypatch.setattr(training_job, "_STOP_TIMEOUT", timedelta(seconds=-5))
     left_but_running(aws, sagemaker)
     name = plan().name
     sagemaker._pending[name] = 5
@@ -201,7 +203,7 @@ def test_a_job_that_was_marked_but_goes_on_loses_its_mark(
             assert marks(sagemaker) is None
             sagemaker.StopTrainingJob(name)
 
-    with pytest.raises(RemoteError, match="somebody has stopped it, and every retry"):
+    with pytest.raises(RemoteError, match="it was stopped by a user, and every retry"):
         run_job(aws, plan(), lambda: None, by_hand)
     assert list(sagemaker.jobs) == [name]
 
@@ -209,12 +211,12 @@ def test_a_job_that_was_marked_but_goes_on_loses_its_mark(
 def test_a_mark_that_cannot_be_removed_does_not_fail_the_job(
     aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(training_job, "_UNTIL_STOPPED", timedelta(seconds=-5))
+    monkeypatch.setattr(training_job, "_STOP_TIMEOUT", timedelta(seconds=-5))
     left_but_running(aws, sagemaker)
     sagemaker._pending[plan().name] = 5
     sagemaker.refusals["DeleteTags"] = RefusalError("AccessDeniedException", "no")
     assert Launch().run(aws, plan())["TrainingJobStatus"] == "Completed"
-    assert "stays marked as left" in caplog.text
+    assert "stays marked as abandoned" in caplog.text
     assert sagemaker.operations().count("DeleteTags") == 1
 
 
@@ -233,7 +235,7 @@ def test_a_stop_that_shows_late_is_still_that_of_the_launcher(aws: Aws, sagemake
 
 def test_what_stop_jobs_stops_is_not_bought_again(aws: Aws, sagemaker: FakeSageMaker) -> None:
     sagemaker.CreateTrainingJob(**plan().request(1))
-    assert jobs.stop(aws, plan().name)
+    assert stopping.stop(aws, plan().name)
     with pytest.raises(RemoteError, match="clone the run"):
         Launch().run(aws, plan())
     assert len(sagemaker.jobs) == 1
