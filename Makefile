@@ -1,6 +1,6 @@
 # Each target makes the environment first, where it is not there yet: Python 3.11 or later is all it needs.
 PYTHON ?= python3
-# Passed to pip at set-up, for example an index with another build of torch (see README).
+# Passed to pip at set-up, for example an index with another build of torch (see README.md).
 PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin

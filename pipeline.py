@@ -245,7 +245,7 @@ def compile_all(folder: Path) -> list[Path]:
     cluster = folder / "components" / "cluster"
     written += [kind.write(cluster) for kind in (permissions, stop_jobs, ephemeral_storage)]
     if folder == ROOT:
-        parameter_table.write(folder / PIPELINE_YAML, ROOT / "README.md")
+        parameter_table.write(folder / PIPELINE_YAML, ROOT / parameter_table.README)
     return written
 
 

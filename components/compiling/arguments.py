@@ -80,9 +80,10 @@ def _hint(name: str, known: Collection[str]) -> str:
     close = [*longer, *difflib.get_close_matches(name, known, n=3)]
     if close:
         return f"did you mean {' or '.join(list(dict.fromkeys(close))[:3])}?"
+    nearest = ", ".join(difflib.get_close_matches(name, known, n=3, cutoff=0))
     return (
-        f"the nearest are {', '.join(difflib.get_close_matches(name, known, n=3, cutoff=0))}; README.md has the table, "
-        "'ncf train --help' and 'ncf deploy --help' what it leaves out"
+        f"the nearest are {nearest}; components/README.md lists the parameters of the pipeline, "
+        "'ncf train --help' and 'ncf deploy --help' the others"
     )
 
 

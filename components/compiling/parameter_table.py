@@ -1,4 +1,4 @@
-"""Table of the pipeline's parameters for the README, made from the compiled pipeline."""
+"""Table of the pipeline's parameters in ``components/README.md``, generated from the compiled pipeline."""
 
 from __future__ import annotations
 
@@ -11,36 +11,51 @@ import yaml
 
 from ncf.stages.check import Check
 
+README = "components/README.md"
+"""Path of the README with the table, relative to the root of the repository."""
 BEGIN, END = "<!-- parameters: written by make pipeline -->", "<!-- end of parameters -->"
-_OWN = {
-    "data_uri": "Interactions: an `s3://` URI; on one machine a path",
-    "seed": "Seed of every stage: same data, parameters and seed, same result",
+_DESCRIPTIONS = {
+    "data_uri": "Interactions: an `s3://` URI; on this machine also a path",
+    "seed": "Seed of all stages. The same data, parameters and seed give the same result",
 }
+"""Descriptions of parameters that several components receive."""
 
 
 def write(package: Path, readme: Path) -> None:
-    """Renew the table between the two marks of the README."""
+    """Replace the table between the two markers of a README.
+
+    Args:
+        package: compiled pipeline.
+        readme: file with the markers ``BEGIN`` and ``END``.
+
+    Raises:
+        RuntimeError: if a marker is missing.
+    """
     text = readme.read_text()
-    before, mark, rest = text.partition(BEGIN)
+    before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
-    if not mark or not end:
-        raise RuntimeError(f"{readme}: the marks '{BEGIN}' and '{END}' are missing")
+    if not begin or not end:
+        raise RuntimeError(f"{readme}: the markers '{BEGIN}' and '{END}' are missing")
     readme.write_text(f"{before}{BEGIN}\n{table(package)}{END}{after}")
 
 
 def table(package: Path) -> str:
-    """A Markdown table: a row per parameter, with the description of the component that takes it."""
+    """Markdown table with a row for each parameter: name, default and description.
+
+    Args:
+        package: compiled pipeline.
+    """
     content = yaml.safe_load(package.read_text())
-    rows = ["| parameter | default | |", "|---|---|---|"]
+    rows = ["| parameter | default | description |", "|---|---|---|"]
     for name, entry in sorted(content["root"]["inputDefinitions"]["parameters"].items()):
-        text = _OWN.get(name) or next(_descriptions(content, content["root"], name))
+        text = _DESCRIPTIONS.get(name) or next(_descriptions(content, content["root"], name))
         text = re.sub(r"'(\S*)'", r"`\1`", text).replace("``", "none").replace("|", "\\|")
-        rows.append(f"| `{name}` | {_shown(entry)} | {text} |")
+        rows.append(f"| `{name}` | {_default(entry)} | {text} |")
     return "\n".join(rows) + "\n"
 
 
 def _descriptions(content: Mapping[str, Any], component: Mapping[str, Any], parameter: str) -> Iterator[str]:
-    """Descriptions of a DAG's parameter by the components that take it."""
+    """Descriptions of a DAG's parameter in the components that receive it."""
     for name, task in component.get("dag", {}).get("tasks", {}).items():
         if name == Check.name:  # its descriptions lack the bounds
             continue
@@ -54,7 +69,8 @@ def _descriptions(content: Mapping[str, Any], component: Mapping[str, Any], para
                 yield description
 
 
-def _shown(entry: Mapping[str, Any]) -> str:
+def _default(entry: Mapping[str, Any]) -> str:
+    """Default of a parameter in Markdown; empty for an empty string."""
     if "defaultValue" not in entry:
         return "*required*"
     value = entry["defaultValue"]

@@ -1,0 +1,125 @@
+"""A copy of the checkout in which the commands of a README run, and what they meet in place of a cluster and of AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from string import Template
+
+import pytest
+from random_model import random_model
+from readmes import ROOT
+
+from ncf.data import synthetic
+
+_FOLDERS = ("components", "images", "ncf", ".github")
+_FILES = ("Makefile", "pipeline.py", "pyproject.toml", "constraints.txt", "*.yaml")
+_NOT_INHERITED = ("AWS_", "NCF_", "MAKE", "MFLAGS")
+_ACCOUNT = "123456789012"
+_TOOL = f"""#!{sys.executable}
+import json, os, pathlib, sys
+with open(os.environ["CALLS"], "a") as calls:
+    print(json.dumps([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]), file=calls)
+"""
+_TOOLS = ("aws", "docker", "kubectl")
+
+
+@dataclass
+class Sandbox:
+    """A copy of the checkout with small data.
+
+    Attributes:
+        folder: of the copy.
+        calls: file to which the stand-ins for ``aws``, ``docker`` and ``kubectl`` write their arguments.
+        environment: for commands; ``export`` changes it.
+    """
+
+    folder: Path
+    calls: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def run(self, command: str, **environment: str) -> str:
+        """Run a shell command: what it prints on stdout.
+
+        Raises:
+            AssertionError: if it fails.
+        """
+        ran = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", command],
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert ran.returncode == 0, f"{command}\n{ran.stdout[-4000:]}\n{ran.stderr[-4000:]}"
+        return ran.stdout
+
+    def words(self, command: str) -> list[str]:
+        """Arguments of a command, with the variables in it replaced."""
+        return [Template(word).safe_substitute(self.environment) for word in shlex.split(command)]
+
+    def calls_of_tools(self) -> list[list[str]]:
+        """Arguments of each call of a tool so far."""
+        return [json.loads(line) for line in self.calls.read_text().splitlines()] if self.calls.exists() else []
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Sandbox:
+    """The checkout, data, a model and what ``make pipeline`` writes; it is up to date for make."""
+    folder = tmp_path / "checkout"
+    for name in _FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (path for pattern in _FILES for path in ROOT.glob(pattern)):
+        shutil.copy(path, folder)
+    _environment_of(folder)
+    _data(folder)
+    _build(folder)
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in _TOOLS:
+        (tools / tool).write_text(_TOOL)
+        (tools / tool).chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    environment = {**kept, "PATH": f"{tools}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}
+    return Sandbox(folder, tmp_path / "calls", environment)
+
+
+def _environment_of(folder: Path) -> None:
+    """The virtual environment of the tests, newer than everything that it is made from."""
+    venv = folder / ".venv"
+    venv.mkdir()
+    for path in Path(sys.prefix).iterdir():
+        if not path.name.startswith("."):
+            (venv / path.name).symlink_to(path)
+    now = time.time() + 60
+    for name in (".installed", ".ready"):
+        (venv / name).touch()
+        os.utime(venv / name, (now, now))
+
+
+def _data(folder: Path) -> None:
+    synthetic.write(folder / "data", users=150, items=200, interactions=4_500, seed=3)
+    (folder / "data" / "interactions.csv").rename(folder / "ratings.csv")
+    (folder / "data" / "items.csv").rename(folder / "movies.csv")
+    header, _, rows = (folder / "ratings.csv").read_text().partition("\n")
+    assert header == "user,item,rating,timestamp"
+    (folder / "purchases.csv").write_text(f"buyer,sku,rating,timestamp\n{rows}")
+    (folder / "users.txt").write_text("u1\nu2\n")
+    (folder / "cookies.txt").write_text("authservice_session=abc\n")
+    random_model(n_users=50).save(folder / "output" / "run" / "model", {}, {})
+
+
+def _build(folder: Path) -> None:
+    """The files that ``make pipeline REGISTRY=... TAG=...`` writes."""
+    for path in [*folder.glob("*.yaml"), *folder.glob("components/**/*.yaml")]:
+        target = folder / "build" / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(path.read_text().replace("111122223333", _ACCOUNT))

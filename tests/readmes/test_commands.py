@@ -1,0 +1,279 @@
+"""Each command in each README runs as it is written, page by page.
+
+A command runs in a copy of the checkout (``conftest.py``), with small data, a stand-in for a cluster and the stand-in for
+AWS. ``RUNS`` says how, ``NOT_RUN`` says why a command is only parsed. A command in neither of them fails.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import yaml
+from fake_kfp import FakeKfp, serving
+from live_server import live
+from local_account import local_account
+from random_model import random_model
+from readmes import READMES, ROOT, Command, blocks, commands, text_of
+from runs import deploy
+
+import pipeline
+from components.local import recommend as local_recommend
+from components.local import run as local_run
+from images import build
+from ncf.stage import command as ncf_command
+from tests.cluster.conftest import no_cluster
+from tests.readmes.conftest import Sandbox
+
+__all__ = ["no_cluster"]
+
+_KFP = {"https://kubeflow.example.com/pipeline": True, "http://localhost:8888": False}
+"""Addresses of KFP in READMEs, and whether it is a multi-user cluster."""
+_SERVER = "localhost:8080"
+_SHORT = "model=gmf epochs=3 factors=16"
+"""Parameters that shorten a run, from the environment: the command stays as it is."""
+_RUN_ID = "4c1d0f0e-6f0c-4f5e-9d53-0b2f3a1c7d11"
+_WAIT_SECONDS = 60
+
+
+class Page:
+    """One README while its commands run.
+
+    Args:
+        sandbox: where they run.
+        patch: environment, working directory and modules of this process.
+        stack: closes what was started.
+    """
+
+    def __init__(self, sandbox: Sandbox, patch: pytest.MonkeyPatch, stack: ExitStack) -> None:
+        self.sandbox, self.patch, self.stack = sandbox, patch, stack
+        self.hosts: dict[str, str] = {}
+        self.server = ""
+        self.account = False
+
+    def run(self, command: Command) -> str:
+        return self.sandbox.run(command.text)
+
+    def export(self, command: Command) -> None:
+        for assignment in shlex.split(command.text)[1:]:
+            name, _, value = assignment.partition("=")
+            self.sandbox.environment[name] = value
+
+    def make_run(self, command: Command) -> None:
+        """The run of the page deploys a model, and leaves what READMEs say."""
+        run = self.sandbox.folder / "output" / "run"
+        (run / "model").rename(self.sandbox.folder / "random-model")
+        run.rmdir()
+        self.sandbox.run(command.text, PARAMS=_SHORT)
+        summary = json.loads((run / "summary.json").read_text())
+        assert summary["endpoint"], summary["gate_checks"]
+        for readme in READMES:
+            for name in re.findall(r"output/run/([\w.-]*\w)", text_of(readme)):
+                assert (run / name).exists(), f"{readme}: {name}"
+
+    def serve(self, command: Command) -> None:
+        """The server becomes healthy, shows the page if it was asked for, and stops."""
+        process = subprocess.Popen(
+            [*self.sandbox.words(command.text), "--port", "0"],
+            cwd=self.sandbox.folder,
+            env=self.sandbox.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stderr is not None
+            address = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+            _until_healthy(address)
+            if "--page true" in command.text:
+                with urllib.request.urlopen(f"{address}/", timeout=10) as answer:
+                    assert "text/html" in answer.headers["content-type"]
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=_WAIT_SECONDS)
+            assert process.returncode in (0, -signal.SIGTERM, 143)
+        finally:
+            process.kill()
+            process.wait()
+
+    def request(self, command: Command) -> None:
+        """A model that knows all ids answers, so that no list is popularity's."""
+        if not self.server:
+            self.server = f"127.0.0.1:{self.stack.enter_context(live(random_model(n_users=50))).port}"
+        assert _SERVER in command.text
+        answer = self.sandbox.run(command.text.replace(_SERVER, self.server))
+        assert answer
+        assert not any(word in answer for word in ("error", "popular", "unknown", "null")), answer
+
+    def cluster(self, command: Command) -> None:
+        """``pipeline.py`` in this process, against a fake of KFP."""
+        words = self.sandbox.words(command.text)
+        (host,) = [word for word in words if word in _KFP]
+        if host not in self.hosts:
+            self.hosts[host] = self.stack.enter_context(serving(FakeKfp(multi_user=_KFP[host])))
+        self.patch.chdir(self.sandbox.folder)
+        pipeline.main([self.hosts[host] if word == host else word for word in words[2:]])
+
+    def operate(self, command: Command) -> None:
+        """Against an account with an endpoint that two runs have updated."""
+        if not self.account:
+            folder = self.sandbox.folder / "account"
+            folder.mkdir()
+            account = self.stack.enter_context(local_account(folder))
+            for run, seed in (("first", 1), (_RUN_ID, 2)):
+                deploy(folder, "ncf-shop", run, seed)
+            self.sandbox.environment |= {**account.environment, "RUN_ID": _RUN_ID}
+            self.account = True
+        ncf_command.main(self.sandbox.words(command.text)[1:])
+
+    def compile_example(self, command: Command) -> None:
+        """``pipeline.py older`` on the pipeline of the page."""
+        example = next(block for block in blocks(command.readme) if "own.yaml" in block.content)
+        (self.sandbox.folder / "own.py").write_text(example.content)
+        self.sandbox.run(".venv/bin/python own.py")
+        self.run(command)
+
+    def tool(self, command: Command) -> None:
+        """``aws`` and ``kubectl``, as stand-ins that record how they are called; files and parameters must exist."""
+        before = len(self.sandbox.calls_of_tools())
+        self.run(command)
+        calls = self.sandbox.calls_of_tools()[before:]
+        assert calls
+        for name, *arguments in calls:
+            flags = {flag: value for flag, value in zip(arguments, arguments[1:]) if flag.startswith("-")}
+            if name == "kubectl" and "apply" in arguments:
+                assert yaml.safe_load((self.sandbox.folder / flags["-f"]).read_text())["kind"]
+            if name == "aws" and "deploy" in arguments:
+                template = yaml.safe_load((self.sandbox.folder / flags["--template-file"]).read_text())
+                given = {word.partition("=")[0] for word in arguments if re.match(r"[A-Z]\w+=", word)}
+                required = {name for name, entry in template["Parameters"].items() if "Default" not in entry}
+                assert required <= given <= set(template["Parameters"])
+
+
+def _until_healthy(address: str) -> None:
+    deadline = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/ping", timeout=10):
+                return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+_NCF = r"\.venv/bin/ncf "
+_PIPELINE = r"\.venv/bin/python pipeline\.py "
+RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
+    r"export .*": Page.export,
+    r"make (help|pipeline|pipeline REGISTRY=.*)": Page.run,
+    r"make recommend .*": Page.run,
+    r"make run": Page.make_run,
+    _NCF + r"(preprocess|negative-sampling|fit|evaluate|recommend|show) .*": Page.run,
+    _NCF + r"--help": Page.run,
+    _NCF + r"serve .*": Page.serve,
+    _NCF + r"(rollback|stop-jobs|clean) .*": Page.operate,
+    _PIPELINE + r"older .*": Page.compile_example,
+    _PIPELINE + r"(submit|upload|schedule) .*": Page.cluster,
+    r"(printf .* \| )?curl .*": Page.request,
+    r"(aws|kubectl) .*": Page.tool,
+}
+"""Command (regular expression) -> how it runs."""
+
+NOT_RUN: Mapping[str, str] = {
+    r"make run .*(DATA|PARAMS)=.*": "'make run' of the first README runs the same code; a further run takes 10 s",
+    r"make run KEEP_ENDPOINT=1": "tests/pipeline/test_run.py keeps an endpoint until Ctrl-C",
+    r"make run EXECUTOR=docker": "needs Docker: tests/images/test_run.py runs in containers",
+    _PIPELINE + r"run .*": "'make run' runs the same code; tests/pipeline/test_faults.py runs with faults",
+    r"make images.*": "needs Docker and minutes: 'make test-images' begins with it",
+    r"make (test-images|check-local-mode)": "needs Docker: .ci/images runs the first of them",
+    r"make test": "would run itself",
+    r"make (component|test) (NAME|ARGS)=.*": "tests/components/test_scaffold.py follows this section to the letter",
+    r"make lint": ".ci/run runs it",
+    r"make (bench|bench-serving|fuzz-serving .*)": "measures for minutes, on a machine without other work",
+    _NCF + r"doctor .*": "tests/operators runs it on accounts that lack one thing each",
+    r"\.venv/bin/python -m ncf\.training\.kernel\.building": "compiles for 10 s: tests/training/test_building.py does",
+    r"\.github/kind/run .*": "needs kind: tests/kind/test_run.py runs it with stand-ins for its tools",
+}
+"""Command (regular expression) -> why it is only parsed."""
+
+
+def _rules_of(command: Command) -> list[str]:
+    return [rule for rules in (RUNS, NOT_RUN) for rule in rules if re.fullmatch(rule, command.text)]
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_commands_run(readme: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of the page, on which later commands need what earlier ones leave."""
+    with ExitStack() as stack:
+        page = Page(sandbox, monkeypatch, stack)
+        for command in commands(readme):
+            rules = _rules_of(command)
+            assert len(rules) == 1, f"{command}\nis in {rules or 'no table of tests/readmes/test_commands.py'}"
+            try:
+                if rules[0] in RUNS:
+                    RUNS[rules[0]](page, command)
+                else:
+                    _parse(command, sandbox, monkeypatch)
+            except (Exception, SystemExit) as error:
+                pytest.fail(f"{command}\n{error!r}\n{error}")
+
+
+@pytest.mark.parametrize("rule", [*RUNS, *NOT_RUN])
+def test_each_rule_is_for_a_command(rule: str) -> None:
+    assert any(re.fullmatch(rule, command.text) for readme in READMES for command in commands(readme))
+
+
+def _parse(command: Command, sandbox: Sandbox, patch: pytest.MonkeyPatch) -> None:
+    """Parse a command completely: its targets, and the arguments of each of our programs that it starts."""
+    program, *arguments = sandbox.words(command.text)
+    if program == "make":
+        _parse_make(sandbox, command, patch)
+    elif program == ".venv/bin/ncf":
+        ncf_command.parse(ncf_command.load(arguments[0]), arguments[1:])
+    elif program == ".venv/bin/python":
+        _parse_python(arguments, sandbox, patch)
+    else:
+        assert os.access(ROOT / program, os.X_OK)
+        subprocess.run(["bash", "-n", program], cwd=ROOT, check=True)
+
+
+def _parse_make(sandbox: Sandbox, command: Command, patch: pytest.MonkeyPatch) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for word in shlex.split(command.text):
+        if name := re.match(r"(\w+)=", word):
+            assert f"$({name[1]})" in makefile, f"the Makefile has no variable {name[1]}"
+    recipe = sandbox.run(re.sub(r"^make", "make --dry-run", command.text)).replace("\\\n", " ")
+    started = re.findall(r'^(?:\w+="[^"]*" )*(\.venv/bin/\S+)(.*)$', recipe, re.MULTILINE)
+    assert started, recipe
+    for program, arguments in started:
+        assert (sandbox.folder / program).is_file(), program
+        if program == ".venv/bin/python":
+            _parse_python(shlex.split(arguments), sandbox, patch)
+
+
+def _parse_python(arguments: list[str], sandbox: Sandbox, patch: pytest.MonkeyPatch) -> None:
+    if arguments[0] == "pipeline.py":
+        for module in (local_run, local_recommend):
+            patch.setattr(module, "run", lambda *_: {})
+        patch.chdir(sandbox.folder)
+        pipeline.main(arguments[1:])
+    elif arguments[:2] == ["-m", "images.build"]:
+        for name in ("build_all", "_print_table", "push"):
+            patch.setattr(build, name, lambda *_: {})
+        build.main(arguments[2:])
+    elif arguments[:2] == ["-m", "tests.benchmarks"]:
+        assert all((ROOT / "tests" / "benchmarks" / f"bench_{name}.py").is_file() for name in arguments[2:])
+    else:
+        option, module, *_ = arguments
+        assert option == "-m"
+        assert importlib.util.find_spec(module), module

@@ -1,0 +1,84 @@
+"""READMEs: length of the first one, links, trees, languages of blocks."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from readmes import READMES, ROOT, SHELL, anchors, blocks, prose, text_of
+
+from ncf.api import requests
+
+_LANGUAGES = (*SHELL, "python", "yaml", "json", "")
+_COMMAND = re.compile(r"^\s*(\$ |make |\.venv/|python |pip |docker |kubectl |aws |curl )", re.MULTILINE)
+
+
+def test_the_first_readme_is_short() -> None:
+    assert len(text_of("README.md").splitlines()) < 220
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_links_lead_to_files_and_headings(readme: str) -> None:
+    folder = (ROOT / readme).parent
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", prose(readme)):
+        path, _, anchor = target.partition("#")
+        found = (folder / path).resolve() if path else ROOT / readme
+        assert found.exists(), f"{readme}: {target}"
+        if anchor:
+            assert anchor in anchors(str(found.relative_to(ROOT))), f"{readme}: {target}"
+
+
+def test_each_readme_can_be_reached_from_the_first() -> None:
+    reached, waiting = set(), ["README.md"]
+    while waiting:
+        readme = waiting.pop()
+        if readme in reached:
+            continue
+        reached.add(readme)
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", prose(readme)):
+            path = ((ROOT / readme).parent / target).resolve()
+            path = path / "README.md" if path.is_dir() else path
+            if path.name == "README.md" and path.is_file():
+                waiting.append(str(path.relative_to(ROOT)))
+    assert reached >= set(READMES)
+
+
+def test_the_tree_names_what_is_there_and_all_rooms() -> None:
+    (tree,) = [block.content for block in blocks("README.md") if "pipeline.py  " in block.content]
+    named, folder = set(), Path()
+    for line in tree.splitlines():
+        names = line[: line.index("  ", 4)].strip() if "  " in line[4:] else line.strip()
+        folder = Path() if not line.startswith(" ") else folder
+        paths = [folder / name for name in names.split()]
+        for path in paths:
+            assert (ROOT / path).exists(), path
+            named.add(path.as_posix())
+        folder = paths[0] if not line.startswith(" ") else folder
+    rooms = {f"ncf/{path.parent.name}" for path in (ROOT / "ncf").glob("*/__init__.py")}
+    assert rooms <= named
+
+
+@pytest.mark.parametrize("readme", READMES)
+def test_blocks_have_a_language_in_which_they_are_valid(readme: str) -> None:
+    for block in blocks(readme):
+        place = f"{readme}:{block.line}"
+        assert block.language in _LANGUAGES, place
+        if block.language == "yaml":
+            assert yaml.safe_load(block.content), place
+        if block.language == "json":
+            json.loads(block.content.replace("…}", '"}').replace(", …]", "]"))
+        if block.language == "":
+            assert not _COMMAND.search(block.content), f"{place}: a command outside of a shell block is not tested"
+
+
+def test_limits_of_requests_are_those_of_the_code() -> None:
+    table = text_of("ncf/serving/README.md").split("## Limits")[1].split("\n\n")[1]
+    rows = {cells[1].strip(): cells[2].strip() for row in table.splitlines()[2:] for cells in [row.split("|")]}
+    assert rows["`users`"] == f"{requests.MAX_USERS:,}"
+    assert rows["`k`"] == f"{requests.MAX_K:,}"
+    assert rows["`items`, pairs, `allow`, `deny`"] == f"{requests.MAX_CANDIDATES:,} each"
+    assert rows["`history`"] == f"{requests.MAX_HISTORY:,}"
+    assert rows["length of an id"] == f"{requests.MAX_ID_LENGTH:,} characters"
