@@ -1,4 +1,4 @@
-"""The stage that draws negatives."""
+"""The negative-sampling stage: candidates for evaluation and negatives for training."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ from ncf.storage import local_copy
 
 
 class NegativeSampling(Stage):
-    """Draw the negatives that each held-out positive is ranked against, and those to train with.
+    """Draw the negatives of each held-out positive for evaluation, and optionally those for training.
 
-    The protocol of He et al. 2017, section 4.1: a held-out item is ranked among 99 items that its user has
-    never interacted with.
+    Follows He et al. 2017, section 4.1: a held-out item is ranked among 99 items without an interaction of its user.
     """
 
     pod = Pod(memory="4G")
     calls = ("ncf.storage",)
 
     dataset: str = Input("Dataset", "Folder written by preprocess")
-    candidates: int = Field(99, ge=1, le=10_000, description="Negatives beside each validation and test positive")
+    candidates: int = Field(99, ge=1, le=10_000, description="Number of negatives per validation and test positive")
     candidates_strategy: Strategy = Field(
-        "uniform", description="How those are drawn: 'uniform', or 'popularity' (by training interactions)"
+        "uniform", description="Distribution of these negatives: 'uniform', or 'popularity' (by training interactions)"
     )
     rounds: int = Field(
         0,
         ge=0,
         le=1000,
-        description="Rounds of training negatives to write; with 0 the trainer draws each epoch anew",
+        description="Number of rounds of training negatives to write; 0: training draws new ones in each epoch",
     )
-    rounds_strategy: Strategy = Field("uniform", description="How rounds are drawn: 'uniform' or 'popularity'")
-    negatives: int = Field(4, ge=1, le=1000, description="Negatives of each training positive in a round")
-    shards: int = Field(1, ge=1, le=1000, description="Files a round is split into, for distributed readers")
-    seed: int = seed_field("Seed of all draws: the same seed gives the same bytes")
+    rounds_strategy: Strategy = Field(
+        "uniform", description="Distribution of the training negatives: 'uniform' or 'popularity'"
+    )
+    negatives: int = Field(4, ge=1, le=1000, description="Number of negatives per training positive in a round")
+    shards: int = Field(1, ge=1, le=1000, description="Number of files in a round, for distributed readers")
+    seed: int = seed_field("Seed of all draws; equal seeds give equal bytes")
 
     samples: Path = Output("Dataset", "Candidates, exclusion index and rounds of training negatives")
 

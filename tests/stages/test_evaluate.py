@@ -64,7 +64,7 @@ def test_the_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
         "On the full catalogue",
         "How popular recommended items are",
         "Who gets the recommendations",
-        "No champion was named",
+        "No champion was given",
         "Training loss",
         "best epoch: 2",
         "By the user",
