@@ -49,7 +49,7 @@ class Evaluate(Stage, AwsAccess):
         description="Path or S3 URI of the champion, a folder written by train; '': the model of champion_endpoint",
     )
     champion_endpoint: str = Field(
-        "", description="Name of the SageMaker endpoint that hosts the champion; '' or a missing endpoint: none"
+        "", description="SageMaker endpoint that hosts the champion; '', or if it does not exist: no champion"
     )
     max_loss_to_champion: float = Field(
         0.005,

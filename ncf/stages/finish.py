@@ -44,7 +44,8 @@ class Finish(Stage, AwsAccess):
         "", description="Parameter of the deploy stage: name of the endpoint; '': the endpoint named after the run"
     )
     notify: str = Field(
-        "", description="Target of the notification: ARN of an SNS topic, or URL for a POST of JSON; '': none"
+        "",
+        description="Target of the notification: ARN of an SNS topic, or URL for a POST of JSON; '': no notification",
     )
     notify_on: Literal["failure", "always"] = Field(
         "failure", description="Outcomes that are notified: 'failure' (failed or unknown) or 'always'"
