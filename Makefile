@@ -38,6 +38,24 @@ TAG ?=
 PYTHON_IMAGE ?=
 TRAIN_BASE ?=
 WHEELS ?=
+# make test, test-images
+ARGS ?=
+
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+ifneq ($(GIVEN),)
+# make ignores a variable that nothing uses; used here: by the targets asked for, the set-up and the images
+VARIABLES := $(shell sed -n 's/^\([A-Z_]*\) ?=.*/\1/p' $(firstword $(MAKEFILE_LIST)))
+USED := $(filter $(VARIABLES),$(shell awk -v goals='images $(MAKECMDGOALS)' 'BEGIN {split(goals, names, " "); \
+	for (i in names) wanted[names[i] ":"]} /^[^\t]/ {on = $$1 in wanted || /^[$$]/} on' $(firstword $(MAKEFILE_LIST)) \
+	| tr -cs 'A-Z_' '\n' | sort -u))
+UNUSED := $(firstword $(filter-out $(USED),$(GIVEN)))
+LIKELY := $(filter $(USED),$(shell echo '$(UNUSED)' | tr 'a-z-' 'A-Z_'))
+EXPECTED := $(if $(LIKELY),did you mean $(LIKELY)?,expected one of: $(USED)$(if \
+	$(filter PARAMS,$(USED)),; parameters of the pipeline are given as PARAMS="epochs=5 model=gmf"))
+$(if $(UNUSED),$(error '$(UNUSED)' is not a variable of 'make $(MAKECMDGOALS)'; $(EXPECTED)))
+endif
+# a value as one word of the shell
+quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run recommend component pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer \
@@ -61,14 +79,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/kubeflow-1.7 kfp-pipeline-spec==0.1.14
 	@touch $@
 
-run: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Run the pipeline on this machine: [DATA=path] [ITEMS=path] [PARAMS="epochs=5 model=gmf"] [OUTPUT=folder] [KEEP_ENDPOINT=1] [EXECUTOR=docker]
-	@$(BIN)/python pipeline.py run --data "$(DATA)" --items "$(ITEMS)" --output "$(or $(OUTPUT),output/run)" \
-		--executor "$(EXECUTOR)" --tag "$(TAG)" \
-		$(foreach parameter,$(PARAMS),--param '$(parameter)') $(if $(KEEP_ENDPOINT),--keep-endpoint)
+run: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Run the pipeline on this machine: [DATA=path] [ITEMS=path] [PARAMS="epochs=5 model=gmf"] [OUTPUT=link to make] [KEEP_ENDPOINT=1] [EXECUTOR=docker]
+	@$(BIN)/python pipeline.py run --data $(call quoted,$(DATA)) --items $(call quoted,$(ITEMS)) \
+		--output $(call quoted,$(or $(OUTPUT),output/run)) --executor $(call quoted,$(EXECUTOR)) --tag $(call quoted,$(TAG)) \
+		--params $(call quoted,$(PARAMS)) $(if $(KEEP_ENDPOINT),--keep-endpoint)
 
-recommend: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Recommend to all users here, by the pipeline for it: MODEL=folder [USERS=file of ids] [PARAMS="top_k=20"] [OUTPUT=folder] [EXECUTOR=docker]
-	@$(BIN)/python pipeline.py recommend --model "$(MODEL)" --users "$(USERS)" --output "$(or $(OUTPUT),output/recommend)" \
-		--executor "$(EXECUTOR)" --tag "$(TAG)" $(foreach parameter,$(PARAMS),--param '$(parameter)')
+recommend: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Recommend to all users here, by the pipeline for it: MODEL=folder [USERS=file of ids] [PARAMS="top_k=20"] [OUTPUT=link to make] [EXECUTOR=docker]
+	@$(BIN)/python pipeline.py recommend --model $(call quoted,$(MODEL)) --users $(call quoted,$(USERS)) \
+		--output $(call quoted,$(or $(OUTPUT),output/recommend)) --executor $(call quoted,$(EXECUTOR)) \
+		--tag $(call quoted,$(TAG)) --params $(call quoted,$(PARAMS))
 
 pipeline: $(READY) ## Compile both pipelines and their components to YAML: [REGISTRY=...] [TAG=...], which write to build/
 	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(or $(TAG),$(if $(REGISTRY),$$($(BIN)/python -m images.build tag)))" \

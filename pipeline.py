@@ -21,12 +21,12 @@ from components.check.component import check
 from components.cluster import commands as cluster_commands
 from components.cluster import ephemeral_storage, permissions, stop_jobs
 from components.compiling import parameter_table
-from components.compiling.arguments import json_or_text, parse_arguments
 from components.compiling.kubeflow_1_7 import write_older
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
 from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, check_registry_and_tag, default, image, task, write_yaml
 from components.finish.component import finish
+from components.local import commands as local_commands
 from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.recommend.component import recommend
@@ -45,8 +45,6 @@ from ncf.stages.train import Train
 ROOT = Path(__file__).parent
 PIPELINE_YAML = "pipeline.yaml"
 KUBEFLOW_1_7_YAML = "pipeline.kubeflow-1.7.yaml"
-
-_SAMPLE_FAULT = '{"kind": "interrupt", "name": "ncf-train", "after_line": "epoch=2"}'
 
 
 @dsl.pipeline(name="release", description="Deployment of the model if the gate has passed")
@@ -271,48 +269,6 @@ def _compile(options: argparse.Namespace) -> None:
         print(path)
 
 
-def _run(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
-    from components.local import run
-    from images.build import current_tag
-
-    if options.items and not options.data:
-        raise InputError("items: titles are given without --data; generated data bring their own")
-    request = run.Request(
-        data=options.data,
-        items=options.items,
-        output=options.output,
-        arguments=parse_arguments(options.param, ncf_pipeline),
-        keep_endpoint=options.keep_endpoint,
-        faults=[_fault(text) for text in options.fault],
-        retry=options.retry,
-        tag=(options.tag or current_tag()) if options.executor == "docker" else "",
-    )
-    run.run(ncf_pipeline, request, Console())
-
-
-def _recommend(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
-    from components.local import recommend
-    from images.build import current_tag
-
-    arguments = parse_arguments(options.param, recommend_pipeline)
-    if taken := [name for name in ("model_uri", "users_uri") if name in arguments]:
-        flag = taken[0].removesuffix("_uri")
-        raise InputError(f"parameter '{taken[0]}' is given here as --{flag}")
-    tag = (options.tag or current_tag()) if options.executor == "docker" else ""
-    recommend.run(recommend_pipeline, options.model, options.users, options.output, arguments, tag, Console())
-
-
-def _fault(text: str) -> dict[str, Any]:
-    content = json_or_text(text)
-    if not isinstance(content, dict):
-        raise InputError(f"fault '{text}': expected a JSON object, such as {_SAMPLE_FAULT}")
-    return content
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pipeline.py", description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -322,8 +278,6 @@ def _parser() -> argparse.ArgumentParser:
             f"compile pipelines and components; images are {REGISTRY_VARIABLE}/ncf-STAGE:{TAG_VARIABLE}",
         ),
         "older": (_older, "convert a compiled pipeline of your own for KFP before 2.14, including Kubeflow 1.7"),
-        "run": (_run, "run the pipeline on this machine, with S3 and SageMaker answered locally"),
-        "recommend": (_recommend, "run the pipeline that recommends to all users, or a list, on this machine"),
     }
     made = {}
     for name, (function, text) in described.items():
@@ -332,34 +286,7 @@ def _parser() -> argparse.ArgumentParser:
     made["compile"].add_argument("--output", type=Path, default=ROOT, help="folder to write to (default: this project)")
     made["older"].add_argument("package", type=Path, help="pipeline compiled by KFP's SDK")
     made["older"].add_argument("output", type=Path, help="file to write")
-    made["run"].add_argument(
-        "--data", default="", help="interactions: a file, a folder or an s3:// URI; generated if absent"
-    )
-    made["run"].add_argument("--items", default="", help="titles of the items: a file or an s3:// URI")
-    made["recommend"].add_argument("--model", default="", help="folder that train wrote, or its s3:// URI")
-    made["recommend"].add_argument("--users", default="", help="file of user ids, one a line (default: all users)")
-    for name in ("run", "recommend"):
-        made[name].add_argument("--output", type=Path, default=Path(f"output/{name}"), help="default: %(default)s")
-        made[name].add_argument(
-            "--executor",
-            choices=("process", "docker"),
-            default="process",
-            help="what runs the stages (default: %(default)s)",
-        )
-        made[name].add_argument("--tag", default="", help="of the images, with --executor docker (default: the commit)")
-    made["run"].add_argument("--keep-endpoint", action="store_true", help="leave the endpoint up until Ctrl-C")
-    made["run"].add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="JSON",
-        help=f"what is to go wrong in S3 and SageMaker; may be repeated. For example {_SAMPLE_FAULT}",
-    )
-    made["run"].add_argument("--retry", action="store_true", help="try a pod that fails again, as a cluster does")
-    for name in ("run", "recommend"):
-        made[name].add_argument(
-            "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter; may be repeated"
-        )
+    local_commands.add(commands, {name: composed for name, (composed, _) in PIPELINES.items()})
     packages = {name: (composed, ROOT / location / PIPELINE_YAML) for name, (composed, location) in PIPELINES.items()}
     cluster_commands.add(commands, packages)
     return parser

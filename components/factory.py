@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 import ncf
 from ncf.errors import InputError
-from ncf.sagemaker.settings import JobSettings
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.command import UNCACHED
 from ncf.stage.declaration import FinalStatus, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, RUN_ID_PLACEHOLDER

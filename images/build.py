@@ -24,7 +24,7 @@ from ncf.stage.registry import all_stages
 
 ROOT = Path(__file__).parents[1]
 CONTEXT = ROOT / "build" / "images"
-KERNEL, COMPILED_FROM = ROOT / "ncf" / "training" / "kernel", ("building.py", "*.cpp", "*.h")
+KERNEL, COMPILED_FROM = ROOT / "ncf" / "training" / "kernel", ("pyproject.toml", "building.py", "*.cpp", "*.h")
 BASE = "base"
 PODS = tuple(sorted({stage.image for stage in all_stages()}))
 """Images of pods. Kubeflow 1.7 requires the user root: a variant under a second tag."""

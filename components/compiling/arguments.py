@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from typing import Any
 
-from components.compiling.parameters_check import check_parameters
+from components.compiling.parameters_check import check_parameters, names_in_pipeline
 from ncf.errors import InputError
 
+_BEFORE_ASSIGNMENT = re.compile(r"\s+(?=\w+=)")
 _OVERRIDE = re.compile(r"^parameter '\w+_overrides'(?:: | has )(?='\w+' is )")
 
 
@@ -18,35 +19,38 @@ def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]
     """``NAME=VALUE`` texts as arguments of a pipeline.
 
     A name is a pipeline parameter's (``train_epochs``), or, where the pipeline has ``train_overrides`` and
-    ``deploy_overrides``, one of training's, its job's or the endpoint's own (``dropout``, ``spot_instance``,
-    ``keep_versions``), which then travels in these.
+    ``deploy_overrides``, one of training's, its job's or the endpoint's own: ``epochs`` is ``train_epochs`` then, and
+    what the pipeline has no parameter for (``dropout``, ``spot_instance``, ``keep_versions``) travels in these.
 
     Args:
         assignments: as on the command line.
-        pipeline: what ``dsl.pipeline`` makes of a function.
+        pipeline: a ``dsl.pipeline``.
 
     Raises:
-        InputError: that names what is unknown or of a wrong type, and what there is.
+        InputError: that names the parameter at fault, and what is accepted.
     """
     inputs = pipeline.component_spec.inputs or {}
-    carriers = _carriers(inputs)
+    carriers, renamed = _carriers(inputs), names_in_pipeline(pipeline.pipeline_spec)
     arguments: dict[str, Any] = {}
     overrides: dict[str, dict[str, Any]] = {}
-    given: set[str] = set()
+    given: dict[str, str] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"parameter '{assignment}': expected NAME=VALUE")
-        if name in given:
-            raise InputError(f"parameter '{name}' is given twice; expected one value")
-        given.add(name)
-        if name in inputs:
-            arguments[name] = _typed(name, text, inputs[name].type)
+        own = next(iter(renamed[name].values())) if name in carriers and name in renamed else name
+        if own in given:
+            also = f", also as '{given[own]}'" if given[own] != name else ""
+            raise InputError(f"parameter '{name}' is given twice{also}; expected one value")
+        given[own] = name
+        if own in inputs:
+            arguments[own] = _typed(name, text, inputs[own].type)
         elif name in carriers:
             for carrier in carriers[name]:
                 overrides.setdefault(carrier, {})[name] = json_or_text(text)
         else:
-            raise InputError(f"'{name}' is not a parameter of the pipeline; {_hint(name, [*inputs, *carriers])}")
+            hint = _other_names(name, renamed.get(name, {})) or _hint(name, [*inputs, *carriers])
+            raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
     for carrier, values in overrides.items():
         arguments[carrier] = {**arguments.get(carrier, {}), **values}
     try:
@@ -56,8 +60,22 @@ def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]
     return arguments
 
 
+def split_assignments(text: str) -> list[str]:
+    """``NAME=VALUE`` texts of one text, separated by blanks; a value may hold blanks: ``tower=[64, 32] epochs=5``."""
+    return _BEFORE_ASSIGNMENT.split(text.strip()) if text.strip() else []
+
+
+def _other_names(name: str, names: Mapping[str, str]) -> str:
+    """What a stage's parameter is called in the pipeline, by stage; '' for a name that no stage has."""
+    if not names:
+        return ""
+    names = dict(sorted(names.items()))
+    stages, parameters = " and ".join(names), " or ".join(f"'{other}'" for other in dict.fromkeys(names.values()))
+    return f"'{name}' is a parameter of the component{'s' if len(names) > 1 else ''} {stages}; here it is {parameters}"
+
+
 def _hint(name: str, known: Collection[str]) -> str:
-    """Which of the known names may be meant: those that are written like it, or that end with it."""
+    """Known names that end with a name, or are written like it."""
     longer = [other for other in sorted(known) if other.endswith(f"_{name}")]
     close = [*longer, *difflib.get_close_matches(name, known, n=3)]
     if close:
@@ -69,8 +87,9 @@ def _hint(name: str, known: Collection[str]) -> str:
 
 
 def _carriers(inputs: Container[str]) -> dict[str, list[str]]:
-    """Parameters of training, its job and the endpoint, and which of the pipeline's ``inputs`` carry them."""
-    from ncf.sagemaker.settings import EndpointSettings, JobSettings
+    """Parameters of training, its job and the endpoint, and the pipeline's ``inputs`` that carry them."""
+    from ncf.sagemaker.hosting.settings import EndpointSettings
+    from ncf.sagemaker.training.settings import JobSettings
     from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
     settings = {
@@ -84,7 +103,7 @@ def _carriers(inputs: Container[str]) -> dict[str, list[str]]:
 
 
 def json_or_text(text: str) -> Any:
-    """What a text says in JSON, or else the text itself."""
+    """Value of a text in JSON; the text itself where it is not JSON."""
     try:
         return json.loads(text)
     except ValueError:

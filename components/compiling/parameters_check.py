@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from ncf.errors import InputError
 from ncf.stage.registry import load_stage, stage_names
 from ncf.stages.check import Check
+from ncf.stages.finish import Finish
 
 _ANYTHING = "any"
 _ANY_ROLE = "arn:aws:iam::123456789012:role/any"
@@ -74,6 +75,21 @@ def renamed(pipeline_spec: Any, stage_name: str, message: str) -> str:
     }
     pairs = ", ".join(f"'{field}' is '{parameter}'" for field, parameter in names.items())
     return f" (in the pipeline, {pairs})" if pairs else ""
+
+
+def names_in_pipeline(pipeline_spec: Any) -> dict[str, dict[str, str]]:
+    """Parameters of stages that have another name in the pipeline: name -> stage's command -> name in the pipeline.
+
+    The check before the first stage and the exit handler only repeat the parameters of others.
+    """
+    spec = json_format.MessageToDict(pipeline_spec)
+    parameters = spec["root"].get("inputDefinitions", {}).get("parameters", {})
+    names: dict[str, dict[str, str]] = {}
+    for stage, given in _reached(spec, spec["root"]["dag"], {name: name for name in parameters}):
+        for field, parameter in given.items():
+            if field != parameter and stage not in (Check.name, Finish.name):
+                names.setdefault(field, {})[stage.replace("_", "-")] = parameter
+    return names
 
 
 def _reached(

@@ -1,8 +1,8 @@
-"""KFP's DockerRunner for the pods of a run, without its traps.
+"""Runner of container components in containers, based on KFP's DockerRunner.
 
-What is replaced here, for the time of a ``with`` block, is the function of kfp that runs one container: a private
-name, which is why kfp is pinned exactly. KFP's own takes a container that it no longer finds for a success, puts an
-image's ENTRYPOINT before the command, which Kubernetes replaces, and lets no signal through.
+The function of kfp that runs one container is replaced for the time of a ``with`` block. It is a private name of kfp,
+so kfp is pinned exactly. KFP's own function has three faults: a container that disappears counts as a success, the
+image's ENTRYPOINT stays in front of the command, unlike in Kubernetes, and signals do not reach the container.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kfp import local
 from kfp.local import docker_task_handler
 
 from components.local.aws.engine import Engine, bind, own_user
-from components.local.process_runner import Listener, task_of
+from components.local.process_runner import Listener, task_of, workspace
 from ncf.errors import InputError, RemoteError
 
 _SECONDS_TO_LEAVE = 10.0
@@ -35,19 +35,19 @@ def pods_as_containers(
     readable: Sequence[Path] = (),
     memory: Mapping[str, str] | None = None,
 ) -> Iterator[None]:
-    """Within the block, ``kfp.local`` runs container components in containers.
+    """``kfp.local`` with containers as pods, for the time of the block.
 
-    They are as a careful cluster has them: not root, a read-only root file system with a scratch ``/tmp``, no
-    privileges, and the command in place of the image's ENTRYPOINT.
+    The containers have no root user, no privileges, a read-only root file system with a temporary ``/tmp``, and the
+    command in place of the image's ENTRYPOINT.
 
     Args:
-        engine: Docker's.
-        network: that the pods are in.
+        engine: Docker's engine.
+        network: of the pods.
         pipeline_root: folder that receives the artifacts; mounted at the same path.
-        environment: set in every pod.
-        listener: is told of each task.
-        readable: files and folders of this machine that pods may read, at the same path.
-        memory: image -> limit of its pods, as ``8G``.
+        environment: variables of every pod.
+        listener: receives the events of each task.
+        readable: files and folders of this machine that are mounted read-only, at the same path.
+        memory: image -> limit of its pods, such as ``8000000000b``.
     """
     pipeline_root.mkdir(parents=True, exist_ok=True)
     if own_user() is None:
@@ -100,14 +100,15 @@ def pods_as_containers(
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
         )
-        local.init(runner, pipeline_root=str(pipeline_root), raise_on_error=True)
-        yield
+        with workspace() as folder:
+            local.init(runner, pipeline_root=str(pipeline_root), workspace_root=folder, raise_on_error=True)
+            yield
     finally:
         docker_task_handler.run_docker_container = original
 
 
 def use_tag(package: Path, tag: str) -> None:
-    """Have the pods of a compiled pipeline run the images of another tag."""
+    """Set the tag of all images of a compiled pipeline."""
     content = yaml.safe_load(package.read_text())
     for container in _containers(content):
         container["image"] = with_tag(container["image"], tag)
@@ -115,13 +116,13 @@ def use_tag(package: Path, tag: str) -> None:
 
 
 def with_tag(image: str, tag: str) -> str:
-    """An image's name with another tag."""
+    """Name of an image with another tag."""
     registry, slash, name = image.rpartition("/")
     return f"{registry}{slash}{name.partition(':')[0]}:{tag}"
 
 
 def memory_limits(package: Path) -> dict[str, str]:
-    """The memory that a compiled pipeline gives to the pods of each image: the largest where several have it."""
+    """Memory limit of each image in a compiled pipeline: the largest of its pods'."""
     limits: dict[str, float] = {}
     for container in _containers(yaml.safe_load(package.read_text())):
         gigabytes = container.get("resources", {}).get("memoryLimit", 0.0)

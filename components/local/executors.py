@@ -1,4 +1,4 @@
-"""What runs the pods and SageMaker's containers of a run on this machine: processes, or Docker's engine."""
+"""Executors of the pods and of SageMaker's containers on this machine: processes, or Docker's engine."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ncf.errors import InputError
 
 _IMAGES = Path(__file__).parents[2] / "images"
 _PROGRAMS = {"train": "train", "deploy": "serve"}
-"""Image folder -> the program in it that SageMaker starts."""
+"""Folder of an image -> its program for SageMaker."""
 
 
 @dataclass(frozen=True)
 class Executor:
-    """What a run is executed by.
+    """Executor of a run.
 
     Attributes:
-        instances: for the programs that SageMaker runs.
-        pods: called with the folder for artifacts, variables for every pod, and who is told of the tasks; while
-            its context is open, KFP runs the pods so.
-        arguments: of the pipeline, that go with it.
+        instances: instances of the stand-in for SageMaker.
+        pods: context in which KFP runs the pods, made of the folder for artifacts, variables for every pod, and a
+            listener.
+        arguments: of the pipeline, for this executor.
     """
 
     instances: Instances
@@ -39,22 +39,22 @@ class Executor:
 
 @contextmanager
 def in_processes() -> Iterator[Executor]:
-    """Processes of this machine."""
+    """Executor with processes of this machine."""
     programs = {f"ncf-{folder}": [str(_IMAGES / folder / program)] for folder, program in _PROGRAMS.items()}
     yield Executor(Processes(programs), pods_as_processes)
 
 
 @contextmanager
 def in_containers(package: Path, tag: str, readable: Sequence[Path]) -> Iterator[Executor]:
-    """Containers of the images that ``make images`` has built; all of them are gone at the end.
+    """Executor with containers of the images of ``make images``. All containers are removed at the end.
 
     Args:
-        package: the compiled pipeline, which is made to name these images.
+        package: the compiled pipeline. The tag of its images is replaced.
         tag: of the images.
         readable: files and folders of this machine that pods may read.
 
     Raises:
-        InputError: if there is no Docker engine on this machine itself, or an image is not there.
+        InputError: if no Docker engine runs on this machine, or an image is missing.
     """
     from components.local.aws.containers import Containers
     from components.local.aws.engine import Engine
@@ -80,12 +80,12 @@ def in_containers(package: Path, tag: str, readable: Sequence[Path]) -> Iterator
 def _check_address(gateway: str) -> None:
     """
     Raises:
-        InputError: if nothing can listen here at the address by which containers reach their host.
+        InputError: if no server can listen at the address of this machine in the containers' network.
     """
     try:
         socket.create_server((gateway, 0)).close()
     except OSError as error:
         raise InputError(
-            f"containers would look for S3 and SageMaker at {gateway}, the gateway of their network, which is not "
-            f"this machine ({error.strerror}): the engine must run on it, not in a virtual machine as Docker Desktop's"
+            f"containers call S3 and SageMaker at {gateway}, the gateway of their network, which is not this machine "
+            f"({error.strerror}); expected an engine that runs on it, not in a virtual machine as Docker Desktop's"
         ) from None

@@ -1,7 +1,7 @@
-"""KFP's local runner for container components without containers: each pod is a process of this machine.
+"""Runner of container components without containers: each pod is a process of this machine.
 
-``kfp.local.SubprocessRunner`` takes Lightweight Python Components only. What is replaced here, for the time of
-a ``with`` block, is its task handler: a private name of kfp, which is therefore pinned exactly.
+``kfp.local.SubprocessRunner`` takes Lightweight Python Components only. Its task handler is replaced for the time of
+a ``with`` block. The handler is a private name of kfp, so kfp is pinned exactly.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -33,12 +34,11 @@ class TaskRun:
     """One try of one task.
 
     Attributes:
-        name: the command of ``ncf`` that the pod ran: ``negative-sampling``.
-        outputs: artifacts as KFP knows them after the run, ``{"uri", "metadata", ...}`` each; output parameters
-            as text.
+        name: command of ``ncf`` in the pod: ``negative-sampling``.
+        outputs: artifacts in KFP's form, ``{"uri", "metadata", ...}`` each, and output parameters as text.
         seconds: wall time.
         exit_code: of the process; None while it runs.
-        last_line: the last line that it printed, which holds the reason where it failed.
+        last_line: last line of its log: the reason, where it failed.
     """
 
     name: str
@@ -48,22 +48,22 @@ class TaskRun:
     last_line: str = ""
 
     def printed(self, line: str, listener: Listener) -> None:
-        """Take in a line that it has printed."""
+        """Add a line of the log."""
         if text := line.rstrip():
             self.last_line = text
             listener.line(self, text)
 
     def ended(self, exit_code: int | None) -> None:
-        """Take in its exit status; of one that a signal ended, the last line says no reason."""
+        """Set the exit status. A process that a signal ended has printed no reason."""
         self.exit_code = exit_code
         number = -exit_code if exit_code and exit_code < 0 else (exit_code or 0) - 128
         if number > 0:
             self.last_line = f"it was ended by signal {number}; its last line: {self.last_line or 'none'}"
 
     def collect(self, executor_input: Mapping[str, Any]) -> None:
-        """Take in what it put out; a task whose outputs are not all there has failed, whatever its status says.
+        """Read the outputs. A task without all of its outputs has failed, even with exit status 0.
 
-        KFP's own runners report success without looking.
+        KFP's own runners do not check this.
         """
         declared = executor_input["outputs"]
         artifacts, parameters = declared.get("artifacts", {}), declared.get("parameters", {})
@@ -77,13 +77,13 @@ class TaskRun:
 
 
 def task_of(command: Sequence[str]) -> tuple[TaskRun, dict[str, Any]]:
-    """The task that a pod's command runs, and KFP's executor input in that command."""
+    """Task of a pod's command, and KFP's executor input in that command."""
     executor_input: dict[str, Any] = json.loads(command[command.index(EXECUTOR_INPUT) + 1])
     return TaskRun(name=command[command.index("ncf") + 1]), executor_input
 
 
 class Listener(Protocol):
-    """Who is told of the tasks as they run."""
+    """Receiver of the events of tasks."""
 
     def started(self, task: TaskRun) -> None: ...
     def line(self, task: TaskRun, text: str) -> None: ...
@@ -92,20 +92,20 @@ class Listener(Protocol):
 
 @contextmanager
 def pods_as_processes(pipeline_root: Path, environment: Mapping[str, str], listener: Listener) -> Iterator[None]:
-    """Within the block, ``kfp.local`` runs container components as processes.
+    """``kfp.local`` with processes as pods, for the time of the block.
 
     Args:
         pipeline_root: folder that receives the artifacts.
-        environment: set in every process beside this one's own.
-        listener: is told of each task.
+        environment: variables of every process, in addition to those of this one.
+        listener: receives the events of each task.
     """
 
     class Handler(subprocess_task_handler.SubprocessTaskHandler):  # type: ignore[misc]
         def validate_image(self, image: str) -> None:
-            """Any image: its command runs with this Python."""
+            """Accept any image: its command runs with this Python."""
 
         def validate_not_container_component(self, full_command: list[str]) -> None:
-            """Container components are what this handler is for."""
+            """Accept container components."""
 
         def run(self) -> Status:
             task = _run(self.full_command, {**environment, **self.env_vars}, listener)
@@ -114,14 +114,25 @@ def pods_as_processes(pipeline_root: Path, environment: Mapping[str, str], liste
     original = subprocess_task_handler.SubprocessTaskHandler
     subprocess_task_handler.SubprocessTaskHandler = Handler
     try:
-        local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(pipeline_root), raise_on_error=True)
-        yield
+        with workspace() as folder:
+            local.init(
+                local.SubprocessRunner(use_venv=False),
+                pipeline_root=str(pipeline_root),
+                workspace_root=folder,
+                raise_on_error=True,
+            )
+            yield
     finally:
         subprocess_task_handler.SubprocessTaskHandler = original
 
 
+def workspace() -> AbstractContextManager[str]:
+    """Temporary folder for KFP's workspace. KFP's own is not removed where a run fails."""
+    return tempfile.TemporaryDirectory(prefix="kfp-workspace-")
+
+
 def _run(command: list[str], environment: Mapping[str, str], listener: Listener) -> TaskRun:
-    """Run one pod's command to its end; an interruption stops it first."""
+    """Run one pod's command to its end. An interruption stops the process."""
     python, *rest = command
     task, executor_input = task_of(command)
     listener.started(task)
@@ -160,9 +171,11 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 def set_retries(package: Path, retry: bool) -> None:
-    """Have the pods of a compiled pipeline tried again at once, or not at all.
+    """Set the retries of all tasks of a compiled pipeline.
 
-    What fails here for want of the right input fails again, and the cluster's pauses would only delay the reason.
+    Args:
+        package: the compiled pipeline, which is rewritten.
+        retry: whether a pod that fails is tried again at once. The pauses of a cluster are left out.
     """
     content = yaml.safe_load(package.read_text())
     for component in [content["root"], *content["components"].values()]:

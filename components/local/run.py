@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
+import shlex
 import time
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,56 +23,31 @@ from components.compiling.parameters_check import renamed
 from components.local import summary
 from components.local.aws import LocalAws
 from components.local.aws.errors import ApiError
+from components.local.console import Recorder, reason
 from components.local.executors import Executor, in_containers, in_processes
 from components.local.process_runner import TaskRun, set_retries
+from components.local.run_folder import RunFolder, shown
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.data import synthetic
 from ncf.data.release import names_to_read
 from ncf.errors import InputError
 from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
-from ncf.stage.output_paths import overlap
 from ncf.storage import Select, download, is_s3, staged
 
 BUCKET = "ncf-local"
 PIPELINE_YAML = "pipeline.yaml"
+ARTIFACTS = "artifacts"
 SAMPLE_USERS = 3
 TOP_K = 10
 _USER_ERROR = 2
-_PREFIX = "ncf: error: "
 _ROLE = "arn:aws:iam::123456789012:role/ncf-local"
 _SECONDS_BETWEEN_LOOKS = 0.5
-_MARK = ".ncf-run"
 _PAGE_VARIABLE = "NCF_PAGE"  # the program ``serve`` of the image reads it
-
-
-@dataclass
-class Recorder:
-    """Shows the tasks on the console as they run, and keeps them."""
-
-    console: Console
-    tasks: dict[str, TaskRun] = field(default_factory=dict)
-    failed: TaskRun | None = None
-    """The first task whose last try failed."""
-
-    def started(self, task: TaskRun) -> None:
-        self.console.print(f"[bold cyan]▶ {task.name}[/]")
-
-    def line(self, task: TaskRun, text: str) -> None:  # noqa: ARG002
-        self.console.print(f"  [dim]{escape(text)}[/]", highlight=False, soft_wrap=True)
-
-    def finished(self, task: TaskRun) -> None:
-        self.tasks[task.name] = task
-        if self.failed is None and task.exit_code != 0:
-            self.failed = task
-        elif self.failed and self.failed.name == task.name:
-            self.failed = task if task.exit_code != 0 else None
-        mark = "[green]✓" if task.exit_code == 0 else "[red]✗"
-        self.console.print(f"{mark} {task.name}[/] {task.seconds:.1f} s")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to run: see ``pipeline.py run --help``."""
+    """Options of a run: see ``pipeline.py run --help``."""
 
     data: str
     items: str
@@ -81,38 +55,34 @@ class Request:
     arguments: Mapping[str, Any]
     keep_endpoint: bool = False
     tag: str = ""
-    """Of the images to run in containers; '' runs processes of this machine."""
+    """Tag of the images to run in containers; '' runs processes of this machine."""
     faults: Sequence[Mapping[str, Any]] = ()
-    """What is to go wrong in S3 and SageMaker: see :class:`components.local.aws.faults.Fault`."""
+    """Faults of S3 and SageMaker: see :class:`components.local.aws.faults.Fault`."""
     retry: bool = False
     """Whether a pod that fails is tried again, as on a cluster."""
 
 
 def run(pipeline: Any, request: Request, console: Console) -> dict[str, Any]:
-    """Compile and run the pipeline, and leave ``summary.json`` in the output folder.
+    """Compile and run the pipeline in a folder of its own; the output path becomes a link to it at the end.
 
     Returns:
-        What ``summary.json`` holds.
+        The content of ``summary.json``.
 
     Raises:
-        InputError: for what the user can mend: data, parameters.
-        RuntimeError: if a stage failed otherwise.
+        InputError: if data or parameters are at fault.
+        RuntimeError: if a stage failed for another reason.
     """
-    folders = prepare(
-        request.output,
-        ("data", "artifacts", "local-aws"),
-        {"data": request.data, "items": request.items},
-        files=("summary.json", "report.html"),
-    )
-    pipeline_yaml = compiled(pipeline, request.output, request.retry)
-    data, items = _data(request, folders["data"], console)
-    recorder = Recorder(console)
+    folder = RunFolder.create(request.output, {"data": request.data, "items": request.items})
+    announce(console, folder)
+    pipeline_yaml = compiled(pipeline, folder.path, request.retry, folder.run_id)
+    data, items = _data(request, folder.path / "data", console)
     serving = {_PAGE_VARIABLE: "true"} if request.keep_endpoint else {}
     own_files = [Path(location) for location in (data, items) if location]
     with (
         executor_of(request.tag, pipeline_yaml, own_files) as executor,
-        LocalAws(folders["local-aws"], executor.instances, serving=serving) as aws,
+        LocalAws(folder.path / "local-aws", executor.instances, serving=serving) as aws,
         quiet_kfp(),
+        Recorder(console, folder.path) as recorder,
     ):
         aws.create_bucket(BUCKET)
         add_faults(aws, request.faults)
@@ -125,12 +95,13 @@ def run(pipeline: Any, request: Request, console: Console) -> dict[str, Any]:
             **executor.arguments,
             **request.arguments,
         }
-        with _environment(aws.environment), executor.pods(folders["artifacts"], aws.environment, recorder):
+        with _environment(aws.environment), executor.pods(folder.path / ARTIFACTS, aws.environment, recorder):
             call(pipeline_yaml, arguments, recorder)
-            result = summary.collect(recorder.tasks, request.output, _ask(recorder.tasks))
-        with staged(request.output / "summary.json") as temporary:
+            result = summary.collect(recorder.tasks, folder, _ask(recorder.tasks))
+        with staged(folder.path / summary.FILE_NAME) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
-        summary.show(console, result, recorder.tasks)
+        folder.publish()
+        summary.show(console, result, recorder.tasks, folder)
         if request.keep_endpoint and result["endpoint"]:
             _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
     return result
@@ -140,8 +111,8 @@ def call(pipeline_yaml: Path, arguments: Mapping[str, Any], recorder: Recorder) 
     """Run a compiled pipeline by KFP's local runner.
 
     Raises:
-        InputError: with the reason of the stage that failed, if that is for the user to mend.
-        RuntimeError: with the reason of one that failed otherwise.
+        InputError: if a stage failed because of its input, with the reason.
+        RuntimeError: if a stage failed for another reason.
     """
     pipeline = load_component_from_file(str(pipeline_yaml))
     try:
@@ -149,17 +120,17 @@ def call(pipeline_yaml: Path, arguments: Mapping[str, Any], recorder: Recorder) 
     except RuntimeError:  # KFP names the task, not the reason
         if recorder.failed is None:
             raise
-        said = recorder.failed.last_line.removeprefix(_PREFIX)
+        said = reason(recorder.failed)
         names = renamed(pipeline.pipeline_spec, recorder.failed.name, said)
-        reason = f"stage '{recorder.failed.name}' failed: {said}{names}"
-        raise (InputError if recorder.failed.exit_code == _USER_ERROR else RuntimeError)(reason) from None
+        message = f"stage '{recorder.failed.name}' failed: {said}{names}"
+        raise (InputError if recorder.failed.exit_code == _USER_ERROR else RuntimeError)(message) from None
 
 
 def add_faults(aws: LocalAws, faults: Sequence[Mapping[str, Any]]) -> None:
-    """Ask for faults.
+    """Request faults of the stand-in.
 
     Raises:
-        InputError: that names what makes no sense.
+        InputError: that names the fault that the stand-in does not know.
     """
     for fault in faults:
         try:
@@ -169,78 +140,39 @@ def add_faults(aws: LocalAws, faults: Sequence[Mapping[str, Any]]) -> None:
 
 
 def executor_of(tag: str, package: Path, readable: Sequence[Path]) -> AbstractContextManager[Executor]:
-    """Containers of the images with a tag; without a tag processes."""
+    """Executor of a run: containers of the images with ``tag``, or processes where it is ''."""
     return in_containers(package, tag, readable) if tag else in_processes()
 
 
-def compiled(pipeline: Any, output: Path, retry: bool) -> Path:
-    """The pipeline as YAML in the folder of the run, with an ID for it, and retries as :func:`set_retries` has them."""
-    package = output / PIPELINE_YAML
+def announce(console: Console, folder: RunFolder) -> None:
+    """Print the run's ID and folder."""
+    console.print(f"Run {folder.run_id} in {escape(shown(folder.path))}", highlight=False, soft_wrap=True)
+
+
+def compiled(pipeline: Any, folder: Path, retry: bool, run_id: str) -> Path:
+    """Compiled pipeline in the folder of a run, with the run's ID and the retries of :func:`set_retries`."""
+    package = folder / PIPELINE_YAML
     compiler.Compiler().compile(pipeline, str(package))
-    package.write_text(package.read_text().replace(RUN_ID_PLACEHOLDER, str(uuid.uuid4())))  # as KFP's API server does
+    package.write_text(package.read_text().replace(RUN_ID_PLACEHOLDER, run_id))  # as KFP's API server does
     set_retries(package, retry)
     return package
 
 
-def prepare(
-    output: Path, names: Sequence[str], inputs: Mapping[str, str], files: Sequence[str] = (), kept: Sequence[str] = ()
-) -> dict[str, Path]:
-    """The folders of the run, empty: what an earlier run left there, files too, is removed.
-
-    Args:
-        output: folder of the run.
-        names: of the folders.
-        inputs: what the run reads, by the option that names it: a path, a URI or ''.
-        files: of an earlier run, to remove.
-        kept: results of an earlier run, which stay for the caller to replace.
-
-    Returns:
-        The path of each of ``names``.
-
-    Raises:
-        InputError: if an input is not there or overlaps with one of ``names``, or something is in the way that no run
-            has made. Nothing has been changed then.
-    """
-    here = {name: Path(location) for name, location in inputs.items() if location and not is_s3(location)}
-    for name, path in here.items():
-        if not path.exists():
-            raise InputError(f"{name}: '{path}' does not exist; expected a file, a folder or an s3:// URI")
-    if output.exists() and not output.is_dir():
-        raise InputError(f"output: '{output}' is a file; expected a folder, or a place where nothing is yet")
-    for name in names:
-        if clause := overlap(output / name, here):
-            raise InputError(
-                f"output: a run empties '{output / name}', {clause}; choose another folder, or copy the data first"
-            )
-    marked = (output / _MARK).exists()
-    if not marked and (taken := [name for name in (*names, *kept, *files, PIPELINE_YAML) if (output / name).exists()]):
-        raise InputError(f"output: '{output / taken[0]}' exists and is not an earlier run's; choose another folder")
-    output.mkdir(parents=True, exist_ok=True)
-    output = output.resolve()
-    if marked:
-        for name in names:
-            shutil.rmtree(output / name, ignore_errors=True)
-        for name in files:
-            (output / name).unlink(missing_ok=True)
-    (output / _MARK).touch()
-    return {name: output / name for name in names}
-
-
 def _data(request: Request, folder: Path, console: Console) -> tuple[str, str]:
-    """Paths of interactions and titles: the user's, copied from S3 if they lie there, or generated ones.
+    """Paths of interactions and titles. Objects in S3 are copied; without data, both are generated.
 
-    While the pipeline runs, S3 is the stand-in, which has nothing of the user's.
+    The pipeline cannot read the user's bucket: its S3 is the stand-in.
     """
     if request.data:
-        interactions = _here(request.data, folder / "interactions", console, names_to_read)
-        return interactions, _here(request.items, folder / "items", console) if request.items else ""
+        interactions = _local_path(request.data, folder / "interactions", console, names_to_read)
+        return interactions, _local_path(request.items, folder / "items", console) if request.items else ""
     console.print("No data given: generating interactions like MovieLens's")
     synthetic.write(folder)
     return str(folder / "interactions.csv"), str(folder / "items.csv")
 
 
-def _here(location: str, folder: Path, console: Console, select: Select | None = None) -> str:
-    """The path of what the user names; it keeps its name, which says its format."""
+def _local_path(location: str, folder: Path, console: Console, select: Select | None = None) -> str:
+    """Local path of an input. A copy keeps the name, whose extension is the format."""
     if not is_s3(location):
         return str(Path(location).resolve())
     console.print(f"Copying {escape(location)}", highlight=False)
@@ -248,17 +180,18 @@ def _here(location: str, folder: Path, console: Console, select: Select | None =
 
 
 def _ask(tasks: Mapping[str, TaskRun]) -> list[dict[str, Any]]:
-    """Recommendations for a few users from the live endpoint; none if nothing was deployed."""
+    """Recommendations of the live endpoint for some users; none where nothing was deployed."""
     if "deploy" not in tasks:
         return []
     import boto3
 
     model = ModelFolder.load(Path(tasks["train"].outputs["trained_model"]["uri"]))
-    places = [len(model.user_ids) * part // SAMPLE_USERS for part in range(min(SAMPLE_USERS, len(model.user_ids)))]
+    count = len(model.user_ids)
+    users = [model.user_ids[count * part // SAMPLE_USERS] for part in range(min(SAMPLE_USERS, count))]
     answer = boto3.client("sagemaker-runtime").invoke_endpoint(
         EndpointName=tasks["deploy"].outputs["endpoint"],
         ContentType="application/json",
-        Body=json.dumps({"users": [model.user_ids[place] for place in places], "k": TOP_K}),
+        Body=json.dumps({"users": users, "k": TOP_K}),
     )
     recommendations: list[dict[str, Any]] = json.loads(answer["Body"].read())["recommendations"]
     return recommendations
@@ -267,11 +200,11 @@ def _ask(tasks: Mapping[str, TaskRun]) -> list[dict[str, Any]]:
 def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
     """Keep the endpoint until Ctrl-C."""
     users: Sequence[str] = [entry["user"] for entry in result["recommendations"][:1]]
-    body = json.dumps({"users": users, "k": TOP_K})
-    console.print(f"\nThe endpoint is up. Look at it in a browser: {address}/", highlight=False, soft_wrap=True)
-    console.print("Or try:")
+    body = shlex.quote(json.dumps({"users": users, "k": TOP_K}))
+    console.print(f"\nThe endpoint is up. Its page in a browser: {address}/", highlight=False, soft_wrap=True)
+    console.print("A request:")
     console.print(
-        f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d '{body}'",
+        f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d {body}",
         highlight=False,
         soft_wrap=True,
         markup=False,
@@ -283,7 +216,7 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for the block: they lead clients and pods to the stand-in."""
+    """Environment variables for the time of the block, such as the address of the stand-in."""
     saved = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -298,7 +231,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def quiet_kfp() -> Iterator[None]:
-    """KFP's local runner logs each step with its outputs; the console shows them in our own form."""
+    """KFP's local runner without its log for the time of the block. The recorder shows the tasks."""
     from kfp.local import logging_utils
 
     original = logging_utils.print_horizontal_line

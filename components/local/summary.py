@@ -1,9 +1,13 @@
-"""What a run on this machine ends with: ``summary.json``, and the same as tables."""
+"""Summary of a run on this machine: ``summary.json``, and the same on the console."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,26 +17,84 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.local.process_runner import TaskRun
+from components.local.run_folder import RunFolder, shown
 
+FILE_NAME = "summary.json"
+_ROOT = Path(__file__).parents[2]
 _CUTOFF = 10
+_RANKERS = {"model": "", "EASE": "ease_", "item-kNN": "item_knn_", "popularity": "popularity_", "champion": "champion_"}
+"""Label -> prefix of its metrics."""
+_PROTOCOLS = {"catalogue": "full_", "candidates": ""}
+"""Label -> prefix of the metric after the ranker's."""
+_FIGURES: Mapping[str, Mapping[str, str]] = {
+    "preprocess": {"users": "users", "items": "items", "interactions": "interactions"},
+    "negative-sampling": {"users": "users", "items": "items", "candidates": "candidates"},
+    "train": {
+        "validation_hr_at_10": "HR@10",
+        "validation_ndcg_at_10": "NDCG@10",
+        "best_epoch": "best epoch",
+    },
+    "evaluate": {"hr_at_10": "HR@10", "ndcg_at_10": "NDCG@10", "full_ndcg_at_10": "NDCG@10 over the full catalogue"},
+    "deploy": {"smoke_test_users": "users of the smoke test"},
+    "recommend": {"users": "users", "rows": "rows", "coverage": "coverage"},
+}
+"""Stage -> what the console shows of its metrics and counts, in order, and how it is called there."""
 STAGES = ("preprocess", "negative-sampling", "train", "evaluate", "deploy")
 """What the console shows, in the order of the data flow."""
 
 
-def collect(tasks: Mapping[str, TaskRun], output: Path, recommendations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The run in one JSON object; the report is copied to the output folder."""
-    evaluate = tasks["evaluate"].outputs
-    report = output.resolve() / "report.html"
+def collect(
+    tasks: Mapping[str, TaskRun], folder: RunFolder, recommendations: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The run in one JSON object. Reports are copied to the run's folder, which gets a link to the model.
+
+    Args:
+        tasks: of the run.
+        folder: of the run.
+        recommendations: of the live endpoint for some users; none where nothing was deployed.
+    """
+    evaluate, deploy = tasks["evaluate"].outputs, tasks.get("deploy")
+    report, data_report, model = (folder.path / name for name in ("report.html", "data-report.html", "model"))
     shutil.copyfile(evaluate["report"]["uri"], report)
-    deploy = tasks.get("deploy")
+    shutil.copyfile(tasks["preprocess"].outputs["report"]["uri"], data_report)
+    model.symlink_to(os.path.relpath(tasks["train"].outputs["trained_model"]["uri"], folder.path))
+    users = [entry["user"] for entry in recommendations] or [_first_user(model)]
     return {
+        "run_id": folder.run_id,
+        "folder": str(folder.path),
+        "model": str(model),
+        "report": str(report),
+        "data_report": str(data_report),
+        "summary": str(folder.path / FILE_NAME),
+        "next": _next_commands(model, users[0]),
         "stages": [_stage(name, tasks.get(name)) for name in STAGES],
         "metrics": json.loads(Path(evaluate["metrics"]["uri"]).read_text()),
         "gate_passed": evaluate["passed"] == "true",
+        "gate_checks": _checks(Path(evaluate["summary"]["uri"])),
         "endpoint": {"name": deploy.outputs["endpoint"]} if deploy else None,
         "recommendations": [{"user": entry["user"], "items": entry["items"]} for entry in recommendations],
-        "report": str(report),
     }
+
+
+def _next_commands(model: Path, user: str) -> list[str]:
+    """Shell commands that use the model. They work in the current folder."""
+    python, folder = shlex.quote(shown(Path(sys.executable))), shlex.quote(shown(model))
+    make = "make"
+    if Path.cwd() != _ROOT:
+        make, folder = f"make -C {shlex.quote(str(_ROOT))}", shlex.quote(str(model))
+    return [f"{make} recommend MODEL={folder}", f"{python} -m ncf show --model {folder} --user {shlex.quote(user)}"]
+
+
+def _first_user(model: Path) -> str:
+    from ncf.artifacts.model_folder import ModelFolder
+
+    return str(ModelFolder.load(model).user_ids[0])
+
+
+def _checks(summary: Path) -> list[str]:
+    """The checks of the gate, and what is to be noticed, as the summary of evaluate lists them."""
+    lines = [line for line in summary.read_text().splitlines() if line.startswith("- ")]
+    return [re.sub(r"^\W+", "", line) for line in lines]
 
 
 def _stage(name: str, task: TaskRun | None) -> dict[str, Any]:
@@ -41,57 +103,80 @@ def _stage(name: str, task: TaskRun | None) -> dict[str, Any]:
     return {"name": name, "seconds": round(task.seconds, 2), "status": "succeeded"}
 
 
-def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRun]) -> None:
-    """Print stages, metrics beside the baselines, recommendations, and where the report lies."""
-    stages = Table(title="Stages", title_justify="left")
-    for column, justify in (
-        ("stage", "left"),
-        ("seconds", "right"),
-        ("status", "left"),
-        ("what came out", "left"),
-    ):
-        stages.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for stage in result["stages"]:
-        came_out = _came_out(tasks.get(stage["name"]))
-        stages.add_row(stage["name"], f"{stage['seconds']:.1f}", stage["status"], came_out)
-    console.print(stages)
-
-    metrics = result["metrics"]
-    table = Table(title="Test metrics", title_justify="left")
-    for column in ("", f"HR@{_CUTOFF}", f"NDCG@{_CUTOFF}"):
-        table.add_column(column, justify="right" if column else "left")
-    for label, prefix in (
-        ("model", ""),
-        ("EASE", "ease_"),
-        ("item-kNN", "item_knn_"),
-        ("popularity", "popularity_"),
-        ("champion", "champion_"),
-    ):
-        names = [f"{prefix}{metric}_at_{_CUTOFF}" for metric in ("hr", "ndcg")]
-        if all(name in metrics for name in names):
-            table.add_row(label, *(f"{metrics[name]:.4f}" for name in names))
-    console.print(table)
-    console.print("gate: " + ("[green]passed[/]" if result["gate_passed"] else "[red]closed: nothing was deployed[/]"))
-
+def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRun], folder: RunFolder) -> None:
+    """Print stages, model quality beside the baselines, the gate, recommendations, paths and what can follow."""
+    show_stages(console, tasks, [stage["name"] for stage in result["stages"]])
+    console.print(_quality(result["metrics"]))
+    console.print("Gate: " + ("[green]passed[/]" if result["gate_passed"] else "[red]closed: nothing was deployed[/]"))
+    for check in result["gate_checks"]:
+        console.print(f"  {escape(check)}", highlight=False, soft_wrap=True)
     if result["recommendations"]:
-        top = Table(title="Top 10, from the live endpoint", title_justify="left")
-        for entry in result["recommendations"]:
-            top.add_column(escape(str(entry["user"])), overflow="fold")
-        for row in zip(*(entry["items"] for entry in result["recommendations"]), strict=False):
-            top.add_row(*(escape(item.get("title") or item["item"]) for item in row))
-        console.print(top)
-    console.print(f"Report: {result['report']}", highlight=False, soft_wrap=True)
+        console.print(_top(result["recommendations"]))
+    names = {"model": "model", "report": "report", "data report": "data_report", "summary": "summary"}
+    show_paths(console, folder, {name: Path(result[key]) for name, key in names.items()})
+    console.print("Next:")
+    for command in result["next"]:
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _came_out(task: TaskRun | None) -> str:
-    """The counts and metrics that KFP shows for the task's artifacts, in a few words."""
+def show_stages(console: Console, tasks: Mapping[str, TaskRun], names: Sequence[str]) -> None:
+    """Print a table of stages with time, status and results."""
+    table = Table(title="Stages", title_justify="left")
+    table.add_column("stage")
+    table.add_column("seconds", justify="right")
+    table.add_column("status")
+    table.add_column("result")
+    for stage in (_stage(name, tasks.get(name)) for name in names):
+        result = _figures(stage["name"], tasks.get(stage["name"]))
+        table.add_row(stage["name"], f"{stage['seconds']:.1f}", stage["status"], escape(result))
+    console.print(table)
+
+
+def show_paths(console: Console, folder: RunFolder, paths: Mapping[str, Path]) -> None:
+    """Print the folder of the run and paths in it, by name."""
+    named = {"folder": f"{shown(folder.path)}, and {shown(folder.link)} is a link to it"}
+    named |= {name: shown(path) for name, path in paths.items()}
+    width = max(map(len, named)) + len(":")
+    for name, path in named.items():
+        console.print(f"{name.capitalize() + ':':<{width}} {path}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _quality(metrics: Mapping[str, float]) -> Table:
+    title = "Model quality: rank of the test positives in the full catalogue, and among sampled candidates"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for label in _PROTOCOLS:
+        for metric in ("HR", "NDCG"):
+            table.add_column(f"{metric}@{_CUTOFF}\n{label}", justify="right")
+    for ranker, prefix in _RANKERS.items():
+        names = [
+            f"{prefix}{protocol}{metric}_at_{_CUTOFF}" for protocol in _PROTOCOLS.values() for metric in ("hr", "ndcg")
+        ]
+        if any(name in metrics for name in names):
+            table.add_row(ranker, *(f"{metrics[name]:.4f}" if name in metrics else "" for name in names))
+    return table
+
+
+def _top(recommendations: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title=f"Top {_CUTOFF}, from the live endpoint", title_justify="left")
+    for entry in recommendations:
+        table.add_column(escape(str(entry["user"])), overflow="fold")
+    for row in zip(*(entry["items"] for entry in recommendations), strict=False):
+        table.add_row(*(escape(item.get("title") or item["item"]) for item in row))
+    return table
+
+
+def _figures(stage: str, task: TaskRun | None) -> str:
+    """Metrics and counts of a task, in the order of the stage's table."""
     if task is None:
         return ""
-    words = []
+    known: dict[str, float] = {}
     for output in task.outputs.values():
-        metadata = output.get("metadata") if isinstance(output, dict) else None
-        words += [
-            f"{name} {value:,.4g}" if value % 1 else f"{name} {value:,.0f}" for name, value in (metadata or {}).items()
-        ]
-    endpoint = task.outputs.get("endpoint")
-    return escape(", ".join([*([str(endpoint)] if endpoint else []), *words[:5]]))
+        known |= (output.get("metadata") or {}) if isinstance(output, dict) else {}
+    named = [f"endpoint {task.outputs['endpoint']}"] if "endpoint" in task.outputs else []
+    figures = {label: known[name] for name, label in _FIGURES[stage].items() if name in known}
+    return ", ".join([*named, *(f"{label} {_number(value)}" for label, value in figures.items())])
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if value % 1 else f"{value:,.0f}"

@@ -1,4 +1,4 @@
-"""What POST /invocations answers, a type for each form of request."""
+"""Answers of POST /invocations: one type for each form of request."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Literal, NotRequired, final
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
 Source = Literal["model", "history", "popular"]
-"""What an answer was made from: the model's user, items that a stranger has liked, or popularity alone.
+"""Source of a list: the model's embedding of the user, the history of an unknown user, or popularity.
 
-Scores are logits where it is ``model`` or ``history``, and numbers of interactions where it is ``popular``.
+Scores are logits for ``model`` and ``history``, and numbers of interactions for ``popular``.
 """
 
 
 class Item(TypedDict):
-    """An item: its raw id, its title where one is known, and what it was ranked by; null for an unknown one."""
+    """An item: its raw id, its title if known, and its score. The score of an unknown item is null."""
 
     item: str
     title: NotRequired[str]
@@ -32,7 +32,7 @@ class Recommendation(TypedDict):
 
 @final
 class Recommendations(TypedDict):
-    """A recommendation for each user; ``unknown`` are allowed items that the model does not know."""
+    """A recommendation for each user. ``unknown`` lists items of ``allow`` that the model does not know."""
 
     model_version: str
     recommendations: list[Recommendation]
@@ -41,7 +41,7 @@ class Recommendations(TypedDict):
 
 @final
 class Scores(TypedDict):
-    """The items that were asked for, in the order of the request."""
+    """Scores of the requested items, in the order of the request."""
 
     model_version: str
     user: str
@@ -51,7 +51,7 @@ class Scores(TypedDict):
 
 @final
 class Ranking(TypedDict):
-    """The best items for pairs or a history; ``unknown`` are items named that the model does not know."""
+    """The best items for pairs or a history. ``unknown`` lists items of the request that the model does not know."""
 
     model_version: str
     user: NotRequired[str]
@@ -62,7 +62,7 @@ class Ranking(TypedDict):
 
 @final
 class SimilarItems(TypedDict):
-    """The items most similar to one; scores are cosines."""
+    """The items most similar to one item. Scores are cosines."""
 
     model_version: str
     item: str
@@ -70,22 +70,23 @@ class SimilarItems(TypedDict):
 
 
 OneList = Scores | Ranking | SimilarItems
-"""An answer that holds a single list of items."""
+"""An answer with one list of items."""
 AnyList = Scores | Ranking | SimilarItems | Recommendation
-"""What holds a list of items."""
+"""An object with one list of items."""
 
 
 @final
 class Failure(TypedDict):
-    """Why there is no answer."""
+    """The reason for which a record has no answer."""
 
     error: str
 
 
 def items_of(answer: AnyList) -> list[Item]:
+    """The list of items of an answer."""
     return answer["similar"] if "similar" in answer else answer["items"]
 
 
 def source_of(answer: AnyList) -> Source:
-    """What the items were made from; similar items are the model's."""
+    """The source of a list of items; similar items come from the model."""
     return "model" if "similar" in answer else answer["source"]

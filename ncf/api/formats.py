@@ -1,104 +1,61 @@
-"""How requests and answers travel: JSON, JSON Lines and CSV, as SageMaker's endpoints and batch transforms send them.
-
-https://docs.aws.amazon.com/sagemaker/latest/dg/cdf-inference.html
-"""
+"""Bodies of requests and answers in JSON, JSON Lines and CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
+from ncf.api import limits
 from ncf.api.answers import AnyList, Failure, OneList, Recommendation, items_of
+from ncf.api.media_types import CSV, JSON, LINES
 from ncf.api.requests import AnyForm, ForCandidates, Invocation, RequestError, parse, validated
 
-JSON = "application/json"
-LINES = "application/jsonlines"
-CSV = "text/csv"
-MEDIA_TYPES = (JSON, LINES, CSV)
-_OTHER_NAMES = {"application/x-ndjson": LINES, "application/x-jsonlines": LINES, "application/jsonl": LINES}
-_WILDCARDS = {"*/*", "application/*", "text/*"}
-_CHARSETS = ("utf-8", "utf8", "us-ascii")
+_DIVIDE = "send several requests (in a batch transform: BatchStrategy SingleRecord)"
+_Read = Callable[[], AnyForm]
 
 
-def media_type(content_type: str) -> str:
-    """The media type of a request's body.
-
-    Raises:
-        RequestError: 415 for another one, or another charset than UTF-8.
-    """
-    name, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    found = _OTHER_NAMES.get(name, name)
-    if found not in MEDIA_TYPES:
-        raise RequestError(415, f"content type is {name[:60]!r}; expected {', '.join(MEDIA_TYPES)}")
-    for parameter in parameters:
-        key, _, value = parameter.partition("=")
-        if key.strip() == "charset" and value.strip().strip('"') not in _CHARSETS:
-            raise RequestError(415, f"charset is {value.strip()[:60]!r}; expected utf-8")
-    return found
-
-
-def accepted(accept: str, given: str) -> str:
-    """The media type of the answer: the first that the client accepts, or as the request where it leaves it open.
-
-    Raises:
-        RequestError: 406 if it accepts none that there is.
-    """
-    ranked = []
-    for part in accept.lower().split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        quality = next((piece[2:] for piece in parameters if piece.startswith("q=")), "1")
-        try:
-            ranked.append((-float(quality), _OTHER_NAMES.get(name, name)))
-        except ValueError:
-            raise RequestError(406, f"accept has a quality of {quality[:20]!r}; expected 0 to 1") from None
-    names = [name for quality, name in sorted(ranked, key=lambda pair: pair[0]) if quality < 0]
-    for name in names:
-        if name in MEDIA_TYPES:
-            return name
-        if name == "*/*" or (name in _WILDCARDS and given.startswith(name[:-1])):
-            return given
-        if name in _WILDCARDS:
-            return JSON if name == "application/*" else CSV
-    if not accept.strip():
-        return given
-    raise RequestError(406, f"accept is {accept[:60]!r}; there is {', '.join(MEDIA_TYPES)}")
-
-
-def requests_in(body: bytes, media: str) -> Iterator[AnyForm]:
-    """The requests in a body, one after the other.
+def read_requests(body: bytes, media: str) -> list[AnyForm]:
+    """The requests in a body, in order.
 
     Args:
-        body: JSON holds one; JSON Lines one a line; CSV, without a header, one a row: a user, whose ten best
-            items are wanted, or a user and an item to score.
-        media: its media type.
+        body: one request in JSON; one a line in JSON Lines; one a row in CSV without a header. A row is a user, to be
+            answered with the ten best items, or a user and an item, to be answered with the score.
+        media: media type of the body.
 
     Raises:
-        RequestError: 400 or 422, that names the line.
+        RequestError: 400 or 422 that names the line at fault; 413 if the body has more than ``MAX_RECORDS`` records,
+            or they ask for more than ``MAX_ITEMS`` items in all.
     """
     if media == JSON:
-        yield parse(body)
-        return
-    lines = _json_lines(body) if media == LINES else _csv_rows(body)
-    number = 0
-    for number, read in lines:
+        return [parse(body)]
+    requests: list[AnyForm] = []
+    items = 0
+    for number, read in _json_lines(body) if media == LINES else _csv_rows(body):
+        if len(requests) == limits.MAX_RECORDS:
+            raise RequestError(413, f"body has more than {limits.MAX_RECORDS} records, the limit; {_DIVIDE}")
         try:
-            yield read()
+            requests.append(read())
         except RequestError as error:
             raise RequestError(error.status, f"line {number}: {error}") from None
-    if not number:
+        items += requests[-1].items_requested
+        if items > limits.MAX_ITEMS:
+            message = f"line {number}: the records up to here ask for {items} items; expected at most"
+            raise RequestError(413, f"{message} {limits.MAX_ITEMS} in one request; {_DIVIDE}")
+    if not requests:
         raise RequestError(400, "body holds no request")
+    return requests
 
 
-def _json_lines(body: bytes) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(body.split(b"\n"), 1):
+def _json_lines(body: bytes) -> Iterator[tuple[int, _Read]]:
+    for number, line in enumerate(io.BytesIO(body), 1):
         if line.strip():
-            yield number, lambda line=line: parse(line)
+            yield number, partial(parse, line.rstrip(b"\r\n"))
 
 
-def _csv_rows(body: bytes) -> Iterator[tuple[int, Any]]:
+def _csv_rows(body: bytes) -> Iterator[tuple[int, _Read]]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -109,7 +66,7 @@ def _csv_rows(body: bytes) -> Iterator[tuple[int, Any]]:
         for row in reader:
             if row:
                 columns = columns or len(row)
-                yield reader.line_num, lambda row=row, columns=columns: _of_row(row, columns)
+                yield reader.line_num, partial(_of_row, row, columns)
     except csv.Error as error:
         raise RequestError(400, f"line {reader.line_num}: body is not CSV: {error}") from None
 
@@ -124,50 +81,54 @@ def _of_row(row: list[str], columns: int) -> AnyForm:
 
 
 class Writer:
-    """Puts answers into bytes, one after the other.
+    """Body of an answer.
 
-    JSON: the answer of a single request, or an array of them. JSON Lines: an answer a line. CSV: for items that
-    were ranked their ids, best first, and for items that were scored the scores, a row for each user.
+    JSON is the answer to one request, or an array of answers. JSON Lines is one answer a line. CSV is one row for each
+    list of items: scores for the form with candidates, item ids for the other forms.
 
     Args:
-        media: media type of what is written.
-        single: whether there is one answer only, to a request in JSON.
+        media: media type of the body.
+        single: whether the body answers one request in JSON.
     """
 
     def __init__(self, media: str, single: bool) -> None:
         self._media, self._single = media, single
-        self._written = 0
+        self._content = bytearray()
 
-    def write(self, form: AnyForm, answer: OneList | Failure) -> bytes:
-        """The next answer, or why there is none."""
+    def add(self, form: AnyForm, answer: OneList | Failure) -> None:
+        """Append the answer to one request, or the reason for which there is none."""
         if self._media == CSV:
-            return b"\n" if "error" in answer else _as_csv(form, answer)
-        return self._before() + _as_json(answer) + self._after()
-
-    def write_each(
-        self, form: Invocation, version: str, found: Iterable[Recommendation], unknown: list[str]
-    ) -> Iterator[bytes]:
-        """The next answer, :class:`~ncf.api.answers.Recommendations`, a user at a time: all is never held."""
-        if self._media == CSV:
-            yield from (_as_csv(form, recommendation) for recommendation in found)
+            self._content += b"\n" if "error" in answer else _as_csv(form, answer)
             return
-        yield self._before() + b'{"model_version":' + _as_json(version) + b',"recommendations":['
+        self._content += self._before() + _as_json(answer) + self._after()
+
+    def add_recommendations(
+        self, form: Invocation, version: str, found: Iterable[Recommendation], unknown: list[str]
+    ) -> None:
+        """Append :class:`~ncf.api.answers.Recommendations`.
+
+        Each user's list is encoded by itself: the interpreter's lock is held for one list, not for the whole answer.
+        """
+        if self._media == CSV:
+            for recommendation in found:
+                self._content += _as_csv(form, recommendation)
+            return
+        self._content += self._before() + b'{"model_version":' + _as_json(version) + b',"recommendations":['
         for number, recommendation in enumerate(found):
-            yield (b"," if number else b"") + _as_json(recommendation)
-        yield b"]" + (b',"unknown":' + _as_json(unknown) if unknown else b"") + b"}" + self._after()
+            self._content += (b"," if number else b"") + _as_json(recommendation)
+        self._content += b"]" + (b',"unknown":' + _as_json(unknown) if unknown else b"") + b"}" + self._after()
+
+    def content(self) -> bytes:
+        """The whole body."""
+        return bytes(self._content) + (b"]" if self._media == JSON and not self._single else b"")
 
     def _before(self) -> bytes:
-        self._written += 1
         if self._media == LINES or self._single:
             return b""
-        return b"," if self._written > 1 else b"["
+        return b"," if self._content else b"["
 
     def _after(self) -> bytes:
         return b"\n" if self._media == LINES else b""
-
-    def end(self) -> bytes:
-        """What comes behind the last answer."""
-        return b"]" if self._media == JSON and not self._single else b""
 
 
 def _as_json(content: object) -> bytes:

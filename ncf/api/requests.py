@@ -1,4 +1,4 @@
-"""What POST /invocations accepts, and how it says what is wrong with a request."""
+"""Requests of POST /invocations: the five forms, their validation and the errors that name what is wrong."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError, from_json
 
-from ncf.api.explanation import explain, shown
+from ncf.api.error_messages import message_of, shown
+from ncf.api.limits import MAX_CANDIDATES, MAX_HISTORY, MAX_ID_LENGTH, MAX_K, MAX_USERS
 
-MAX_K = 1000
-MAX_USERS = 100
-MAX_CANDIDATES = 10_000
-"""Items to score, and items that ``allow`` and ``deny`` may name."""
-MAX_HISTORY = 1000
-MAX_ID_LENGTH = 512
-"""Characters of a raw id; lists of users for batches have the same limit."""
-MAX_BODY_BYTES = 1 << 20
 CONTENT_TYPE = "application/json"
+DEFAULT_K = 10
+"""Items in a list where the request does not say."""
 _MAX_INTEGER = 1 << 63
 
 
 class RequestError(Exception):
-    """A request at fault: an HTTP status of 4xx and a message that names field, value and limit."""
+    """An invalid request.
+
+    Args:
+        status: HTTP status, 4xx.
+        message: the field, its value and what is accepted.
+    """
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -44,26 +44,31 @@ RawId = Annotated[
     Field(min_length=1, max_length=MAX_ID_LENGTH),
     BeforeValidator(_integer_as_text),
 ]
-"""An id as the interactions have it; an integer counts as its decimal digits."""
+"""A raw id, as in the interactions. An integer is read as its decimal digits."""
 Filter = Annotated[list[RawId] | None, Field(max_length=MAX_CANDIDATES), FailFast()]
 Candidates = Annotated[list[RawId], Field(min_length=1, max_length=MAX_CANDIDATES), FailFast()]
-K = Annotated[int, Field(ge=1, le=MAX_K, description="Items wanted; fewer come where no more are left")]
-WithTitles = Annotated[bool, _description("Whether items come with their titles, where these are known")]
-Allow = Annotated[Filter, _description("Items to choose from; none: the whole catalogue. Unknown ones are ignored")]
-Deny = Annotated[Filter, _description("Items never to recommend. Unknown ones are ignored")]
+K = Annotated[int, Field(ge=1, le=MAX_K, description="Number of items; fewer are returned if no more are left")]
+WithTitles = Annotated[bool, _description("Whether to return titles, where they are known")]
+Allow = Annotated[Filter, _description("Items to choose from; null: the whole catalogue. Unknown items are ignored")]
+Deny = Annotated[Filter, _description("Items to leave out. Unknown items are ignored")]
 
 
 class Form(BaseModel):
-    """One of the forms that a request may have.
+    """One form of request.
 
     Attributes:
-        label: what logs and metrics call it.
-        key: the field that tells it from the other forms.
+        label: name of the form in logs and metrics.
+        key: field that distinguishes the form from the others.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     label: ClassVar[str]
     key: ClassVar[str]
+
+    @property
+    def items_requested(self) -> int:
+        """Number of items in the answer at most: ``k``, unless the form says otherwise."""
+        return int(getattr(self, "k", DEFAULT_K))
 
 
 class Invocation(Form):
@@ -74,14 +79,18 @@ class Invocation(Form):
 
     users: Annotated[
         list[RawId],
-        Field(min_length=1, max_length=MAX_USERS, description="Raw ids; a stranger gets popular items"),
+        Field(min_length=1, max_length=MAX_USERS, description="Raw ids. Unknown users get popular items"),
         FailFast(),
     ]
-    k: K = 10
-    exclude_seen: Annotated[bool, _description("Whether to leave out what a user has interacted with")] = True
+    k: K = DEFAULT_K
+    exclude_seen: Annotated[bool, _description("Whether to leave out items that the user has interacted with")] = True
     allow: Allow = None
     deny: Deny = None
     with_titles: WithTitles = True
+
+    @property
+    def items_requested(self) -> int:
+        return len(self.users) * self.k
 
 
 class ForCandidates(Form):
@@ -91,8 +100,12 @@ class ForCandidates(Form):
     label, key = "candidates", "items"
 
     user: RawId
-    items: Annotated[Candidates, _description("Raw ids, each once; one that the model does not know scores null")]
+    items: Annotated[Candidates, _description("Raw ids, each once. The score of an unknown item is null")]
     with_titles: WithTitles = True
+
+    @property
+    def items_requested(self) -> int:
+        return len(self.items)
 
     @model_validator(mode="after")
     def _items_differ(self) -> ForCandidates:
@@ -101,15 +114,15 @@ class ForCandidates(Form):
 
 
 class ForPairs(Form):
-    """User and item as two lists of one length: the ten best of these items for the one user named throughout."""
+    """The ten best of the given items for one user; user and item are two lists of the same length."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"user": ["u42", "u42", "u42"], "item": ["i1", "i2", "i3"]}]}
     )
     label, key = "pairs", "item"
 
-    user: Annotated[Candidates, _description("The same raw id as many times as there are items")]
-    item: Annotated[Candidates, _description("Raw ids, not indices, each once; unknown ones are ignored, and told")]
+    user: Annotated[Candidates, _description("The same raw id, once for each item")]
+    item: Annotated[Candidates, _description("Raw ids, not indices, each once. Unknown items are ignored and listed")]
 
     @model_validator(mode="after")
     def _one_user_and_items_differ(self) -> ForPairs:
@@ -126,18 +139,18 @@ class ForPairs(Form):
 
 
 class ForItem(Form):
-    """The items that are most similar to one."""
+    """The items most similar to one item."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"item": "i1", "k": 10}]})
     label, key = "similar", "item"
 
     item: RawId
-    k: K = 10
+    k: K = DEFAULT_K
     with_titles: WithTitles = True
 
 
 class ForHistory(Form):
-    """The best items of somebody whom the model does not know, represented by items that they have liked."""
+    """The best items of an unknown user, from a history of items that the user has liked."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["i1", "i2"], "k": 10}]})
     label, key = "history", "history"
@@ -147,11 +160,11 @@ class ForHistory(Form):
         Field(
             min_length=1,
             max_length=MAX_HISTORY,
-            description="Raw ids, never recommended again; repeats count once, unknown ones are ignored, and told",
+            description="Raw ids. They are not recommended again. Unknown items are ignored and listed",
         ),
         FailFast(),
     ]
-    k: K = 10
+    k: K = DEFAULT_K
     allow: Allow = None
     deny: Deny = None
     with_titles: WithTitles = True
@@ -164,13 +177,13 @@ _KEYS = tuple(dict.fromkeys(form.key for form in FORMS))
 
 
 def parse(body: bytes) -> AnyForm:
-    """Read one request.
+    """One request, read from JSON.
 
     Args:
         body: JSON in UTF-8.
 
     Raises:
-        RequestError: 400 for what is not JSON, 422 for what is not accepted.
+        RequestError: 400 if the body is not JSON, 422 if a field or a value is not accepted.
     """
     try:
         content = from_json(body)
@@ -181,11 +194,11 @@ def parse(body: bytes) -> AnyForm:
     try:
         return form.model_validate_json(body)
     except ValidationError as error:
-        raise RequestError(422, explain(form, _KEYS, content, error.errors(include_url=False)[0])) from None
+        raise RequestError(422, message_of(form, _KEYS, content, error.errors(include_url=False)[0])) from None
 
 
 def validated(form: type[AnyForm], values: dict[str, Any]) -> AnyForm:
-    """A form from values that did not come as JSON.
+    """One request, from values that were not read from JSON.
 
     Raises:
         RequestError: 422, as :func:`parse` does.
@@ -193,22 +206,22 @@ def validated(form: type[AnyForm], values: dict[str, Any]) -> AnyForm:
     try:
         return form.model_validate(values)
     except ValidationError as error:
-        raise RequestError(422, explain(form, _KEYS, values, error.errors(include_url=False)[0])) from None
+        raise RequestError(422, message_of(form, _KEYS, values, error.errors(include_url=False)[0])) from None
 
 
 def _check_keys(pairs: Sequence[tuple[str, Any]]) -> None:
-    """Readers of JSON disagree on which of a repeated key's values counts (RFC 8259, 4), so that none does here."""
+    """Refuse a repeated key: JSON parsers disagree on which of its values counts (RFC 8259, 4)."""
     keys = [key for key, _ in pairs]
     if len(set(keys)) < len(keys):
-        repeated = next(key for place, key in enumerate(keys) if key in keys[:place])
+        repeated = next(key for index, key in enumerate(keys) if key in keys[:index])
         raise RequestError(422, f"{shown(repeated)} is given more than once; expected each key once")
 
 
 def _form_of(content: object) -> type[AnyForm]:
-    """The form whose fields a request has.
+    """The form that a request's fields belong to.
 
     Raises:
-        RequestError: if it has those of several forms.
+        RequestError: 422 if the fields belong to several forms.
     """
     if not isinstance(content, dict):
         return Invocation
@@ -220,15 +233,15 @@ def _form_of(content: object) -> type[AnyForm]:
             return Invocation
         return ForPairs if isinstance(content["user"], list) else ForCandidates
     forms = [form for form in FORMS if form.key == given[0]]
-    return forms[0] if "user" in content else forms[-1]  # `item` alone, or with `user`
+    return forms[0] if "user" in content else forms[-1]  # two forms have the key `item`, one of them with `user`
 
 
 def _check_repeats(field: str, items: list[str]) -> None:
     if len(set(items)) == len(items):
         return
-    places: dict[str, int] = {}
-    for place, item in enumerate(items):
-        if (first := places.setdefault(item, place)) != place:
-            found = {"field": field, "place": place, "item": shown(item), "first": first}
-            again = "{field}[{place}] is {item} again, as {field}[{first}] is; expected each id once"
+    first_index: dict[str, int] = {}
+    for index, item in enumerate(items):
+        if (first := first_index.setdefault(item, index)) != index:
+            found = {"field": field, "index": index, "item": shown(item), "first": first}
+            again = "{field}[{index}] is {item} again, as {field}[{first}] is; expected each id once"
             raise PydanticCustomError("repeat", again, found)

@@ -1,1 +1,1 @@
-"""Artifacts that stages exchange: data set, samples, model folder, and their manifests."""
+"""Artifacts between stages: data set, samples, model folder, and their manifests."""

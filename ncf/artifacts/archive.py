@@ -1,4 +1,8 @@
-"""A model folder out of a ``model.tar.gz`` that may have been made to do harm."""
+"""Extraction of a model folder from an untrusted ``model.tar.gz``.
+
+The ``data`` filter of ``tarfile`` guards paths and modes. The checks here add what it accepts or does not know: links
+inside the folder, sparse files, negative sizes, bounds of members, headers and disk space, a damaged end.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +22,24 @@ from ncf.errors import InputError
 
 SUFFIXES = (".tar.gz", ".tgz")
 _MAX_MEMBERS = 1000
-_MAX_HEADER_BYTES = 8 << 20  # of all members: more than the most members with the longest names have
+_MAX_HEADER_BYTES = 8 << 20  # of all members; _MAX_MEMBERS with the longest names have fewer
 _MAX_PADDING_BYTES = 1 << 20
 _OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-# what tarfile lets through of a header that makes no sense, beside its own errors
-_NONSENSE = (ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
+# raised by tarfile for malformed headers, beside its own errors
+_MALFORMED = (ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
 
 
 @contextmanager
 def unpacked(location: Path) -> Iterator[Path]:
-    """The folder itself, or one that holds what an archive does, for the time of the block; mapped files outlive it.
+    """Folder of a model: ``location`` itself, or a temporary folder with the content of an archive.
+
+    The temporary folder is deleted at the end of the block. Memory-mapped files stay readable.
+
+    Args:
+        location: folder or archive.
 
     Raises:
-        InputError: as :func:`unpack` does.
+        InputError: from :func:`unpack`.
     """
     if not location.name.endswith(SUFFIXES) or location.is_dir():
         yield location
@@ -42,18 +51,16 @@ def unpacked(location: Path) -> Iterator[Path]:
 
 
 def unpack(archive: Path, folder: Path, name: str = "") -> None:
-    """Write the files of an archive to ``folder``, which is made: plain files and folders inside of it, nothing else.
-
-    Owners, modes and times are not taken from the archive.
+    """Extract plain files and folders of an archive. Owners, modes and times of the archive are ignored.
 
     Args:
-        archive: compressed by gzip, bzip2 or xz, or not at all.
-        folder: that is not there yet.
-        name: of the archive in messages, where it is another than its place.
+        archive: tar file, plain or compressed by gzip, bzip2 or xz.
+        folder: to create and write to.
+        name: of the archive in messages; '' for its path.
 
     Raises:
-        InputError: that names the member at fault: a link, a device, a path out of the folder, too many members, too
-            large headers, or more bytes than the disk has room for.
+        InputError: with the member at fault: a link, a device, a path outside the folder, too many members, too large
+            headers, or more bytes than are free on the disk.
     """
     name = name or str(archive)
     folder.mkdir()
@@ -74,9 +81,9 @@ def unpack(archive: Path, folder: Path, name: str = "") -> None:
                     with bounded.reading_content():
                         tar.extract(member, folder, set_attrs=False, filter="data")
                 _check_end(stream, tar.offset)
-    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, *_NONSENSE) as error:
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError, *_MALFORMED) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{name}: cannot be unpacked: {reason}; expected a tar archive of a model's folder") from None
+        raise InputError(f"{name}: cannot be unpacked: {reason}; expected a tar archive of a model folder") from None
 
 
 def _decompressed(archive: Path) -> IO[bytes]:
@@ -87,10 +94,10 @@ def _decompressed(archive: Path) -> IO[bytes]:
 
 
 class _BoundedHeaders:
-    """A stream of which headers may take so many bytes and no more.
+    """Stream with a bound on the bytes of all headers.
 
-    ``tarfile`` reads long names and extended headers into memory as a whole, be they gigabytes, before it hands out
-    the member that they belong to; or all that is left of the stream, where they say that they have less than none.
+    ``tarfile`` reads long names and extended headers into memory as a whole before it returns their member, even if
+    they have gigabytes. With a negative size it reads the whole rest of the stream.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -106,7 +113,7 @@ class _BoundedHeaders:
 
     @contextmanager
     def reading_content(self) -> Iterator[None]:
-        """Within the block a file's content is read, which is written in small pieces."""
+        """Block in which the content of a file is read. It is not bounded, as it is copied in small pieces."""
         self._content = True
         try:
             yield
@@ -119,7 +126,7 @@ def _check(name: str, member: tarfile.TarInfo) -> None:
     if path.is_absolute() or ".." in path.parts:
         raise InputError(f"{name}: member {_shown(member)} lies outside the folder")
     if member.size < 0:
-        raise InputError(f"{name}: {_shown(member)} is said to have {member.size} bytes")
+        raise InputError(f"{name}: {_shown(member)} has size {member.size} in its header; expected 0 or more")
     if member.issparse() or not (member.isreg() or member.isdir()):
         kinds = {tarfile.SYMTYPE: "symbolic link", tarfile.LNKTYPE: "hard link", tarfile.FIFOTYPE: "pipe"}
         other = "sparse file" if member.issparse() else "device" if member.isdev() else "member of an unknown type"
@@ -127,16 +134,16 @@ def _check(name: str, member: tarfile.TarInfo) -> None:
         raise InputError(f"{name}: {_shown(member)} is a {kind}; expected plain files")
 
 
-def _check_end(stream: IO[bytes], place: int) -> None:
-    """See to it that the archive ends where ``tarfile`` has found no more members: it takes a damaged header for that.
+def _check_end(stream: IO[bytes], offset: int) -> None:
+    """Check that the archive ends at ``offset``: ``tarfile`` takes a damaged header for the end.
 
-    What is compressed is read to its end, where its checksum stands.
+    Compressed data are read to their end, where their checksum is.
     """
-    stream.seek(place)
-    rest = stream.read(_MAX_PADDING_BYTES + 1)
-    if any(rest[: tarfile.BLOCKSIZE]):
-        raise tarfile.ReadError(f"the header at byte {place} is damaged")
-    if len(rest) > _MAX_PADDING_BYTES:
+    stream.seek(offset)
+    padding = stream.read(_MAX_PADDING_BYTES + 1)
+    if any(padding[: tarfile.BLOCKSIZE]):
+        raise tarfile.ReadError(f"the header at byte {offset} is damaged")
+    if len(padding) > _MAX_PADDING_BYTES:
         raise tarfile.ReadError(f"more than {_MAX_PADDING_BYTES} bytes come after its end")
 
 

@@ -1,4 +1,4 @@
-"""The ``dataset`` folder: what preprocess writes and negative sampling and training read."""
+"""The ``dataset`` folder: written by preprocess, read by negative sampling and training."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Pairs = NDArray[np.int32]  # [n, 2]: user index, item index; sorted by user
 
 @dataclass(frozen=True)
 class Dataset:
-    """Positives as indices, split for training, validation and test, and the raw ids behind the indices.
+    """Positives as indices, split for training, validation and test, with raw ids.
 
     Attributes:
-        train: items of each user in order of time (of their ids, without timestamps).
-        validation: int32 [n, 2] held-out (user, item), sorted by user: chooses epochs and settings.
-        test: int32 [m, 2] held-out (user, item), sorted by user: evaluated once.
+        train: items of each user, sorted by time, or by item without times.
+        validation: int32 [n, 2] held-out (user, item), sorted by user, to choose epochs and settings.
+        test: int32 [m, 2] held-out (user, item), sorted by user, to evaluate once.
         user_ids: raw id of each user index.
         item_ids: raw id of each item index.
         item_titles: title of each item index ('' where unknown), or None without titles.
-        test_negatives: int32 [m, candidates] that came with the data (NCF release format), or None.
+        test_negatives: int32 [m, candidates] from the NCF release format, or None.
         days: int32 [positives], days since 1970 UTC of those of ``train``, then ``validation``, then ``test``; None
             without times.
     """
@@ -55,7 +55,7 @@ class Dataset:
         return len(self.item_ids)
 
     def positives(self) -> ItemsByUser:
-        """Every known positive: training, validation and test together."""
+        """All positives of training, validation and test."""
         held_out = np.concatenate([self.validation, self.test])
         return self.train.union(held_out[:, 0], held_out[:, 1])
 
@@ -80,7 +80,7 @@ class Dataset:
         return np.concatenate(parts)
 
     def save(self, folder: Path, parameters: Mapping[str, Any], source: Mapping[str, Any]) -> None:
-        """Write the folder (which must not exist yet), the manifest last."""
+        """Write the folder, which must not exist, with the manifest last."""
         folder.mkdir(parents=True)
         self.train.save(folder, "train")
         np.save(folder / "validation.npy", self.validation)
@@ -104,10 +104,10 @@ class Dataset:
 
     @classmethod
     def load(cls, folder: Path) -> Dataset:
-        """Read a ``dataset`` folder, memory-mapped, after checking it against its manifest.
+        """Read a ``dataset`` folder, memory-mapped, after a check against its manifest.
 
         Raises:
-            InputError: if a file is missing, damaged or of a wrong shape, or an index is out of range.
+            InputError: if a file is missing, damaged or has the wrong shape, or an index is out of range.
         """
         manifest.read(folder, KIND)
         manifest.require(folder, "train_offsets.npy", "train_items.npy", "validation.npy", "test.npy")
@@ -150,7 +150,11 @@ class Dataset:
 
 
 def load_array(path: Path, dimensions: int) -> NDArray[Any]:
-    """Read an ``.npy`` file, memory-mapped, and check its number of dimensions."""
+    """Array of an ``.npy`` file, memory-mapped.
+
+    Raises:
+        InputError: if the file is missing or is not an array with this number of dimensions.
+    """
     manifest.require(path.parent, path.name)
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -162,6 +166,10 @@ def load_array(path: Path, dimensions: int) -> NDArray[Any]:
 
 
 def check_range(path: Path, indices: NDArray[np.int32], size: int) -> None:
-    """Raise an InputError that names ``path`` unless all ``indices`` lie in [0, size)."""
+    """Check that all indices are in [0, size).
+
+    Raises:
+        InputError: if not, with ``path`` in its message.
+    """
     if len(indices) and not (indices.min() >= 0 and indices.max() < size):
         raise InputError(f"{path}: indices from {indices.min()} to {indices.max()}; expected 0 to {size - 1}")

@@ -1,4 +1,4 @@
-"""The items of each user, as two arrays (compressed sparse rows)."""
+"""Items of each user, as two arrays (compressed sparse rows)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from ncf.errors import InputError
 
-_AT_ONCE = 1 << 22
-"""Interactions that are sorted together: some 30 bytes each are taken beside the result."""
+_INTERACTIONS_PER_BLOCK = 1 << 22
+"""Interactions that are sorted together, with some 30 bytes each beside the result."""
 
 
 @dataclass(frozen=True)
 class ItemsByUser:
-    """``items[offsets[u] : offsets[u + 1]]`` are the items of user ``u``.
+    """Items of each user: ``items[offsets[u] : offsets[u + 1]]`` for user ``u``.
 
     Attributes:
         offsets: int64 [users + 1], from 0 to the number of interactions.
@@ -37,13 +37,13 @@ class ItemsByUser:
 
     @classmethod
     def of(cls, users: NDArray[np.int32], items: NDArray[np.int32], n_users: int) -> ItemsByUser:
-        """Group pairs (int32 [n] each, in any order) by user; a user's items come sorted and without repeats."""
+        """Pairs, int32 [n] each in any order, grouped by user. Items of a user are sorted and distinct."""
         keys = _sorted_keys(users, items)
         return cls.of_sorted((keys >> 32).astype(np.int32), (keys & 0xFFFFFFFF).astype(np.int32), n_users)
 
     @classmethod
     def of_sorted(cls, users: NDArray[np.int32], items: NDArray[np.int32], n_users: int) -> ItemsByUser:
-        """Group pairs that are sorted by user already; the order of a user's items is kept."""
+        """Pairs that are sorted by user, grouped by user. The order of a user's items is kept."""
         offsets = np.zeros(n_users + 1, np.int64)
         np.cumsum(np.bincount(users, minlength=n_users), out=offsets[1:])
         return cls(offsets, items)
@@ -65,30 +65,30 @@ class ItemsByUser:
         return len(self.offsets) - 1
 
     def of_user(self, user: int) -> NDArray[np.int32]:
-        """Item indices of one user, int32 [its interactions]."""
+        """Item indices of a user, int32 [interactions of the user]."""
         return self.items[self.offsets[user] : self.offsets[user + 1]]
 
     def counts(self) -> NDArray[np.int64]:
-        """Interactions per user, int64 [users]."""
+        """Interactions of each user, int64 [users]."""
         return np.diff(self.offsets)
 
     def users(self) -> NDArray[np.int32]:
-        """The user of each interaction, int32 [interactions]."""
+        """User of each interaction, int32 [interactions]."""
         return self.users_between(0, self.n_users)
 
     def users_between(self, start: int, end: int) -> NDArray[np.int32]:
-        """The user of each interaction of the users from ``start`` up to ``end``, int32."""
+        """User of each interaction of the users in [start, end), int32."""
         return np.repeat(np.arange(start, end, dtype=np.int32), np.diff(self.offsets[start : end + 1]))
 
     def of_users(self, users: NDArray[np.integer[Any]]) -> ItemsByUser:
-        """Those of some users, int [n] ascending, numbered from 0."""
+        """Items of some users, int [n] ascending, who are numbered from 0."""
         chosen = np.zeros(self.n_users, bool)
         chosen[users] = True
         counts = self.counts()
         return ItemsByUser(np.concatenate([[0], np.cumsum(counts[chosen])]), self.items[np.repeat(chosen, counts)])
 
     def union(self, users: NDArray[np.int32], items: NDArray[np.int32]) -> ItemsByUser:
-        """These and further pairs (int32 [n] each); a user's items come sorted and without repeats."""
+        """Union with further pairs, int32 [n] each. Items of a user are sorted and distinct."""
         added = ItemsByUser.of(users, items, self.n_users)
         counts, parts = np.zeros(self.n_users, np.int64), [np.empty(0, np.int32)]
         for start, end in self._user_blocks():
@@ -102,22 +102,22 @@ class ItemsByUser:
         return ItemsByUser(np.concatenate([[0], np.cumsum(counts)]), np.concatenate(parts))
 
     def in_order(self) -> ItemsByUser:
-        """The same with each user's items sorted and without repeats."""
+        """Sorted and distinct items of each user."""
         nothing = np.empty(0, np.int32)
         return self.union(nothing, nothing)
 
     def _user_blocks(self) -> Iterator[tuple[int, int]]:
-        """Ranges of users, each with some millions of interactions at most, or of one user."""
+        """Ranges of users, each with at most ``_INTERACTIONS_PER_BLOCK`` interactions, or of one user."""
         start = 0
         while start < self.n_users:
-            end = int(np.searchsorted(self.offsets, self.offsets[start] + _AT_ONCE, side="right")) - 1
+            end = int(np.searchsorted(self.offsets, self.offsets[start] + _INTERACTIONS_PER_BLOCK, side="right")) - 1
             end = min(max(end, start + 1), self.n_users)
             yield start, end
             start = end
 
 
 def _sorted_keys(users: NDArray[np.int32], items: NDArray[np.int32]) -> NDArray[np.int64]:
-    """``user << 32 | item`` of pairs, int64, ascending and without repeats."""
+    """Keys ``user << 32 | item`` of pairs, int64, sorted and distinct."""
     keys = users.astype(np.int64)
     keys <<= 32
     keys |= items

@@ -1,4 +1,4 @@
-"""``manifest.json``: what a folder between two stages holds, and proof that it arrived as it was written."""
+"""``manifest.json``: content, origin and checksums of a folder between two stages."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ def write(
     parameters: Mapping[str, Any],
     source: Mapping[str, Any],
 ) -> None:
-    """Describe the files of ``folder``: to be called when all others are written.
+    """Write the manifest of a folder, after all other files.
 
     Args:
-        kind: what the folder is: ``dataset``, ``samples`` or ``model``.
-        counts: sizes that readers check and people read, such as ``{"users": 610}``.
-        parameters: the settings that made it.
-        source: where it came from, with a ``fingerprint``.
+        folder: to describe.
+        kind: of the folder, such as ``dataset``, ``samples`` or ``model``.
+        counts: sizes, such as ``{"users": 610}``.
+        parameters: of the stage that wrote the folder.
+        source: origin of the folder, with a ``fingerprint``.
     """
     files = {
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)}
@@ -47,14 +48,20 @@ def write(
 
 
 def read(folder: Path, kind: str) -> dict[str, Any]:
-    """Read the manifest of a ``kind`` folder and check the files that are present against it.
+    """Read the manifest of a folder and check the files in it.
 
-    Files that the manifest lists and that are absent pass (a sharded channel brings a part of them):
-    whoever needs one finds out when opening it.
+    Listed files may be missing, as a sharded channel has only a part of them; see :func:`require`.
+
+    Args:
+        folder: with a manifest.
+        kind: expected kind of the folder.
+
+    Returns:
+        Content of the manifest.
 
     Raises:
-        InputError: if the folder or manifest is missing or unreadable, is of another kind or schema version,
-            or a file differs from what was written.
+        InputError: if the folder or manifest is missing or unreadable, has another kind or schema version, or a file
+            differs from its size or checksum.
     """
     path = folder / FILE_NAME
     if not folder.is_dir():
@@ -87,32 +94,41 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
 
 
 def foreign(folder: Path) -> str:
-    """A file in a folder that its manifest does not list, relative to it; '' if there is none.
+    """Path of a file that the manifest does not list, relative to the folder; '' if there is none.
 
-    What a stage has written holds nothing else, so that it may be replaced.
+    A folder without such a file was written by a stage and may be replaced.
     """
     try:
         content = json.loads((folder / FILE_NAME).read_text())
-        own = {FILE_NAME, *content["files"]} if {"kind", "schema_version"} <= content.keys() else set()
+        listed = {FILE_NAME, *content["files"]} if {"kind", "schema_version"} <= content.keys() else set()
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        own = set()
-    held = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
-    return next((name for name in held if name not in own), "")
+        listed = set()
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
+    return next((name for name in names if name not in listed), "")
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
-    """One digest for a folder, of the digests of all its files: equal for equal content."""
+    """SHA-256 of a folder, from the checksums of all its files."""
     lines = "".join(f"{name} {entry['sha256']}\n" for name, entry in sorted(content["files"].items()))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def version(content: Mapping[str, Any]) -> str:
-    """A short name for what a folder holds: the beginning of its fingerprint."""
+    """Version of a folder: the first 12 hexadecimal digits of its fingerprint."""
     return fingerprint(content)[:12]
 
 
+def version_of(folder: Path) -> str:
+    """The version of a folder that this process has written; its files are not checked."""
+    return version(json.loads((folder / FILE_NAME).read_text()))
+
+
 def require(folder: Path, *names: str) -> None:
-    """Raise an InputError that names the first file which the reader needs and the folder lacks."""
+    """Check that files exist.
+
+    Raises:
+        InputError: with the first file that is missing.
+    """
     for name in names:
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: missing; the folder is not complete")

@@ -1,4 +1,4 @@
-"""The ``model`` folder: what training writes and evaluation and serving read, with numpy alone."""
+"""The ``model`` folder: written by training, read by evaluation, batch and serving with numpy alone."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class ModelConfig(BaseModel):
         return len(self.tower) - 1 if self.has_tower else 0
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every weight. ``output.weight`` takes the GMF vector first, then the tower's."""
+        """Name and shape of every weight. The input of ``output.weight`` is the GMF vector, then that of the tower."""
         shapes: dict[str, tuple[int, ...]] = {}
         if self.has_gmf:
             shapes["user_gmf.weight"] = (self.n_users, self.factors)
@@ -88,21 +88,21 @@ class ModelConfig(BaseModel):
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A trained model and all that evaluation and serving need beside it.
+    """A trained model with the data that evaluation and serving need.
 
     Attributes:
         config: architecture and sizes.
         weights: float32 arrays, named and shaped as :meth:`ModelConfig.weight_shapes` says.
         user_ids, item_ids: raw id of each index.
         item_titles: title of each item index ('' where unknown), or None without titles.
-        train: the positives that the model was fitted on (training and validation): evaluation masks them and
-            fits its baselines on them.
-        seen: every known positive, test included: what serving does not recommend again.
+        train: positives that the model was fitted on, training and validation. Evaluation masks them and fits its
+            baselines to them.
+        seen: all positives, test included. Serving does not recommend them again.
         popularity: int64 [n_items], interactions of each item in ``train``.
         history: epochs of the selection and the final fit, the hyperparameters and the speed.
-        golden: requests and the trained network's answers, which the server must give before it takes traffic.
+        golden: requests and the answers of the trained network, which the server checks before it takes traffic.
         seen_days: int32 [positives in ``seen``], days since 1970 UTC of each, or None without times.
-        version: first 12 hexadecimal digits of the folder's fingerprint; '' for a model that was not loaded.
+        version: first 12 hexadecimal digits of the fingerprint of the folder; '' for a model that was not loaded.
     """
 
     config: ModelConfig
@@ -119,10 +119,10 @@ class ModelFolder:
     version: str = ""
 
     def save(self, folder: Path, parameters: Mapping[str, Any], source: Mapping[str, Any]) -> None:
-        """Write the folder, the manifest last.
+        """Write the folder, with the manifest last.
 
         Raises:
-            InputError: for what :meth:`load` would refuse, such as weights that are not finite.
+            InputError: if :meth:`load` would refuse the folder, for example as weights are not finite.
         """
         from safetensors.numpy import save_file
 
@@ -133,7 +133,7 @@ class ModelFolder:
         (folder / golden.FILE_NAME).write_text(self.golden.model_dump_json(indent=2) + "\n", encoding="utf-8")
         contiguous = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
         save_file(contiguous, folder / WEIGHTS)
-        (folder / WEIGHTS).chmod(0o644)  # safetensors leaves it to its writer alone; pods run as other users
+        (folder / WEIGHTS).chmod(0o644)  # safetensors writes mode 0600, but pods run as other users
         self.user_ids.save(folder, "user_ids")
         self.item_ids.save(folder, "item_ids")
         if self.item_titles is not None:
@@ -153,15 +153,14 @@ class ModelFolder:
 
     @classmethod
     def load(cls, folder: Path) -> ModelFolder:
-        """Read a ``model`` folder, memory-mapped, after checking it against its manifest and its config.
+        """Read an untrusted ``model`` folder, memory-mapped, after a check against its manifest and config.
 
-        Nothing in it is trusted: no file is unpickled, and all sizes, types and indices are checked here, so
-        that scoring cannot fail later.
+        No file is unpickled. All sizes, types and indices are checked here, so that scoring cannot fail later.
 
         Raises:
-            InputError: that names the file, the weight and what was expected.
+            InputError: with the file, the weight and the expected value.
         """
-        _check_place(folder)
+        _check_top_level(folder)
         content = manifest.read(folder, KIND)
         files = UntrustedFiles.of(folder, content["files"])
         config = files.validated(CONFIG, ModelConfig)
@@ -183,7 +182,7 @@ class ModelFolder:
         return model
 
     def _check(self, folder: Path) -> None:
-        """Refuse arrays that do not fit the config or each other."""
+        """Check that arrays fit the config and each other."""
         n_users, n_items = self.config.n_users, self.config.n_items
         _check_weights(folder / WEIGHTS, self.config, self.weights)
         sizes = {
@@ -207,23 +206,27 @@ class ModelFolder:
         self.golden.check_ids(str(folder / golden.FILE_NAME), self.user_ids, self.item_ids)
 
 
-def _check_place(folder: Path) -> None:
-    """Say where the model is if it lies one level down, as an archive with a top folder leaves it."""
+def _check_top_level(folder: Path) -> None:
+    """Check for a model one level below, as extracted from an archive with a top folder.
+
+    Raises:
+        InputError: with the name of that folder.
+    """
     if folder.is_dir() and not (folder / manifest.FILE_NAME).is_file():
         below = sorted(folder.glob(f"*/{manifest.FILE_NAME}"))
         if below:
             raise InputError(
-                f"{folder / manifest.FILE_NAME}: missing here, but not in '{below[0].parent.name}' below: "
-                "the model's files must lie at the top, so pack or copy them without that folder"
+                f"{folder / manifest.FILE_NAME}: missing, but folder '{below[0].parent.name}' has one; "
+                "expected the files of the model at the top level: pack or copy them without that folder"
             )
 
 
 def _check_weights(path: Path, config: ModelConfig, weights: Weights) -> None:
-    """Refuse weights that are missing, misshapen, of another type, not finite, or so large that scores
-    overflow.
+    """Check the weights against the config.
 
     Raises:
-        InputError: that names the weight and its shape in a model of this config.
+        InputError: with the first weight that is missing, unexpected, not finite, or has the wrong type or shape; or
+            if weights are so large that scores may overflow.
     """
     shapes = config.weight_shapes()
     for name in sorted(shapes.keys() | weights.keys()):
@@ -237,15 +240,15 @@ def _check_weights(path: Path, config: ModelConfig, weights: Weights) -> None:
             raise InputError(
                 f"{path}: weight '{name}' is {found.dtype} {list(found.shape)}; expected float32 {list(shapes[name])}"
             )
-        # the extremes of an array with a NaN are NaN
+        # the minimum and maximum of an array with a NaN are NaN
         if not np.isfinite([found.min(), found.max()]).all():
             raise InputError(f"{path}: weight '{name}' has values that are not finite")
     if not _largest_score(config, weights) <= _FLOAT32_MAX:
-        raise InputError(f"{path}: weights so large that scores can exceed float32")
+        raise InputError(f"{path}: the weights are so large that scores may exceed float32")
 
 
 def _largest_score(config: ModelConfig, weights: Weights) -> float:
-    """An upper bound of the absolute value of every score and of all that is summed on the way to it."""
+    """Upper bound of the absolute value of every score and of every intermediate sum."""
 
     def largest(name: str) -> float:
         return max(-float(weights[name].min()), float(weights[name].max()))

@@ -1,4 +1,4 @@
-"""The ``samples`` folder: what negative sampling writes and training and evaluation read."""
+"""The ``samples`` folder: written by negative sampling, read by training and evaluation."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ FitName = Literal["selection", "final"]
 
 @dataclass(frozen=True)
 class Samples:
-    """Candidates of each held-out positive, and what the training sampler excludes.
+    """Candidates of each held-out positive, and the exclusion index of training.
 
     Attributes:
         n_users, n_items: sizes of the data set.
         validation: int32 [n, 2] held-out (user, item), sorted by user.
-        validation_candidates: int32 [n, width] negatives ranked beside each validation positive.
+        validation_candidates: int32 [n, width] negatives of each validation positive.
         test: int32 [m, 2] held-out (user, item), sorted by user.
-        test_candidates: int32 [m, width]; those of the NCF release may hold the positive itself, which
-            evaluation masks.
-        exclusion: training positives, each user's items sorted: what is never drawn while epochs are chosen.
-            The final fit adds the validation positives (:meth:`final_exclusion`); test positives are never
-            excluded, as that would tell the model of them.
-        dataset: fingerprint of the data set they were drawn for.
-        folder: where materialised rounds lie, if there are any.
+        test_candidates: int32 [m, width] negatives of each test positive. Those of the NCF release may contain the
+            positive itself, which evaluation masks.
+        exclusion: training positives, with sorted items of each user. They are not drawn as negatives while epochs
+            are chosen. The final fit excludes the validation positives too (:meth:`final_exclusion`). Test positives
+            are never excluded, as that would leak them.
+        dataset: fingerprint of the data set.
+        fingerprint: of this folder; '' for samples that were not loaded.
+        folder: with materialised rounds, if there are any.
     """
 
     n_users: int
@@ -49,12 +50,14 @@ class Samples:
     folder: Path = field(default_factory=Path)
 
     def final_exclusion(self) -> ItemsByUser:
-        """Training and validation positives: what the final fit, on both, never draws."""
+        """Training and validation positives, which the final fit does not draw as negatives."""
         return self.exclusion.union(self.validation[:, 0], self.validation[:, 1])
 
     def rounds(self, fit: FitName) -> list[list[Path]]:
-        """Shards of each materialised round of a fit: ``[round][shard]`` paths of int32 [rows, 2 + negatives]
-        arrays of user, item and its negatives. Empty if negatives are to be drawn anew each epoch."""
+        """Files of materialised rounds, ``[round][shard]``; empty if the trainer draws negatives in each epoch.
+
+        A file is int32 [rows, 2 + negatives]: user, item, negatives.
+        """
         shards = sorted((self.folder / ROUNDS_FOLDER).glob(f"{fit}-*.npy"))
         by_round: dict[str, list[Path]] = {}
         for shard in shards:
@@ -62,7 +65,7 @@ class Samples:
         return list(by_round.values())
 
     def save(self, folder: Path, parameters: Mapping[str, Any]) -> None:
-        """Write the arrays and, last, the manifest; rounds must be in the folder already."""
+        """Write the arrays, and the manifest last. Rounds are written before."""
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "validation.npy", self.validation)
         np.save(folder / "validation_candidates.npy", self.validation_candidates)
@@ -80,10 +83,10 @@ class Samples:
 
     @classmethod
     def load(cls, folder: Path) -> Samples:
-        """Read a ``samples`` folder, memory-mapped, after checking it against its manifest.
+        """Read a ``samples`` folder, memory-mapped, after a check against its manifest.
 
         Raises:
-            InputError: if a file is missing, damaged or of a wrong shape, or an index is out of range.
+            InputError: if a file is missing, damaged or has the wrong shape, or an index is out of range.
         """
         content = manifest.read(folder, KIND)
         manifest.require(folder, "exclusion_offsets.npy", "exclusion_items.npy")

@@ -1,4 +1,4 @@
-"""Many strings as two arrays, so that they are memory-mapped and shared rather than unpickled."""
+"""List of strings as two arrays, which are memory-mapped and shared by processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from ncf.errors import InputError
 
 
 class Strings(Sequence[str]):
-    """An immutable list of strings: UTF-8 bytes end to end, uint8 [total], and int64 offsets [n + 1]."""
+    """Immutable list of strings.
+
+    Args:
+        data: uint8 [bytes], the concatenated UTF-8 of all strings.
+        offsets: int64 [n + 1], start of each string in ``data``, and the number of bytes.
+    """
 
     def __init__(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> None:
         if offsets.ndim != 1 or not len(offsets) or offsets[0] != 0 or offsets[-1] != len(data):

@@ -1,4 +1,4 @@
-"""Reading a folder that may have been tampered with: nothing is unpickled, types and offsets are checked."""
+"""Reader of an untrusted folder: nothing is unpickled, types and offsets are checked."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class UntrustedFiles:
     """The files of a folder that its manifest lists.
 
     Attributes:
-        folder: where they lie.
-        listed: names of the files that the manifest lists, and so has proved to be as they were written.
+        folder: of the files.
+        listed: names in the manifest, whose checksums have been checked.
     """
 
     folder: Path
@@ -35,15 +35,15 @@ class UntrustedFiles:
 
     @classmethod
     def of(cls, folder: Path, names: Iterable[str]) -> UntrustedFiles:
-        """
+        """Files of a folder.
+
         Raises:
-            InputError: if a name leads out of the folder.
+            InputError: if a name lies outside the folder.
         """
         listed = frozenset(names)
         for name in listed:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                place = folder / manifest.FILE_NAME
-                raise InputError(f"{place}: lists '{name}', which lies outside the folder")
+                raise InputError(f"{folder / manifest.FILE_NAME}: lists '{name}', which lies outside the folder")
         return cls(folder, listed)
 
     def has(self, name: str) -> bool:
@@ -71,17 +71,21 @@ class UntrustedFiles:
         return content
 
     def validated(self, name: str, model: type[_Model]) -> _Model:
-        """JSON that must be as ``model`` says; messages name the first field that is not."""
+        """JSON as a pydantic model.
+
+        Raises:
+            InputError: with the first field at fault.
+        """
         try:
             return model.model_validate_json(self.text(name))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "content"
+        location = ".".join(str(part) for part in first["loc"]) or "content"
         reason = first["msg"].removeprefix("Value error, ")
-        raise InputError(f"{self.folder / name}: {place}: {reason}")
+        raise InputError(f"{self.folder / name}: {location}: {reason}")
 
     def array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
-        """A one-dimensional array of exactly this type, memory-mapped."""
+        """One-dimensional array of this exact type, memory-mapped."""
         path = self.path(name)
         try:
             with path.open("rb") as stream:
@@ -89,14 +93,14 @@ class UntrustedFiles:
                     raise ValueError("expected format version 1.0")
                 shape, _, found = np.lib.format.read_array_header_1_0(stream)
                 start = stream.tell()
-        except Exception as error:  # numpy's parser lets through whatever Python's tokenizer raises
+        except Exception as error:  # the parser of numpy raises whatever Python's tokenizer does
             raise InputError(f"{path}: not an array file: {error}") from None
         if len(shape) != 1 or found != dtype:
             expected = f"{np.dtype(dtype).name} with one dimension"
             raise InputError(f"{path}: {found} {list(shape)}; expected {expected}")
-        held = (path.stat().st_size - start) / found.itemsize
-        if held != shape[0]:
-            raise InputError(f"{path}: not an array file: holds {held:g} values, its header says {shape[0]}")
+        values = (path.stat().st_size - start) / found.itemsize
+        if values != shape[0]:
+            raise InputError(f"{path}: not an array file: has {values:g} values; its header says {shape[0]}")
         return np.frombuffer(_mapped(path), dtype, shape[0], start)
 
     def strings(self, name: str) -> Strings:
@@ -120,13 +124,14 @@ class UntrustedFiles:
         return offsets
 
     def weights(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
-        """The arrays of a safetensors file, memory-mapped.
+        """Arrays of a safetensors file, memory-mapped.
 
-        The safetensors library checks the file's header (its size, that names are unique, that the arrays
-        cover the file without overlap); mapping avoids the copy that it makes of a table of all users.
+        The safetensors library checks the header: its size, unique names, arrays that cover the file without overlap.
+        Memory mapping avoids its copy of the arrays.
 
         Args:
-            shapes: what is expected, for messages; the caller compares.
+            name: of the file.
+            shapes: expected shapes, for messages. The caller compares them.
         """
         from safetensors import SafetensorError, safe_open
 
@@ -152,6 +157,6 @@ class UntrustedFiles:
 
 
 def _mapped(path: Path) -> mmap.mmap:
-    """The bytes of a file that is not empty, shared by all processes that map them; arrays keep them open."""
+    """Memory map of a file that is not empty, shared by all processes. Arrays keep it open."""
     with path.open("rb") as stream:
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,4 +1,4 @@
-"""Names that say what a thing belongs to: equal for a second try, different for everything else."""
+"""Names and tags of AWS resources. A name is a hash of its identity: equal in a retry, different otherwise."""
 
 from __future__ import annotations
 
@@ -10,51 +10,63 @@ from typing import Any
 
 MAX_NAME_LENGTH = 63
 JOB_PREFIX = "ncf-train"
-"""What the names of our training jobs begin with."""
+"""Prefix of the names of training jobs."""
 VARIANT = "AllTraffic"
-"""One name for all time: guarded updates compare variants by name."""
+"""Name of every endpoint's variant, which blue/green updates require to stay the same."""
 TAG_PREFIX = "ncf:"
 RUN_TAG, STAGE_TAG = f"{TAG_PREFIX}run", f"{TAG_PREFIX}stage"
 ENDPOINT_TAG = f"{TAG_PREFIX}endpoint"
-"""Of models and configs: the endpoint that they were made for."""
+"""Tag of models and endpoint configs: the endpoint that they were created for."""
 PREVIOUS_TAG = f"{TAG_PREFIX}previous"
-"""Of endpoints: the config that was served before this one."""
+"""Tag of endpoints: the config before the last update, which a rollback returns to."""
 DEPLOYED_TAG = f"{TAG_PREFIX}deployed"
-"""Of endpoints: the config that deploy has brought up and tested; one that is cut short does not set it."""
-LEFT_TAG = f"{TAG_PREFIX}left"
-"""Of a job that nobody waits for any more: who left it, and when. Where it is stopped then, another may follow."""
+"""Tag of endpoints: the config that deploy has brought into service and tested. It is set at the end of deploy."""
+ABANDONED_TAG = f"{TAG_PREFIX}left"
+"""Tag of training jobs whose launcher has ended: by whom it was set, and when. If such a job is stopped, a retry of the
+run starts another one."""
 OWN_TAGS = 4
-"""How many of them one resource may have."""
+"""Tags of this project that one resource has at most."""
 _DIGITS = 16
 
 
-def hashed_name(prefix: str, identity: Mapping[str, Any], room: int = 0) -> str:
-    """``<prefix>-<16 hexadecimal digits>``: the digits follow from ``identity`` (JSON-ready) alone.
+def hashed_name(prefix: str, identity: Mapping[str, Any], reserved: int = 0) -> str:
+    """``<prefix>-<16 hexadecimal digits>``.
 
     Args:
-        prefix: readable, cut where the name would get too long.
-        room: characters to leave for what is appended.
+        prefix: shortened if the name would be too long.
+        identity: JSON-serialisable; it alone determines the digits.
+        reserved: number of characters to reserve for a suffix.
     """
     content = json.dumps(identity, sort_keys=True).encode()
     digits = hashlib.sha256(content).hexdigest()[:_DIGITS]
-    return f"{hashed_stem(prefix, room)}-{digits}"
+    return f"{hashed_stem(prefix, reserved)}-{digits}"
 
 
-def hashed_stem(prefix: str, room: int = 0) -> str:
-    """What a hashed name begins with."""
-    return prefix[: MAX_NAME_LENGTH - room - _DIGITS - 1].rstrip("-")
+def hashed_stem(prefix: str, reserved: int = 0) -> str:
+    """The part of a hashed name before the digits and their hyphen."""
+    return prefix[: MAX_NAME_LENGTH - reserved - _DIGITS - 1].rstrip("-")
 
 
 def endpoint_of(run: str, endpoint_name: str) -> str:
-    """The endpoint that a run deploys to: the one that is named, else one of its own."""
+    """The endpoint that a run deploys to: ``endpoint_name``, or a name of the run's own if that is ''."""
     return endpoint_name or hashed_name("ncf", {"run": run})
 
 
+def errors_alarm(endpoint: str) -> str:
+    """Name of an endpoint's alarm for 5xx answers."""
+    return f"{endpoint}-errors"
+
+
+def latency_alarm(endpoint: str) -> str:
+    """Name of an endpoint's alarm for its latency."""
+    return f"{endpoint}-latency"
+
+
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    """Tags as the API takes them."""
+    """Tags in the form of the API."""
     return [{"Key": key, "Value": value} for key, value in sorted(tags.items())]
 
 
 def run_identity(run_id: str) -> str:
-    """``run_id``, or one that nobody else has for a run that has none."""
+    """``run_id``, or a unique ID for a run without one."""
     return run_id or uuid.uuid4().hex

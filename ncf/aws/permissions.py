@@ -1,4 +1,4 @@
-"""Which IAM permissions the stages and commands need: made from the calls that each module declares.
+"""IAM permissions of the stages and commands, generated from the AWS calls that each module declares.
 
 Actions, resources and conditions are named as in AWS's service authorization reference:
 https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
@@ -39,12 +39,12 @@ _OF_SAGEMAKER = {"StringEquals": {"application-autoscaling:service-namespace": "
 
 @dataclass(frozen=True)
 class Grant:
-    """Where an action is allowed.
+    """Resources on which an action is allowed.
 
     Attributes:
         resources: ARNs with CloudFormation's ``${...}``.
         condition: as in a policy.
-        needs: parameter of the template without which there is nothing to allow; '' for none.
+        needs: parameter of the template without which nothing is allowed; '' for none.
     """
 
     resources: tuple[str, ...]
@@ -90,7 +90,7 @@ GRANTS: Mapping[str, Grant] = {
     "sns:Publish": Grant(("${NotifyTopicArn}",), needs="NotifyTopicArn"),
     **{action: Grant(("*",)) for action in UNSCOPED},
 }
-"""Where each action is allowed. Names are ours by their prefixes: jobs ``ncf-train-``, all of an endpoint its own."""
+"""Action -> its resources. Prefixes of names identify them: ``ncf-train-`` for jobs, the endpoint's for the others."""
 
 BEHIND: Mapping[str, tuple[Mapping[str, Grant], str]] = {
     "application-autoscaling:RegisterScalableTarget": (
@@ -101,27 +101,27 @@ BEHIND: Mapping[str, tuple[Mapping[str, Grant], str]] = {
             "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,)),
             "sagemaker:UpdateEndpointWeightsAndCapacities": Grant((_ENDPOINT,)),
         },
-        "autoscaling asks them of whom registers a target, for the alarms and the instances that it then sees to: "
+        "required of the caller, as autoscaling manages alarms and instances with the caller's permissions: "
         "https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html",
     ),
     "s3:GetObject": (
         {action: Grant(("${KmsKeyArn}",), needs="KmsKeyArn") for action in ("kms:Decrypt", "kms:GenerateDataKey")},
-        "S3 asks them of whom reads and writes objects that are encrypted with the key: "
+        "required of the caller for objects that are encrypted with the key: "
         "https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html",
     ),
     "sagemaker:CreateEndpointConfig": (
         {action: Grant(("${KmsKeyArn}",), needs="KmsKeyArn") for action in ("kms:CreateGrant", "kms:DescribeKey")},
-        "SageMaker asks them of whom has the instances' storage encrypted with the key: "
+        "required of the caller for instances whose storage is encrypted with the key: "
         "https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpointConfig.html",
     ),
 }
-"""Actions that nobody calls, but that AWS asks of the caller of another action, and why."""
+"""Action -> further actions that AWS requires of its caller, and the reason."""
 
 PASSED_ROLES: Mapping[str, str] = {
     "sagemaker:CreateTrainingJob": "TrainingRole",
     "sagemaker:CreateModel": "HostingRole",
 }
-"""Calls that hand a role to SageMaker, which ``iam:PassRole`` must allow for that role and service."""
+"""Call -> the role that it passes to SageMaker, for which ``iam:PassRole`` is required."""
 
 
 def calls(modules: Iterable[str]) -> set[str]:

@@ -1,12 +1,10 @@
-"""Recommendations as tables: one row for each user and rank."""
+"""Tables of recommendations: one row for each user and rank."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +14,18 @@ from numpy.typing import NDArray
 
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.batch.arrow import to_arrow
-from ncf.batch.users import STRANGER, Users
-from ncf.models.scorer import NO_ITEM, Scorer, best_places
+from ncf.batch.users import UNKNOWN, Users
+from ncf.models.ranker import NO_ITEM, Ranker, top_k_indices
 from ncf.progress import Progress
 
-_USERS_AT_ONCE = 64
-_CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+_USERS_PER_BLOCK = 64
 
 
 def schema(with_titles: bool) -> pa.Schema:
-    """``user``, ``rank`` from 1, ``item``, ``score``, ``title`` (null where unknown), ``source``.
+    """Columns: ``user``, ``rank`` from 1, ``item``, ``score``, ``title`` (null if unknown), ``source``.
 
-    Ids are raw. By ``model``, scores are logits; to users whom it does not know goes what is ``popular``, and
-    scores are numbers of interactions: just as the endpoint answers.
+    Ids are raw. The source is ``model`` for users of the model, and scores are logits. It is ``popular`` for unknown
+    users, and scores are interactions of the items. The endpoint answers the same.
     """
     fields = [
         pa.field("user", pa.string(), nullable=False),
@@ -42,22 +39,22 @@ def schema(with_titles: bool) -> pa.Schema:
 
 
 class Tables:
-    """Makes tables of users' best items.
+    """Tables of the top-k items of users.
 
     Args:
-        model: that ranks them.
+        model: that ranks the items.
         k: items for each user.
-        exclude_seen: leave out what a user has interacted with.
-        with_titles: add the items' titles.
-        candidates: see :class:`ncf.models.scorer.Scorer`.
+        exclude_seen: whether to leave out the items that a user has interacted with.
+        with_titles: whether to add titles.
+        candidates: see :class:`ncf.models.ranker.Ranker`.
     """
 
     def __init__(self, model: ModelFolder, k: int, exclude_seen: bool, with_titles: bool, candidates: int) -> None:
-        self.scorer = Scorer(model.config, model.weights, candidates)
+        self.ranker = Ranker(model.config, model.weights, candidates)
         self.schema = schema(with_titles)
         self._k, self._exclude = k, model.seen if exclude_seen else None
         self._popularity = model.popularity
-        self._popular = best_places(model.popularity, k)
+        self._popular = top_k_indices(model.popularity, k)
         self._item_ids = to_arrow(model.item_ids)
         self._titles = pa.nulls(len(model.item_ids), pa.string())
         if model.item_titles is not None:
@@ -66,28 +63,30 @@ class Tables:
             self._titles = pc.if_else(pa.array(lengths > 0), titles, pa.scalar(None, titles.type))
 
     def of(self, users: Users, part: slice, pool: ThreadPoolExecutor, progress: Progress) -> pa.Table:
-        """The rows of ``users[part]``, in their order.
+        """Rows of ``users[part]``, in the order of the users.
 
         Args:
-            pool: scores them.
-            progress: counts users.
+            users: of the batch.
+            part: slice of the users.
+            pool: threads that rank.
+            progress: of users.
         """
         indices = users.indices[part]
         items = np.full((len(indices), min(self._k, len(self._item_ids))), NO_ITEM, np.int32)
         scores = np.full(items.shape, -np.inf, np.float32)
-        strangers = indices == STRANGER
-        items[strangers], scores[strangers] = self._popular, self._popularity[self._popular]
-        progress.update(int(strangers.sum()))
-        places = np.flatnonzero(~strangers)
-        blocks = [places[start : start + _USERS_AT_ONCE] for start in range(0, len(places), _USERS_AT_ONCE)]
-        answers = pool.map(lambda block: self.scorer.top_k(indices[block], self._k, self._exclude), blocks)
+        unknown = indices == UNKNOWN
+        items[unknown], scores[unknown] = self._popular, self._popularity[self._popular]
+        progress.update(int(unknown.sum()))
+        rows = np.flatnonzero(~unknown)
+        blocks = [rows[start : start + _USERS_PER_BLOCK] for start in range(0, len(rows), _USERS_PER_BLOCK)]
+        answers = pool.map(lambda block: self.ranker.top_k(indices[block], self._k, self._exclude), blocks)
         for block, answer in zip(blocks, answers, strict=True):
             items[block], scores[block] = answer
             progress.update(len(block))
-        return self._table(users.ids[part], items, scores, strangers)
+        return self._table(users.ids[part], items, scores, unknown)
 
     def _table(
-        self, ids: Any, items: NDArray[np.int32], scores: NDArray[np.float32], strangers: NDArray[np.bool_]
+        self, ids: Any, items: NDArray[np.int32], scores: NDArray[np.float32], unknown: NDArray[np.bool_]
     ) -> pa.Table:
         rows, ranks = np.nonzero(items != NO_ITEM)
         chosen = pa.array(items[rows, ranks])
@@ -97,36 +96,26 @@ class Tables:
             "item": self._item_ids.take(chosen).cast(pa.string()),
             "score": pa.array(scores[rows, ranks]),
             "title": self._titles.take(chosen).cast(pa.string()),
-            "source": pa.array(["model", "popular"]).take(pa.array(strangers[rows].astype(np.int8))),
+            "source": pa.array(["model", "popular"]).take(pa.array(unknown[rows].astype(np.int8))),
         }
         return pa.table([columns[name] for name in self.schema.names], schema=self.schema)
 
     def recall(self, users: Users, count: int) -> float:
-        """Share of the truly best items among those found, for some users that the model knows; NaN without any."""
-        known = users.indices[users.indices != STRANGER]
-        asked = np.sort(np.random.default_rng(0).permutation(known)[:count])
-        hits = wanted = 0
-        for user, found in zip(asked.tolist(), self.scorer.top_k(asked, self._k, self._exclude)[0], strict=True):
-            exact = self.scorer.score_all(np.array([user]))[0]
+        """Recall of retrieval: share of the exact top-k items in the result, for ``count`` users; NaN without users."""
+        known = users.indices[users.indices != UNKNOWN]
+        sample = np.sort(np.random.default_rng(0).permutation(known)[:count])
+        hits = expected = 0
+        for user, found in zip(sample.tolist(), self.ranker.top_k(sample, self._k, self._exclude)[0], strict=True):
+            exact = self.ranker.scorer.score_all(np.array([user]))[0]
             if self._exclude is not None:
                 exact[self._exclude.of_user(user)] = -np.inf
-            best = best_places(exact, self._k)
+            best = top_k_indices(exact, self._k)
             best = best[exact[best] > -np.inf]
-            hits, wanted = hits + len(np.intersect1d(best, found)), wanted + len(best)
-        return hits / wanted if wanted else math.nan
-
-
-def cores() -> int:
-    """Cores that this process may use: a container's limit counts, where Linux tells it."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = _CPU_LIMIT.read_text().split()
-        return max(1, min(available, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # there is no limit: 'max'
-        return available
+            hits, expected = hits + len(np.intersect1d(best, found)), expected + len(best)
+        return hits / expected if expected else math.nan
 
 
 def parts(count: int, size: int) -> Iterator[slice]:
-    """``range(count)`` in slices of ``size``."""
+    """Slices of ``range(count)`` with ``size`` elements each, but for the last."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))

@@ -1,4 +1,4 @@
-"""Whom a batch is for: all users of a model, or a list of raw ids."""
+"""Users of a batch: all users of a model, or a list of raw ids."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ncf.api.requests import MAX_ID_LENGTH
+from ncf.api.limits import MAX_ID_LENGTH
 from ncf.artifacts.strings import Strings
 from ncf.batch.arrow import from_arrow, to_arrow
 from ncf.data.columns import plain_name
 from ncf.errors import InputError
 
-STRANGER = -1
-_MAX_LINE_BYTES = 4 * MAX_ID_LENGTH + len("\ufeff\r\n".encode())  # a character has four bytes at most
-_LINES_AT_ONCE = 1 << 16
+UNKNOWN = -1
+_MAX_LINE_BYTES = 4 * MAX_ID_LENGTH + len("\ufeff\r\n".encode())  # up to four bytes a character
+_LINES_PER_BLOCK = 1 << 16
 _HEADERS = ("user", "userid")
 _SHOWN = 3
 _log = logging.getLogger(__name__)
@@ -32,12 +32,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Users:
-    """Users in the order in which they are answered.
+    """Users of a batch, in the order of the output.
 
     Attributes:
         ids: raw id of each.
-        indices: int64 [n], the model's index of each; ``STRANGER`` where it knows none.
-        repeated: lines of the list that named somebody again, and were dropped.
+        indices: int64 [n], index of each in the model, or ``UNKNOWN``.
+        repeated: dropped lines of the list that repeat a user.
     """
 
     ids: Strings
@@ -45,29 +45,34 @@ class Users:
     repeated: int = 0
 
     @property
-    def strangers(self) -> int:
-        return int((self.indices == STRANGER).sum())
+    def unknown(self) -> int:
+        """Number of users that are not in the model."""
+        return int((self.indices == UNKNOWN).sum())
 
     def digest(self) -> str:
-        """Equal for equal users in equal order."""
+        """SHA-256 of the users and their order."""
         digest = hashlib.sha256(self.indices.tobytes())
-        for place in map(int, np.flatnonzero(self.indices == STRANGER)):
-            digest.update(self.ids[place].encode() + b"\n")
+        for row in map(int, np.flatnonzero(self.indices == UNKNOWN)):
+            digest.update(self.ids[row].encode() + b"\n")
         return digest.hexdigest()
 
     @classmethod
-    def everybody(cls, known: Strings) -> Users:
+    def of_model(cls, known: Strings) -> Users:
         """All users of a model."""
         return cls(known, np.arange(len(known)))
 
     @classmethod
     def read(cls, path: Path, known: Strings) -> Users:
-        """A list: text with one raw id a line, plain or ``.gz``; ``user`` or ``user_id`` may stand above it.
+        """Users of a list: text with one raw id a line, plain or ``.gz``.
 
-        Blank lines are passed over; who is named again is dropped.
+        The first line may be a header, ``user`` or ``user_id``. Blank lines are ignored. Repeated users are dropped.
+
+        Args:
+            path: of the list.
+            known: raw ids of the model.
 
         Raises:
-            InputError: that names the file, and the line, if it is no such list or names nobody.
+            InputError: with the file, and the line, if it is not such a list or has no users.
         """
         model = to_arrow(known)
         ids = (
@@ -75,36 +80,38 @@ class Users:
             for number, user in _lines(path)
             if number > 1 or plain_name(user) not in _HEADERS or pc.index(model, user).as_py() >= 0
         )
-        blocks = iter(lambda: pa.array(islice(ids, _LINES_AT_ONCE), pa.large_string()), pa.array([], pa.large_string()))
+        blocks = iter(
+            lambda: pa.array(islice(ids, _LINES_PER_BLOCK), pa.large_string()), pa.array([], pa.large_string())
+        )
         named = pa.chunked_array(blocks, pa.large_string())
         unique = named.unique()  # in the order of first appearance
         if not len(unique):
-            raise InputError(f"{path}: names no user; expected one user id a line")
-        places = pc.index_in(model, unique)  # of the model's users in the list
-        indices = np.full(len(unique), STRANGER, np.int64)
-        listed = pc.indices_nonzero(pc.is_valid(places)).to_numpy()
-        indices[places.drop_null().to_numpy()] = listed
+            raise InputError(f"{path}: has no user; expected one user id a line")
+        rows = pc.index_in(model, unique)  # in the list, of each user of the model
+        indices = np.full(len(unique), UNKNOWN, np.int64)
+        listed = pc.indices_nonzero(pc.is_valid(rows)).to_numpy()
+        indices[rows.drop_null().to_numpy()] = listed
         users = cls(from_arrow(unique), indices, len(named) - len(unique))
         users._report(path)
         return users
 
     def _report(self, path: Path) -> None:
         if self.repeated:
-            _log.warning("%s: %d lines name a user again; each is answered once", path, self.repeated)
-        if self.strangers:
-            strangers = np.flatnonzero(self.indices == STRANGER)[:_SHOWN].tolist()
-            shown = ", ".join(repr(self.ids[place][:60]) for place in strangers)
+            _log.warning("%s: %d lines repeat a user and are dropped", path, self.repeated)
+        if self.unknown:
+            unknown = np.flatnonzero(self.indices == UNKNOWN)[:_SHOWN].tolist()
+            shown = ", ".join(repr(self.ids[row][:60]) for row in unknown)
             _log.warning(
                 "%s: %d of %d users are not in the model and get popular items: %s%s",
-                path, self.strangers, len(self.ids), shown, ", ..." if self.strangers > _SHOWN else "",
+                path, self.unknown, len(self.ids), shown, ", ..." if self.unknown > _SHOWN else "",
             )  # fmt: skip
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and content of each line that is not blank.
+    """Number, from 1, and content of each line that is not blank.
 
     Raises:
-        InputError: that names file and line.
+        InputError: with file and line.
     """
     if path.is_dir() or not path.exists():
         raise InputError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a file of user ids")

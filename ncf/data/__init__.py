@@ -1,1 +1,1 @@
-"""Interactions: reading and checking them, id maps, splits, the data-set layout, synthetic data."""
+"""Interactions: reading, checks, ids, filters, split, NCF release format, synthetic data."""

@@ -1,4 +1,4 @@
-"""Columns that are looked for in a table, and blocks of their rows."""
+"""Columns to read from a table, and blocks of their rows."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ncf.errors import InputError
 
 @dataclass(frozen=True)
 class Column:
-    """A column that is looked for.
+    """A column to read.
 
     Attributes:
-        role: what it holds: ``user``.
-        names: names it is recognised by, lower-case letters and digits alone, the preferred first.
-        position: where it stands in a file without a header, from 1.
-        asked: its name or its number from 1, given by the user; '' to recognise it.
-        required: whether a table without it is refused.
+        role: content of the column, such as ``user``.
+        names: accepted names in lower-case letters and digits, in order of preference.
+        position: number of the column in a file without a header, from 1.
+        given: name or number of the column from a parameter; '' to recognise it by ``names``.
+        required: whether a table without the column is an error.
     """
 
     role: str
     names: tuple[str, ...]
     position: int
-    asked: str = ""
+    given: str = ""
     required: bool = True
 
     @property
@@ -35,14 +35,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows of a table.
+    """A block of rows of a table.
 
     Attributes:
-        path: the file.
-        columns: a pyarrow array for each role that the table has; strings if the file is text.
-        names: the name, or number, of those columns in the file.
-        rows: how many.
-        row_number: from the index of a row in this block to its number in the file, as an editor shows it.
+        path: of the file.
+        columns: a pyarrow array for each role in the table; strings if the file is text.
+        names: name or number of each of these columns in the file.
+        rows: number of rows.
+        row_number: function from the index of a row in the block to its line in the file.
     """
 
     path: Path
@@ -52,50 +52,56 @@ class Block:
     row_number: Callable[[int], int]
 
     def fault(self, role: str, index: int, reason: str) -> InputError:
-        """An error that names file, row and column."""
+        """An error with file, row and column."""
         return InputError(f"{self.path}: row {self.row_number(index)}, column '{self.names[role]}': {reason}")
 
 
 def find_columns(path: Path, header: Sequence[str] | None, count: int, columns: Sequence[Column]) -> dict[str, int]:
-    """The index of each role's column among ``count``; without a header by number or position."""
+    """Index of the column of each role, 0 to ``count`` - 1; without a header by number or position.
+
+    Raises:
+        InputError: if a required column is missing, a given one does not exist, or two roles share a column.
+    """
     found: dict[str, int] = {}
     for column in columns:
         if header is None:
-            number = int(column.asked) if column.asked.isdigit() else column.position
-            if column.asked and not column.asked.isdigit():
+            number = int(column.given) if column.given.isdigit() else column.position
+            if column.given and not column.given.isdigit():
                 raise InputError(
-                    f"{path}: {column.parameter} is '{column.asked}', but the file has no header; "
+                    f"{path}: {column.parameter} is '{column.given}', but the file has no header; "
                     f"give the column's number, 1 to {count}"
                 )
             if 1 <= number <= count:
                 found[column.role] = number - 1
-            elif column.asked or column.required:
+            elif column.given or column.required:
                 raise InputError(f"{path}: {column.parameter} is {number}, but the columns are 1 to {count}")
             continue
-        if column.asked:
-            index = header.index(column.asked) if column.asked in header else None
+        if column.given:
+            index = header.index(column.given) if column.given in header else None
         else:
             plain = [plain_name(name) for name in header]
             index = next((plain.index(name) for name in column.names if name in plain), None)
         if index is not None:
             found[column.role] = index
-        elif column.asked:
-            raise InputError(f"{path}: no column '{column.asked}' ({column.parameter}); it has {_listed(header)}")
+        elif column.given:
+            raise InputError(f"{path}: no column '{column.given}' ({column.parameter}); it has {_listed(header)}")
         elif column.required:
             raise InputError(
                 f"{path}: which column is the {column.role}? It has {_listed(header)}; "
                 f"name one with {column.parameter}, or give a number if the file has no header"
             )
     for index in found.values():
-        shared = [role for role, place in found.items() if place == index]
+        shared = [role for role, other in found.items() if other == index]
         if len(shared) > 1:
             name = header[index] if header else index + 1
-            raise InputError(f"{path}: column '{name}' cannot be {' and '.join(shared)} at once; name another for one")
+            raise InputError(
+                f"{path}: column '{name}' is {' and '.join(shared)} at once; name another column for one of them"
+            )
     return found
 
 
 def plain_name(name: str) -> str:
-    """A column's name as recognised: ``User_ID`` as ``userid``."""
+    """Name of a column in lower-case letters and digits: ``User_ID`` as ``userid``."""
     return "".join(filter(str.isalnum, name.lower()))
 
 

@@ -1,4 +1,4 @@
-"""From raw ids to indices, block by block."""
+"""Indices of raw ids, block by block."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from ncf.data.columns import Block
 
-_MOST_DIGITS = 1000  # Python refuses to read numbers of more than some thousand
+_MAX_DIGITS = 1000  # Python parses integers of some thousand digits at most
 
 
 class Ids:
-    """Numbers raw ids in the order of their first appearance.
+    """Map of raw ids to numbers, in the order of their first appearance.
 
-    Ids are strings: surrounding white space is dropped, and integers (parquet) are their decimal digits.
+    Ids are strings without surrounding white space. Integers from parquet become their decimal digits.
     """
 
     def __init__(self) -> None:
@@ -26,10 +26,10 @@ class Ids:
         return len(self._index)
 
     def encode(self, block: Block, role: str) -> NDArray[np.int32]:
-        """Indices of a block's ids, int32 [rows]; ids not seen before get the next numbers.
+        """Numbers of the ids in a block, int32 [rows]. New ids get the next numbers.
 
         Raises:
-            InputError: at the first row whose id is empty, or if ids are neither text nor integers.
+            InputError: with the first row whose id is empty, or if ids are neither text nor integers.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -38,12 +38,12 @@ class Ids:
         kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
         if not (pa.types.is_integer(kind) or _is_text(kind)):
             raise block.fault(role, 0, f"ids of type {kind}; expected text or integers")
-        encoded = array.cast(kind).dictionary_encode()  # anew: a dictionary in a file may hold values that no row has
+        encoded = array.cast(kind).dictionary_encode()  # the dictionary of a file may have unused values
         values = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
         codes = encoded.indices
-        empty = {place for place, value in enumerate(values) if not value}
+        empty = [code for code, value in enumerate(values) if not value]
         if codes.null_count or empty:
-            missing = np.asarray(pc.is_null(codes)) | np.isin(np.asarray(codes.fill_null(-1)), list(empty))
+            missing = np.asarray(pc.is_null(codes)) | np.isin(np.asarray(codes.fill_null(-1)), empty)
             if missing.any():
                 raise block.fault(role, int(missing.argmax()), "empty; an id is needed")
         index = self._index
@@ -52,17 +52,16 @@ class Ids:
         return numbers
 
     def sorted(self) -> tuple[list[str], NDArray[np.int32]]:
-        """The ids in their natural order, and the place of each number in it (int32 [ids]).
+        """Ids in their natural order, and the index of each number in that order, int32 [ids].
 
-        Whole numbers are ordered by value if all ids are such, else all are ordered as text: whatever the order
-        of rows, the result is the same.
+        Ids are sorted by value if all are integers, else as text. The result does not depend on the order of rows.
         """
         ids = list(self._index)
         key: Callable[[str], Any] = int if all(map(_is_canonical_integer, ids)) else str
         order = sorted(range(len(ids)), key=lambda number: key(ids[number]))
-        place = np.empty(len(ids), np.int32)
-        place[order] = np.arange(len(ids), dtype=np.int32)
-        return [ids[number] for number in order], place
+        index = np.empty(len(ids), np.int32)
+        index[order] = np.arange(len(ids), dtype=np.int32)
+        return [ids[number] for number in order], index
 
 
 def _is_text(kind: Any) -> bool:
@@ -72,7 +71,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _is_canonical_integer(text: str) -> bool:
-    """Whether text is how Python prints an integer: so '7' and '07' stay two ids."""
+    """Whether text is an integer as Python prints it, so that '7' and '07' stay two ids."""
     digits = text.removeprefix("-")
-    plain = digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS
+    plain = digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS
     return plain and (digits == "0" or digits[0] != "0") and text != "-0"

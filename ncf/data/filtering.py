@@ -1,4 +1,4 @@
-"""Which interactions count: duplicates merged, ratings high enough, users and items with enough of them."""
+"""Filters of interactions: duplicates, lowest rating, k-core."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Duplicates = Literal["latest", "first"]
 
 
 def select(interactions: Interactions, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Interactions:
-    """The interactions at ``rows`` (a mask or indices)."""
+    """Interactions at ``rows``, a mask or indices."""
     rating, time = interactions.rating, interactions.time
     return replace(
         interactions,
@@ -27,10 +27,10 @@ def select(interactions: Interactions, rows: NDArray[np.bool_] | NDArray[np.int6
 
 
 def merge_duplicates(interactions: Interactions, keep: Duplicates) -> Interactions:
-    """One interaction for each user and item: the latest or first in time.
+    """One interaction per user and item, the latest or first in time.
 
-    Of those at the same time the one with the highest rating stays, so the order of rows does not matter;
-    without times it is the last or first row.
+    Ties in time are broken by the higher rating, so the order of rows does not matter. Without times the last or
+    first row is kept.
     """
     ordered = _keys(interactions)
     ordered.sort()
@@ -54,7 +54,7 @@ def merge_duplicates(interactions: Interactions, keep: Duplicates) -> Interactio
 
 
 def _keys(interactions: Interactions) -> NDArray[np.int64]:
-    """User and item of each interaction in one number, int64 [n]."""
+    """Key of the user and item of each interaction, int64 [n]."""
     keys = interactions.user.astype(np.int64)
     keys <<= 32
     keys |= interactions.item
@@ -62,7 +62,7 @@ def _keys(interactions: Interactions) -> NDArray[np.int64]:
 
 
 def at_least(interactions: Interactions, min_rating: float) -> Interactions:
-    """The interactions rated ``min_rating`` or higher; all of them if there are no ratings."""
+    """Interactions rated ``min_rating`` or higher; all interactions if there are no ratings."""
     if interactions.rating is None:
         return interactions
     enough = interactions.rating >= np.float32(min_rating)
@@ -72,12 +72,13 @@ def at_least(interactions: Interactions, min_rating: float) -> Interactions:
 def core(
     interactions: Interactions, min_user: int, min_item: int, report: Callable[[str, Interactions], None]
 ) -> Interactions:
-    """Drop users and items with too few interactions, in turn until all that remain have enough (the k-core).
+    """k-core: users and items with too few interactions are dropped in turn, until none is left.
 
     Args:
-        min_user: interactions that a user needs.
-        min_item: interactions that an item needs.
-        report: called after each round with "users" or "items" and what remains.
+        interactions: to filter.
+        min_user: lowest number of interactions of a user.
+        min_item: lowest number of interactions of an item.
+        report: called after each round with "users" or "items" and the remaining interactions.
     """
     while True:
         before = len(interactions)

@@ -1,4 +1,4 @@
-"""Ratings and times of a block of rows as arrays; what is no number or date is marked, and named with its row."""
+"""Ratings and times of a block of rows, as arrays. Unreadable values become NaN or NaT and are reported."""
 
 from __future__ import annotations
 
@@ -18,30 +18,29 @@ EXPECTED = {
     "rating": "a finite number such as 4 or 3.5",
     "timestamp": "seconds or milliseconds since 1970, or an ISO 8601 date such as 2024-05-31T12:00:00Z",
 }
-_MOST_REPAIRED = 200  # unreadable values of a block that are looked for one by one
-_MOST_NAMED = 3  # of a block in the log
-_LOOKED_AT = 9  # first values of a block that tell whether its times are numbers or dates
-# a number below 1e11 is in seconds (so until the year 5138), below 1e14 in milliseconds, and so on
+_MAX_UNREADABLE = 200  # distinct unreadable values of a block, each found by bisection
+_MAX_LOGGED = 3  # unreadable values of a block
+_SNIFFED = 9  # first values of a block: most of them numbers or most of them dates
+# (bound, factor to microseconds): below 1e11 are seconds (up to the year 5138), below 1e14 milliseconds, and so on
 _UNITS = ((1e11, MICROSECONDS), (1e14, 1_000), (1e17, 1), (1e20, 0.001))
 
 
 def ratings(block: Block) -> NDArray[np.float32]:
-    """A block's ratings, float32 [rows]; NaN where there is no finite number.
+    """Ratings of a block, float32 [rows]; NaN where the value is not a finite number.
 
     Raises:
-        InputError: if the column is of a type that holds no numbers, or too many are none.
+        InputError: if the type of the column is not numeric or text, or too many values are unreadable.
     """
     return _numbers(block, "rating", EXPECTED["rating"]).astype(np.float32)
 
 
 def times(block: Block) -> NDArray[Any]:
-    """A block's times as they are written: int64 or float64 [rows], or datetime64[us] for dates (UTC).
+    """Times of a block as in the file: int64 or float64 [rows], or datetime64[us] for dates (UTC).
 
-    NaN or NaT stands where there is neither a number that is a time nor an ISO 8601 date, or not what most of the
-    first rows have.
+    Most of the first rows decide whether the block has numbers or ISO 8601 dates. Other values become NaN or NaT.
 
     Raises:
-        InputError: if too many are neither.
+        InputError: if too many values are unreadable.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -53,8 +52,8 @@ def times(block: Block) -> NDArray[Any]:
         return np.asarray(array.cast(pa.int64()))
     if pa.types.is_string(array.type):
         trimmed = pc.utf8_trim_whitespace(array)
-        first = [_casts(trimmed[place : place + 1], pa.float64()) for place in range(min(len(array), _LOOKED_AT))]
-        if 2 * sum(first) < len(first):
+        is_number = [_casts(trimmed[row : row + 1], pa.float64()) for row in range(min(len(array), _SNIFFED))]
+        if 2 * sum(is_number) < len(is_number):
             return _dates(block, trimmed, [pa.timestamp("us"), pa.timestamp("us", "UTC")])
     numbers = _numbers(block, "timestamp", EXPECTED["timestamp"])
     numbers[np.abs(numbers) >= _UNITS[-1][0]] = np.nan
@@ -62,60 +61,72 @@ def times(block: Block) -> NDArray[Any]:
 
 
 class Unreadable:
-    """Keeps count of rows that are dropped because a rating or time in them cannot be read.
+    """Count of rows that are dropped for an unreadable rating or time.
 
     Args:
-        share: of all rows, how many may be so.
+        share: largest accepted share of all rows, 0 to 1.
+
+    Attributes:
+        rows: dropped rows so far.
     """
 
     def __init__(self, share: float) -> None:
         self._share = share
         self.rows = 0
-        self._named: list[InputError] = []
+        self._faults: list[InputError] = []
 
     def kept(self, block: Block, values: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_] | None:
-        """Which rows of a block to keep, bool [rows]; None for all. ``values`` are those of each role."""
+        """Rows of a block to keep, bool [rows], or None for all rows.
+
+        Args:
+            block: for messages.
+            values: array of each role, NaN or NaT where unreadable.
+        """
         bad = {role: _missing(array) for role, array in values.items()}
         dropped = np.logical_or.reduce(list(bad.values())) if bad else np.zeros(0, bool)
         if not dropped.any():
             return None
         for role, rows in bad.items():
-            for index in np.flatnonzero(rows)[:_MOST_NAMED].tolist():
-                self._named.append(_fault(block, role, index))
+            for index in np.flatnonzero(rows)[:_MAX_LOGGED].tolist():
+                self._faults.append(_fault(block, role, index))
         self.rows += int(dropped.sum())
         return ~dropped
 
     def check(self, total: int) -> None:
-        """Say which rows were dropped; raise the first fault, if more than the share of all ``total`` is unreadable."""
+        """Log the dropped rows.
+
+        Raises:
+            InputError: with the first unreadable value, if too many of all ``total`` rows are dropped.
+        """
         if self.rows > self._share * total:
             raise InputError(
-                f"{self._named[0]} ({self.rows:,} of {total:,} rows are unreadable; "
-                f"'max_unreadable' is {self._share:g})"
+                f"{self._faults[0]} ({self.rows:,} of {total:,} rows are unreadable; "
+                f"'max_unreadable' accepts a share of {self._share:g})"
             )
-        for fault in self._named:
-            logging.getLogger(__name__).warning("dropped: %s", fault)
+        for fault in self._faults:
+            logging.getLogger(__name__).warning("dropped row: %s", fault)
 
 
 def to_microseconds(parts: Sequence[NDArray[Any]], path: Path) -> NDArray[np.int64]:
-    """Times of all blocks as microseconds since 1970 UTC, int64 [n]; the largest number tells the unit.
+    """Times of all blocks in microseconds since 1970 UTC, int64 [n]. The largest number decides the unit of all.
 
     Raises:
-        InputError: if some are dates and some numbers.
+        InputError: if some blocks have dates and some have numbers.
     """
     dates = [part.dtype.kind == "M" for part in parts]
     if any(dates) and not all(dates):
         raise InputError(f"{path}: some timestamps are numbers and some are dates; expected one kind")
-    joined = np.concatenate(parts)
+    values = np.concatenate(parts)
     if any(dates):
-        return joined.astype("datetime64[us]").astype(np.int64)
-    return _scaled(joined)
+        return values.astype("datetime64[us]").astype(np.int64)
+    return _scaled(values)
 
 
 def to_time(text: str) -> int:
-    """Microseconds since 1970 UTC of a number or an ISO 8601 date, as they are accepted in a file.
+    """Microseconds since 1970 UTC of a number or an ISO 8601 date, by the rules for a file.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if the text is neither.
     """
     from datetime import UTC, datetime
 
@@ -125,7 +136,7 @@ def to_time(text: str) -> int:
         date = datetime.fromisoformat(text.strip())
         return round((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * MICROSECONDS)
     if not abs(number) < _UNITS[-1][0]:
-        raise ValueError(f"{text} is no time")
+        raise ValueError(f"{text} is not a time")
     return int(_scaled(np.array([number]))[0])
 
 
@@ -147,11 +158,11 @@ def _numbers(block: Block, role: str, expected: str) -> NDArray[np.float64]:
     text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
     if not (text or pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or _is_decimal(array.type)):
         raise block.fault(role, 0, f"values of type {array.type}; expected {expected}")
-    encoded = array.dictionary_encode()  # there are few ratings: each is read once
+    encoded = array.dictionary_encode()  # there are few distinct ratings: each is parsed once
     values = pc.utf8_trim_whitespace(encoded.dictionary) if text else encoded.dictionary
     values, kind = _readable(block, role, values, [pa.float64()], encoded.indices)
-    read = values.cast(kind).to_numpy(zero_copy_only=False).astype(np.float64)
-    numbers: NDArray[np.float64] = np.append(read, np.nan)[np.asarray(encoded.indices.fill_null(len(read)))]
+    distinct = values.cast(kind).to_numpy(zero_copy_only=False).astype(np.float64)
+    numbers: NDArray[np.float64] = np.append(distinct, np.nan)[np.asarray(encoded.indices.fill_null(len(distinct)))]
     numbers[~np.isfinite(numbers)] = np.nan
     return numbers
 
@@ -165,20 +176,24 @@ def _dates(block: Block, array: Any, kinds: Sequence[Any]) -> NDArray[Any]:
     return dates
 
 
-def _readable(block: Block, role: str, array: Any, kinds: Sequence[Any], places: Any = None) -> tuple[Any, Any]:
-    """The array with nulls where it cannot be cast, and the kind of ``kinds`` that it can be cast to.
+def _readable(block: Block, role: str, array: Any, kinds: Sequence[Any], codes: Any = None) -> tuple[Any, Any]:
+    """The array with nulls for unreadable values, and the first of ``kinds`` that all other values can be cast to.
 
     Args:
-        places: for a dictionary of distinct values, which of them each row has.
+        block: for messages.
+        role: of the column.
+        array: values of the rows, or the distinct values of a dictionary.
+        kinds: accepted pyarrow types.
+        codes: index into the distinct values of each row, for a dictionary.
 
     Raises:
-        InputError: at the first value that cannot be cast, if many cannot.
+        InputError: with the first unreadable value, if there are too many.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     first = -1
-    for _ in range(_MOST_REPAIRED):
+    for _ in range(_MAX_UNREADABLE):
         for kind in kinds:
             if _casts(array, kind):
                 return array, kind
@@ -187,7 +202,7 @@ def _readable(block: Block, role: str, array: Any, kinds: Sequence[Any], places:
         at_index = np.zeros(len(array), bool)
         at_index[index] = True
         array = pc.replace_with_mask(array, pa.array(at_index), pa.scalar(None, array.type))
-    row = first if places is None else int((np.asarray(places.fill_null(-1)) == first).argmax())
+    row = first if codes is None else int((np.asarray(codes.fill_null(-1)) == first).argmax())
     raise _fault(block, role, row)
 
 
@@ -215,8 +230,8 @@ def _casts(array: Any, kind: Any) -> bool:
 
 
 def _prefix(array: Any, kind: Any) -> int:
-    """How many values from the start can be cast, by bisection."""
-    low, high = 0, len(array)  # the first `low` can be cast; not all of the first `high + 1`
+    """Number of values from the start that can be cast, by bisection."""
+    low, high = 0, len(array)  # the first `low` can be cast, the first `high + 1` cannot
     while low < high:
         middle = (low + high + 1) // 2
         if _casts(array[low:middle], kind):

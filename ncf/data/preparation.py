@@ -1,9 +1,9 @@
-"""From raw interactions to a data set: reading, filtering, splitting, and an account of what was dropped."""
+"""Preparation of a data set from raw interactions: reading, filters, split, and the counts of each step."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -22,12 +22,13 @@ from ncf.data.titles import read_titles
 from ncf.errors import InputError
 from ncf.seed import DEFAULT_SEED
 
+_LEAST_TITLED = 0.5  # share of items with a title, below which a warning is given
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How interactions become a data set; the parameters of the preprocess stage, which describes them."""
+    """Parameters of the preparation. The preprocess stage describes them."""
 
     min_rating: float = 0.0
     min_user_interactions: int = 1
@@ -48,7 +49,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Step:
-    """What one step left: its name in metrics, what it did, interactions dropped, and what remained."""
+    """Counts of one step.
+
+    Attributes:
+        name: of the step in metrics.
+        what: description of the dropped interactions.
+        dropped: number of dropped interactions.
+        interactions, users, items: remaining numbers.
+    """
 
     name: str
     what: str
@@ -60,14 +68,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A data set and how it came about.
+    """A data set and the counts of its preparation.
 
     Attributes:
-        steps: in their order, the first being what was read.
-        notes: sentences about times, split and titles that a reader of the figures should know.
-        time: int64 [n], microseconds since 1970 UTC of the interactions that remained, or None without times.
-        files: names of the files read.
-        short_users: users without held-out items, having too few positives.
+        dataset: the data set.
+        steps: in their order; the first one is reading.
+        notes: remarks on times, split and titles for the report.
+        time: int64 [n], microseconds since 1970 UTC of the remaining interactions, or None without times.
+        files: names of the files.
+        short_users: number of users without held-out items, as they have too few positives.
+        columns: role -> name or number of its column in the interactions; empty for the NCF release format.
     """
 
     dataset: Dataset
@@ -76,9 +86,10 @@ class Prepared:
     time: NDArray[np.int64] | None
     files: Sequence[str]
     short_users: int
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
-        """The figures of the data set and of what was dropped (``dropped_*``)."""
+        """Figures of the data set and of the dropped interactions (``dropped_*``)."""
         data = self.dataset
         train, validation, test = len(data.train.items), len(data.validation), len(data.test)
         interactions = train + validation + test
@@ -98,24 +109,29 @@ class Prepared:
 
 
 @dataclass
-class _Account:
-    """Keeps the steps; repeated ones are added up."""
+class _Steps:
+    """Counts of the steps so far. Repeated steps are added up."""
 
-    steps: dict[str, Step] = field(default_factory=dict)
-    left: int = 0
+    by_name: dict[str, Step] = field(default_factory=dict)
+    remaining: int = 0
 
     def add(self, name: str, what: str, user: NDArray[np.int32], item: NDArray[np.int32]) -> None:
-        dropped = self.left - len(user) if self.steps else 0
-        dropped += self.steps[name].dropped if name in self.steps else 0
-        self.left = len(user)
-        self.steps[name] = Step(name, what, dropped, len(user), _distinct(user), _distinct(item))
+        dropped = self.remaining - len(user) if self.by_name else 0
+        dropped += self.by_name[name].dropped if name in self.by_name else 0
+        self.remaining = len(user)
+        self.by_name[name] = Step(name, what, dropped, len(user), _distinct(user), _distinct(item))
 
 
 def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepared:
-    """Read the interactions at ``path`` and make a data set of them.
+    """Prepare a data set from the interactions at ``path``.
+
+    Args:
+        path: file or folder of interactions.
+        settings: parameters.
+        titles: table of titles, or None.
 
     Raises:
-        InputError: that names what is at fault in the files or settings.
+        InputError: with the file or parameter at fault.
     """
     wanted = reading.columns(
         settings.user_column, settings.item_column, settings.rating_column, settings.timestamp_column
@@ -129,49 +145,55 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
     if settings.split == "temporal" and (read.time is None or without_time(read)):
         raise InputError(f"{path}: split is 'temporal', but {notes[0][0].lower()}{notes[0][1:-1]}")
     read = reading.without_constant_time(read)
-    kept, account = _filtered(read, settings, path)
-    del read  # as large as what is kept, which is all that is needed from here on
+    kept, steps = _filtered(read, settings, path)
+    del read  # frees memory: only the kept interactions are needed from here on
     parts = _split(kept, settings)
     if settings.split == "temporal":
-        account.add("unknown", "Held out, but user or item unknown in training", parts.user, parts.item)
+        steps.add("unknown", "Held out, but user or item unknown in training", parts.user, parts.item)
     user_ids, item_ids, parts = _compact(parts, kept)
     _require_two_items(path, item_ids)
     notes.append(_about_split(settings.split, kept.time is not None))
-    if settings.split == "temporal" and settings.duplicates == "latest" and account.steps["duplicates"].dropped:
+    if settings.split == "temporal" and settings.duplicates == "latest" and steps.by_name["duplicates"].dropped:
         notes.append(
             "Of repeated interactions the latest was kept, so training lacks those that were repeated after its end; "
             "with duplicates 'first' it has them."
         )
-    return _prepared(parts, user_ids, item_ids, titles, settings, account, notes, kept.time, kept.files)
+    prepared = _prepared(parts, user_ids, item_ids, titles, settings, steps, notes, kept.time, kept.files)
+    return replace(prepared, columns=kept.columns)
 
 
 def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | None = None) -> Prepared:
-    """Make a data set of a folder in the NCF release format, with its own test pairs and negatives.
+    """Prepare a data set from a folder in the NCF release format, with its own test pairs and negatives.
+
+    Args:
+        files: of the release, from :func:`ncf.data.release.release_files`.
+        settings: parameters.
+        titles: table of titles, or None.
 
     Raises:
-        InputError: that names what is at fault in the files, or a setting that does not apply.
+        InputError: with the file at fault, or a parameter that does not apply to a release.
     """
-    own = {"seed", "title_column", "duplicates", "max_unreadable"}
+    accepted = {"seed", "title_column", "duplicates", "max_unreadable"}
     for name, value in vars(Settings()).items():
-        if name not in own and getattr(settings, name) != value:
+        if name not in accepted and getattr(settings, name) != value:
             raise InputError(
                 f"{name} is {getattr(settings, name)!r}, but the data are in the NCF release format, "
                 f"whose split, columns and interactions are taken as they are; leave {name} at {value!r}"
             )
     release: Release = read_release(files)
     train, test = release.train, release.test
-    account = _Account()
-    everything = len(train) + release.repeated + release.leaked
-    users, items = (np.concatenate([part, test[:, place]]) for place, part in ((0, train.user), (1, train.item)))
-    account.add("read", "Read", users, items)
-    read = account.steps["read"]
-    account.steps["read"] = replace(read, interactions=everything + len(test))
+    steps = _Steps()
+    remaining = len(train) + release.repeated + release.leaked + len(test)
+    users, items = (np.concatenate([part, test[:, column]]) for column, part in enumerate((train.user, train.item)))
+    steps.add("read", "Read", users, items)
+    read = steps.by_name["read"]
+    steps.by_name["read"] = replace(read, interactions=remaining)
     for name, what, dropped in (
         ("duplicates", "Repeated pairs of user and item", release.repeated),
         ("leaked", "Test pairs found in training", release.leaked),
     ):
-        everything -= dropped
-        account.steps[name] = Step(name, what, dropped, everything + len(test), read.users, read.items)
+        remaining -= dropped
+        steps.by_name[name] = Step(name, what, dropped, remaining, read.users, read.items)
     parts = split_release(release, settings.seed)
     _require_two_items(files[0].parent, train.item_ids)
     drawn = "is each user's latest" if train.time is not None else f"was drawn by seed {settings.seed}"
@@ -183,42 +205,44 @@ def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | No
         _LEAK,
     ]
     return _prepared(
-        parts, train.user_ids, train.item_ids, titles, settings, account, notes, None, train.files,
+        parts, train.user_ids, train.item_ids, titles, settings, steps, notes, None, train.files,
         release.test_negatives,
     )  # fmt: skip
 
 
 def without_time(interactions: Interactions) -> bool:
-    """Whether there are times, but all are equal."""
+    """Whether there are times, and all are equal."""
     return interactions.time is not None and reading.without_constant_time(interactions).time is None
 
 
-def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Interactions, _Account]:
-    account = _Account()
-    account.add("read", "Read", read.user, read.item)
+def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Interactions, _Steps]:
+    steps = _Steps()
+    steps.add("read", "Read", read.user, read.item)
     if read.unreadable:
-        first = account.steps["read"]
-        account.steps["read"] = replace(first, interactions=first.interactions + read.unreadable)
+        first = steps.by_name["read"]
+        steps.by_name["read"] = replace(first, interactions=first.interactions + read.unreadable)
         what = "Rating or timestamp unreadable"
-        account.steps["unreadable"] = replace(first, name="unreadable", what=what, dropped=read.unreadable)
+        steps.by_name["unreadable"] = replace(first, name="unreadable", what=what, dropped=read.unreadable)
     kept = filtering.merge_duplicates(read, settings.duplicates)
     if repeated := len(read) - len(kept):
         _log.info("dropped %s repeated pairs of user and item; the %s was kept", f"{repeated:,}", settings.duplicates)
-    account.add("duplicates", f"Repeated pairs of user and item ({settings.duplicates} kept)", kept.user, kept.item)
+    steps.add("duplicates", f"Repeated pairs of user and item ({settings.duplicates} kept)", kept.user, kept.item)
     if kept.rating is None and settings.min_rating:
-        raise InputError(f"{path}: min_rating is {settings.min_rating:g}, but there is no rating column")
+        raise InputError(
+            f"{path}: min_rating is {settings.min_rating:g}, but there is no rating column; name it with rating_column"
+        )
     if kept.rating is not None and not (kept.rating >= np.float32(settings.min_rating)).any():
         raise InputError(
             f"{path}: min_rating is {settings.min_rating:g}, but the highest rating is {kept.rating.max():g}"
         )
     kept = filtering.at_least(kept, settings.min_rating)
-    account.add("low_rating", f"Rated below {settings.min_rating:g}", kept.user, kept.item)
+    steps.add("low_rating", f"Rated below {settings.min_rating:g}", kept.user, kept.item)
     minima = {"users": settings.min_user_interactions, "items": settings.min_item_interactions}
-    most = {"users": int(np.bincount(kept.user).max()), "items": int(np.bincount(kept.item).max())}
+    largest = {"users": int(np.bincount(kept.user).max()), "items": int(np.bincount(kept.item).max())}
 
-    def report(name: str, left: Interactions) -> None:
+    def report(name: str, remaining: Interactions) -> None:
         what = f"Of {name} with fewer than {minima[name]} interactions"
-        account.add(f"short_{name}", what, left.user, left.item)
+        steps.add(f"short_{name}", what, remaining.user, remaining.item)
 
     for name in minima:
         report(name, kept)
@@ -226,12 +250,11 @@ def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Inter
     if not len(kept):
         raise InputError(
             f"{path}: nothing is left with min_user_interactions {minima['users']} and min_item_interactions "
-            f"{minima['items']}: a user has at most {most['users']} interactions, "
-            f"an item at most {most['items']}; lower them"
+            f"{minima['items']}: a user has at most {largest['users']} interactions, "
+            f"an item at most {largest['items']}; lower them"
         )
-    _require_two_items(path, [kept.item_ids[index] for index in {kept.item.min(), kept.item.max()}])
     _require_two_items(path, [kept.item_ids[index] for index in {int(kept.item.min()), int(kept.item.max())}])
-    return kept, account
+    return kept, steps
 
 
 def _split(kept: Interactions, settings: Settings) -> Split:
@@ -242,19 +265,19 @@ def _split(kept: Interactions, settings: Settings) -> Split:
 
 
 def _compact(parts: Split, kept: Interactions) -> tuple[list[str], list[str], Split]:
-    """Number the users and items that remain from 0, in the same order."""
+    """Ids and split with new indices, from 0 and in the same order, of the remaining users and items."""
     ids, indices = [], []
     for index, names in ((parts.user, kept.user_ids), (parts.item, kept.item_ids)):
         used = np.bincount(index, minlength=len(names)) > 0
-        place = np.cumsum(used, dtype=np.int32) - np.int32(1)
+        renumbered = np.cumsum(used, dtype=np.int32) - np.int32(1)
         ids.append([names[number] for number in np.flatnonzero(used).tolist()])
-        indices.append(place[index])
+        indices.append(renumbered[index])
     return ids[0], ids[1], replace(parts, user=indices[0], item=indices[1])
 
 
 def _require_two_items(path: Path, item_ids: Sequence[str]) -> None:
     if len(item_ids) < 2:
-        raise InputError(f"{path}: only one item, '{item_ids[0]}', is left; ranking needs two at least")
+        raise InputError(f"{path}: only one item, '{item_ids[0]}', is left; a ranking needs two or more")
 
 
 _LEAK = (
@@ -284,7 +307,7 @@ def _prepared(
     item_ids: Sequence[str],
     titles: Path | None,
     settings: Settings,
-    account: _Account,
+    steps: _Steps,
     notes: list[str],
     time: NDArray[np.int64] | None,
     files: Sequence[str],
@@ -294,10 +317,16 @@ def _prepared(
     if titles is not None:
         names = read_titles(titles, item_ids, settings.item_column, settings.title_column)
         files = [*files, titles.name]
+        titled = sum(map(bool, names))
+        _log.info("read titles of %s of %s items from %s", f"{titled:,}", f"{len(names):,}", titles.name)
+        if titled < _LEAST_TITLED * len(names):
+            note = f"{titles.name} has a title for only {titled:,} of the {len(names):,} items; the others have none."
+            _log.warning("%s", note)
+            notes = [*notes, note]
     dataset = parts.dataset(user_ids, item_ids, names, test_negatives)
     held_out = np.zeros(dataset.n_users, bool)
     held_out[dataset.test[:, 0]] = True
-    return Prepared(dataset, list(account.steps.values()), notes, time, files, int((~held_out).sum()))
+    return Prepared(dataset, list(steps.by_name.values()), notes, time, files, int((~held_out).sum()))
 
 
 def _distinct(index: NDArray[np.int32]) -> int:

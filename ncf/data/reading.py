@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +31,22 @@ TIMESTAMP_NAMES = ("timestamp", "time", "ts", "datetime", "date", "unixreviewtim
 INTERACTION_FILES = ("ratings", "interactions", "events")
 TITLE_FILES = ("items", "movies")
 OTHER_FILES = ("users", "readme", "license", "licence")
+_SHOWN = 5  # names in the log
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Interactions:
-    """Interactions as they were read, users and items as indices in the natural order of their ids.
+    """Interactions, with users and items as indices in the natural order of their ids.
 
     Attributes:
         user, item: int32 [n].
-        rating: float32 [n], or None if there is no such column.
-        time: int64 [n], microseconds since 1970 UTC, or None if there is no such column.
+        rating: float32 [n], or None without a column of ratings.
+        time: int64 [n], microseconds since 1970 UTC, or None without a column of times.
         user_ids, item_ids: raw id of each index.
-        files: names of the files read.
-        unreadable: rows that were dropped because a rating or time could not be read.
+        files: names of the files.
+        unreadable: number of rows that were dropped for an unreadable rating or time.
+        columns: role -> name or number of its column in the last file.
     """
 
     user: NDArray[np.int32]
@@ -54,13 +57,14 @@ class Interactions:
     item_ids: Sequence[str]
     files: Sequence[str]
     unreadable: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.user)
 
 
 def columns(user: str = "", item: str = "", rating: str = "", timestamp: str = "") -> tuple[Column, ...]:
-    """The columns of interactions; an argument names one that is not to be recognised by its name."""
+    """Columns of interactions. Arguments are names or numbers of columns; '' to recognise a column by its name."""
     return (
         Column("user", USER_NAMES, 1, user),
         Column("item", ITEM_NAMES, 2, item),
@@ -72,27 +76,36 @@ def columns(user: str = "", item: str = "", rating: str = "", timestamp: str = "
 def read_interactions(
     path: Path, wanted: Sequence[Column], separator: str = "auto", max_unreadable: float = 0.0
 ) -> Interactions:
-    """Read a file, or those of a folder that hold interactions (:func:`interaction_files`).
+    """Read interactions from a file, or from those files of a folder that :func:`interaction_files` chooses.
 
-    Rows whose rating or time cannot be read are dropped, if they are at most ``max_unreadable`` of all.
+    Args:
+        path: of the file or folder.
+        wanted: columns, from :func:`columns`.
+        separator: of text; see :func:`ncf.data.tables.read_blocks`.
+        max_unreadable: largest accepted share of rows with an unreadable rating or time, 0 to 1. They are dropped.
 
     Raises:
-        InputError: that names file, row and column of what cannot be understood.
+        InputError: with file, row, column and value at fault.
     """
     files = interaction_files(path)
+    names = [file.relative_to(path).as_posix() if path.is_dir() else file.name for file in files]
+    if path.is_dir():
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        _log.info("reading folder %s, files: %d: %s%s", path.name, len(names), ", ".join(names[:_SHOWN]), more)
     users, items = Ids(), Ids()
     parts: dict[str, list[NDArray[Any]]] = {"user": [], "item": [], "rating": [], "timestamp": []}
     present: set[str] | None = None
+    column_names: Mapping[str, str] = {}
     unreadable, rows = Unreadable(max_unreadable), 0
     for file in files:
         with progress(f"reading {file.name}", unit="rows") as bar:
             for block in read_blocks(file, wanted, separator):
                 if present is not None and set(block.columns) != present:
                     raise InputError(
-                        f"{file}: has columns for {', '.join(block.columns)}, but the files before it "
-                        f"for {', '.join(sorted(present))}; all files of a folder must have the same"
+                        f"{file}: has the columns {', '.join(block.columns)}, but the files before it have "
+                        f"{', '.join(sorted(present))}; expected the same columns in all files of a folder"
                     )
-                present = set(block.columns)
+                present, column_names = set(block.columns), block.names
                 values: dict[str, NDArray[Any]] = {
                     role: read(block) for role, read in (("rating", ratings), ("timestamp", times)) if role in present
                 }
@@ -103,21 +116,22 @@ def read_interactions(
                 rows += block.rows
                 bar.update(block.rows)
     if not present:
-        raise InputError(f"{path}: no rows of interactions: empty, or a header alone")
+        raise InputError(f"{path}: no rows of interactions: it is empty or has only a header")
     unreadable.check(rows)
-    user_ids, user_place = users.sorted()
-    item_ids, item_place = items.sorted()
+    user_ids, user_index = users.sorted()
+    item_ids, item_index = items.sorted()
     read = Interactions(
-        user=np.concatenate([user_place[part] for part in parts.pop("user")]),  # by and by, to free memory
-        item=np.concatenate([item_place[part] for part in parts.pop("item")]),
+        user=np.concatenate([user_index[part] for part in parts.pop("user")]),  # one by one, to free memory
+        item=np.concatenate([item_index[part] for part in parts.pop("item")]),
         rating=np.concatenate(parts.pop("rating")) if parts["rating"] else None,
         time=to_microseconds(parts.pop("timestamp"), path) if parts["timestamp"] else None,
         user_ids=user_ids,
         item_ids=item_ids,
         unreadable=unreadable.rows,
-        files=[file.relative_to(path).as_posix() if path.is_dir() else file.name for file in files],
+        columns=dict(column_names),
+        files=names,
     )
-    logging.getLogger(__name__).info(
+    _log.info(
         "read %s interactions of %s users and %s items",
         *(f"{n:,}" for n in (len(read), len(user_ids), len(item_ids))),
     )
@@ -125,7 +139,9 @@ def read_interactions(
 
 
 def interaction_files(path: Path) -> list[Path]:
-    """The file ``path``, or those of a folder that :func:`interaction_names` chooses.
+    """The file ``path``, or those files of the folder ``path`` that :func:`interaction_names` chooses.
+
+    A folder is searched with all folders below it.
 
     Raises:
         InputError: if there are none.
@@ -141,13 +157,16 @@ def interaction_files(path: Path) -> list[Path]:
 
 
 def interaction_names(names: Sequence[str]) -> list[str]:
-    """Of the names in a folder, relative to it, those of interactions, sorted.
+    """Tables of interactions in a folder, sorted by name.
 
-    These are the tables whose names begin with 'ratings', 'interactions' or 'events'; if there are none, all tables but
-    those called items, movies, users, README or LICENSE. Hidden files, and those that begin with '_', are left out.
+    These are the tables whose names begin with 'ratings', 'interactions' or 'events'. If there are none, these are all
+    tables except items, movies, users, README and LICENSE. Hidden files and names that begin with '_' are left out.
+
+    Args:
+        names: of all files in the folder, relative to it.
 
     Raises:
-        InputError: if there are none; the message does not say where.
+        InputError: if there are none. The message does not name the folder.
     """
     shown = visible(names)
     tables = [name for name in shown if is_table(Path(name))]
@@ -160,18 +179,18 @@ def interaction_names(names: Sequence[str]) -> list[str]:
 
 
 def title_file(path: Path) -> Path | None:
-    """The file of titles that a folder of interactions brings along: ``items.*`` or ``movies.*``."""
+    """Table of titles in a folder of interactions: ``items.*`` or ``movies.*``; None without one."""
     name = title_name(_names(path)) if path.is_dir() else ""
     return path / name if name else None
 
 
 def title_name(names: Sequence[str]) -> str:
-    """Of the names in a folder, that of the titles; '' if there is none."""
+    """Name of the table of titles among the names in a folder; '' without one."""
     return next((name for name in visible(names) if is_table(Path(name)) and _stem(name) in TITLE_FILES), "")
 
 
 def visible(names: Iterable[str]) -> list[str]:
-    """Names without those of hidden files and folders, and of what begins with '_', sorted."""
+    """Sorted names, without hidden files, names that begin with '_', and all in such folders."""
     return sorted(name for name in names if not any(part.startswith((".", "_")) for part in Path(name).parts))
 
 
@@ -184,7 +203,7 @@ def _stem(name: str) -> str:
 
 
 def fingerprint(root: Path, files: Iterable[Path]) -> str:
-    """SHA-256 over names (relative to ``root`` where they lie in it) and bytes of files."""
+    """SHA-256 of the names and bytes of files. Names are relative to ``root`` for files in it."""
     lines = (
         f"{file.relative_to(root).as_posix() if root in file.parents else file.name} {sha256(file)}\n" for file in files
     )
@@ -192,6 +211,6 @@ def fingerprint(root: Path, files: Iterable[Path]) -> str:
 
 
 def without_constant_time(interactions: Interactions) -> Interactions:
-    """The same without times if all are equal: they tell no order then."""
+    """Interactions without times if all times are equal, as they give no order."""
     time = interactions.time
     return interactions if time is None or time.min() != time.max() else replace(interactions, time=None)

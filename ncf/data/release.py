@@ -1,12 +1,13 @@
-"""The format in which He et al. released their data: training pairs, a test pair a user, and its negatives.
+"""NCF release format, in which He et al. published their data.
 
-https://github.com/hexiangnan/neural_collaborative_filtering: ``NAME.train.rating`` and ``NAME.test.rating``
-hold ``user item rating timestamp``, ``NAME.test.negative`` holds ``(user,item)`` and the negatives, separated
-by tabs.
+https://github.com/hexiangnan/neural_collaborative_filtering: ``NAME.train.rating`` and ``NAME.test.rating`` hold
+``user item rating timestamp``. ``NAME.test.negative`` holds ``(user,item)`` and the negatives of that test pair. All
+are separated by tabs.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,23 +21,24 @@ from ncf.data.factorise import Ids
 from ncf.data.filtering import merge_duplicates, select
 from ncf.data.numbers import times, to_microseconds
 from ncf.data.reading import Interactions, columns, interaction_names, title_name, without_constant_time
-from ncf.data.split import FEWEST_TO_HOLD_OUT, TEST, TRAIN, VALIDATION, Split, by_time, draw_two
+from ncf.data.split import MIN_POSITIVES, TEST, TRAIN, VALIDATION, Split, by_time, draw_two
 from ncf.data.tables import read_blocks
 from ncf.data.text import COMPRESSIONS
 from ncf.errors import InputError
 
 _KINDS = (".train.rating", ".test.rating", ".test.negative")
-_MOST_NEGATIVES = 1000
+_MAX_NEGATIVES = 1000
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Release:
-    """What a release holds.
+    """Content of a release.
 
     Attributes:
-        train: the training interactions, without repeats and test pairs; its ids cover the whole release.
+        train: training interactions without repeats and test pairs. The ids are those of the whole release.
         test: int32 [m, 2], sorted by user, then item.
-        test_negatives: int32 [m, negatives], rows as in ``test``.
+        test_negatives: int32 [m, negatives], a row for each row of ``test``.
         repeated: training rows that were dropped as repeats.
         leaked: training rows that were dropped as test pairs.
     """
@@ -49,10 +51,10 @@ class Release:
 
 
 def release_files(path: Path) -> list[Path]:
-    """The three files of a release (training, test, negatives) in a folder; none if it is no release.
+    """Files of a release in a folder: training, test, negatives. Empty if the folder is not a release.
 
     Raises:
-        InputError: if one is missing, or there are several releases.
+        InputError: if one of them is missing, or there are several releases.
     """
     found: dict[str, list[Path]] = {kind: [] for kind in _KINDS}
     for file in sorted(path.iterdir()) if path.is_dir() else []:
@@ -68,10 +70,13 @@ def release_files(path: Path) -> list[Path]:
 
 
 def names_to_read(names: Sequence[str]) -> list[str]:
-    """Of the names in a folder, relative to it, those that preprocess reads: a release or interactions, and titles.
+    """Files that preprocess reads: a release or tables of interactions, and the table of titles.
+
+    Args:
+        names: of all files in a folder, relative to it.
 
     Raises:
-        InputError: if there is nothing to read; the message does not say where.
+        InputError: if there are none. The message does not name the folder.
     """
     release = [name for name in names if _kind(name) and "/" not in name]
     titles = title_name(names)
@@ -80,40 +85,44 @@ def names_to_read(names: Sequence[str]) -> list[str]:
 
 
 def _kind(name: str) -> str:
-    """Which file of a release has such a name; '' for none."""
+    """Kind of release file with this name; '' for none."""
     path = Path(name)
     plain = path.stem if path.suffix in COMPRESSIONS else path.name
     return next((kind for kind in _KINDS if plain.endswith(kind)), "")
 
 
 def read_release(files: Sequence[Path]) -> Release:
-    """Read the three files that :func:`release_files` found.
+    """Read the files of a release.
+
+    Args:
+        files: from :func:`release_files`.
 
     Raises:
-        InputError: if one cannot be read, or rows of test pairs and negatives do not match.
+        InputError: if a file cannot be read, or test pairs and negatives do not match.
     """
     train_file, test_file, negative_file = files
+    _log.info("reading the NCF release %s", ", ".join(file.name for file in files))
     ids = {"user": Ids(), "item": Ids()}
     train = _rating_rows(train_file, ids)
     test = _rating_rows(test_file, ids)
     pairs, negatives = _negative_rows(negative_file, ids)
-    user_ids, user_place = ids["user"].sorted()
-    item_ids, item_place = ids["item"].sorted()
+    user_ids, user_index = ids["user"].sorted()
+    item_ids, item_index = ids["item"].sorted()
 
     def pair_rows(user: NDArray[np.int32], item: NDArray[np.int32]) -> NDArray[np.int32]:
-        return np.stack([user_place[user], item_place[item]], axis=1)
+        return np.stack([user_index[user], item_index[item]], axis=1)
 
     test_pairs, pairs = pair_rows(test["user"], test["item"]), pair_rows(pairs[:, 0], pairs[:, 1])
     order, test_order = (np.lexsort((rows[:, 1], rows[:, 0])) for rows in (pairs, test_pairs))
     test_pairs = test_pairs[test_order]
     if not np.array_equal(pairs[order], test_pairs):
-        raise InputError(f"{negative_file}: its (user,item) pairs are not those of {test_file.name}")
+        raise InputError(f"{negative_file}: expected the (user,item) pairs of {test_file.name}; found others")
     if len(test_pairs) > 1 and not (np.diff(test_pairs, axis=0) != 0).any(axis=1).all():
-        raise InputError(f"{test_file}: a pair of user and item occurs twice")
+        raise InputError(f"{test_file}: a pair of user and item occurs twice; expected each once")
 
     read = Interactions(
-        user=user_place[train["user"]],
-        item=item_place[train["item"]],
+        user=user_index[train["user"]],
+        item=item_index[train["item"]],
         rating=None,
         time=train.get("time"),
         user_ids=user_ids,
@@ -126,24 +135,24 @@ def read_release(files: Sequence[Path]) -> Release:
     return Release(
         without_constant_time(kept),
         test_pairs,
-        item_place[negatives][order],
+        item_index[negatives][order],
         repeated=len(read) - len(merged),
         leaked=len(merged) - len(kept),
     )
 
 
 def split_release(release: Release, seed: int) -> Split:
-    """The release's test pairs, and a validation item of each user drawn from training.
+    """Split with the test pairs of the release and a validation item of each user from the training interactions.
 
-    It is the latest by time, or drawn by ``seed`` without times; users with one training item have none.
+    The validation item is the latest one, or drawn by ``seed`` without times. Users with one training item have none.
     """
     user, item, _ = by_time(release.train)
     counts = np.bincount(user, minlength=len(release.train.user_ids))
-    enough = counts >= FEWEST_TO_HOLD_OUT - 1
+    enough = counts >= MIN_POSITIVES - 1
     ends = np.cumsum(counts)
-    place = ends - 1 if release.train.time is not None else ends - counts + draw_two(counts, seed)[0]
+    rows = ends - 1 if release.train.time is not None else ends - counts + draw_two(counts, seed)[0]
     part = np.full(len(user), TRAIN, np.int8)
-    part[place[enough]] = VALIDATION
+    part[rows[enough]] = VALIDATION
     user, item = np.concatenate([user, release.test[:, 0]]), np.concatenate([item, release.test[:, 1]])
     part = np.concatenate([part, np.full(len(release.test), TEST, np.int8)])
     order = np.argsort(user, kind="stable")
@@ -151,8 +160,8 @@ def split_release(release: Release, seed: int) -> Split:
 
 
 def _rating_rows(path: Path, ids: dict[str, Ids]) -> dict[str, NDArray[Any]]:
-    """Users, items (as numbered by ``ids``) and, where there are any, times of a ``.rating`` file."""
-    wanted = tuple(replace(column, asked=str(column.position) if column.required else "") for column in columns())
+    """Users and items, as numbers of ``ids``, and times, if there are any, of a ``.rating`` file."""
+    wanted = tuple(replace(column, given=str(column.position) if column.required else "") for column in columns())
     parts: dict[str, list[NDArray[Any]]] = {"user": [], "item": [], "time": []}
     for block in read_blocks(path, wanted, "tab"):
         for role in ids:
@@ -166,13 +175,13 @@ def _rating_rows(path: Path, ids: dict[str, Ids]) -> dict[str, NDArray[Any]]:
 
 
 def _negative_rows(path: Path, ids: dict[str, Ids]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(user, item), int32 [m, 2], and negatives, int32 [m, negatives], of a ``.negative`` file."""
+    """Pairs (user, item), int32 [m, 2], and negatives, int32 [m, negatives], of a ``.negative`` file."""
     import pyarrow.compute as pc
 
     wanted = (
         Column("pair", (), 1, "1"),
         Column("negative", (), 2, "2"),
-        *(Column(str(place), (), place, required=False) for place in range(3, _MOST_NEGATIVES + 2)),
+        *(Column(str(position), (), position, required=False) for position in range(3, _MAX_NEGATIVES + 2)),
     )
     pairs, negatives = [], []
     for block in read_blocks(path, wanted, "tab"):

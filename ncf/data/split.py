@@ -1,4 +1,4 @@
-"""Which positives are held out: one for validation and one for test of each user, or all from a date on."""
+"""Split of positives into training, validation and test: leave-one-out or temporal."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ncf.data.numbers import MICROSECONDS
 from ncf.data.reading import Interactions
 from ncf.errors import InputError
 
-FEWEST_TO_HOLD_OUT = 3
-"""Positives of a user of whom a validation and a test item are held out: one stays for training."""
+MIN_POSITIVES = 3
+"""Lowest number of positives of a user with held-out items: one stays for training."""
 TRAIN, VALIDATION, TEST = 0, 1, 2
 _KEY_BITS = 63
-_MOST_BLOCK_BITS = 6  # of the number of blocks of users that are sorted one by one
-_LOOKED_AT_ONCE = 1 << 20
+_MAX_BLOCK_BITS = 6  # up to 64 blocks of users are sorted one by one
+_TIMES_PER_BLOCK = 1 << 20
 _DAY = 24 * 3600 * MICROSECONDS
 
 
 @dataclass(frozen=True)
 class Split:
-    """Interactions sorted by user, then time, then item, and the part that each is in.
+    """Interactions sorted by user, then time, then item, with the part of each.
 
     Attributes:
         user, item: int32 [n].
         part: int8 [n]: TRAIN, VALIDATION or TEST.
-        unknown: held-out interactions that were dropped, their user or item being absent from training.
+        unknown: number of held-out interactions that were dropped, as user or item do not occur in training.
         day: int32 [n], days since 1970 UTC, or None without times.
     """
 
@@ -42,7 +42,7 @@ class Split:
     day: NDArray[np.int32] | None = None
 
     def pairs(self, part: int) -> Pairs:
-        """(user, item) of one part, int32 [n, 2], sorted by user."""
+        """Pairs (user, item) of one part, int32 [n, 2], sorted by user."""
         rows = self.part == part
         return np.stack([self.user[rows], self.item[rows]], axis=1)
 
@@ -53,7 +53,7 @@ class Split:
         titles: Sequence[str] | None = None,
         test_negatives: NDArray[np.int32] | None = None,
     ) -> Dataset:
-        """The data set of this split; ids and titles are of its indices."""
+        """Data set of this split, with the ids and titles of its indices."""
         train = self.part == TRAIN
         day = self.day
         return Dataset(
@@ -71,9 +71,9 @@ class Split:
 
 
 def by_time(interactions: Interactions) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """User, item and time sorted by user, then time, then item: the same for every order of rows.
+    """User, item and time, sorted by user, then time, then item. The result does not depend on the order of rows.
 
-    Without times (all 0 then) it is by user and item.
+    Without times the order is by user and item, and the times are 0.
     """
     user, item = interactions.user, interactions.item
     if interactions.time is None:
@@ -81,19 +81,19 @@ def by_time(interactions: Interactions) -> tuple[NDArray[np.int32], NDArray[np.i
         return (key >> 32).astype(np.int32), (key & 0xFFFFFFFF).astype(np.int32), np.zeros(len(key), np.int64)
     start = interactions.time.min()
     time = interactions.time - start
-    parts = range(0, len(time), _LOOKED_AT_ONCE)
-    is_whole = not any((time[part : part + _LOOKED_AT_ONCE] % MICROSECONDS).any() for part in parts)
+    parts = range(0, len(time), _TIMES_PER_BLOCK)
+    is_whole = not any((time[part : part + _TIMES_PER_BLOCK] % MICROSECONDS).any() for part in parts)
     unit = MICROSECONDS if is_whole else 1
     time //= unit
     time_bits, item_bits = int(time.max()).bit_length(), int(item.max()).bit_length()
     user_bits, room = int(user.max()).bit_length(), _KEY_BITS - time_bits - item_bits
     if user_bits > room:
-        if room > 0 and user_bits - room <= _MOST_BLOCK_BITS:
+        if room > 0 and user_bits - room <= _MAX_BLOCK_BITS:
             del time
             return _by_time_in_blocks(interactions, 1 << room)
         order = np.lexsort((item, time, user))
         return user[order], item[order], time[order] * unit + start
-    # one number holds all three, and sorting numbers is several times faster than sorting indices
+    # user, time and item in one number: sorting numbers is several times faster than sorting indices
     key = user.astype(np.int64)
     for bits, part in ((time_bits, time), (item_bits, item)):
         key <<= bits
@@ -112,7 +112,7 @@ def by_time(interactions: Interactions) -> tuple[NDArray[np.int32], NDArray[np.i
 def _by_time_in_blocks(
     interactions: Interactions, width: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """As :func:`by_time`, so many users at a time that each block's numbers fit."""
+    """Result of :func:`by_time`, for blocks of ``width`` users whose numbers fit into 63 bits."""
     assert interactions.time is not None
     user, item = np.empty_like(interactions.user), np.empty_like(interactions.item)
     time = np.empty_like(interactions.time)
@@ -121,7 +121,7 @@ def _by_time_in_blocks(
         rows = np.flatnonzero(interactions.user // width == block)
         if not len(rows):
             continue
-        place = slice(end, end := end + len(rows))
+        target = slice(end, end := end + len(rows))
         own = replace(
             interactions,
             user=interactions.user[rows] - np.int32(block * width),
@@ -129,33 +129,32 @@ def _by_time_in_blocks(
             rating=None,
             time=interactions.time[rows],
         )
-        user[place], item[place], time[place] = by_time(own)
-        user[place] += np.int32(block * width)
+        user[target], item[target], time[target] = by_time(own)
+        user[target] += np.int32(block * width)
     return user, item, time
 
 
 def leave_one_out(interactions: Interactions, seed: int) -> Split:
-    """Hold out each user's latest item for test and the one before it for validation.
+    """Leave-one-out split: the latest item of each user is for test, the one before it for validation.
 
-    This is the protocol of He et al. 2017, section 4.1. Of items at the same time the last by id counts as the
-    latest. Without times both are drawn by ``seed``. Users with fewer than three positives keep all of them in
-    training.
+    This is the protocol of He et al. 2017, section 4.1. Ties in time are broken by the higher item index. Without
+    times both items are drawn by ``seed``. Users with fewer than three positives keep all of them in training.
 
     Raises:
-        InputError: if no user has three.
+        InputError: if no user has three positives.
     """
     user, item, time = by_time(interactions)
     offsets = _offsets(user)
     counts = np.diff(offsets)
-    enough = counts >= FEWEST_TO_HOLD_OUT
+    enough = counts >= MIN_POSITIVES
     if not enough.any():
         raise InputError(
-            f"no user has {FEWEST_TO_HOLD_OUT} positives, so none can be held out; "
+            f"no user has {MIN_POSITIVES} positives, so none can be held out; "
             "lower min_rating or min_item_interactions, or give more interactions"
         )
     part = np.full(len(user), TRAIN, np.int8)
     if interactions.time is None:
-        test, validation = (offsets[:-1] + place for place in draw_two(counts, seed))
+        test, validation = (offsets[:-1] + drawn for drawn in draw_two(counts, seed))
     else:
         test, validation = offsets[1:] - 1, offsets[1:] - 2
     part[test[enough]] = TEST
@@ -164,20 +163,21 @@ def leave_one_out(interactions: Interactions, seed: int) -> Split:
 
 
 def draw_two(counts: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Two different places in [0, count) for each count, int64 [counts] each (alike where a count is 1)."""
+    """Two distinct draws from [0, count) for each count, int64 [counts] each; both are 0 where a count is 1."""
     rng = np.random.default_rng(seed)
     first = rng.integers(0, np.maximum(counts, 1))
     return first, (first + rng.integers(1, np.maximum(counts, 2))) % np.maximum(counts, 1)
 
 
 def temporal(interactions: Interactions, test_after: int, validation_after: int | None) -> Split:
-    """Hold out everything from a time on: test at or after ``test_after``, validation before it likewise.
+    """Temporal split: test from ``test_after`` on, validation from ``validation_after`` to ``test_after``.
 
     Held-out interactions whose user or item does not occur in training are dropped.
 
     Args:
-        test_after, validation_after: microseconds since 1970 UTC; without the second, validation is the latest
-            tenth of what precedes the first.
+        interactions: to split.
+        test_after: microseconds since 1970 UTC.
+        validation_after: microseconds since 1970 UTC; None for the latest tenth before ``test_after``.
 
     Raises:
         InputError: if training, validation or test would be empty.
@@ -205,24 +205,24 @@ def temporal(interactions: Interactions, test_after: int, validation_after: int 
     for number, name in ((VALIDATION, "validation"), (TEST, "test")):
         if not (known & (part == number)).any():
             raise InputError(
-                f"no {name} interaction is of a user and an item known in training; choose later dates; {span}"
+                f"no {name} interaction has a user and an item that occur in training; choose later dates; {span}"
             )
     return Split(user[known], item[known], part[known], int(len(known) - known.sum()), _days(time[known]))
 
 
 def _days(time: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Days since 1970 UTC of microseconds since then, int32 [n]; ``time`` is overwritten."""
+    """Days since 1970 UTC of times in microseconds, int32 [n]. ``time`` is overwritten."""
     time //= _DAY
     return time.astype(np.int32)
 
 
 def as_date(time: int) -> str:
-    """``2024-05-31 12:00:00`` of microseconds since 1970 UTC."""
+    """Date of microseconds since 1970 UTC, as ``2024-05-31 12:00:00``."""
     return str(np.datetime64(time, "us").astype("datetime64[s]")).replace("T", " ")
 
 
 def _offsets(user: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Where each user's rows begin and end among sorted users, int64 [users + 1]."""
+    """First row of each user among sorted users, and the number of rows, int64 [users + 1]."""
     offsets = np.zeros(int(user.max()) + 2, np.int64)
     np.cumsum(np.bincount(user), out=offsets[1:])
     return offsets

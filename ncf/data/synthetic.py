@@ -1,7 +1,7 @@
-"""Interactions like MovieLens's, made up: string ids, ratings, timestamps, titles, a long tail, and tastes.
+"""Synthetic interactions like MovieLens: string ids, ratings, timestamps, titles, a long tail, and tastes.
 
-Each user and item has a place in a small space of tastes. A user takes part in some weeks and chooses items by
-popularity and by nearness of taste, so that a model which learns tastes ranks better than popularity does.
+Each user and item has a vector in a small space of tastes. A user is active for some weeks and chooses items by
+popularity and taste. A model that learns tastes ranks better than popularity.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TASTES = 6
 _TASTE_STRENGTH = 1.6
 _POPULARITY_SPREAD = 0.9
 START, YEAR = 1_577_836_800, 365 * 24 * 3600  # seconds: 2020-01-01 UTC
-_USERS_AT_ONCE = 2_000
+_USERS_PER_BLOCK = 2_000
 _FIRST = [
     "Silent",
     "Golden",
@@ -57,7 +57,7 @@ _THIRD = ["", " Returns", " at Night", " of Glass", " in June", " Revisited", " 
 
 @dataclass(frozen=True)
 class Interactions:
-    """A table of generated interactions.
+    """A table of synthetic interactions.
 
     Attributes:
         user, item: int32 [n] indices.
@@ -74,7 +74,7 @@ class Interactions:
 def generate(
     users: int = USERS, items: int = ITEMS, interactions: int = INTERACTIONS, seed: int = SEED
 ) -> Interactions:
-    """Make about ``interactions`` interactions, each user's without repeats, at least five for a user."""
+    """Generate about ``interactions`` interactions: five or more a user, each item once."""
     rng = np.random.default_rng(seed)
     popularity = rng.permutation(np.sort(rng.normal(0, _POPULARITY_SPREAD, items)) * 1.2)  # [items], log scale
     item_tastes = rng.normal(size=(items, _TASTES)) / np.sqrt(_TASTES)
@@ -84,16 +84,16 @@ def generate(
     counts = np.minimum(counts, items)
 
     columns = []
-    for start in range(0, users, _USERS_AT_ONCE):
-        end = min(start + _USERS_AT_ONCE, users)
+    for start in range(0, users, _USERS_PER_BLOCK):
+        end = min(start + _USERS_PER_BLOCK, users)
         liking = user_tastes[start:end] @ item_tastes.T + popularity  # [block, items], log scale
-        # the largest of log-weights plus Gumbel noise are successive draws by weight without repeats
+        # the largest log-weights plus Gumbel noise are weighted draws without replacement
         noisy = (liking + rng.gumbel(size=liking.shape)).astype(np.float32)
         most = int(counts[start:end].max())
         chosen = np.argpartition(-noisy, most - 1, axis=1)[:, :most]
         chosen = np.take_along_axis(chosen, np.argsort(-np.take_along_axis(noisy, chosen, 1), axis=1), 1)
-        taken = np.arange(most) < counts[start:end, None]
-        columns.append((np.nonzero(taken)[0].astype(np.int32) + start, chosen[taken].astype(np.int32)))
+        drawn = np.arange(most) < counts[start:end, None]
+        columns.append((np.nonzero(drawn)[0].astype(np.int32) + start, chosen[drawn].astype(np.int32)))
     user = np.concatenate([column[0] for column in columns])
     item = np.concatenate([column[1] for column in columns])
 
@@ -103,13 +103,13 @@ def generate(
     timestamp = START + joined[user] + rng.integers(0, YEAR // 2, len(user))
     order = np.lexsort((item, timestamp, user))
     user, item, rating, timestamp = user[order], item[order], rating[order], timestamp[order]
-    place = np.arange(len(user))
-    first = np.maximum.accumulate(np.where(np.diff(user, prepend=-1) != 0, place, 0))
-    return Interactions(user, item, rating, timestamp + (place - first))
+    row = np.arange(len(user))
+    first = np.maximum.accumulate(np.where(np.diff(user, prepend=-1) != 0, row, 0))
+    return Interactions(user, item, rating, timestamp + (row - first))
 
 
 def titles(items: int, seed: int = SEED) -> list[str]:
-    """Invented titles, no two alike."""
+    """Distinct synthetic titles."""
     rng = np.random.default_rng([seed, 1])
     names = [f"{first} {second}{third}" for first in _FIRST for second in _SECOND for third in _THIRD]
     order = rng.permutation(len(names))

@@ -1,4 +1,4 @@
-"""Tables as text with a separator: decompressed, cut where rows end and parsed, block by block."""
+"""Delimited text, read as blocks of rows: decompressed, cut at row ends and parsed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,17 +17,21 @@ from ncf.errors import InputError
 Separator = Literal["auto", "comma", "tab", "double_colon", "semicolon", "pipe"]
 SEPARATORS: Mapping[str, str] = {"double_colon": "::", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 COMPRESSIONS: Mapping[str, str] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".xz": "xz"}
-_BYTES_A_BLOCK = 32 << 20
-_BYTES_A_CHUNK = 4 << 20  # what each of pyarrow's threads parses at a time
-_UNIT_SEPARATOR = "\x1f"  # stands for '::', since pyarrow takes separators of one character
+_BYTES_PER_BLOCK = 32 << 20
+_BYTES_PER_CHUNK = 4 << 20  # of a thread of pyarrow
+_UNIT_SEPARATOR = "\x1f"  # in place of '::', as separators of pyarrow have one character
 _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_LOOKED_AT_BYTES = 1000
+_SNIFFED_BYTES = 1000
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The decompressed bytes of a file as a stream; what is damaged becomes an error that names the file."""
+    """Stream of the decompressed bytes of a file.
+
+    Raises:
+        InputError: if the file cannot be read or is damaged.
+    """
     import lzma
     import zlib
 
@@ -41,15 +46,15 @@ def _opened(path: Path) -> Iterator[Any]:
             with pa.input_stream(str(path), compression=compression) as stream:
                 yield stream
     except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
-        what = f"damaged or cut short; it is not whole {compression} data" if compression else "cannot be read"
+        what = f"damaged or truncated {compression} data" if compression else "cannot be read"
         raise InputError(f"{path}: {what} ({first_line_of(error)})") from None
 
 
 def text_blocks(path: Path, columns: Sequence[Column], separator: str) -> Iterator[Block]:
-    """Read the ``columns`` of a text file block by block (see :func:`ncf.data.tables.read_blocks`)."""
+    """Blocks of a text file; see :func:`ncf.data.tables.read_blocks`."""
     with _opened(path) as stream:
-        start = stream.read(_BYTES_A_BLOCK).removeprefix(_BOM)
-        if start.startswith(_UTF16_BOMS) or b"\0" in start[:_LOOKED_AT_BYTES]:
+        start = stream.read(_BYTES_PER_BLOCK).removeprefix(_BOM)
+        if start.startswith(_UTF16_BOMS) or b"\0" in start[:_SNIFFED_BYTES]:
             raise InputError(f"{path}: looks like UTF-16; convert the file, for example: iconv -f utf-16 -t utf-8")
         blank = len(start) - len(start.lstrip(b"\r\n"))
         first, _, _ = start[blank:].partition(b"\n")
@@ -79,7 +84,7 @@ def text_blocks(path: Path, columns: Sequence[Column], separator: str) -> Iterat
 
 
 def _sniff(line: str) -> str:
-    """The separator of a line: '::' if it occurs, else whichever occurs most."""
+    """Separator of a line: '::' if it occurs, else the most frequent one."""
     if SEPARATORS["double_colon"] in line:
         return SEPARATORS["double_colon"]
     return max((sign for sign in SEPARATORS.values()), key=line.count)
@@ -92,9 +97,9 @@ def _split(line: str, delimiter: str) -> list[str]:
 
 
 def _has_header(fields: Sequence[str], columns: Sequence[Column]) -> bool:
-    if any(column.asked.isdigit() for column in columns):
+    if any(column.given.isdigit() for column in columns):
         return False
-    named = any(column.asked and column.asked in fields for column in columns)
+    named = any(column.given and column.given in fields for column in columns)
     return named or not any(_is_number(field) for field in fields)
 
 
@@ -107,12 +112,12 @@ def _is_number(text: str) -> bool:
 
 
 def _whole_lines(path: Path, stream: Any, rest: bytes, quoted: bool) -> Iterator[bytes]:
-    """The bytes ``rest`` and those of ``stream`` in pieces that end where a row ends."""
+    """Bytes of ``rest`` and ``stream``, in pieces that end at the end of a row."""
     block = rest
     while block:
-        if len(block) > 2 * _BYTES_A_BLOCK:
-            raise InputError(f"{path}: a row longer than {_BYTES_A_BLOCK >> 20} MiB; is a quotation mark unbalanced?")
-        following = stream.read(_BYTES_A_BLOCK)
+        if len(block) > 2 * _BYTES_PER_BLOCK:
+            raise InputError(f"{path}: a row longer than {_BYTES_PER_BLOCK >> 20} MiB; is a quotation mark unbalanced?")
+        following = stream.read(_BYTES_PER_BLOCK)
         if not following:
             yield block
             return
@@ -123,7 +128,7 @@ def _whole_lines(path: Path, stream: Any, rest: bytes, quoted: bool) -> Iterator
 
 
 def _row_end(block: bytes, quoted: bool) -> int:
-    """Where the last whole row ends: behind a line end that stands outside quotation marks."""
+    """End of the last whole row: behind a line end outside quotation marks."""
     cut = block.rfind(b"\n") + 1
     marks = block.count(b'"', 0, cut) if quoted else 0
     while cut and marks % 2:
@@ -135,7 +140,7 @@ def _row_end(block: bytes, quoted: bool) -> int:
 
 @dataclass(frozen=True)
 class _Parser:
-    """Parses one piece of a text file, and on a fault finds the row."""
+    """Parser of a piece of a text file. It finds the row of an error."""
 
     path: Path
     data: bytes
@@ -156,7 +161,7 @@ class _Parser:
             return arrow_csv.read_csv(
                 pa.BufferReader(data),
                 arrow_csv.ReadOptions(
-                    column_names=[str(index) for index in range(self.fields)], block_size=_BYTES_A_CHUNK
+                    column_names=[str(index) for index in range(self.fields)], block_size=_BYTES_PER_CHUNK
                 ),
                 arrow_csv.ParseOptions(
                     delimiter=delimiter,
@@ -173,9 +178,8 @@ class _Parser:
             raise self._explained(error) from None
 
     def row_number(self, index: int) -> int:
-        """The line in the file at which the row of this index ends."""
-        rows = (line for line, fields in self._rows() if fields)
-        return next(line for place, line in enumerate(rows) if place == index)
+        """Line of the file at which the row with this index ends."""
+        return next(islice((line for line, fields in self._rows() if fields), index, None))
 
     def _explained(self, error: Exception) -> InputError:
         try:
@@ -191,7 +195,7 @@ class _Parser:
         return InputError(f"{self.path}: {first_line_of(error)}")
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Line number and fields of each row, slowly: for messages."""
+        """Line number and fields of each row. It is slow and for messages only."""
         text = self.data.decode(errors="replace")
         if self.quotes is None:
             lines = enumerate(text.removesuffix("\n").split("\n"), self.first_line)

@@ -11,16 +11,23 @@ from ncf.data.tables import read_blocks
 from ncf.errors import InputError
 
 TITLE_NAMES = ("title", "name", "itemtitle", "productname", "movietitle", "itemname", "label")
+_SHOWN = 3
 
 
 def read_titles(path: Path, item_ids: Sequence[str], item_column: str = "", title_column: str = "") -> list[str]:
-    """The title of each of ``item_ids``, '' where there is none; of several rows for an item the first counts.
+    """Title of each item, '' where it is unknown. The first of several rows of an item counts.
 
-    The table is read as interactions are: same formats, columns recognised or named, items 1 and titles 2
-    without a header. ``item_column`` is what the interactions' column is called, if it was not recognised.
+    The table is read as interactions are: same formats, columns recognised or given, column 1 for items and 2 for
+    titles without a header.
+
+    Args:
+        path: of the table.
+        item_ids: raw ids of the items.
+        item_column: name of the column of items in the interactions, accepted here too.
+        title_column: name or number of the column of titles; '' to recognise it.
 
     Raises:
-        InputError: if the table cannot be read, or none of the items is in it.
+        InputError: if the table cannot be read, or has a title for none of the items.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -29,17 +36,27 @@ def read_titles(path: Path, item_ids: Sequence[str], item_column: str = "", titl
         Column("item", (plain_name(item_column), *ITEM_NAMES), 1),
         Column("title", TITLE_NAMES, 2, title_column),
     )
-    wanted = dict.fromkeys(item_ids, "")
+    title_of = dict.fromkeys(item_ids, "")
+    rows, first = 0, list[str]()
     for block in read_blocks(path, columns):
         ids, titles = (
             pc.utf8_trim_whitespace(block.columns[role].cast(pa.string())).to_pylist() for role in ("item", "title")
         )
+        rows += block.rows
+        first.extend(str(item) for item in ids[: _SHOWN + 1 - len(first)])
         for item, title in zip(ids, titles, strict=True):
-            if title and wanted.get(item) == "":
-                wanted[item] = title
-    if not any(wanted.values()):
+            if title and title_of.get(item) == "":
+                title_of[item] = title
+    if not any(title_of.values()):
         raise InputError(
-            f"{path}: has a title for none of the {len(item_ids)} items; the interactions' items are called "
-            f"{', '.join(repr(item) for item in item_ids[:3])} ...; is this the right file, or column?"
+            f"{path}: its {rows:,} rows have a title for none of the {len(item_ids):,} items; item ids of the "
+            f"interactions: {_sample(item_ids)}; item ids of the table: {_sample(first)}; expected the same ids, "
+            "one item a row, and a title in each"
         )
-    return list(wanted.values())
+    return list(title_of.values())
+
+
+def _sample(ids: Sequence[str]) -> str:
+    """First ids, as text for a message."""
+    shown = ", ".join(repr(item[:60]) for item in ids[:_SHOWN]) or "none"
+    return f"{shown}, ..." if len(ids) > _SHOWN else shown

@@ -1,1 +1,1 @@
-"""Ranking metrics, baselines, confidence intervals, report."""
+"""Evaluation: ranking metrics, baselines, champion, confidence intervals, gate."""

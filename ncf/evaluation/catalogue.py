@@ -1,7 +1,8 @@
-"""Rankings of the full catalogue: where test positives land, and what is recommended."""
+"""Rankings of the full catalogue: ranks of test positives, and recommended items."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,22 +13,23 @@ from numpy.typing import NDArray
 from ncf.artifacts.dataset import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation import metrics
-from ncf.evaluation.rankers import Ranker
-from ncf.models.scorer import best_places
+from ncf.evaluation.rankers import ItemScorer
+from ncf.models.ranker import top_k_indices
 from ncf.progress import progress
 
 LIST_LENGTH = 10
-"""Length of the lists whose coverage and popularity are told."""
+"""Length of the lists for coverage and popularity."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """One ranker on the full catalogue without what each user was fitted on.
+    """Results of one ranker on the full catalogue, without the positives that each user was fitted on.
 
     Attributes:
-        ranked: the places of the users' test positives.
-        recommended: int64 [n_items], how many users have the item among their first ten.
-        popularity: float64 [users], mean share of all users that had the recommended items in training, in 0..1.
+        ranked: ranks of the test positives of each user.
+        recommended: int64 [n_items], number of users with the item among their first ten.
+        popularity: float64 [users], mean popularity of the recommended items, 0 to 1.
     """
 
     ranked: metrics.UserRanks
@@ -36,7 +38,7 @@ class Catalogue:
 
 
 def draw_users(test: Pairs, most: int, seed: int) -> NDArray[np.int32]:
-    """Users of the test positives, sorted: all, or ``most`` of them drawn by ``seed``."""
+    """Sorted users of the test positives, at most ``most`` of them, drawn by ``seed``."""
     users = np.unique(test[:, 0])
     if len(users) > most:
         users = np.sort(np.random.default_rng(seed).choice(users, most, replace=False))
@@ -44,12 +46,12 @@ def draw_users(test: Pairs, most: int, seed: int) -> NDArray[np.int32]:
 
 
 def shares(train: ItemsByUser, n_items: int) -> metrics.Floats:
-    """Popularity of each item: the share of users that had it in training, float64 [n_items]."""
+    """Popularity of each item: share of users with the item in training, float64 [n_items]."""
     return np.bincount(train.items, minlength=n_items) / max(train.n_users, 1)
 
 
-def taken_popularity(train: ItemsByUser, n_items: int, test: Pairs, users: NDArray[np.integer[Any]]) -> float:
-    """Mean popularity of the test positives of ``users``, each user counted alike: what they took themselves."""
+def popularity_of_positives(train: ItemsByUser, n_items: int, test: Pairs, users: NDArray[np.integer[Any]]) -> float:
+    """Mean popularity of the test positives of ``users``, as a mean over users."""
     rows = np.isin(test[:, 0], users)
     _, owner = np.unique(test[rows, 0], return_inverse=True)
     of_items = shares(train, n_items)[test[rows, 1]]
@@ -57,20 +59,21 @@ def taken_popularity(train: ItemsByUser, n_items: int, test: Pairs, users: NDArr
 
 
 def rank(
-    rankers: Mapping[str, Ranker], train: ItemsByUser, n_items: int, test: Pairs, users: NDArray[np.integer[Any]]
+    rankers: Mapping[str, ItemScorer], train: ItemsByUser, n_items: int, test: Pairs, users: NDArray[np.integer[Any]]
 ) -> dict[str, Catalogue]:
-    """Rank the full catalogue for some users by each of several rankers.
+    """Rankings of the full catalogue for some users, by each ranker.
 
     Args:
         rankers: by name.
-        train: what is masked: interactions that the model was fitted on.
+        train: positives that the model was fitted on. They are masked.
         n_items: items of the catalogue.
-        test: test positives, sorted by user, never masked.
+        test: test positives, sorted by user. They are not masked.
         users: int [u], ascending; each has test positives.
     """
+    _log.info("ranking the full catalogue for %s users by %s", f"{len(users):,}", ", ".join(rankers))
     starts, ends = (np.searchsorted(test[:, 0], users, side=side) for side in ("left", "right"))
     popular = shares(train, n_items)
-    places: dict[str, list[metrics.Ranks]] = {name: [] for name in rankers}
+    ranks: dict[str, list[metrics.Ranks]] = {name: [] for name in rankers}
     recommended = {name: np.zeros(n_items, np.int64) for name in rankers}
     popularity = {name: np.zeros(len(users)) for name in rankers}
     with progress("ranking the full catalogue", len(users), "users") as bar:
@@ -79,14 +82,14 @@ def rank(
             for name, ranker in rankers.items():
                 scores = ranker.score_all(users[row : row + 1])[0]  # [n_items]
                 scores[fitted_on] = -np.inf
-                best = best_places(scores, LIST_LENGTH)
+                best = top_k_indices(scores, LIST_LENGTH)
                 best = best[scores[best] > -np.inf]
                 recommended[name][best] += 1
                 popularity[name][row] = popular[best].mean() if len(best) else 0.0
-                places[name].append(metrics.ranks_in_catalogue(scores, positives))
+                ranks[name].append(metrics.ranks_in_catalogue(scores, positives))
             bar.update(1)
     owner = np.repeat(np.arange(len(users)), ends - starts)
     return {
-        name: Catalogue(metrics.UserRanks(owner, np.concatenate(places[name])), recommended[name], popularity[name])
+        name: Catalogue(metrics.UserRanks(owner, np.concatenate(ranks[name])), recommended[name], popularity[name])
         for name in rankers
     }

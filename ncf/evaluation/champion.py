@@ -1,4 +1,4 @@
-"""A model beside its champion: the one that it would replace, which may know other users and other items."""
+"""Comparison with the champion: the model that would be replaced. It may have other users and items."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ncf.evaluation import metrics
 from ncf.evaluation.rankers import Indices, Scores
 from ncf.models.scorer import Scorer
 
-LEAST_COMPARABLE = 100
-"""Test positives below which a comparison says too little to decide on."""
+MIN_COMPARABLE = 100
+"""Lowest number of test positives for a comparison by the gate."""
 _UNKNOWN = -1
 
 
 @dataclass(frozen=True)
 class Comparable:
-    """Which test positives a champion can be asked for.
+    """Test positives that a champion can be compared on.
 
     Attributes:
-        rows: bool [m], positives whose user and item it knows and that it was not fitted on.
-        unknown: positives whose user or item it does not know.
-        leaked: positives that it was fitted on, for which it would be asked what it has been told.
+        rows: bool [m], positives with known user and item that the champion was not fitted on.
+        unknown: number of positives whose user or item the champion does not know.
+        leaked: number of positives that the champion was fitted on.
     """
 
     rows: NDArray[np.bool_]
@@ -37,13 +37,13 @@ class Comparable:
 
     @property
     def too_few(self) -> str:
-        """Why there is no comparison; '' if there is one."""
+        """Reason for no comparison; '' if there is one."""
         count = int(self.rows.sum())
-        if count >= LEAST_COMPARABLE:
+        if count >= MIN_COMPARABLE:
             return ""
         return (
             f"Only {count:,} of {len(self.rows):,} test positives can be compared: the champion does not know "
-            f"{self.unknown:,} and was fitted on {self.leaked:,}. {LEAST_COMPARABLE} are needed, so the gate does "
+            f"{self.unknown:,} and was fitted on {self.leaked:,}. {MIN_COMPARABLE} are needed, so the gate does "
             "not use it."
         )
 
@@ -53,31 +53,31 @@ class Comparison:
     """A model and its champion on the same test positives.
 
     Attributes:
-        name: where the champion comes from.
+        name: of the champion: folder, URI or endpoint.
         version: of the champion.
-        comparable: which test positives are compared.
-        places: of ``model`` and ``champion``, int64 [comparable] among the candidates.
-        users: int32 [u], those of the full catalogue's users of whom every positive is comparable; may be none.
-        catalogue: of ``model`` and ``champion`` on the full catalogue; empty where ``users`` is.
+        comparable: test positives that are compared.
+        ranks: of ``model`` and ``champion``, int64 [comparable] among the candidates.
+        users: int32 [u], users of the full catalogue with comparable positives only; may be empty.
+        catalogue: of ``model`` and ``champion`` on the full catalogue; empty if ``users`` is.
     """
 
     name: str
     version: str
     comparable: Comparable
-    places: Mapping[str, metrics.Ranks]
+    ranks: Mapping[str, metrics.Ranks]
     users: NDArray[np.int32]
     catalogue: Mapping[str, metrics.UserRanks]
 
 
 class Champion:
-    """A ranker in the indices of a model, that is another model: users and items are matched by their raw ids.
+    """Scorer of another model, in the indices of the evaluated model. Users and items are matched by raw id.
 
-    Items that it does not know score -inf: it would never recommend them.
+    Items that the champion does not know score -inf, as it never recommends them.
 
     Args:
-        champion: the model to ask.
-        model: the model whose indices are used.
-        name: where the champion comes from, for people.
+        champion: the other model.
+        model: the evaluated model.
+        name: of the champion: folder, URI or endpoint.
     """
 
     def __init__(self, champion: ModelFolder, model: ModelFolder, name: str) -> None:
@@ -88,20 +88,20 @@ class Champion:
         self._item_of = _match(model.item_ids, champion.item_ids)
 
     def score_pairs(self, users: Indices, items: Indices) -> Scores:
-        """Scores of users whom it knows: int [B], int [B, C] -> float32 [B, C]."""
+        """Scores of users that the champion knows: int [B], int [B, C] -> float32 [B, C]."""
         own = self._item_of[items]
         scores = self._scorer.score_pairs(self._user_of[users], np.maximum(own, 0))
         scores[own == _UNKNOWN] = -np.inf
         return scores
 
     def score_all(self, users: Indices) -> Scores:
-        """Scores of users whom it knows: int [B] -> float32 [B, the model's items]."""
+        """Scores of users that the champion knows: int [B] -> float32 [B, items of the model]."""
         scores = self._scorer.score_all(self._user_of[users])[:, self._item_of]
         scores[:, self._item_of == _UNKNOWN] = -np.inf
         return scores
 
     def comparable(self, test: Pairs) -> Comparable:
-        """Which of the test positives, int [m, 2] in the model's indices, can be compared."""
+        """Comparable test positives among ``test``, int [m, 2] in the indices of the model."""
         users, items = self._user_of[test[:, 0]], self._item_of[test[:, 1]]
         known = (users != _UNKNOWN) & (items != _UNKNOWN)
         fitted_on = known & _contains(self._train, users, items, self._n_items)
@@ -109,9 +109,9 @@ class Champion:
 
 
 def _match(ids: Strings, others: Strings) -> NDArray[np.int32]:
-    """Index of each id among ``others``, int32 [len(ids)]; -1 where it is not."""
-    place = {other: index for index, other in enumerate(others)}
-    return np.array([place.get(name, _UNKNOWN) for name in ids], np.int32)
+    """Index of each id in ``others``, int32 [len(ids)]; -1 for an unknown id."""
+    index_of = {other: index for index, other in enumerate(others)}
+    return np.array([index_of.get(name, _UNKNOWN) for name in ids], np.int32)
 
 
 def _contains(train: ItemsByUser, users: Indices, items: Indices, n_items: int) -> NDArray[np.bool_]:

@@ -1,7 +1,8 @@
-"""A model against its test positives: their ranks beside those of baselines and of a champion."""
+"""Evaluation of a model on its test positives, beside baselines and a champion."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,37 +14,38 @@ from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
 from ncf.errors import InputError
 from ncf.evaluation import baselines, metrics
-from ncf.evaluation.catalogue import Catalogue, draw_users, rank, taken_popularity
+from ncf.evaluation.catalogue import Catalogue, draw_users, popularity_of_positives, rank
 from ncf.evaluation.champion import Champion, Comparable, Comparison
-from ncf.evaluation.rankers import Ranker
+from ncf.evaluation.rankers import ItemScorer
 from ncf.models.scorer import Scorer
 from ncf.progress import progress
 
-_PAIRS_AT_ONCE = 1 << 20
+_PAIRS_PER_BLOCK = 1 << 20
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that a report says of a model.
+    """Ranks of the test positives by a model, its baselines and its champion.
 
     Attributes:
         test: int32 [m, 2] test positives (user, item), sorted by user.
-        places: for ``model`` and each baseline, int64 [m] ranks of the test positives among their candidates.
-        candidates: candidates beside each positive.
-        users: int32 [u], users that the full catalogue is ranked for, ascending.
-        catalogues: for ``model`` and each baseline, the full catalogue.
-        taken_popularity: mean popularity of what these users took, see :func:`catalogue.taken_popularity`.
-        left_out: why baselines are missing.
-        comparison: with the champion, if there is one.
-        no_comparison: why there is none.
+        ranks: of ``model`` and each baseline, int64 [m], among the candidates of each test positive.
+        candidates: number of candidates beside each positive.
+        users: int32 [u], users of the full catalogue, ascending.
+        catalogues: results of ``model`` and each baseline on the full catalogue.
+        test_popularity: mean popularity of the test positives of ``users``, 0 to 1.
+        left_out: remarks on missing baselines and on those fitted to a part of the users.
+        comparison: with the champion, or None.
+        no_comparison: reason for no comparison; '' if there is one.
     """
 
     test: Pairs
-    places: Mapping[str, metrics.Ranks]
+    ranks: Mapping[str, metrics.Ranks]
     candidates: int
     users: NDArray[np.int32]
     catalogues: Mapping[str, Catalogue]
-    taken_popularity: float
+    test_popularity: float
     left_out: list[str]
     comparison: Comparison | None = None
     no_comparison: str = ""
@@ -57,31 +59,35 @@ def evaluate(
     champion: Champion | None = None,
     no_champion: str = "",
 ) -> Evaluation:
-    """Rank every test positive among its candidates, and some users' in the full catalogue.
+    """Rank every test positive among its candidates, and those of some users in the full catalogue.
 
     Args:
-        model: as it will be hosted.
+        model: to evaluate.
         samples: of the data set that the model was trained on.
-        max_eval_users: users at most for the full catalogue, drawn by ``seed``.
-        seed: of that draw.
-        champion: the model that this one would replace.
-        no_champion: why there is none.
+        max_eval_users: largest number of users for the full catalogue, drawn by ``seed``.
+        seed: of the draw.
+        champion: the model that would be replaced, or None.
+        no_champion: reason for no champion.
 
     Raises:
-        InputError: if the samples are of another data set, or nothing is held out for the test.
+        InputError: if the samples belong to another data set, or there are no test positives.
     """
     n_items, test = model.config.n_items, samples.test
     if (samples.n_users, samples.n_items) != (model.config.n_users, n_items):
         raise InputError(
             f"samples: {samples.n_users} users and {samples.n_items} items, but the model has {model.config.n_users} "
-            f"and {n_items}: they were made from another data set than the model"
+            f"and {n_items}; expected the samples of the model's data set"
         )
     if not len(test):
-        raise InputError("samples: no test positives, so there is nothing to evaluate; see preprocess's 'split'")
+        raise InputError("samples: no test positives; expected one or more: see parameter 'split' of preprocess")
+    _log.info(
+        "evaluating on %s test positives of %s users, %s items",
+        *(f"{n:,}" for n in (len(test), len(np.unique(test[:, 0])), n_items)),
+    )
     others, left_out = baselines.rankers(model)
-    rankers: dict[str, Ranker] = {"model": Scorer(model.config, model.weights), **others}
-    every = np.ones(len(test), bool)
-    places = {name: _places(name, ranker, samples, every) for name, ranker in rankers.items()}
+    rankers: dict[str, ItemScorer] = {"model": Scorer(model.config, model.weights), **others}
+    all_rows = np.ones(len(test), bool)
+    ranks = {name: _ranks(name, ranker, samples, all_rows) for name, ranker in rankers.items()}
     users = draw_users(test, max_eval_users, seed)
     catalogues = rank(rankers, model.train, n_items, test, users)
     comparison = None
@@ -89,10 +95,10 @@ def evaluate(
         comparable = champion.comparable(test)
         no_champion = comparable.too_few
         if not no_champion:
-            comparison = _compare(champion, comparable, model, samples, places["model"], users, catalogues["model"])
-    taken = taken_popularity(model.train, n_items, test, users)
+            comparison = _compare(champion, comparable, model, samples, ranks["model"], users, catalogues["model"])
+    of_test = popularity_of_positives(model.train, n_items, test, users)
     candidates = samples.test_candidates.shape[1]
-    return Evaluation(test, places, candidates, users, catalogues, taken, left_out, comparison, no_champion)
+    return Evaluation(test, ranks, candidates, users, catalogues, of_test, left_out, comparison, no_champion)
 
 
 def _compare(
@@ -100,12 +106,12 @@ def _compare(
     comparable: Comparable,
     model: ModelFolder,
     samples: Samples,
-    places: metrics.Ranks,
+    ranks: metrics.Ranks,
     users: NDArray[np.int32],
     catalogue: Catalogue,
 ) -> Comparison:
-    """The champion on what is comparable, beside the model's own ``places`` and ``catalogue`` of ``users``."""
-    whole = ~np.isin(users, samples.test[~comparable.rows, 0])  # of these, every positive is comparable
+    """Comparison on the comparable positives, with the ``ranks`` and ``catalogue`` of the model for ``users``."""
+    whole = ~np.isin(users, samples.test[~comparable.rows, 0])  # users with comparable positives only
     ranked = {}
     if whole.any():
         own = rank({"champion": champion}, model.train, model.config.n_items, samples.test, users[whole])
@@ -114,26 +120,28 @@ def _compare(
         name=champion.name,
         version=champion.version,
         comparable=comparable,
-        places={
-            "model": places[comparable.rows],
-            "champion": _places("champion", champion, samples, comparable.rows),
+        ranks={
+            "model": ranks[comparable.rows],
+            "champion": _ranks("champion", champion, samples, comparable.rows),
         },
         users=users[whole],
         catalogue=ranked,
     )
 
 
-def _places(name: str, ranker: Ranker, samples: Samples, rows: NDArray[np.bool_]) -> metrics.Ranks:
-    """Ranks of the test positives in ``rows``, bool [m], among their candidates: int64 [rows that are True]."""
+def _ranks(name: str, ranker: ItemScorer, samples: Samples, rows: NDArray[np.bool_]) -> metrics.Ranks:
+    """Ranks of the test positives in ``rows``, bool [m], among their candidates, int64 [true rows]."""
     pairs, candidates = samples.test[rows], samples.test_candidates[rows]
     found = np.empty(len(pairs), np.int64)
-    step = max(1, _PAIRS_AT_ONCE // (candidates.shape[1] + 1))
+    step = max(1, _PAIRS_PER_BLOCK // (candidates.shape[1] + 1))
     with progress(f"ranking test positives by {name}", len(pairs), "positives") as bar:
         for start in range(0, len(pairs), step):
             users, positives = pairs[start : start + step].T
-            rivals = candidates[start : start + step]
-            scores = ranker.score_pairs(users, np.column_stack([positives, rivals]))  # the positive first
-            # the NCF release has positives among their own candidates
-            found[start : start + step] = metrics.ranks(scores[:, 0], scores[:, 1:], rivals == positives[:, None])
+            others = candidates[start : start + step]
+            scores = ranker.score_pairs(users, np.column_stack([positives, others]))  # the positive first
+            # the candidates of the NCF release may contain the positive
+            found[start : start + step] = metrics.ranks_among_candidates(
+                scores[:, 0], scores[:, 1:], others == positives[:, None]
+            )
             bar.update(len(users))
     return found

@@ -1,18 +1,20 @@
-"""The gate: the conditions under which a model is released."""
+"""Gate: conditions for the release of a model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ncf.evaluation.summary import Summary
+if TYPE_CHECKING:  # finish reads METRIC in an image without scipy
+    from ncf.evaluation.summary import Summary
 
 METRIC = "gate_passed"
-"""Among the metrics: 1 if the gate is open, else 0."""
+"""Name of the metric: 1 if the gate is open, else 0."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One condition of the gate, in words, and whether it holds."""
+    """Condition of the gate, with its text and result."""
 
     text: str
     passed: bool
@@ -21,12 +23,17 @@ class Check:
 def gate(
     summary: Summary, min_hr_at_10: float, not_worse_than_popularity: bool, max_loss_to_champion: float
 ) -> list[Check]:
-    """The conditions under which a model is deployed: all must hold.
+    """Conditions for the deployment of a model, which must all hold.
 
-    Against the champion the gate closes if the whole 95 % interval of the difference in NDCG@10, paired by user, lies
-    below ``-max_loss_to_champion``: if the loss is larger than what is allowed, and larger than what the choice of
-    test users explains. So noise alone closes it in fewer than 3 of 100 releases of an equal model. The price is that
-    a small loss on few test users stays undetected; how wide the interval is, the report shows.
+    The gate compares the 95 % interval of the difference in NDCG@10 to the champion, paired by user. It closes if the
+    whole interval is below ``-max_loss_to_champion``. Noise alone closes it in fewer than 3 of 100 releases of an equal
+    model. A small loss on few test users may stay undetected; the report shows the width of the interval.
+
+    Args:
+        summary: of the evaluation.
+        min_hr_at_10: lowest HR@10, 0 to 1; 0 for no condition.
+        not_worse_than_popularity: whether HR@10 and NDCG@10 must be at least those of popularity.
+        max_loss_to_champion: largest accepted loss in NDCG@10, 0 to 1.
     """
     values, checks = summary.values, []
     if min_hr_at_10 > 0:

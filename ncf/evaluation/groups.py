@@ -1,4 +1,4 @@
-"""Groups of test positives: by how active their users are, and by how popular their items are."""
+"""Groups of test positives by activity of users and popularity of items."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _POPULARITY = ("tail", "mid", "head")
 
 @dataclass(frozen=True)
 class Group:
-    """Some of the test positives.
+    """Group of test positives.
 
     Attributes:
         name: of the group, with its range.
-        rows: bool [m], its members.
+        rows: bool [m], members.
     """
 
     name: str
@@ -28,23 +28,22 @@ class Group:
 
 
 def by_activity(train: ItemsByUser, test: Pairs) -> list[Group]:
-    """Quarters of the test users by their training interactions; fewer groups where many have as many."""
+    """Quarters of the test users by training interactions. There are fewer groups if quartiles are equal."""
     users, owner = np.unique(test[:, 0], return_inverse=True)
     counts = train.counts()[users]
     edges = np.unique(np.quantile(counts, _QUARTERS, method="higher"))
     quarter = np.searchsorted(edges, counts, side="left")
     groups = []
-    for place in np.unique(quarter):
-        low, high = counts[quarter == place].min(), counts[quarter == place].max()
-        groups.append(Group(_range(low, high), (quarter == place)[owner]))
+    for number in np.unique(quarter):
+        low, high = counts[quarter == number].min(), counts[quarter == number].max()
+        groups.append(Group(_range(low, high), (quarter == number)[owner]))
     return groups
 
 
 def by_popularity(popularity: NDArray[np.int64], test: Pairs) -> list[Group]:
-    """Test positives whose items belong to the tail, the middle or the head of the catalogue.
+    """Test positives with items of the tail, the middle or the head of the catalogue.
 
-    Each part of the catalogue has a third of all training interactions: the head consists of few items, the tail
-    of many.
+    Each part has a third of all training interactions: the head has few items, the tail many.
 
     Args:
         popularity: int64 [n_items], training interactions of each item.
@@ -55,8 +54,8 @@ def by_popularity(popularity: NDArray[np.int64], test: Pairs) -> list[Group]:
     edges = counts[np.searchsorted(before, [1 / 3, 2 / 3]).clip(max=len(counts) - 1)]
     third = np.searchsorted(edges, popularity[test[:, 1]], side="left")
     groups = []
-    for place, label in enumerate(_POPULARITY):
-        rows = third == place
+    for number, label in enumerate(_POPULARITY):
+        rows = third == number
         if rows.any():
             of_items = popularity[test[rows, 1]]
             groups.append(Group(f"{label}: {_range(of_items.min(), of_items.max())}", rows))

@@ -1,4 +1,4 @@
-"""What ranks items for users: a model's scorer, or a baseline that knows the same training interactions."""
+"""Scorers of items for users: the protocol, and the baselines."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ Indices = NDArray[np.integer[Any]]
 Scores = NDArray[np.floating[Any]]
 
 
-class Ranker(Protocol):
-    """Scores items; the higher, the better. :class:`ncf.models.scorer.Scorer` is one."""
+class ItemScorer(Protocol):
+    """Scorer of items: a model (:class:`ncf.models.scorer.Scorer`), a champion or a baseline. Higher is better."""
 
     def score_pairs(self, users: Indices, items: Indices) -> Scores:
-        """Scores of each user, int [B], with items of its own, int [B, C]: float [B, C]."""
+        """Scores of each user, int [B], with a row of items, int [B, C]: float [B, C]."""
         ...
 
     def score_all(self, users: Indices) -> Scores:
-        """Scores of each user, int [B], with the whole catalogue: float [B, n_items]."""
+        """Scores of each user, int [B], with all items: float [B, n_items]."""
         ...
 
 
 @dataclass(frozen=True)
 class Popularity:
-    """The same for everybody: training interactions of each item, int64 [n_items]."""
+    """Popularity baseline: training interactions of each item, the same for all users.
+
+    Attributes:
+        counts: int64 [n_items].
+    """
 
     counts: NDArray[np.int64]
 
-    def score_pairs(self, users: Indices, items: Indices) -> Scores:  # noqa: ARG002 (the same for everybody)
+    def score_pairs(self, users: Indices, items: Indices) -> Scores:  # noqa: ARG002 (the same for all users)
         return self.counts[items].astype(np.float64)
 
     def score_all(self, users: Indices) -> Scores:
@@ -42,11 +46,11 @@ class Popularity:
 
 @dataclass(frozen=True)
 class ItemToItem:
-    """Sums of the weights between the items that a user has and the one that is scored.
+    """Dense item-to-item model: the score of an item is the sum of its weights from the items of the user.
 
     Attributes:
-        weights: float32 [n_items, n_items], from an item that a user has (row) to an item that is scored (column).
-        train: what each user has.
+        weights: float32 [n_items, n_items], from an item of the user (row) to the scored item (column).
+        train: items of each user.
     """
 
     weights: NDArray[np.float32]
@@ -67,12 +71,12 @@ class ItemToItem:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """Sums of the weights of those of an item's neighbours that the user has.
+    """Sparse item-to-item model: the score of an item is the sum of the weights of its neighbours that the user has.
 
     Attributes:
-        nearest: the neighbours of each item (in place of a user), the nearest first.
-        weights: float32 [neighbours of all], of each of them.
-        train: what each user has.
+        nearest: neighbours of each item, the nearest first. Rows are items, not users.
+        weights: float32 [neighbours of all items].
+        train: items of each user.
     """
 
     nearest: ItemsByUser
@@ -81,7 +85,7 @@ class Neighbours:
 
     @cached_property
     def _table(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The same as a table, [n_items, most neighbours] each; an item's missing neighbours are itself, weight 0."""
+        """Neighbours and weights, [n_items, most neighbours] each, filled with the item itself and weight 0."""
         counts = self.nearest.counts()
         n_items, width = len(counts), int(counts.max(initial=1))
         filled = np.arange(width) < counts[:, None]
@@ -92,7 +96,7 @@ class Neighbours:
 
     @cached_property
     def _of_neighbour(self) -> tuple[ItemsByUser, NDArray[np.float32]]:
-        """From each neighbour to the items that it is one of, and its weight for each."""
+        """Items that each item is a neighbour of, and the weights."""
         n_items = self.nearest.n_users
         order = np.argsort(self.nearest.items, kind="stable")
         grouped = ItemsByUser.of_sorted(self.nearest.items[order], self.nearest.users()[order], n_items)
@@ -116,6 +120,6 @@ class Neighbours:
             own = self.train.of_user(user)
             starts, ends = items_of.offsets[own], items_of.offsets[own + 1]
             shift = starts - np.concatenate([[0], np.cumsum(ends - starts)[:-1]])
-            places = np.arange((ends - starts).sum()) + np.repeat(shift, ends - starts)
-            scores[row] = np.bincount(items_of.items[places], weights[places], items_of.n_users)
+            entries = np.arange((ends - starts).sum()) + np.repeat(shift, ends - starts)
+            scores[row] = np.bincount(items_of.items[entries], weights[entries], items_of.n_users)
         return scores

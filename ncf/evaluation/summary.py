@@ -1,4 +1,4 @@
-"""The figures of an evaluation, with their intervals."""
+"""Summary of an evaluation: metrics with confidence intervals."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ncf.evaluation.intervals import Estimate, estimate
 CUTOFFS = (1, 5, 10, 20)
 FULL_CUTOFFS = (5, 10, 20)
 CUTOFF = 10
-"""Where intervals are told and the gate decides."""
+"""Cutoff of the intervals and of the gate."""
 
 Estimates = Mapping[str, Estimate]
 
 
 @dataclass(frozen=True)
 class ChampionSummary:
-    """A model beside its champion, on the same test positives.
+    """Metrics of a model and its champion on the same test positives.
 
     Attributes:
-        model, champion: ``hr_at_10``, ``ndcg_at_10`` and, where some users can be compared on the full catalogue,
+        model, champion: ``hr_at_10``, ``ndcg_at_10`` and, if users can be compared on the full catalogue,
             ``full_hr_at_10`` and so on.
         gains: model minus champion, paired.
     """
@@ -41,11 +41,11 @@ class ChampionSummary:
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """One group of test positives.
+    """Metrics of a group of test positives.
 
     Attributes:
         name: of the group, with its range.
-        positives: how many it has.
+        positives: number of test positives.
         of_rankers: ranker -> ``hr_at_10`` and ``ndcg_at_10``.
     """
 
@@ -56,16 +56,16 @@ class GroupSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """All figures of an evaluation.
+    """All metrics of an evaluation.
 
     Attributes:
-        values: the main ones by flat names, finite numbers alone: ``hr_at_10``, ``popularity_ndcg_at_10``,
-            ``full_hr_at_10``, ``ease_full_hr_at_10``, ...
+        values: main metrics by flat name, all finite: ``hr_at_10``, ``popularity_ndcg_at_10``, ``full_hr_at_10``,
+            ``ease_full_hr_at_10``, ...
         of_rankers: ranker -> metric at 10 -> estimate; ``hr_at_10``, ``full_recall_at_10``, ...
         gains: baseline -> metric at 10 -> model minus baseline, paired.
         full: ranker -> metric at 5, 10 and 20 on the full catalogue.
         activity, popularity: groups of test positives.
-        champion: beside the champion, if there is one.
+        champion: comparison with the champion, or None.
     """
 
     values: Mapping[str, float]
@@ -77,7 +77,7 @@ class Summary:
     champion: ChampionSummary | None
 
     def content(self) -> dict[str, Any]:
-        """What the metrics file says: the flat values, which KFP shows, and under ``details`` all the rest."""
+        """Content of the metrics file: the flat values, which KFP shows, and all others in ``details``."""
         details = {
             "intervals": {name: _named(found) for name, found in self.of_rankers.items()},
             "gains": {name: _named(found) for name, found in self.gains.items()},
@@ -92,13 +92,13 @@ def summarise(model: ModelFolder, evaluation: Evaluation, resamples: int, seed: 
     """All metrics of an evaluation.
 
     Args:
-        model: that was evaluated.
-        evaluation: of it.
-        resamples: behind each interval.
-        seed: of the resampling.
+        model: evaluated model.
+        evaluation: of the model.
+        resamples: of each interval.
+        seed: of the resamples.
     """
-    of_rankers, gains = _beside(
-        evaluation.places,
+    of_rankers, gains = _estimates(
+        evaluation.ranks,
         {name: catalogue.ranked for name, catalogue in evaluation.catalogues.items()},
         evaluation.test[:, 0],
         evaluation.users,
@@ -134,31 +134,31 @@ def summarise(model: ModelFolder, evaluation: Evaluation, resamples: int, seed: 
 
 
 def prefix_of(ranker: str) -> str:
-    """What the flat names of a ranker's metrics begin with."""
+    """Prefix of the flat names of the metrics of a ranker."""
     return "" if ranker == "model" else f"{ranker}_"
 
 
-def _beside(
-    places: Mapping[str, metrics.Ranks],
+def _estimates(
+    ranks: Mapping[str, metrics.Ranks],
     ranked: Mapping[str, metrics.UserRanks],
     owners: NDArray[np.int32],
     users: NDArray[np.int32],
     resamples: int,
     seed: int,
 ) -> tuple[dict[str, dict[str, Estimate]], dict[str, dict[str, Estimate]]]:
-    """Estimates at 10 of every ranker, and of the model's gains over each other one.
+    """Estimates at 10 of every ranker, and of the gains of the model over each other ranker.
 
     Args:
-        places: ranker -> ranks of test positives among candidates, int64 [m].
+        ranks: ranker -> ranks of test positives among candidates, int64 [m].
         ranked: ranker -> ranks in the full catalogue; may be empty.
-        owners: int32 [m], users of these test positives.
+        owners: int32 [m], users of the test positives.
         users: int32 [u], users of the full catalogue.
-        resamples: behind each interval.
-        seed: of the resampling.
+        resamples: of each interval.
+        seed: of the resamples.
     """
     sampled = {
         (name, f"{metric}_at_{CUTOFF}"): of(of_ranker, CUTOFF)
-        for name, of_ranker in places.items()
+        for name, of_ranker in ranks.items()
         for metric, of in metrics.SAMPLED.items()
     }
     full = {
@@ -166,9 +166,9 @@ def _beside(
         for name, of_ranker in ranked.items()
         for metric, of in metrics.FULL.items()
     }
-    of_rankers: dict[str, dict[str, Estimate]] = {name: {} for name in places}
-    gains: dict[str, dict[str, Estimate]] = {name: {} for name in places if name != "model"}
-    for columns, whose in ((sampled, owners), (full, users)):
+    of_rankers: dict[str, dict[str, Estimate]] = {name: {} for name in ranks}
+    gains: dict[str, dict[str, Estimate]] = {name: {} for name in ranks if name != "model"}
+    for columns, of_rows in ((sampled, owners), (full, users)):
         if not columns:
             continue
         differences = {
@@ -176,7 +176,7 @@ def _beside(
             for (name, metric), column in columns.items()
             if name != "model"
         }
-        found = estimate({**columns, **differences}, whose, resamples, seed)
+        found = estimate({**columns, **differences}, of_rows, resamples, seed)
         for name, metric in columns:
             of_rankers[name][metric] = found[name, metric]
         for _, name, metric in differences:
@@ -186,14 +186,14 @@ def _beside(
 
 def _champion(comparison: Comparison, evaluation: Evaluation, resamples: int, seed: int) -> ChampionSummary:
     owners = evaluation.test[comparison.comparable.rows, 0]
-    found, gains = _beside(comparison.places, comparison.catalogue, owners, comparison.users, resamples, seed)
+    found, gains = _estimates(comparison.ranks, comparison.catalogue, owners, comparison.users, resamples, seed)
     return ChampionSummary(found["model"], found["champion"], gains["champion"])
 
 
 def _group(group: Group, evaluation: Evaluation, resamples: int, seed: int) -> GroupSummary:
-    places = {name: of_ranker[group.rows] for name, of_ranker in evaluation.places.items()}
+    ranks = {name: of_ranker[group.rows] for name, of_ranker in evaluation.ranks.items()}
     owners = evaluation.test[group.rows, 0]
-    found, _ = _beside(places, {}, owners, evaluation.users, resamples, seed)
+    found, _ = _estimates(ranks, {}, owners, evaluation.users, resamples, seed)
     return GroupSummary(group.name, int(group.rows.sum()), found)
 
 
@@ -211,12 +211,12 @@ def _flat(
     evaluation: Evaluation, of_rankers: Mapping[str, Estimates], gains: Mapping[str, Estimates]
 ) -> dict[str, float]:
     values: dict[str, float] = {}
-    for name, places in evaluation.places.items():
+    for name, ranks in evaluation.ranks.items():
         prefix, catalogue = prefix_of(name), evaluation.catalogues[name]
         for cutoff in CUTOFFS:
             for metric, of in metrics.SAMPLED.items():
-                values[f"{prefix}{metric}_at_{cutoff}"] = float(of(places, cutoff).mean())
-        values[f"{prefix}mrr"] = float(metrics.reciprocal_ranks(places).mean())
+                values[f"{prefix}{metric}_at_{cutoff}"] = float(of(ranks, cutoff).mean())
+        values[f"{prefix}mrr"] = float(metrics.reciprocal_ranks(ranks).mean())
         values |= {f"{prefix}{metric}": found.mean for metric, found in of_rankers[name].items() if "full" in metric}
         values |= {
             f"{prefix}full_mrr": float(
@@ -230,7 +230,7 @@ def _flat(
         _, values[f"{metric}_low"], values[f"{metric}_high"] = of_rankers["model"][metric]
         _, values[f"{metric}_gain_low"], values[f"{metric}_gain_high"] = gains["popularity"][metric]
     return values | {
-        "taken_popularity": evaluation.taken_popularity,
+        "taken_popularity": evaluation.test_popularity,
         "test_positives": float(len(evaluation.test)),
         "full_users": float(len(evaluation.users)),
     }

@@ -1,1 +1,1 @@
-"""GMF, MLP and NeuMF, and the numpy scorer that evaluates and serves."""
+"""Models: networks in torch; scorer, retriever, ranker, similar items and cold start in numpy."""

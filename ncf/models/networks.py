@@ -16,27 +16,27 @@ ITEM_TABLES = ("item_gmf.weight", "item_mlp.weight")
 
 
 def is_tower(name: str) -> bool:
-    """Whether a weight of that name is a matrix of the tower."""
+    """Whether a weight name is that of a matrix of the tower."""
     return name.startswith("tower.") and name.endswith(".weight")
 
 
 class Network(nn.Module):
-    """Scores of user-item pairs, as logits.
+    """Network that scores user-item pairs, as logits.
 
-    GMF multiplies two embeddings, MLP feeds two others through a tower of ReLU layers, NeuMF does both; a
-    linear output layer weighs what comes out.
+    GMF multiplies two embeddings. MLP passes two others through a tower of ReLU layers. NeuMF does both. A linear
+    output layer gives the logit.
 
-    The first layer of the tower is factored: for ``W = [Wu, Wi]``, ``W [u; i] = Wu u + Wi i``, so a user is
-    multiplied once for all of its items in the batch and an item once for all of its users. This gives the
-    same as multiplying the concatenated embeddings of each pair.
+    The first layer of the tower is factored: for ``W = [Wu, Wi]``, ``W [u; i] = Wu u + Wi i``. A user is multiplied
+    once for all of its items in the batch, and an item once for all of its users. The result is that of the
+    concatenated embeddings of each pair.
 
     Args:
-        config: sizes.
-        users: how many rows the user tables have here: all users, or those that this process owns.
+        config: architecture and sizes.
+        users: rows of the user tables: all users, or those of this process.
         dropout: share of hidden units dropped in training.
-        fixed_gmf_output: whether the output's weights of the GMF part stay as they are.
-        mixed_precision: whether training multiplies the tower's matrices in bfloat16; weights, their gradients and
-            all else are float32.
+        fixed_gmf_output: whether the output weights of the GMF part are constant.
+        mixed_precision: whether training multiplies the matrices of the tower in bfloat16. Weights, gradients and
+            all other values are float32.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Network(nn.Module):
         self.output = nn.Linear(outputs, 1)
 
     def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """Logits of each user with each of its items.
+        """Logits of each user with a row of items.
 
         Args:
             users: int [B], rows of the user tables.
@@ -84,7 +84,7 @@ class Network(nn.Module):
             user = self.user_gmf(users) * of_products  # [B, factors]
             logits = logits + torch.bmm(self.item_gmf(items), user.unsqueeze(2)).squeeze(2)
         if self.has_mlp:
-            # without a cache of cast weights, which a CUDA graph would keep from the step that it was captured in
+            # no cache of cast weights: a CUDA graph would keep those of the step in which it was captured
             with torch.autocast(
                 users.device.type, torch.bfloat16, enabled=self.mixed_precision and self.training, cache_enabled=False
             ):
@@ -95,7 +95,7 @@ class Network(nn.Module):
         return logits
 
     def multiplications(self, items_per_user: int) -> float:
-        """How many a sample takes forward, where a user is scored with so many items at once."""
+        """Multiplications of a sample in the forward pass, for a user with ``items_per_user`` items in the batch."""
         tower = [cast(nn.Linear, layer).weight.numel() for layer in self.tower] if self.has_mlp else [0]
         factors = self.user_gmf.embedding_dim if self.has_gmf else 0
         return factors + sum(tower[1:]) + tower[0] / 2 / items_per_user
@@ -107,7 +107,7 @@ class Network(nn.Module):
         if items.numel() > self.n_items:
             catalogue = F.linear(self.item_mlp.weight, first.weight[:, half:], first.bias)
             item = F.embedding(items, catalogue)
-        else:  # a small batch has fewer items than the catalogue
+        else:  # the batch has fewer items than the catalogue
             item = F.linear(self.item_mlp(items), first.weight[:, half:], first.bias)
         return self._activated(item + user.unsqueeze(1))  # [B, C, tower[1]]
 
@@ -117,16 +117,16 @@ class Network(nn.Module):
 
 
 def initialise(network: Network, seed: int, init_std: float, users: range, n_users: int) -> None:
-    """Draw the initial weights: they depend on the seed alone, not on how many processes share the users.
+    """Initial weights. They depend on the seed alone, not on the number of processes.
 
-    Embeddings are normal, hidden layers Glorot uniform, the output layer LeCun uniform, biases 0. Where the output's
-    weights of the GMF part are fixed, they are 1, which makes it a matrix factorisation (He et al. 2017, section 3.2).
+    Embeddings are normal, hidden layers Glorot uniform, the output layer LeCun uniform, biases 0. Fixed output weights
+    of the GMF part are 1, which makes it a matrix factorisation (He et al. 2017, section 3.2).
 
     Args:
-        network: on the CPU; its user tables hold the rows of ``users``.
+        network: on the CPU, with the user tables of ``users``.
         seed: of all draws.
         init_std: standard deviation of the embeddings.
-        users: those whose rows this process has.
+        users: users of this process.
         n_users: users of the whole model.
     """
     generator = torch.Generator().manual_seed(seed)

@@ -1,34 +1,38 @@
-"""All that a run has left in AWS: found by its tag, deleted, and looked for again."""
+"""The AWS resources of a run: found by tag, deleted, and searched for again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from ncf.aws.names import ENDPOINT_TAG, VARIANT
-from ncf.aws.session import Aws, RefusedError, poll
+from ncf.aws.names import ENDPOINT_TAG
+from ncf.aws.session import Aws, poll
 from ncf.aws.tags import tags_of
 from ncf.errors import RemoteError
 from ncf.sagemaker.hosting import versions
-from ncf.sagemaker.hosting.autoscaling import Autoscaling
-from ncf.sagemaker.hosting.way_back import delete_alarms
+from ncf.sagemaker.hosting.endpoint import Endpoint
 from ncf.sagemaker.runs.resources import KINDS, describe, run_of_config, tagged
+from ncf.sagemaker.staging import model_uri
+from ncf.sagemaker.training.stopping import stop
 from ncf.storage import delete_objects, list_objects
 
-CALLS = (
-    "s3:DeleteObject",
-    "sagemaker:DeleteEndpoint",
-    "sagemaker:StopTrainingJob",
-)
-"""What this module calls: permissions are made from it."""
+CALLS = ("s3:DeleteObject",)
+"""AWS calls of this module, from which the IAM permissions are generated."""
 
-_SECONDS_TO_GO = 1800.0
-_ROUNDS = 2  # a job that is stopped still writes what it has
+_DELETION_SECONDS = 1800.0
+_ROUNDS = 2  # a stopped job still uploads its output
+_JOB_IN_PROGRESS = ("InProgress", "Stopping")
 
 
 @dataclass(frozen=True)
-class Leftover:
-    """One thing of a run: its ``kind`` as in ARNs, or ``objects`` under an S3 URI; its ``name``; a ``note``."""
+class Resource:
+    """A resource of a run.
+
+    Attributes:
+        kind: as in ARNs; or ``objects``, for all S3 objects under a URI.
+        name: name or URI.
+        note: shown beside it; '' for none.
+    """
 
     kind: str
     name: str
@@ -40,131 +44,123 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Found:
-    """What a run has left, and what stays although it bears the run's tag."""
+    """The resources of a run: those to delete, and those to keep although they have the run's tag."""
 
-    leftovers: list[Leftover]
-    kept: list[Leftover]
+    to_delete: list[Resource]
+    kept: list[Resource]
 
 
 def find(aws: Aws, run: str) -> Found:
-    """What is there of a run now.
+    """The present resources of a run.
 
-    Its training jobs stay, since they are the account's history, but one that runs is to be stopped and what it has
-    written is to go; so do copies that were made for the run's jobs and models. What an endpoint serves that is not
-    the run's alone stays, with its model in S3; so do the other artifacts under the pipeline root.
+    Training jobs cannot be deleted, but a job in progress is to be stopped and its S3 output is to be deleted, as are
+    the copies of artifacts in S3. A version that an endpoint of another run serves is kept, with its model in S3. All
+    other artifacts under the pipeline root are kept.
     """
-    leftovers: list[Leftover] = []
-    kept: list[Leftover] = []
-    places: set[str] = set()
+    to_delete: list[Resource] = []
+    kept: list[Resource] = []
+    uris: set[str] = set()
     for kind, name in tagged(aws, run):
         described = describe(aws, kind, name)
         if described is None:
-            continue  # the index of tags is some time behind
+            continue  # deleted, but still in the index of tags
         if kind == "training-job":
-            places |= _written_by_job(described)
-            if described["TrainingJobStatus"] in ("InProgress", "Stopping"):
-                leftovers.append(Leftover(kind, name, "in progress"))
+            uris |= _uris_of_job(described)
+            if described["TrainingJobStatus"] in _JOB_IN_PROGRESS:
+                to_delete.append(Resource(kind, name, "in progress"))
         elif kind == "endpoint" and (other := run_of_config(aws, described["EndpointConfigName"])) not in (run, None):
-            kept.append(Leftover(kind, name, f"it serves the model of run {other}"))
+            kept.append(Resource(kind, name, f"it serves the model of run {other}"))
         else:
-            places |= _written_for_model(described, name) if kind == "model" else set()
-            leftovers.append(Leftover(kind, name))
-    live = _live_configs(aws, leftovers)
-    kept += [entry for entry in leftovers if entry.name in live]
-    leftovers = [entry for entry in leftovers if entry.name not in live]
-    in_use = {_model_uri(model) for name in live if (model := describe(aws, "model", name))}
-    places = {place for place in places if not any(f"{uri}/".startswith(f"{place}/") for uri in in_use)}
-    leftovers.sort(key=lambda entry: KINDS.index(entry.kind))
-    objects = {place: len(list_objects(place)) for place in sorted(places)}
-    leftovers += [Leftover("objects", place, f"{count} in S3") for place, count in objects.items() if count]
-    return Found(leftovers, kept)
+            uris |= _uris_of_model(described, name) if kind == "model" else set()
+            to_delete.append(Resource(kind, name))
+    live = _live_versions(aws, to_delete)
+    kept += [resource for resource in to_delete if resource.name in live]
+    to_delete = [resource for resource in to_delete if resource.name not in live]
+    in_use = {model_uri(model) for name in live if (model := describe(aws, "model", name))}
+    uris = {uri for uri in uris if not any(f"{used}/".startswith(f"{uri}/") for used in in_use)}
+    to_delete.sort(key=lambda resource: KINDS.index(resource.kind))
+    objects = {uri: len(list_objects(uri)) for uri in sorted(uris)}
+    to_delete += [Resource("objects", uri, f"{count} in S3") for uri, count in objects.items() if count]
+    return Found(to_delete, kept)
 
 
-def _live_configs(aws: Aws, leftovers: list[Leftover]) -> set[str]:
-    """Names of versions that an endpoint serves which is not itself to go: a pod may have died before it could be
-    marked as this run's."""
-    going = {entry.name for entry in leftovers if entry.kind == "endpoint"}
+def _live_versions(aws: Aws, to_delete: list[Resource]) -> set[str]:
+    """Names of versions that are served by an endpoint which is itself kept.
+
+    The endpoint may lack the run's tag: deploy's pod may have ended before it could set the tag.
+    """
+    deleted_endpoints = {resource.name for resource in to_delete if resource.kind == "endpoint"}
     live = set()
-    for entry in leftovers:
-        if entry.kind == "endpoint-config":
-            config = describe(aws, entry.kind, entry.name)
+    for resource in to_delete:
+        if resource.kind == "endpoint-config":
+            config = describe(aws, resource.kind, resource.name)
             endpoint = tags_of(aws, config["EndpointConfigArn"]).get(ENDPOINT_TAG, "") if config else ""
-            served = describe(aws, "endpoint", endpoint) if endpoint and endpoint not in going else None
-            if served and served["EndpointConfigName"] == entry.name:
-                live.add(entry.name)
+            served = describe(aws, "endpoint", endpoint) if endpoint and endpoint not in deleted_endpoints else None
+            if served and served["EndpointConfigName"] == resource.name:
+                live.add(resource.name)
     return live
 
 
-def delete(aws: Aws, run: str, leftovers: list[Leftover]) -> None:
-    """Delete what :func:`find` has found.
+def delete(aws: Aws, run: str, resources: list[Resource]) -> None:
+    """Delete resources of a run.
+
+    Args:
+        aws: clients to call.
+        run: ID of the run.
+        resources: as returned by :func:`find`.
 
     Raises:
-        RemoteError: that names what is still there.
+        RemoteError: if resources remain; the message names them.
     """
     for _ in range(_ROUNDS):
-        for entry in leftovers:
-            _DELETIONS[entry.kind](aws, entry.name)
-        leftovers = find(aws, run).leftovers
-    if left := leftovers:
-        raise RemoteError(f"run {run}: still there: {', '.join(f'{entry.kind} {entry.name}' for entry in left)}")
+        for resource in resources:
+            _DELETIONS[resource.kind](aws, resource.name)
+        resources = find(aws, run).to_delete
+    if resources:
+        names = ", ".join(f"{resource.kind} {resource.name}" for resource in resources)
+        raise RemoteError(f"run {run}: still there: {names}")
 
 
-def _written_by_job(job: dict[str, Any]) -> set[str]:
+def _uris_of_job(job: dict[str, Any]) -> set[str]:
     """S3 URIs of a job's output and checkpoints, and of the copies of its inputs."""
     name = job["TrainingJobName"]
-    places = {f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}"}
+    uris = {f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}"}
     if checkpoints := job.get("CheckpointConfig", {}).get("S3Uri"):
-        places.add(checkpoints.rstrip("/"))
+        uris.add(checkpoints.rstrip("/"))
     sources = [channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in job.get("InputDataConfig", [])]
-    return places | {place for uri in sources if (place := _copy_under(uri, name))}
+    return uris | {copy for uri in sources if (copy := _copy_uri(uri, name))}
 
 
-def _written_for_model(model: dict[str, Any], name: str) -> set[str]:
-    """S3 URI of the copy that was made for a SageMaker model, if there was one."""
-    place = _copy_under(_model_uri(model), name)
-    return {place} if place else set()
+def _uris_of_model(model: dict[str, Any], name: str) -> set[str]:
+    """S3 URI of the copy that a SageMaker model is loaded from; empty if it is loaded from the artifact itself."""
+    copy = _copy_uri(model_uri(model), name)
+    return {copy} if copy else set()
 
 
-def _model_uri(model: dict[str, Any]) -> str:
-    container = model.get("PrimaryContainer", {})
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    return str(container.get("ModelDataUrl") or source.get("S3Uri", "")).rstrip("/")
-
-
-def _copy_under(uri: str, name: str) -> str:
-    """``<prefix>/<name>`` of a URI that has the name as a folder; '' for any other: it lies at a place of its own."""
+def _copy_uri(uri: str, name: str) -> str:
+    """``<prefix>/<name>`` if a URI has the name as a folder; '' otherwise, as the URI is not one of a copy."""
     before, slash, _ = uri.partition(f"/{name}/")
     return f"{before}/{name}" if slash else ""
 
 
 def _delete_endpoint(aws: Aws, name: str) -> None:
-    Autoscaling(aws, name, VARIANT).remove()
-    _if_there(aws, "delete_endpoint", EndpointName=name)
-    delete_alarms(aws, name)
-    for _ in poll(_SECONDS_TO_GO):
-        if describe(aws, "endpoint", name) is None:
+    endpoint = Endpoint(aws, name)
+    endpoint.delete()
+    for _ in poll(_DELETION_SECONDS):
+        if endpoint.find() is None:
             return
-
-
-def _if_there(aws: Aws, operation: str, **request: str) -> None:
-    """Call, unless what it is for has ended or gone since it was listed."""
-    try:
-        aws.call("sagemaker", operation, None, **request)
-    except RefusedError as error:
-        if not error.says_missing and "in status" not in error.message:
-            raise
 
 
 def _stop_job(aws: Aws, name: str) -> None:
-    _if_there(aws, "stop_training_job", TrainingJobName=name)
-    for _ in poll(_SECONDS_TO_GO):
+    stop(aws, name)
+    for _ in poll(_DELETION_SECONDS):
         job = describe(aws, "training-job", name)
-        if job is None or job["TrainingJobStatus"] not in ("InProgress", "Stopping"):
+        if job is None or job["TrainingJobStatus"] not in _JOB_IN_PROGRESS:
             return
 
 
-def _delete_objects(_: Aws, place: str) -> None:
-    delete_objects(place)
+def _delete_objects(_: Aws, uri: str) -> None:
+    delete_objects(uri)
 
 
 _DELETIONS = {

@@ -1,62 +1,80 @@
-"""``ncf doctor``: whether what the stages need of AWS and KFP is there, told before a run finds out."""
+"""``ncf doctor``: whether AWS and Kubeflow Pipelines (KFP) are ready for a run."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from ncf.aws.settings import AwsAccess
 from ncf.errors import RemoteError
-from ncf.sagemaker.settings import AwsSettings, EndpointSettings, JobSettings
+from ncf.sagemaker.hosting.settings import EndpointSettings
+from ncf.sagemaker.settings import AwsSettings
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import Stage
 from ncf.storage import S3_SCHEME
 
+if TYPE_CHECKING:
+    from ncf.operators.checks.account import Account
+    from ncf.operators.checks.check import Check
+
 
 class Doctor(Stage):
-    """Check that AWS and KFP are set up for a run, and say what to do where they are not.
+    """Check that AWS and KFP are set up for a run, and say how to fix what is missing.
 
-    Looked at are credentials, role, bucket, images, quotas, pipeline root and KFP. Nothing is created or changed.
+    The checks cover credentials, roles, bucket, images, quotas, pipeline root and the KFP API. Nothing is created or
+    changed.
     """
 
-    calls = ("ncf.aws.session", "ncf.operators.checks")
+    calls = (
+        "ncf.aws.session",
+        "ncf.operators.checks.account",
+        "ncf.operators.checks.bucket",
+        "ncf.operators.checks.image",
+        "ncf.operators.checks.quota",
+        "ncf.operators.checks.role",
+    )
 
-    role: str = Field(description="ARN of the IAM role that SageMaker works as")
+    train_role: str = Field(description="ARN of the IAM role of the training job")
+    deploy_role: str = Field("", description="ARN of the IAM role of the endpoint; '': not checked")
     region: str = Field("", description="AWS region, such as eu-west-1; '': the environment's")
     assume_role: str = Field("", description="ARN of an IAM role to call AWS as (not S3); '': your own")
     bucket: str = Field("", description="S3 bucket or s3:// URI of the pipeline root; '': not checked")
     train_image: str = Field("", description="Image of the training job, in ECR; '': not checked")
-    deploy_image: str = Field("", description="Image that serves the model, in ECR; '': not checked")
-    instance_type: str = Field(
+    deploy_image: str = Field("", description="Image of the endpoint, in ECR; '': not checked")
+    train_instance_type: str = Field(
         JobSettings.model_fields["instance_type"].default,
         description="Type of the training instances; '': their quota is not checked",
     )
-    instance_count: int = Field(
+    train_instance_count: int = Field(
         JobSettings.model_fields["instance_count"].default,
         ge=0,
         description="Number of training instances; 0: their quota is not checked",
     )
-    spot_instance: bool = Field(
+    train_spot_instance: bool = Field(
         JobSettings.model_fields["spot_instance"].default, description="Whether to train on spot instances"
     )
-    endpoint_instance_type: str = Field(
+    deploy_instance_type: str = Field(
         EndpointSettings.model_fields["endpoint_instance_type"].default,
-        description="Type of the hosting instances; '': their quota is not checked",
+        description="Type of the endpoint's instances; '': their quota is not checked",
     )
-    initial_instance_count: int = Field(
+    deploy_instance_count: int = Field(
         EndpointSettings.model_fields["initial_instance_count"].default,
         ge=0,
-        description="Number of hosting instances; 0: their quota is not checked",
+        description="Number of the endpoint's instances; 0: their quota is not checked",
     )
-    namespace: str = Field("", description="Namespace of the pods, whose default pipeline root to look at; '': none")
+    namespace: str = Field("", description="Namespace of the pods, to check its default pipeline root; '': none")
     pipeline_root: str = Field("", description="s3:// URI of the pipeline root of runs; '': the namespace's default")
     kfp_host: str = Field("", description="URL of the KFP API, such as http://localhost:8888; '': not checked")
     kfp_token: str = Field("", description="File with a bearer token for the KFP API; '': NCF_KFP_TOKEN, or none")
     kfp_cookie: str = Field("", description="File with cookies for the KFP API; '': NCF_KFP_COOKIE, or none")
 
-    @field_validator("role", "assume_role")
+    @field_validator("train_role", "deploy_role", "assume_role")
     @classmethod
     def _is_role(cls, value: str, info: ValidationInfo) -> str:
-        if not value and info.field_name == "assume_role":
+        if not value and info.field_name != "train_role":
             return value
         try:
             return AwsSettings.model_validate({"role": value}).role
@@ -66,7 +84,7 @@ class Doctor(Stage):
     @field_validator("bucket")
     @classmethod
     def _is_bucket(cls, value: str) -> str:
-        if value and not re.fullmatch(r"[A-Za-z0-9][\w.-]+", bucket_name(value)):
+        if value and not re.fullmatch(r"[A-Za-z0-9][\w.-]+", _bucket_name(value)):
             raise ValueError("expected the name of an S3 bucket, or s3://BUCKET/PREFIX")
         return value
 
@@ -81,7 +99,7 @@ class Doctor(Stage):
     @classmethod
     def _is_s3_uri(cls, value: str) -> str:
         if value and not re.fullmatch(r"s3://[A-Za-z0-9][\w.-]+(/\S*)?", value):
-            raise ValueError("expected an s3:// URI, as SageMaker reads nothing else")
+            raise ValueError("expected an s3:// URI, as SageMaker reads only S3")
         return value
 
     @field_validator("kfp_host")
@@ -92,21 +110,47 @@ class Doctor(Stage):
         return value.rstrip("/")
 
     def run(self) -> None:
-        from ncf.operators.checks import Examination
+        from ncf.operators.checks.account import Account
 
-        examination = Examination(self)
+        account = Account(AwsAccess.model_validate({"region": self.region, "assume_role": self.assume_role}))
         names: dict[str, list[str]] = {"ok": [], "FAILED": [], "skipped": []}
-        for check in examination.checks():
-            verdict, finding = examination.verdict(check)
+        for check in self._checks(account):
+            verdict, finding = check.result(account.has_credentials)
             names[verdict].append(check.name)
             print(f"{verdict:<8}{check.name:<14}{' '.join(finding.split())}", flush=True)
         if failed := names["FAILED"]:
             count = sum(map(len, names.values()))
             raise RemoteError(f"{len(failed)} of {count} checks failed: {', '.join(failed)}")
         skipped = names["skipped"]
-        print(f"all is well, but nothing is known of: {', '.join(skipped)}" if skipped else "all is well")
+        print(f"no check failed; skipped: {', '.join(skipped)}" if skipped else "all checks passed")
+
+    def _checks(self, account: Account) -> Iterator[Check]:
+        """The checks that the parameters ask for, in order."""
+        from ncf.operators.checks import bucket, image, kfp, quota, role, root
+
+        yield account.check()
+        yield role.check("train role", account, self.train_role)
+        if self.deploy_role:
+            yield role.check("deploy role", account, self.deploy_role)
+        if self.bucket:
+            partition = self.train_role.split(":")[1]
+            yield bucket.check(account, _bucket_name(self.bucket), partition)
+        if self.train_image:
+            yield image.check("train image", account, self.train_image)
+        if self.deploy_image:
+            yield image.check("deploy image", account, self.deploy_image)
+        quotas = quota.Quotas(account)
+        if self.train_instance_type and self.train_instance_count:
+            usage = "spot training job" if self.train_spot_instance else "training job"
+            yield quotas.check("train quota", self.train_instance_type, usage, self.train_instance_count)
+        if self.deploy_instance_type and self.deploy_instance_count:
+            yield quotas.check("deploy quota", self.deploy_instance_type, "endpoint", self.deploy_instance_count)
+        if self.namespace or self.pipeline_root:
+            yield root.check(self.namespace, self.pipeline_root, _bucket_name(self.bucket))
+        if self.kfp_host:
+            yield kfp.check(self.kfp_host, self.kfp_token, self.kfp_cookie)
 
 
-def bucket_name(place: str) -> str:
-    """The bucket of a name or URI."""
-    return place.removeprefix(S3_SCHEME).partition("/")[0]
+def _bucket_name(bucket: str) -> str:
+    """The bucket's name, of a name or a URI."""
+    return bucket.removeprefix(S3_SCHEME).partition("/")[0]

@@ -1,47 +1,50 @@
-"""Where a baseline ranks better than the model: what whoever releases or buys a model should read first."""
+"""Baselines with a better mean than the model: warnings for the report and the summary."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ncf.evaluation.summary import CUTOFF, Summary
 from ncf.reports.evaluation_plots import LABELS, in_order
+from ncf.reports.numbers import decimal
 
-_WHERE = {"": "among candidates", "full_": "over the full catalogue"}
+_PROTOCOLS = {"full_": "over the full catalogue", "": "among candidates"}
 _METRICS = {"ndcg": "NDCG", "hr": "HR", "recall": "Recall", "mrr": "MRR"}
-"""The one that says most of an order first."""
-_SHOWN = 5e-5
-"""Below half of the last digit shown the two figures would read alike."""
+"""Metrics in the order in which they are compared."""
+_LEAST = 5e-5
+"""Difference below which two figures are equal in the four digits that are shown."""
 
 
 def better_baselines(summary: Summary) -> list[str]:
-    """A sentence for each way of ranking in which baselines have better means than the model; none otherwise.
+    """Sentences that name the baselines with a better mean than the model; an empty list if there are none.
 
-    Each baseline is named once for each way, with the first metric in which it is better: NDCG, HR, Recall, MRR. A
-    difference whose 95 % interval holds 0 is told as such.
+    Each baseline is named once for each protocol, with the first metric in which its mean is better: NDCG, HR, Recall,
+    MRR. A baseline is marked if the 95 % interval of its difference to the model includes 0.
     """
     return [
-        sentence
-        for prefix, where in _WHERE.items()
-        for metric, names in _first_wins(summary, prefix).items()
-        for sentence in [_sentence(summary, names, where, prefix + metric, _METRICS[metric.partition("_")[0]])]
+        _sentence(summary, names, protocol, prefix + metric, _METRICS[metric.partition("_")[0]])
+        for prefix, protocol in _PROTOCOLS.items()
+        for metric, names in _first_better(summary, prefix).items()
     ]
 
 
-def _first_wins(summary: Summary, prefix: str) -> dict[str, list[str]]:
-    """Metric -> baselines that are better in it and in none before it."""
+def _first_better(summary: Summary, prefix: str) -> dict[str, list[str]]:
+    """Metric -> baselines that are better in it, and not in the metrics before it."""
     found: dict[str, list[str]] = {}
+    metrics = [f"{metric}_at_{CUTOFF}" for metric in _METRICS]
     for name in in_order(summary.gains):
         gains = summary.gains[name]
-        metrics = [f"{metric}_at_{CUTOFF}" for metric in _METRICS]
-        if won := next((one for one in metrics if (gain := gains.get(prefix + one)) and gain.mean < -_SHOWN), None):
+        if won := next((one for one in metrics if (gain := gains.get(prefix + one)) and gain.mean < -_LEAST), None):
             found.setdefault(won, []).append(name)
     return found
 
 
-def _sentence(summary: Summary, names: list[str], where: str, metric: str, label: str) -> str:
-    values = " and ".join(f"{summary.of_rankers[name][metric].mean:.4f}" for name in names)
-    own = f"{summary.of_rankers['model'][metric].mean:.4f}"
+def _sentence(summary: Summary, names: Sequence[str], protocol: str, metric: str, label: str) -> str:
+    values = " and ".join(decimal(summary.of_rankers[name][metric].mean) for name in names)
+    own = decimal(summary.of_rankers["model"][metric].mean)
     unsure = [LABELS[name] for name in names if summary.gains[name][metric].high >= 0]
-    hedge = f" (for {' and '.join(unsure)} within what the choice of test users explains)" if unsure else ""
-    verb = "ranks" if len(names) == 1 else "rank"
+    note = f" (the 95 % interval of the difference to {' and '.join(unsure)} includes 0)" if unsure else ""
+    verb = "has" if len(names) == 1 else "have"
     who = " and ".join(LABELS[name] for name in names)
-    return f"{who[0].upper()}{who[1:]} {verb} better {where}: {label}@{CUTOFF} {values} against {own}{hedge}."
+    subject = f"{who[0].upper()}{who[1:]}"
+    return f"{subject} {verb} a better {label}@{CUTOFF} {protocol}: {values} against {own}{note}."

@@ -1,4 +1,4 @@
-"""The report on a data set: its figures, its shape, what was dropped, and how it was split."""
+"""The data report of the preprocess stage: files and columns, counts, what was dropped, the split."""
 
 from __future__ import annotations
 
@@ -10,97 +10,115 @@ from numpy.typing import NDArray
 
 from ncf.data.preparation import Prepared
 from ncf.data.split import as_date
-from ncf.reports.html import ACCENT, Chart, Report, Section, Table, Tile, log_histogram, plain_numbers, plot, svg
+from ncf.reports.html import Report, Section, Table, Tile, render
+from ncf.reports.numbers import count, percent
+from ncf.reports.plots import DATA, Chart, log_histogram, plain_numbers, plot, svg
 
 _PERIODS = 40
-_MICROSECONDS_A_DAY, _DAYS_A_YEAR = 86_400e6, 365.25
-_MOST_DAYS = 1000  # longer spans are given in years
+_MICROSECONDS_PER_DAY, _DAYS_PER_YEAR = 86_400e6, 365.25
+_MAX_DAYS = 1000
+"""Longest time span that is given in days; longer ones are given in years."""
+_MAX_FILES = 5
 
 
-def overview(prepared: Prepared) -> Report:
-    """The report of the preprocess stage."""
-    sections = [_figures(prepared), _shape(prepared), _dropped(prepared), _split(prepared)]
-    return Report("Data set", f"From {_listed(prepared.files)}", sections)
+def dataset_report(prepared: Prepared, fingerprint: str, settings: Table) -> str:
+    """The data report as an HTML page.
+
+    Args:
+        prepared: the data set and how it was made.
+        fingerprint: the first digits of the data set's fingerprint, as the evaluation report shows them.
+        settings: parameters of the stage.
+    """
+    sections = [
+        _figures(prepared),
+        _source(prepared, fingerprint),
+        _dropped(prepared),
+        _split(prepared),
+        _distributions(prepared),
+        Section("Settings", tables=[settings]),
+    ]
+    return render(Report("Data set", _listed(prepared.files), sections))
 
 
 def _figures(prepared: Prepared) -> Section:
     data, figures = prepared.dataset, prepared.metrics()
+    with_title = f"{count(figures['titles'])} with a title" if "titles" in figures else "no titles"
     tiles = [
-        Tile("Users", f"{data.n_users:,}"),
-        Tile(
-            "Items",
-            f"{data.n_items:,}",
-            f"{figures['titles']:,.0f} with a title" if "titles" in figures else "",
-        ),
-        Tile("Interactions", f"{figures['interactions']:,.0f}", "one for each user and item"),
-        Tile("Sparsity", f"{figures['sparsity']:.2%}", "share of pairs without interaction"),
+        Tile("Users", count(data.n_users)),
+        Tile("Items", count(data.n_items), with_title),
+        Tile("Interactions", count(figures["interactions"]), f"of {count(figures['read'])} rows read"),
+        Tile("Sparsity", percent(figures["sparsity"], digits=2), "of user-item pairs have no interaction"),
     ]
     if prepared.time is not None:
         first, last = int(prepared.time.min()), int(prepared.time.max())
-        days = (last - first) / _MICROSECONDS_A_DAY
-        span = f"{days:,.0f} days" if days < _MOST_DAYS else f"{days / _DAYS_A_YEAR:,.1f} years"
-        tiles.append(Tile("Time span", span, " to ".join(as_date(time).split()[0] for time in (first, last))))
-    return Section("Figures", tiles=tiles)
+        days = (last - first) / _MICROSECONDS_PER_DAY
+        span = f"{days:,.0f} days" if days < _MAX_DAYS else f"{days / _DAYS_PER_YEAR:,.1f} years"
+        dates = (as_date(time).split()[0] for time in (first, last))
+        tiles.append(Tile("Time span", span, f"{' to '.join(dates)} (UTC)"))
+    return Section("Key figures", tiles=tiles)
 
 
-def _shape(prepared: Prepared) -> Section:
+def _source(prepared: Prepared, fingerprint: str) -> Section:
+    rows = [
+        ("Files", _listed(prepared.files)),
+        ("Columns", ", ".join(f"{name} ({role})" for role, name in prepared.columns.items())),
+        ("Data fingerprint", fingerprint),
+    ]
+    return Section("Source", tables=[Table(("", ""), [row for row in rows if row[1]])])
+
+
+def _dropped(prepared: Prepared) -> Section:
+    rows = [
+        (step.what, step.dropped if number else "", step.interactions, step.users, step.items)
+        for number, step in enumerate(prepared.steps)
+    ]
+    columns = ("Step", "Dropped", "Interactions left", "Users left", "Items left")
+    text = (
+        "The steps are applied in this order. The minima of interactions per user and per item are applied in turn "
+        "until all users and items meet them; the table has their sums."
+    )
+    return Section("Dropped interactions", [text], tables=[Table(columns, rows)])
+
+
+def _split(prepared: Prepared) -> Section:
+    figures = prepared.metrics()
+    rows = [
+        (name, count(figures[key]), percent(figures[key] / figures["interactions"]))
+        for name, key in (("Training", "train"), ("Validation", "validation"), ("Test", "test"))
+    ]
+    without_test = f"{count(prepared.short_users)} of {count(prepared.dataset.n_users)} users have no test item."
+    table = Table(("Part", "Interactions", "Share"), rows)
+    return Section("Split", [*prepared.notes, without_test], tables=[table])
+
+
+def _distributions(prepared: Prepared) -> Section:
     data = prepared.dataset
     held_out = np.concatenate([data.validation, data.test])
     activity = data.train.counts() + np.bincount(held_out[:, 0], minlength=data.n_users)
     popularity = np.bincount(data.train.items, minlength=data.n_items)
     popularity += np.bincount(held_out[:, 1], minlength=data.n_items)
     charts = [
+        Chart(_histogram(activity, "interactions of a user", "users"), f"Activity of users: {_spread(activity)}."),
         Chart(
-            _histogram(activity, "interactions of a user", "users"),
-            f"Activity of users: {_spread(activity)}.",
-        ),
-        Chart(
-            _histogram(popularity, "interactions of an item", "items"),
-            f"Popularity of items: {_spread(popularity)}.",
+            _histogram(popularity, "interactions of an item", "items"), f"Popularity of items: {_spread(popularity)}."
         ),
     ]
     if prepared.time is not None:
-        charts.append(Chart(_over_time(prepared.time), f"Interactions over time, in {_PERIODS} equal periods (UTC)."))
+        caption = f"Interactions over time in {_PERIODS} equal periods (UTC)."
+        charts.append(Chart(_over_time(prepared.time), caption, is_wide=True))
     top = np.sort(popularity)[::-1]
     share = top[: max(1, len(top) // 10)].sum() / top.sum()
-    text = [f"The most popular tenth of the items has {share:.0%} of the interactions."]
-    return Section("Shape", text, charts=charts)
-
-
-def _dropped(prepared: Prepared) -> Section:
-    rows = [
-        (
-            step.what,
-            f"{step.dropped:,}" if place else "",
-            f"{step.interactions:,}",
-            f"{step.users:,}",
-            f"{step.items:,}",
-        )
-        for place, step in enumerate(prepared.steps)
-    ]
-    columns = ("Step", "Dropped", "Interactions left", "Users left", "Items left")
-    text = ["The steps are taken in this order. Minima of users and items are applied in turn until all have enough."]
-    return Section("What was dropped, and why", text, tables=[Table(columns, rows)])
-
-
-def _split(prepared: Prepared) -> Section:
-    figures = prepared.metrics()
-    rows = [
-        (name, f"{figures[key]:,.0f}", f"{figures[key] / figures['interactions']:.1%}")
-        for name, key in (("Training", "train"), ("Validation", "validation"), ("Test", "test"))
-    ]
-    short = f"{prepared.short_users:,} of {prepared.dataset.n_users:,} users have no test item."
-    return Section("Split", [*prepared.notes, short], tables=[Table(("Part", "Interactions", "Share"), rows)])
+    text = f"The most popular tenth of the items has {percent(share, digits=0)} of the interactions."
+    return Section("Distributions", [text], charts=charts)
 
 
 def _histogram(values: NDArray[Any], horizontal: str, vertical: str) -> str:
     with plot(5.2, 2.8) as (figure, axes):
         log_histogram(axes, values[values > 0])
         axes.set_yscale("log")
-        axes.set_ylim(bottom=0.7)  # a bin of one shows
+        axes.set_ylim(bottom=0.7)  # a bin of one user or item is visible
         plain_numbers(axes.yaxis)
-        axes.set_xlabel(horizontal)
-        axes.set_ylabel(vertical)
+        axes.set(xlabel=horizontal, ylabel=vertical)
         return svg(figure)
 
 
@@ -108,24 +126,20 @@ def _over_time(time: NDArray[np.int64]) -> str:
     with plot(10.5, 2.6) as (figure, axes):
         counts, edges = np.histogram(time, bins=_PERIODS)
         dates = edges.astype("datetime64[us]")
-        axes.bar(
-            dates[:-1],
-            counts,
-            width=np.diff(dates),
-            align="edge",
-            color=ACCENT,
-            edgecolor="white",
-            linewidth=0.4,
-        )
+        axes.bar(dates[:-1], counts, width=np.diff(dates) * 0.92, align="edge", color=DATA)
         axes.set_ylabel("interactions")
+        axes.yaxis.set_major_formatter("{x:,.0f}")
         return svg(figure)
 
 
 def _spread(counts: NDArray[Any]) -> str:
     low, middle, high = np.percentile(counts, [10, 50, 90]).tolist()
-    tenths = f"from {low:,.0f} (10th percentile) to {high:,.0f} (90th)"
-    return f"median {middle:,.0f}, {tenths}, at most {counts.max():,}"
+    return (
+        f"median {count(middle)}, 10th percentile {count(low)}, 90th percentile {count(high)}, "
+        f"maximum {count(counts.max())}"
+    )
 
 
 def _listed(files: Sequence[str]) -> str:
-    return ", ".join(files[:5]) + (f" and {len(files) - 5} more files" if len(files) > 5 else "")
+    more = f" and {len(files) - _MAX_FILES} more files" if len(files) > _MAX_FILES else ""
+    return ", ".join(files[:_MAX_FILES]) + more

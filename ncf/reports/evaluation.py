@@ -1,241 +1,245 @@
-"""The evaluation as a page for people, and as a few lines of Markdown for the KFP UI."""
+"""The evaluation report in HTML, and its summary in Markdown for the KFP UI."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.provenance import Provenance
 from ncf.evaluation import metrics
 from ncf.evaluation.evaluation import Evaluation
+from ncf.evaluation.examples import Example
 from ncf.evaluation.gate import Check
-from ncf.evaluation.intervals import Estimate
-from ncf.evaluation.summary import FULL_CUTOFFS, GroupSummary, Summary, prefix_of
-from ncf.reports import evaluation_plots
+from ncf.evaluation.summary import FULL_CUTOFFS, Summary, prefix_of
+from ncf.reports import evaluation_plots, markdown
 from ncf.reports.better_baselines import better_baselines
+from ncf.reports.evaluation_examples import examples_section
 from ncf.reports.evaluation_plots import LABELS, in_order
-from ncf.reports.html import Chart, Report, Section, Table, Tile, render
-from ncf.reports.training_plots import training
+from ncf.reports.evaluation_run import run_section, settings_sections
+from ncf.reports.html import Report, Section, Table, Tile, render
+from ncf.reports.numbers import count, decimal, interval, percent
+from ncf.reports.plots import Chart
+from ncf.reports.training_plots import training_sections
 
 _COMPARED = {
-    "hr_at_10": "HR@10",
-    "ndcg_at_10": "NDCG@10",
-    "full_hr_at_10": "HR@10, full catalogue",
     "full_ndcg_at_10": "NDCG@10, full catalogue",
+    "full_hr_at_10": "HR@10, full catalogue",
+    "ndcg_at_10": "NDCG@10, candidates",
+    "hr_at_10": "HR@10, candidates",
 }
-
-_FULL = {"hr": "HR", "ndcg": "NDCG", "recall": "Recall", "mrr": "MRR"}
-
-
-def html(
-    model: ModelFolder, evaluation: Evaluation, summary: Summary, checks: Sequence[Check], max_loss_to_champion: float
-) -> str:
-    """The report: verdict, key figures, baselines, champion, full catalogue, popularity, groups, training."""
-    sections = [
-        _verdict(checks, better_baselines(summary)),
-        _key_figures(summary),
-        _candidates(evaluation, summary),
-        _full_catalogue(model, evaluation, summary),
-        _champion(evaluation, summary, max_loss_to_champion),
-        _popularity(model, evaluation, summary),
-        _groups(summary),
-        *training(model.history),
-        *_settings(model),
-    ]
-    subtitle = (
-        f"{model.config.model} · version {model.version} · {model.config.n_users:,} users · "
-        f"{model.config.n_items:,} items · {len(evaluation.test):,} test positives"
-    )
-    return render(Report("Evaluation", subtitle, sections))
+"""Metric -> its label, in the order in which key figures and the champion's are shown."""
+_FULL = {"ndcg": "NDCG", "hr": "HR", "recall": "Recall", "mrr": "MRR"}
+_CANDIDATES = ("ndcg_at_10", "hr_at_1", "hr_at_5", "hr_at_10", "hr_at_20", "mrr")
 
 
-def markdown(evaluation: Evaluation, summary: Summary, checks: Sequence[Check]) -> str:
-    """The gate, a short table, and how the model stands to its champion."""
-    lines = [
-        f"## Gate: {'passed' if all(check.passed for check in checks) else 'closed'}",
-        "",
-        *(f"- {'✅' if check.passed else '❌'} {check.text}" for check in checks),
-        *(f"- ⚠️ {sentence}" for sentence in better_baselines(summary)),
-        "",
-        "| | HR@10 | NDCG@10 | MRR | NDCG@10, full catalogue |",
-        "|---|---|---|---|---|",
-    ]
-    for name in in_order(evaluation.places):
-        names = ("hr_at_10", "ndcg_at_10", "mrr", "full_ndcg_at_10")
-        cells = (f"{summary.values[prefix_of(name) + metric]:.4f}" for metric in names)
-        lines.append(f"| {LABELS[name]} | {' | '.join(cells)} |")
-    if summary.champion is not None:
-        shown = [summary.champion.champion.get(metric) for metric in ("hr_at_10", "ndcg_at_10", "full_ndcg_at_10")]
-        hr, ndcg, full = (f"{found.mean:.4f}" if found else "" for found in shown)
-        lines.append(f"| champion | {hr} | {ndcg} | | {full} |")
-    return "\n".join([*lines, *(["", evaluation.no_comparison] if evaluation.no_comparison else [])]) + "\n"
+@dataclass(frozen=True)
+class EvaluationReport:
+    """The content of the report.
 
+    Attributes:
+        model: the evaluated model.
+        provenance: of the model.
+        evaluation: ranks of the test items.
+        summary: metrics with intervals.
+        checks: of the gate.
+        examples: recommendations for some users.
+        settings: parameters of the evaluation.
+        max_loss_to_champion: NDCG@10 that the gate allows to lose.
+    """
 
-def _verdict(checks: Sequence[Check], warnings: Sequence[str]) -> Section:
-    passed = all(check.passed for check in checks)
-    heading = "The gate is open: this model is released" if passed else "The gate is closed: this model is not released"
-    reasons = [f"{'✓' if check.passed else '✗'} {check.text}" for check in checks] or ["No condition was set."]
-    return Section(
-        heading, text=[*reasons, *(f"! {warning}" for warning in warnings)], tone="good" if passed else "bad"
-    )
+    model: ModelFolder
+    provenance: Provenance
+    evaluation: Evaluation
+    summary: Summary
+    checks: Sequence[Check]
+    examples: Sequence[Example]
+    settings: Table
+    max_loss_to_champion: float
 
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
 
-def _interval(found: Estimate, sign: str = "") -> str:
-    return f"95 %: {found.low:{sign}.4f} – {found.high:{sign}.4f}"
+    def html(self) -> str:
+        """The page: gate, run, key figures, recommendations, both protocols, champion, groups, training, settings."""
+        sections = [
+            self._gate(),
+            run_section(self.model, self.provenance, len(self.evaluation.test)),
+            self._key_figures(),
+            examples_section(self.model, self.examples),
+            self._full_catalogue(),
+            self._candidates(),
+            self._champion(),
+            self._recommended(),
+            self._groups(),
+            *training_sections(self.model.history),
+            *settings_sections(self.model, self.settings),
+        ]
+        run = f" · run {self.provenance.run}" if self.provenance.run else ""
+        return render(Report("Evaluation", f"{self.model.config.model} · version {self.model.version}{run}", sections))
 
+    def markdown(self) -> str:
+        """The gate with its reasons, and a short table of model, baselines and champion."""
+        failed = [check.text for check in self.checks if not check.passed]
+        verdict = f"Gate passed: {self._reason()}" if self.passed else f"Gate closed: {'; '.join(failed)}"
+        notes = [
+            *(f"- {'✅' if check.passed else '❌'} {markdown.escape(check.text, 500)}" for check in self.checks),
+            *(f"- ⚠️ {markdown.escape(sentence, 500)}" for sentence in better_baselines(self.summary)),
+        ]
+        blocks = [f"**{markdown.escape(verdict, 1000)}**", "\n".join(notes), self._short_table()]
+        if self.evaluation.no_comparison:
+            blocks.append(markdown.escape(self.evaluation.no_comparison, 1000))
+        return "\n\n".join(block for block in blocks if block) + "\n"
 
-def _key_figures(summary: Summary) -> Section:
-    own, gain = summary.of_rankers["model"], summary.gains["popularity"]["hr_at_10"]
-    tiles = [
-        Tile(label, f"{own[name].mean:.4f}", _interval(own[name]))
-        for name, label in _COMPARED.items()
-        if name != "full_hr_at_10"
-    ]
-    tiles.append(Tile("HR@10 above popularity", f"{gain.mean:+.4f}", _interval(gain, "+")))
-    coverage = summary.values["coverage_at_10"]
-    tiles.append(Tile("Catalogue coverage", f"{coverage:.0%}", "items in some user's first ten"))
-    return Section("On test items that the model has not seen", tiles=tiles)
+    def _reason(self) -> str:
+        if not self.checks:
+            return "no condition is set"
+        return f"the model meets {'the condition' if len(self.checks) == 1 else f'all {len(self.checks)} conditions'}"
 
+    def _short_table(self) -> str:
+        shown = {"full_ndcg_at_10": "NDCG@10, full catalogue", "ndcg_at_10": "NDCG@10", "hr_at_10": "HR@10"}
+        values, champion = self.summary.values, self.summary.champion
+        rows = [
+            (LABELS[name], *(decimal(values[prefix_of(name) + metric]) for metric in shown))
+            for name in in_order(self.evaluation.ranks)
+        ]
+        if champion is not None:
+            found = [champion.champion.get(metric) for metric in shown]
+            rows.append((LABELS["champion"], *(decimal(one.mean) if one else "" for one in found)))
+        return markdown.table(("", *shown.values()), rows)
 
-def _dots(summary: Summary, labels: Mapping[str, str]) -> list[Chart]:
-    """A chart for each metric, the champion's own figures among them."""
-    rankers = dict(summary.of_rankers)
-    if summary.champion is not None:
-        rankers["champion"] = summary.champion.champion
-    return [
-        evaluation_plots.metric_dots(label, {name: found[metric] for name, found in rankers.items() if metric in found})
-        for metric, label in labels.items()
-    ]
-
-
-def _candidates(evaluation: Evaluation, summary: Summary) -> Section:
-    names = ("hr_at_1", "hr_at_5", "hr_at_10", "hr_at_20", "ndcg_at_10", "mrr")
-    columns = ("", *(name.upper().replace("_AT_", "@") for name in names))
-    rows = [
-        (LABELS[name], *(f"{summary.values[prefix_of(name) + metric]:.4f}" for metric in names))
-        for name in in_order(evaluation.places)
-    ]
-    text = [
-        f"Each test item is ranked among {evaluation.candidates} items that its user has never interacted with; "
-        "ties count against whoever ranks. Baselines know the same training data. Whiskers are 95 % intervals, by "
-        "resampling users.",
-        *evaluation.left_out,
-    ]
-    if evaluation.comparison is not None:
-        count = evaluation.comparison.comparable.rows.sum()
-        text.append(f"The champion's figures are of the {count:,} test items that it can be asked for.")
-    charts = _dots(summary, {"hr_at_10": "HR@10", "ndcg_at_10": "NDCG@10"})
-    for metric, of in metrics.SAMPLED.items():
-        label = f"{metric.upper()}@K"
-        values = {name: evaluation_plots.curve(of, places) for name, places in evaluation.places.items()}
-        charts.append(evaluation_plots.curves(f"{label} by the length of the list", label, values))
-    for metric, label in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10")):
-        sampled, full = (
-            {name: found[prefix + metric] for name, found in summary.gains.items()} for prefix in ("", "full_")
+    def _gate(self) -> Section:
+        heading = (
+            "The gate is open: the model may be deployed"
+            if self.passed
+            else "The gate is closed: the model must not be deployed"
         )
-        charts.append(evaluation_plots.gain_dots(f"What the model gains in {label}", sampled, full))
-    return Section("Beside the baselines", text, tables=[Table(columns, rows)], charts=charts)
+        checks = [f"{'✓' if check.passed else '✗'} {check.text}" for check in self.checks]
+        warnings = [f"! {sentence}" for sentence in better_baselines(self.summary)]
+        text = [*(checks or ["No condition is set."]), *warnings]
+        return Section(heading, text, tone="good" if self.passed else "bad")
 
-
-def _full_catalogue(model: ModelFolder, evaluation: Evaluation, summary: Summary) -> Section:
-    names = in_order(evaluation.catalogues)
-    rows = [
-        (f"{label}@{cutoff}", *(f"{summary.full[name][f'{metric}_at_{cutoff}']:.4f}" for name in names))
-        for metric, label in _FULL.items()
-        for cutoff in FULL_CUTOFFS
-    ]
-    columns = ("", *(LABELS[name] for name in names))
-    places = {name: catalogue.ranked.places for name, catalogue in evaluation.catalogues.items()}
-    charts = [
-        *_dots(summary, {f"full_{metric}_at_10": f"{label}@10" for metric, label in _FULL.items()}),
-        evaluation_plots.ranks_found(places, model.config.n_items),
-        evaluation_plots.rank_histogram(places["model"], model.config.n_items),
-    ]
-    text = (
-        f"Every item that a user was not fitted on competes, for {len(evaluation.users):,} users. A user is hit if at "
-        "least one of its test items is among the first; recall is the share of its test items that are; MRR is that "
-        "of the first. All are means over users."
-    )
-    return Section("On the full catalogue", [text], tables=[Table(columns, rows)], charts=charts)
-
-
-def _champion(evaluation: Evaluation, summary: Summary, max_loss: float) -> Section:
-    comparison, figures_of = evaluation.comparison, summary.champion
-    heading = "Beside the champion, the model that this one would replace"
-    if comparison is None or figures_of is None:
-        return Section(heading, [evaluation.no_comparison])
-    comparable = comparison.comparable
-    text = [
-        f"The champion is {comparison.name}, version {comparison.version}. Both rank the same "
-        f"{comparable.rows.sum():,} test items; on the full catalogue, for {len(comparison.users):,} users. Left out: "
-        f"{comparable.unknown:,} whose user or item the champion does not know, and {comparable.leaked:,} that it was "
-        "fitted on. Items that it does not know it ranks last.",
-        "The gate closes if the whole interval of NDCG@10 lies below the allowed loss.",
-    ]
-    shown = {metric: label for metric, label in _COMPARED.items() if metric in figures_of.gains}
-    rows = [
-        (label, f"{figures_of.model[metric].mean:.4f}", f"{figures_of.champion[metric].mean:.4f}")
-        for metric, label in shown.items()
-    ]
-    charts = [
-        evaluation_plots.champion_gains(figures_of.gains, shown, max_loss),
-        evaluation_plots.metric_dots(
-            "NDCG@10 on the same test items",
-            {"model": figures_of.model["ndcg_at_10"], "champion": figures_of.champion["ndcg_at_10"]},
-        ),
-    ]
-    return Section(heading, text, tables=[Table(("", "this model", "champion"), rows)], charts=charts)
-
-
-def _popularity(model: ModelFolder, evaluation: Evaluation, summary: Summary) -> Section:
-    values, catalogues = summary.values, evaluation.catalogues
-    names = in_order(catalogues)
-    rows = [
-        (
-            LABELS[name],
-            f"{values[prefix_of(name) + 'coverage_at_10']:.1%}",
-            f"{values[prefix_of(name) + 'gini_at_10']:.3f}",
-            f"{values[prefix_of(name) + 'recommended_popularity']:.1%}",
+    def _key_figures(self) -> Section:
+        own = self.summary.of_rankers["model"]
+        tiles = [Tile(label, decimal(own[name].mean), interval(own[name])) for name, label in _COMPARED.items()]
+        text = (
+            f"Means over {count(len(self.evaluation.test))} test items, which the model was not fitted on, and for the "
+            f"full catalogue over {count(len(self.evaluation.users))} users. 95 % confidence intervals (CI) by "
+            "resampling users."
         )
-        for name in names
-    ]
-    recommended = {name: values[prefix_of(name) + "recommended_popularity"] for name in names}
-    charts = [
-        evaluation_plots.popularity_bias(recommended, evaluation.taken_popularity),
-        evaluation_plots.long_tail(model.popularity, {name: catalogues[name].recommended for name in names}),
-    ]
-    text = (
-        "Of the first ten for each of these users. An item's popularity is the share of all users who had it in "
-        f"training; what users took themselves, the test items, has {evaluation.taken_popularity:.1%}. Gini is 0 where "
-        "all items are recommended alike, and near 1 where a few take all."
-    )
-    table = Table(("", "coverage", "Gini", "popularity"), rows)
-    return Section("What is recommended", [text], tables=[table], charts=charts)
+        return Section("Key figures of this model", [text], tiles=tiles)
 
+    def _full_catalogue(self) -> Section:
+        catalogues, full = self.evaluation.catalogues, self.summary.full
+        names = in_order(catalogues)
+        one_each = bool((catalogues["model"].ranked.positives == 1).all())
+        shown = {metric: label for metric, label in _FULL.items() if not (one_each and metric == "recall")}
+        rows = [
+            (f"{label}@{cutoff}", *(decimal(full[name][f"{metric}_at_{cutoff}"]) for name in names))
+            for metric, label in shown.items()
+            for cutoff in FULL_CUTOFFS
+        ]
+        users = (
+            "Each user has one test item, so Recall@K equals HR@K."
+            if one_each
+            else "HR@K is 1 for a user with a test item among the first K. Recall@K is the share of the user's test "
+            "items among the first K. MRR@K is 1 / rank of the first of them."
+        )
+        text = (
+            "Each user's test items are ranked among all items that the model was not fitted on for this user. All "
+            f"values are means over users. {users}"
+        )
+        charts = [
+            *(self._gains(f"full_{metric}_at_10", f"{label}@10") for metric, label in shown.items() if metric != "mrr"),
+            evaluation_plots.ranks_found(
+                {name: catalogue.ranked.ranks for name, catalogue in catalogues.items()}, self.model.config.n_items
+            ),
+        ]
+        table = Table(("", *(LABELS[name] for name in names)), rows)
+        return Section("Full catalogue: model and baselines", [text], tables=[table], charts=charts)
 
-def _groups(summary: Summary) -> Section:
-    charts, tables = [], []
-    for title, unit, found in (
-        ("By the user's activity", "interactions of the user, quarters of users", summary.activity),
-        ("By the item's popularity", "interactions of the test item, thirds of all", summary.popularity),
-    ):
-        charts.append(evaluation_plots.groups(title, unit, "hr_at_10", found))
-        tables.append(_group_table(unit, found))
-    return Section("Who is served well, and with what", tables=tables, charts=charts)
+    def _candidates(self) -> Section:
+        evaluation, values = self.evaluation, self.summary.values
+        names = in_order(evaluation.ranks)
+        rows = [
+            (metric.upper().replace("_AT_", "@"), *(decimal(values[prefix_of(name) + metric]) for name in names))
+            for metric in _CANDIDATES
+        ]
+        text = [
+            f"Each test item is ranked among {evaluation.candidates} items that its user has not interacted with. Of "
+            "equal scores the test item has the lowest rank. Baselines are fitted on the same training data. Fewer "
+            "items compete than on the full catalogue, so values of the two protocols are not comparable.",
+            *evaluation.left_out,
+        ]
+        charts = [
+            *(self._gains(metric, label) for metric, label in (("ndcg_at_10", "NDCG@10"), ("hr_at_10", "HR@10"))),
+            evaluation_plots.curves("NDCG", metrics.ndcg, evaluation.ranks),
+            evaluation_plots.curves("HR", metrics.hits, evaluation.ranks),
+        ]
+        table = Table(("", *(LABELS[name] for name in names)), rows)
+        return Section("Candidates: model and baselines", text, tables=[table], charts=charts)
 
+    def _gains(self, metric: str, label: str) -> Chart:
+        return evaluation_plots.gains(
+            f"{label}: this model minus each baseline",
+            {name: found[metric] for name, found in self.summary.gains.items()},
+        )
 
-def _group_table(unit: str, found: Sequence[GroupSummary]) -> Table:
-    names = in_order(found[0].of_rankers)
-    rows = []
-    for group in found:
-        own = group.of_rankers["model"]
-        others = (f"{group.of_rankers[name]['hr_at_10'].mean:.4f}" for name in names if name != "model")
-        interval = f"{own['hr_at_10'].low:.4f} – {own['hr_at_10'].high:.4f}"
-        rows.append((group.name, f"{group.positives:,}", f"{own['hr_at_10'].mean:.4f}", interval, *others))
-    labels = (LABELS[name] for name in names if name != "model")
-    return Table((unit, "test items", "HR@10", "95 %", *labels), rows)
+    def _champion(self) -> Section:
+        comparison, found = self.evaluation.comparison, self.summary.champion
+        heading = "Champion: the model that this one would replace"
+        if comparison is None or found is None:
+            return Section(heading, [self.evaluation.no_comparison])
+        comparable = comparison.comparable
+        text = [
+            f"The champion is {comparison.name}, version {comparison.version}. Both models rank the same "
+            f"{count(comparable.rows.sum())} test items; on the full catalogue for {count(len(comparison.users))} "
+            f"users. Left out: {count(comparable.unknown)} test items whose user or item the champion does not know, "
+            f"and {count(comparable.leaked)} that it was fitted on. Items that it does not know have its lowest rank.",
+            "The gate closes if the whole interval of NDCG@10, candidates, is below the allowed loss of "
+            f"{self.max_loss_to_champion:g}.",
+        ]
+        shown = {metric: label for metric, label in _COMPARED.items() if metric in found.gains}
+        rows = [
+            (label, decimal(found.model[metric].mean), decimal(found.champion[metric].mean))
+            for metric, label in shown.items()
+        ]
+        chart = evaluation_plots.champion_gains(found.gains, shown, self.max_loss_to_champion)
+        columns = ("", LABELS["model"], LABELS["champion"])
+        return Section(heading, text, tables=[Table(columns, rows)], charts=[chart])
 
+    def _recommended(self) -> Section:
+        values, catalogues, test = self.summary.values, self.evaluation.catalogues, self.evaluation.test_popularity
+        names = in_order(catalogues)
+        rows = [
+            (
+                LABELS[name],
+                percent(values[prefix_of(name) + "coverage_at_10"]),
+                f"{values[prefix_of(name) + 'gini_at_10']:.3f}",
+            )
+            for name in names
+        ]
+        popularity = {name: values[prefix_of(name) + "recommended_popularity"] for name in names}
+        charts = [
+            evaluation_plots.popularity_bias(popularity, test),
+            evaluation_plots.long_tail(self.model.popularity, {name: catalogues[name].recommended for name in names}),
+        ]
+        text = (
+            f"The first ten items for each of the {count(len(self.evaluation.users))} users of the full catalogue. "
+            "Popularity of an item: share of users with that item in training. Coverage: share of the catalogue that "
+            "is recommended to at least one user. Gini coefficient: 0 if all items are recommended equally often, 1 if "
+            "one item has all recommendations."
+        )
+        table = Table(("", "coverage", "Gini coefficient"), rows)
+        return Section("Recommended items", [text], tables=[table], charts=charts)
 
-def _settings(model: ModelFolder) -> list[Section]:
-    hyperparameters = model.history.get("hyperparameters") or {}
-    rows = [(name, str(value)) for name, value in hyperparameters.items()]
-    return [Section("Settings of the training", tables=[Table(("hyperparameter", "value"), rows)])] if rows else []
+    def _groups(self) -> Section:
+        charts = [
+            evaluation_plots.groups(f"HR@10 by the {title}", unit, "hr_at_10", found)
+            for title, unit, found in (
+                ("user's activity", "training interactions of the user: quarters of users", self.summary.activity),
+                ("item's popularity", "training interactions of the test item: thirds of all", self.summary.popularity),
+            )
+        ]
+        return Section("Groups of users and items", ["Candidates protocol, with 95 % intervals."], charts=charts)

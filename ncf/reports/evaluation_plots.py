@@ -1,8 +1,8 @@
-"""The plots of an evaluation: what a person would rather look at than read."""
+"""Plots of the evaluation report. Each ranker has the same colour and line style in all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,21 @@ from numpy.typing import NDArray
 from ncf.evaluation.intervals import Estimate
 from ncf.evaluation.metrics import Ranks
 from ncf.evaluation.summary import GroupSummary
-from ncf.reports.html import ACCENT, CONTRAST, FURTHER, MUTED, Chart, legend_below, plain_numbers, plot, svg
+from ncf.reports.numbers import count, decimal, percent
+from ncf.reports.plots import (
+    CHAMPION,
+    DATA,
+    INK,
+    MODEL,
+    OTHERS,
+    Chart,
+    legend_below,
+    percent_ticks,
+    plain_numbers,
+    plot,
+    svg,
+    thinned,
+)
 
 LABELS = {
     "model": "this model",
@@ -21,184 +35,161 @@ LABELS = {
     "item_knn": "item-kNN",
     "popularity": "popularity",
 }
-COLORS = {"model": ACCENT, "champion": CONTRAST, "ease": FURTHER[0], "item_knn": FURTHER[1], "popularity": MUTED}
+"""Ranker -> its name in reports, in the order in which reports list them."""
+COLORS = {"model": MODEL, "champion": CHAMPION, "ease": OTHERS[0], "item_knn": OTHERS[1], "popularity": OTHERS[2]}
 _DASHES = {"model": "-", "champion": "-", "ease": "--", "item_knn": "-.", "popularity": ":"}
 _WIDTH = 5.2
-_TALL = 2.9
-_CURVE = range(1, 21)
+_HEIGHT = 3.2
+_CUTOFFS = range(1, 21)
 
 
 def in_order(names: Mapping[str, Any]) -> list[str]:
-    """The rankers among ``names`` as reports list them."""
+    """The rankers among ``names`` in the order of the reports."""
     return [name for name in LABELS if name in names]
 
 
 @contextmanager
-def _figure(title: str, height: float = _TALL) -> Iterator[tuple[Any, Any]]:
+def _figure(title: str, height: float = _HEIGHT) -> Iterator[tuple[Any, Any]]:
     with plot(_WIDTH, height) as (figure, axes):
         axes.set_title(title)
         yield figure, axes
 
 
-def _whiskers(axes: Any, place: float, found: Estimate, color: str, hollow: bool = False, label: str = "") -> None:
-    axes.plot([found.low, found.high], [place, place], color=color, linewidth=2.2, solid_capstyle="round", zorder=2)
-    face = "none" if hollow else color
-    marker = {"marker": "o", "linestyle": "none", "markersize": 7, "zorder": 3}
-    axes.plot([found.mean], [place], color=color, markerfacecolor=face, markeredgecolor=color, label=label, **marker)
+def _line(name: str) -> dict[str, Any]:
+    return {"color": COLORS[name], "linestyle": _DASHES[name], "label": LABELS[name], "linewidth": 2}
+
+
+def _whiskers(axes: Any, row: float, found: Estimate, color: str) -> None:
+    axes.plot([found.low, found.high], [row, row], color=color, linewidth=2.2, solid_capstyle="round", zorder=2)
+    axes.plot([found.mean], [row], "o", color=color, markersize=7, zorder=3)
 
 
 def _rows(axes: Any, names: Sequence[str], margin: float = 0.6) -> None:
-    """Names down the vertical axis, the first on top."""
+    """Names on the vertical axis, the first one on top."""
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 1 + margin, -margin)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
 
 
-def _beside(axes: Any, place: float, at: float, text: str) -> None:
-    """A figure printed to the right of its mark."""
-    axes.annotate(text, (at, place), xytext=(7, 0), textcoords="offset points", va="center", fontsize=8.5)
+def _value(axes: Any, row: float, text: str) -> None:
+    """A number at the right end of a row."""
+    axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5)
 
 
 def _differences(axes: Any, found: Sequence[Estimate]) -> None:
-    """A horizontal axis of differences with few ticks and room for the figures beside the marks."""
+    """A horizontal axis of differences, with a line at 0 and few ticks."""
     low, high = min(0.0, *(one.low for one in found)), max(0.0, *(one.high for one in found))
     width = (high - low) or 1.0
-    axes.set_xlim(low - 0.06 * width, high + 0.25 * width)
+    axes.axvline(0, color=INK, linewidth=0.9, zorder=1)
+    axes.set_xlim(low - 0.06 * width, high + 0.06 * width)
     axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel("worse  ←  difference  →  better")
 
 
-def metric_dots(title: str, found: Mapping[str, Estimate]) -> Chart:
-    """One metric of each ranker with its interval; a row a ranker, the value beside it."""
+def gains(title: str, found: Mapping[str, Estimate]) -> Chart:
+    """The model minus each baseline in one metric, with intervals."""
     names = in_order(found)
-    with _figure(title, 0.8 + 0.36 * len(names)) as (figure, axes):
-        for place, name in enumerate(names):
-            _whiskers(axes, place, found[name], COLORS[name])
-            _beside(axes, place, found[name].high, f"{found[name].mean:.4f}")
-        _rows(axes, [LABELS[name] for name in names])
-        top = max(of_ranker.high for of_ranker in found.values())
-        axes.set_xlim(0, top * 1.2 or 1)
-        return Chart(svg(figure))
-
-
-def gain_dots(title: str, sampled: Mapping[str, Estimate], full: Mapping[str, Estimate]) -> Chart:
-    """Differences of one metric with their intervals against 0: among candidates, and on the full catalogue."""
-    names = in_order(sampled)
-    with _figure(title, 1.15 + 0.46 * len(names)) as (figure, axes):
-        axes.axvline(0, color=MUTED, linewidth=1.2, zorder=1)
-        for place, name in enumerate(names):
-            first = place == 0  # one entry in the legend
-            _whiskers(axes, place - 0.15, sampled[name], COLORS["model"], label="among candidates" if first else "")
-            if name in full:
-                label = "full catalogue" if first else ""
-                _whiskers(axes, place + 0.15, full[name], FURTHER[0], hollow=True, label=label)
+    with _figure(title, 1.0 + 0.4 * len(names)) as (figure, axes):
+        for row, name in enumerate(names):
+            _whiskers(axes, row, found[name], COLORS[name])
+            _value(axes, row, decimal(found[name].mean, sign=True))
         _rows(axes, [f"over {LABELS[name]}" for name in names])
-        _differences(axes, [*sampled.values(), *full.values()])
-        legend_below(figure, axes)
+        _differences(axes, list(found.values()))
         return Chart(svg(figure))
 
 
-def curves(title: str, label: str, values: Mapping[str, Sequence[float]]) -> Chart:
-    """A metric by its cutoff, 1 to 20."""
-    with _figure(title, 3.2) as (figure, axes):
-        for name in in_order(values):
-            style = {"color": COLORS[name], "linestyle": _DASHES[name], "label": LABELS[name], "linewidth": 2}
-            axes.plot(list(_CURVE), values[name], **style)
-        axes.set(xlabel="K", ylabel=label, ylim=(0, None), xlim=(1, _CURVE[-1]))
+def curves(label: str, metric: Callable[..., NDArray[np.float64]], ranks: Mapping[str, Ranks]) -> Chart:
+    """A metric by its cutoff, 1 to 20.
+
+    Args:
+        label: of the metric, such as ``HR``.
+        metric: from ranks, int64 [m], and a cutoff to values, float64 [m].
+        ranks: ranker -> ranks of the test items.
+    """
+    with _figure(f"{label}@K by the length of the list") as (figure, axes):
+        for name in in_order(ranks):
+            means = [float(metric(ranks[name], cutoff).mean()) for cutoff in _CUTOFFS]
+            axes.plot(list(_CUTOFFS), means, **_line(name))
+        axes.set(xlabel="K", ylabel=f"{label}@K", ylim=(0, None), xlim=(1, _CUTOFFS[-1]))
         axes.set_xticks([1, 5, 10, 15, 20])
         legend_below(figure, axes)
         return Chart(svg(figure))
 
 
-def curve(of: Any, ranked: Any) -> list[float]:
-    """A metric's mean for each cutoff of :func:`curves`."""
-    return [float(of(ranked, cutoff).mean()) for cutoff in _CURVE]
-
-
-def ranks_found(places: Mapping[str, Ranks], n_items: int) -> Chart:
-    """How far down a list people would have to look: share of test items found among the first so many."""
-    with _figure("How far down the test items stand", 3.2) as (figure, axes):
-        for name in in_order(places):
-            at, counts = np.unique(places[name], return_counts=True)
-            share = np.cumsum(counts) / len(places[name])
-            shown = _thinned(at)
-            style = {"color": COLORS[name], "linestyle": _DASHES[name], "label": LABELS[name], "linewidth": 2}
-            axes.plot(at[shown], share[shown], **style)
+def ranks_found(ranks: Mapping[str, Ranks], n_items: int) -> Chart:
+    """The share of test items at or above each rank of the full catalogue."""
+    with _figure("Test items found by rank") as (figure, axes):
+        for name in in_order(ranks):
+            at, counts = np.unique(ranks[name], return_counts=True)
+            share = np.cumsum(counts) / len(ranks[name])
+            shown = thinned(at)
+            axes.plot(at[shown], share[shown], **_line(name))
         axes.set_xscale("log")
         plain_numbers(axes.xaxis)
-        axes.set(
-            xlabel="first so many of the catalogue", ylabel="test items found", ylim=(0, 1), xlim=(1, max(n_items, 2))
-        )
-        _percent(axes.yaxis)
+        axes.set(xlabel="rank in the full catalogue", ylabel="test items", ylim=(0, 1), xlim=(1, max(n_items, 2)))
+        percent_ticks(axes.yaxis)
         legend_below(figure, axes)
         return Chart(svg(figure))
 
 
-def rank_histogram(places: Ranks, n_items: int) -> Chart:
-    """In which places the model's test items stand, in bins of equal width on a logarithmic axis."""
-    with _figure("Places of the test items") as (figure, axes):
-        edges = np.unique(np.geomspace(1, n_items + 1, 24).round()).tolist()
-        axes.hist(places, bins=edges, color=ACCENT, rwidth=0.92)
-        axes.set_xscale("log")
-        plain_numbers(axes.xaxis)
-        axes.grid(visible=False, axis="x")
-        axes.set(xlabel="place in the full catalogue", ylabel="test items")
-        return Chart(svg(figure))
-
-
-def popularity_bias(recommended: Mapping[str, float], taken: float) -> Chart:
-    """How popular the recommended items are, beside those that users took themselves."""
+def popularity_bias(recommended: Mapping[str, float], test: float) -> Chart:
+    """The mean popularity of recommended items beside that of the test items."""
     names = in_order(recommended)
-    with _figure("How popular recommended items are", 1.3 + 0.36 * len(names)) as (figure, axes):
-        axes.axvline(taken, color=CONTRAST, linewidth=1.6, linestyle="--", label="what users took themselves", zorder=1)
-        for place, name in enumerate(names):
+    with _figure("Popularity of recommended items", 1.3 + 0.36 * len(names)) as (figure, axes):
+        axes.axvline(test, color=DATA, linewidth=1.6, linestyle="--", label=f"test items: {percent(test)}", zorder=1)
+        for row, name in enumerate(names):
             value = recommended[name]
-            axes.plot([taken, value], [place, place], color=COLORS[name], linewidth=2.2, zorder=2)
-            axes.plot([value], [place], "o", color=COLORS[name], markersize=7, zorder=3)
-            _beside(axes, place, max(value, taken), f"{value:.1%}")
+            axes.plot([test, value], [row, row], color=COLORS[name], linewidth=2.2, zorder=2)
+            axes.plot([value], [row], "o", color=COLORS[name], markersize=7, zorder=3)
+            _value(axes, row, percent(value))
         _rows(axes, [LABELS[name] for name in names])
-        axes.set_xlim(0, max([*recommended.values(), taken]) * 1.18 or 1)
-        axes.set_xlabel("users who had such an item")
-        _percent(axes.xaxis)
+        axes.set_xlim(0, max([*recommended.values(), test]) * 1.06 or 1)
+        axes.set_xlabel("users with such an item in training")
+        percent_ticks(axes.xaxis)
         legend_below(figure, axes)
         return Chart(svg(figure))
 
 
 def long_tail(popularity: NDArray[np.int64], recommended: Mapping[str, NDArray[np.int64]]) -> Chart:
-    """Which share of recommendations goes to the most popular items; the same of interactions, for comparison."""
+    """The share of recommendations, and of training interactions, that the most popular items have.
+
+    Args:
+        popularity: int64 [n_items], training interactions of each item.
+        recommended: ranker -> int64 [n_items], recommendations of each item.
+    """
     order = np.argsort(-popularity, kind="stable")
     items = np.arange(1, len(order) + 1) / len(order)
-    shown = _thinned(np.arange(1, len(order) + 1))
-    with _figure("Who gets the recommendations", 3.2) as (figure, axes):
+    shown = thinned(np.arange(1, len(order) + 1))
+    with _figure("Recommendations of the most popular items") as (figure, axes):
         for name in in_order(recommended):
             share = np.cumsum(recommended[name][order]) / max(recommended[name].sum(), 1)
-            style = {"color": COLORS[name], "linestyle": _DASHES[name], "label": LABELS[name], "linewidth": 2}
-            axes.plot(items[shown], share[shown], **style)
-        taken = np.cumsum(popularity[order]) / max(popularity.sum(), 1)
-        axes.plot(items[shown], taken[shown], color=CONTRAST, linewidth=1.4, label="interactions")
+            axes.plot(items[shown], share[shown], **_line(name))
+        share = np.cumsum(popularity[order]) / max(popularity.sum(), 1)
+        axes.plot(items[shown], share[shown], color=DATA, linewidth=1.4, label="training interactions")
         axes.set_xscale("log")
         axes.set(xlabel="most popular items (share of the catalogue)", ylabel="recommendations", ylim=(0, 1.02))
         axes.set_xlim(min(items[0], 0.5), 1)
-        _percent(axes.xaxis)
-        _percent(axes.yaxis)
+        percent_ticks(axes.xaxis)
+        percent_ticks(axes.yaxis)
         legend_below(figure, axes)
         return Chart(svg(figure))
 
 
 def groups(title: str, unit: str, metric: str, found: Sequence[GroupSummary]) -> Chart:
-    """A metric of each ranker in each group of test positives, with its interval."""
+    """A metric of each ranker in each group of test items, with intervals."""
     names = in_order(found[0].of_rankers)
-    with _figure(title, 3.2) as (figure, axes):
+    with _figure(title, 3.4) as (figure, axes):
         step = 0.7 / len(names)
-        for row, name in enumerate(names):
-            at = np.arange(len(found)) + (row - (len(names) - 1) / 2) * step
+        for place, name in enumerate(names):
+            at = np.arange(len(found)) + (place - (len(names) - 1) / 2) * step
             of_groups = [group.of_rankers[name][metric] for group in found]
-            for x, of_group in zip(at, of_groups, strict=True):
-                axes.plot([x, x], [of_group.low, of_group.high], color=COLORS[name], linewidth=2, zorder=2)
-            means = [of_group.mean for of_group in of_groups]
+            for x, estimate in zip(at, of_groups, strict=True):
+                axes.plot([x, x], [estimate.low, estimate.high], color=COLORS[name], linewidth=2, zorder=2)
+            means = [estimate.mean for estimate in of_groups]
             axes.plot(at, means, "o", color=COLORS[name], markersize=6, label=LABELS[name], zorder=3)
-        axes.set_xticks(range(len(found)), [group.name for group in found])
+        labels = [f"{group.name}\n{count(group.positives)} test items" for group in found]
+        axes.set_xticks(range(len(found)), labels, fontsize=8)
         axes.set_xlim(-0.5, len(found) - 0.5)
         axes.grid(visible=False, axis="x")
         axes.set(xlabel=unit, ylabel="HR@10", ylim=(0, None))
@@ -207,25 +198,14 @@ def groups(title: str, unit: str, metric: str, found: Sequence[GroupSummary]) ->
 
 
 def champion_gains(found: Mapping[str, Estimate], labels: Mapping[str, str], allowed: float) -> Chart:
-    """Model minus champion with intervals against 0, and what the gate allows."""
+    """The model minus the champion in each metric, with intervals, and the loss that the gate allows."""
     names = [name for name in labels if name in found]
     with _figure("This model minus the champion", 1.35 + 0.42 * len(names)) as (figure, axes):
-        axes.axvline(0, color=MUTED, linewidth=1.2, zorder=1)
-        axes.axvline(-allowed, color=CONTRAST, linewidth=1.4, linestyle="--", label="allowed loss of NDCG@10", zorder=1)
-        for place, name in enumerate(names):
-            _whiskers(axes, place, found[name], COLORS["model"], hollow="full" in name)
-            _beside(axes, place, found[name].high, f"{found[name].mean:+.4f}")
+        axes.axvline(-allowed, color=INK, linewidth=1.4, linestyle="--", label="allowed loss of NDCG@10", zorder=1)
+        for row, name in enumerate(names):
+            _whiskers(axes, row, found[name], COLORS["champion"])
+            _value(axes, row, decimal(found[name].mean, sign=True))
         _rows(axes, [labels[name] for name in names])
         _differences(axes, [*found.values(), Estimate(-allowed, -allowed, -allowed)])
         legend_below(figure, axes)
         return Chart(svg(figure))
-
-
-def _thinned(at: NDArray[np.integer[Any]]) -> NDArray[np.intp]:
-    """Indices of ascending ``at`` that suffice to draw it on a logarithmic axis: some hundreds."""
-    wanted = np.geomspace(at[0], at[-1], 300)
-    return np.unique(np.searchsorted(at, wanted, side="left").clip(0, len(at) - 1))
-
-
-def _percent(axis: Any) -> None:
-    axis.set_major_formatter(lambda value, _: f"{100 * value:g}%")

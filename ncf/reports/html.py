@@ -1,58 +1,61 @@
-"""Self-contained HTML reports: text, tables and matplotlib figures as inline SVG, light and dark."""
+"""HTML reports: pages of text, key figures, tables and charts, without external resources, for light and dark screens.
+
+A report of a new component::
+
+    rows = [("Heat", 120), ("Alien", 80)]
+    section = Section("Most popular items", tables=[Table(("title", "interactions"), rows)])
+    self.report.write_text(render(Report("Popularity", "ratings.csv", [section])))
+
+All texts are escaped when the page is rendered. Charts come from :mod:`ncf.reports.plots`.
+"""
 
 from __future__ import annotations
 
-import io
-import math
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from html import escape
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ncf.reports.numbers import count, is_column_of_numbers
+from ncf.reports.plots import Chart
+
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
+    from jinja2 import Template
+    from pydantic.fields import FieldInfo
 
 TEMPLATE = Path(__file__).with_name("report.html")
-ACCENT, MUTED, CONTRAST = "#2f6f9f", "#9aa5b1", "#c8553d"
-"""Colours of figures: the subject, what it is compared with, and what stands out."""
-FURTHER = ("#3d8b6e", "#a8812c")
-"""Colours of further series, told apart from those above by hue and by brightness."""
-_IN_PAGE = {
-    color: f"var(--figure-{name}, {color})"
-    for name, color in zip(("accent", "muted", "contrast", "third", "fourth"), (ACCENT, MUTED, CONTRAST, *FURTHER))
-}
-_INK = "#1f2933"
-_NUMBER = re.compile(r"[-+±]?[\d.,]+(e[-+]?\d+)?\s?%?( .{1,3} [-+]?[\d.,]+)?")
+_LINKS = "<!-- links -->"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under column names. The first cell names its row; columns of numbers alone are aligned right."""
+    """A table. The first cell names its row; columns of numbers are aligned right.
+
+    Attributes:
+        columns: the column names, each ``""`` for a table without a header.
+        rows: cells of any type, as many in each row as there are columns.
+        caption: a line above the table.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+    caption: str = ""
 
     def right(self, column: int) -> bool:
-        """Whether a column holds numbers, and blanks, alone; that of the names never does."""
-        cells = [row[column] for row in self.rows if row[column] != ""]
-        return column > 0 and bool(cells) and all(map(_is_number, cells))
+        """Whether a column is aligned right. The first column never is."""
+        return column > 0 and is_column_of_numbers([row[column] for row in self.rows])
 
-
-@dataclass(frozen=True)
-class Chart:
-    """A figure as SVG with a sentence below it."""
-
-    svg: str
-    caption: str = ""
+    @property
+    def has_header(self) -> bool:
+        return any(self.columns)
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A key figure: ``value`` large, ``label`` small, ``note`` below."""
+    """A key figure: ``value`` large, ``label`` small above it, ``note`` below it."""
 
     label: str
     value: str
@@ -61,7 +64,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a report: what is absent is not shown."""
+    """A part of a report. Its content is shown in the order text, tiles, charts, tables; empty parts are left out."""
 
     heading: str
     text: Sequence[str] = ()
@@ -73,107 +76,57 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole page."""
+    """A page."""
 
     title: str
     subtitle: str = ""
     sections: Sequence[Section] = field(default_factory=tuple)
 
 
-def _is_number(cell: object) -> bool:
-    """A number, a share, an interval, or a number with its spread."""
-    return isinstance(cell, (int, float)) or bool(_NUMBER.fullmatch(str(cell)))
-
-
 def render(report: Report) -> str:
-    """The report as one HTML page without external resources; every text is escaped."""
+    """The page as HTML. The same report gives the same bytes."""
+    return _template().render(report=report, links=_LINKS)
+
+
+@cache
+def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(TEMPLATE.read_text()).render(report=report)
+    environment.filters["cell"] = _cell
+    return environment.from_string(TEMPLATE.read_text())
 
 
-@contextmanager
-def plot(width: float = 6.0, height: float = 3.0, columns: int = 1) -> Iterator[tuple[Figure, Any]]:
-    """A figure and its axes in the reports' style; :func:`svg` turns it into text.
+def _cell(value: object) -> object:
+    return count(int(value)) if isinstance(value, Integral) and not isinstance(value, bool) else value
+
+
+def with_links(page: str, links: Mapping[str, str]) -> str:
+    """A rendered page with links below its title, for a folder that holds several reports.
 
     Args:
-        width: inches of the whole figure.
-        height: inches.
-        columns: axes side by side; with more than one, an array of axes is given.
+        page: the result of :func:`render`.
+        links: label -> relative path of a file that lies in the same folder.
+
+    >>> page = render(Report("Evaluation"))
+    >>> '<a href="data-report.html">Data report</a>' in with_links(page, {"Data report": "data-report.html"})
+    True
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    style: Any = {
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": MUTED,
-        "axes.labelcolor": _INK,
-        "axes.titlesize": 10,
-        "axes.titlelocation": "left",
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "grid.color": MUTED,
-        "grid.alpha": 0.25,
-        "grid.linewidth": 0.6,
-        "xtick.color": _INK,
-        "ytick.color": _INK,
-        "text.color": _INK,
-        "legend.frameon": False,
-        "svg.fonttype": "none",
-        "svg.hashsalt": "ncf",
-    }
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure, figure.subplots(1, columns)
+    anchors = " · ".join(f'<a href="{escape(path)}">{escape(label)}</a>' for label, path in links.items())
+    return page.replace(_LINKS, f"<nav>{anchors}</nav>", 1)
 
 
-def svg(figure: Figure) -> str:
-    """A figure as an inline SVG element: same figure, same bytes; its colours follow the page's scheme."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
-    for color, variable in _IN_PAGE.items():
-        text = text.replace(color, variable)
-    return re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+def settings_table(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> Table:
+    """Parameters with their values and descriptions, which give units and the meaning of 0. Empty values are left out.
 
-
-def log_histogram(axes: Axes, values: Any, color: str = ACCENT) -> None:
-    """Histogram of positive whole numbers in logarithmic bins, on a logarithmic horizontal axis."""
-    import numpy as np
-
-    top = max(2, int(values.max()) + 1) if len(values) else 2
-    edges = np.unique(np.geomspace(1, top, 24).round()).tolist()
-    axes.hist(values, bins=edges, color=color, edgecolor="white", linewidth=0.4)
-    axes.set_xscale("log")
-    plain_numbers(axes.xaxis)
-
-
-def plain_numbers(axis: Axis) -> None:
-    """Ticks of a logarithmic axis of counts as 1, 10, 1,000; 2 and 5 between them where these are few."""
-
-    def text(value: float, _: object) -> str:
-        low, high = axis.get_view_interval()
-        first = round(value / 10 ** math.floor(math.log10(value) + 1e-9))
-        shown = (1, 2, 5) if high < 150 * low else (1,)
-        return f"{value:,.0f}" if value >= 1 and first in shown else ""
-
-    axis.set_major_formatter(text)
-    axis.set_minor_formatter(text)
-
-
-def legend_below(figure: Figure, axes: Axes) -> None:
-    """A legend below the axes, where it covers nothing, in as many rows as it takes to fit the figure's width."""
-    handles, labels = axes.get_legend_handles_labels()
-    for rows in range(1, len(labels) + 1):
-        columns = math.ceil(len(labels) / rows)
-        legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, columnspacing=1.2)
-        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            return
-        legend.remove()
+    Args:
+        values: parameter name -> value.
+        fields: parameter name -> field of a pydantic model, for example ``Hyperparameters.model_fields``. A parameter
+            without a field is shown without a description.
+    """
+    rows = [
+        (name, str(value), (found.description or "") if (found := fields.get(name)) else "")
+        for name, value in values.items()
+        if value not in (None, "", [], {})
+    ]
+    return Table(("parameter", "value", "meaning"), rows)

@@ -1,4 +1,4 @@
-"""What a batch comes to: figures for programs, and a page for people."""
+"""The summary of batch recommendations: totals, and the same in Markdown."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ncf.batch.users import Users
+from ncf.reports.markdown import code, table
+from ncf.reports.numbers import count, percent
 
 _SHOWN_ROWS = 10
 
 
 @dataclass
 class Totals:
-    """Adds up parts.
+    """Totals over the parts of a batch.
 
     Attributes:
-        rows: of all parts.
+        rows: number of recommendations.
         answered: users with at least one row.
-        items: raw ids of all items recommended.
-        made: users scored now rather than by an earlier try.
-        parts_taken_up: parts of an earlier try.
-        seconds: of scoring and writing.
-        recall: of retrieval, measured on some users; NaN where all items were scored.
+        items: raw IDs of all recommended items.
+        made: users scored by this attempt.
+        parts_taken_up: parts that an earlier attempt has finished.
+        seconds: time of scoring and writing.
+        recall: of candidate retrieval, measured on some users; NaN if all items were scored.
         first: the first rows.
     """
 
@@ -47,12 +49,12 @@ class Totals:
             self.first += table.slice(0, _SHOWN_ROWS - len(self.first)).to_pylist()
 
     def figures(self, users: Users, n_items: int) -> dict[str, float]:
-        """What stands in ``metrics``."""
+        """The content of the ``metrics`` output."""
         count = len(users.ids)
         figures = {
             "users": count,
             "rows": self.rows,
-            "popular_share": users.strangers / count,
+            "popular_share": users.unknown / count,
             "users_without_items": count - self.answered,
             "coverage": len(self.items) / n_items,
             "seconds": round(self.seconds, 3),
@@ -63,44 +65,43 @@ class Totals:
         return figures if math.isnan(self.recall) else {**figures, "recall": self.recall}
 
 
-def markdown(version: str, figures: Mapping[str, float], schema: pa.Schema, totals: Totals) -> str:
-    """The page."""
-    words = {
-        "users": f"{figures['users']:,}",
-        "rows": f"{figures['rows']:,}",
-        "users that got popular items, as the model does not know them": f"{figures['popular_share']:.1%}",
-        "users for whom no item was left": f"{figures['users_without_items']:,}",
-        "items of the catalogue that somebody was recommended": f"{figures['coverage']:.1%}",
-        "users a second": f"{figures['users_per_second']:,.0f}",
-        "seconds": f"{figures['seconds']:,.1f}",
-        "parts taken up from an earlier try": f"{figures['parts_taken_up']:,}",
-        "users named twice in the list": f"{figures['repeated_users']:,}",
-    }
+def recommendations_markdown(version: str, figures: Mapping[str, float], schema: pa.Schema, totals: Totals) -> str:
+    """The summary of a batch: counts, the columns of the files and the first rows.
+
+    Args:
+        version: of the model.
+        figures: made by :meth:`Totals.figures`.
+        schema: of the parquet files.
+        totals: of the batch.
+    """
+    columns = [(code(column.name), str(column.type)) for column in schema]
+    rows = [[_value(row[name]) for name in schema.names] for row in totals.first]
+    blocks = [
+        f"**{count(figures['rows'])} recommendations for {count(figures['users'])} users by model {code(version)}**",
+        table(("", ""), _rows(figures)),
+        f"Columns of {code('parts/*.parquet')}:",
+        table(("column", "type"), columns),
+        "The first rows:",
+        table(schema.names, rows),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _rows(figures: Mapping[str, float]) -> list[tuple[str, str]]:
+    rows = [
+        ("users", count(figures["users"])),
+        ("users unknown to the model, who got popular items", percent(figures["popular_share"])),
+        ("users without recommendations, as no item was left", count(figures["users_without_items"])),
+        ("repeated users in the list, counted once", count(figures["repeated_users"])),
+        ("share of the catalogue recommended to at least one user", percent(figures["coverage"])),
+        ("time, in seconds", f"{figures['seconds']:,.1f}"),
+        ("users per second", count(figures["users_per_second"])),
+        ("finished parts of an earlier attempt", count(figures["parts_taken_up"])),
+    ]
     if "recall" in figures:
-        words["of the truly best items found, measured on some users"] = f"{figures['recall']:.2%}"
-    names = schema.names
-    return "\n".join(
-        [
-            f"# Recommendations of model {version}",
-            "",
-            "| | |",
-            "|---|---:|",
-            *(f"| {label} | {value} |" for label, value in words.items()),
-            "",
-            f"Columns of `parts/*.parquet`: {', '.join(f'`{entry.name}` ({entry.type})' for entry in schema)}.",
-            "",
-            "The first rows:",
-            "",
-            f"| {' | '.join(names)} |",
-            "|" + "---|" * len(names),
-            *(f"| {' | '.join(_cell(row[name]) for name in names)} |" for row in totals.first),
-            "",
-        ]
-    )
+        rows.append(("recall of candidate retrieval, measured on some users", percent(figures["recall"], digits=2)))
+    return rows
 
 
-def _cell(value: Any) -> str:
-    """A value in a Markdown table, where ids and titles may hold anything."""
-    text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
-    escaped = "".join(f"\\{char}" if char in r"\`*_{}[]<>|#!~" else char for char in text)
-    return " ".join(escaped.split())[:120]
+def _value(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value

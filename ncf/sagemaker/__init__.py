@@ -1,1 +1,1 @@
-"""Training jobs and endpoints: the only place that talks to SageMaker."""
+"""SageMaker: training jobs, endpoints, and the resources of a run."""

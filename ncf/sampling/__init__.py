@@ -1,1 +1,1 @@
-"""Negatives: the exclusion index, samplers, evaluation candidates."""
+"""Negative sampling: samplers, evaluation candidates, rounds of training negatives."""

@@ -1,7 +1,7 @@
-"""Exact draws of negatives: never a known positive, never the same item twice in a row of draws.
+"""Exact negative sampling: no known positive, and no item twice in a row of draws.
 
-Two strategies: ``uniform`` over what a user has not interacted with (He et al. 2017, section 4.1), and
-``popularity``, successive draws in proportion to an item's training interactions.
+Strategy ``uniform`` draws from the items that a user has not interacted with (He et al. 2017, section 4.1).
+``popularity`` draws in proportion to the training interactions of an item, without replacement.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.errors import InputError
 
 Strategy = Literal["uniform", "popularity"]
-_ROWS_AT_ONCE = 1 << 16  # numbers drawn in one block: what is searched stays in the cache
-_FEW = 2  # a row that takes more than 1/_FEW of what remains is drawn by permutation
+_DRAWS_PER_BLOCK = 1 << 16  # the searched arrays stay in the cache
+_CROWDED = 2  # a row of more than 1 / _CROWDED of the remaining items is drawn by permutation
 
 
 class _Draw(Protocol):
-    """Draws slots, given the row of each slot: int64 [slots] -> int64 [slots]."""
+    """A draw for each slot, given its row: int64 [slots] -> int64 [slots]."""
 
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.int64]: ...
 
@@ -38,14 +38,14 @@ def draw_rows(
     """Draw ``width`` distinct negatives for each entry of ``users``.
 
     Args:
-        users: int32 [rows], sorted user indices; a user may stand in several rows.
-        known: the positives to exclude, each user's items sorted and without repeats.
+        users: int32 [rows], sorted user indices; a user may have several rows.
+        known: positives to exclude, with sorted and distinct items of each user.
         n_items: size of the catalogue.
         width: negatives in a row.
-        rng: source of randomness: the same state gives the same rows.
-        strategy: ``uniform``, or ``popularity`` (then ``weights`` are needed).
-        weights: int64 [n_items], relative chance of each item; at least 1.
-        parameter: what messages call ``width``.
+        rng: the same state gives the same rows.
+        strategy: ``uniform``, or ``popularity``, which needs ``weights``.
+        weights: int64 [n_items], at least 1: an item is drawn in proportion to its weight.
+        parameter: name of ``width`` in messages.
 
     Returns:
         int32 [rows, width] item indices.
@@ -54,7 +54,7 @@ def draw_rows(
         InputError: if a user has fewer than ``width`` items left.
     """
     check_enough(users, known, n_items, width, parameter)
-    step = max(1, _ROWS_AT_ONCE // max(width, 1))
+    step = max(1, _DRAWS_PER_BLOCK // max(width, 1))
     drawn = np.empty((len(users), width), np.int32)
     if strategy == "popularity" and weights is None:
         raise ValueError("the popularity strategy needs weights")
@@ -69,10 +69,10 @@ def draw_rows(
 
 
 def check_enough(users: NDArray[np.int32], known: ItemsByUser, n_items: int, width: int, parameter: str) -> None:
-    """See to it that each of ``users`` has ``width`` items left that it has not interacted with.
+    """Check that each user has ``width`` items left that it has not interacted with.
 
     Raises:
-        InputError: otherwise; tells to what to lower the ``parameter``, or what is needed where that cannot help.
+        InputError: if not. The message has the highest value of ``parameter`` that is possible.
     """
     remaining = n_items - known.counts()
     short = users[remaining[users] < width]
@@ -92,16 +92,16 @@ def check_enough(users: NDArray[np.int32], known: ItemsByUser, n_items: int, wid
 def _uniform(
     users: NDArray[np.int32], known: ItemsByUser, n_items: int, width: int, rng: np.random.Generator
 ) -> NDArray[np.int32]:
-    """Distinct ranks among what remains, mapped to items by searching the gaps between positives."""
+    """Distinct ranks among the remaining items, mapped to items by a search in the gaps between positives."""
     remaining = n_items - (known.offsets[users + 1] - known.offsets[users])  # [rows]
     ranks = np.empty((len(users), width), np.int64)
-    crowded = width * _FEW > remaining
+    crowded = width * _CROWDED > remaining
     for row in np.flatnonzero(crowded):
         ranks[row] = rng.permutation(remaining[row])[:width]
     roomy = np.flatnonzero(~crowded)
 
     def draw(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        # floor(u * n) of a 53-bit u: its bias is below n / 2^53
+        # floor(u * n) of a 53-bit u has a bias below n / 2^53
         return (rng.random(len(rows)) * remaining[roomy[rows]]).astype(np.int64)
 
     ranks[roomy] = _distinct(len(roomy), width, draw)
@@ -111,17 +111,17 @@ def _uniform(
 def _items_of_ranks(
     users: NDArray[np.int32], ranks: NDArray[np.int64], known: ItemsByUser, n_items: int
 ) -> NDArray[np.int32]:
-    """The ``rank``-th item that each user has not interacted with (rows sorted by user).
+    """Item at each rank among those that a user has not interacted with; rows are sorted by user.
 
-    A positive at place j among a user's sorted positives has ``item - j`` negatives before it. Those numbers,
-    shifted by user, form one sorted array; a rank's place in it tells how many positives lie before.
+    The j-th of a user's sorted positives has ``item - j`` negatives before it. These numbers, shifted by user, are one
+    sorted array. The insertion point of a rank in it is the number of positives before the item.
     """
     first, last = int(users[0]) if len(users) else 0, int(users[-1]) + 1 if len(users) else 0
     start, end = known.offsets[first], known.offsets[last]
     counts = np.diff(known.offsets[first : last + 1])
     owners = np.repeat(np.arange(last - first, dtype=np.int64), counts)
-    place = np.arange(end - start) - np.repeat(known.offsets[first:last] - start, counts)
-    gaps = owners * (n_items + 1) + known.items[start:end] - place
+    position = np.arange(end - start) - np.repeat(known.offsets[first:last] - start, counts)
+    gaps = owners * (n_items + 1) + known.items[start:end] - position
     rows = (users - first).astype(np.int64)[:, None]  # [rows, 1]
     before = np.searchsorted(gaps, (rows * (n_items + 1) + ranks).ravel(), side="right").reshape(ranks.shape)
     items: NDArray[np.int32] = (ranks + before - (known.offsets[users] - start)[:, None]).astype(np.int32)
@@ -136,13 +136,18 @@ def _weighted(
     rng: np.random.Generator,
     cumulative: NDArray[np.int64],
 ) -> NDArray[np.int32]:
-    """Successive draws by weight, without the user's positives and without repeats.
+    """Weighted draws without replacement, and without the positives of the user.
 
-    Draws by inversion of the cumulative weights *without* the user's positives: the weight before each positive
-    is taken out, so nothing is rejected for being known.
+    Draws by inversion of the cumulative weights of the other items: the weight of the positives before an item is
+    subtracted, so no draw is rejected for being a positive.
 
     Args:
-        cumulative: int64 [n_items + 1], weights of the items before each.
+        users: int32 [rows], sorted.
+        known: positives to exclude.
+        n_items: size of the catalogue.
+        width: negatives in a row.
+        rng: of the draws.
+        cumulative: int64 [n_items + 1], weight of all items before each.
     """
     weights = np.diff(cumulative)
     total = int(cumulative[-1])
@@ -150,23 +155,23 @@ def _weighted(
     start, end = known.offsets[first], known.offsets[last]
     positives = known.items[start:end]
     owners = np.repeat(np.arange(last - first, dtype=np.int64), np.diff(known.offsets[first : last + 1]))
-    # weight of a user's positives before each of its positives, and in all
+    # weight of all positives before each positive, and before each user
     running = np.concatenate([[0], np.cumsum(weights[positives])])
     base = running[known.offsets[first : last + 1] - start]  # [users + 1]
-    taken = np.diff(base)
+    of_positives = np.diff(base)
     gaps = owners * (total + 1) + cumulative[positives] - (running[:-1] - base[owners])
     rows_of_user = (users - first).astype(np.int64)
-    rest = total - taken[rows_of_user]  # [rows]: weight of what remains
+    remaining = total - of_positives[rows_of_user]  # [rows], weight of the remaining items
 
     def draw(rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        point = np.minimum((rng.random(len(rows)) * rest[rows]).astype(np.int64), rest[rows] - 1)
+        point = np.minimum((rng.random(len(rows)) * remaining[rows]).astype(np.int64), remaining[rows] - 1)
         owner = rows_of_user[rows]
         before = np.searchsorted(gaps, owner * (total + 1) + point, side="right")
         found: NDArray[np.int64] = np.searchsorted(cumulative, point + running[before] - base[owner], side="right")
         return found - 1
 
     left = n_items - (known.offsets[users + 1] - known.offsets[users])
-    crowded = width * _FEW > left
+    crowded = width * _CROWDED > left
     items = np.empty((len(users), width), np.int64)
     for row in np.flatnonzero(crowded):
         items[row] = _race(known.of_user(int(users[row])), weights, width, rng)
@@ -178,7 +183,7 @@ def _weighted(
 def _race(
     known: NDArray[np.int32], weights: NDArray[np.int64], width: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Successive weighted draws as a race of exponential clocks (Efraimidis and Spirakis 2006)."""
+    """Weighted draws without replacement, as a race of exponential clocks (Efraimidis and Spirakis 2006)."""
     arrival = rng.exponential(size=len(weights)) / weights
     arrival[known] = np.inf
     winners: NDArray[np.int64] = np.argsort(arrival, kind="stable")[:width]
@@ -186,10 +191,9 @@ def _race(
 
 
 def _distinct(rows: int, width: int, draw: _Draw) -> NDArray[np.int64]:
-    """Draw ``rows`` x ``width`` values, and again wherever a row repeats one, until none repeats.
+    """Draw ``rows`` x ``width`` values, and redraw repeats within a row until there are none.
 
-    Values drawn so far are kept, so a row ends as the first ``width`` distinct values of one sequence of
-    draws, which is what successive drawing without replacement gives.
+    A row is the first ``width`` distinct values of a sequence of draws, as in successive draws without replacement.
     """
     values = draw(np.repeat(np.arange(rows), width)).reshape(rows, width)
     pending = np.arange(rows)

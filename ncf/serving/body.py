@@ -1,84 +1,62 @@
-"""The body of a request, as it comes."""
+"""The body of a request, bounded in size and time."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
-from starlette.datastructures import Headers
-from starlette.types import Receive
+from starlette.requests import ClientDisconnect, Request
 
-from ncf.api.formats import JSON
-from ncf.api.requests import MAX_BODY_BYTES, RequestError
-from ncf.serving.protocol import ClientLeftError
-
-BODY_SECONDS = 60.0
-"""SageMaker itself waits no longer for a request."""
+from ncf.api import limits
+from ncf.api.media_types import JSON
+from ncf.api.requests import RequestError
 
 
-class Body:
-    """Reads the body of a request, never more than ``MAX_BODY_BYTES`` of it into memory.
+class RequestBody:
+    """The body of a request, of which at most ``MAX_BODY_BYTES`` are read into memory."""
 
-    Args:
-        headers: of the request.
-        receive: of the request, as ASGI has it.
-    """
-
-    def __init__(self, headers: Headers, receive: Receive) -> None:
-        self._headers, self._receive = headers, receive
-        # who asks first whether to send a body sends none if refused
-        self._is_coming = headers.get("expect", "").lower() != "100-continue"
+    def __init__(self, request: Request) -> None:
+        self._headers, self._chunks = request.headers, request.stream()
+        # with `Expect: 100-continue` a client sends no body if the request is refused first
+        self._is_sent = request.headers.get("expect", "").lower() != "100-continue"
 
     async def read(self) -> bytes:
-        """All of it.
+        """The whole body.
 
         Raises:
-            RequestError: 413 if it is larger, 408 if it does not come, 415 if it is packed.
-            ClientLeftError: if the client leaves before its end.
+            RequestError: 408 if the body does not arrive in time, 413 if it is too large, 415 if it is compressed.
+            ClientDisconnect: if the client disconnects before the end.
         """
-        packed = ", ".join(self._headers.getlist("content-encoding")).strip().lower()
-        if packed not in ("", "identity"):
-            raise RequestError(415, f"content encoding is {packed[:60]!r}; expected none")
+        encoding = ", ".join(self._headers.getlist("content-encoding")).strip().lower()
+        if encoding not in ("", "identity"):
+            raise RequestError(415, f"content encoding is {encoding[:60]!r}; expected none")
         length = self._headers.get("content-length", "")
-        if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        if length.isdecimal() and int(length) > limits.MAX_BODY_BYTES:
             raise self._too_large()
-        body = bytearray()
-        self._is_coming = True
+        body, self._is_sent = bytearray(), True
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while self._is_coming:
-                    body += await self._chunk()
-                    if len(body) > MAX_BODY_BYTES:
+            async with asyncio.timeout(limits.BODY_SECONDS):
+                async for chunk in self._chunks:
+                    body += chunk
+                    if len(body) > limits.MAX_BODY_BYTES:
                         raise self._too_large()
         except TimeoutError:
-            self._is_coming = False
-            raise RequestError(408, f"body is not complete after {BODY_SECONDS:g} seconds") from None
+            raise RequestError(408, f"body is not complete after {limits.BODY_SECONDS:g} seconds") from None
         return bytes(body)
 
     async def discard(self) -> None:
-        """Take what still comes of it.
+        """Read the rest and drop it.
 
-        To close a connection on which bytes wait unread resets it, and the client may lose the answer (RFC 9112, 9.6).
-
-        Raises:
-            ClientLeftError: if the client leaves before its end, or it does not end in time.
+        A connection that is closed while bytes wait unread is reset, and the client may lose the answer
+        (RFC 9112, 9.6).
         """
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while self._is_coming:
-                    await self._chunk()
-        except TimeoutError:
-            raise ClientLeftError from None
-
-    async def _chunk(self) -> bytes:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            self._is_coming = False
-            raise ClientLeftError
-        self._is_coming = message.get("more_body", False)
-        return bytes(message.get("body", b""))
+        if self._is_sent:
+            with suppress(TimeoutError, ClientDisconnect):
+                async with asyncio.timeout(limits.BODY_SECONDS):
+                    async for _ in self._chunks:
+                        pass
 
     def _too_large(self) -> RequestError:
-        """A body of lines can be divided; of one request in JSON only its lists can."""
-        one = self._headers.get("content-type", JSON).partition(";")[0].strip().lower() == JSON
-        advice = "send fewer or shorter ids" if one else "send its lines in several requests"
-        return RequestError(413, f"body has more than {MAX_BODY_BYTES} bytes; expected no more; {advice}")
+        is_json = self._headers.get("content-type", JSON).partition(";")[0].strip().lower() == JSON
+        advice = "send fewer or shorter ids" if is_json else "send its lines in several requests"
+        return RequestError(413, f"body has more than {limits.MAX_BODY_BYTES} bytes, the limit; {advice}")

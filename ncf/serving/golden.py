@@ -1,4 +1,4 @@
-"""What the server asks itself before it takes traffic."""
+"""Check of the golden answers, before the server takes traffic."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ncf.serving.recommender import Recommender
 
 
 def check(recommender: Recommender, golden: Golden) -> float:
-    """Answer the golden requests as any other and compare.
+    """Answer the golden requests and compare the scores.
 
     Returns:
-        The largest difference between a score and the expected one.
+        The largest difference between a score and its expected value.
 
     Raises:
-        InputError: that names the user, the item, the score expected and the score found.
+        InputError: if a score differs; names the user, the item, the score expected and the score found.
     """
     largest = 0.0
     for golden_request in golden.requests:

@@ -1,4 +1,4 @@
-"""Pages for people: single files, which may load and run nothing but what they hold."""
+"""HTML pages: single files that load nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INLINE = re.compile(r"<(style|script)>(.*?)</\1>", re.DOTALL)
 
 
 def html_route(path: str, file: str) -> Route:
-    """Serve a file of this package at a path, under a policy that allows its own style and script by their hashes."""
+    """Route to a file of this package, with a Content-Security-Policy that allows its own style and script."""
 
     async def page(_: Request) -> HTMLResponse:
         text, policy = _page(file)
@@ -34,7 +34,7 @@ def html_route(path: str, file: str) -> Route:
 
 @cache
 def _page(file: str) -> tuple[str, str]:
-    """The text of a page, and its Content-Security-Policy (https://www.w3.org/TR/CSP3/)."""
+    """The text of a page and its Content-Security-Policy (https://www.w3.org/TR/CSP3/)."""
     text = resources.files("ncf.serving").joinpath(file).read_text(encoding="utf-8")
     text = _INCLUDE.sub(_included, text)
     allowed: dict[str, list[str]] = {"style": [], "script": []}
@@ -48,7 +48,7 @@ def _page(file: str) -> tuple[str, str]:
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",  # no markup is ever made of text, wherever it comes from
+        "require-trusted-types-for 'script'",  # text never becomes markup
     ]
     return text, "; ".join(policy)
 

@@ -1,180 +1,142 @@
-"""POST /invocations: from the bytes of a request to those of its answer."""
+"""POST /invocations: a bounded body is read, its requests are answered, and the whole answer is sent."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
-from ncf.api.formats import JSON, Writer, accepted, media_type, requests_in
-from ncf.api.requests import AnyForm, ForHistory, ForItem, RequestError, parse
-from ncf.serving.body import Body
-from ncf.serving.load import RETRY_AFTER_SECONDS, BusyError, Load
+from ncf.api import limits
+from ncf.api.formats import read_requests
+from ncf.api.media_types import JSON, accepted, media_type
+from ncf.api.requests import AnyForm, ForHistory, ForItem, Invocation, RequestError, parse
+from ncf.serving.answering import answer_body
+from ncf.serving.backpressure import Backpressure, Check, UnavailableError
+from ncf.serving.body import RequestBody
+from ncf.serving.error_response import error_response
 from ncf.serving.metrics import Metrics
-from ncf.serving.parts import BYTES_AT_ONCE, Part, Parts, Seen
-from ncf.serving.protocol import ClientLeftError
 from ncf.serving.recommender import Recommender
+from ncf.serving.request_stats import RequestStats
 
 VERSION_HEADER = "x-ncf-model-version"
 NOT_LOADED = "the model is not loaded yet"
-CLIENT_LEFT, CUT_SHORT = 499, 504
-"""What logs and metrics say in place of a status where there was nobody to answer, or an answer took too long."""
-REQUEST_SECONDS = 600.0
-"""From the first byte of a request to the last of its answer; as long as a batch transform waits by default."""
+CLIENT_LEFT = 499
+"""Status in logs and metrics if the client disconnects, or does not read the answer in time."""
 request_log = logging.getLogger("ncf.serving.requests")
-"""One line of JSON for each invocation; it holds no user ids."""
+"""One line of JSON for each request; without user ids."""
 _log = logging.getLogger(__name__)
 
-_PAIRS_AT_ONCE = 8192
-"""Scored in the event loop, some 3 ms at most: to hand them to a thread and back would take longer."""
+_CHUNK_BYTES = 1 << 16
+"""Bytes that are sent at once. Only larger answers are counted until they are read."""
+_QUICK_BYTES = 1 << 16
+_QUICK_PAIRS = 8192
+"""Pairs of user and item that are scored in the event loop, in 3 ms at most. A thread would add more latency."""
 
 
 class Invocations:
-    """The ASGI application behind POST /invocations.
+    """ASGI application of POST /invocations.
 
     Args:
-        loaded: the model, or None while it is not loaded.
-        metrics: told of each request.
-        load: what is taken on at once.
+        loaded: returns the model, or None while it is not loaded.
+        metrics: updated with each request.
+        backpressure: admits requests and work.
     """
 
-    def __init__(self, loaded: Callable[[], Recommender | None], metrics: Metrics, load: Load) -> None:
-        self._loaded, self._metrics, self._load = loaded, metrics, load
+    def __init__(self, loaded: Callable[[], Recommender | None], metrics: Metrics, backpressure: Backpressure) -> None:
+        self._loaded, self._metrics, self._backpressure = loaded, metrics, backpressure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        start, seen, request = time.perf_counter(), Seen(), Request(scope, receive)
-        body = Body(request.headers, receive)
+        start, stats, request = time.perf_counter(), RequestStats(), Request(scope, receive)
+        body = RequestBody(request)
         try:
-            try:
-                with self._load:
-                    async with asyncio.timeout(REQUEST_SECONDS):
-                        await self._answer(request, body, send, seen)
-            except TimeoutError:
-                if seen.status != 200:
-                    raise BusyError(f"no answer after {REQUEST_SECONDS:g} seconds, the limit") from None
-                _log.warning("an answer was cut short after %g s, the limit; send fewer lines", REQUEST_SECONDS)
-                seen.status = CUT_SHORT
-                raise ClientLeftError from None
-        except BusyError as error:
-            seen.status = 503
-            await _refuse(send, body, 503, str(error))
-        except RequestError as error:
-            seen.status = error.status
-            await _refuse(send, body, error.status, str(error))
-        except ClientLeftError:
-            if seen.status != CUT_SHORT:
-                seen.status = CLIENT_LEFT
-            raise
-        except BaseException:
-            seen.status = 500
-            raise
+            with self._backpressure.request():
+                await self._respond(request, body, send, stats)
+        except (RequestError, UnavailableError) as error:
+            stats.status = error.status
+            await _refuse(error.status, str(error), body, send)
+        except ClientDisconnect:
+            stats.status = CLIENT_LEFT
         finally:
             seconds = time.perf_counter() - start
-            self._metrics.observe(seen.form, seen.status, seconds, seen.sources)
-            request_log.info(_log_line(seen, seconds))
+            self._metrics.observe(stats, seconds)
+            request_log.info(stats.log_line(seconds))
 
-    async def _answer(self, request: Request, body: Body, send: Send, seen: Seen) -> None:
+    async def _respond(self, request: Request, body: RequestBody, send: Send, stats: RequestStats) -> None:
         recommender = self._loaded()
         if recommender is None:
-            raise BusyError(NOT_LOADED)
+            raise UnavailableError(NOT_LOADED)
         given = media_type(_header(request, "content-type"))
         wanted = accepted(_header(request, "accept"), given)
-        content = await body.read()
-        is_quick, forms = False, requests_in(content, given)
-        if given == JSON:
-            is_short = len(content) <= BYTES_AT_ONCE
-            form = parse(content) if is_short else await self._load.in_thread(lambda: parse(content))
-            is_quick, forms = _is_quick(form, recommender), iter([form])
-        else:
-            # all are checked first, so that a fault in the last of them is told before anything is answered
-            await self._load.in_thread(lambda: sum(1 for _ in requests_in(content, given)))
-        parts = Parts(recommender, forms, Writer(wanted, single=given == JSON), seen, single=given == JSON)
-        if is_quick:
-            part, more = self._load.part_at_once(parts.next)
-        else:
-            part, more = await self._next(parts, request, begun=False)
-        seen.status = 200
-        headers = [(b"content-type", wanted.encode()), (VERSION_HEADER.encode(), recommender.version.encode())]
-        if not more:
-            headers.append((b"content-length", b"%d" % len(part)))
+        answer = await self._answer(recommender, request, await body.read(), given, wanted, stats)
+        headers = [
+            (b"content-type", wanted.encode()),
+            (b"content-length", b"%d" % len(answer)),
+            (VERSION_HEADER.encode(), recommender.version.encode()),
+        ]
         start = {"type": "http.response.start", "status": 200, "headers": headers}
-        await self._send(send, part, more, [start])
-        while more:
-            part, more = await self._next(parts, request, begun=True)
-            await self._send(send, part, more)
+        if len(answer) <= _CHUNK_BYTES:
+            await send(start)
+            await send({"type": "http.response.body", "body": answer})
+        else:
+            with self._backpressure.unread(len(answer)):
+                await _send_chunks(start, answer, request, send)
+        stats.status = 200
 
-    async def _next(self, parts: Parts, request: Request, begun: bool) -> Part:
-        """The next part of an answer, unless the client leaves meanwhile."""
-        making = asyncio.ensure_future(self._load.part_in_thread(parts.next, begun))
-        leaving = asyncio.ensure_future(_leaving(request.receive))
-        try:
-            await asyncio.wait({making, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not making.done():
-                raise ClientLeftError
-            return making.result()
-        except BaseException:
-            making.cancel()
-            making.add_done_callback(self._load.dropped)
-            raise
-        finally:
-            leaving.cancel()
+    async def _answer(
+        self, recommender: Recommender, request: Request, body: bytes, given: str, wanted: str, stats: RequestStats
+    ) -> bytes:
+        """The whole answer, made in the event loop if that is quick, or else by one call in a worker thread."""
+        form = parse(body) if given == JSON and len(body) <= _QUICK_BYTES else None
 
-    async def _send(self, send: Send, part: bytes, more: bool, before: Iterable[Message] = ()) -> None:
-        """A part, in pieces that each wait until the client has taken what came before."""
-        try:
-            for message in before:
-                await send(message)
-            for start in range(0, len(part), BYTES_AT_ONCE) or (0,):
-                piece, is_last = part[start : start + BYTES_AT_ONCE], start + BYTES_AT_ONCE >= len(part)
-                await send({"type": "http.response.body", "body": piece, "more_body": more or not is_last})
-        finally:
-            self._load.taken(len(part))
+        def work(check: Check) -> bytes:
+            requests = read_requests(body, given) if form is None else [form]
+            return answer_body(recommender, requests, wanted, given == JSON, stats, check)
+
+        if form is not None and _is_quick(form, recommender):
+            return self._backpressure.run(work)
+        many_lists = form is None or (isinstance(form, Invocation) and len(form.users) > 1)
+        return await self._backpressure.run_in_thread(work, request.receive, many_lists)
 
 
 def _header(request: Request, name: str) -> str:
-    """A header's lines as one (RFC 9110, 5.3)."""
+    """The lines of a header, joined (RFC 9110, 5.3)."""
     return ", ".join(request.headers.getlist(name))
 
 
 def _is_quick(form: AnyForm, recommender: Recommender) -> bool:
-    return recommender.pairs(form) <= _PAIRS_AT_ONCE and not isinstance(form, ForItem | ForHistory)
+    return recommender.pairs(form) <= _QUICK_PAIRS and not isinstance(form, ForItem | ForHistory)
 
 
-async def _leaving(receive: Receive) -> None:
-    """Returns when the client leaves, which is all that may come behind the body."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
+async def _send_chunks(start: Message, content: bytes, request: Request, send: Send) -> None:
+    """Send a large answer in chunks.
+
+    uvicorn buffers 64 KiB of a connection. Each further ``send`` waits until the client has read more.
+
+    Raises:
+        ClientDisconnect: if the client disconnects, or does not read everything in time.
+    """
+    *offsets, last = range(0, len(content), _CHUNK_BYTES)
+    try:
+        async with asyncio.timeout(limits.SEND_SECONDS):
+            await send(start)
+            for offset in offsets:
+                chunk = content[offset : offset + _CHUNK_BYTES]
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if await request.is_disconnected():
+                raise ClientDisconnect
+            await send({"type": "http.response.body", "body": content[last:]})
+    except TimeoutError:
+        _log.warning("a client did not read an answer within %g s; the answer is cut", limits.SEND_SECONDS)
+        raise ClientDisconnect from None
 
 
-async def _refuse(send: Send, body: Body, status: int, message: str) -> None:
-    content = json.dumps({"error": message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
-    if status == 503:
-        headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content, "more_body": True})
+async def _refuse(status: int, message: str, body: RequestBody, send: Send) -> None:
+    response = error_response(status, message)
+    await send({"type": "http.response.start", "status": status, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
     await body.discard()
     await send({"type": "http.response.body"})
-
-
-def _log_line(seen: Seen, seconds: float) -> str:
-    line: dict[str, Any] = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "status": seen.status,
-        "latency_ms": round(seconds * 1000, 3),
-    }
-    if seen.form:
-        line["form"] = seen.form
-    if seen.batch:
-        fallback = seen.sources["popular"] / seen.batch
-        line |= {"batch": seen.batch, "fallback_share": round(fallback, 4)}
-    if seen.k is not None:
-        line["k"] = seen.k
-    return json.dumps(line)

@@ -1,4 +1,4 @@
-"""The description of the HTTP interface after OpenAPI 3.1, made from the models that check requests and the answers.
+"""The OpenAPI 3.1 document of the HTTP interface, generated from the types of requests and answers.
 
 https://spec.openapis.org/oas/v3.1.0
 """
@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 import ncf
+from ncf.api import limits
 from ncf.api.answers import Failure, Ranking, Recommendations, Scores, SimilarItems
-from ncf.api.formats import CSV, JSON, LINES
+from ncf.api.media_types import CSV, JSON, LINES
 from ncf.api.requests import FORMS
 from ncf.serving.invocations import VERSION_HEADER
 
@@ -24,14 +25,15 @@ _ANSWERS = {
     "Failure": Failure,
 }
 _FAULTS = {
-    400: "The body is not JSON, JSON Lines or CSV in UTF-8, or holds nothing",
-    406: "No media type that the client accepts is there",
-    408: "The body does not come",
-    413: "The body is too large",
-    415: "Another content type, charset or encoding",
-    422: "A value, a field or an id is not accepted, or fields are of several forms",
-    500: "A defect of the server",
-    503: "The model is not loaded yet, or the server has as much to do as it takes on; Retry-After says when to try",
+    400: "The body is not JSON, JSON Lines or CSV in UTF-8, or is empty",
+    406: "The client accepts none of the media types",
+    408: f"The body is not complete after {limits.BODY_SECONDS:g} seconds",
+    413: f"The body has more than {limits.MAX_BODY_BYTES} bytes or {limits.MAX_RECORDS} records, or asks for more than "
+    f"{limits.MAX_ITEMS} items in all",
+    415: "The content type, charset or content encoding is not supported",
+    422: "A value, a field or an id is not accepted, or the fields belong to several forms",
+    500: "Internal error",
+    503: "The model is not loaded yet, or the server has too many requests in flight; see Retry-After",
 }
 _LINES_EXAMPLE = '{"users": ["u42"], "k": 5}\n{"item": "i1"}\n'
 _CSV_EXAMPLE = "u42\nu7\n"
@@ -51,10 +53,10 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "NCF recommender", "version": ncf.__version__},
         "paths": {
-            "/ping": {"get": _operation("Whether the model is loaded", _version_schema(), 503)},
+            "/ping": {"get": _operation("Readiness: whether the model is loaded", _version_schema(), 503)},
             "/invocations": {"post": _invocations(schemas)},
-            "/execution-parameters": {"get": _operation("What a batch transform job should use", {"type": "object"})},
-            "/metrics": {"get": _operation("Counters for Prometheus", {"type": "string"}, media="text/plain")},
+            "/execution-parameters": {"get": _operation("Defaults of a batch transform job", {"type": "object"})},
+            "/metrics": {"get": _operation("Metrics for Prometheus", {"type": "string"}, media="text/plain")},
         },
         "components": {"schemas": schemas},
     }
@@ -69,7 +71,7 @@ def _invocations(schemas: dict[str, Any]) -> dict[str, Any]:
     }
     text = {"type": "string"}
     return {
-        "summary": "Recommend, score or compare: one form a request",
+        "summary": "Recommend items, score items or find similar items: one form in a request",
         "requestBody": {
             "required": True,
             "content": {
@@ -80,8 +82,8 @@ def _invocations(schemas: dict[str, Any]) -> dict[str, Any]:
         },
         "responses": {
             "200": {
-                "description": "The answer, in the media type that was accepted, or else of the request",
-                "headers": {VERSION_HEADER: {"schema": text, "description": "The model that answers"}},
+                "description": "The answer, in the media type that the client accepts, by default that of the request",
+                "headers": {VERSION_HEADER: {"schema": text, "description": "Version of the model"}},
                 "content": {
                     JSON: {"schema": {"anyOf": [*answers, {"type": "array"}]}},
                     LINES: {"schema": text},
@@ -108,7 +110,7 @@ def _version_schema() -> dict[str, Any]:
 
 
 def _accept_integers_as_ids(node: Any) -> None:
-    """Ids may come as integers too, which the models' schemas, of what they hold, do not say."""
+    """Let ids be integers too. The schemas of the models describe the values after validation."""
     if isinstance(node, dict):
         if node.get("type") == "string" and "maxLength" in node:
             node["type"] = ["string", "integer"]

@@ -1,4 +1,4 @@
-"""What the endpoint answers to each form of request, without HTTP."""
+"""Answers to each form of request, without HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.api.answers import Item, OneList, Ranking, Recommendation, Scores, SimilarItems, Source
+from ncf.api import answers
+from ncf.api.answers import Item, OneList, Ranking, Recommendation, Scores, Source
 from ncf.api.requests import (
     AnyForm,
     ForCandidates,
@@ -22,36 +23,37 @@ from ncf.api.requests import (
 )
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
-from ncf.models.scorer import NO_ITEM, Scorer, best_places
-from ncf.models.similarity import Similarity, Strangers
+from ncf.models.cold_start import ColdStart
+from ncf.models.ranker import NO_ITEM, Ranker, top_k_indices
+from ncf.models.similar_items import SimilarItems
 
 PAIRS_K = 10
 """Items in the answer to user and item given as pairs, which names no number."""
 
 
 class Recommender:
-    """Answers with the items that a model ranks highest for a user, or the popular ones for a stranger."""
+    """Answers with the items that a model ranks highest for a user, or the popular ones for an unknown user."""
 
     def __init__(self, model: ModelFolder) -> None:
         self.version, self.config = model.version, model.config
-        self._scorer = Scorer(model.config, model.weights)
+        self._ranker = Ranker(model.config, model.weights)
         self._users = {user: index for index, user in enumerate(model.user_ids)}
         self._items = {item: index for index, item in enumerate(model.item_ids)}
         self._seen = model.seen
         self._item_ids, self._titles = model.item_ids, model.item_titles
         self._popularity = model.popularity
-        self._popular = best_places(model.popularity, model.config.n_items)  # most popular first
+        self._popular = top_k_indices(model.popularity, model.config.n_items)  # most popular first
         self._model = model
         self._lock = threading.Lock()
-        self._similarity: Similarity | None = None
-        self._strangers: Strangers | None = None
+        self._similar_items: SimilarItems | None = None
+        self._cold_start: ColdStart | None = None
 
     def prepare(self) -> None:
         """Compute what histories and similar items need; the first request for them does so otherwise."""
         with self._lock:
-            if self._similarity is None:
-                self._similarity = Similarity(self.config, self._model.weights)
-                self._strangers = Strangers(self._scorer, self._model.weights, self._model.train)
+            if self._similar_items is None:
+                self._similar_items = SimilarItems(self.config, self._model.weights)
+                self._cold_start = ColdStart(self._ranker, self._model.weights, self._model.train)
 
     def pairs(self, form: AnyForm) -> int:
         """How many pairs of user and item are scored for a request."""
@@ -113,7 +115,7 @@ class Recommender:
         denied = self._known(form.deny or ())
         known = np.array([self._users[user] for user in form.users if user in self._users], np.int64)
         seen = self._seen if form.exclude_seen else None
-        rows = self._best(self._scorer, known, form.k, seen, allowed, denied)
+        rows = self._best(self._ranker, known, form.k, seen, allowed, denied)
         popular = self._popular_of(form.k, allowed, denied) if len(known) < len(form.users) else []
         for user in form.users:
             source: Source = "model" if user in self._users else "popular"
@@ -135,12 +137,12 @@ class Recommender:
         return self._users.keys()
 
     def history(self, user: str) -> list[Item]:
-        """All items that a user has interacted with, best first by the model's own score; none for a stranger."""
+        """All items that a user has interacted with, best first by the model's own score; none for an unknown user."""
         index = self._users.get(user)
         if index is None:
             return []
         items = self._seen.of_user(index)
-        scores = self._scorer.rescore(np.array([index]), items)[0]
+        scores = self._ranker.scorer.rescore(np.array([index]), items)[0]
         best = np.argsort(-scores, kind="stable")
         return self._items_of(zip(items[best].tolist(), scores[best].tolist(), strict=True), with_titles=True)
 
@@ -168,19 +170,19 @@ class Recommender:
     def _best_of_pairs(self, form: ForPairs) -> Ranking:
         user, known = form.user[0], self._known(form.item)
         source, values = self._scores_of(user, known)
-        best = best_places(values, PAIRS_K)
+        best = top_k_indices(values, PAIRS_K)
         found = list(zip(known[best].tolist(), values[best].tolist(), strict=True))
         return self._ranking(source, found, self.unknown(form.item), user=user)
 
-    def _similar(self, form: ForItem) -> SimilarItems:
+    def _similar(self, form: ForItem) -> answers.SimilarItems:
         item = self._items.get(form.item, NO_ITEM)
         if item == NO_ITEM:
             raise RequestError(
                 422, f"item is {form.item[:60]!r}, which the model does not know; expected one of its items"
             )
         self.prepare()
-        assert self._similarity is not None
-        cosines = self._similarity.cosines(item)
+        assert self._similar_items is not None
+        cosines = self._similar_items.cosines(item)
         cosines[item] = -np.inf
         return {
             "model_version": self.version,
@@ -195,10 +197,10 @@ class Recommender:
         if not len(known):
             return self._ranking("popular", self._popular_of(form.k, allowed, denied), unknown, form.with_titles)
         self.prepare()
-        assert self._strangers is not None
-        stranger = self._strangers.with_history(known)
+        assert self._cold_start is not None
+        ranker = self._cold_start.with_history(known)
         history = ItemsByUser(np.array([0, len(known)]), np.sort(known).astype(np.int32))
-        (best,) = self._best(stranger, np.zeros(1, np.int64), form.k, history, allowed, denied)
+        (best,) = self._best(ranker, np.zeros(1, np.int64), form.k, history, allowed, denied)
         return self._ranking("history", best, unknown, form.with_titles)
 
     def _ranking(
@@ -218,24 +220,24 @@ class Recommender:
 
     def _best(
         self,
-        scorer: Scorer,
+        ranker: Ranker,
         users: NDArray[np.int64],
         k: int,
         exclude: ItemsByUser | None,
         allowed: NDArray[np.int64] | None,
         denied: NDArray[np.int64],
     ) -> Iterator[list[tuple[int, float]]]:
-        """Item indices and logits of the best of each of a scorer's users."""
+        """Item indices and logits of the best of each of a ranker's users."""
         if allowed is None:
             unwanted = set(denied.tolist())
             # of so many the best k are left, whichever of them are denied
-            for items, scores in scorer.top_k_of_each(users, k + len(denied), exclude):
+            for items, scores in ranker.top_k_of_each(users, k + len(denied), exclude):
                 pairs = zip(items.tolist(), scores.tolist(), strict=True)
                 yield [pair for pair in pairs if pair[0] not in unwanted][:k]
             return
         candidates = np.setdiff1d(allowed, denied)
         for row in range(len(users)):
-            scores = scorer.rescore(users[row : row + 1], candidates)[0]
+            scores = ranker.scorer.rescore(users[row : row + 1], candidates)[0]
             if exclude is not None:
                 scores[np.isin(candidates, exclude.of_user(int(users[row])))] = -np.inf
             yield [(int(candidates[place]), score) for place, score in _best_of(scores, k)]
@@ -251,11 +253,11 @@ class Recommender:
         return list(zip(best.tolist(), self._popularity[best].tolist(), strict=True))
 
     def _scores_of(self, user: str, items: NDArray[np.int64]) -> tuple[Source, NDArray[Any]]:
-        """How the items of a user rank: by the model, or by popularity for a stranger."""
+        """How the items of a user rank: by the model, or by popularity for an unknown user."""
         index = self._users.get(user)
         if index is None:
             return "popular", self._popularity[items]
-        return "model", self._scorer.score_pairs(np.array([index]), items[None])[0]
+        return "model", self._ranker.scorer.score_pairs(np.array([index]), items[None])[0]
 
     def _known(self, items: Iterable[str]) -> NDArray[np.int64]:
         """Index of each item that the model knows, each once."""
@@ -273,5 +275,5 @@ class Recommender:
 
 def _best_of(scores: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
     """Places and values of the ``k`` highest scores above -inf."""
-    best = best_places(scores, k)
+    best = top_k_indices(scores, k)
     return [pair for pair in zip(best.tolist(), scores[best].tolist(), strict=True) if pair[1] > -np.inf]

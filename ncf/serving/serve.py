@@ -1,10 +1,8 @@
-"""``ncf serve``: what runs in the container that SageMaker hosts, and the same on a laptop."""
+"""``ncf serve``: the HTTP server, in SageMaker's hosting container and on a laptop."""
 
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import sys
 import threading
 import time
@@ -13,41 +11,39 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ncf.errors import InputError
 from ncf.stage.declaration import Input, Stage
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
-    import uvicorn
-    from starlette.applications import Starlette
-
     from ncf.serving.recommender import Recommender
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 2048
-_NOT_SENT_BYTES = 1 << 16
-_SECONDS_TO_FINISH = 25  # SageMaker kills 30 s after SIGTERM
-
 
 class Serve(Stage):
-    """Serve a model over HTTP: POST /invocations answers with top items, GET /ping with 200 once it can.
+    """Serve a model over HTTP: POST /invocations returns recommendations, GET /ping returns 200 when ready.
 
-    The server listens at once and loads the model meanwhile. It is ready when the model's golden requests are
-    answered as the trained network answers them, and ends if they are not. SIGTERM lets requests in flight finish.
+    The server listens first and then loads the model. It is ready when it answers the model's golden requests with
+    the scores of the trained network, and exits if the scores differ. On SIGTERM, requests in flight are finished.
     """
 
-    model: str = Input("Model", "Folder that the train stage wrote, or a model.tar.gz of it")
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen at; 0.0.0.0 for all")
-    port: int = Field(8080, ge=0, le=65535, description="TCP port to listen at; 0 for any free one")
+    model: str = Input("Model", "Model folder that the train stage wrote, or a model.tar.gz of it")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0: all")
+    port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0: any free port")
     page: bool = Field(
-        False, description="Whether / is a page on which people look at users, their histories and recommendations"
+        False, description="Whether to serve a page at / that shows users, their histories and recommendations"
     )
 
     def run(self) -> None:
-        # requests are scored side by side, each on one core; read when numpy is imported
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        from prometheus_client import disable_created_metrics
+
+        from ncf.cores import limit_blas
         from ncf.serving.app import create_app, request_log
+        from ncf.serving.server import listen, server_of
+
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # no time of creation beside each counter
+
+        limit_blas(1)  # each thread scores its own request
 
         start = time.monotonic()
         loading: Future[Recommender] = Future()
@@ -63,7 +59,7 @@ class Serve(Stage):
         request_log.addHandler(logging.StreamHandler(sys.stdout))
         request_log.propagate = False
         with listen(self.host, self.port) as listener:
-            _log.info("listening at http://%s:%d", *listener.getsockname()[:2])
+            _log.info("listening on http://%s:%d", *listener.getsockname()[:2])
             threading.Thread(target=_load, args=(self.model, loading), daemon=True).start()
             server.run(sockets=[listener])
         if loading.done():
@@ -71,9 +67,9 @@ class Serve(Stage):
 
 
 def _load(location: str, loading: Future[Recommender]) -> None:
-    """Load the model into ``loading`` once it answers as it should.
+    """Load the model, check its golden answers and set the result of ``loading``.
 
-    Mapped files outlive a temporary download of them.
+    Mapped files remain readable after a temporary download is deleted.
     """
     from ncf.artifacts.archive import unpacked
     from ncf.artifacts.model_folder import ModelFolder
@@ -88,43 +84,7 @@ def _load(location: str, loading: Future[Recommender]) -> None:
         count = len(model.golden.requests)
         _log.info("%d golden requests answered right; scores differ by %.2g at most", count, difference)
         loading.set_result(recommender)
-    except BaseException as error:  # the waiting thread raises it
+    except BaseException as error:  # raised by the main thread
         loading.set_exception(error)
         return
-    recommender.prepare()  # nobody who asks by history or for similar items has to wait for it then
-
-
-def server_of(app: Starlette) -> uvicorn.Server:
-    """What serves the application on the connections of :func:`listen`."""
-    import uvicorn
-
-    from ncf.serving.protocol import Connection
-
-    config = uvicorn.Config(
-        app,
-        http=Connection,
-        log_config=None,
-        log_level=logging.WARNING,
-        access_log=False,
-        timeout_graceful_shutdown=_SECONDS_TO_FINISH,
-    )
-    return uvicorn.Server(config)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens.
-
-    Raises:
-        InputError: if it cannot.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise InputError(f"serve: cannot listen at host '{host}', port {port}: {error.strerror}") from None
-    # connections inherit this: asyncio sets it for listeners of its own making only, and without it answers
-    # on a connection in use wait some 40 ms for an acknowledgement
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # what a client does not take waits in its own kernel and not in megabytes of ours
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
-    return listener
+    recommender.prepare()  # so that the first request for similar items or by history is not slow

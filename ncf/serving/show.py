@@ -1,16 +1,16 @@
-"""``ncf show``: what a model recommends to a user, beside what the user has interacted with, for a person to read."""
+"""``ncf show``: recommendations and history of a user, as text."""
 
 from __future__ import annotations
 
 import shutil
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from ncf.api.requests import MAX_K
+from ncf.api.limits import MAX_K
 from ncf.stage.declaration import Input, Stage
 from ncf.storage import local_copy
 
@@ -22,16 +22,16 @@ _GAP = "   "
 
 
 class Show(Stage):
-    """Print what a model recommends to a user, beside the user's history; also: ncf recommend --user ID.
+    """Print recommendations for a user beside the user's history. Also: ncf recommend --user ID.
 
-    The items and scores are those that the endpoint answers with. A user that the model does not know gets popular
-    items. The history, too, shows the best first, by the model's own score.
+    Items and scores are those of the endpoint. An unknown user gets popular items. The history is sorted by the
+    model's score, best first.
     """
 
-    model: str = Input("Model", "Folder that the train stage wrote, or a model.tar.gz of it")
+    model: str = Input("Model", "Model folder that the train stage wrote, or a model.tar.gz of it")
     user: str = Field(min_length=1, description="Raw id of the user")
-    top_k: int = Field(10, ge=1, le=MAX_K, description="Items to show")
-    exclude_seen: bool = Field(True, description="Whether to leave out what the user has interacted with")
+    top_k: int = Field(10, ge=1, le=MAX_K, description="Number of items")
+    exclude_seen: bool = Field(True, description="Whether to leave out items that the user has interacted with")
 
     def run(self) -> None:
         from ncf.artifacts.archive import unpacked
@@ -47,34 +47,48 @@ class Show(Stage):
 
 
 def _page(version: str, answer: Recommendation, history: Sequence[str], width: int) -> str:
-    """Both lists, side by side where there is room for it, in ``width`` columns."""
-    items = [(f"{item['score']:.3f}", _label(item["item"], item.get("title", ""))) for item in answer["items"]]
-    if answer["source"] == "popular":
-        items = [(f"{float(score):,.0f}", label) for score, label in items]
+    """Both lists, side by side if they fit in ``width`` columns."""
+    left = ["recommended", *_ranked(answer)]
+    count = len(answer["items"])
+    right = ["history", *(history[:count] if count else history)] if history else []
+    lines = [_head(version, answer, len(history)), ""]
+    if not right:
+        lines += [_cut(row, width) for row in left]
+    elif width < _SIDE_BY_SIDE:
+        lines += [_cut(row, max(width, _LEAST_WIDTH)) for row in [*left, "", *right]]
+    else:
+        lines += _side_by_side(left, right, width)
+    return "\n".join(lines)
+
+
+def _head(version: str, answer: Recommendation, history: int) -> str:
+    """The model, the user, and what the lists leave out."""
     head = f"model {version}, user {_plain(answer['user'])}"
     if answer["source"] == "popular":
-        head += ": not in the model; popular items, by number of interactions"
-    elif len(history) > len(items) > 0:
-        head += f"; {len(history)} items in the history, {len(items)} shown"
-    scores = max((len(score) for score, _ in items), default=0)
-    left = [
-        f"{rank:>{len(str(len(items)))}}  {score:>{scores}}  {label}" for rank, (score, label) in enumerate(items, 1)
+        return f"{head}: not in the model; popular items, by number of interactions"
+    if history > len(answer["items"]) > 0:
+        return f"{head}; {history} items in the history, {len(answer['items'])} shown"
+    return head
+
+
+def _ranked(answer: Recommendation) -> list[str]:
+    """A row for each item: rank, score, title and id."""
+    number = ",.0f" if answer["source"] == "popular" else ".3f"
+    scores = [format(item["score"] or 0.0, number) for item in answer["items"]]
+    ranks, width = len(str(len(scores))), max(map(len, scores), default=0)
+    rows = [
+        f"{rank:>{ranks}}  {score:>{width}}  {_label(item['item'], item.get('title', ''))}"
+        for rank, (score, item) in enumerate(zip(scores, answer["items"], strict=True), 1)
     ]
-    right = list(history[: len(items)] if items else history)
-    lines = [head, ""]
-    if not left:
-        left = ["nothing is left to recommend"]
-    if not right:
-        return "\n".join([*lines, *(_cut(line, width) for line in ["recommended", *left])])
-    if width < _SIDE_BY_SIDE:
-        rows = ["recommended", *left, "", "history", *right]
-        return "\n".join([*lines, *(_cut(row, max(width, _LEAST_WIDTH)) for row in rows)])
-    column = min(max(_width(line) for line in ["recommended", *left]), (width - len(_GAP)) * 3 // 5)
-    for one, other in zip_longest(["recommended", *left], ["history", *right], fillvalue=""):
-        one = _cut(one, column)
-        padded = one + " " * (column - _width(one))
-        lines.append((padded + _GAP + _cut(other, width - column - len(_GAP))).rstrip())
-    return "\n".join(lines)
+    return rows or ["nothing is left to recommend"]
+
+
+def _side_by_side(left: Sequence[str], right: Sequence[str], width: int) -> Iterator[str]:
+    column = min(max(map(_width, left)), (width - len(_GAP)) * 3 // 5)
+    for one, other in zip_longest(left, right, fillvalue=""):
+        cell = _cut(one, column)
+        cell += " " * (column - _width(cell))
+        yield (cell + _GAP + _cut(other, width - column - len(_GAP))).rstrip()
 
 
 def _label(item: str, title: str) -> str:
@@ -82,19 +96,19 @@ def _label(item: str, title: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that cannot move a terminal's cursor or change its colours."""
+    """Text without control characters, which could change the terminal."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _width(text: str) -> int:
-    """Columns that a text takes on a terminal: East Asian characters take two, combining ones none."""
+    """Columns of a text on a terminal: two for an East Asian character, none for a combining one."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )
 
 
 def _cut(text: str, width: int) -> str:
-    """The text in at most ``width`` columns."""
+    """The text, cut to ``width`` columns."""
     if _width(text) <= width:
         return text
     while _width(text) > width - 1:

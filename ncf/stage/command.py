@@ -33,9 +33,9 @@ COMMANDS: Mapping[str, str] = {
     "fit": "ncf.training.fit:Fit",
     "serve": "ncf.serving.serve:Serve",
     "show": "ncf.serving.show:Show",
-    "rollback": "ncf.operators.commands:Rollback",
-    "clean": "ncf.operators.commands:Clean",
-    "stop-jobs": "ncf.operators.commands:StopJobs",
+    "rollback": "ncf.operators.rollback:Rollback",
+    "clean": "ncf.operators.clean:Clean",
+    "stop-jobs": "ncf.operators.stop_jobs:StopJobs",
     "doctor": "ncf.operators.doctor:Doctor",
 }
 """Commands beside the stages, and their classes: what SageMaker's two containers run, and what operators run."""

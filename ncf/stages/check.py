@@ -7,7 +7,10 @@ from typing import Any, cast
 
 from pydantic import BaseModel, Field, model_validator
 
-from ncf.sagemaker.settings import EndpointSettings, JobSettings, Region, check_notify
+from ncf.aws.settings import Region
+from ncf.sagemaker.hosting.settings import EndpointSettings
+from ncf.sagemaker.runs.settings import check_notify
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import LAUNCHER, Output, Stage, with_overrides
 from ncf.stage.pod import Pod
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
@@ -104,12 +107,12 @@ class Check(Stage, Region):
 
     def run(self) -> None:
         from ncf.aws.session import Aws
-        from ncf.sagemaker.staging import check_exchange
+        from ncf.sagemaker.staging import check_staging
 
         training, hosting = self.of_training(), self.of_hosting()
         for parameter, settings in (("train_image", training), ("deploy_image", hosting)):
             Aws(settings).check_image(parameter, getattr(settings, parameter))
-            check_exchange(self.uri_of("summary"), settings.s3_prefix)
+            check_staging(self.uri_of("summary"), settings.s3_prefix)
         callers = [Aws(settings).call("sts", "get_caller_identity")["Arn"] for settings in (training, hosting)]
         self.summary.write_text(
             "# All checks passed\n\n"

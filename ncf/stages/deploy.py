@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import Field, model_validator
 
 from ncf.artifacts.model_folder import KIND
-from ncf.sagemaker.settings import EndpointSettings
+from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, check_one_given, overridden
 from ncf.storage import local_copy
 
@@ -28,11 +28,11 @@ class Deploy(Stage, EndpointSettings):
         "ncf.aws.session",
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.deployment",
         "ncf.sagemaker.hosting.endpoint",
-        "ncf.sagemaker.hosting.guard",
+        "ncf.sagemaker.hosting.rollout",
         "ncf.sagemaker.hosting.smoke_test",
         "ncf.sagemaker.hosting.versions",
-        "ncf.sagemaker.hosting.way_back",
     )
     default_images = {"deploy_image": "deploy"}
 
@@ -73,9 +73,10 @@ class Deploy(Stage, EndpointSettings):
     def run(self) -> None:
         from ncf.aws.names import run_identity
         from ncf.aws.session import Aws
-        from ncf.sagemaker.hosting.endpoint import EndpointPlan, deploy, names
+        from ncf.sagemaker.hosting.deployment import deploy
+        from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan, names
         from ncf.sagemaker.hosting.smoke_test import SmokeTest
-        from ncf.sagemaker.staging import Exchange, fingerprint
+        from ncf.sagemaker.staging import Staging, fingerprint
 
         settings = self.chosen()
         aws = Aws(settings)
@@ -85,24 +86,19 @@ class Deploy(Stage, EndpointSettings):
         with local_copy(place) as folder:
             run = run_identity(settings.run_id)
             endpoint, version = names(settings, run, fingerprint(str(folder), KIND))
-            exchange = Exchange(settings.s3_prefix, version)
+            staging = Staging(settings.s3_prefix, version)
             is_archive = settings.serverless_memory > 0
-            hosted = exchange.archive("model") if is_archive else exchange.folder("model", uri)
-            plan = EndpointPlan(settings, run, endpoint, version, hosted)
+            source = staging.archive_uri("model") if is_archive else staging.uri("model", uri)
+            plan = EndpointPlan(settings, run, endpoint, version, source)
             test = SmokeTest.of_model(folder, settings.smoke_test_users)
 
-            def provide() -> None:
+            def upload() -> None:
                 if is_archive:
-                    exchange.provide_archive("model", folder)
+                    staging.upload_archive("model", folder)
                 else:
-                    exchange.provide("model", str(folder), uri)
+                    staging.upload_if_local("model", str(folder), uri)
 
-            seconds = deploy(
-                aws,
-                plan,
-                provide=provide,
-                check=lambda: test.run(aws, endpoint) if test.users else 0.0,
-            )
+            seconds = deploy(aws, plan, upload, check=lambda: test.run(aws, endpoint) if test.users else 0.0)
         self.endpoint.write_text(endpoint)
         self.metrics.write_text(json.dumps({"smoke_test_users": len(test.users), "smoke_test_seconds": seconds}))
         url = aws.console_url(f"endpoints/{endpoint}")
@@ -111,13 +107,12 @@ class Deploy(Stage, EndpointSettings):
 
 def _summary(endpoint: str, config: str, model_version: str, body: str, region: str, url: str) -> str:
     """Markdown about the endpoint, with a sample request for the shell and for Python."""
-    return f"""# [{endpoint}]({url})
+    from ncf.reports.markdown import link, table
 
-| | |
-|---|---|
-| region | {region} |
-| model version | {model_version} |
-| SageMaker model and endpoint config | {config} |
+    rows = [("region", region), ("model version", model_version), ("SageMaker model and endpoint config", config)]
+    return f"""# {link(endpoint, url)}
+
+{table(("", ""), rows)}
 
 Sample request in a shell:
 

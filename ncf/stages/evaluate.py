@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator, model_validator
 
 from ncf.artifacts import manifest
+from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError
-from ncf.sagemaker.settings import AwsAccess, checked_endpoint_name
+from ncf.sagemaker.hosting.settings import checked_endpoint_name
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
 from ncf.stage.pod import Pod
@@ -96,15 +97,19 @@ class Evaluate(Stage, AwsAccess):
 
     def run(self) -> None:
         from ncf.artifacts.model_folder import KIND, ModelFolder
+        from ncf.artifacts.provenance import Provenance
         from ncf.artifacts.samples import Samples
         from ncf.evaluation.evaluation import evaluate
+        from ncf.evaluation.examples import examples
         from ncf.evaluation.gate import METRIC, gate
         from ncf.evaluation.summary import summarise
-        from ncf.reports.evaluation import html, markdown
+        from ncf.reports.evaluation import EvaluationReport
+        from ncf.reports.html import settings_table
 
         with local_copy(self.model) as model_folder, local_copy(self.samples) as samples_folder:
             model, samples = ModelFolder.load(model_folder), Samples.load(samples_folder)
-            fitted_on = manifest.read(model_folder, KIND)["source"].get("fingerprint", "")
+            provenance = Provenance.of(manifest.read(model_folder, KIND))
+            fitted_on = provenance.fingerprint
             if fitted_on and samples.dataset and fitted_on != samples.dataset:
                 raise InputError(
                     f"{self.model}: fitted on data set {fitted_on[:12]}, but {self.samples} were drawn for "
@@ -121,8 +126,19 @@ class Evaluate(Stage, AwsAccess):
                 _log.info("gate: %s: %s", "holds" if check.passed else "fails", check.text)
             metrics = {METRIC: float(passed), **summary.content()}
             self.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
-            self.report.write_text(html(model, evaluation, summary, checks, self.max_loss_to_champion))
-            self.summary.write_text(markdown(evaluation, summary, checks))
+            own = {name: value for name, value in self.parameter_values().items() if name not in AwsAccess.model_fields}
+            report = EvaluationReport(
+                model=model,
+                provenance=provenance,
+                evaluation=evaluation,
+                summary=summary,
+                checks=checks,
+                examples=examples(model, samples.test),
+                settings=settings_table(own, self.parameters()),
+                max_loss_to_champion=self.max_loss_to_champion,
+            )
+            self.report.write_text(report.html())
+            self.summary.write_text(report.markdown())
             self.passed.write_text(json.dumps(passed))
 
     @contextmanager
@@ -151,13 +167,13 @@ class Evaluate(Stage, AwsAccess):
             return
 
         from ncf.aws.session import Aws
-        from ncf.sagemaker.hosting.deployed_model import hosted_model, local_model
+        from ncf.sagemaker.hosting.deployed_model import deployed_model, local_model
 
-        hosted = hosted_model(Aws(self), self.champion_endpoint)
-        if hosted.absence:
-            yield None, hosted.absence
+        deployed = deployed_model(Aws(self), self.champion_endpoint)
+        if deployed.absence:
+            yield None, deployed.absence
             return
-        with local_model(hosted.uri) as folder:
+        with local_model(deployed.uri) as folder:
             champion, fault = None, ""
             try:
                 champion = Champion(ModelFolder.load(folder), model, f"endpoint {self.champion_endpoint}")

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from ncf.sagemaker.settings import AwsAccess, checked_run_id
+from ncf.aws.settings import AwsAccess
+from ncf.sagemaker.settings import checked_run_id
 from ncf.stage.declaration import LAUNCHER, FinalStatus, Output, Stage
 
 
@@ -28,6 +29,7 @@ class Finish(Stage, AwsAccess):
         "ncf.sagemaker.runs.notification",
         "ncf.sagemaker.runs.resources",
         "ncf.sagemaker.training.jobs",
+        "ncf.sagemaker.training.stopping",
     )
 
     run_id: str = Field(min_length=1, description="ID of the run")
@@ -60,7 +62,7 @@ class Finish(Stage, AwsAccess):
 
     def run(self) -> None:
         from ncf.sagemaker.runs.evidence import gather
-        from ncf.sagemaker.runs.notification import Message, tell
+        from ncf.sagemaker.runs.notification import Message, notify
         from ncf.sagemaker.runs.outcome import verdict
 
         evidence = gather(
@@ -76,7 +78,7 @@ class Finish(Stage, AwsAccess):
         print(message.text)
         undelivered = ""
         if self.notify and (judged.outcome != "succeeded" or self.notify_on == "always"):
-            undelivered = tell(self, self.notify, message)
+            undelivered = notify(self, self.notify, message)
         self.summary.write_text(message.markdown(undelivered))
 
     def _access(self, overrides: dict[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from ncf.aws.settings import Region
 from ncf.data import reading, release
 from ncf.data.filtering import Duplicates
 from ncf.data.numbers import to_time
 from ncf.data.preparation import Settings, prepare, prepare_release
 from ncf.data.text import Separator
-from ncf.sagemaker.settings import Region
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, Stage, check_one_given
 from ncf.stage.pod import Pod
@@ -141,8 +141,9 @@ class Preprocess(Stage, Region):
         return self
 
     def run(self) -> None:
-        from ncf.reports.dataset import overview
-        from ncf.reports.html import render
+        from ncf.artifacts import manifest
+        from ncf.reports.dataset import dataset_report
+        from ncf.reports.html import settings_table
 
         settings = Settings(**{field.name: getattr(self, field.name) for field in fields(Settings)})
         with ExitStack() as stack:
@@ -151,7 +152,8 @@ class Preprocess(Stage, Region):
             titles = stack.enter_context(local_copy(self.items)) if self.items else reading.title_file(path)
             prepared = prepare_release(files, settings, titles) if files else prepare(path, settings, titles)
             sources = [*(files or reading.interaction_files(path)), *([titles] if titles else [])]
-            source = {"fingerprint": reading.fingerprint(path, sources)}
+            source = {"fingerprint": reading.fingerprint(path, sources), "files": list(prepared.files)}
         prepared.dataset.save(self.dataset, self.parameter_values(), source)
         self.metrics.write_text(json.dumps(prepared.metrics(), indent=2) + "\n")
-        self.report.write_text(render(overview(prepared)))
+        settings_shown = settings_table(self.parameter_values(), self.parameters())
+        self.report.write_text(dataset_report(prepared, manifest.version_of(self.dataset), settings_shown))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, model_validator
 
-from ncf.api.requests import MAX_K
+from ncf.api.limits import MAX_K
+from ncf.aws.settings import Region
 from ncf.models.limits import CANDIDATES, EXACT_UP_TO
-from ncf.sagemaker.settings import Region
 from ncf.stage.declaration import Alternative, Input, Output, Stage, check_one_given
 from ncf.stage.pod import Pod
 from ncf.storage import local_copy
@@ -86,14 +85,14 @@ class Recommend(Stage, Region):
         return self
 
     def run(self) -> None:
-        # users are scored in parallel, each on one core; numpy reads the variable on import
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from ncf.artifacts.archive import unpacked
         from ncf.artifacts.model_folder import ModelFolder
         from ncf.batch.checkpoints import check_location
         from ncf.batch.tables import Tables
         from ncf.batch.users import Users
+        from ncf.cores import limit_blas
 
+        limit_blas(1)  # each thread scores its own users
         check_location(self.checkpoints, "checkpoints")
         with local_copy(self.model or self.model_uri) as copy, unpacked(copy) as folder:
             model = ModelFolder.load(folder)
@@ -101,25 +100,26 @@ class Recommend(Stage, Region):
                 with local_copy(self.users) as path:
                     users = Users.read(path, model.user_ids)
             else:
-                users = Users.everybody(model.user_ids)
+                users = Users.of_model(model.user_ids)
             tables = Tables(model, self.top_k, self.exclude_seen, self.with_titles, self.candidates)
             self._write(model, users, tables)
 
     def _write(self, model: ModelFolder, users: Users, tables: Tables) -> None:
         from ncf.artifacts import manifest
         from ncf.batch.checkpoints import Checkpoints
-        from ncf.batch.tables import cores, parts
+        from ncf.batch.tables import parts
+        from ncf.cores import available_cores
         from ncf.progress import progress
-        from ncf.reports.recommendations import Totals, markdown
+        from ncf.reports.recommendations import Totals, recommendations_markdown
 
         identity = self._identity(model, users)
         kept = Checkpoints(self.recommendations / PARTS, self.checkpoints, _digest(identity))
         slices = list(parts(len(users.ids), max(1, _ROWS_A_PART // self.top_k)))
         totals, start = Totals(), time.monotonic()
-        with _threads(cores()) as pool, progress("recommending", len(users.ids), "users") as shown:
+        with _threads(available_cores()) as pool, progress("recommending", len(users.ids), "users") as shown:
             for number, part in enumerate(slices):
                 name = f"part-{number:05d}-of-{len(slices):05d}.parquet"
-                table = kept.take_up(name, tables.schema)
+                table = kept.restore(name, tables.schema)
                 if table is None:
                     table = tables.of(users, part, pool, shown)
                     kept.write(name, table)
@@ -131,7 +131,7 @@ class Recommend(Stage, Region):
         if totals.parts_taken_up:
             _log.info("%d of %d parts were finished by an earlier attempt", totals.parts_taken_up, len(slices))
         totals.seconds = time.monotonic() - start
-        if not tables.scorer.scores_all(self.top_k):
+        if not tables.ranker.scores_all(self.top_k):
             totals.recall = tables.recall(users, _RECALL_USERS)
             if totals.recall < _LEAST_RECALL:
                 _log.warning(
@@ -142,7 +142,7 @@ class Recommend(Stage, Region):
         manifest.write(self.recommendations, KIND, counts, self.parameter_values(), source)
         figures = totals.figures(users, model.config.n_items)
         self.metrics.write_text(json.dumps(figures, indent=2) + "\n")
-        self.summary.write_text(markdown(model.version, figures, tables.schema, totals))
+        self.summary.write_text(recommendations_markdown(model.version, figures, tables.schema, totals))
         self._kept = kept
 
     def published(self) -> None:

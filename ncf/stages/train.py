@@ -14,7 +14,7 @@ from ncf.artifacts import dataset as dataset_layout
 from ncf.artifacts import model_folder
 from ncf.artifacts import samples as samples_layout
 from ncf.artifacts.model_folder import HISTORY
-from ncf.sagemaker.settings import JobSettings
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, overridden
 from ncf.storage import download, is_s3
 from ncf.training.history import compared_metrics
@@ -38,8 +38,8 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         "ncf.aws.session",
         "ncf.aws.tags",
         "ncf.sagemaker.training.job",
-        "ncf.sagemaker.training.jobs",
         "ncf.sagemaker.training.pricing",
+        "ncf.sagemaker.training.stopping",
     )
     default_images = {"train_image": "train"}
 
@@ -77,9 +77,10 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
     def run(self) -> Mapping[str, str]:
         from ncf.aws.names import run_identity
         from ncf.aws.session import Aws
-        from ncf.sagemaker.staging import Exchange, fingerprint
-        from ncf.sagemaker.training import job_report
+        from ncf.reports.training_job import markdown
+        from ncf.sagemaker.staging import Staging, fingerprint
         from ncf.sagemaker.training.job import model_uri, run_job
+        from ncf.sagemaker.training.job_figures import figures
         from ncf.sagemaker.training.job_plan import JobPlan, job_name
 
         chosen, start, settings = self.chosen()
@@ -92,22 +93,22 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         fingerprints = {channel: fingerprint(place, _KINDS[channel]) for channel, place in inputs.items()}
         hyperparameters = _as_strings(chosen)
         name = job_name(settings, run, hyperparameters, fingerprints)
-        exchange = Exchange(settings.s3_prefix, name)
+        staging = Staging(settings.s3_prefix, name)
         output = self.uri_of("trained_model")
         plan = JobPlan(
             name=name,
             run=run,
             settings=settings,
             hyperparameters=hyperparameters,
-            channels={channel: exchange.folder(channel, uris[channel]) for channel in inputs},
-            output=exchange.folder("trained_model", output),
+            channels={channel: staging.uri(channel, uris[channel]) for channel in inputs},
+            output=staging.uri("trained_model", output),
         )
 
-        def provide() -> None:
+        def upload() -> None:
             for channel, place in inputs.items():
-                exchange.provide(channel, place, uris[channel])
+                staging.upload_if_local(channel, place, uris[channel])
 
-        job = run_job(aws, plan, provide, write=lambda line: print(line, flush=True))
+        job = run_job(aws, plan, upload, write=lambda line: print(line, flush=True))
         uri = model_uri(job)
         self.model_uri.write_text(uri)
         with tempfile.TemporaryDirectory(prefix="ncf-") as folder:
@@ -115,10 +116,11 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
                 history = download(f"{uri}/{HISTORY}", Path(folder) / HISTORY)
             else:
                 history = download(uri, self.trained_model) / HISTORY
-            metrics = compared_metrics(json.loads(history.read_text())) | job_report.costs(aws, settings, job)
+            ended = figures(aws, settings, job)
+            metrics = compared_metrics(json.loads(history.read_text())) | ended.metrics()
             self.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
         url = aws.console_url(f"jobs/{job['TrainingJobName']}")
-        self.summary.write_text(job_report.markdown(aws, settings, job, url))
+        self.summary.write_text(markdown(ended, url))
         return {"trained_model": uri} if is_s3(output) else {}
 
 

@@ -1,11 +1,11 @@
-"""Adam whose large tables are updated only where a step meets them (Kingma and Ba 2015, algorithm 1).
+"""Adam that updates only the rows of a step's samples in large tables (Kingma and Ba 2015, algorithm 1).
 
 Dense Adam moves every row of every table in each step, also by a gradient of 0: with a million users that is most of
-a step. A lazy table is brought up to date row by row instead, when a step meets the row: what the missed steps would
-have done is caught up in closed form, as the moments have decayed, and the row has moved on by its decaying mean. That
-is what dense Adam does, but for ``epsilon``, which is taken as a constant share of the denominator meanwhile.
+a step. In a lazy table, a step updates only the rows of its samples, after it has caught up the missed steps in closed
+form: the moments decay, and the row moves by its decaying mean. The result is dense Adam's, except that ``epsilon`` is
+taken as a constant share of the denominator during the missed steps.
 
-At the end of an epoch all rows are brought to its last step, as if it had met them without a sample.
+At the end of an epoch all rows are brought to its last step, by gradients of 0.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch import Tensor
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
 
 LAZY_ABOVE = {"users": 8.0, "items": 3.0}
-"""Rows of a table for each user of a positive, or item of a sample, in a step, above which it is lazy: there the
-compiled step starts to be faster so (``python -m tests.benchmarks lazy``)."""
+"""Ratio of a table's rows to the users of the positives, or items of the samples, of a step above which the table is
+lazy. Above it, the compiled step is faster with lazy tables (``python -m tests.benchmarks lazy``)."""
 
 _REMEMBERED = 192
 """Missed steps after which a row moves no further: its mean has faded to a billionth."""
@@ -30,10 +30,10 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def lazy_tables(network: Network, users: int, positives: int, samples: int) -> frozenset[str]:
-    """The tables that steps update only where they meet them.
+    """Names of the tables in which a step updates only the rows of its samples.
 
     Args:
-        network: on any device; only a CPU's is lazy, as a GPU has the bandwidth.
+        network: on any device; no table on a GPU is lazy, as it has the bandwidth.
         users: of all processes.
         positives: in a step of all processes.
         samples: positives and negatives in a step.
@@ -49,12 +49,12 @@ def lazy_tables(network: Network, users: int, positives: int, samples: int) -> f
 
 
 class AdamState:
-    """Where a fit's Adam stands: its steps, moments, and when each row of a lazy table was last met.
+    """State of a fit's Adam: its steps, its moments, and the last step that updated each row of a lazy table.
 
     Args:
         network: the weights.
-        optimiser: torch's Adam over them, a group for each; it holds the moments, and updates what is not lazy
-            wherever the compiled step does not.
+        optimiser: torch's Adam over them, a group for each; it holds the moments, and updates the other tables
+            unless the compiled step does.
         learning_rate: of each step of the fit, from 0.
         steps: of the whole fit.
         lazy: names of the lazy tables.
@@ -64,8 +64,8 @@ class AdamState:
         step: steps done.
         rate: learning rate of the next step over ``1 - beta1^step``.
         scale: ``1 / sqrt(1 - beta2^step)`` of the next step.
-        drift: float32 [steps + 1], how far a row that was last met in a step has moved since, by its mean over the
-            root of its mean square, both of that step.
+        drift: float32 [steps + 1], distance that a row has moved since its last update at a step, in units of its
+            mean over the root of its mean square, both of that step.
         scale_after: float32 [steps + 1], ``scale`` of each step.
     """
 
@@ -83,7 +83,7 @@ class AdamState:
         self.epsilon: float = optimiser.defaults["eps"]
         names = {weight: name for name, weight in self._weights.items()}
         self.l2 = {names[group["params"][0]]: group["weight_decay"] for group in optimiser.param_groups}
-        self._met = {
+        self._last_step = {
             n: torch.zeros(len(self._weights[n]), dtype=torch.int32, device=self._weights[n].device) for n in lazy
         }
         ages = np.arange(steps + 1, dtype=np.float64)
@@ -110,17 +110,17 @@ class AdamState:
         kept = self._optimiser.state[weight]
         return [kept.setdefault(moment, torch.zeros_like(weight)) for moment in MOMENTS]
 
-    def met(self, name: str) -> Tensor | None:
-        """int32 [rows], the step (from 1) that each row was last updated in; None where that is the last one."""
-        return self._met.get(name)
+    def last_step(self, name: str) -> Tensor | None:
+        """int32 [rows], the last step (from 1) that updated each row; None for a table that is not lazy."""
+        return self._last_step.get(name)
 
     def go_to(self, step: int, behind: Mapping[str, Tensor]) -> None:
-        """Stand after so many steps; the moments and ``met`` are the caller's.
+        """Continue after ``step`` steps; the caller sets the moments and :meth:`last_step`.
 
         Args:
             step: steps done.
-            behind: int32 [rows] by the name of a table that is not lazy here but was before: the step that each row
-                was last updated in. They are brought up to ``step``.
+            behind: int32 [rows] by the name of a table that is not lazy here but was before: the last step that
+                updated each row. The rows are brought up to ``step``.
         """
         self._exact_drift[:] = 0
         self.drift.zero_()
@@ -128,8 +128,8 @@ class AdamState:
             for done in range(2, step + 1):
                 self._record(done)
         self.step = step
-        for name, met in behind.items():
-            self._catch_up(name, slice(None), met)
+        for name, last_step in behind.items():
+            self._catch_up(name, slice(None), last_step)
         for weight in self._weights.values():
             self._optimiser.state[weight]["step"] = torch.tensor(float(step), device=weight.device)
         self._prepare()
@@ -145,13 +145,13 @@ class AdamState:
         step = self.step + 1
         rate = self._learning_rate(self.step)
         for group in self._optimiser.param_groups:
-            if not isinstance(group["lr"], Tensor):  # which steps on the device set there
+            if not isinstance(group["lr"], Tensor):  # steps on the device set it there
                 group["lr"] = rate
         self.rate = rate / (1 - self.betas[0] ** step)
         self.scale = 1 / math.sqrt(1 - self.betas[1] ** step)
 
     def _record(self, step: int) -> None:
-        """Let the rows that have missed this step drift."""
+        """Add this step to the drift of the rows that it does not update."""
         scale = 1 / math.sqrt(1 - self.betas[1] ** step)
         first = max(1, step - _REMEMBERED)
         rate = self._learning_rate(step - 1) / (1 - self.betas[0] ** step) / scale
@@ -160,22 +160,22 @@ class AdamState:
         self.drift[first:step] = torch.from_numpy(self._exact_drift[first:step])
 
     def catch_up(self, users: Tensor, items: Tensor) -> None:
-        """Bring rows of lazy tables to where they stand before the next step.
+        """Bring rows of lazy tables to the end of the previous step.
 
         Args:
-            users: int, rows of the user tables that the step meets, each once.
+            users: int, rows of the user tables, distinct.
             items: as ``users``, of the item tables.
         """
         for name in self.lazy:
             rows = users if name in USER_TABLES else items
-            self._catch_up(name, rows, self._met[name][rows])
+            self._catch_up(name, rows, self._last_step[name][rows])
 
     @torch.no_grad()
-    def _catch_up(self, name: str, rows: Tensor | slice, met: Tensor) -> None:
+    def _catch_up(self, name: str, rows: Tensor | slice, last_step: Tensor) -> None:
         weight, (mean, square) = self._weights[name], self.moments(name)
-        place = met.long()
-        scale, drift = (of_step.to(met.device)[place].unsqueeze(1) for of_step in (self.scale_after, self.drift))
-        missed = torch.where(place > 0, self.step - place, 0).unsqueeze(1)
+        last = last_step.long()
+        scale, drift = (of_step.to(last.device)[last].unsqueeze(1) for of_step in (self.scale_after, self.drift))
+        missed = torch.where(last > 0, self.step - last, 0).unsqueeze(1)
         size = square[rows].sqrt() * scale + self.epsilon
         weight[rows] -= torch.where(missed > 0, drift * mean[rows] / size, 0)
         mean[rows] *= self.betas[0] ** missed
@@ -183,27 +183,27 @@ class AdamState:
 
     @torch.no_grad()
     def update(self, users: Tensor, items: Tensor) -> None:
-        """The next step of all weights by their ``grad``: of lazy tables, of the rows given."""
+        """Update all weights by their ``grad``; of lazy tables, only the given rows."""
         for name in self.lazy:
             weight = self._weights[name]
             assert weight.grad is not None
             rows = users if name in USER_TABLES else items
             self._update(name, rows, weight.grad[rows])
-            weight.grad = None  # for torch's Adam to pass it over
+            weight.grad = None  # torch's Adam skips it
         self._optimiser.step()
 
     def _update(self, name: str, rows: Tensor, gradient: Tensor) -> None:
-        weight, (mean, square), met = self._weights[name], self.moments(name), self._met[name]
+        weight, (mean, square) = self._weights[name], self.moments(name)
         step = self.step + 1
         mean[rows] = torch.lerp(gradient, mean[rows], self.betas[0])
         square[rows] = torch.lerp(gradient * gradient, square[rows], self.betas[1])
         weight[rows] -= self.rate * mean[rows] / (square[rows].sqrt() * self.scale + self.epsilon)
-        met[rows] = step
+        self._last_step[name][rows] = step
 
     @torch.no_grad()
     def settle(self) -> None:
-        """After the update of the next step: let all rows of lazy tables end it, as if it had met them."""
+        """After the update: bring all rows of lazy tables to the end of this step, by gradients of 0."""
         for name in self.lazy:
-            rows = torch.nonzero(self._met[name] <= self.step).squeeze(1)
-            self._catch_up(name, rows, self._met[name][rows])
+            rows = torch.nonzero(self._last_step[name] <= self.step).squeeze(1)
+            self._catch_up(name, rows, self._last_step[name][rows])
             self._update(name, rows, torch.zeros_like(self._weights[name][rows]))

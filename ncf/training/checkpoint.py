@@ -1,4 +1,4 @@
-"""Checkpoints: written whole, proved by a checksum, read without unpickling code."""
+"""Checkpoints: written atomically, verified by a checksum, loaded without unpickling code."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _KEPT = 2
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A point to go on from.
+    """State of a training run.
 
     Attributes:
-        progress: JSON-ready account of what is done.
+        progress: JSON-ready progress of the run.
         tensors: weights and optimiser state.
     """
 
@@ -37,11 +37,11 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of one training run, in a folder; the last two are kept.
+    """Checkpoints of one training run in a folder, which keeps the last two.
 
     Args:
-        folder: created if need be.
-        identity: what a run must agree in to go on from a checkpoint, JSON-ready.
+        folder: created if it does not exist.
+        identity: settings and data that must be those of the checkpoint to resume from it, JSON-ready.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ class Checkpoints:
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, checkpoint: Checkpoint) -> None:
-        """Add a checkpoint and drop the oldest."""
+        """Add a checkpoint and delete the oldest."""
         for unfinished in self._folder.glob(".checkpoint-*"):  # of a writer that was killed
             shutil.rmtree(unfinished, ignore_errors=True)
         existing = self._existing()
@@ -69,16 +69,16 @@ class Checkpoints:
                 path.unlink()
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that is intact; None without any.
+        """The newest intact checkpoint; None if there is none.
 
         Raises:
-            InputError: if it belongs to a run with other hyperparameters or other data; names what differs.
+            InputError: if it belongs to a run with other hyperparameters or data; the message names the differences.
         """
         for path in reversed(self._existing()):
             content = path.read_bytes()
             digest, body = content[:_DIGEST_BYTES], memoryview(content)[_DIGEST_BYTES:]
             if hashlib.sha256(body).digest() != digest:
-                _log.warning("%s is damaged: going on from the one before", path)
+                _log.warning("%s is damaged: resuming from the previous one", path)
                 continue
             loaded = torch.load(io.BytesIO(body), weights_only=True)
             meta = json.loads(loaded["meta"])

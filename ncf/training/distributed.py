@@ -1,4 +1,4 @@
-"""The processes that train together: who owns which users, and what they tell each other."""
+"""The processes of a training run: the users of each, and the messages between them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ncf.cores import available_cores
 from ncf.errors import InputError
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among all.
+    """This process and the number of all.
 
     Attributes:
         rank: number of this process, from 0.
         size: number of processes.
-        device: where this process computes.
+        device: of this process.
     """
 
     rank: int
@@ -33,16 +34,16 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process writes and speaks for all."""
+        """Whether this process writes outputs and logs for all."""
         return self.rank == 0
 
-    def add_up(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """Replace ``tensor`` on every process by its sum over all processes."""
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
 
-    def sum_message(self, message: Tensor, flag: bool) -> bool:
+    def all_reduce_message(self, message: Tensor, flag: bool) -> bool:
         """Replace ``message`` (float32), whose last number is free, by its sum over all processes.
 
         Returns:
@@ -55,7 +56,7 @@ class World:
         return bool(message[-1] > 0)
 
     def union(self, numbers: Tensor) -> Tensor:
-        """The numbers, ascending and each once, that any process has; ``numbers`` is such a list, int32 [n]."""
+        """The distinct numbers of all processes, ascending; ``numbers`` of this process are too, int32 [n]."""
         if self.size == 1:
             return numbers
         own = torch.tensor([len(numbers)], device=self.device)
@@ -64,10 +65,10 @@ class World:
         longest = max(int(length) for length in lengths)
         parts = [numbers.new_empty(longest) for _ in range(self.size)]
         dist.all_gather(parts, torch.cat([numbers, numbers.new_zeros(longest - len(numbers))]))
-        joined: Tensor = torch.unique(torch.cat([part[: int(n)] for part, n in zip(parts, lengths, strict=True)]))
-        return joined
+        union: Tensor = torch.unique(torch.cat([part[: int(n)] for part, n in zip(parts, lengths, strict=True)]))
+        return union
 
-    def add_up_all(self, tensors: list[Tensor], flag: bool) -> bool:
+    def all_reduce_many(self, tensors: list[Tensor], flag: bool) -> bool:
         """Replace each of ``tensors`` (float32) by its sum over all processes, in one message.
 
         Returns:
@@ -84,7 +85,7 @@ class World:
         return bool(message[-1] > 0)
 
     def gather_rows(self, rows: Tensor, bounds: NDArray[np.int64]) -> Tensor | None:
-        """The rows that all processes own, [bounds[-1], ...] on the CPU of the first; None elsewhere."""
+        """The rows of all processes, [bounds[-1], ...], on the CPU of the first one; None in the others."""
         rows = rows.detach()
         if not self.is_first:
             if len(rows):
@@ -99,7 +100,7 @@ class World:
         return torch.cat(parts)
 
     def scatter_rows(self, table: Tensor | None, own: Tensor, bounds: NDArray[np.int64]) -> None:
-        """Copy this process's rows of the first process's ``table``, [bounds[-1], ...], to ``own``."""
+        """Copy this process's rows of ``table``, [bounds[-1], ...], from the first process to ``own``."""
         if self.is_first:
             assert table is not None
             own.copy_(table[: bounds[1]])
@@ -113,11 +114,11 @@ class World:
             own.copy_(part)
 
     def broadcast(self, tensor: Tensor) -> None:
-        """Overwrite ``tensor`` with the first process's."""
+        """Overwrite ``tensor`` by that of the first process."""
         if self.size > 1:
             dist.broadcast(tensor, src=0)
 
-    def share(self, text: str) -> str:
+    def broadcast_text(self, text: str) -> str:
         """The first process's ``text``, on every process."""
         box = [text]
         if self.size > 1:
@@ -126,7 +127,7 @@ class World:
 
 
 def owned_users(counts: NDArray[np.int64], processes: int) -> NDArray[np.int64]:
-    """Split users into ranges with about equally many positives.
+    """Ranges of users with about equal numbers of positives.
 
     Args:
         counts: int64 [users], positives of each user.
@@ -141,11 +142,11 @@ def owned_users(counts: NDArray[np.int64], processes: int) -> NDArray[np.int64]:
 
 
 @contextmanager
-def joined(device: Literal["auto", "cpu", "cuda"]) -> Iterator[World]:
-    """Join the processes started together, if any, and take this one's device and share of the cores.
+def process_group(device: Literal["auto", "cpu", "cuda"]) -> Iterator[World]:
+    """Membership of the process group, with this process's device and share of the cores.
 
     Raises:
-        InputError: if a GPU is asked for and there is none.
+        InputError: if ``device`` is cuda without a GPU, or there are more processes than GPUs on this host.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("parameter 'device' is cuda, but no CUDA device is available; use cpu or auto")
@@ -156,21 +157,21 @@ def joined(device: Literal["auto", "cpu", "cuda"]) -> Iterator[World]:
             f"parameter 'processes_per_host' is {local_size}, but there are only "
             f"{torch.cuda.device_count()} GPUs; use at most one process for each"
         )
-    place = torch.device("cuda", local_rank) if on_gpu else torch.device("cpu")
-    # the moments of rarely met rows fade towards 0, and numbers below 1e-38 slow a CPU down fourfold; set before
-    # the first parallel region, as threads take it over from the one that starts them
+    own_device = torch.device("cuda", local_rank) if on_gpu else torch.device("cpu")
+    # The moments of rarely updated rows decay towards 0, and denormal numbers (below 1e-38) slow a CPU down fourfold.
+    # Set before the first parallel region, as threads inherit it.
     torch.set_flush_denormal(True)
-    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local_size))
+    torch.set_num_threads(max(1, available_cores() // local_size))
     try:
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-            yield World(0, 1, place)
+            yield World(0, 1, own_device)
             return
         if on_gpu:
-            torch.cuda.set_device(place)
-        # with its device a process makes its NCCL communicator at once: an error shows here, and nothing guesses it
-        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=place if on_gpu else None)
+            torch.cuda.set_device(own_device)
+        # with `device_id`, NCCL's communicator is made at once, so that its errors are raised here
+        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=own_device if on_gpu else None)
         try:
-            yield World(dist.get_rank(), dist.get_world_size(), place)
+            yield World(dist.get_rank(), dist.get_world_size(), own_device)
         finally:
             dist.destroy_process_group()
     finally:

@@ -1,4 +1,4 @@
-"""``ncf fit``: train here, which is what the training container does."""
+"""``ncf fit``: training on this machine, as in the training container."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ncf.artifacts import dataset as dataset_layout
 from ncf.artifacts import manifest
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.provenance import source_of_model
 from ncf.artifacts.samples import FitName, Samples
 from ncf.errors import InputError
 from ncf.stage.declaration import Input, Output, Stage
@@ -31,13 +32,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _NOT_IN_CHECKPOINTS = {"device", "processes_per_host"}
-"""What may change between a checkpoint and the run that goes on from it."""
+"""Hyperparameters that may change between a checkpoint and the run that resumes from it."""
 
 
 class Fit(Stage, Hyperparameters, WarmStart):
     """Train a model on this machine.
 
-    The number of epochs is chosen on the validation positives; then one fit on training and validation
+    The number of epochs is selected on the validation positives. Then one fit on training and validation
     positives gives the model. With several processes, each owns a part of the users.
     """
 
@@ -46,10 +47,11 @@ class Fit(Stage, Hyperparameters, WarmStart):
     dataset: str = Input("Dataset", "Folder written by preprocess")
     samples: str = Input("Dataset", "Folder written by negative-sampling for that data set")
     checkpoints: str = Field(
-        "", description="Folder for a checkpoint after each epoch, to go on from where it holds one; '': none"
+        "",
+        description="Folder of checkpoints, written after each epoch; training resumes from the newest one; '': none",
     )
 
-    trained_model: Path = Output("Model", "Weights and all that evaluating and serving them needs")
+    trained_model: Path = Output("Model", "Weights, and the data that evaluation and serving need")
     metrics: Path = Output("Metrics", "Metrics on the validation positives, the best epoch and the speed")
 
     @model_validator(mode="after")
@@ -74,7 +76,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
             self._train(settings, dataset_folder, samples_folder, earlier_folder)
 
     def arguments(self) -> list[str]:
-        """The command line that gives this very instance."""
+        """The command line of an equal instance."""
         values = self.model_dump(mode="json").items()
         return [
             part
@@ -89,21 +91,22 @@ class Fit(Stage, Hyperparameters, WarmStart):
         self, settings: Hyperparameters, dataset_folder: Path, samples_folder: Path, earlier_folder: Path | None
     ) -> None:
         from ncf.training.checkpoint import Checkpoints
-        from ncf.training.distributed import joined
+        from ncf.training.distributed import process_group
         from ncf.training.golden import golden_answers
-        from ncf.training.init_weights import grown
+        from ncf.training.init_weights import warm_started
         from ncf.training.pretraining import train
         from ncf.training.trainer import Trainer, model_config
 
         dataset, samples = Dataset.load(dataset_folder), Samples.load(samples_folder)
-        fingerprint = manifest.fingerprint(manifest.read(dataset_folder, dataset_layout.KIND))
+        dataset_manifest = manifest.read(dataset_folder, dataset_layout.KIND)
+        fingerprint = manifest.fingerprint(dataset_manifest)
         if samples.dataset != fingerprint:
             raise InputError(f"{self.samples}: drawn for another data set than {self.dataset}; run negative-sampling")
         source = {"dataset": fingerprint, "samples": samples.fingerprint}
         earlier = None if earlier_folder is None else ModelFolder.load(earlier_folder)
         if earlier is not None:
             source["warm_start"] = earlier.version
-        with joined(settings.device) as world, _termination(bool(self.checkpoints)) as stop_requested:
+        with process_group(settings.device) as world, _termination(bool(self.checkpoints)) as stop_requested:
 
             def make(
                 settings: Hyperparameters,
@@ -121,21 +124,23 @@ class Fit(Stage, Hyperparameters, WarmStart):
                 config = model_config(settings, dataset)
                 if not world.is_first:
                     return {}
-                return grown(earlier, config, dataset.user_ids, dataset.item_ids, settings.seed, settings.init_std)
+                return warm_started(
+                    earlier, config, dataset.user_ids, dataset.item_ids, settings.seed, settings.init_std
+                )
 
             trained = train(settings, make, None if earlier is None else warm)
         if not world.is_first:
             raise SystemExit(0)  # the first process writes for all
-        trainer = trained.trainer
+        trainer, record = trained.trainer, trained.trainer.record
         weights = {name: weight.numpy() for name, weight in trained.weights.items()}
         history: dict[str, Any] = {
-            "selection": trainer.history["selection"],
-            "final": trainer.history["final"],
-            "best_epoch": trainer.best_epoch,
-            "start": trainer.start_metrics,
+            "selection": record.epochs["selection"],
+            "final": record.epochs["final"],
+            "best_epoch": record.best_epoch,
+            "start": record.start_metrics,
             "parts": trained.parts,
             "hyperparameters": settings.model_dump(mode="json"),
-            "samples_per_second": trainer.samples_per_second,
+            "samples_per_second": record.samples_per_second,
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "validation": {
                 "positives": len(samples.validation),
@@ -154,19 +159,19 @@ class Fit(Stage, Hyperparameters, WarmStart):
             popularity=np.bincount(trainer.positives.items, minlength=dataset.n_items),
             history=history,
             golden=golden_answers(trainer.config, weights, dataset.user_ids, dataset.item_ids),
-        ).save(self.trained_model, settings.model_dump(mode="json"), {"fingerprint": fingerprint})
+        ).save(self.trained_model, settings.model_dump(mode="json"), source_of_model(dataset_manifest, fingerprint))
         self.metrics.write_text(json.dumps(compared_metrics(history), indent=2) + "\n")
 
 
 @contextmanager
 def _termination(deferred: bool) -> Iterator[Callable[[], bool]]:
-    """If ``deferred``, SIGTERM is noted rather than obeyed; yields what tells whether it came."""
-    came: list[int] = []
+    """A function that returns whether SIGTERM was received. If ``deferred``, the signal has no other effect."""
+    received: list[int] = []
     if not deferred or threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    previous = signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))  # noqa: ARG005
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))  # noqa: ARG005
     try:
-        yield lambda: bool(came)
+        yield lambda: bool(received)
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -1,4 +1,4 @@
-"""The answers of the trained network to a few requests: what serves must give the same."""
+"""Golden answers: those of the trained network to a few requests. The serving code must give the same answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ncf.api.requests import MAX_ID_LENGTH
+from ncf.api.limits import MAX_ID_LENGTH
 from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, Request
 from ncf.artifacts.model_folder import ModelConfig, Weights
 from ncf.errors import InputError
@@ -18,21 +18,21 @@ _ITEMS_AT_ONCE = 1 << 14  # bounds the activations of the tower, whatever the si
 
 
 def golden_answers(config: ModelConfig, weights: Weights, user_ids: Sequence[str], item_ids: Sequence[str]) -> Golden:
-    """Ask the network for the items that rank highest for a few users, spread evenly over all.
+    """The highest ranked items of a few users, spread evenly over all.
 
     Args:
         config: the architecture.
-        weights: of the trained network, as :meth:`ModelConfig.weight_shapes` says.
+        weights: of the trained network, of the shapes of :meth:`ModelConfig.weight_shapes`.
         user_ids, item_ids: raw id of each index.
 
     Raises:
         InputError: if the network's scores are not finite, or the endpoint accepts no user's id.
     """
-    askable = [index for index, user in enumerate(user_ids) if len(user) <= MAX_ID_LENGTH]
-    if not askable:
-        raise InputError(f"every user id has more than {MAX_ID_LENGTH} characters, so the endpoint could serve nobody")
-    count = min(_USERS, len(askable))
-    users = [askable[len(askable) * part // count] for part in range(count)]
+    valid = [index for index, user in enumerate(user_ids) if len(user) <= MAX_ID_LENGTH]
+    if not valid:
+        raise InputError(f"every user id has more than {MAX_ID_LENGTH} characters, so the endpoint could serve no user")
+    count = min(_USERS, len(valid))
+    users = [valid[len(valid) * part // count] for part in range(count)]
     network = _network(config, weights, users)
     requests, k = [], min(K, config.n_items)
     for row, user in enumerate(users):
@@ -51,7 +51,7 @@ def golden_answers(config: ModelConfig, weights: Weights, user_ids: Sequence[str
 
 
 def _network(config: ModelConfig, weights: Weights, users: list[int]) -> Network:
-    """The network with the rows of ``users`` alone in its user tables, and the items' tables not copied."""
+    """The network with only the rows of ``users`` in its user tables; item tables are not copied."""
     with torch.device("meta"):
         network = Network(config, len(users))
     own = {name: weight[users] if name in USER_TABLES else weight for name, weight in weights.items()}

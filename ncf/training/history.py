@@ -1,4 +1,4 @@
-"""What the ``history.json`` of a model says in a few numbers."""
+"""Summary metrics of a model's ``history.json``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _COMPARED = ("hr_at_10", "ndcg_at_10")
 
 
 def compared_metrics(history: Mapping[str, Any]) -> dict[str, float]:
-    """What a run is compared by: the best epoch's validation metrics, the last loss, time and speed."""
+    """Metrics that runs are compared by: validation metrics of the best epoch, last loss, time and speed."""
     by_epoch = [history.get("start", {}), *history["selection"]]
     best = by_epoch[history["best_epoch"]] if history["selection"] else {}
     fits = [history, *history.get("parts", {}).values()]

@@ -1,4 +1,4 @@
-"""The settings of a training run: what they are, what they may be, and what they are if nobody says."""
+"""Hyperparameters of a training run: types, defaults and bounds."""
 
 import json
 import math
@@ -14,7 +14,7 @@ _BATCH_BOUNDS = (1024, 1 << 16)
 _REFERENCE_BATCH = 16384
 
 PARTS = ("gmf", "mlp")
-"""What a NeuMF joins (He et al. 2017, section 3.4.1)."""
+"""Models that a NeuMF fuses (He et al. 2017, section 3.4.1)."""
 
 _SHARED_BY_PARTS = {
     *("model", "factors", "tower", "pretrain", "pretrain_alpha", "pretrain_overrides", "device"),
@@ -23,7 +23,7 @@ _SHARED_BY_PARTS = {
 
 
 class Hyperparameters(BaseModel, extra="forbid"):
-    """Everything that decides which weights come out of a data set."""
+    """Settings on which the weights of a model depend, beside the data."""
 
     model: ModelName = Field("neumf", description="Network: gmf, mlp, or neumf, which joins both")
     epochs: int = Field(12, ge=1, le=1000, description="Passes over the positives, which the schedule spans")
@@ -32,7 +32,9 @@ class Hyperparameters(BaseModel, extra="forbid"):
         [64, 32, 16],
         description="Widths of the MLP (mlp, neumf): user and item embedding together, then hidden layers",
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of hidden units dropped in training (mlp, neumf)")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of hidden units dropped in training (mlp, neumf); 0: none"
+    )
     negatives: int = Field(4, ge=1, le=100, description="Negatives drawn for each positive in each epoch")
     batch_size: int = Field(
         0,
@@ -43,15 +45,17 @@ class Hyperparameters(BaseModel, extra="forbid"):
     learning_rate: float = Field(
         0.015, gt=0, le=1, description=f"Adam's step size at its peak, for a batch of {_REFERENCE_BATCH}"
     )
-    warmup: float = Field(0.1, ge=0, le=100, description="Epochs in which the learning rate rises from 0")
+    warmup: float = Field(
+        0.1, ge=0, le=100, description="Epochs in which the learning rate rises from 0 to its peak; 0: none"
+    )
     l2: float = Field(
         0.0075,
         ge=0,
         le=1000,
-        description="Pull of each sample's embeddings towards 0: so a user or item is pulled as often as it is met",
+        description="L2 regularisation of each sample's embeddings, as often as its user or item occurs; 0: none",
     )
     tower_l2: float = Field(
-        1e-5, ge=0, le=1000, description="Pull of the tower's weights towards 0 in each step (mlp, neumf)"
+        1e-5, ge=0, le=1000, description="L2 regularisation of the tower's weights in each step (mlp, neumf); 0: none"
     )
     gmf_output: Literal["fixed", "learned"] = Field(
         "fixed",
@@ -137,14 +141,14 @@ class Hyperparameters(BaseModel, extra="forbid"):
         return Hyperparameters(**{**own, **overrides, "model": part, "pretrain": False, "pretrain_overrides": {}})
 
     def training_settings(self) -> "Hyperparameters":
-        """These alone, without what a subclass adds."""
+        """The hyperparameters without the fields of a subclass."""
         return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters.model_fields})
 
     def positives_per_batch(self, n_positives: int) -> int:
         """Positives in a step over all processes, each of which brings its negatives.
 
-        Unless ``batch_size`` says so, the batch grows with the data, so that small data get enough steps
-        in an epoch and large data get large, fast ones.
+        Unless ``batch_size`` is set, the batch grows with the data, so that an epoch of small data has enough steps and
+        one of large data has large, fast steps.
         """
         samples = 1 + self.negatives
         if self.batch_size:
@@ -160,7 +164,7 @@ class Hyperparameters(BaseModel, extra="forbid"):
 
 
 class WarmStart(BaseModel):
-    """An earlier model to go on from."""
+    """The earlier model that a warm start begins with."""
 
     warm_start: str = Field(
         "",
@@ -169,7 +173,7 @@ class WarmStart(BaseModel):
     )
 
     def check_start(self, pretrain: bool) -> None:
-        """Raise a ValueError if the model would have to start from two things at once."""
+        """Raise a ValueError if both a warm start and pre-training are set."""
         if self.warm_start and pretrain:
             raise ValueError(
                 "parameters 'warm_start' and 'pretrain' are both set: a model starts from an earlier one or from its "

@@ -1,4 +1,4 @@
-"""What a model starts from instead of random weights: two trained parts, or an earlier model."""
+"""Initial weights other than random ones: two trained parts, or an earlier model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ncf.errors import InputError
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network, initialise
 
 
-def joined(gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+def fused(gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
     """The weights of a NeuMF that gives the weighted mean of both parts' logits (He et al. 2017, section 3.4.1).
 
     Args:
-        gmf, mlp: weights by name; both empty where another process holds them.
+        gmf, mlp: weights by name; both empty in all processes except the first.
         alpha: weight of the GMF, equation 13; the MLP has the rest.
     """
     both = {**gmf, **mlp}
@@ -29,13 +29,13 @@ def joined(gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor], alpha: float) -
     return {**both, "output.weight": output, "output.bias": bias}
 
 
-def grown(
+def warm_started(
     earlier: ModelFolder, config: ModelConfig, user_ids: Sequence[str], item_ids: Sequence[str], seed: int, std: float
 ) -> dict[str, Tensor]:
     """The weights of an earlier model for today's users and items.
 
-    Users and items that the earlier model knows, by raw id, keep their embeddings; new ones get random ones; those
-    that are gone are dropped. All other weights are the earlier model's.
+    Users and items of the earlier model, by raw id, keep their embeddings. New ones get random embeddings; those that
+    no longer exist are dropped. All other weights are the earlier model's.
 
     Args:
         earlier: the model to start from.
@@ -45,10 +45,10 @@ def grown(
         std: their standard deviation.
 
     Returns:
-        Weights by name, as :meth:`ModelConfig.weight_shapes` says.
+        Weights by name, of the shapes of :meth:`ModelConfig.weight_shapes`.
 
     Raises:
-        InputError: if the architectures differ; names in what.
+        InputError: if the architectures differ; the message names the differences.
     """
     parts = ["model"] + ["factors"] * config.has_gmf + ["tower"] * config.has_tower
     differences = [
@@ -61,23 +61,23 @@ def grown(
     network = Network(config, config.n_users)
     initialise(network, seed, std, range(config.n_users), config.n_users)
     weights = {name: weight.detach() for name, weight in network.named_parameters()}
-    places = {
-        **dict.fromkeys(USER_TABLES, _places(earlier.user_ids, user_ids)),
-        **dict.fromkeys(ITEM_TABLES, _places(earlier.item_ids, item_ids)),
+    indices = {
+        **dict.fromkeys(USER_TABLES, _common_indices(earlier.user_ids, user_ids)),
+        **dict.fromkeys(ITEM_TABLES, _common_indices(earlier.item_ids, item_ids)),
     }
     for name, weight in weights.items():
         value = earlier.weights[name]
-        if name in places:
-            now, then = places[name]
+        if name in indices:
+            now, then = indices[name]
             weight[torch.from_numpy(now)] = torch.from_numpy(np.asarray(value[then]))
         else:
             weight.copy_(torch.from_numpy(np.array(value)))
     return weights
 
 
-def _places(earlier: Sequence[str], today: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Indices today, and in the earlier model, of the ids that are in both."""
-    index = {name: place for place, name in enumerate(earlier)}
+def _common_indices(earlier: Sequence[str], today: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the common ids today, and in the earlier model."""
+    index = {name: position for position, name in enumerate(earlier)}
     pairs = [(now, index[name]) for now, name in enumerate(today) if name in index]
     both = np.array(pairs, np.int64).reshape(-1, 2)
     return both[:, 0], both[:, 1]

@@ -1,4 +1,4 @@
-"""Starting the processes that train together, as torchrun does."""
+"""Start of the processes of a training run, as by torchrun."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Hosts:
     """The machines of a training run.
 
     Attributes:
-        count: how many.
-        index: which of them this one is, from 0.
-        rendezvous: ``address:port`` of the first one.
-        interface: network interface that connects them; '' for the loopback of a single one.
+        count: number of machines.
+        index: of this machine, from 0.
+        rendezvous: ``address:port`` of the first machine.
+        interface: network interface that connects them; '' for the loopback of a single machine.
     """
 
     count: int = 1
@@ -37,12 +37,12 @@ class Hosts:
 
 
 def is_worker() -> bool:
-    """Whether this process was started to train together with others (by this module or by torchrun)."""
+    """Whether this process is one of several of a training run, started by this module or by torchrun."""
     return "WORLD_SIZE" in os.environ
 
 
 def processes_per_host(settings: Hyperparameters) -> int:
-    """How many processes are to train on this host: as set, else one for each GPU, or one."""
+    """Number of training processes on this host: the setting, else one for each GPU, or one."""
     if settings.processes_per_host or settings.device == "cpu":
         return settings.processes_per_host or 1
     import torch
@@ -51,10 +51,10 @@ def processes_per_host(settings: Hyperparameters) -> int:
 
 
 def run_processes(arguments: Sequence[str], processes: int, hosts: Hosts = Hosts()) -> None:
-    """Run ``python *arguments`` in so many processes, which find those of the other hosts; wait for all.
+    """Run ``python *arguments`` in several processes, which connect to those of the other hosts; wait for all.
 
     Raises:
-        SystemExit: with the status of the first process that failed (2 if one met an input error), or
+        SystemExit: with the status of the first process that failed (2 if one had an input error), or
             128 + the signal that ended this one.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -93,7 +93,7 @@ def _leave(status: int) -> NoReturn:
 
 
 def _use_interface(name: str) -> None:
-    """Tell gloo and NCCL which network interface to use; where there is none of that name, they choose."""
+    """Set the network interface of gloo and NCCL. Without an interface of that name, they choose one."""
     if name in (existing for _, existing in socket.if_nameindex()):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", name)
         os.environ.setdefault("NCCL_SOCKET_IFNAME", name)

@@ -1,4 +1,4 @@
-"""The form of the line that is logged after each epoch, from which SageMaker reads its metrics."""
+"""Log line of an epoch, from which SageMaker reads its metrics."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _DIGITS: Mapping[str, str] = {
     "seconds": ".1f",
     "samples_per_second": ".0f",
 }
-"""What an epoch's line may say of it, and how it is written."""
+"""Metrics of an epoch's line, and their format."""
 
 FITS: tuple[FitName, ...] = ("selection", "final")
 """The fit whose epochs are compared on validation, and the one on training + validation that is kept."""
 
 
 def epoch_line(fit: str, epoch: int, values: Mapping[str, float]) -> str:
-    """``fit=selection epoch=3 loss=0.2713 hr_at_10=0.6512 ...``; what is not in ``values`` is left out."""
+    """``fit=selection epoch=3 loss=0.2713 hr_at_10=0.6512 ...``; absent metrics are omitted."""
     known = [f"{name}={values[name]:{digits}}" for name, digits in _DIGITS.items() if name in values]
     return " ".join([f"fit={fit}", f"epoch={epoch}", *known])
 
 
 def parse_epoch_line(line: str) -> dict[str, str]:
-    """What an epoch's line says, by name, ``fit`` and ``epoch`` first; empty for any other line."""
+    """Values of an epoch's line by name, ``fit`` and ``epoch`` first; empty for any other line."""
     found = re.search(r"\bfit=\w+ epoch=\d+( \w+=[0-9.]+)*", line)
     return dict(word.split("=", 1) for word in found[0].split()) if found else {}
 

@@ -1,4 +1,4 @@
-"""Negatives for training, drawn on the device: uniform over the items that are no positive of the user."""
+"""Negatives for training, drawn on the device: uniform over the items that are not positives of the user."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def check_some_left(exclusion: ItemsByUser, n_items: int) -> None:
 
 
 class NegativeSampler:
-    """Draws, for each of many users, items that are not among that user's positives.
+    """Draws, for each of many users, items that are not positives of that user.
 
-    On a CPU, while a bitmap of users x items fits, draws are looked up there and the rejected ones are drawn again;
-    otherwise, on a GPU (as all shapes are fixed then, so the host waits for nothing), and for what is still rejected
-    after some rounds, a draw among the ``n_items - positives``
-    remaining items is turned into an item by a search in the gaps between the positives. Both are exact.
+    On a CPU, if a bitmap of users x items fits, positives are rejected by the bitmap and drawn again. Otherwise, and
+    after some rejections, a rank among the ``n_items - positives`` remaining items is drawn, and a search in the gaps
+    between the positives finds its item. A GPU always searches: shapes are fixed, so the host waits for nothing. Both
+    ways are exact.
 
     Args:
         exclusion: positives of each user, items sorted and without repeats.
         n_items: size of the catalogue.
-        device: where to draw.
+        device: of the draws.
         bitmap_bytes: largest bitmap.
 
     Raises:
@@ -58,8 +58,8 @@ class NegativeSampler:
         self._bitmap: Tensor | None = None
         if device.type == "cpu" and exclusion.n_users * self._stride <= bitmap_bytes:
             bitmap = np.zeros(exclusion.n_users * self._stride, np.uint8)
-            places = users.astype(np.int64) * self._stride + (items >> 3)
-            np.bitwise_or.at(bitmap, places, np.left_shift(1, items & 7).astype(np.uint8))
+            bytes_ = users.astype(np.int64) * self._stride + (items >> 3)
+            np.bitwise_or.at(bitmap, bytes_, np.left_shift(1, items & 7).astype(np.uint8))
             self._bitmap = torch.from_numpy(bitmap).to(device)  # [users * stride]
 
     def draw(self, users: Tensor, negatives: int, generator: torch.Generator) -> Tensor:
@@ -67,7 +67,7 @@ class NegativeSampler:
 
         Args:
             users: int [n], in ascending order for speed.
-            negatives: how many for each.
+            negatives: number for each.
             generator: of the sampler's device.
 
         Returns:

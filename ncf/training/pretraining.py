@@ -1,4 +1,4 @@
-"""Training a model, and before it the parts that a NeuMF starts from (He et al. 2017, section 3.4.1)."""
+"""Training of a model, after that of the parts that a NeuMF starts from (He et al. 2017, section 3.4.1)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 from ncf.artifacts.samples import FitName
 from ncf.training.hyperparameters import PARTS, Hyperparameters
-from ncf.training.init_weights import joined
+from ncf.training.init_weights import fused
 from ncf.training.log_lines import FITS
 from ncf.training.trainer import Trainer
 
 
 class MakeTrainer(Protocol):
-    """Makes the trainer of one model; its checkpoints lie in ``folder`` under those of the run."""
+    """Makes the trainer of one model. ``folder`` is the folder of its checkpoints in that of the run."""
 
     def __call__(
         self,
@@ -34,8 +34,8 @@ class Trained:
 
     Attributes:
         weights: by name; empty in all processes but the first.
-        trainer: that has trained it.
-        parts: epochs of both fits of each part that it started from.
+        trainer: of the model.
+        parts: metrics of each epoch of both fits, by part that the model started from.
     """
 
     weights: Mapping[str, Tensor]
@@ -46,13 +46,13 @@ class Trained:
 def train(
     settings: Hyperparameters, make: MakeTrainer, warm: Callable[[], Mapping[str, Tensor]] | None = None
 ) -> Trained:
-    """Train as ``settings`` say.
+    """Train a model, and with ``pretrain`` its parts first.
 
     Args:
-        settings: with ``pretrain``, a GMF and an MLP come first, each trained twice: on what selection may see,
-            for the selection fit to start from, and on all of it, for the final fit.
+        settings: with ``pretrain``, a GMF and an MLP are trained first. Each is trained twice: on the positives of
+            the selection fit, which starts from that one, and on all positives, for the final fit.
         make: the trainer of a model.
-        warm: the weights to start from instead; None without.
+        warm: gives the weights of an earlier model to start from; None for random weights.
     """
     if not settings.pretrain:
         start = None if warm is None else dict.fromkeys(FITS, warm())
@@ -64,8 +64,8 @@ def train(
         trainer = make(settings.of_part(part), part, is_part=True)
         weights["final"][part] = trainer.run()
         weights["selection"][part] = trainer.selection_weights
-        history[part] = trainer.history
+        history[part] = trainer.record.epochs
     trainer = make(
-        settings, "neumf", {fit: joined(**weights[fit], alpha=settings.pretrain_alpha) for fit in FITS}, may_stay=True
+        settings, "neumf", {fit: fused(**weights[fit], alpha=settings.pretrain_alpha) for fit in FITS}, may_stay=True
     )
     return Trained(trainer.run(), trainer, history)

@@ -1,4 +1,4 @@
-"""What the training container runs: ``ncf fit`` under SageMaker's contract for ``/opt/ml``.
+"""Program of the training container: ``ncf fit`` under SageMaker's contract for ``/opt/ml``.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
 """
@@ -38,10 +38,10 @@ _SDK_PREFIX = "sagemaker_"
 
 
 def main() -> None:
-    """Train as the files under the root say.
+    """Train by the files under the root.
 
-    Exits with 0, 2 for what the user can mend, 143 after SIGTERM and 1 for the rest; the reason of 1 and 2 is
-    in ``output/failure``, which SageMaker reports.
+    Exit statuses: 0; 2 for invalid input; 143 after SIGTERM; 1 for other errors. The reason of 1 and 2 is in
+    ``output/failure``, which SageMaker reports.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
     root = Path(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT))
@@ -55,7 +55,7 @@ def main() -> None:
         _report(failure, str(error))
         fail(str(error))
     except SystemExit as error:
-        if error.code not in (0, 128 + signal.SIGTERM):  # a process was killed, by want of memory for one
+        if error.code not in (0, 128 + signal.SIGTERM):  # a process was killed, for example for lack of memory
             _report(failure, f"a training process ended with status {error.code}")
         raise
     except Exception as error:
@@ -65,8 +65,8 @@ def main() -> None:
 
 
 def _report(failure: Path, reason: str) -> None:
-    """Keep the first reason: what other processes say afterwards follows from it."""
-    with suppress(OSError):  # there is one, or there is no tree to write to
+    """Keep the first reason: later errors of other processes follow from it."""
+    with suppress(OSError):  # the file exists, or its folder does not
         failure.parent.mkdir(parents=True, exist_ok=True)
         with failure.open("x") as stream:
             stream.write(reason[:_FAILURE_CHARACTERS])
@@ -78,13 +78,13 @@ def _train(root: Path) -> None:
     config = root / "input" / "config"
     given = _read_json(config / "hyperparameters.json")
     with tempfile.TemporaryDirectory(prefix=".fit-", dir=root) as folder:
-        places = {
+        paths = {
             **_channels(root / "input" / "data"),
             "checkpoints": root / "checkpoints",
             "trained_model": Path(folder) / "model",
             "metrics": root / "output" / "data" / "metrics.json",
         }
-        arguments = fit_arguments(given, places)
+        arguments = fit_arguments(given, paths)
         fit = parse(Fit, arguments)
         assert isinstance(fit, Fit)
         if not is_worker():
@@ -94,34 +94,34 @@ def _train(root: Path) -> None:
                 run_processes(["-m", _MODULE], processes, hosts)
                 return
         run(Fit, arguments)
-        _install(places["trained_model"], root / "model")
+        _install(paths["trained_model"], root / "model")
 
 
 def _channels(data: Path) -> dict[str, Path]:
-    """Where the channels lie; the optional one only if it was given."""
+    """Paths of the channels; the optional one only if the job has it."""
     names = [*CHANNELS, *([OPTIONAL_CHANNEL] if (data / OPTIONAL_CHANNEL).is_dir() else [])]
     return {name: data / name for name in names}
 
 
-def fit_arguments(given: Mapping[str, Any], places: Mapping[str, Path]) -> list[str]:
-    """The command line of ``ncf fit`` for SageMaker's hyperparameters, which all are strings.
+def fit_arguments(given: Mapping[str, Any], paths: Mapping[str, Path]) -> list[str]:
+    """The command line of ``ncf fit`` for SageMaker's hyperparameters, all of which are strings.
 
-    Those that SageMaker's SDK adds for itself (``sagemaker_...``) are left out.
+    Hyperparameters of SageMaker's SDK (``sagemaker_...``) are ignored.
 
     Raises:
-        InputError: that names the hyperparameters that do not exist.
+        InputError: if there are unknown hyperparameters; the message names them.
     """
     own = {name: value for name, value in given.items() if not name.startswith(_SDK_PREFIX)}
     unknown = sorted(own.keys() - Hyperparameters.model_fields.keys())
     if unknown:
         expected = ", ".join(Hyperparameters.model_fields)
         raise InputError(f"unknown hyperparameters: {', '.join(unknown)}; expected some of {expected}")
-    values = {**own, **places}
+    values = {**own, **paths}
     return [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
 
 
 def training_hosts(resources: Mapping[str, Any]) -> Hosts:
-    """The hosts that ``resourceconfig.json`` names; the first by name is where they meet.
+    """The hosts of ``resourceconfig.json``; the first by name is the rendezvous.
 
     Raises:
         InputError: if this host is not among them.
@@ -141,7 +141,7 @@ def training_hosts(resources: Mapping[str, Any]) -> Hosts:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no such file."""
+    """A JSON object; empty if there is no such file."""
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
@@ -154,8 +154,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _install(source: Path, destination: Path) -> None:
-    """Move the files of a finished model into a folder that is there already, the manifest last: with it, the
-    model is complete."""
+    """Move the files of a finished model into an existing folder. The manifest, which makes it complete, comes last."""
     destination.mkdir(parents=True, exist_ok=True)
     (destination / manifest.FILE_NAME).unlink(missing_ok=True)
     for path in sorted(source.iterdir(), key=lambda path: path.name == manifest.FILE_NAME):

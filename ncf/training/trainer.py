@@ -1,13 +1,11 @@
-"""From data to weights: epochs chosen on validation, then one fit on training and validation positives."""
+"""Training of one model: a fit that selects the best epoch, then one on training and validation positives."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 from torch import Tensor
@@ -20,29 +18,24 @@ from ncf.errors import InputError
 from ncf.models.networks import Network, initialise
 from ncf.progress import Progress
 from ncf.progress import progress as progress_bar
-from ncf.training.batches import EpochSource
+from ncf.training.backends import make_source
 from ncf.training.checkpoint import Checkpoint, Checkpoints
 from ncf.training.distributed import World, owned_users
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.log_lines import FITS, epoch_line
-from ncf.training.loop import FitLoop, Position
+from ncf.training.loop import FitLoop
+from ncf.training.record import TrainingRecord
+from ncf.training.run_checkpoints import RunCheckpoints, position_of, selection_weights_of
 from ncf.training.validation import Validation
 
 _log = logging.getLogger(__name__)
-
-SELECTION_METRIC = "ndcg_at_10"
-"""What the best epoch is best in, on validation: NDCG moves with every rank in the top 10, so it is less
-noisy than the hit rate."""
-
-_KEPT = "selection/"
-"""Before the names of a selection fit's weights in a checkpoint of the final fit."""
 
 STOPPED = 143
 """Exit status after SIGTERM, as a shell reports it."""
 
 
 def model_config(settings: Hyperparameters, dataset: Dataset) -> ModelConfig:
-    """The architecture that ``settings`` ask for, at the size of the data."""
+    """Architecture by the hyperparameters, of the size of the data."""
     return ModelConfig(
         model=settings.model,
         factors=settings.factors,
@@ -59,15 +52,21 @@ class Trainer:
         dataset: positives.
         samples: candidates and exclusion index of that data set.
         settings: hyperparameters.
-        world: the processes that train together.
-        checkpoints: where to go on from and to write to after each epoch; None for neither.
-        stop_requested: whether to write a checkpoint after the step under way and leave.
-        start: whole tables of weights that each fit starts from, in the first process; elsewhere empty ones
-            under the same keys. A fit without starts from random weights.
-        is_part: whether this model is only to start another one: then both fits run all epochs, and the
-            weights of the selection fit are kept too.
-        may_stay: whether the start itself may be best, so that the final fit has no epochs: only where validation
-            positives had no part in it.
+        world: the processes.
+        checkpoints: to resume from, and to write after each epoch; None for neither.
+        stop_requested: whether to write a checkpoint after the current step and exit.
+        start: initial weights of each fit, whole tables, in the first process; empty mappings of the same keys in the
+            others. A fit without them starts from random weights.
+        is_part: whether the model is a part of a NeuMF: then both fits run all epochs, and the weights of the
+            selection fit are kept too.
+        may_stay: whether the initial weights may be selected, so that the final fit has no epochs. Only if they do not
+            depend on validation positives.
+
+    Attributes:
+        config: architecture.
+        positives: of the final fit.
+        record: metrics of all epochs.
+        selection_weights: of a part's selection fit, by name; empty in all processes except the first.
     """
 
     def __init__(
@@ -86,26 +85,25 @@ class Trainer:
             raise InputError("the data set has no training positives")
         self.config = model_config(settings, dataset)
         self._samples, self._settings, self._world = samples, settings, world
-        self._checkpoints, self._stop_requested = checkpoints, stop_requested
+        self._checkpoints, self._stop_requested = RunCheckpoints(checkpoints, world), stop_requested
         self._start, self._is_part, self._may_stay = start or {}, is_part, may_stay
-        self.start_metrics: dict[str, float] = {}
+        self.record = TrainingRecord(settings, is_part)
         self.selection_weights: dict[str, Tensor] = {}
         held_out = dataset.validation
         self.positives = dataset.train.union(held_out[:, 0], held_out[:, 1])
         self._positives: dict[FitName, ItemsByUser] = {"selection": dataset.train, "final": self.positives}
         self._bounds = owned_users(self.positives.counts(), world.size)
         self._users = range(*self._bounds[world.rank : world.rank + 2].tolist())
-        self.history: dict[FitName, list[dict[str, float]]] = {"selection": [], "final": []}
 
     def run(self) -> dict[str, Tensor]:
-        """Train, or go on from a checkpoint.
+        """Train, or resume from a checkpoint.
 
         Returns:
-            Weights by name, on the CPU; empty in all processes but the first.
+            Weights by name, on the CPU; empty in all processes except the first.
 
         Raises:
-            InputError: if the loss is no longer a number, or a checkpoint belongs to another run.
-            SystemExit: with 143 after a checkpoint was written because a stop was requested.
+            InputError: if the loss is no longer a finite number, or a checkpoint belongs to another run.
+            SystemExit: with status 143 if a stop was requested, after writing a checkpoint.
         """
         self._log_share()
         checkpoint = self._resume()
@@ -116,34 +114,30 @@ class Trainer:
                 continue
             if checkpoint is not None and checkpoint.progress["fit"] != fit:
                 continue
-            loop = None  # an earlier fit's tables need not be there beside this one's
+            loop = None  # frees the tables of the earlier fit
             loop = self._loop(fit)
             if checkpoint is not None:
-                self._restore(loop, checkpoint)
+                self.selection_weights = selection_weights_of(checkpoint)
+                loop.restore(checkpoint.tensors, position_of(checkpoint))
                 checkpoint = None
             elif fit in self._start:
-                loop.load(self._start[fit])
+                loop.state.load(self._start[fit])
                 if self._may_stay and fit == "selection":
                     self._rank_start(loop)
             self._run_fit(fit, loop)
             if fit == "selection" and self._is_part:
-                self.selection_weights = loop.weights()
+                self.selection_weights = loop.state.weights()
         assert loop is not None
-        return loop.weights()
+        return loop.state.weights()
 
     def _rank_start(self, loop: FitLoop) -> None:
-        self.start_metrics = Validation(self._samples, self._users, self._world).metrics(loop.network)
+        metrics = self.record.start_metrics = Validation(self._samples, self._users, self._world).metrics(loop.network)
         if self._world.is_first:
-            ranked = ", ".join(f"{name} {value:.4f}" for name, value in self.start_metrics.items())
-            _log.info("the joined parts, before any epoch: validation %s", ranked)
-
-    def _restore(self, loop: FitLoop, checkpoint: Checkpoint) -> None:
-        kept = {name: tensor for name, tensor in checkpoint.tensors.items() if name.startswith(_KEPT)}
-        self.selection_weights = {name.removeprefix(_KEPT): tensor for name, tensor in kept.items()}
-        loop.restore(checkpoint.tensors, Position(**checkpoint.progress["position"]))
+            values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            _log.info("the fused parts, before any epoch: validation %s", values)
 
     def _log_share(self) -> None:
-        """Say which part of the data this process works on, where there are several."""
+        """Log the users and positives of this process, if there are several."""
         if self._world.size > 1:
             users, validation = self._users, self._samples.validation[:, 0]
             _log.info(
@@ -155,28 +149,6 @@ class Trainer:
                 sum(self._positives["selection"].counts()[users.start : users.stop]),
                 np.count_nonzero((validation >= users.start) & (validation < users.stop)),
             )
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch with the best validation metric, 0 if none is better than what training has started from.
-
-        All epochs where nothing is held out for validation.
-        """
-        selection = self.history["selection"]
-        if not selection or self._is_part:
-            return self._settings.epochs
-        values = [record[SELECTION_METRIC] for record in selection]
-        best = int(np.argmax(values))
-        if self.start_metrics and self.start_metrics[SELECTION_METRIC] >= values[best]:
-            return 0
-        return 1 + best
-
-    @property
-    def samples_per_second(self) -> float:
-        """Training samples, positives and negatives, a second of both fits, over all processes."""
-        records = [record for fit in FITS for record in self.history[fit]]
-        seconds = sum(record["seconds"] for record in records)
-        return sum(record["samples_per_second"] * record["seconds"] for record in records) / max(seconds, 1e-9)
 
     def _loop(self, fit: FitName) -> FitLoop:
         settings, world, positives = self._settings, self._world, self._positives[fit]
@@ -190,7 +162,7 @@ class Trainer:
         initialise(network, settings.seed, settings.init_std, self._users, self.config.n_users)
         seed = [settings.seed, FITS.index(fit), world.rank]
         exclusion = self._samples.exclusion if fit == "selection" else self._samples.final_exclusion()
-        source = EpochSource(
+        source = make_source(
             positives=positives,
             exclusion=exclusion,
             users=self._users,
@@ -205,11 +177,11 @@ class Trainer:
 
     def _run_fit(self, fit: FitName, loop: FitLoop) -> None:
         validation = Validation(self._samples, self._users, self._world) if fit == "selection" else None
-        records = self.history[fit]
-        while not self._finished(fit):
+        records = self.record.epochs[fit]
+        while not self.record.is_finished(fit):
             epoch = loop.position.epoch
             name = f"{self._settings.model}_{fit}" if self._is_part else fit
-            with self._bar(f"epoch {epoch} ({name})", loop.samples_per_epoch) as bar:
+            with self._bar(f"epoch {epoch} ({name})", loop.schedule.samples_per_epoch) as bar:
                 values = loop.run_epoch(self._stop_requested, bar)
             if values is None:
                 self._stop(fit, loop)
@@ -218,16 +190,9 @@ class Trainer:
             records.append({"epoch": epoch, **values})
             if self._world.is_first:
                 _log.info(epoch_line(name, epoch, values))
-            if self._world.add_up_all([], self._stop_requested()):
+            if self._world.all_reduce_many([], self._stop_requested()):
                 self._stop(fit, loop)
-            self._save(fit, loop)
-
-    def _finished(self, fit: FitName) -> bool:
-        done = len(self.history[fit])
-        if fit == "final":
-            return done >= self.best_epoch
-        patience = 0 if self._is_part else self._settings.patience
-        return done >= self._settings.epochs or bool(patience and done and done - self.best_epoch >= patience)
+            self._write_checkpoint(fit, loop)
 
     @contextmanager
     def _bar(self, description: str, total: int) -> Iterator[Progress]:
@@ -237,53 +202,28 @@ class Trainer:
         else:
             yield _Silent()
 
-    def _save(self, fit: FitName, loop: FitLoop) -> None:
-        if self._checkpoints is None:
-            return
-        state = loop.state()
-        if self._world.is_first:
-            account = {
-                "fit": fit,
-                "position": asdict(loop.position),
-                "history": self.history,
-                "start_metrics": self.start_metrics,
-            }
-            kept = {f"{_KEPT}{name}": weight for name, weight in self.selection_weights.items()}
-            self._checkpoints.write(Checkpoint(account, state | kept))
+    def _write_checkpoint(self, fit: FitName, loop: FitLoop) -> None:
+        self._checkpoints.write(fit, loop, self.record, self.selection_weights)
 
     def _stop(self, fit: FitName, loop: FitLoop) -> NoReturn:
-        self._save(fit, loop)
+        self._write_checkpoint(fit, loop)
         if self._world.is_first:
             _log.info("stopped in epoch %d of the %s fit; a checkpoint is written", loop.position.epoch, fit)
         raise SystemExit(STOPPED)
 
     def _resume(self) -> Checkpoint | None:
-        """The checkpoint to go on from, its tensors in the first process only."""
-        tensors: dict[str, Tensor] = {}
-        found: dict[str, Any] = {"progress": None, "error": ""}
-        if self._world.is_first and self._checkpoints is not None:
-            try:
-                checkpoint = self._checkpoints.latest()
-            except InputError as error:
-                found["error"] = str(error)
-            else:
-                if checkpoint is not None:
-                    tensors, found["progress"] = checkpoint.tensors, checkpoint.progress
-        shared: dict[str, Any] = json.loads(self._world.share(json.dumps(found)))
-        if shared["error"]:  # in all processes, so that none waits for one that has left
-            raise InputError(shared["error"])
-        progress = shared["progress"]
-        if progress is None:
-            return None
-        self.history, self.start_metrics = progress["history"], progress["start_metrics"]
-        if self._world.is_first:
-            place = Position(**progress["position"])
-            _log.info("going on in epoch %d, step %d of the %s fit", place.epoch, place.step + 1, progress["fit"])
-        return Checkpoint(progress, tensors)
+        """The checkpoint to resume from, after the record is restored."""
+        checkpoint = self._checkpoints.latest()
+        if checkpoint is not None:
+            self.record.restore(checkpoint.progress)
+            if self._world.is_first:
+                at, fit = position_of(checkpoint), checkpoint.progress["fit"]
+                _log.info("resuming in epoch %d, step %d of the %s fit", at.epoch, at.step + 1, fit)
+        return checkpoint
 
 
 class _Silent:
-    """Progress of the processes that do not speak."""
+    """Progress of the processes that do not log."""
 
     def update(self, n: int, /) -> None:
-        """Count nothing."""
+        """Ignore the units."""

@@ -1,4 +1,4 @@
-"""JSON Lines and CSV, as batch transforms send them, and what else a body may be."""
+"""Bodies in JSON, JSON Lines and CSV, and their limits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from random_model import random_model
 from starlette.testclient import TestClient
 
-from ncf.api.requests import MAX_BODY_BYTES
+from ncf.api import limits
+from ncf.api.limits import MAX_BODY_BYTES, MAX_ITEMS, MAX_K, MAX_RECORDS, MAX_USERS
+from ncf.api.requests import DEFAULT_K
 from ncf.serving.app import create_app
 from ncf.serving.recommender import Recommender
 
@@ -45,11 +47,11 @@ def test_other_names_of_json_lines(name: str) -> None:
     assert post('{"users": ["u1"]}\n', name).headers["content-type"] == LINES
 
 
-def test_many_lines_come_in_parts_that_make_the_same_whole() -> None:
+def test_many_lines_are_answered_in_order() -> None:
     users = [f"u{number % 12}" for number in range(3000)]
     body = "".join(json.dumps({"users": [user], "k": 3}) + "\n" for user in users)
     response = post(body, LINES)
-    assert "content-length" not in response.headers, "it is more than is held at once"
+    assert int(response.headers["content-length"]) == len(response.content) > 1 << 16, "more than one chunk"
     answers = [json.loads(line)["recommendations"][0] for line in response.text.splitlines()]
     assert [answer["user"] for answer in answers] == users
     assert all(answer == answers[number % 12] for number, answer in enumerate(answers))
@@ -67,8 +69,7 @@ def test_records_may_repeat_and_each_is_answered(media: str, record: str) -> Non
 
 @pytest.mark.parametrize("media", [JSON, LINES, CSV])
 @pytest.mark.parametrize("allow", [None, ["i1", "i2", "nothing"]])
-def test_an_answer_made_user_by_user_is_the_whole_one(media: str, allow: list[str] | None) -> None:
-    """Of many users, so that it comes in several parts."""
+def test_an_answer_encoded_user_by_user_is_the_whole_one(media: str, allow: list[str] | None) -> None:
     users, recommender = [f"u{number % 14}" for number in range(100)], loading.result()
     response = post(json.dumps({"users": users, "k": 1000, "allow": allow}), JSON, accept=media)
     expected = {
@@ -136,14 +137,60 @@ def test_the_answer_is_what_the_client_accepts() -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_fault_is_told_with_its_line_and_nothing_is_answered(body, media, status, words) -> None:
+def test_an_error_names_the_line_and_nothing_is_answered(body, media, status, words) -> None:
     response = post(body, media)
     assert response.status_code == status
     assert all(word in response.json()["error"] for word in words), response.json()
 
 
+def test_the_limits_admit_the_largest_record_and_as_many_records_of_the_default_size() -> None:
+    assert MAX_ITEMS == MAX_USERS * MAX_K == MAX_RECORDS * DEFAULT_K
+    largest = json.dumps({"users": ["u1"] * MAX_USERS, "k": MAX_K})
+    assert post(largest, JSON).status_code == post(largest, LINES).status_code == 200
+
+
+@pytest.mark.parametrize(("media", "record"), [(LINES, '{"item": "nothing", "k": 1}'), (CSV, "u1,i1"), (CSV, "u1")])
+def test_a_body_has_a_limited_number_of_records(media: str, record: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_RECORDS", 50)
+    response = post(f"{record}\n" * 50, media)
+    assert response.status_code == 200
+    assert len(response.text.splitlines()) == 50
+    response = post(f"{record}\n" * 51, media)
+    assert response.status_code == 413
+    assert response.json()["error"] == (
+        "body has more than 50 records, the limit; "
+        "send several requests (in a batch transform: BatchStrategy SingleRecord)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "items", "last"),
+    [
+        ({"users": ["u1"] * 99, "k": 1000}, 99_000, 2),
+        ({"user": "u1", "items": [f"i{number}" for number in range(9999)]}, 9999, 11),
+        ({"item": "nothing", "k": 1000}, 1000, 101),
+        ({"history": ["nothing"], "k": 999}, 999, 101),
+        ({"history": ["nothing"], "k": 1000}, 1000, 101),
+    ],
+)
+def test_the_records_of_a_body_ask_for_a_limited_number_of_items(record: Any, items: int, last: int) -> None:
+    line = json.dumps(record) + "\n"
+    response = post(line * last, LINES)
+    assert response.status_code == 413
+    message = f"line {last}: the records up to here ask for {items * last} items; expected at most {MAX_ITEMS}"
+    assert response.json()["error"].startswith(message)
+    assert post(line * (last - 1), LINES).status_code == 200
+
+
+def test_pairs_count_as_the_ten_items_that_they_are_answered_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_ITEMS", 29)
+    line = json.dumps({"user": ["u1"] * 20, "item": [f"i{number}" for number in range(20)]}) + "\n"
+    assert post(line * 2, LINES).status_code == 200
+    assert "ask for 30 items" in post(line * 3, LINES).json()["error"]
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
-def test_packed_bodies_are_refused(encoding: str) -> None:
+def test_compressed_bodies_are_refused(encoding: str) -> None:
     response = post('{"users": ["u1"]}', JSON, **{"content-encoding": encoding})
     assert response.status_code == 415
     assert encoding in response.json()["error"]

@@ -29,11 +29,11 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", size: int
     return info
 
 
-def pack(place: Path, *members: tarfile.TarInfo) -> Path:
-    with tarfile.open(place, "w:gz") as tar:
+def pack(path: Path, *members: tarfile.TarInfo) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
         for info in members:
             tar.addfile(info, io.BytesIO(b"x" * info.size))
-    return place
+    return path
 
 
 @pytest.mark.parametrize("suffix", [".tar.gz", ".tgz"])
@@ -211,9 +211,9 @@ changes = st.lists(
 def changed(content: bytes, edits: list[tuple[int, int, bytes]], repair: bool) -> bytes:
     """With bytes of some blocks changed; checksums are made right, or else hardly any change would get past them."""
     blocks = [bytearray(content[start : start + 512]) for start in range(0, len(content), 512)]
-    for block, place, new in edits:
+    for block, offset, new in edits:
         target = blocks[block % len(blocks)]
-        target[place : place + len(new)] = new[: 512 - place]
+        target[offset : offset + len(new)] = new[: 512 - offset]
         if repair:
             target[148:156] = b" " * 8
             target[148:156] = b"%06o\0 " % sum(target)
@@ -235,25 +235,25 @@ def test_a_changed_archive_is_unpacked_or_refused_and_nothing_comes_out_of_the_f
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "a" / "b" / "c"  # room for what would climb
         root.mkdir(parents=True)
-        place = root / "model.tar.gz"
-        place.write_bytes(gzip.compress(content, 1) if packed else content)
+        path = root / "model.tar.gz"
+        path.write_bytes(gzip.compress(content, 1) if packed else content)
         message = ""
         try:
-            unpack(place, root / "model")
+            unpack(path, root / "model")
         except InputError as error:
             message = str(error)
-        assert not message or (message.startswith(f"{place}: ") and "\n" not in message)
+        assert not message or (message.startswith(f"{path}: ") and "\n" not in message)
         found = [path for path in Path(name).rglob("*") if root / "model" not in path.parents]
         assert sorted(path.name for path in found) == ["a", "b", "c", "model", "model.tar.gz"]
         assert all(path.is_dir() or (path.is_file() and not path.is_symlink()) for path in root.rglob("*"))
 
 
 @settings(max_examples=100, deadline=None)
-@given(place=st.integers(0, 400), bits=st.integers(1, 255))
-def test_a_changed_byte_of_a_compressed_archive_is_found_or_changes_nothing(place: int, bits: int) -> None:
+@given(offset=st.integers(0, 400), bits=st.integers(1, 255))
+def test_a_changed_byte_of_a_compressed_archive_is_found_or_changes_nothing(offset: int, bits: int) -> None:
     """gzip has a checksum of the content, so that only its own header may change: name, time, system."""
     content = bytearray(gzip.compress(VALID[1], mtime=0))
-    content[place % len(content)] ^= bits
+    content[offset % len(content)] ^= bits
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "model.tar.gz").write_bytes(content)
         with suppress(InputError):

@@ -45,7 +45,7 @@ def test_items_as_good_as_equal_may_swap_places(found):
         # right scores of wrong items
         ([("e", 5.0), *RIGHT[1:]], "item 'a': score 5 expected, item not found; the last that is, 'd', has 1"),
         ([("e", 5.0), ("f", 3.0), ("g", 2.0), ("h", 1.0)], "item 'a': score 5 expected, item not found"),
-        # an item that does not belong there, in the place of the last
+        # a wrong item at the last rank
         ([("e", 9.0), *RIGHT[:3]], "item 'd': score 1 expected, item not found"),
         ([("e", 9.0), ("a", 5.0), ("b", 3.0), ("d", 1.0)], "item 'c': score 2 expected, item not found"),
         ([*RIGHT[1:], ("e", 1.0)], "item 'a': score 5 expected, item not found"),
@@ -56,11 +56,11 @@ def test_a_wrong_answer_is_refused_with_item_and_scores(found, message):
         GOLDEN.compare(found)
 
 
-def test_a_stranger_above_an_item_that_ties_with_the_last_is_refused():
+def test_another_item_above_one_that_ties_with_the_last_is_refused():
     tied = GOLDEN.model_copy(
         update={"items": [*GOLDEN.items[:2], *(i.model_copy(update={"score": 1.0}) for i in GOLDEN.items[2:])]}
     )
-    with pytest.raises(InputError, match="place 1: item 'a' with score 5 expected, 'e' with 9 found"):
+    with pytest.raises(InputError, match="rank 1: item 'a' with score 5 expected, 'e' with 9 found"):
         tied.compare([("e", 9.0), ("a", 5.0), ("b", 3.0), ("d", 1.0)])
 
 

@@ -45,7 +45,7 @@ def test_items_by_user_is_a_set_of_pairs(
     order = np.argsort(one[:, 0], kind="stable")
     unsorted = ItemsByUser.of_sorted(one[order, 0], one[order, 1], 10)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(items_by_user_module, "_AT_ONCE", at_once)
+        patch.setattr(items_by_user_module, "_INTERACTIONS_PER_BLOCK", at_once)
         both, in_order = grouped.union(two[:, 0], two[:, 1]), unsorted.in_order()
     for items_by_user, pairs in ((grouped, set(first)), (both, {*first, *second}), (in_order, set(first))):
         found = list(zip(items_by_user.users().tolist(), items_by_user.items.tolist(), strict=True))

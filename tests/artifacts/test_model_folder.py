@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 from ncf.artifacts import manifest
 from ncf.artifacts.model_folder import ModelConfig, ModelFolder
 from ncf.errors import InputError
-from ncf.models.scorer import Scorer
+from ncf.models.ranker import Ranker
 
 
 @pytest.fixture
@@ -69,9 +69,9 @@ def test_titles_are_optional_and_positives_may_be_none(tmp_path: Path):
 
 def test_the_version_tells_models_apart_and_is_repeatable(tmp_path: Path):
     versions = []
-    for place, seed in enumerate((0, 0, 1)):
-        random_model(seed=seed).save(tmp_path / str(place), {}, {})
-        versions.append(ModelFolder.load(tmp_path / str(place)).version)
+    for number, seed in enumerate((0, 0, 1)):
+        random_model(seed=seed).save(tmp_path / str(number), {}, {})
+        versions.append(ModelFolder.load(tmp_path / str(number)).version)
     assert len(versions[0]) == 12
     assert versions[0] == versions[1] != versions[2]
 
@@ -203,7 +203,7 @@ TAMPERED = {
     ),
     "overflow": (
         edit_weights(lambda w: w.update({"item_mlp.weight": np.full((40, 8), 3e38, np.float32)})),
-        "scores can exceed float32",
+        "scores may exceed float32",
     ),
     "unknown model": (text("config.json", CONFIG.replace("neumf", "svd")), r"config\.json: model: "),
     "key unknown": (text("config.json", CONFIG.replace('"model"', '"x": 1, "model"')), r"config\.json: x: "),
@@ -314,7 +314,7 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(folder: Path):
 
 
 def test_a_model_one_level_down_is_pointed_out(folder: Path):
-    with pytest.raises(InputError, match="in 'model' below"):
+    with pytest.raises(InputError, match="folder 'model' has one"):
         ModelFolder.load(folder.parent)
     with pytest.raises(InputError, match="no such folder"):
         ModelFolder.load(folder / "nowhere")
@@ -364,13 +364,13 @@ def test_whatever_the_bytes_it_is_refused_or_scores(tmp_path: Path, data):
     path = folder / data.draw(st.sampled_from(FILES))
     content = bytearray(path.read_bytes())
     reach = min(len(content), 160)  # where headers are
-    for place in data.draw(st.lists(st.integers(0, reach - 1), min_size=1, max_size=3)):
-        content[place] = data.draw(st.integers(0, 255))
+    for offset in data.draw(st.lists(st.integers(0, reach - 1), min_size=1, max_size=3)):
+        content[offset] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     sign(folder)
     try:
         model = ModelFolder.load(folder)
     except InputError:
         return
-    items, scores = Scorer(model.config, model.weights).top_k(np.arange(12), 40, model.seen)
+    items, scores = Ranker(model.config, model.weights).top_k(np.arange(12), 40, model.seen)
     assert np.isfinite(scores[items >= 0]).all()

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ncf.api.requests import MAX_ID_LENGTH, RequestError, parse
+from ncf.api.limits import MAX_ID_LENGTH
+from ncf.api.requests import RequestError, parse
 from ncf.artifacts.strings import Strings
-from ncf.batch.users import STRANGER, Users
+from ncf.batch.users import UNKNOWN, Users
 from ncf.errors import InputError
 
 KNOWN = Strings.of(["u0", "u1", "über", "user-9"])
@@ -30,10 +31,10 @@ def test_users_come_in_their_order_once(name: str, tmp_path: Path, caplog: pytes
     with caplog.at_level(logging.WARNING):
         users = read(tmp_path / name, "\ufeffuser_id\r\nu1\r\n\r\n über \nnobody\nu1\nu0".encode())
     assert list(users.ids) == ["u1", "über", "nobody", "u0"]
-    assert users.indices.tolist() == [1, 2, STRANGER, 0]
-    assert (users.strangers, users.repeated) == (1, 1)
+    assert users.indices.tolist() == [1, 2, UNKNOWN, 0]
+    assert (users.unknown, users.repeated) == (1, 1)
     assert "1 of 4 users are not in the model and get popular items: 'nobody'" in caplog.text
-    assert "1 lines name a user again" in caplog.text
+    assert "1 lines repeat a user" in caplog.text
 
 
 def test_a_user_may_be_called_user(tmp_path: Path) -> None:
@@ -44,9 +45,9 @@ def test_a_user_may_be_called_user(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "names no user; expected one user id a line"),
-        (b"\n \n\t\n", "names no user"),
-        (b"user\n", "names no user"),
+        (b"", "has no user; expected one user id a line"),
+        (b"\n \n\t\n", "has no user"),
+        (b"user\n", "has no user"),
         (b"u0\nu1\n\xff\xfe\n", "line 3 is not UTF-8"),
         (b"u0\n" + b"x" * 513, "line 2 has more than 512 characters"),
         (b"u0\n" + b"x" * 10_000_000, "line 2 has more than 512 characters"),
@@ -82,7 +83,7 @@ def test_neither_the_model_s_users_nor_the_list_s_become_objects(tmp_path: Path)
     users = Users.read(tmp_path / "users.txt", known)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert users.indices.tolist() == [*range(299_999, 99_999, -1), STRANGER]
+    assert users.indices.tolist() == [*range(299_999, 99_999, -1), UNKNOWN]
     assert users.repeated == 200_001
     assert peak < 15e6
 
@@ -118,4 +119,4 @@ def test_digests_tell_users_and_their_order_apart(tmp_path: Path) -> None:
     digests = [read(tmp_path / "users", content).digest() for content in lists]
     assert len(set(digests)) == len(lists)
     assert read(tmp_path / "users", b"user\nu0\n\nu1\nu1").digest() == digests[0]
-    assert Users.everybody(Strings.of(KNOWN[:2])).digest() == digests[0]
+    assert Users.of_model(Strings.of(KNOWN[:2])).digest() == digests[0]

@@ -41,8 +41,8 @@ def _seconds(executor: str) -> dict[str, float]:
     """Of each stage of one run, and of the whole command."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
-        command = [sys.executable, "pipeline.py", "run", "--executor", executor, "--output", folder]
+        command = [sys.executable, "pipeline.py", "run", "--executor", executor, "--output", f"{folder}/run"]
         subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         whole = time.monotonic() - start
-        stages = json.loads((Path(folder) / "summary.json").read_text())["stages"]
+        stages = json.loads((Path(folder) / "run" / "summary.json").read_text())["stages"]
     return {stage["name"]: stage["seconds"] for stage in stages} | {"whole command": whole}

@@ -17,7 +17,8 @@ from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.samples import Samples
 from ncf.artifacts.strings import Strings
 from ncf.models.networks import Network, initialise
-from ncf.training.batches import EpochSource
+from ncf.training.backends import make_source
+from ncf.training.device_step import DeviceStep
 from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.loop import FitLoop
@@ -86,7 +87,7 @@ def _loop(dataset: Dataset, settings: Hyperparameters, on_device: bool, device: 
     mixed = settings.precision == "mixed"
     network = Network(model_config(settings, dataset), dataset.n_users, settings.dropout, mixed_precision=mixed)
     initialise(network, settings.seed, settings.init_std, users, dataset.n_users)
-    source = EpochSource(dataset.train, dataset.train, users, dataset.n_items, settings.negatives, [], seed, device)
+    source = make_source(dataset.train, dataset.train, users, dataset.n_items, settings.negatives, [], seed, device)
     shares, bounds = np.array([len(dataset.train.items)]), np.array([0, dataset.n_users])
     return FitLoop(network.to(device), source, shares, bounds, settings, World(0, 1, device), seed, on_device)
 
@@ -98,12 +99,13 @@ def _row(dataset: Dataset, name: str, way: str, bandwidth: float, device: torch.
     loop.run_epoch(lambda: False, _Silent())  # warms up, and captures
     values = [loop.run_epoch(lambda: False, _Silent()) for _ in range(2)]
     if captured:
-        assert loop.device_step is not None
-        if not loop.device_step.is_captured:
+        assert isinstance(loop.step, DeviceStep)
+        if not loop.step.is_captured:
             sys.exit(f"{name}: steps were not captured in a CUDA graph; the warning above says why")
     rate = max(value["samples_per_second"] for value in values if value is not None)
-    moved = bytes_of_a_step(loop.network, loop.samples_per_epoch // loop.steps, settings.negatives)
-    achieved = moved * rate * loop.steps / loop.samples_per_epoch
+    steps, samples = loop.schedule.steps_per_epoch, loop.schedule.samples_per_epoch
+    moved = bytes_of_a_step(loop.network, samples // steps, settings.negatives)
+    achieved = moved * rate * steps / samples
     return {
         "configuration": name,
         "way": way,
@@ -156,7 +158,7 @@ def _time_to_target(
     started = time.perf_counter()
     ranking.metrics(network)
     evaluation = time.perf_counter() - started
-    seconds, selection = 0.0, trainer.history["selection"]
+    seconds, selection = 0.0, trainer.record.epochs["selection"]
     for record in selection:
         seconds += record["seconds"]
         if record["hr_at_10"] >= TARGET:
@@ -168,7 +170,7 @@ def _time_to_target(
         "configuration": f"{data}, default",
         "way": f"graph, {precision}: {seconds:.2f} s to HR@10 {TARGET} on validation, best NDCG@10 {best:.4f}, "
         f"ranking {evaluation:.3f} s",
-        "M samples/s": trainer.samples_per_second / 1e6,
+        "M samples/s": trainer.record.samples_per_second / 1e6,
         "GB/s": "",
         "share of copy bandwidth": "",
     }

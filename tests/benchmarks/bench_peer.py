@@ -124,7 +124,7 @@ def _train(folder: Path) -> dict[str, Any]:
 
     from ncf.artifacts.dataset import Dataset
     from ncf.artifacts.samples import Samples
-    from ncf.training.distributed import joined
+    from ncf.training.distributed import process_group
     from ncf.training.hyperparameters import Hyperparameters
     from ncf.training.pretraining import train
     from ncf.training.trainer import Trainer
@@ -139,7 +139,7 @@ def _train(folder: Path) -> dict[str, Any]:
         validation=samples.test,
         validation_candidates=samples.test_candidates,
     )
-    with joined("cpu") as world:
+    with process_group("cpu") as world:
 
         def make(settings: Hyperparameters, _: str, *start: Any, **how: Any) -> Trainer:
             return Trainer(whole, ranked, settings, world, None, lambda: False, *start, **how)
@@ -148,9 +148,9 @@ def _train(folder: Path) -> dict[str, Any]:
         same.run()
         trained = train(Hyperparameters(**QUICK), make)
     seconds = sum(epoch["seconds"] for fits in trained.parts.values() for epoch in fits["selection"])
-    hr = trained.trainer.start_metrics["hr_at_10"]
+    hr = trained.trainer.record.start_metrics["hr_at_10"]
     if hr < HR:  # the joined parts do not suffice
-        fine_tuned = trained.trainer.history["selection"]
+        fine_tuned = trained.trainer.record.epochs["selection"]
         seconds, hr = seconds + sum(epoch["seconds"] for epoch in fine_tuned), fine_tuned[-1]["hr_at_10"]
     epochs = same.history["selection"]
     return {

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig, Weights
-from ncf.models import scorer
+from ncf.models import ranker
 from ncf.stage.command import main
 
 
-class TorchScorer(torch.nn.Module):
+class TorchRanker(torch.nn.Module):
     """NeuMF as it is published, written as people write it: embeddings are looked up and concatenated for each pair."""
 
     def __init__(self, config: ModelConfig, weights: Weights) -> None:
@@ -53,5 +53,5 @@ class TorchScorer(torch.nn.Module):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    scorer.Scorer = TorchScorer  # type: ignore[assignment,misc]
+    ranker.Ranker = TorchRanker  # type: ignore[assignment,misc]
     main(["serve", "--model", sys.argv[1], "--port", sys.argv[2]])

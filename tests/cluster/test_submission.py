@@ -75,7 +75,10 @@ def test_a_long_name_is_cut() -> None:
             ["--param=data_uri=s3://b/d", "--param=data_items_uri=items.csv"],
             "parameter 'data_items_uri' is 'items.csv'",
         ),
-        (["--param=data_uri=s3://b/d", "--pipeline-root=minio://b/r"], "pipeline_root: 'minio://b/r' cannot be reached by SageM"),
+        (
+            ["--param=data_uri=s3://b/d", "--pipeline-root=minio://b/r"],
+            "pipeline_root: 'minio://b/r' cannot be reached by SageM",
+        ),
         (["--param=data_uri="], "no default: data_uri"),
         (["--param=data_uri=s3://b/d", "--package=none.yaml"], "package: 'none.yaml' does not exist"),
         (["--param=data_uri=s3://b/d", "--param=train_epochs=0"], "parameter 'train_epochs' is 0"),

@@ -17,7 +17,7 @@ NEW_YEAR = 1_704_067_200  # 2024-01-01 in seconds since 1970, UTC
 
 
 def read(path: Path, times: list[str], max_unreadable: float = 0.0, separator: str = ",") -> Interactions:
-    rows = [separator.join(("u", f"i{place}", "4", time)) for place, time in enumerate(times)]
+    rows = [separator.join(("u", f"i{number}", "4", time)) for number, time in enumerate(times)]
     path.write_text("\n".join([separator.join(("user", "item", "rating", "timestamp")), *rows, ""]))
     return read_interactions(path, columns(), max_unreadable=max_unreadable)
 
@@ -54,7 +54,7 @@ def test_spaces_behind_separators_are_no_part_of_a_value(tmp_path: Path) -> None
 def test_a_number_beyond_every_unit_is_no_time(time: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"r\.csv: row 4, column 'timestamp': '{time}'; expected seconds or"):
         read(tmp_path / "r.csv", ["5", "6", time, "7"])
-    with pytest.raises(ValueError, match="is no time"):
+    with pytest.raises(ValueError, match="is not a time"):
         to_time(time)
 
 

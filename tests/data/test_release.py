@@ -47,6 +47,12 @@ def test_split_and_negatives_are_kept(tmp_path: Path) -> None:
     assert (metrics["read"], metrics["dropped_duplicates"], metrics["dropped_leaked"]) == (11, 1, 1)
 
 
+def test_the_files_of_a_release_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    prepared(write(tmp_path))
+    assert "reading the NCF release d.train.rating, d.test.rating.xz, d.test.negative" in caplog.text
+
+
 def test_without_times_validation_is_drawn_by_seed(tmp_path: Path) -> None:
     train = "".join(f"{user}\t{item}\t1\t0\n" for user in (0, 1, 2) for item in range(100, 120))
     write(tmp_path, train=train)
@@ -61,7 +67,7 @@ def test_without_times_validation_is_drawn_by_seed(tmp_path: Path) -> None:
     [
         (
             {"negative": NEGATIVE.replace("(1,20)", "(1,30)")},
-            r"d\.test\.negative: its \(user,item\) pairs are not those",
+            r"d\.test\.negative: expected the \(user,item\) pairs of d\.test\.rating",
         ),
         (
             {"negative": NEGATIVE.replace("(1,20)", "1;20")},

@@ -96,7 +96,7 @@ def test_temporal_training_ends_before_validation_and_that_before_test(
     assert all(latest[pair] < validation_after for pair in train)
     assert all(validation_after <= latest[pair] < test_after for pair in validation)
     assert all(latest[pair] >= test_after for pair in test)
-    known = [{pair[place] for pair in train} for place in (0, 1)]
+    known = [{pair[column] for pair in train} for column in (0, 1)]
     assert all(user in known[0] and item in known[1] for user, item in validation + test)
     assert len(train) + len(validation) + len(test) + result.metrics()["dropped_unknown"] == len(latest)
 
@@ -124,7 +124,7 @@ def test_core_is_the_largest_in_which_all_have_enough(rows: list[Row], min_user:
 
 
 def interactions(pairs: list[tuple[str, str]], time: list[int] | None = None) -> Interactions:
-    users, items = (sorted({pair[place] for pair in pairs}) for place in (0, 1))
+    users, items = (sorted({pair[column] for pair in pairs}) for column in (0, 1))
     return Interactions(
         np.array([users.index(user) for user, _ in pairs], np.int32),
         np.array([items.index(item) for _, item in pairs], np.int32),

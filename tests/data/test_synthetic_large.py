@@ -16,7 +16,7 @@ USERS, ITEMS, INTERACTIONS = 3_000, 900, 120_000
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Interactions]:
-    monkeypatch.setattr(synthetic_large, "INTERACTIONS_AT_ONCE", 20_000)
+    monkeypatch.setattr(synthetic_large, "INTERACTIONS_PER_BLOCK", 20_000)
     return list(synthetic_large.blocks(USERS, ITEMS, INTERACTIONS))
 
 

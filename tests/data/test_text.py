@@ -25,7 +25,7 @@ def test_blocks_are_cut_between_rows(tmp_path: Path, comments: list[str], size: 
     rows = [f'u{n},"{comment}",i{n},3' for n, comment in enumerate(comments)]
     path.write_text("\n".join(["user,comment,item,rating", *rows, ""]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "_BYTES_A_BLOCK", size)
+        patch.setattr(text, "_BYTES_PER_BLOCK", size)
         blocks = list(read_blocks(path, columns()))
     assert [id_ for block in blocks for id_ in block.columns["user"].to_pylist()] == [f"u{n}" for n in range(len(rows))]
     assert [id_ for block in blocks for id_ in block.columns["item"].to_pylist()] == [f"i{n}" for n in range(len(rows))]
@@ -41,7 +41,7 @@ def test_blocks_are_cut_between_rows(tmp_path: Path, comments: list[str], size: 
 def test_rows_are_numbered_across_blocks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, bad: str, what: str
 ) -> None:
-    monkeypatch.setattr(text, "_BYTES_A_BLOCK", size)
+    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", size)
     path = tmp_path / "rows.csv"
     path.write_text("\n".join(["user,item,rating,ts", *["u,i,1,1"] * 50, bad, "u,i,1,1"]))
     with pytest.raises(InputError, match=f"row 52[,:] {what}"):
@@ -49,7 +49,7 @@ def test_rows_are_numbered_across_blocks(
 
 
 def test_an_unbalanced_quotation_mark_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "_BYTES_A_BLOCK", 64)
+    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 64)
     path = tmp_path / "rows.csv"
     path.write_text("user,item\n" + 'u,"i\n' + "u,i\n" * 100)
     with pytest.raises(InputError, match=r"rows\.csv: a row longer than .* quotation mark"):

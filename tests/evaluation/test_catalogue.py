@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_model import random_model
 
 from ncf.artifacts.items_by_user import ItemsByUser
-from ncf.evaluation import catalogue, metrics
+from ncf.evaluation import baselines, catalogue, metrics
 from ncf.evaluation.rankers import Popularity
 
 N_USERS, N_ITEMS = 60, 50
@@ -68,10 +69,10 @@ def test_metrics_equal_torchmetrics(positives: int, cutoff: int) -> None:
 
 @given(st.lists(st.integers(-2, 2), min_size=8, max_size=8), st.sets(st.integers(0, 7), min_size=1, max_size=4))
 @settings(max_examples=300, deadline=None)
-def test_places_are_those_of_a_list_in_which_ties_lose(scores: list[int], positives: set[int]) -> None:
+def test_ranks_are_those_of_a_list_in_which_ties_lose(scores: list[int], positives: set[int]) -> None:
     found = metrics.ranks_in_catalogue(np.array(scores, float), np.array(sorted(positives)))
     ordered = sorted(range(8), key=lambda item: (-scores[item], item in positives))
-    assert found.tolist() == [place for place, item in enumerate(ordered, 1) if item in positives]
+    assert found.tolist() == [rank for rank, item in enumerate(ordered, 1) if item in positives]
 
 
 @given(st.integers(0, 1000), st.integers(1, 20))
@@ -94,7 +95,7 @@ def test_with_one_positive_each_the_two_protocols_metrics_agree() -> None:
     ranker, train, test = made(1)
     ranked = catalogue.rank({"x": ranker}, train, N_ITEMS, test, np.arange(N_USERS))["x"].ranked
     for name, of in metrics.SAMPLED.items():
-        assert metrics.FULL[name](ranked, 10) == pytest.approx(of(ranked.places, 10))
+        assert metrics.FULL[name](ranked, 10) == pytest.approx(of(ranked.ranks, 10))
 
 
 def test_what_is_recommended() -> None:
@@ -108,7 +109,7 @@ def test_what_is_recommended() -> None:
         lists = np.argsort(-scores, axis=1, kind="stable")[:, :10]
         assert found[name].recommended.tolist() == np.bincount(lists.ravel(), minlength=N_ITEMS).tolist()
         assert found[name].popularity == pytest.approx((popularity / N_USERS)[lists].mean(axis=1))
-    taken = catalogue.taken_popularity(train, N_ITEMS, test, np.arange(N_USERS))
+    taken = catalogue.popularity_of_positives(train, N_ITEMS, test, np.arange(N_USERS))
     expected = np.mean([(popularity / N_USERS)[test[test[:, 0] == user, 1]].mean() for user in range(N_USERS)])
     assert taken == pytest.approx(expected)
 
@@ -129,5 +130,18 @@ def test_some_of_the_users() -> None:
     apart = catalogue.rank({"x": ranker}, train, N_ITEMS, test, np.flatnonzero(chosen))["x"].ranked
     part = ranked.of_users(chosen)
     assert part.owner.tolist() == apart.owner.tolist()
-    assert part.places.tolist() == apart.places.tolist()
+    assert part.ranks.tolist() == apart.ranks.tolist()
     assert metrics.user_ndcg(part, 10) == pytest.approx(metrics.user_ndcg(ranked, 10)[chosen])
+
+
+def test_each_long_step_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    model = random_model(n_users=20, n_items=30)
+    rankers, _ = baselines.rankers(model)
+    test = np.stack([np.arange(20), np.zeros(20)], axis=1).astype(np.int32)
+    catalogue.rank(rankers, model.train, 30, test, np.arange(20))
+    assert [record.getMessage() for record in caplog.records] == [
+        "fitting baseline EASE on 20 users and 30 items",
+        "fitting baseline item-kNN on 20 users and 30 items",
+        "ranking the full catalogue for 20 users by ease, item_knn, popularity",
+    ]

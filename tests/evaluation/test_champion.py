@@ -55,9 +55,9 @@ def samples_of(model: ModelFolder) -> Samples:
 
 def reordered(model: ModelFolder, users: np.ndarray, items: np.ndarray) -> ModelFolder:
     """The same model with some of its users and items alone, in another order."""
-    place = np.full(N_ITEMS, -1, np.int32)
-    place[items] = np.arange(len(items), dtype=np.int32)
-    pairs = [(row, place[item]) for row, user in enumerate(users) for item in model.train.of_user(user)]
+    index_of = np.full(N_ITEMS, -1, np.int32)
+    index_of[items] = np.arange(len(items), dtype=np.int32)
+    pairs = [(row, index_of[item]) for row, user in enumerate(users) for item in model.train.of_user(user)]
     known = np.array([pair for pair in pairs if pair[1] >= 0], np.int32)
     weights = dict(model.weights)
     weights["user_gmf.weight"] = model.weights["user_gmf.weight"][users]
@@ -105,7 +105,7 @@ def test_compared_are_positives_whose_user_and_item_both_know() -> None:
     assert evaluation.comparison.comparable.unknown == (~known).sum() > 0
     assert summary.values["champion_unknown"] == (~known).sum()
     # the same scores, but fewer rivals that it knows: never behind
-    assert (evaluation.comparison.places["champion"] <= evaluation.comparison.places["model"]).all()
+    assert (evaluation.comparison.ranks["champion"] <= evaluation.comparison.ranks["model"]).all()
     assert np.isin(evaluation.comparison.users, test[known, 0]).all()
 
 
@@ -134,7 +134,7 @@ def test_what_the_champion_was_fitted_on_is_left_out_and_counted() -> None:
 
 @pytest.mark.parametrize("kept", [99, 100])
 def test_too_few_comparable_positives_do_not_decide(kept: int) -> None:
-    assert champions.LEAST_COMPARABLE == 100
+    assert champions.MIN_COMPARABLE == 100
     model = model_of(0.0)
     better = reordered(model_of(9.0), np.arange(kept), np.arange(N_ITEMS))
     evaluation, summary = compared(model, better)
@@ -149,8 +149,8 @@ def test_too_few_comparable_positives_do_not_decide(kept: int) -> None:
 
 def test_a_champion_of_other_data_altogether() -> None:
     model = model_of(1.0)
-    strangers = replace(model, user_ids=Strings.of(f"x{user}" for user in range(N_USERS)))
-    evaluation, _ = compared(model, strangers)
+    others = replace(model, user_ids=Strings.of(f"x{user}" for user in range(N_USERS)))
+    evaluation, _ = compared(model, others)
     assert evaluation.comparison is None
     assert "Only 0 of 150" in evaluation.no_comparison
 

@@ -22,16 +22,16 @@ def test_metrics_follow_their_definitions(table: list[list[int]], cutoff: int) -
     scores = np.array(table, float)
     masked = np.zeros((len(scores), 5), bool)
     masked[:, 4] = scores[:, 5] > 2
-    places = metrics.ranks(scores[:, 0], scores[:, 1:], masked)
-    for row, place, mask in zip(table, places, masked, strict=True):
+    ranks = metrics.ranks_among_candidates(scores[:, 0], scores[:, 1:], masked)
+    for row, rank, mask in zip(table, ranks, masked, strict=True):
         rivals = [score for score, hidden in zip(row[1:], mask, strict=True) if not hidden]
         ranking = sorted(rivals, reverse=True)
         expected = 1 + sum(score >= row[0] for score in ranking)
-        assert place == expected
-    assert metrics.hits(places, cutoff).tolist() == [float(place <= cutoff) for place in places]
-    expected_ndcg = [1 / math.log2(place + 1) if place <= cutoff else 0.0 for place in places]
-    assert metrics.ndcg(places, cutoff).tolist() == pytest.approx(expected_ndcg)
-    assert metrics.reciprocal_ranks(places).tolist() == pytest.approx([1 / place for place in places])
+        assert rank == expected
+    assert metrics.hits(ranks, cutoff).tolist() == [float(rank <= cutoff) for rank in ranks]
+    expected_ndcg = [1 / math.log2(rank + 1) if rank <= cutoff else 0.0 for rank in ranks]
+    assert metrics.ndcg(ranks, cutoff).tolist() == pytest.approx(expected_ndcg)
+    assert metrics.reciprocal_ranks(ranks).tolist() == pytest.approx([1 / rank for rank in ranks])
 
 
 def test_metrics_equal_torchmetrics() -> None:
@@ -40,21 +40,21 @@ def test_metrics_equal_torchmetrics() -> None:
 
     rng = np.random.default_rng(0)
     scores = rng.normal(size=(200, 100))
-    places = metrics.ranks(scores[:, 0], scores[:, 1:], np.zeros((200, 99), bool))
+    ranks = metrics.ranks_among_candidates(scores[:, 0], scores[:, 1:], np.zeros((200, 99), bool))
     flat = torch.tensor(scores).flatten()
     target = torch.zeros(200, 100, dtype=torch.bool)
     target[:, 0] = True
     index = torch.arange(200).repeat_interleave(100)
     for oracle, ours in (
-        (RetrievalHitRate(top_k=10), metrics.hits(places, 10)),
-        (RetrievalNormalizedDCG(top_k=10), metrics.ndcg(places, 10)),
+        (RetrievalHitRate(top_k=10), metrics.hits(ranks, 10)),
+        (RetrievalNormalizedDCG(top_k=10), metrics.ndcg(ranks, 10)),
     ):
         assert ours.mean() == pytest.approx(float(oracle(flat, target.flatten(), indexes=index)), abs=1e-6)
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(InputError, match="NaN"):
-        metrics.ranks(np.array([np.nan]), np.array([[1.0]]), np.zeros((1, 1), bool))
+        metrics.ranks_among_candidates(np.array([np.nan]), np.array([[1.0]]), np.zeros((1, 1), bool))
 
 
 def test_intervals_are_those_of_the_normal_approximation() -> None:

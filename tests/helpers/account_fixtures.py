@@ -9,7 +9,7 @@ from fake_sagemaker import ROLE, FakeSageMaker
 
 from ncf.aws import logs, session
 from ncf.aws.session import Aws
-from ncf.sagemaker.hosting import guard
+from ncf.sagemaker.hosting import rollout
 from ncf.sagemaker.settings import AwsSettings
 from ncf.sagemaker.training import job as training_job
 
@@ -23,9 +23,8 @@ def session_with_models() -> Session:
     return made
 
 
-@pytest.fixture
-def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
-    """An empty account; waiting takes no time."""
+def set_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials and a region; polling and retries take no time."""
     monkeypatch.setattr(session, "get_session", session_with_models)
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
@@ -34,10 +33,16 @@ def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(session, "_POLL_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(session, "_PAUSE_SECONDS", (0.0, 0.0))
+
+
+@pytest.fixture
+def sagemaker(monkeypatch: pytest.MonkeyPatch) -> FakeSageMaker:
+    """An empty account; waiting takes no time."""
+    set_environment(monkeypatch)
     monkeypatch.setattr(training_job, "_SECONDS_UNTIL_LOG_SETTLES", 0.0)
-    monkeypatch.setattr(guard, "_SECONDS_TO_CALM", 0.01)
+    monkeypatch.setattr(rollout, "_QUIET_TIMEOUT_SECONDS", 0.01)
     monkeypatch.setattr(logs, "_SECONDS_BETWEEN_CALLS", 0.0)
-    monkeypatch.setattr(logs, "_SECONDS_BETWEEN_STREAMS", 0.0)
+    monkeypatch.setattr(logs, "_SECONDS_BETWEEN_STREAM_LISTINGS", 0.0)
     return FakeSageMaker()
 
 

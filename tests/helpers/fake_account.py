@@ -13,7 +13,7 @@ from typing import Any
 from botocore.stub import Stubber
 
 from ncf.aws.session import Aws
-from ncf.sagemaker.settings import AwsAccess
+from ncf.aws.settings import AwsAccess
 
 ACCOUNT, OTHER_ACCOUNT, REGION = "123456789012", "210987654321", "us-east-1"
 CALLER = f"arn:aws:iam::{ACCOUNT}:user/me"

@@ -1,4 +1,4 @@
-"""What the tests of training jobs launch."""
+"""Training jobs of the tests, and their launcher."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from fake_sagemaker import REGISTRY, ROLE
 
 from ncf.aws.session import Aws
-from ncf.sagemaker.settings import JobSettings
 from ncf.sagemaker.training.job import run_job
 from ncf.sagemaker.training.job_plan import JobPlan, job_name
+from ncf.sagemaker.training.settings import JobSettings
 
 IMAGE = f"{REGISTRY}/ncf-train:1"
 
@@ -28,14 +28,19 @@ def plan(output: str = "s3://b/run/train/trained_model", **settings: Any) -> Job
 
 
 class Launch:
-    """One try of the launcher: what it wrote and how often it provided the inputs."""
+    """One try of the launcher.
+
+    Attributes:
+        lines: of the log that it wrote.
+        uploads: number of times that it uploaded the inputs.
+    """
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        self.provided = 0
+        self.uploads = 0
 
-    def provide(self) -> None:
-        self.provided += 1
+    def upload(self) -> None:
+        self.uploads += 1
 
     def run(self, aws: Aws, plan: JobPlan) -> dict[str, Any]:
-        return run_job(aws, plan, self.provide, self.lines.append)
+        return run_job(aws, plan, self.upload, self.lines.append)

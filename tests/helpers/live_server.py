@@ -18,7 +18,7 @@ import uvicorn
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.serving.app import create_app
 from ncf.serving.recommender import Recommender
-from ncf.serving.serve import listen, server_of
+from ncf.serving.server import listen, server_of
 
 JSON, LINES = "application/json", "application/jsonlines"
 

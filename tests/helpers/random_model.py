@@ -10,7 +10,7 @@ from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, Request
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig, ModelFolder, ModelName, Weights
 from ncf.artifacts.strings import Strings
-from ncf.models.scorer import Scorer
+from ncf.models.ranker import Ranker
 
 
 def random_model(
@@ -52,7 +52,7 @@ def golden_of(config: ModelConfig, weights: Weights) -> Golden:
     """What the numpy scorer answers for the first and the last user."""
     users = sorted({0, config.n_users - 1})
     k = min(K, config.n_items)
-    rows = zip(*Scorer(config, weights).top_k(np.array(users), k), strict=True)
+    rows = zip(*Ranker(config, weights).top_k(np.array(users), k), strict=True)
     return Golden(
         requests=[
             GoldenRequest(

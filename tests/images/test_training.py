@@ -106,7 +106,7 @@ def test_a_stopped_container_leaves_a_checkpoint_and_goes_on_from_it(client: Any
     container = start(client, image("train"), root)
     try:
         deadline = time.monotonic() + 60
-        while "going on in epoch" not in container.logs().decode():
+        while "resuming in epoch" not in container.logs().decode():
             assert time.monotonic() < deadline, (settings, container.logs().decode())
             time.sleep(0.1)
     finally:

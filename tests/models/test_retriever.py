@@ -15,10 +15,11 @@ from random_model import grown, random_model
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.data import synthetic
-from ncf.models import scorer as scorer_module
+from ncf.models import ranker as ranker_module
 from ncf.models.limits import CANDIDATES
+from ncf.models.ranker import NO_ITEM, Ranker
 from ncf.models.retriever import Retriever
-from ncf.models.scorer import NO_ITEM, Scorer
+from ncf.models.scorer import Scorer
 from ncf.stage.command import run
 
 MODELS = ("gmf", "mlp", "neumf")
@@ -27,20 +28,20 @@ LARGE = 10_000
 
 @pytest.fixture(autouse=True)
 def retrieves_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scorer_module, "EXACT_UP_TO", 0)
+    monkeypatch.setattr(ranker_module, "EXACT_UP_TO", 0)
 
 
-def exact_top(scorer: Scorer, users: NDArray, k: int, exclude: ItemsByUser | None = None) -> list[list[int]]:
-    every = scorer.score_all(users)
+def exact_top(ranker: Ranker, users: NDArray, k: int, exclude: ItemsByUser | None = None) -> list[list[int]]:
+    every = ranker.scorer.score_all(users)
     if exclude is not None:
         for row, user in enumerate(users):
             every[row, exclude.of_user(user)] = -np.inf
     return np.argsort(-every, axis=1, kind="stable")[:, :k].tolist()
 
 
-def recall(scorer: Scorer, users: NDArray, k: int, exclude: ItemsByUser | None = None) -> float:
-    found = scorer.top_k(users, k, exclude)[0].tolist()
-    expected = exact_top(scorer, users, k, exclude)
+def recall(ranker: Ranker, users: NDArray, k: int, exclude: ItemsByUser | None = None) -> float:
+    found = ranker.top_k(users, k, exclude)[0].tolist()
+    expected = exact_top(ranker, users, k, exclude)
     hits = [len(set(one) & set(other)) for one, other in zip(found, expected, strict=True)]
     return sum(hits) / (k * len(users))
 
@@ -71,15 +72,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFolder]:
 @pytest.mark.parametrize("name", MODELS)
 def test_of_the_best_items_of_a_trained_model_hardly_any_is_missed(trained: dict[str, ModelFolder], name: str) -> None:
     model = trained[name]
-    scorer = Scorer(*grown(model.config, model.weights, LARGE))
+    ranker = Ranker(*grown(model.config, model.weights, LARGE))
     users = np.arange(0, model.config.n_users, 30)
-    nearest = exact_top(scorer, users, 40)
-    best_as_seen = ItemsByUser.of(  # what is liked best is seen: it must not take the places of what is not
+    nearest = exact_top(ranker, users, 40)
+    best_as_seen = ItemsByUser.of(  # the best items are seen: they must not displace unseen candidates
         np.repeat(users, 40).astype(np.int32), np.array(nearest, np.int32).ravel(), model.config.n_users
     )
-    assert recall(scorer, users, 10) >= 0.99
-    assert recall(scorer, users, 100, best_as_seen) >= 0.99
-    retrieved = [len(candidates) for candidates in scorer.retrieve(users, 10, best_as_seen)]
+    assert recall(ranker, users, 10) >= 0.99
+    assert recall(ranker, users, 100, best_as_seen) >= 0.99
+    retrieved = [len(candidates) for candidates in ranker.retrieve(users, 10, best_as_seen)]
     assert max(retrieved) < LARGE / 2, "only a part is scored exactly"
 
 
@@ -87,9 +88,9 @@ def test_of_the_best_items_of_a_trained_model_hardly_any_is_missed(trained: dict
 def test_random_weights_are_found_out(name: str) -> None:
     """They are the worst case: what is retrieved grows until the best are among it."""
     model = random_model(name, 300, 4000, factors=8, tower=(32, 16, 8))
-    scorer = Scorer(model.config, model.weights, candidates=20)
-    assert recall(scorer, np.arange(300), 10, model.seen) >= 0.97
-    assert Retriever(scorer, 20).candidates > 20 or name == "gmf"
+    ranker = Ranker(model.config, model.weights, candidates=20)
+    assert recall(ranker, np.arange(300), 10, model.seen) >= 0.97
+    assert Retriever(ranker.scorer, 20).candidates > 20 or name == "gmf"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -116,8 +117,8 @@ def test_who_it_is_tested_on_took_no_part_in_the_fit(name: str, n_users: int, mo
 @pytest.mark.parametrize("name", ["mlp", "neumf"])
 def test_where_all_users_are_landmarks_their_scores_are_exact(name: str) -> None:
     model = random_model(name, 16, 4000, factors=8, tower=(32, 16, 8))
-    scorer = Scorer(model.config, model.weights, candidates=20)
-    near, exact = Retriever(scorer, 20).scores(np.arange(16)), scorer.score_all(np.arange(16))
+    ranker = Ranker(model.config, model.weights, candidates=20)
+    near, exact = Retriever(ranker.scorer, 20).scores(np.arange(16)), ranker.scorer.score_all(np.arange(16))
     difference = near - exact
     assert (difference.max(1) - difference.min(1) < 1e-3 * exact.std(1)).all()
 
@@ -125,9 +126,9 @@ def test_where_all_users_are_landmarks_their_scores_are_exact(name: str) -> None
 def test_few_users_do_not_hide_that_more_candidates_are_needed() -> None:
     """Of 72 users 64 are landmarks, whose scores are exact; the others' are not."""
     model = random_model("mlp", 72, 4000, tower=(32, 16, 8))
-    scorer = Scorer(model.config, model.weights, candidates=20)
-    assert Retriever(scorer, 20).candidates > 100
-    assert recall(scorer, np.arange(72), 10) >= 0.97
+    ranker = Ranker(model.config, model.weights, candidates=20)
+    assert Retriever(ranker.scorer, 20).candidates > 100
+    assert recall(ranker, np.arange(72), 10) >= 0.97
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -137,9 +138,9 @@ def test_a_tower_that_never_bends_is_an_inner_product(name: str) -> None:
         key: array + 50 if key.endswith(".bias") and "tower" in key else array for key, array in model.weights.items()
     }
     positive = {key: np.abs(array) if key.startswith("tower") else array for key, array in bent.items()}
-    scorer = Scorer(model.config, positive)
-    near = Retriever(scorer).scores(np.arange(60))
-    exact = scorer.score_all(np.arange(60))
+    ranker = Ranker(model.config, positive)
+    near = Retriever(ranker.scorer).scores(np.arange(60))
+    exact = ranker.scorer.score_all(np.arange(60))
     difference = near - exact
     spread = (difference - difference.mean(1, keepdims=True)).std(1)
     assert (spread < 1e-3 * exact.std(1)).all()
@@ -148,10 +149,10 @@ def test_a_tower_that_never_bends_is_an_inner_product(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_the_scores_are_exact_and_nothing_excluded_comes(name: str) -> None:
     model = random_model(name, 30, 5000, positives=200)
-    scorer = Scorer(model.config, model.weights)
+    ranker = Ranker(model.config, model.weights)
     users = np.array([3, 29, 3, 0])
-    items, scores = scorer.top_k(users, 15, model.seen)
-    np.testing.assert_allclose(scores, scorer.score_pairs(users, items), rtol=1e-5, atol=1e-5)
+    items, scores = ranker.top_k(users, 15, model.seen)
+    np.testing.assert_allclose(scores, ranker.scorer.score_pairs(users, items), rtol=1e-5, atol=1e-5)
     assert (np.diff(scores, axis=1) <= 0).all()
     for user, row in zip(users, items, strict=True):
         assert not set(row.tolist()) & set(model.seen.of_user(user).tolist())
@@ -163,7 +164,7 @@ def test_where_all_but_a_few_are_excluded_these_come() -> None:
     left = {0: [], 1: [7, 3999], 2: list(range(100, 180))}
     pairs = [(user, item) for user, kept in left.items() for item in range(4000) if item not in kept]
     exclude = ItemsByUser.of(*np.array(pairs, np.int32).T, 3)
-    items, scores = Scorer(model.config, model.weights).top_k(np.arange(3), 20, exclude)
+    items, scores = Ranker(model.config, model.weights).top_k(np.arange(3), 20, exclude)
     found = [[item for item in row if item != NO_ITEM] for row in items.tolist()]
     assert found[0] == []
     assert sorted(found[1]) == [7, 3999]
@@ -175,8 +176,8 @@ def test_where_all_but_a_few_are_excluded_these_come() -> None:
 def test_equal_scores_come_in_the_order_of_the_items() -> None:
     model = random_model("neumf", 2, 5000)
     items = {name: np.zeros_like(model.weights[name]) for name in ("item_gmf.weight", "item_mlp.weight")}
-    scorer = Scorer(model.config, {**model.weights, **items})
-    assert scorer.top_k(np.array([0, 1]), 5)[0].tolist() == [[0, 1, 2, 3, 4]] * 2
+    ranker = Ranker(model.config, {**model.weights, **items})
+    assert ranker.top_k(np.array([0, 1]), 5)[0].tolist() == [[0, 1, 2, 3, 4]] * 2
 
 
 @settings(max_examples=15, deadline=None)
@@ -184,8 +185,8 @@ def test_equal_scores_come_in_the_order_of_the_items() -> None:
 def test_answers_do_not_depend_on_who_else_is_asked_for(split: list[int], name: str, k: int) -> None:
     model = random_model(name, 40, 3000, factors=8, tower=(16, 8))
     users = np.random.default_rng(k).integers(0, 40, sum(split))
-    together = Scorer(model.config, model.weights).top_k(users, k, model.seen)
-    other = Scorer(model.config, model.weights)
+    together = Ranker(model.config, model.weights).top_k(users, k, model.seen)
+    other = Ranker(model.config, model.weights)
     apart = [other.top_k(part, k, model.seen) for part in np.split(users, np.cumsum(split)[:-1])]
     assert np.array_equal(together[0], np.concatenate([items for items, _ in apart]))
     assert np.array_equal(together[1], np.concatenate([scores for _, scores in apart]))
@@ -193,28 +194,28 @@ def test_answers_do_not_depend_on_who_else_is_asked_for(split: list[int], name: 
 
 def test_threads_share_what_one_of_them_prepares() -> None:
     model = random_model("neumf", 50, 20_000)
-    scorer = Scorer(model.config, model.weights)
-    expected = Scorer(model.config, model.weights).top_k(np.arange(50), 10)[0].tolist()
+    ranker = Ranker(model.config, model.weights)
+    expected = Ranker(model.config, model.weights).top_k(np.arange(50), 10)[0].tolist()
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda user: scorer.top_k(np.array([user]), 10)[0][0].tolist(), range(50)))
+        found = list(pool.map(lambda user: ranker.top_k(np.array([user]), 10)[0][0].tolist(), range(50)))
     assert found == expected
 
 
 def test_all_is_scored_where_that_is_hardly_more() -> None:
     model = random_model("mlp", 5, CANDIDATES)
-    scorer = Scorer(model.config, model.weights)
-    assert list(scorer.retrieve(np.arange(5), 10)) == [slice(0, CANDIDATES)] * 5
+    ranker = Ranker(model.config, model.weights)
+    assert list(ranker.retrieve(np.arange(5), 10)) == [slice(0, CANDIDATES)] * 5
     wide = random_model("mlp", 5, 5000)
-    assert list(Scorer(wide.config, wide.weights).retrieve(np.arange(1), 2000)) == [slice(0, 5000)]
+    assert list(Ranker(wide.config, wide.weights).retrieve(np.arange(1), 2000)) == [slice(0, 5000)]
 
 
 def test_memory_is_bounded_however_many_users_are_asked_for() -> None:
     model = random_model("neumf", 20, 40_000, factors=4, tower=(8, 4), positives=1)
-    scorer = Scorer(model.config, model.weights)
+    ranker = Ranker(model.config, model.weights)
     users = np.resize(np.arange(20), 3000)
-    scorer.top_k(users[:1], 10)
+    ranker.top_k(users[:1], 10)
     tracemalloc.start()
-    scorer.top_k(users, 10)
+    ranker.top_k(users, 10)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     table = 3000 * 40_000 * 4

@@ -12,7 +12,9 @@ from local_account import local_account
 from runs import PREFIX, deploy, left_behind, run_of, status, train
 
 from ncf.errors import InputError, RemoteError
-from ncf.operators.commands import Clean, Rollback, StopJobs
+from ncf.operators.clean import Clean
+from ncf.operators.rollback import Rollback
+from ncf.operators.stop_jobs import StopJobs
 from ncf.stage import command
 from ncf.storage import list_objects
 
@@ -57,7 +59,7 @@ def test_rollback_says_what_is_not_there(sagemaker: Any, tmp_path: Path) -> None
     first = deploy(tmp_path, "ncf-modelless", "a", 1)
     deploy(tmp_path, "ncf-modelless", "b", 2)
     sagemaker.delete_model(ModelName=first)
-    with pytest.raises(InputError, match=f"model of its previous config {first} is gone"):
+    with pytest.raises(InputError, match=f"model of its previous config {first} was deleted"):
         command.run(Rollback, ["ncf-modelless"])
 
 
@@ -93,7 +95,7 @@ def test_clean_deletes_all_that_a_run_left_and_nothing_else(
     assert list_objects(f"{PREFIX}/{other}")
 
     command.run(Clean, ["--run", "run-x", "--dry-run", "false"])
-    assert "carries the tag of run run-x: nothing was deleted" in capsys.readouterr().out, "it may be run again"
+    assert "has the tag of run run-x: nothing was deleted" in capsys.readouterr().out, "it may be run again"
 
 
 def test_clean_keeps_what_an_endpoint_serves_whose_pod_could_not_mark_it(

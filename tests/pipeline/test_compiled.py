@@ -21,7 +21,7 @@ import ncf
 import pipeline
 from components.compiling import parameter_table
 from components.factory import DEFAULT_REGISTRY
-from ncf.sagemaker.settings import JobSettings
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage import command
 from ncf.stage.registry import stage_names
 from ncf.stages.recommend import Recommend

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import pipeline
-from components.compiling.arguments import parse_arguments
+from components.compiling.arguments import parse_arguments, split_assignments
 from components.compiling.parameters_check import renamed
 from ncf.errors import InputError
 
@@ -20,8 +20,14 @@ from ncf.errors import InputError
         (["data_split=temporal"], "split 'temporal' requires test_after.*'test_after' is 'data_test_after'"),
         (["epochs=abc"], "^parameter 'epochs' is 'abc'"),
         (["epochs=3", "epochs=4"], "parameter 'epochs' is given twice"),
-        (["min_rating=4"], "did you mean data_min_rating"),
-        (["candidates=30"], "did you mean sampling_candidates"),
+        (["epochs=3", "train_epochs=4"], "parameter 'train_epochs' is given twice, also as 'epochs'"),
+        (["min_rating=4"], "'min_rating' is a parameter of the component preprocess; here it is 'data_min_rating'"),
+        (["candidates=30"], "component negative-sampling; here it is 'sampling_candidates'"),
+        (
+            ["role=x"],
+            "'role' is a parameter of the components deploy and train; here it is 'deploy_role' or 'train_role'",
+        ),
+        (["data_rating=4"], "did you mean .*data_min_rating"),
         (["sampling_candidates=0"], "parameter 'sampling_candidates' is 0"),
         (["data_max_unreadable=2"], "parameter 'data_max_unreadable' is 2"),
         (["vpc_subnets=subnet-1"], "'vpc_subnets' and 'vpc_security_group_ids' go together"),
@@ -56,6 +62,25 @@ def test_what_is_like_nothing_gets_no_list_of_everything() -> None:
     with pytest.raises(InputError, match="'qqqq' is not a parameter of the pipeline; the nearest are") as told:
         parse_arguments(["qqqq=1"], pipeline.ncf_pipeline)
     assert len(str(told.value)) < 250
+
+
+def test_a_parameter_of_a_stage_is_the_pipeline_s_own_where_it_has_one() -> None:
+    arguments = parse_arguments(["epochs=3", "model=gmf", "dropout=0.1"], pipeline.ncf_pipeline)
+    assert arguments == {"train_epochs": 3, "train_model": "gmf", "train_overrides": {"dropout": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "assignments"),
+    [
+        ("", []),
+        (" epochs=5  model=gmf ", ["epochs=5", "model=gmf"]),
+        ('train_overrides={"a": 1, "b": [1, 2]} epochs=5', ['train_overrides={"a": 1, "b": [1, 2]}', "epochs=5"]),
+        ("tower=[64, 32]\nnotify=", ["tower=[64, 32]", "notify="]),
+        ("epochs 5", ["epochs 5"]),
+    ],
+)
+def test_a_text_of_parameters_is_split_before_each_name(text: str, assignments: list[str]) -> None:
+    assert split_assignments(text) == assignments
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 
 import pipeline
 from components.local.aws import LocalAws, Processes
+from components.local.run_folder import RunFolder
 from ncf import storage
 from ncf.data import synthetic
 from ncf.storage import upload
@@ -25,7 +26,9 @@ ROOT = Path(pipeline.__file__).parent
 FAST = ("epochs=2", "factors=8", "tower=[16,8]")
 
 
-def start(*arguments: str, output: Path, parameters: tuple[str, ...] = FAST) -> subprocess.Popen[str]:
+def start(
+    *arguments: str, output: Path, parameters: tuple[str, ...] = FAST, **environment: str
+) -> subprocess.Popen[str]:
     flags = [flag for parameter in parameters for flag in ("--param", parameter)]
     return subprocess.Popen(
         [sys.executable, "pipeline.py", "run", "--output", str(output), *arguments, *flags],
@@ -33,11 +36,12 @@ def start(*arguments: str, output: Path, parameters: tuple[str, ...] = FAST) -> 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, **environment},
     )
 
 
-def run(*arguments: str, output: Path, parameters: tuple[str, ...] = FAST) -> tuple[int, str, str]:
-    process = start(*arguments, output=output, parameters=parameters)
+def run(*arguments: str, output: Path, parameters: tuple[str, ...] = FAST, **environment: str) -> tuple[int, str, str]:
+    process = start(*arguments, output=output, parameters=parameters, **environment)
     out, err = process.communicate(timeout=240)
     return process.returncode, out, err
 
@@ -67,7 +71,7 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def finished(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, Path]:
-    output = tmp_path_factory.mktemp("run") / "out"
+    output, scratch = tmp_path_factory.mktemp("run") / "out", tmp_path_factory.mktemp("scratch")
     code, out, err = run(
         "--data",
         str(small_data / "interactions.csv"),
@@ -75,8 +79,10 @@ def finished(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
         str(small_data / "items.csv"),
         output=output,
         parameters=(*FAST, "gate_not_worse_than_popularity=false"),
+        TMPDIR=str(scratch),
     )
     assert code == 0, out + err
+    assert not list(scratch.glob("kfp-*")), "the temporary files of KFP are gone"
     return json.loads((output / "summary.json").read_text()), out, output
 
 
@@ -114,13 +120,70 @@ def test_recommendations_are_unseen_items_with_their_titles(
 def test_the_console_shows_stages_metrics_titles_and_report(
     finished: tuple[dict[str, Any], str, Path],
 ) -> None:
-    summary, out, output = finished
-    for words in ("preprocess", "negative-sampling", "HR@10", "popularity", "NDCG@10", "Report:"):
+    summary, out, _ = finished
+    for words in ("preprocess", "negative-sampling", "HR@10", "popularity", "NDCG@10", "Gate: passed"):
         assert words in out
-    assert summary["report"] == str(output.resolve() / "report.html")
-    report = Path(summary["report"]).read_text()
-    assert "<svg" in report
-    assert "http://" not in re.sub(r"http://www\.w3\.org/\S+", "", report), "the report is self-contained"
+    assert all(check in out for check in summary["gate_checks"])
+    assert "EASE" in summary["gate_checks"][0]
+    for name in ("report", "data_report"):
+        report = Path(summary[name]).read_text()
+        assert "<svg" in report
+        assert "http://" not in re.sub(r"http://www\.w3\.org/\S+", "", report), "the report is self-contained"
+    results = {row.split()[1]: row for row in out.splitlines() if row.startswith("│") and "succeeded" in row}
+    assert list(results) == [stage["name"] for stage in summary["stages"]]
+    assert "users 300, items 2" in results["preprocess"]
+    for stage in ("train", "evaluate"):
+        assert re.search(r"HR@10 0\.\d{4}, NDCG@10 0\.\d{4}", results[stage])
+
+
+def test_the_run_s_id_and_paths_are_printed_and_in_the_summary(finished: tuple[dict[str, Any], str, Path]) -> None:
+    summary, out, output = finished
+    folder = output.resolve()
+    assert output.is_symlink()
+    assert folder.name.startswith("out-")
+    assert folder.name.endswith(summary["run_id"][:8])
+    assert out.startswith(f"Run {summary['run_id']} in {folder}\n")
+    files = {"report": "report.html", "data_report": "data-report.html", "summary": "summary.json", "model": "model"}
+    assert {name: summary[name] for name in files} == {name: str(folder / file) for name, file in files.items()}
+    assert summary["folder"] == str(folder)
+    end = out[out.index("Folder:") :]
+    for name in files:
+        assert summary[name] in end
+    assert f"{output} is a link to it" in end
+
+
+def test_the_commands_that_are_printed_for_what_follows_work(
+    finished: tuple[dict[str, Any], str, Path], tmp_path: Path
+) -> None:
+    summary, out, _ = finished
+    batch, show = summary["next"]
+    assert out.rstrip().endswith(f"Next:\n  {batch}\n  {show}")
+    assert batch == f"make recommend MODEL={summary['model']}"
+    # the environment is there: its set-up is no part of this test
+    batch = f"make -o .venv/.ready -o .venv/.installed {batch.removeprefix('make ')} OUTPUT={tmp_path}/batch"
+    for command in (batch, show):
+        ran = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (tmp_path / "batch" / "recommendations" / "manifest.json").is_file()
+    assert summary["recommendations"][0]["items"][0]["title"] in ran.stdout
+
+
+def test_lines_show_names_in_place_of_the_run_s_paths(finished: tuple[dict[str, Any], str, Path]) -> None:
+    _, out, output = finished
+    progress = out[out.index("▶") : out.rindex("✓")]
+    assert "preprocess has written dataset, report, metrics\n" in progress
+    assert output.resolve().name not in progress
+
+
+def test_no_console_of_aws_is_linked(finished: tuple[dict[str, Any], str, Path]) -> None:
+    """The jobs and endpoints are the stand-in's."""
+    _, out, output = finished
+    assert "console.aws" not in out
+    texts = [
+        path for path in (output / "artifacts").rglob("*") if path.is_file() and path.name in ("summary", "report")
+    ]
+    assert len(texts) == 7
+    assert not [path for path in texts if "console.aws" in path.read_text()]
 
 
 def test_nothing_is_left_running(finished: tuple[dict[str, Any], str, Path]) -> None:
@@ -134,6 +197,8 @@ def test_a_closed_gate_deploys_nothing(small_data: Path, tmp_path: Path) -> None
     assert code == 0, out + err
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["gate_passed"] is False
+    assert "0.999" in summary["gate_checks"][0]
+    assert "Gate: closed: nothing was deployed" in out
     assert summary["endpoint"] is None
     assert summary["recommendations"] == []
     assert [stage["status"] for stage in summary["stages"]] == ["succeeded"] * 4 + ["skipped"]
@@ -179,7 +244,7 @@ def test_ctrl_c_in_the_middle_stops_all(small_data: Path, tmp_path: Path) -> Non
     while processes_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert processes_of(tmp_path) == []
-    assert not (tmp_path / "out" / "summary.json").exists()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -194,13 +259,12 @@ def test_ctrl_c_in_the_middle_stops_all(small_data: Path, tmp_path: Path) -> Non
     ],
 )
 def test_bad_requests_are_refused_at_once(
-    arguments: list[str], parameters: tuple[str, ...], message: str, tmp_path: Path
+    arguments: list[str], parameters: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, _, err = run(*arguments, output=tmp_path / "out", parameters=parameters)
-    assert code == 2
-    assert message in err
-    assert "Traceback" not in err
-    assert not (tmp_path / "out" / "summary.json").exists()
+    with pytest.raises(SystemExit, match="2"):
+        pipeline.main(["run", f"--output={tmp_path}/out", *arguments, *(f"--param={given}" for given in parameters)])
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stage_that_refuses_its_input_names_what_is_at_fault(small_data: Path, tmp_path: Path) -> None:
@@ -208,14 +272,23 @@ def test_a_stage_that_refuses_its_input_names_what_is_at_fault(small_data: Path,
     lines[40] = lines[40].rsplit(",", 2)[0] + ",good,1"
     bad = tmp_path / "bad.csv"
     bad.write_text("\n".join(lines))
-    code, out, err = run("--data", str(bad), output=tmp_path / "out")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    earlier = RunFolder.create(tmp_path / "out", {})
+    earlier.publish()
+    code, out, err = run("--data", str(bad), output=tmp_path / "out", TMPDIR=str(scratch))
     assert code == 2
     assert "stage 'preprocess' failed" in err
     assert "bad.csv" in err
     assert "'good'" in err
     assert "41" in err
     assert "Traceback" not in out + err
-    assert not (tmp_path / "out" / "summary.json").exists()
+    assert (out + err).count("'good'") == 1, "the reason is said once"
+    assert (tmp_path / "out").resolve() == earlier.path, "the last good run is as it was"
+    (folder,) = [path for path in tmp_path.iterdir() if path.name.startswith("out-") and path != earlier.path]
+    assert (folder / "pipeline.yaml").is_file()
+    assert not (folder / "summary.json").exists()
+    assert not list(scratch.glob("kfp-*")), "the temporary files of KFP are gone"
 
 
 def test_a_bad_hyperparameter_ends_with_its_name(small_data: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Baselines that are better than the model are named, and so is doubt."""
+"""Warnings about baselines with a better mean than the model."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ def summary(others: Mapping[str, Mapping[str, float]], width: float = 0.001) -> 
         ({"ease": {}, "popularity": {"hr_at_10": 0.4, "full_ndcg_at_10": 0.01}}, []),
         (
             {"ease": {"full_ndcg_at_10": 0.038, "full_hr_at_10": 0.1}, "item_knn": {"full_ndcg_at_10": 0.02}},
-            ["EASE ranks better over the full catalogue: NDCG@10 0.0380 against 0.0290."],
+            ["EASE has a better NDCG@10 over the full catalogue: 0.0380 against 0.0290."],
         ),
         (
             {"item_knn": {"full_ndcg_at_10": 0.035}, "ease": {"full_ndcg_at_10": 0.038}},
-            ["EASE and item-kNN rank better over the full catalogue: NDCG@10 0.0380 and 0.0350 against 0.0290."],
+            ["EASE and item-kNN have a better NDCG@10 over the full catalogue: 0.0380 and 0.0350 against 0.0290."],
         ),
         (
             {"popularity": {"hr_at_10": 0.51}, "ease": {"full_recall_at_10": 0.07}},
             [
-                "Popularity ranks better among candidates: HR@10 0.5100 against 0.5000.",
-                "EASE ranks better over the full catalogue: Recall@10 0.0700 against 0.0600.",
+                "EASE has a better Recall@10 over the full catalogue: 0.0700 against 0.0600.",
+                "Popularity has a better HR@10 among candidates: 0.5100 against 0.5000.",
             ],
         ),
         ({"ease": {"full_ndcg_at_10": 0.02904}}, []),  # both would read 0.0290
     ],
 )
-def test_a_sentence_for_each_way_of_ranking(others: Mapping[str, Mapping[str, float]], sentences: list[str]) -> None:
+def test_a_sentence_for_each_protocol(others: Mapping[str, Mapping[str, float]], sentences: list[str]) -> None:
     assert better_baselines(summary(others)) == sentences
 
 
-def test_a_difference_that_chance_explains_is_told_as_such() -> None:
+def test_a_difference_whose_interval_includes_0_is_marked() -> None:
     others = {"ease": {"full_ndcg_at_10": 0.038}, "item_knn": {"full_ndcg_at_10": 0.030}}
     assert better_baselines(summary(others, width=0.005)) == [
-        "EASE and item-kNN rank better over the full catalogue: NDCG@10 0.0380 and 0.0300 against 0.0290 "
-        "(for item-kNN within what the choice of test users explains)."
+        "EASE and item-kNN have a better NDCG@10 over the full catalogue: 0.0380 and 0.0300 against 0.0290 "
+        "(the 95 % interval of the difference to item-kNN includes 0)."
     ]

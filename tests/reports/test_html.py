@@ -1,4 +1,4 @@
-"""Reports are pages of their own: whole, escaped, the same bytes every time."""
+"""HTML reports: well-formed, escaped, without external resources, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -7,20 +7,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pydantic.fields import FieldInfo
 
-from ncf.reports.html import (
-    Chart,
-    Report,
-    Section,
-    Table,
-    Tile,
-    legend_below,
-    log_histogram,
-    plain_numbers,
-    plot,
-    render,
-    svg,
-)
+from ncf.reports.html import Report, Section, Table, Tile, render, settings_table, with_links
+from ncf.reports.plots import Chart, log_histogram, plot, svg
 
 VOID = {"meta", "br", "hr", "img", "path", "use", "rect", "line", "circle"}
 
@@ -120,54 +110,29 @@ def test_all_of_a_column_stands_on_one_side_and_names_of_rows_left(column: tuple
     assert text.count('class="figure"') == (1 + len(column)) * sum(right)
 
 
-def labels_of(drawn: str) -> list[str]:
-    """Texts of a figure in SVG."""
-    return re.findall(r"<text[^>]*>([^<]+)</text>", drawn)
-
-
-@pytest.mark.parametrize(
-    ("counts", "labels"),
-    [((1, 3), ["1", "2"]), ((1, 90), ["1", "2", "5", "10", "20", "50"]), ((1, 2500), ["1", "10", "100", "1,000"])],
-)
-def test_counts_on_a_logarithmic_axis_are_plain_numbers(counts: tuple[int, int], labels: list[str]) -> None:
-    with plot() as (figure, axes):
-        axes.bar([0, 1], counts)
-        axes.set_xticks([])
-        axes.set_yscale("log")
-        axes.set_ylim(0.7, counts[1])
-        plain_numbers(axes.yaxis)
-        found = labels_of(svg(figure))
-    assert sorted(found, key=lambda label: int(label.replace(",", ""))) == labels
-
-
-@pytest.mark.parametrize("entries", [2, 5, 9])
-def test_a_legend_fits_its_figure(entries: int) -> None:
-    with plot(5.2, 3.2) as (figure, axes):
-        for place in range(entries):
-            axes.plot([0, 1], label=f"interactions {place}")
-        legend_below(figure, axes)
-        figure.draw_without_rendering()
-        (legend,) = figure.legends
-        box, below = legend.get_window_extent(), axes.get_tightbbox()
-        assert len(legend.get_texts()) == entries
-    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
-    assert figure.bbox.y0 <= box.y0 < box.y1 <= below.y0
-
-
 def test_same_content_same_bytes() -> None:
     assert page() == page()
 
 
-def test_ink_follows_the_colour_scheme() -> None:
-    drawn = drawing()
-    assert "currentColor" in drawn
-    assert "#1f2933" not in drawn
-    assert drawn.startswith("<svg")
+def test_links_stand_below_the_title_of_their_page_alone() -> None:
+    assert "<nav" not in page()
+    linked = with_links(page(), {"Data <report>": 'data"report.html'})
+    assert linked.index("</h1>") < linked.index("<nav>") < linked.index("<section")
+    assert '<a href="data&quot;report.html">Data &lt;report&gt;</a>' in linked
+    assert linked.replace(linked[linked.index("<nav>") : linked.index("</nav>") + 6], "<!-- links -->") == page()
 
 
-def test_log_histogram_counts_every_value() -> None:
-    rng = np.random.default_rng(0)
-    for values in (np.array([1]), np.array([1, 2, 1000]), np.ceil(rng.pareto(1, 500) + 1e-9).astype(np.int64)):
-        with plot() as (_, axes):
-            log_histogram(axes, values)
-            assert sum(bar.get_height() for bar in axes.patches) == len(values)
+def test_a_table_shows_counts_with_separators_its_caption_and_no_empty_header() -> None:
+    with_header = Table(("name", "users"), [("a", 1234567), ("b", np.int64(4321))], "Users <all>")
+    facts = Table(("", ""), [("Run", "r1")])
+    text = render(Report("t", sections=[Section("s", tables=[with_header]), Section("s", tables=[facts])]))
+    assert '<td class="figure">1,234,567</td>' in text
+    assert '<td class="figure">4,321</td>' in text
+    assert "<caption>Users &lt;all&gt;</caption>" in text
+    assert text.count("<thead>") == 1
+
+
+def test_settings_have_their_descriptions() -> None:
+    fields = {"l2": FieldInfo(description="Regularisation; 0: none")}
+    table = settings_table({"l2": 0.0, "other": 3, "path": "", "overrides": {}}, fields)
+    assert table.rows == [("l2", "0.0", "Regularisation; 0: none"), ("other", "3", "")]

@@ -24,7 +24,7 @@ def test_a_failure_of_aws_is_followed_by_another_job(reason: str, aws: Aws, sage
     assert launch.run(aws, asked)["TrainingJobName"] == f"{asked.name}-2"
     assert list(sagemaker.jobs) == [asked.name, f"{asked.name}-2"]
     assert {job["CheckpointConfig"]["S3Uri"] for job in sagemaker.jobs.values()} == {f"s3://b/c/{asked.name}"}
-    assert launch.provided == 1
+    assert launch.uploads == 1
 
 
 def test_so_it_is_by_another_pod(aws: Aws, sagemaker: FakeSageMaker) -> None:
@@ -33,7 +33,7 @@ def test_so_it_is_by_another_pod(aws: Aws, sagemaker: FakeSageMaker) -> None:
     sagemaker.CreateTrainingJob(**plan().request(1))
     launch = Launch()
     assert launch.run(aws, plan())["TrainingJobName"] == f"{plan().name}-2"
-    assert launch.provided == 0
+    assert launch.uploads == 0
 
 
 @pytest.mark.parametrize("reason", [INTERNAL, CAPACITY])
@@ -42,7 +42,8 @@ def test_pods_and_retries_of_a_run_share_its_attempts(reason: str, aws: Aws, sag
     asked = plan()
     for _ in range(2):
         with pytest.raises(
-            RemoteError, match=r"'max_attempts', 3, is used up, and every retry of this run .* clone the run"
+            RemoteError,
+            match=r"all 3 attempts \('max_attempts'\) are used, and every retry of this run .* clone the run",
         ):
             Launch().run(aws, asked)
     assert list(sagemaker.jobs) == [asked.name, f"{asked.name}-2", f"{asked.name}-3"]
@@ -73,13 +74,17 @@ def test_a_job_that_was_left_is_no_attempt(aws: Aws, sagemaker: FakeSageMaker) -
 @pytest.mark.parametrize(
     ("status", "reason", "advice"),
     [
-        ("Stopped", "", "somebody has stopped it, and every retry of this run meets this job: clone the run"),
+        ("Stopped", "", "it was stopped by a user, and every retry of this run meets this job: clone the run"),
         ("MaxRuntimeExceeded", "", "clone the run with a larger 'max_run_time' than 3600"),
         ("MaxWaitTimeExceeded", "", "clone the run with a larger 'max_wait_time' than 7200"),
-        ("", "ClientError: no such image", "mend it first: every retry of this run meets this job: clone the run then"),
-        ("", "AlgorithmError: exit code: 1", "mend it first"),
-        ("", "AlgorithmError: insufficient capacity of a table", "mend it first"),
-        ("", "no word that is known", "mend it first"),
+        (
+            "",
+            "ClientError: no such image",
+            "fix the cause first, as every retry of this run meets this job: clone the run then",
+        ),
+        ("", "AlgorithmError: exit code: 1", "fix the cause first"),
+        ("", "AlgorithmError: insufficient capacity of a table", "fix the cause first"),
+        ("", "no word that is known", "fix the cause first"),
     ],
 )
 def test_a_job_that_another_would_not_better_says_at_once_to_clone_the_run(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ncf.sagemaker.settings import EndpointSettings, JobSettings
+from ncf.sagemaker.hosting.settings import EndpointSettings
+from ncf.sagemaker.training.settings import JobSettings
 
 ROLE = "arn:aws:iam::123456789012:role/ncf"
 JOB = {"role": ROLE, "train_image": "image"}

@@ -14,9 +14,10 @@ from launch import IMAGE, Launch, plan
 from ncf.aws.names import MAX_NAME_LENGTH, hashed_name
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.settings import AwsSettings, JobSettings
+from ncf.sagemaker.settings import AwsSettings
 from ncf.sagemaker.training.job import model_uri, run_job
 from ncf.sagemaker.training.job_plan import job_name
+from ncf.sagemaker.training.settings import JobSettings
 
 
 def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSageMaker) -> None:
@@ -53,6 +54,7 @@ def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSag
         "TrainingJobName": asked.name,
         "RoleArn": ROLE,
         "HyperParameters": {"epochs": "2", "tower": "[8, 4]"},
+        "Environment": {"NCF_RUN_ID": "run-1", "NCF_IMAGE": IMAGE},
         "OutputDataConfig": {
             "S3OutputPath": "s3://b/run/train/trained_model",
             "CompressionType": "NONE",
@@ -112,7 +114,7 @@ def test_every_log_line_of_every_host_comes_once_and_in_order(aws: Aws, sagemake
         if len(launch.lines) in (8, 10):  # more comes while the job runs, and after its end
             sagemaker.log[streams[1]] += ["late 1", "late 2"]
 
-    run_job(aws, asked, launch.provide, write)
+    run_job(aws, asked, launch.upload, write)
     first = [line for line in launch.lines if line.startswith("algo-1 | ")]
     assert [line.removeprefix("algo-1 | ") for line in first] == [
         *(f"line {n}" for n in range(4)),
@@ -129,7 +131,7 @@ def test_a_spot_job_s_second_stream_is_read_too(aws: Aws, sagemaker: FakeSageMak
         launch.lines.append(line)
         sagemaker.log.setdefault(f"{asked.name}/algo-1-2", ["after"])
 
-    run_job(aws, asked, launch.provide, write)
+    run_job(aws, asked, launch.upload, write)
     assert launch.lines == ["before", "after"]
 
 
@@ -150,7 +152,7 @@ def test_a_second_try_takes_up_the_job_that_the_first_has_started(
         second.run(aws, plan("s3://b/run/try-2")),  # KFP gives each try another output path
     ]
     assert len(sagemaker.jobs) == 1
-    assert (first.provided, second.provided) == (1, 0)
+    assert (first.uploads, second.uploads) == (1, 0)
     uris = {model_uri(answer) for answer in answers}
     assert uris == {f"s3://b/run/try-1/{plan().name}/output/model"}
 
@@ -185,7 +187,9 @@ def test_a_failed_job_s_reason_last_lines_and_link_are_in_the_message(aws: Aws, 
     shown = [f"  | line {n}" for n in range(10, 30)]
     shown[5] = "  | fit=selection epoch=3 loss=0.2 hr_at_10=0.61"
     assert lines[1:] == shown
-    assert f"training job {asked.name} failed: AlgorithmError: users: no data, exit code: 2; mend it first" in last
+    assert (
+        f"training job {asked.name} failed: AlgorithmError: users: no data, exit code: 2; fix the cause first" in last
+    )
     assert last.endswith(f"#/jobs/{asked.name}")
 
 
@@ -273,7 +277,7 @@ def test_a_job_that_writes_where_kfp_takes_no_artifact_from_is_refused_before_it
 ) -> None:
     """Another try of the run had another pipeline root."""
     aws.call("sagemaker", "create_training_job", **plan("s3://old/ncf/run-1/train/1/trained_model").request(1))
-    with pytest.raises(RemoteError, match=r"writes to s3://old/.*from below s3://new/ncf/run-1 alone; clone the run"):
+    with pytest.raises(RemoteError, match=r"writes to s3://old/.*under s3://new/ncf/run-1 only; clone the run"):
         Launch().run(aws, plan("s3://new/ncf/run-1/train/2/trained_model"))
     assert sagemaker.operations()[-1] == "DescribeTrainingJob"
     Launch().run(aws, plan("s3://old/ncf/run-1/train/2/trained_model"))

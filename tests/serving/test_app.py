@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from random_model import random_model
 from starlette.testclient import TestClient
 
-from ncf.api.requests import MAX_BODY_BYTES, MAX_ID_LENGTH, MAX_K, MAX_USERS
+from ncf.api.limits import MAX_BODY_BYTES, MAX_ID_LENGTH, MAX_K, MAX_USERS
 from ncf.errors import InputError
 from ncf.serving.app import VERSION_HEADER, create_app
 from ncf.serving.recommender import Recommender
@@ -142,7 +142,7 @@ def test_a_charset_and_capitals_in_the_content_type_are_accepted(client):
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_a_request_at_fault_is_told_field_value_and_limit(client, body, status, words):
+def test_an_error_names_field_value_and_limit(client, body, status, words):
     response = invoke(client, body)
     assert response.status_code == status
     assert response.json().keys() == {"error"}
@@ -151,7 +151,7 @@ def test_a_request_at_fault_is_told_field_value_and_limit(client, body, status, 
     assert invoke(client, {"users": ["u1"]}).status_code == 200
 
 
-def test_a_body_that_comes_in_pieces_is_bounded_too(client):
+def test_a_chunked_body_is_bounded_too(client):
     response = client.post("/invocations", content=(b" " * 70_000 for _ in range(20)), headers=JSON)
     assert response.status_code == 413
 
@@ -194,7 +194,7 @@ def test_other_routes_are_refused_in_the_same_form(client, method, path, status)
     assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
-def test_a_defect_answers_500_in_the_same_form_and_the_server_lives_on(client, monkeypatch):
+def test_an_internal_error_is_answered_with_500_in_the_same_form_and_the_server_goes_on(client, monkeypatch):
     def fail(*_: object) -> None:
         raise RuntimeError("defect")
 
@@ -203,11 +203,11 @@ def test_a_defect_answers_500_in_the_same_form_and_the_server_lives_on(client, m
         patch.setattr(Recommender, "recommendations", fail)
         response = invoke(alive, {"users": ["u1"]})
     assert response.status_code == 500
-    assert response.json() == {"error": "internal error; the log says more"}
+    assert response.json() == {"error": "internal error; see the server's log"}
     assert invoke(alive, {"users": ["u1"]}).status_code == 200
 
 
-def test_one_line_of_json_is_logged_for_each_request_and_names_nobody(client, caplog):
+def test_one_line_of_json_without_ids_is_logged_for_each_request(client, caplog):
     with caplog.at_level(logging.INFO, "ncf.serving.requests"):
         invoke(client, {"users": ["u1", "secret-person", "u2", "u3"], "k": 5})
         invoke(client, {"users": ["secret-person"], "k": 0})

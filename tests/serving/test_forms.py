@@ -1,4 +1,4 @@
-"""The forms of request beside that for users, and what fields go together."""
+"""The forms of request other than that for users, and the fields of each form."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from random_model import random_model
 from starlette.testclient import TestClient
 
-from ncf.api.requests import MAX_CANDIDATES, MAX_HISTORY, MAX_K
+from ncf.api.limits import MAX_CANDIDATES, MAX_HISTORY, MAX_K
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.models.scorer import Scorer
 from ncf.serving.app import create_app
@@ -63,8 +63,8 @@ def test_every_form_in_every_media_type(name: Any) -> None:
 def test_allow_and_deny_are_a_filter_of_the_whole_ranking(allow, deny, k, exclude_seen, user) -> None:
     """Items from i60 on are unknown."""
 
-    def names(places: list[int] | None) -> list[str] | None:
-        return None if places is None else [f"i{place}" for place in places]
+    def names(indices: list[int] | None) -> list[str] | None:
+        return None if indices is None else [f"i{index}" for index in indices]
 
     body = {"users": [user], "k": k, "exclude_seen": exclude_seen, "allow": names(allow), "deny": names(deny)}
     status, answer = invoke(body)
@@ -79,11 +79,11 @@ def test_allow_and_deny_are_a_filter_of_the_whole_ranking(allow, deny, k, exclud
     found = answer["recommendations"][0]["items"]
     assert ids(found) == ids(wanted)[:k]
     np.testing.assert_allclose([i["score"] for i in found], [i["score"] for i in wanted[:k]], atol=2e-6)
-    unknown = list(dict.fromkeys(f"i{place}" for place in allow or [] if place >= 60))
+    unknown = list(dict.fromkeys(f"i{index}" for index in allow or [] if index >= 60))
     assert answer.get("unknown", []) == unknown
 
 
-def test_a_stranger_s_candidates_are_ranked_by_popularity_and_say_so() -> None:
+def test_candidates_of_an_unknown_user_are_ranked_by_popularity() -> None:
     status, answer = invoke({"user": "stranger", "items": ["i3", "i0", "nothing"]})
     assert status == 200
     assert answer["source"] == "popular"
@@ -97,7 +97,7 @@ def test_integers_are_ids_in_every_form() -> None:
     assert invoke({"history": [1, "1"]})[1]["unknown"] == ["1"]
 
 
-def test_a_history_of_unknown_items_gets_popular_ones_and_says_so() -> None:
+def test_a_history_of_unknown_items_gets_popular_items() -> None:
     status, answer = invoke({"history": ["x", "y", "x"], "k": 3})
     assert status == 200
     assert (answer["source"], answer["unknown"]) == ("popular", ["x", "y"])
@@ -122,7 +122,7 @@ def test_repeats_in_allow_and_deny_count_once() -> None:
     assert once["unknown"] == ["x"]
 
 
-def test_an_item_is_similar_to_all_others_and_an_unknown_one_is_told() -> None:
+def test_an_item_is_similar_to_all_others_and_an_unknown_item_is_an_error() -> None:
     _, answer = invoke({"item": "i1", "k": MAX_K})
     assert sorted(ids(answer["similar"])) == sorted(f"i{item}" for item in range(60) if item != 1)
     status, answer = invoke({"item": "nothing"})
@@ -180,7 +180,7 @@ def test_an_item_is_similar_to_all_others_and_an_unknown_one_is_told() -> None:
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_what_is_not_accepted_is_named(body: object, words: list[str]) -> None:
+def test_an_error_names_the_field_and_what_is_accepted(body: object, words: list[str]) -> None:
     status, answer = invoke(body)
     assert status == 422
     assert all(word in answer["error"] for word in words), answer

@@ -83,13 +83,13 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
     ("cores", "max_requests", "megabytes", "expected"),
     [(4, 64, 1, 4), (192, 64, 1, 64), (192, 192, 1, 100), (192, 3, 1, 3), (64, 64, 6, 16), (1, 64, 100, 1)],
 )
-def test_a_transform_job_may_ask_what_to_use(
+def test_a_transform_job_gets_defaults(
     cores: int, max_requests: int, megabytes: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it asks for is what the server takes on at once, and SageMaker does."""
+    """The defaults stay within the limits of the server and of SageMaker."""
     server = create_app(Future(), max_requests)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(cores), raising=False)
-    monkeypatch.setattr("ncf.serving.app.MAX_BODY_BYTES", megabytes << 20)
+    monkeypatch.setattr("ncf.api.limits.MAX_BODY_BYTES", megabytes << 20)
     answer = TestClient(server).get("/execution-parameters").json()
-    wanted = {"BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": megabytes, "MaxConcurrentTransforms": expected}
+    wanted = {"BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": megabytes, "MaxConcurrentTransforms": expected}
     assert answer == wanted

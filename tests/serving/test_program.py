@@ -22,7 +22,7 @@ from five_forms import Ask, check_forms
 from random_model import random_model
 from safetensors.numpy import load_file, save_file
 
-from ncf.api.requests import MAX_BODY_BYTES
+from ncf.api.limits import MAX_BODY_BYTES
 from ncf.artifacts import manifest
 from ncf.artifacts.model_folder import ModelFolder
 

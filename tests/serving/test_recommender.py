@@ -6,16 +6,17 @@ from random_model import random_model
 
 from ncf.api.requests import ForHistory
 from ncf.artifacts.model_folder import ModelName
-from ncf.models import scorer as scorer_module
+from ncf.models import ranker as ranker_module
+from ncf.models.cold_start import ColdStart
+from ncf.models.ranker import Ranker
 from ncf.models.scorer import Scorer
-from ncf.models.similarity import Strangers
 from ncf.serving.recommender import Recommender
 
 
 def test_a_known_user_gets_what_the_model_ranks_highest_among_the_unseen():
     model = random_model()
     (answer,) = Recommender(model).recommend(["u7"], 5)
-    items, scores = Scorer(model.config, model.weights).top_k(np.array([7]), 5, model.seen)
+    items, scores = Ranker(model.config, model.weights).top_k(np.array([7]), 5, model.seen)
     assert answer["user"] == "u7"
     assert answer["source"] == "model"
     assert [item["item"] for item in answer["items"]] == [f"i{item}" for item in items[0]]
@@ -34,7 +35,7 @@ def test_test_items_count_as_seen_and_come_back_on_request():
     assert seen < {item["item"] for item in everything["items"]}
 
 
-def test_a_stranger_gets_the_popular_items_in_order():
+def test_an_unknown_user_gets_the_popular_items_in_order():
     model = random_model()
     (answer,) = Recommender(model).recommend(["nobody"], 10)
     counts = model.popularity
@@ -63,12 +64,12 @@ def test_titles_are_given_where_they_are_known():
 def test_of_a_large_catalogue_the_best_of_a_history_are_retrieved_and_hardly_any_is_missed(
     name: ModelName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scorer_module, "EXACT_UP_TO", 10_000)
+    monkeypatch.setattr(ranker_module, "EXACT_UP_TO", 10_000)
     model = random_model(name, n_users=300, n_items=20_000, positives=30)
-    recommender, scorer = Recommender(model), Scorer(model.config, model.weights)
+    recommender, ranker = Recommender(model), Ranker(model.config, model.weights)
     recommender.prepare()
     recommender.recommend(["u0"], 1)  # prepares what retrieves, for which some users are scored exactly
-    strangers = Strangers(scorer, model.weights, model.train)
+    cold_start = ColdStart(ranker, model.weights, model.train)
     scored: list[int] = []
     rescore = Scorer.rescore
 
@@ -80,7 +81,7 @@ def test_of_a_large_catalogue_the_best_of_a_history_are_retrieved_and_hardly_any
     hits = 0
     for user in range(20):
         history = model.train.of_user(user)
-        exact = strangers.score_all(history)
+        exact = cold_start.with_history(history).scorer.score_all(np.array([0]))[0]
         exact[history] = -np.inf
         best = {f"i{item}" for item in np.argsort(-exact, kind="stable")[:13].tolist()}
         denied = sorted(best)[:3]

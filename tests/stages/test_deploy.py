@@ -63,7 +63,6 @@ def test_a_model_outside_s3_is_copied_hosted_and_updated(tmp_path: Path, client:
     assert f"{PREFIX}/{config}/model/manifest.json" in list_objects(f"{PREFIX}/{config}")
     summary = (tmp_path / "summary").read_text()
     for words in (
-        "#/endpoints/shop",
         "aws sagemaker-runtime invoke-endpoint",
         '{"users":["u0","u4","u8"]',
         config,

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,33 @@ from ncf.errors import InputError
 from ncf.evaluation.evaluation import evaluate
 
 
-def test_a_good_model_opens_the_gate(tmp_path: Path) -> None:
-    result = run_stage(tmp_path / "out", *make(tmp_path), "--min-hr-at-10", "0.9")
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A model, the samples of its data, and the outputs of evaluate."""
+
+    model: Path
+    samples: Path
+    result: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A model that ranks each test item first."""
+    folder = tmp_path_factory.mktemp("good")
+    model, samples = make(folder)
+    return Run(model, samples, run_stage(folder / "out", model, samples, "--min-hr-at-10", "0.9"))
+
+
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A model that ranks each test item last."""
+    folder = tmp_path_factory.mktemp("bad")
+    model, samples = make(folder, good=False)
+    return Run(model, samples, run_stage(folder / "out", model, samples, "--min-hr-at-10", "0.5"))
+
+
+def test_a_good_model_opens_the_gate(good: Run) -> None:
+    result = good.result
     assert (result["passed"], result["metrics"]["gate_passed"]) == ("true", 1)
     metrics = result["metrics"]
     assert metrics["hr_at_1"] == metrics["hr_at_10"] == metrics["ndcg_at_10"] == metrics["mrr"] == 1
@@ -30,8 +56,8 @@ def test_a_good_model_opens_the_gate(tmp_path: Path) -> None:
     assert all(np.isfinite(value) for name, value in metrics.items() if name != "details")
 
 
-def test_a_bad_model_closes_it_without_an_error(tmp_path: Path) -> None:
-    result = run_stage(tmp_path / "out", *make(tmp_path, good=False), "--min-hr-at-10", "0.5")
+def test_a_bad_model_closes_it_without_an_error(bad: Run) -> None:
+    result = bad.result
     assert (result["passed"], result["metrics"]["gate_passed"]) == ("false", 0)
     assert result["metrics"]["hr_at_10"] == 0
     assert "closed" in result["summary"]
@@ -47,36 +73,112 @@ def test_a_bad_model_closes_it_without_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_each_condition_of_the_gate(arguments: list[str], passed: str, tmp_path: Path) -> None:
-    assert run_stage(tmp_path / "out", *make(tmp_path, good=False), *arguments)["passed"] == passed
+    result = run_stage(tmp_path / "out", *make(tmp_path, good=False), *arguments)
+    assert result["passed"] == passed
+    assert result["summary"].startswith(f"**Gate {'passed' if passed == 'true' else 'closed'}: ")
 
 
-def test_the_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
-    result = run_stage(tmp_path / "out", *make(tmp_path))
-    report = result["report"]
-    assert report.count("<svg") >= 16
+def test_the_report_is_self_contained_and_escaped(good: Run) -> None:
+    report = good.result["report"]
+    assert report.count("<svg") == 13
     assert "<script" not in report
-    assert "var(--figure-accent" in report, "colours follow the page's scheme"
+    assert "var(--figure-model" in report, "colours follow the page's scheme"
     for words in (
         "HR@10",
         "popularity",
         "item-kNN",
         "EASE",
-        "On the full catalogue",
-        "How popular recommended items are",
-        "Who gets the recommendations",
+        "Full catalogue",
+        "Popularity of recommended items",
+        "Recommendations of the most popular items",
         "No champion was given",
         "Training loss",
         "best epoch: 2",
-        "By the user",
-        "By the item",
+        "by the user",
+        "by the item",
     ):
         assert words in report
     assert not re.findall(r'(?:src|href)="(?!#)', report)
 
 
-def test_baselines_that_are_better_stand_on_top(tmp_path: Path) -> None:
-    """The bad model ranks each test item last: whatever ranks by the training data is better over the catalogue."""
-    result = run_stage(tmp_path / "out", *make(tmp_path, good=False), "--not-worse-than-popularity", "false")
+def charts_of(report: str) -> list[str]:
+    return re.findall(r"<svg.*?</svg>", report, re.DOTALL)
+
+
+def test_no_chart_stands_twice(good: Run) -> None:
+    """With one test item a user Recall@K is HR@K: one of them is shown."""
+    report = good.result["report"]
+    assert "Each user has one test item, so Recall@K equals HR@K." in report
+    assert "<td>Recall@10</td>" not in report
+    # matplotlib's element IDs and the title differ, the marks must too
+    drawn = [re.sub(r'<text.*?</text>|id="[^"]*"|#\w+', "", chart, flags=re.DOTALL) for chart in charts_of(report)]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_a_ranker_has_one_colour_in_all_charts(good: Run) -> None:
+    report = good.result["report"]
+    by_title = {re.findall(r"<text[^>]*>([^<]+)</text>", chart)[-1]: chart for chart in charts_of(report)}
+    assert by_title
+    for title, chart in by_title.items():
+        labels = re.findall(r"<text[^>]*>(?:over )?([^<]+)</text>", chart)
+        for label, name in (("EASE", "other-1"), ("item-kNN", "other-2"), ("popularity", "other-3")):
+            assert (f"--figure-{name}," in chart) is (label in labels), (title, label)
+
+
+def test_it_says_which_run_made_the_model_of_what(good: Run, tmp_path: Path) -> None:
+    assert "Training job" not in good.result["report"], "the manifest does not say"
+    model, samples = make(tmp_path)
+    content = json.loads((model / manifest.FILE_NAME).read_text())
+    content["source"] = {
+        "run": "run-<7>", "training_job": "ncf-1234", "image": "host/ncf-train:abc", "version": "1.2",
+        "dataset": {
+            "files": ["ratings.csv", "movies.csv"],
+            "counts": {"train": 1000, "validation": 40},
+            "parameters": {"split": "leave_one_out", "min_rating": 3.5, "user_column": "uid"},
+        },
+    }  # fmt: skip
+    (model / manifest.FILE_NAME).write_text(json.dumps(content))
+    report = run_stage(tmp_path / "out", model, samples)["report"]
+    for words in (
+        "run-&lt;7&gt;",
+        "ncf-1234",
+        "host/ncf-train:abc",
+        "ncf 1.2",
+        "ratings.csv, movies.csv",
+        "1,000 training, 40 validation, 40 test",
+        "split leave_one_out, min_rating 3.5",
+    ):
+        assert f"<td>{words}</td>" in report or words in report.split("<section")[0], words
+    assert "Width of the GMF embeddings" in report
+    assert "HR@10 that the gate asks for at least; 0: none" in report
+
+
+def test_recommendations_are_shown_by_title(good: Run) -> None:
+    report = good.result["report"]
+    model, test = ModelFolder.load(good.model), Samples.load(good.samples).test
+    shown = re.findall(r"<caption>User (u\d+): 4 interactions; test item: ([^<]+)</caption>(.*?)</table>", report, re.S)
+    assert len(shown) == 4
+    for user, item, table in shown:
+        index = list(model.user_ids).index(user)
+        (wanted,) = test[test[:, 0] == index, 1]
+        assert item == f"Title {wanted}"
+        history, recommended = zip(*re.findall(r"<td>(.*?)</td><td>(.*?)</td>", table), strict=True)
+        assert recommended[0] == f"Title {wanted} ✓", "the good model ranks the test item first"
+        titles = {f"Title {item}" if item else "i0" for item in model.train.of_user(index)}
+        assert set(history[:4]) == titles
+        assert not titles & set(recommended)
+
+
+def test_the_summary_begins_with_the_verdict(good: Run, bad: Run) -> None:
+    first = good.result["summary"].splitlines()[0]
+    assert first == "**Gate passed: the model meets all 3 conditions**"
+    start = "**Gate closed: HR@10 is 0.0000; at least 0.5 is asked for (min_hr_at_10)**\n"
+    assert bad.result["summary"].startswith(start)
+
+
+def test_baselines_that_are_better_are_named_at_the_top(good: Run, bad: Run) -> None:
+    """The bad model ranks each test item last: each baseline is better over the catalogue."""
+    result = bad.result
     metrics = result["metrics"]
     values = {name: metrics[f"{name}full_ndcg_at_10"] for name in ("", "ease_", "item_knn_", "popularity_")}
     assert max(values["ease_"], values["item_knn_"]) > values[""]
@@ -85,16 +187,14 @@ def test_baselines_that_are_better_stand_on_top(tmp_path: Path) -> None:
     for name, label in (("ease_", "EASE"), ("item_knn_", "item-kNN"), ("popularity_", "opularity")):
         assert (label in sentence) is (values[name] > 0)
         assert f"{values[name]:.4f}" in sentence or values[name] == 0
-    assert result["report"].index(sentence) < result["report"].index("On test items that the model has not seen")
+    assert result["report"].index(sentence) < result["report"].index("Key figures")
     assert f"- ⚠️ {sentence}" in result["summary"]
-    good = run_stage(tmp_path / "good", *make(tmp_path / "other"))
-    assert "better" not in good["report"].split("Beside the baselines")[0]
-    assert "⚠️" not in good["summary"]
+    assert "better" not in good.result["report"].split("Key figures")[0]
+    assert "⚠️" not in good.result["summary"]
 
 
-def test_same_input_same_bytes(tmp_path: Path) -> None:
-    model, samples = make(tmp_path)
-    assert run_stage(tmp_path / "one", model, samples) == run_stage(tmp_path / "two", model, samples)
+def test_same_input_same_bytes(good: Run, tmp_path: Path) -> None:
+    assert run_stage(tmp_path / "two", good.model, good.samples, "--min-hr-at-10", "0.9") == good.result
 
 
 def test_the_positive_among_its_own_candidates_is_masked(tmp_path: Path) -> None:
@@ -103,7 +203,7 @@ def test_the_positive_among_its_own_candidates_is_masked(tmp_path: Path) -> None
     candidates = samples.test_candidates.copy()
     candidates[:, 3] = samples.test[:, 1]
     result = evaluate(model, dataclasses.replace(samples, test_candidates=candidates), 10, 0)
-    assert (result.places["model"] == 1).all()
+    assert (result.ranks["model"] == 1).all()
 
 
 def test_full_catalogue_never_masks_the_positive_and_always_what_was_fitted(tmp_path: Path) -> None:
@@ -114,7 +214,7 @@ def test_full_catalogue_never_masks_the_positive_and_always_what_was_fitted(tmp_
     for user in range(40):  # everything fitted scores far above the positive
         weights["item_gmf.weight"][model.train.of_user(user), user] = 50
     loud = dataclasses.replace(model, weights=weights)
-    assert (evaluate(loud, samples, 100, 0).catalogues["model"].ranked.places == 1).all()
+    assert (evaluate(loud, samples, 100, 0).catalogues["model"].ranked.ranks == 1).all()
 
 
 def test_samples_of_other_data_are_refused(tmp_path: Path) -> None:
@@ -123,7 +223,7 @@ def test_samples_of_other_data_are_refused(tmp_path: Path) -> None:
     content = json.loads((samples / manifest.FILE_NAME).read_text())
     content["counts"]["items"] = 151
     (samples / manifest.FILE_NAME).write_text(json.dumps(content))
-    with pytest.raises(InputError, match="made from another data set than the model"):
+    with pytest.raises(InputError, match="expected the samples of the model's data set"):
         run_stage(tmp_path / "out", model, samples)
     assert not (tmp_path / "out").exists()
 

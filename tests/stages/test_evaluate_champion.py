@@ -32,7 +32,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(champion, "LEAST_COMPARABLE", 10)
+    monkeypatch.setattr(champion, "MIN_COMPARABLE", 10)
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_bad_values_are_named(arguments: tuple[str, ...], message: str) -> None:
 
 
 def test_too_few_comparable_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(champion, "LEAST_COMPARABLE", 100)
+    monkeypatch.setattr(champion, "MIN_COMPARABLE", 100)
     other, _ = make(tmp_path / "other")
     result = run_stage(tmp_path / "out", *make(tmp_path, good=False), "--champion", str(other))
     assert result["passed"] == "true"  # though it is far worse
@@ -175,7 +175,7 @@ class Answers:
     def __init__(self, **answers: dict[str, Any]) -> None:
         self.answers = answers
 
-    def call(self, _service: str, operation: str, **_request: Any) -> dict[str, Any]:
+    def find(self, _service: str, operation: str, **_request: Any) -> dict[str, Any]:
         return self.answers[operation]
 
 
@@ -195,7 +195,7 @@ def test_endpoints_of_other_kinds(status: str, variant: Any, model: Any, absence
         describe_endpoint_config={"ProductionVariants": [variant]},
         describe_model=model,
     )
-    found = deployed_model.hosted_model(aws, "shop")
+    found = deployed_model.deployed_model(aws, "shop")
     assert absence in found.absence
     assert bool(found.absence) is bool(absence)
     assert found.uri == ("" if absence else "s3://b/m.tar.gz")

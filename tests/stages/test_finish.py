@@ -18,7 +18,7 @@ from local_account import BUCKET, executor_input, local_account
 from runs import deploy, left_behind, run_of, status, tags_of, train
 
 from ncf.aws import session
-from ncf.aws.names import DEPLOYED_TAG, LEFT_TAG
+from ncf.aws.names import ABANDONED_TAG, DEPLOYED_TAG
 from ncf.errors import RemoteError
 from ncf.sagemaker.hosting.smoke_test import SmokeTest
 from ncf.sagemaker.runs import notification
@@ -66,7 +66,7 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with patch.object(notification, "_SECONDS_BETWEEN", 0.0):
+    with patch.object(notification, "_PAUSE_SECONDS", 0.0):
         yield f"http://127.0.0.1:{server.server_port}/secret", posted, statuses
     server.shutdown()
     server.server_close()
@@ -105,19 +105,19 @@ def test_a_good_run_is_no_failure_whatever_kfp_says(
         summary = finish(tmp_path, run, told, "--notify", url, "--endpoint-name", endpoint)
         assert title(summary) == "succeeded"
         assert ("it succeeded after a retry" in summary) == (told == "FAILED")
-        assert f"- the state that KFP tells an exit handler: {told or 'none'}" in summary
+        assert f"- KFP's state in the exit handler: {told or 'none'}" in summary
     assert posted == []
-    assert f"- endpoint [{endpoint}](https://" in summary
+    assert f"- endpoint {endpoint}: " in summary
     assert "InService, it serves this run's model" in summary
-    assert "- training job [ncf-train-" in summary
-    assert "no training job was left in progress" in summary
+    assert "- training job ncf-train-" in summary
+    assert "no training job was in progress" in summary
 
     finish(tmp_path, run, "RUNNING", "--notify", url, "--notify-on", "always", "--endpoint-name", endpoint)
     (message,) = posted
     assert message["state"] == "succeeded"
     assert [entry["status"] for entry in message["jobs"]] == ["Completed"]
     assert [(entry["name"], entry["status"]) for entry in message["endpoints"]] == [(endpoint, "InService")]
-    assert message["endpoints"][0]["url"] in message["text"]
+    assert "https://" not in message["text"], "no console shows what the stand-in holds"
 
 
 def test_the_endpoint_alone_tells_where_the_root_is_not_s3(
@@ -127,9 +127,9 @@ def test_the_endpoint_alone_tells_where_the_root_is_not_s3(
     train(tmp_path, make_dataset(), run)
     minio = "minio://mlpipeline/v2/artifacts/ncf"
     summary = finish(tmp_path, run, "RUNNING", "--notify", url, root=minio)
-    assert title(summary) == "unknown how it ended, see the run"
-    assert f"the run's outputs cannot be seen in full: they lie at {minio}/{run}/finish" in summary
-    assert "unknown how it ended, see the run; KFP says RUNNING, which proves no end" in posted[-1]["text"]
+    assert title(summary) == "outcome unknown, see the run"
+    assert f"the run's outputs are not known completely: they are at {minio}/{run}/finish" in summary
+    assert "outcome unknown, see the run; KFP's state is RUNNING, which proves nothing" in posted[-1]["text"]
     deploy(tmp_path, endpoint, run, 1)
     assert title(finish(tmp_path, run, "RUNNING", "--notify", url, root=minio)) == "succeeded", "found by its tags"
     assert len(posted) == 1
@@ -144,9 +144,9 @@ def test_an_endpoint_whose_deploy_was_cut_short_is_no_success(
         deploy(tmp_path, endpoint, run, 1)
     summary = finish(tmp_path, run, "RUNNING", root="minio://bucket/ncf")
     assert title(summary) == "failed in deploy"
-    assert f"- endpoint [{endpoint}](https://" in summary
+    assert f"- endpoint {endpoint}: " in summary
     assert "InService, this run's model, untested" in summary
-    assert f"'ncf clean --run {run}' removes it" in summary
+    assert f"'ncf clean --run {run}' deletes it" in summary
 
 
 def test_a_closed_gate_is_no_failure_and_an_open_one_asks_for_an_endpoint(
@@ -157,20 +157,20 @@ def test_a_closed_gate_is_no_failure_and_an_open_one_asks_for_an_endpoint(
     put(run, "train")
     summary = finish(tmp_path, run, "RUNNING", "--notify", url)
     assert title(summary) == "failed in evaluate"
-    assert f"evaluate has left no outputs in {ROOT}/{run}/evaluate/" in posted[-1]["reason"]
+    assert f"evaluate has no outputs in {ROOT}/{run}/evaluate/" in posted[-1]["reason"]
 
     put(run, "evaluate", "no JSON")
-    assert title(finish(tmp_path, run, "RUNNING")) == "unknown how it ended, see the run"
+    assert title(finish(tmp_path, run, "RUNNING")) == "outcome unknown, see the run"
     put(run, "evaluate", '{"gate_passed": 0.0}')
     summary = finish(tmp_path, run, "RUNNING", "--notify", url)
     assert title(summary) == "succeeded"
-    assert "the gate is closed: nothing was deployed, on purpose" in summary
+    assert "the gate is closed, so nothing was deployed" in summary
     assert len(posted) == 1
 
     put(run, "evaluate", '{"gate_passed": 1.0}')
     summary = finish(tmp_path, run, "RUNNING", "--notify", url)
     assert title(summary) == "failed in deploy"
-    assert "there is no endpoint of the run" in summary
+    assert "the run has no endpoint" in summary
     assert posted[-1]["state"] == "failed"
 
     deploy(tmp_path, endpoint, f"{run}-of-others", 1)
@@ -219,7 +219,6 @@ def test_a_failed_job_is_named_with_its_reason(
     assert title(summary) == "failed in train"
     assert "Failed, AlgorithmError: users: there are none" in summary
     assert posted[-1]["text"].startswith(f"NCF run {run}: failed in train; training job ncf-train-")
-    assert posted[-1]["jobs"][0]["url"] in posted[-1]["text"]
 
 
 def test_a_job_that_is_left_is_stopped(
@@ -230,20 +229,20 @@ def test_a_job_that_is_left_is_stopped(
     with left_behind(account, tmp_path, make_dataset(), run) as job:
         assert title(finish(tmp_path, f"{run}-of-others", "RUNNING")) == "failed before training"
         assert (status(job), run_of(job)) == ("InProgress", run)
-        assert LEFT_TAG not in tags_of(job)
+        assert ABANDONED_TAG not in tags_of(job)
         account.faults.add("refuse", "StopTrainingJob", error="AccessDeniedException")
         summary = finish(tmp_path, run, "RUNNING")
-        assert "InProgress, Starting, left behind, not stopped: AWS refused stop_training_job: Access" in summary
-        assert tags_of(job)[LEFT_TAG].startswith("finish "), "so that a retry of the run buys the next"
+        assert "InProgress, Starting, abandoned, not stopped: AWS refused stop_training_job: Access" in summary
+        assert tags_of(job)[ABANDONED_TAG].startswith("finish "), "so that a retry of the run buys the next"
         account.faults.add("refuse", "AddTags", error="AccessDeniedException")
         summary = finish(tmp_path, run, "RUNNING", "--notify", url)
         assert status(job) in ("Stopping", "Stopped")
-        assert "left behind, stopped, not marked as left: AWS refused add_tags" in summary
+        assert "abandoned, stopped, not marked as abandoned: AWS refused add_tags" in summary
     assert title(summary) == "failed in train"
-    assert f"- training job [{job}](https://" in summary
-    assert "InProgress, Starting, left behind, stopped" in summary
+    assert f"- training job {job}: " in summary
+    assert "InProgress, Starting, abandoned, stopped" in summary
     assert posted[-1]["stopped"] == [job]
-    assert f"training job {job}: InProgress, Starting, left behind, stopped" in posted[-1]["text"]
+    assert f"training job {job}: InProgress, Starting, abandoned, stopped" in posted[-1]["text"]
     assert len(posted) == 2, "the first was answered with 500"
 
 
@@ -256,8 +255,8 @@ def test_what_one_way_to_jobs_is_refused_another_finds(
         summary = finish(tmp_path, run, "RUNNING")
         account.faults.clear()
         assert status(job) in ("Stopping", "Stopped")
-        assert "the run's jobs cannot be seen in full" in summary
-        assert "no training job was left in progress" not in summary
+        assert "the run's jobs are not known completely" in summary
+        assert "no training job was in progress" not in summary
 
 
 def test_a_metrics_object_that_is_a_folder_too_fails_no_run(account: Any, tmp_path: Path, run: str) -> None:
@@ -268,7 +267,7 @@ def test_a_metrics_object_that_is_a_folder_too_fails_no_run(account: Any, tmp_pa
 
 @pytest.mark.parametrize(
     ("earlier", "later", "expected"),
-    [("1", "0", "succeeded"), ("0", "1", "failed in deploy"), ("1", '"no"', "unknown")],
+    [("1", "0", "succeeded"), ("0", "1", "failed in deploy"), ("1", '"no"', "outcome unknown")],
 )
 def test_of_several_evaluations_the_latest_counts(
     account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path], earlier: str, later: str, expected: str
@@ -295,15 +294,15 @@ def test_a_root_that_may_not_be_read(account: Any, tmp_path: Path, run: str, mak
     put(run, "train")
     account.faults.add("refuse", "S3:GET", error="AccessDenied")
     summary = finish(tmp_path, run, "RUNNING")
-    assert title(summary) == "unknown how it ended, see the run"
-    assert f"the run's outputs cannot be seen in full: {ROOT}/{run}/train: AccessDenied" in summary
+    assert title(summary) == "outcome unknown, see the run"
+    assert f"the run's outputs are not known completely: {ROOT}/{run}/train: AccessDenied" in summary
 
 
 @pytest.mark.parametrize(
     ("operation", "error", "said"),
     [
-        ("ListTrainingJobs", "AccessDeniedException", "jobs cannot be seen: AWS refused list_training_jobs"),
-        ("DescribeEndpoint", "AccessDeniedException", "endpoints cannot be seen: AWS refused describe_endpoint"),
+        ("ListTrainingJobs", "AccessDeniedException", "jobs are not known: AWS refused list_training_jobs"),
+        ("DescribeEndpoint", "AccessDeniedException", "endpoints are not known: AWS refused describe_endpoint"),
         ("ListTrainingJobs", "drop", "AWS cannot be reached"),
     ],
 )
@@ -315,7 +314,7 @@ def test_what_aws_refuses_to_tell_fails_no_run(
     account.faults.add("refuse", operation, error=error, times=10)
     summary = finish(tmp_path, run, "RUNNING", "--notify", url)
     account.faults.clear()
-    assert title(summary) == "unknown how it ended, see the run"
+    assert title(summary) == "outcome unknown, see the run"
     assert said in summary
     assert said in posted[-1]["text"]
 
@@ -327,14 +326,14 @@ def test_nothing_can_be_seen_without_a_region(
         monkeypatch.delenv(name, raising=False)
     summary = finish(tmp_path, run, "COMPLETE")
     assert title(summary) == "succeeded"
-    assert "the run's jobs cannot be seen in full: region: none is given" in summary
+    assert "the run's jobs are not known completely: parameter 'region' is empty" in summary
 
 
 def test_overrides_say_where_to_look(account: Any, tmp_path: Path, run: str) -> None:
     overrides = ("--train-overrides", '{"region": "nowhere"}', "--deploy-overrides", '{"profile": "nobody"}')
     summary = finish(tmp_path, run, "RUNNING", *overrides)
-    assert "the run's jobs cannot be seen in full: parameter 'region' is 'nowhere'" in summary
-    assert "the run's endpoints cannot be seen in full: parameter 'profile'" in summary
+    assert "the run's jobs are not known completely: parameter 'region' is 'nowhere'" in summary
+    assert "the run's endpoints are not known completely: parameter 'profile'" in summary
 
 
 def test_a_topic_is_told(account: Any, tmp_path: Path, run: str) -> None:
@@ -358,12 +357,12 @@ def test_whoever_cannot_be_told_fails_no_run_and_their_secret_stays_one(
         port = unheard.getsockname()[1]
     missing = "arn:aws:sns:us-east-1:123456789012:nobody"
     for whom, answers, said in (
-        (url, [500] * 3, "nobody was told: parameter 'notify': 127.0.0.1 did not take the message: HTTP 500"),
-        (url, [302] * 3, "127.0.0.1 did not take the message: HTTP 302"),
-        (f"http://127.0.0.1:{port}/secret", [], "127.0.0.1 did not take the message: Connection refused"),
-        ("http://127.0.0.1:secret/", [], "127.0.0.1 did not take the message: InvalidURL"),
-        ("http://[secret/", [], "its host did not take the message: ValueError"),
-        (missing, [], "nobody was told: AWS refused publish: NotFound"),
+        (url, [500] * 3, "the notification was not delivered: parameter 'notify': POST to 127.0.0.1 failed: HTTP 500"),
+        (url, [302] * 3, "POST to 127.0.0.1 failed: HTTP 302"),
+        (f"http://127.0.0.1:{port}/secret", [], "POST to 127.0.0.1 failed: Connection refused"),
+        ("http://127.0.0.1:secret/", [], "POST to 127.0.0.1 failed: InvalidURL"),
+        ("http://[secret/", [], "POST to its host failed: ValueError"),
+        (missing, [], "the notification was not delivered: AWS refused publish: NotFound"),
     ):
         statuses[:] = answers
         summary = finish(tmp_path, run, "RUNNING", "--notify", whom)
@@ -376,7 +375,7 @@ def test_whoever_cannot_be_told_fails_no_run_and_their_secret_stays_one(
 def test_an_address_that_is_neither_topic_nor_url_fails_no_run(account: Any, tmp_path: Path, run: str) -> None:
     """Given in the UI, where nobody checks it, it must not keep a job from being stopped."""
     summary = finish(tmp_path, run, "FAILED", "--notify", "htps://example.org/secret")
-    assert "nobody was told: parameter 'notify': expected the ARN of an SNS topic" in summary
+    assert "the notification was not delivered: parameter 'notify': expected the ARN of an SNS topic" in summary
     assert "secret" not in summary
 
 

@@ -156,6 +156,19 @@ def test_identical_input_gives_identical_bytes(tmp_path: Path, monkeypatch: pyte
     assert prints[0] != prints[1]
 
 
+def test_the_report_says_what_was_read_and_how(tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder")
+    _, _, report = preprocess(tmp_path / "folder", tmp_path / "output", "--min-user-interactions", "2")
+    content = manifest.read(tmp_path / "output" / "dataset", "dataset")
+    assert content["source"]["files"]
+    header = HEADER.split(",")
+    columns = ", ".join(f"{name} ({role})" for name, role in zip(header, ("user", "item", "rating", "timestamp")))
+    for cell in (", ".join(content["source"]["files"]), columns, manifest.version(content)):
+        assert f"<td>{cell}</td>" in report
+    assert "Of users with fewer than 2 interactions" in report
+    assert "<td>min_user_interactions</td><td>2</td><td>Interactions a user needs to be kept" in report
+
+
 @pytest.mark.parametrize(
     ("keep", "expected"), [("latest", ["i0", "i2", "i3", "i1"]), ("first", ["i0", "i1", "i2", "i3"])]
 )
@@ -231,6 +244,35 @@ def test_titles_come_with_the_folder_or_from_a_file(tmp_path: Path) -> None:
     assert list(dataset.item_titles) == ["", "", "", "", "Four"]
 
 
+@pytest.mark.parametrize("titled", [2, 3])  # of 5 items
+def test_few_titles_are_a_warning(titled: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    (tmp_path / "a.csv").write_text(text())
+    (tmp_path / "t.csv").write_text("item,title\n" + "".join(f"i{item},T{item}\n" for item in range(titled)))
+    _, metrics, report = preprocess(tmp_path / "a.csv", tmp_path / "output", "--items", str(tmp_path / "t.csv"))
+    warning = "t.csv has a title for only 2 of the 5 items"
+    assert metrics["titles"] == titled
+    assert f"read titles of {titled} of 5 items from t.csv" in caplog.text
+    assert (warning in report) is (warning in caplog.text) is (titled == 2)
+
+
+def test_titles_for_none_of_the_items_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text())
+    (tmp_path / "t.csv").write_text("item,title\n" + "".join(f"{item},T{item}\n" for item in range(4)) + "i0,\n")
+    message = r"t\.csv: its 5 rows have a title for none of the 5 items; .*'i0', 'i1', 'i2', \.\.\.; .*: '0', '1', '2'"
+    refused(tmp_path / "a.csv", tmp_path, message, "--items", str(tmp_path / "t.csv"))
+
+
+def test_the_files_of_a_folder_are_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for day in range(7):
+        (tmp_path / "in" / f"day{day}").mkdir(parents=True)
+        (tmp_path / "in" / f"day{day}" / "events.csv").write_text(text([(f"{day}-{row[0]}", *row[1:]) for row in ROWS]))
+    preprocess(tmp_path / "in", tmp_path / "output")
+    listed = ", ".join(f"day{day}/events.csv" for day in range(5))
+    assert f"reading folder in, files: 7: {listed} and 2 more" in caplog.text
+
+
 def test_temporal_split(tmp_path: Path) -> None:
     rows = [("a", "x", 1, 10), ("a", "y", 1, 20), ("b", "x", 1, 20), ("b", "y", 1, 30), ("a", "z", 1, 30)]
     rows += [
@@ -278,7 +320,7 @@ def test_temporal_validation_is_the_latest_tenth_before_test(tmp_path: Path) -> 
 CASES: dict[str, tuple[str | bytes | None, list[str], str]] = {
     "missing": (None, [], r"data\.csv: no such file"),
     "empty": ("", [], r"data\.csv: no rows of interactions"),
-    "header only": (HEADER + "\n", [], r"data\.csv: no rows of interactions: empty, or a header alone"),
+    "header only": (HEADER + "\n", [], r"data\.csv: no rows of interactions: it is empty or has only a header"),
     "no such column": (text(), ["--user-column=buyer"], r"no column 'buyer' \(user_column\); it has 'userId', 'movieId'"),
     "unknown columns": (
         text(header="a,b,c,d"), [], r"which column is the user\? It has 'a', 'b', 'c', 'd'; name one with user_column",
@@ -347,13 +389,13 @@ def test_damaged_compression_names_the_file(suffix: str, damage: str, tmp_path: 
             path.write_bytes(lzma.compress(content))
         content = path.read_bytes()[: path.stat().st_size // 2]
     path.write_bytes(content)
-    refused(path, tmp_path, rf"data\.csv\{suffix}: damaged or cut short")
+    refused(path, tmp_path, rf"data\.csv\{suffix}: damaged or truncated")
 
 
 @pytest.mark.parametrize("name", ["data.zip", "data.xlsx", "data.json", "data.csv.7z", "data.parquet.gz"])
 def test_unsupported_files_name_those_accepted(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(text())
-    refused(tmp_path / name, tmp_path, rf"{name}: not a kind of file that is read here; expected one of \.csv")
+    refused(tmp_path / name, tmp_path, rf"{name}: file type .* is not supported; expected one of \.csv")
 
 
 def test_a_damaged_parquet_file_is_named(tmp_path: Path) -> None:

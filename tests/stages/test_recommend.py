@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.strings import Strings
 from ncf.batch import tables
 from ncf.errors import InputError, RemoteError
-from ncf.models import scorer as scorer_module
+from ncf.models import ranker as ranker_module
 from ncf.serving.recommender import Recommender
 from ncf.stage.command import run
 from ncf.stages import recommend
@@ -79,7 +78,7 @@ def test_rows_are_the_answers_of_the_endpoint(
     retrieving: bool, exclude_seen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_parts: None
 ) -> None:
     if retrieving:
-        monkeypatch.setattr(scorer_module, "EXACT_UP_TO", 0)
+        monkeypatch.setattr(ranker_module, "EXACT_UP_TO", 0)
     folder = tmp_path / "model"
     random_model("neumf", n_users=N_USERS, n_items=3000 if retrieving else 60).save(folder, {}, {})
     (tmp_path / "users").write_text("\n".join([*(f"u{number}" for number in range(0, N_USERS, 2)), "nobody"]))
@@ -114,7 +113,7 @@ def test_all_users_in_parts(model: Path, tmp_path: Path, small_parts: None) -> N
     assert counts == {"users": N_USERS, "rows": len(rows), "parts": 5}
     page = (tmp_path / "summary.md").read_text()
     assert "| users | 230 |" in page
-    assert "`title` (string)" in page
+    assert "| `title` | string |" in page
     assert f"| u0 | 1 | {rows[0]['item']} |" in page
 
 
@@ -296,9 +295,9 @@ def test_a_part_that_s3_does_not_take_ends_the_batch(account: Any, model: Path, 
     ("given", "said"),
     [
         (["--users={tmp}/none"], "none: no such file"),
-        (["--users={tmp}/empty"], "empty: names no user"),
+        (["--users={tmp}/empty"], "empty: has no user"),
         (["--users={tmp}/folder"], "a folder; expected a file of user ids"),
-        (["--checkpoints={tmp}/empty"], "parameter 'checkpoints' is .*expected a folder"),
+        (["--checkpoints={tmp}/empty"], "parameter 'checkpoints' is .*expected an S3 URI or a folder"),
         (["--top-k=0"], "'top_k' is '0'"),
         (["--top-k=1001"], "'top_k' is '1001'"),
         (["--model={tmp}/none"], "none: no such folder"),
@@ -419,17 +418,6 @@ def test_sigterm_does_not_wait_for_the_part_that_is_being_made(tmp_path: Path) -
     process.send_signal(signal.SIGTERM)
     assert process.wait(6) == 143
     assert not (tmp_path / "out").exists()
-
-
-def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    limit = tmp_path / "cpu.max"
-    monkeypatch.setattr(tables, "_CPU_LIMIT", limit)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    for text, expected in (("max 100000\n", 8), ("150000 100000\n", 2), ("50000 100000\n", 1), ("9900000 100000", 8)):
-        limit.write_text(text)
-        assert tables.cores() == expected
-    limit.unlink()
-    assert tables.cores() == 8
 
 
 def test_scores_beyond_a_block_come_in_order(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 from local_account import BUCKET, ROLE, executor_input, local_account
 
 from ncf.artifacts import manifest
-from ncf.aws.names import LEFT_TAG, RUN_TAG
+from ncf.aws.names import ABANDONED_TAG, RUN_TAG
 from ncf.stages.train import Train
 
 
@@ -109,12 +109,14 @@ def test_no_job_is_stopped_without_its_mark_and_the_next_try_goes_on(
     (job,) = jobs_of(run)
     was_stopped = job["TrainingJobStatus"] != "InProgress"
     assert was_stopped or not stopped
-    assert LEFT_TAG in job["tags"] or not was_stopped, "stopped, but not marked: every later try of the run would fail"
+    assert ABANDONED_TAG in job["tags"] or not was_stopped, (
+        "stopped, but not marked: every later try of the run would fail"
+    )
     if not was_stopped:
         boto3.client("sagemaker").stop_training_job(TrainingJobName=job["TrainingJobName"])
         return
     second = start(tmp_path, dataset, run, epochs=999)
-    wait_for_log_line(second, "another one follows")
+    wait_for_log_line(second, "another job is started")
     wait_for_log_line(second, "epoch=1")
     end_as_emissary_does(second, 5.0)
     names = [job["TrainingJobName"] for job in jobs_of(run)]
@@ -130,7 +132,7 @@ def test_throttling_does_not_use_up_the_time(account: Any, tmp_path: Path, make_
     end_as_emissary_does(process, 1.0)
     (job,) = jobs_of("throttled")
     assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
-    assert LEFT_TAG in job["tags"]
+    assert ABANDONED_TAG in job["tags"]
 
 
 def test_a_second_signal_breaks_nothing_off(account: Any, tmp_path: Path, make_dataset: Callable[..., Path]) -> None:
@@ -142,7 +144,7 @@ def test_a_second_signal_breaks_nothing_off(account: Any, tmp_path: Path, make_d
     end_as_emissary_does(process, 1.0)
     (job,) = jobs_of("twice")
     assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
-    assert LEFT_TAG in job["tags"]
+    assert ABANDONED_TAG in job["tags"]
 
 
 def test_a_job_that_is_just_being_created_is_marked_and_stopped(
@@ -158,7 +160,7 @@ def test_a_job_that_is_just_being_created_is_marked_and_stopped(
     end_as_emissary_does(process, 1.0)
     (job,) = jobs_of("created")
     assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
-    assert LEFT_TAG in job["tags"]
+    assert ABANDONED_TAG in job["tags"]
     assert start(tmp_path, dataset, "created", epochs=1).wait(60) == 0
     assert [job["TrainingJobStatus"] for job in jobs_of("created")] == ["Stopped", "Completed"]
 
@@ -174,7 +176,7 @@ def test_what_a_killed_launcher_has_marked_only_is_taken_up_and_completes(
     end_as_emissary_does(process, 0.2)
     time.sleep(0.4)
     (job,) = jobs_of("marked")
-    assert (job["TrainingJobStatus"], LEFT_TAG in job["tags"]) == ("InProgress", True)
+    assert (job["TrainingJobStatus"], ABANDONED_TAG in job["tags"]) == ("InProgress", True)
     assert start(tmp_path, dataset, "marked", epochs=1).wait(60) == 0
     assert [job["TrainingJobStatus"] for job in jobs_of("marked")] == ["Completed"]
 
@@ -191,7 +193,7 @@ def test_another_pod_tells_a_failure_quickly(account: Any, tmp_path: Path, make_
         took.append(time.monotonic() - begun)
     assert took[1] < took[0], "most of it to import libraries"
     assert said[0] == said[1]
-    assert "'max_attempts', 3, is used up" in said[0]
+    assert "all 3 attempts ('max_attempts') are used" in said[0]
     assert len(jobs_of("capacity")) == 3
 
 

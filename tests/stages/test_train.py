@@ -89,7 +89,7 @@ def test_artifacts_outside_s3_are_copied(pod: Pod, capfd: pytest.CaptureFixture[
     assert manifest.read(pod.folder / "out" / "trained_model", "model")["counts"] == {"users": 3}
     assert json.loads(pod.read("metrics"))["validation_hr_at_10"] == 0.6
     assert "Completed" in pod.read("summary")
-    assert f"console.aws.amazon.com/sagemaker/home?region=us-east-1#/jobs/{name}" in pod.read("summary")
+    assert f"# {name}\n" in pod.read("summary"), "no console shows what the stand-in holds"
     assert capfd.readouterr().out.count("fit=selection epoch=1 loss=0.5000\n") == 1
 
 
@@ -150,7 +150,7 @@ def test_a_second_try_of_a_run_buys_no_second_job(pod: Pod) -> None:
 
 
 def test_without_a_prefix_nothing_is_copied_or_started(pod: Pod) -> None:
-    with pytest.raises(InputError, match=r"'s3_prefix' is empty: 'dataset' is at /.*SageMaker cannot reach"):
+    with pytest.raises(InputError, match=r"'s3_prefix' is empty: 'dataset' is at /.*SageMaker reads only S3"):
         command.run(Train, pod.arguments("--seed", "15"))
     assert jobs_of("15") == []
 
@@ -237,7 +237,7 @@ CAPACITY = "CapacityError: Unable to provision requested ML compute capacity. Pl
 
 def test_a_capacity_error_is_told_and_another_attempt_may_do_better(pod: Pod, account: Any) -> None:
     account.faults.add("fail", "ncf-train", state="Starting", reason=CAPACITY)
-    with pytest.raises(RemoteError, match=r"Unable to provision.*https://.*#/jobs/ncf-train") as caught:
+    with pytest.raises(RemoteError, match=r"training job ncf-train-.*Unable to provision") as caught:
         command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "31", "--max-attempts", "1"))
     assert "CapacityError" in caught.value.report
     assert "CapacityError" in pod.read("summary")
@@ -257,7 +257,7 @@ def test_a_job_that_somebody_stops_is_told(pod: Pod, account: Any) -> None:
         boto3.client("sagemaker").stop_training_job(TrainingJobName=jobs_of("33")[0]["TrainingJobName"])
 
     threading.Thread(target=stop, daemon=True).start()
-    with pytest.raises(RemoteError, match=r"stopped: Stopped; somebody has stopped it, and .* clone the run; https://"):
+    with pytest.raises(RemoteError, match=r"stopped: Stopped; it was stopped by a user, and .* clone the run$"):
         command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "33", "--max-attempts", "3"))
     assert len(jobs_of("33")) == 1
 
@@ -293,7 +293,7 @@ def test_a_launcher_that_had_to_leave_is_followed_by_one_that_goes_on(pod: Pod) 
     )
     assert process.stderr
     said = ""
-    while "another one follows" not in said:
+    while "another job is started" not in said:
         said = process.stderr.readline()
         assert said
     deadline = time.monotonic() + 10

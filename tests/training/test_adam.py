@@ -98,6 +98,6 @@ def test_lazy_tables_learn_as_much_as_dense_ones(
     for above in (1e9, 0):
         monkeypatch.setattr(adam, "LAZY_ABOVE", {"users": above, "items": above})
         run = _trained(make_folders())
-        best.append(max(epoch["hr_at_10"] for epoch in run.history["selection"]))
+        best.append(max(epoch["hr_at_10"] for epoch in run.record.epochs["selection"]))
     assert best[1] > 0.5
     assert abs(best[1] - best[0]) < 0.15

@@ -10,8 +10,9 @@ import torch
 
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.training import batches, kernel
-from ncf.training.batches import Epoch, EpochSource
-from ncf.training.kernel.draws import DrawnEpoch
+from ncf.training.backends import make_source
+from ncf.training.batches import ShuffledEpoch
+from ncf.training.step import Epoch, EpochSource
 
 CPU = torch.device("cpu")
 
@@ -32,10 +33,10 @@ def _drawn_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 def source(positives: ItemsByUser, users: range, rounds: list[list[Path]] | None = None) -> EpochSource:
     own_rounds = [] if rounds is None else rounds
-    return EpochSource(positives, positives, users, 60, 3, own_rounds, [1, 2], CPU)
+    return make_source(positives, positives, users, 60, 3, own_rounds, [1, 2], CPU)
 
 
-def joined(epoch: Epoch | DrawnEpoch, first_step: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def joined(epoch: Epoch, first_step: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     users, items = zip(*epoch.batches(first_step), strict=True)
     return torch.cat(users), torch.cat(items)
 
@@ -75,7 +76,7 @@ def test_the_order_is_uniform(positives: ItemsByUser, monkeypatch: pytest.Monkey
         return positives, positives.unsqueeze(1)
 
     for seed in range(epochs):
-        order = joined(Epoch(numbers, 12, 6, seed, CPU))[0].numpy()  # 6 steps of 2
+        order = joined(ShuffledEpoch(numbers, 12, 6, seed, CPU))[0].numpy()  # 6 steps of 2
         places[order, np.arange(12)] += 1
         place_of = np.argsort(order)
         together += place_of[0] // 2 == place_of[1] // 2

@@ -42,16 +42,16 @@ def test_a_writer_that_is_killed_leaves_its_last_checkpoints_intact(tmp_path: Pa
         assert writer.stdout.readline() == "ready\n"
         time.sleep(draw.uniform(0.03, 0.3))
         writer.send_signal(signal.SIGKILL)
-        told = [int(line) for line in writer.stdout.read().split()]
+        reported = [int(line) for line in writer.stdout.read().split()]
         writer.wait()
         writer.stdout.close()
         found = Checkpoints(tmp_path, IDENTITY).latest()
         if found is None:
-            assert not told
+            assert not reported
             continue
         number = found.progress["number"]
-        last = told[-1] if told else reached
-        assert last <= number <= last + 1, "what was told of is there; the next one may be, whole"
+        last = reported[-1] if reported else reached
+        assert last <= number <= last + 1, "a reported checkpoint exists; the next one may exist, complete"
         assert torch.equal(found.tensors["weight"], torch.full((500_000,), float(number)))
         reached = number
     assert reached > 0

@@ -13,10 +13,12 @@ from torch import Tensor
 from ncf.models.networks import Network, initialise
 from ncf.progress import Progress
 from ncf.training import adam
-from ncf.training.batches import EpochSource
+from ncf.training.backends import make_source
+from ncf.training.device_step import DeviceStep
 from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
-from ncf.training.loop import FitLoop, Position
+from ncf.training.loop import FitLoop
+from ncf.training.step import Position
 from ncf.training.trainer import model_config
 
 from .conftest import Folders
@@ -42,7 +44,7 @@ def _loop(folders: Folders, on_device: bool, device: torch.device = CPU, **chang
     network = Network(config, dataset.n_users, settings.dropout)
     initialise(network, 1, settings.init_std, range(dataset.n_users), dataset.n_users)
     users, seed = range(dataset.n_users), [1, 0, 0]
-    source = EpochSource(dataset.train, samples.exclusion, users, dataset.n_items, 4, [], seed, device)
+    source = make_source(dataset.train, samples.exclusion, users, dataset.n_items, 4, [], seed, device)
     shares, bounds = np.array([len(dataset.train.items)]), np.array([0, dataset.n_users])
     return FitLoop(network.to(device), source, shares, bounds, settings, World(0, 1, device), seed, on_device)
 
@@ -53,7 +55,7 @@ def _whole(loop: FitLoop) -> tuple[dict[str, Tensor], list[float]]:
         values = loop.run_epoch(lambda: False, _Bar())
         assert values is not None
         losses.append(values["loss"])
-    return loop.state(), losses
+    return loop.state.tensors(), losses
 
 
 def _after(calls: int) -> Callable[[], bool]:
@@ -70,7 +72,9 @@ def _assert_close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])
 def test_equals_the_plain_loop_though_steps_differ_by_a_row(folders: Folders, model: str) -> None:
     loop = _loop(folders, True, model=model)
-    assert len(folders.load()[0].train.items) % loop.steps, "all steps are of one size: nothing is masked"
+    assert len(folders.load()[0].train.items) % loop.schedule.steps_per_epoch, (
+        "all steps are of one size: nothing is masked"
+    )
     (weights, losses), (plain, plain_losses) = _whole(loop), _whole(_loop(folders, False, model=model))
     _assert_close(weights, plain)
     assert losses == pytest.approx(plain_losses, rel=1e-5)
@@ -84,9 +88,9 @@ def test_a_fit_goes_on_elsewhere_where_other_tables_are_lazy(
     monkeypatch.setattr(adam, "LAZY_ABOVE", {"users": 2, "items": 2})
     values = {"batch_size": 50, "l2": 0.0}  # without samples rows rest but for their moments, as dense Adam has it
     first, second = _loop(folders, first_on_device, **values), _loop(folders, not first_on_device, **values)
-    assert len((second if first_on_device else first)._adam.lazy) == 4
+    assert len((second if first_on_device else first).step.adam.lazy) == 4
     assert first.run_epoch(_after(40), _Bar()) is None
-    second.restore({name: tensor.clone() for name, tensor in first.state().items()}, replace(first.position))
+    second.restore({name: tensor.clone() for name, tensor in first.state.tensors().items()}, replace(first.position))
     assert second.run_epoch(lambda: False, _Bar()) is not None
     whole = _loop(folders, False, **values)
     whole.run_epoch(lambda: False, _Bar())
@@ -103,16 +107,16 @@ def test_it_is_deterministic_and_goes_on_to_the_very_same_weights(folders: Folde
     bar = _Bar()
     assert loop.run_epoch(_after(2), bar) is None
     assert loop.position.step == 3
-    assert 0 < bar.samples < loop.samples_per_epoch
+    assert 0 < bar.samples < loop.schedule.samples_per_epoch
     resumed = _loop(folders, True, dropout=dropout)
     place = loop.position
-    resumed.restore(loop.state(), Position(place.epoch, place.step, place.loss, place.seconds))
+    resumed.restore(loop.state.tensors(), Position(place.epoch, place.step, place.loss, place.seconds))
     again = []
     for _ in range(2):
         values = resumed.run_epoch(lambda: False, _Bar())
         assert values is not None
         again.append(values["loss"])
-    for name, value in resumed.state().items():
+    for name, value in resumed.state.tensors().items():
         assert torch.equal(value, expected[name]), name
     assert again == pytest.approx(losses[1:])
 
@@ -123,8 +127,8 @@ def test_a_graph_gives_what_eager_steps_give(folders: Folders, dropout: float) -
     cuda = torch.device("cuda", 0)
     loop = _loop(folders, True, cuda, dropout=dropout)
     weights, losses = _whole(loop)
-    assert loop.device_step is not None
-    assert loop.device_step.is_captured
+    assert isinstance(loop.step, DeviceStep)
+    assert loop.step.is_captured
     plain, plain_losses = _whole(_loop(folders, False, cuda, dropout=dropout))
     assert losses == pytest.approx(plain_losses, rel=1e-3 if not dropout else 0.05)
     if not dropout:

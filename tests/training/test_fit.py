@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import torch
 
+from ncf.artifacts import manifest
 from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.provenance import Provenance
 from ncf.errors import InputError
 from ncf.serving.golden import check
 from ncf.serving.recommender import Recommender
@@ -62,6 +64,9 @@ def test_writes_a_model_with_all_that_evaluation_and_serving_need(folders: Folde
     assert datetime.fromisoformat(model.history["trained_at"]).utcoffset() == timedelta(0)
     assert model.seen_days is not None
     assert np.array_equal(model.seen_days, dataset.positive_days())
+    made_of = Provenance.of(manifest.read(tmp_path / "model", "model"))
+    assert made_of.counts["validation"] == len(dataset.validation)
+    assert made_of.fingerprint == manifest.fingerprint(manifest.read(folders.dataset, "dataset"))
 
 
 @pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])

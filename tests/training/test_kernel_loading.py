@@ -1,4 +1,4 @@
-"""A compiled step that cannot be loaded is a warning, and torch trains; where it is not used, nobody looks for it."""
+"""A compiled step that cannot be loaded is a warning, and torch trains. It is loaded only where it is used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from ncf.artifacts.model_folder import ModelConfig
 from ncf.models.networks import Network
 from ncf.training import kernel
-from ncf.training.batches import EpochSource
+from ncf.training.backends import make_source
 from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.kernel import Kernel, building, structures
@@ -32,7 +32,7 @@ SETTINGS = {"factors": 8, "tower": [16, 8], "epochs": 2, "batch_size": 500}
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the compiled step, which the next one who asks loads."""
+    """A copy of the compiled step, which is loaded next."""
     copy = Path(shutil.copy(structures.LIBRARY, tmp_path))
     monkeypatch.setattr(structures, "LIBRARY", copy)
     structures.library.cache_clear()
@@ -125,7 +125,7 @@ def test_one_compiled_from_other_sources_is_not_loaded(
     structures.library.cache_clear()
     others = tmp_path / "others"
     shutil.copytree(building.KERNEL, others, ignore=shutil.ignore_patterns("*.so"))
-    header = others / "plan.h"
+    header = others / "structures.h"
     header.write_text(header.read_text().replace("int64_t rows, width;", "int32_t rows, width;"))
     monkeypatch.setattr(building, "KERNEL", others)
     assert not kernel.is_available()
@@ -160,7 +160,7 @@ def test_it_is_not_looked_for_on_another_device(never_asked: None, folders: Fold
     device = CPU if on_device else ELSEWHERE
     network = Network(model_config(settings, dataset), dataset.n_users, 0.0).to(device)
     users = range(dataset.n_users)
-    source = EpochSource(dataset.train, samples.exclusion, users, dataset.n_items, 4, [], [1], ELSEWHERE)
+    source = make_source(dataset.train, samples.exclusion, users, dataset.n_items, 4, [], [1], ELSEWHERE)
     shares, bounds = np.array([len(dataset.train.items)]), np.array([0, dataset.n_users])
     FitLoop(network, source, shares, bounds, settings, World(0, 1, device), [1], on_device)
 
@@ -170,4 +170,4 @@ def test_it_is_not_looked_for_to_draw_negatives_that_are_there(
 ) -> None:
     dataset, samples = make_folders(rounds=1).load()
     users = range(dataset.n_users)
-    EpochSource(dataset.train, samples.exclusion, users, dataset.n_items, 4, samples.rounds, [1], CPU)
+    make_source(dataset.train, samples.exclusion, users, dataset.n_items, 4, samples.rounds, [1], CPU)

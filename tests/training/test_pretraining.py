@@ -16,7 +16,7 @@ from ncf.stage.command import run
 from ncf.training.checkpoint import Checkpoint, Checkpoints
 from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters
-from ncf.training.init_weights import grown, joined
+from ncf.training.init_weights import fused, warm_started
 
 from .conftest import Folders
 from .test_fit import arguments
@@ -41,7 +41,7 @@ def test_joined_parts_give_the_weighted_mean_of_their_logits(alpha: float) -> No
     }
     users, items = torch.arange(5), torch.arange(7).expand(5, 7)
     logits = {name: _network(configs[name], weights)(users, items) for name, weights in parts.items()}
-    both = _network(configs["neumf"], joined(parts["gmf"], parts["mlp"], alpha))(users, items)
+    both = _network(configs["neumf"], fused(parts["gmf"], parts["mlp"], alpha))(users, items)
     torch.testing.assert_close(both, alpha * logits["gmf"] + (1 - alpha) * logits["mlp"])
 
 
@@ -109,7 +109,7 @@ def test_a_warm_start_keeps_what_is_known_and_grows(folders: Folders) -> None:
     weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in config.weight_shapes().items()}
     earlier = _Earlier(config, weights, earlier_users, earlier_items)
     today = ModelConfig(model="neumf", factors=4, tower=[8, 4], n_users=dataset.n_users, n_items=dataset.n_items)
-    found = grown(earlier, today, dataset.user_ids, dataset.item_ids, 1, 0.05)  # type: ignore[arg-type]
+    found = warm_started(earlier, today, dataset.user_ids, dataset.item_ids, 1, 0.05)  # type: ignore[arg-type]
     assert {name: tuple(weight.shape) for name, weight in found.items()} == today.weight_shapes()
     for table in ("user_gmf.weight", "user_mlp.weight"):
         np.testing.assert_array_equal(found[table][5], weights[table][0])

@@ -59,11 +59,11 @@ def test_finds_the_items_of_a_users_group(folders: Folders, model: str, precisio
     run = trainer(folders, model=model, precision=precision, **settings)
     weights = run.run()
     assert {name: weight.shape for name, weight in weights.items()} == run.config.weight_shapes()
-    selection = run.history["selection"]
-    assert selection[run.best_epoch - 1]["ndcg_at_10"] == max(epoch["ndcg_at_10"] for epoch in selection)
+    selection = run.record.epochs["selection"]
+    assert selection[run.record.best_epoch - 1]["ndcg_at_10"] == max(epoch["ndcg_at_10"] for epoch in selection)
     # 50 candidates: at random one positive in five is among the first ten
-    assert selection[run.best_epoch - 1]["hr_at_10"] > 0.5
-    assert len(run.history["final"]) == run.best_epoch
+    assert selection[run.record.best_epoch - 1]["hr_at_10"] > 0.5
+    assert len(run.record.epochs["final"]) == run.record.best_epoch
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(folders: Folders) -> None:
@@ -84,8 +84,8 @@ def test_without_validation_positives_all_epochs_are_fitted(folders: Folders) ->
     settings = Hyperparameters(**QUICK)
     run = Trainer(replace(dataset, **none), samples, settings, World(0, 1, torch.device("cpu")))
     run.run()
-    assert not run.history["selection"]
-    assert len(run.history["final"]) == run.best_epoch == settings.epochs
+    assert not run.record.epochs["selection"]
+    assert len(run.record.epochs["final"]) == run.record.best_epoch == settings.epochs
 
 
 def test_materialised_rounds_are_trained_on(make_folders: Callable[..., Folders], folders: Folders) -> None:
@@ -100,7 +100,7 @@ def test_materialised_rounds_are_trained_on(make_folders: Callable[..., Folders]
 def test_patience_ends_the_selection(folders: Folders) -> None:
     run = trainer(folders, epochs=40, patience=2, learning_rate=1.0)
     run.run()
-    assert len(run.history["selection"]) == run.best_epoch + 2 < 40
+    assert len(run.record.epochs["selection"]) == run.record.best_epoch + 2 < 40
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])  # by the compiled step, and by torch
@@ -125,8 +125,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_very_same_weights(folders: Folder
     assert stopped.value.code == STOPPED
     resumed = trainer(folders, tmp_path)
     assert_same(expected, resumed.run())
-    for fit, records in whole.history.items():
-        for record, again in zip(records, resumed.history[fit], strict=True):
+    for fit, records in whole.record.epochs.items():
+        for record, again in zip(records, resumed.record.epochs[fit], strict=True):
             assert again["loss"] == pytest.approx(record["loss"])
             assert again.get("ndcg_at_10") == record.get("ndcg_at_10")
 
@@ -138,7 +138,7 @@ def test_a_run_with_lazy_tables_goes_on_to_the_very_same_weights(
     monkeypatch.setattr(adam, "LAZY_ABOVE", {"users": 2, "items": 2})
     settings = {"batch_size": 50, "epochs": 2, "dropout": dropout}  # 80 steps an epoch, of 10 positives
     whole = trainer(folders, **settings)
-    assert len(whole._loop("selection")._adam.lazy) == 4
+    assert len(whole._loop("selection").step.adam.lazy) == 4
     expected = whole.run()
     with pytest.raises(SystemExit):
         trainer(folders, tmp_path, after(110), **settings).run()

@@ -1,1 +1,1 @@
-"""SageMaker endpoints."""
+"""Endpoints: deployment, rollout, rollback, versions, smoke test."""

@@ -1,4 +1,4 @@
-"""Autoscaling of an endpoint's instances by the requests that each of them gets.
+"""Autoscaling of an endpoint's instances by their number of requests.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/endpoint-auto-scaling.html
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ncf.aws.session import Aws
-from ncf.sagemaker.settings import EndpointSettings
+from ncf.sagemaker.hosting.settings import EndpointSettings
 
 CALLS = (
     "application-autoscaling:DeregisterScalableTarget",
@@ -16,21 +16,21 @@ CALLS = (
     "application-autoscaling:PutScalingPolicy",
     "application-autoscaling:RegisterScalableTarget",
 )
-"""What this module calls: permissions are made from it."""
+"""AWS calls of this module, from which the IAM permissions are generated."""
 
 _SERVICE, _DIMENSION = "sagemaker", "sagemaker:variant:DesiredInstanceCount"
 _METRIC = "SageMakerVariantInvocationsPerInstance"
 
 
 class Autoscaling:
-    """The scalable target of one endpoint's variant."""
+    """The scalable target of an endpoint's variant."""
 
     def __init__(self, aws: Aws, endpoint: str, variant: str) -> None:
         self._aws, self._endpoint = aws, endpoint
         self._resource = f"endpoint/{endpoint}/variant/{variant}"
 
     def is_registered(self) -> bool:
-        """Whether somebody scales the variant: then its number of instances is theirs to say."""
+        """Whether the variant is scaled, by this project or by other means."""
         answer = self._aws.call(
             "application-autoscaling",
             "describe_scalable_targets",
@@ -41,7 +41,7 @@ class Autoscaling:
         return bool(answer["ScalableTargets"])
 
     def register(self, settings: EndpointSettings) -> None:
-        """Scale as the settings say; anew, if it was so before."""
+        """Create or replace the scalable target and its policy."""
         target: dict[str, Any] = {
             "ServiceNamespace": _SERVICE,
             "ResourceId": self._resource,
@@ -68,7 +68,7 @@ class Autoscaling:
         )
 
     def remove(self) -> None:
-        """Scale no longer, if it was so."""
+        """Delete the scalable target, if it exists."""
         if self.is_registered():
             self._aws.call(
                 "application-autoscaling",

@@ -1,4 +1,4 @@
-"""The model that an endpoint hosts now."""
+"""The model that an endpoint serves at present."""
 
 from __future__ import annotations
 
@@ -9,60 +9,59 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ncf.artifacts.archive import SUFFIXES, unpack
-from ncf.aws.session import Aws, RefusedError
+from ncf.aws.session import Aws
+from ncf.sagemaker.staging import model_uri
 from ncf.storage import download, is_s3, local_copy
 
 CALLS = ("sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel")
-"""What this module calls: permissions are made from it."""
+"""AWS calls of this module, from which the IAM permissions are generated."""
 
 _SERVING = ("InService", "Updating", "SystemUpdating", "RollingBack")
 
 
 @dataclass(frozen=True)
-class Hosted:
-    """What an endpoint hosts.
+class DeployedModel:
+    """The model of an endpoint.
 
     Attributes:
-        uri: of the model's folder in S3, or of an archive of it; '' if it hosts none.
-        absence: why it hosts none; '' if it does.
+        uri: of the model's folder in S3, or of its archive; '' if the endpoint serves none.
+        absence: reason why it serves none; '' otherwise.
     """
 
     uri: str = ""
     absence: str = ""
 
 
-def hosted_model(aws: Aws, endpoint: str) -> Hosted:
-    """Where the model lies that an endpoint hosts now.
+def deployed_model(aws: Aws, endpoint: str) -> DeployedModel:
+    """The S3 URI of the model that an endpoint serves.
 
     Raises:
-        RemoteError: if AWS refuses to tell or cannot be reached.
+        RemoteError: if AWS refuses a call or cannot be reached.
         InputError: without credentials or a region.
     """
-    try:
-        state = aws.call("sagemaker", "describe_endpoint", EndpointName=endpoint)
-        if state["EndpointStatus"] not in _SERVING:
-            return Hosted(absence=f"Endpoint {endpoint} is {state['EndpointStatus']} and serves no model.")
-        config = aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
-        name = config["ProductionVariants"][0].get("ModelName")
-        model = aws.call("sagemaker", "describe_model", ModelName=name) if name else {}
-    except RefusedError as error:
-        if error.says_missing:
-            return Hosted(absence=f"There is no endpoint {endpoint} in {aws.region}, or what it hosts was deleted.")
-        raise
-    container = model.get("PrimaryContainer", {})
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    uri = str(source.get("S3Uri") or container.get("ModelDataUrl") or "").rstrip("/")
-    if not is_s3(uri):
-        return Hosted(absence=f"Endpoint {endpoint} serves no model from S3.")
-    return Hosted(uri)
+    missing = DeployedModel(absence=f"There is no endpoint {endpoint} in {aws.region}, or its model was deleted.")
+    state = aws.find("sagemaker", "describe_endpoint", EndpointName=endpoint)
+    if state is None:
+        return missing
+    if state["EndpointStatus"] not in _SERVING:
+        return DeployedModel(absence=f"Endpoint {endpoint} is {state['EndpointStatus']} and serves no model.")
+    config = aws.find("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
+    if config is None:
+        return missing
+    name = config["ProductionVariants"][0].get("ModelName")
+    model = aws.find("sagemaker", "describe_model", ModelName=name) if name else {}
+    if model is None:
+        return missing
+    uri = model_uri(model)
+    return DeployedModel(uri) if is_s3(uri) else DeployedModel(absence=f"Endpoint {endpoint} serves no model from S3.")
 
 
 @contextmanager
 def local_model(uri: str) -> Iterator[Path]:
-    """A local copy of a hosted model's folder, unpacked where it is an archive.
+    """A local copy of a model's folder, unpacked if it is an archive.
 
     Raises:
-        InputError: if nothing lies there, it may not be read, or it is no archive.
+        InputError: if there is no such object, it may not be read, or it is no archive.
     """
     if not uri.endswith(SUFFIXES):
         with local_copy(uri) as folder:

@@ -1,4 +1,4 @@
-"""Ask a live endpoint for real users and check what it answers."""
+"""Smoke test of an endpoint in service: recommendations for users of its model."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ncf.aws.session import Aws
 from ncf.errors import RemoteError
 
 CALLS = ("sagemaker:InvokeEndpoint",)
-"""What this module calls: permissions are made from it."""
+"""AWS calls of this module, from which the IAM permissions are generated."""
 
 _K = 10
 
 
 @dataclass(frozen=True)
 class SmokeTest:
-    """A request, and what is known of the right answer.
+    """A request, and properties of the correct answer.
 
     Attributes:
-        model_version: that must answer.
-        users: raw ids, spread over all users of the model.
-        seen: raw ids of the items that each of them has seen.
-        n_items: items of the model.
+        model_version: expected in the answer.
+        users: raw ids, spread evenly over the model's users.
+        seen: raw ids of the seen items of each user.
+        n_items: number of items of the model.
     """
 
     model_version: str
@@ -39,21 +39,26 @@ class SmokeTest:
 
     @classmethod
     def of_model(cls, folder: Path, n_users: int) -> SmokeTest:
-        """For ``n_users`` users of a model folder (fewer if it has fewer)."""
+        """The smoke test of a model folder.
+
+        Args:
+            folder: of the model.
+            n_users: number of users, or fewer if the model has fewer.
+        """
         content = json.loads((folder / manifest.FILE_NAME).read_text())
         user_ids, item_ids = Strings.load(folder, "user_ids"), Strings.load(folder, "item_ids")
         seen = ItemsByUser.load(folder, "seen")
         count = min(n_users, len(user_ids))
-        places = [len(user_ids) * part // count for part in range(count)]
+        indices = [len(user_ids) * part // count for part in range(count)]
         return cls(
             model_version=manifest.version(content),
-            users=[user_ids[place] for place in places],
-            seen={user_ids[place]: {item_ids[item] for item in seen.of_user(place)} for place in places},
+            users=[user_ids[user] for user in indices],
+            seen={user_ids[user]: {item_ids[item] for item in seen.of_user(user)} for user in indices},
             n_items=len(item_ids),
         )
 
     def body(self) -> str:
-        """The request as JSON."""
+        """The request, in JSON."""
         return Invocation(users=self.users, k=_K).model_dump_json(include={"users", "k"})
 
     def run(self, aws: Aws, endpoint: str) -> float:
@@ -63,7 +68,7 @@ class SmokeTest:
             Seconds until the answer.
 
         Raises:
-            RemoteError: that says how the answer differs from what it must be.
+            RemoteError: if the answer is not as expected; the message names the difference.
         """
         start = time.perf_counter()
         answer = aws.call(
@@ -80,22 +85,22 @@ class SmokeTest:
         except (ValueError, KeyError, TypeError) as error:
             fault = f"{error!r} in the answer {content[:200]!r}"
         if fault:
-            raise RemoteError(f"endpoint {endpoint} is in service and failed the smoke test: {fault}")
+            raise RemoteError(f"endpoint {endpoint} is in service but failed the smoke test: {fault}")
         return seconds
 
     def _fault(self, answer: dict[str, Any]) -> str:
-        """What is wrong with an answer; '' if nothing is."""
+        """The error in an answer; '' if it is correct."""
         if answer["model_version"] != self.model_version:
             return f"model version {answer['model_version']} answers, not {self.model_version}"
         recommendations = answer["recommendations"]
-        if [entry["user"] for entry in recommendations] != self.users:
-            return f"asked for users {self.users}, got {[entry['user'] for entry in recommendations]}"
+        if (users := [entry["user"] for entry in recommendations]) != self.users:
+            return f"users {self.users} were requested, but the answer is for {users}"
         for entry in recommendations:
             user, items = entry["user"], [item["item"] for item in entry["items"]]
             seen = self.seen[user]
             expected = min(_K, self.n_items - len(seen))
             if entry["source"] != "model":
-                return f"user {user} is in the model, and gets items from '{entry['source']}'"
+                return f"user {user} is in the model, but its items are from '{entry['source']}'"
             if len(set(items)) != expected or len(items) != expected:
                 return f"user {user} gets {len(set(items))} different items; expected {expected}"
             if known := seen.intersection(items):

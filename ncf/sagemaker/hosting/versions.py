@@ -1,4 +1,4 @@
-"""The versions of an endpoint, each a SageMaker model and an endpoint config of one name: which there are, which go."""
+"""Versions of an endpoint: a SageMaker model and an endpoint config with a common name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.aws.names import DEPLOYED_TAG, ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, hashed_stem, tag_list
-from ncf.aws.session import Aws, RefusedError
+from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import RemoteError
 
@@ -20,52 +20,49 @@ CALLS = (
     "sagemaker:DeleteModel",
     "sagemaker:ListEndpointConfigs",
 )
-"""What this module calls: permissions are made from it."""
-
+"""AWS calls of this module, from which the IAM permissions are generated."""
 
 _DELETIONS = (("delete_endpoint_config", "EndpointConfigName"), ("delete_model", "ModelName"))
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version: ``name`` of model and config, ``arn`` of the config."""
+    """A version: the name of its model and config, and the ARN of its config."""
 
     name: str
     arn: str
 
 
 def of_endpoint(aws: Aws, endpoint: str) -> list[Version]:
-    """The versions that were made for an endpoint, the newest first."""
+    """The versions of an endpoint, the newest first."""
     stem = hashed_stem(endpoint)
     pattern = re.compile(re.escape(stem) + "-[0-9a-f]{16}")
-    request: dict[str, Any] = {"NameContains": stem, "SortBy": "CreationTime", "SortOrder": "Descending"}
+    filters: dict[str, Any] = {"NameContains": stem, "SortBy": "CreationTime", "SortOrder": "Descending"}
     found = []
-    while True:
-        answer = aws.call("sagemaker", "list_endpoint_configs", **request, MaxResults=100)
-        for entry in answer["EndpointConfigs"]:
+    for page in aws.pages("sagemaker", "list_endpoint_configs", **filters, MaxResults=100):
+        for entry in page["EndpointConfigs"]:
             version = Version(entry["EndpointConfigName"], entry["EndpointConfigArn"])
-            # names are cut where they get too long, so that another endpoint's may look alike
+            # names are shortened, so that another endpoint's config may match
             if pattern.fullmatch(version.name) and tags_of(aws, version.arn).get(ENDPOINT_TAG) == endpoint:
                 found.append(version)
-        if not answer.get("NextToken"):
-            return found
-        request["NextToken"] = answer["NextToken"]
+    return found
 
 
 def delete(aws: Aws, name: str) -> None:
-    """Delete a version's config and model, where they are there."""
-    for operation, request in _DELETIONS:
-        try:
-            aws.call("sagemaker", operation, None, **{request: name})
-        except RefusedError as error:
-            if not error.says_missing:
-                raise
+    """Delete a version's config and model, if they exist."""
+    for operation, parameter in _DELETIONS:
+        aws.delete("sagemaker", operation, **{parameter: name})
 
 
 def prune(aws: Aws, endpoint: str, arn: str, live: str, keep: int) -> None:
-    """Delete all but ``keep`` versions of an endpoint: the live one stays, the one before it, and the newest others.
+    """Delete old versions of an endpoint. An error is logged and ignored, as the endpoint is in service.
 
-    What cannot be deleted is only warned of: the endpoint serves.
+    Args:
+        aws: clients to call.
+        endpoint: its name.
+        arn: of the endpoint.
+        live: name of the version in service.
+        keep: number of versions to keep: the live one, the previous one, and the newest others.
     """
     try:
         previous = tags_of(aws, arn).get(PREVIOUS_TAG)
@@ -78,16 +75,15 @@ def prune(aws: Aws, endpoint: str, arn: str, live: str, keep: int) -> None:
         _log.warning("endpoint %s: old versions are not deleted: %s", endpoint, error)
 
 
-def remember(aws: Aws, endpoint_arn: str, run: str = "", previous: str = "", deployed: str = "") -> None:
-    """Note on an endpoint what is given.
+def tag_endpoint(aws: Aws, arn: str, run: str = "", previous: str = "", deployed: str = "") -> None:
+    """Set the tags that are given.
 
     Args:
         aws: clients to call.
-        endpoint_arn: of the endpoint.
+        arn: of the endpoint.
         run: whose model it serves.
-        previous: config to which ``ncf rollback`` is to return.
+        previous: config that a rollback returns to.
         deployed: config that is in service and tested.
     """
     tags = ((RUN_TAG, run), (PREVIOUS_TAG, previous), (DEPLOYED_TAG, deployed))
-    noted = {tag: value for tag, value in tags if value}
-    aws.call("sagemaker", "add_tags", ResourceArn=endpoint_arn, Tags=tag_list(noted))
+    aws.call("sagemaker", "add_tags", ResourceArn=arn, Tags=tag_list({tag: value for tag, value in tags if value}))

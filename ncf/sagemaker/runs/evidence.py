@@ -1,4 +1,4 @@
-"""What a run has left behind: looked up in SageMaker and under the pipeline root, at the end of the run."""
+"""Evidence of a run's outcome: its training jobs, endpoints and outputs, gathered at the end of the run."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from ncf.aws.names import DEPLOYED_TAG, ENDPOINT_TAG, RUN_TAG, endpoint_of
 from ncf.aws.session import Aws
+from ncf.aws.settings import AwsAccess
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.evaluation.gate import METRIC
@@ -29,65 +30,64 @@ from ncf.sagemaker.runs.outcome import (
     Outputs,
 )
 from ncf.sagemaker.runs.resources import describe, run_of_config, tagged
-from ncf.sagemaker.settings import AwsAccess
-from ncf.sagemaker.training import jobs
+from ncf.sagemaker.training import jobs, stopping
 from ncf.storage import is_s3, list_objects, local_copy
 
 _log = logging.getLogger(__name__)
 
 _INDEX_LAG = timedelta(hours=1)
-"""Jobs that have changed within this time are listed too: the index of tags is some time behind."""
+"""Delay of the index of tags. Jobs that have changed within this time are listed, too."""
 
 
 def gather(
-    run: str, told: str, uri: str, train: Mapping[str, Any], deploy: Mapping[str, Any], endpoint_name: str
+    run: str, kfp_state: str, uri: str, train: Mapping[str, Any], deploy: Mapping[str, Any], endpoint_name: str
 ) -> Evidence:
-    """Stop the jobs that a run has left in progress, and look up what else there is of it.
+    """Stop the run's jobs in progress, and find its jobs, endpoints and outputs.
 
-    What AWS refuses to tell is named in the evidence; it raises nothing.
+    A failed lookup is noted in the evidence, and raises no error.
 
     Args:
         run: its ID.
-        told: KFP's state of it.
+        kfp_state: that KFP passes to the exit handler.
         uri: of any output of the run.
-        train: region, role and profile with which train calls AWS: fields of :class:`AwsAccess`.
-        deploy: those of deploy.
-        endpoint_name: that the run deploys to; '' for one of its own.
+        train: fields of :class:`AwsAccess` of the train stage.
+        deploy: those of the deploy stage.
+        endpoint_name: parameter of deploy; '' for an endpoint of the run's own.
     """
-    unseen: dict[str, str] = {}
+    incomplete: dict[str, str] = {}
     found_jobs: dict[str, tuple[datetime, Job]] = {}
     endpoints: dict[str, Endpoint] = {}
     outputs = None
-    with _noted("jobs", unseen):
+    with _noted("jobs", incomplete):
         aws = _connect(train)
-        for names in _ways_to_jobs(aws, run):
-            # what one way is refused, another may find
-            with _noted("jobs", unseen):
+        for names in _job_lookups(aws, run):
+            # a lookup may be denied while another one is not
+            with _noted("jobs", incomplete):
                 for name in names:
                     if name not in found_jobs and (job := describe(aws, "training-job", name)):
                         found_jobs[name] = (job["CreationTime"], _job(aws, job))
-    with _noted("endpoints", unseen):
+    with _noted("endpoints", incomplete):
         aws = _connect(deploy)
         for name in _endpoint_names(aws, run, endpoint_name):
             if name not in endpoints and (state := describe(aws, "endpoint", name)):
                 endpoints[state["EndpointName"]] = _endpoint(aws, state, run)
     if is_s3(uri):
-        with _noted("outputs", unseen):
+        with _noted("outputs", incomplete):
             outputs = _outputs(run, uri)
     else:
-        unseen["outputs"] = f"they lie at {uri}, not in S3"
+        incomplete["outputs"] = f"they are at {uri}, not in S3"
     by_age = sorted(found_jobs.values(), key=lambda entry: entry[0])
-    return Evidence(run, told, [job for _, job in by_age], list(endpoints.values()), outputs, unseen)
+    return Evidence(run, kfp_state, [job for _, job in by_age], list(endpoints.values()), outputs, incomplete)
 
 
 @contextmanager
-def _noted(what: str, unseen: dict[str, str]) -> Iterator[None]:
-    """Note why something cannot be seen in full, and go on."""
+def _noted(kind: str, incomplete: dict[str, str]) -> Iterator[None]:
+    """Note the reason of a failed lookup, and go on."""
     try:
         yield
     except (InputError, RemoteError, OSError) as error:
-        unseen[what] = " ".join(str(error).split())
-        _log.warning("the run's %s cannot be seen in full: %s", what, unseen[what])
+        incomplete[kind] = " ".join(str(error).split())
+        _log.warning("the run's %s are not known completely: %s", kind, incomplete[kind])
 
 
 def _connect(access: Mapping[str, Any]) -> Aws:
@@ -98,15 +98,15 @@ def _connect(access: Mapping[str, Any]) -> Aws:
         raise InputError(f"parameter '{first['loc'][0]}' is {first['input']!r}: {first['msg']}") from None
 
 
-def _ways_to_jobs(aws: Aws, run: str) -> Iterator[Iterator[str]]:
-    """Names of the run's jobs, some of them twice, in each way to find them; those in progress first."""
+def _job_lookups(aws: Aws, run: str) -> Iterator[Iterator[str]]:
+    """Names of the run's jobs by three lookups, with duplicates. The first one is of jobs in progress."""
     yield map(attrgetter("name"), jobs.running(aws, run))
     yield map(attrgetter("name"), jobs.changed_after(aws, run, datetime.now(UTC) - _INDEX_LAG))
     yield (name for _, name in tagged(aws, run, ("training-job",)))
 
 
 def _job(aws: Aws, description: Mapping[str, Any]) -> Job:
-    """A job as it was found; one in progress, which nobody waits for any more, is stopped."""
+    """A job as it was found. A job in progress is stopped, as no launcher waits for it."""
     name, status = description["TrainingJobName"], description["TrainingJobStatus"]
     reason = "" if status == "Completed" else description.get("FailureReason") or description.get("SecondaryStatus", "")
     reason = "" if reason == status else " ".join(reason.split())
@@ -115,21 +115,25 @@ def _job(aws: Aws, description: Mapping[str, Any]) -> Job:
 
 
 def _stop(aws: Aws, description: Mapping[str, Any]) -> tuple[bool, str]:
-    """Stop a job, marked so that another try of the run buys the next; whether it was, and the same in words."""
+    """Mark a job as abandoned and stop it: a retry of the run starts another one.
+
+    Returns:
+        Whether it was stopped, and the result in words.
+    """
     try:
-        jobs.mark_left(aws, description["TrainingJobArn"], "finish")
+        stopping.mark_abandoned(aws, description["TrainingJobArn"], "finish")
         mark = ""
-    except RemoteError as error:  # what is not stopped costs money
-        mark = f", not marked as left: {error}"
+    except RemoteError as error:  # stopped nevertheless, as it costs money
+        mark = f", not marked as abandoned: {error}"
     try:
-        is_stopped = jobs.stop(aws, description["TrainingJobName"])
+        is_stopped = stopping.stop(aws, description["TrainingJobName"])
     except RemoteError as error:
-        return False, f"left behind, not stopped: {error}"
-    return is_stopped, f"left behind, {'stopped' if is_stopped else 'has ended by itself'}{mark}"
+        return False, f"abandoned, not stopped: {error}"
+    return is_stopped, f"abandoned, {'stopped' if is_stopped else 'but it has ended'}{mark}"
 
 
 def _endpoint_names(aws: Aws, run: str, endpoint_name: str) -> Iterator[str]:
-    """Names of the endpoints that the run may have deployed to, some of them twice."""
+    """Names of the endpoints that the run may have deployed to, with duplicates."""
     yield endpoint_of(run, endpoint_name)
     for kind, name in tagged(aws, run, ("endpoint", "endpoint-config")):
         if kind == "endpoint":
@@ -140,7 +144,7 @@ def _endpoint_names(aws: Aws, run: str, endpoint_name: str) -> Iterator[str]:
 
 def _endpoint(aws: Aws, state: Mapping[str, Any], run: str) -> Endpoint:
     name = state["EndpointName"]
-    # while an update goes on, AWS shows the config that is served, and beside it the one that is to be
+    # during an update, EndpointConfigName is the config in service
     config = state.get("PendingDeploymentSummary", {}).get("EndpointConfigName") or state["EndpointConfigName"]
     tags = tags_of(aws, state["EndpointArn"])
     return Endpoint(
@@ -155,32 +159,32 @@ def _endpoint(aws: Aws, state: Mapping[str, Any], run: str) -> Endpoint:
 
 
 def _outputs(run: str, uri: str) -> Outputs:
-    """What lies in the run's folder, ROOT/PIPELINE/RUN; in it are TASK/EXECUTION/OUTPUT, by 2.0.0-alpha.7 TASK/OUTPUT.
+    """Outputs in the run's folder, ROOT/PIPELINE/RUN, as TASK/EXECUTION/OUTPUT; with KFP 2.0.0-alpha.7 as TASK/OUTPUT.
 
     Raises:
-        InputError: if it is not the run's, or cannot be read.
+        InputError: if the URI is not of the run, or cannot be read.
         RemoteError: if S3 does not answer.
     """
     before, is_of_run, _ = uri.partition(f"/{run}/")
     if not is_of_run:
-        raise InputError(f"they lie at {uri}; expected s3://ROOT/PIPELINE/{run}/...")
-    place = f"{before}/{run}"
-    objects = {stage: list_objects(f"{place}/{stage}", by_age=True) for stage in (TRAIN, EVALUATE, DEPLOY)}
+        raise InputError(f"they are at {uri}; expected s3://ROOT/PIPELINE/{run}/...")
+    folder = f"{before}/{run}"
+    objects = {stage: list_objects(f"{folder}/{stage}", by_age=True) for stage in (TRAIN, EVALUATE, DEPLOY)}
     metrics = {
-        stage: [name for name in names if re.fullmatch(r"([^/]+/)?metrics", name.removeprefix(f"{place}/{stage}/"))]
+        stage: [name for name in names if re.fullmatch(r"([^/]+/)?metrics", name.removeprefix(f"{folder}/{stage}/"))]
         for stage, names in objects.items()
     }
     gates = [_gate(name) for name in metrics[EVALUATE]]
     return Outputs(
-        place,
-        begun=frozenset(stage for stage, names in objects.items() if names),
-        ended=frozenset(stage for stage, names in metrics.items() if names),
+        folder,
+        started=frozenset(stage for stage, names in objects.items() if names),
+        completed=frozenset(stage for stage, names in metrics.items() if names),
         gate=gates[-1] if gates else None,
     )
 
 
 def _gate(uri: str) -> bool | None:
-    """Whether the gate is open by evaluate's metrics; None if they do not say."""
+    """Whether the gate is open, by evaluate's metrics; None if they do not say."""
     with local_copy(uri) as path:
         try:
             return {1: True, 0: False}.get(json.loads(path.read_text())[METRIC])

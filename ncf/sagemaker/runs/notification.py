@@ -1,4 +1,4 @@
-"""Telling people how a run ended: an SNS topic, a webhook."""
+"""Notification of a run's outcome, through an SNS topic or a webhook."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ncf.aws.session import Aws
+from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
+from ncf.reports import run as report
 from ncf.sagemaker.runs.outcome import Endpoint, Evidence, Job, Verdict, endpoint_text, job_text
-from ncf.sagemaker.settings import AwsAccess, check_notify
+from ncf.sagemaker.runs.settings import check_notify
 
 _log = logging.getLogger(__name__)
 
 CALLS = ("sns:Publish",)
-"""What this module calls: permissions are made from it."""
+"""AWS calls of this module, from which the IAM permissions are generated."""
 
-_SUBJECT_CHARACTERS = 100
-_TRIES, _SECONDS_BETWEEN, _SECONDS_TO_ANSWER = 3, 2.0, 10.0
+_MAX_SUBJECT_LENGTH = 100
+_TRIES, _PAUSE_SECONDS, _TIMEOUT_SECONDS = 3, 2.0, 10.0
 
 
 @dataclass(frozen=True)
 class Message:
-    """How a run ended, and what there is of it."""
+    """A message about the outcome of a run."""
 
     evidence: Evidence
     verdict: Verdict
@@ -39,13 +41,14 @@ class Message:
 
     @property
     def text(self) -> str:
-        """All of it on one line: each job and endpoint with its state, and links to them."""
-        things = self._things()
-        more = [text for _, text, _ in things if text not in self.verdict.reason]
-        return "; ".join([self.title, self.verdict.reason, *more, *(url for _, _, url in things)])
+        """The message on one line: outcome, reason, and each job and endpoint with a link."""
+        resources = self._resources()
+        more = [resource.text for resource in resources if resource.text not in self.verdict.reason]
+        urls = [resource.url for resource in resources if resource.url]
+        return "; ".join([self.title, self.verdict.reason, *more, *urls])
 
     def body(self) -> dict[str, Any]:
-        """What is POSTed; chat services show ``text``."""
+        """The message as the JSON body of a POST request. Chat services show ``text``."""
         evidence = self.evidence
         return {
             "text": self.text,
@@ -58,65 +61,67 @@ class Message:
         }
 
     def markdown(self, undelivered: str) -> str:
-        """The same in Markdown.
+        """The message in Markdown.
 
         Args:
-            undelivered: why nobody was told; '' if they were, or nobody was to be.
+            undelivered: result of :func:`notify`.
         """
-        lines = [text.replace(name, f"[{name}]({url})", 1) for name, text, url in self._things()]
-        lines += [f"the run's {what} cannot be seen in full: {why}" for what, why in self.evidence.unseen.items()]
+        evidence = self.evidence
+        remarks = [f"the run's {kind} are not known completely: {why}" for kind, why in evidence.incomplete.items()]
         if undelivered:
-            lines.append(undelivered)
-        if "jobs" not in self.evidence.unseen and not any(job.note for job in self.evidence.jobs):
-            lines.append("no training job was left in progress")
-        lines.append(f"the state that KFP tells an exit handler: {self.evidence.told or 'none'}")
-        return "\n".join([f"# {self.title}", "", self.verdict.reason, "", *(f"- {line}" for line in lines), ""])
+            remarks.append(undelivered)
+        if "jobs" not in evidence.incomplete and not any(job.note for job in evidence.jobs):
+            remarks.append("no training job was in progress")
+        remarks.append(f"KFP's state in the exit handler: {evidence.kfp_state or 'none'}")
+        return report.markdown(self.title, self.verdict.reason, self._resources(), remarks)
 
-    def _things(self) -> list[tuple[str, str, str]]:
-        """Name, state in words and URL of each job and endpoint."""
+    def _resources(self) -> list[report.Resource]:
         evidence = self.evidence
         return [
-            *((job.name, job_text(job), job.url) for job in evidence.jobs),
-            *((entry.name, endpoint_text(entry, evidence.run), entry.url) for entry in evidence.endpoints),
+            *(report.Resource(job.name, job_text(job), job.url) for job in evidence.jobs),
+            *(
+                report.Resource(entry.name, endpoint_text(entry, evidence.run), entry.url)
+                for entry in evidence.endpoints
+            ),
         ]
 
 
-def _brief(thing: Job | Endpoint) -> dict[str, str]:
-    return {"name": thing.name, "status": thing.status, "url": thing.url}
+def _brief(resource: Job | Endpoint) -> dict[str, str]:
+    return {"name": resource.name, "status": resource.status, "url": resource.url}
 
 
-def tell(access: AwsAccess, whom: str, message: Message) -> str:
-    """Tell an SNS topic by its ARN, or whoever listens at a URL.
+def notify(access: AwsAccess, recipient: str, message: Message) -> str:
+    """Send a message to an SNS topic or a URL.
 
     Args:
-        access: as whom to call SNS, which is called in the topic's own region.
-        whom: ARN or URL. A URL may hold a secret, and is in no message.
+        access: to call SNS with, in the topic's own region.
+        recipient: ARN of the topic, or the URL. A URL may contain a secret, and appears in no message or log line.
         message: to send.
 
     Returns:
-        Why nobody was told, which is no failure of the run; '' if somebody was.
+        The reason why the message was not delivered, which does not fail the run; '' if it was delivered.
     """
     try:
-        _send(access, whom, message)
+        _send(access, recipient, message)
     except (InputError, RemoteError) as error:
-        undelivered = f"nobody was told: {' '.join(str(error).split())}"
+        undelivered = f"the notification was not delivered: {' '.join(str(error).split())}"
         _log.warning("%s", undelivered)
         return undelivered
     return ""
 
 
-def _send(access: AwsAccess, whom: str, message: Message) -> None:
+def _send(access: AwsAccess, recipient: str, message: Message) -> None:
     try:
-        check_notify(whom)
+        check_notify(recipient)
     except ValueError as error:
         raise InputError(str(error)) from None
-    if not whom.startswith("arn:"):
-        _post(whom, message)
+    if not recipient.startswith("arn:"):
+        _post(recipient, message)
         return
-    region = whom.split(":")[3]
-    subject = message.title[:_SUBJECT_CHARACTERS]
+    region = recipient.split(":")[3]
+    subject = message.title[:_MAX_SUBJECT_LENGTH]
     aws = Aws(access.model_copy(update={"region": region}))
-    aws.call("sns", "publish", TopicArn=whom, Subject=subject, Message=message.text)
+    aws.call("sns", "publish", TopicArn=recipient, Subject=subject, Message=message.text)
 
 
 def _post(url: str, message: Message) -> None:
@@ -124,13 +129,12 @@ def _post(url: str, message: Message) -> None:
     for tries in range(1, _TRIES + 1):
         try:
             request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
-            with urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER):
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):
                 return
         except (OSError, ValueError, http.client.HTTPException) as error:
             if tries == _TRIES:
-                said = f"{_host(url)} did not take the message: {_reason(error)}"
-                raise RemoteError(f"parameter 'notify': {said}") from None
-        time.sleep(_SECONDS_BETWEEN)
+                raise RemoteError(f"parameter 'notify': POST to {_host(url)} failed: {_reason(error)}") from None
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _host(url: str) -> str:
@@ -141,7 +145,7 @@ def _host(url: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without what may hold the URL: texts of errors, and where a redirection leads."""
+    """The reason of a failure. The texts of errors and redirections may contain the URL, and are left out."""
     if isinstance(error, urllib.error.HTTPError):
         return f"HTTP {error.code}"
     cause = error.reason if isinstance(error, urllib.error.URLError) else error

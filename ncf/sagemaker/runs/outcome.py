@@ -1,8 +1,7 @@
-"""How a run ended, judged from what it has left behind.
+"""Outcome of a run, derived from its training jobs, endpoints and outputs.
 
-KFP tells an exit handler a state, not an end: RUNNING in most runs that succeed, FAILED as soon as one try of one task
-has failed. So the training jobs, the endpoint and the outputs of the run are asked, and where they do not tell either,
-the end is unknown.
+The state that KFP passes to an exit handler is not the outcome: it is RUNNING in most runs that succeed, and FAILED as
+soon as one try of one task has failed. Where the evidence is insufficient, the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from typing import Literal
 
 TRAIN, EVALUATE, DEPLOY = "train", "evaluate", "deploy"
 PROOFS = ("CACHED", "COMPLETE", "SUCCEEDED")
-"""KFP's states that prove a good end; no other state proves anything."""
+"""KFP's states that prove success. No other state proves anything."""
 SERVING = ("InService", "Updating", "SystemUpdating")
 IN_PROGRESS = "InProgress"
 
-_TOLD_FAILED = "KFP says FAILED, as it does once any try of a task has failed"
+_KFP_FAILED = "KFP's state is FAILED, as after any failed try of a task"
 
 Outcome = Literal["succeeded", "failed", "unknown"]
 
@@ -29,10 +28,10 @@ class Job:
     Attributes:
         name: of the job.
         status: SageMaker's.
-        url: of the console.
-        reason: SageMaker's, where it did not complete.
-        is_stopped: whether it was found in progress and told to stop.
-        note: what became of it, where it was found in progress; '' otherwise.
+        url: of the job in the console.
+        reason: SageMaker's, unless the job has completed.
+        is_stopped: whether the job was in progress, and has been stopped.
+        note: result of the stop; '' for a job that was not in progress.
     """
 
     name: str
@@ -50,11 +49,11 @@ class Endpoint:
     Attributes:
         name: of the endpoint.
         status: SageMaker's.
-        url: of the console.
-        run: whose model it serves, or is to serve once what is under way has ended.
-        is_deployed: whether deploy has brought up and tested the config that it serves.
+        url: of the endpoint in the console.
+        run: whose model it serves, or will serve after the update in progress.
+        is_deployed: whether deploy has brought its config into service and tested it.
         is_new: whether this run has created it.
-        reason: SageMaker's, where something failed.
+        reason: SageMaker's, after a failure.
     """
 
     name: str
@@ -68,50 +67,50 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What lies under the pipeline root.
+    """Outputs of the run under the pipeline root.
 
     Attributes:
-        place: S3 URI of the run's folder.
-        begun: stages of which anything is there.
-        ended: stages whose outputs are there: KFP uploads them when a stage has ended well.
-        gate: whether it is open; None if evaluate does not say.
+        folder: S3 URI of the run's folder.
+        started: stages with any object.
+        completed: stages with outputs, which KFP uploads when a stage has succeeded.
+        gate: whether it is open; None if evaluate's metrics do not say.
     """
 
-    place: str
-    begun: frozenset[str]
-    ended: frozenset[str]
+    folder: str
+    started: frozenset[str]
+    completed: frozenset[str]
     gate: bool | None = None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of a run at its end.
+    """The known facts about a run at its end.
 
     Attributes:
         run: its ID.
-        told: KFP's state; '' if KFP tells none.
+        kfp_state: that KFP passes to the exit handler; '' for none.
         jobs: of the run, the oldest first.
         endpoints: of the run.
         outputs: of the run; None if they cannot be read.
-        unseen: ``jobs``, ``endpoints`` or ``outputs``, where they are not known in full -> why not.
+        incomplete: ``jobs``, ``endpoints`` or ``outputs``, if they are not known completely -> the reason.
     """
 
     run: str
-    told: str
+    kfp_state: str
     jobs: Sequence[Job] = ()
     endpoints: Sequence[Endpoint] = ()
     outputs: Outputs | None = None
-    unseen: Mapping[str, str] = field(default_factory=dict)
+    incomplete: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How the run ended.
+    """The outcome of a run, and its reason.
 
     Attributes:
         outcome: of the run.
-        where: it failed, as in "failed in deploy"; '' unless it did.
-        reason: the evidence in a sentence.
+        reason: the evidence, in a sentence.
+        where: the run failed, such as "in deploy"; '' unless it failed.
     """
 
     outcome: Outcome
@@ -121,34 +120,33 @@ class Verdict:
     @property
     def title(self) -> str:
         if self.outcome == "unknown":
-            return "unknown how it ended, see the run"
+            return "outcome unknown, see the run"
         return f"{self.outcome} {self.where}".rstrip()
 
 
 def verdict(evidence: Evidence) -> Verdict:
-    """How the run ended, as a pipeline of train, evaluate and deploy: succeeded and failed are proven, else unknown."""
+    """The outcome of a run of train, evaluate and deploy: succeeded or failed if that is proven, else unknown."""
     judged = _by_outputs(evidence) or _by_endpoints(evidence) or _by_jobs(evidence)
     has_succeeded = judged is not None and judged.outcome == "succeeded"
-    if evidence.told in PROOFS:
+    if evidence.kfp_state in PROOFS:
         shown = f"; {judged.reason}" if judged and has_succeeded else ""
-        return Verdict("succeeded", f"KFP says {evidence.told}{shown}")
-    if judged and has_succeeded and evidence.told == "FAILED":
-        return Verdict("succeeded", f"{judged.reason}; it succeeded after a retry: {_TOLD_FAILED}")
-    return judged or Verdict("unknown", _nothing_proven(evidence))
+        return Verdict("succeeded", f"KFP's state is {evidence.kfp_state}{shown}")
+    if judged and has_succeeded and evidence.kfp_state == "FAILED":
+        return Verdict("succeeded", f"{judged.reason}; it succeeded after a retry: {_KFP_FAILED}")
+    return judged or Verdict("unknown", _insufficient(evidence))
 
 
 def _by_outputs(evidence: Evidence) -> Verdict | None:
     outputs = evidence.outputs
     if outputs is None:
         return None
-    if DEPLOY in outputs.ended:
-        return Verdict("succeeded", f"deploy has ended well; {_endpoints(evidence)}")
-    if EVALUATE not in outputs.ended or outputs.gate is None:
+    if DEPLOY in outputs.completed:
+        return Verdict("succeeded", f"deploy has succeeded; {_endpoints(evidence)}")
+    if EVALUATE not in outputs.completed or outputs.gate is None:
         return None
     if not outputs.gate:
-        return Verdict("succeeded", "the gate is closed: nothing was deployed, on purpose")
-    reason = f"the gate is open, but deploy has not ended well; {_endpoints(evidence)}"
-    return Verdict("failed", reason, "in deploy")
+        return Verdict("succeeded", "the gate is closed, so nothing was deployed")
+    return Verdict("failed", f"the gate is open, but deploy has not succeeded; {_endpoints(evidence)}", "in deploy")
 
 
 def _by_endpoints(evidence: Evidence) -> Verdict | None:
@@ -156,58 +154,66 @@ def _by_endpoints(evidence: Evidence) -> Verdict | None:
     if any(endpoint.is_deployed and endpoint.status in SERVING for endpoint in own):
         return Verdict("succeeded", f"its model is deployed and tested; {_endpoints(evidence)}")
     if any(not endpoint.is_deployed for endpoint in own):
-        return Verdict("failed", f"deploy was cut short; {_endpoints(evidence)}", "in deploy")
+        return Verdict("failed", f"deploy was interrupted; {_endpoints(evidence)}", "in deploy")
     return None
 
 
 def _by_jobs(evidence: Evidence) -> Verdict | None:
-    ended = evidence.outputs.ended if evidence.outputs else frozenset[str]()
-    if EVALUATE in ended:
+    completed = evidence.outputs.completed if evidence.outputs else frozenset[str]()
+    if EVALUATE in completed:
         return None  # the gate is not known
     if not evidence.jobs:
-        if "jobs" in evidence.unseen or TRAIN in ended:
+        if "jobs" in evidence.incomplete or TRAIN in completed:
             return None
         return Verdict("failed", "the run has started no training job", "before training")
     last = evidence.jobs[-1]
     if last.status != "Completed":
         return Verdict("failed", job_text(last), "in train")
-    if evidence.outputs is None or TRAIN not in evidence.outputs.begun:
+    if evidence.outputs is None or TRAIN not in evidence.outputs.started:
         return None
-    stage = EVALUATE if TRAIN in ended else TRAIN
-    reason = f"training job {last.name} completed, but {stage} has left no outputs in {evidence.outputs.place}/{stage}/"
-    return Verdict("failed", reason, f"in {stage}")
+    stage = EVALUATE if TRAIN in completed else TRAIN
+    folder = f"{evidence.outputs.folder}/{stage}/"
+    return Verdict(
+        "failed", f"training job {last.name} completed, but {stage} has no outputs in {folder}", f"in {stage}"
+    )
 
 
-def _nothing_proven(evidence: Evidence) -> str:
-    told = f"KFP says {evidence.told}, which proves no end" if evidence.told else "KFP says nothing"
-    told = _TOLD_FAILED if evidence.told == "FAILED" else told
+def _insufficient(evidence: Evidence) -> str:
+    state = evidence.kfp_state
+    kfp = f"KFP's state is {state}, which proves nothing" if state else "KFP passes no state"
+    kfp = _KFP_FAILED if state == "FAILED" else kfp
     jobs = [job_text(job) for job in evidence.jobs[-1:]] or ["no training job was found"]
-    unseen = [f"{what} cannot be seen: {why}" for what, why in evidence.unseen.items()]
-    return "; ".join([told, *jobs, *unseen])
+    incomplete = [f"{kind} are not known: {reason}" for kind, reason in evidence.incomplete.items()]
+    return "; ".join([kfp, *jobs, *incomplete])
 
 
 def _endpoints(evidence: Evidence) -> str:
     if not evidence.endpoints:
-        return "its endpoint cannot be seen" if "endpoints" in evidence.unseen else "there is no endpoint of the run"
+        return "its endpoint is not known" if "endpoints" in evidence.incomplete else "the run has no endpoint"
     return "; ".join(endpoint_text(endpoint, evidence.run) for endpoint in evidence.endpoints)
 
 
 def job_text(job: Job) -> str:
-    """A job and its state in words."""
+    """A job and its state, in words."""
     parts = [job.status, job.reason, job.note]
     return f"training job {job.name}: {', '.join(part for part in parts if part)}"
 
 
 def endpoint_text(endpoint: Endpoint, run: str) -> str:
-    """An endpoint and its state in words, as a run sees it; with what to do about one that was cut short."""
+    """An endpoint and its state, in words, with advice after an interrupted deploy.
+
+    Args:
+        endpoint: of the run.
+        run: ID of the run.
+    """
     if endpoint.run != run:
         serves = f"it serves the model of run {endpoint.run}"
     elif endpoint.is_deployed:
         serves = "it serves this run's model"
     else:
         command, effect = (
-            (f"clean --run {run}", "removes it") if endpoint.is_new else (f"rollback {endpoint.name}", "goes back")
+            (f"clean --run {run}", "deletes it") if endpoint.is_new else (f"rollback {endpoint.name}", "rolls it back")
         )
-        serves = f"this run's model, untested; what was begun goes on by itself; once it has, 'ncf {command}' {effect}"
+        serves = f"this run's model, untested; the update continues; after it, 'ncf {command}' {effect}"
     parts = [endpoint.status, endpoint.reason, serves]
     return f"endpoint {endpoint.name}: {', '.join(part for part in parts if part)}"

@@ -1,1 +1,1 @@
-"""SageMaker training jobs."""
+"""Training jobs: creation, logs, failures, shutdown, cost."""

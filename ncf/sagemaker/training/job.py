@@ -1,4 +1,4 @@
-"""A SageMaker training job: bought once for a run, followed to its end, stopped if its launcher must leave."""
+"""A SageMaker training job: created once for a run, followed to its end, stopped when its launcher is terminated."""
 
 from __future__ import annotations
 
@@ -8,43 +8,46 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ncf.aws.errors import RefusedError
+from ncf.aws.links import with_link
 from ncf.aws.logs import TRAINING_GROUP, LogReader
-from ncf.aws.names import LEFT_TAG
-from ncf.aws.session import Aws, RefusedError, poll
-from ncf.aws.tags import tags_of
+from ncf.aws.names import ABANDONED_TAG
+from ncf.aws.session import Aws, poll
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.training import job_failure, job_report, jobs
+from ncf.reports import training_job as report
+from ncf.sagemaker.training import job_failure, stopping
+from ncf.sagemaker.training.job_figures import figures
 from ncf.sagemaker.training.job_plan import JobPlan
-from ncf.sagemaker.training.shutdown import leave
+from ncf.sagemaker.training.shutdown import abandon
 
 _log = logging.getLogger(__name__)
 _RUNNING, _ENDED = "InProgress", ("Completed", "Failed", "Stopped")
-_SECONDS_UNTIL_LOG_SETTLES, _SECONDS_BETWEEN_SIGNS, _EMPTY_READS = 0.5, 60.0, 3
-_UNTIL_STOPPED = timedelta(seconds=120)
-"""A launcher that has marked its job stops it within this time, or never."""
+_SECONDS_UNTIL_LOG_SETTLES, _SECONDS_BETWEEN_LOG_LINES, _EMPTY_READS = 0.5, 60.0, 3
+_STOP_TIMEOUT = timedelta(seconds=120)
+"""Time from a job's mark as abandoned, after which its launcher no longer stops it."""
 
-CALLS = ("sagemaker:CreateTrainingJob", "sagemaker:DescribeTrainingJob")
-"""What this module calls: permissions are made from it."""
+CALLS = ("sagemaker:CreateTrainingJob", "sagemaker:DeleteTags", "sagemaker:DescribeTrainingJob")
+"""AWS calls of this module, from which the IAM permissions are generated."""
 
 
-def run_job(aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callable[[str], None]) -> dict[str, Any]:
-    """Have a job trained, or take up the one that an earlier try of the same run has started.
+def run_job(aws: Aws, plan: JobPlan, upload: Callable[[], None], write: Callable[[str], None]) -> dict[str, Any]:
+    """Run a training job to its end, or attach to the job that an earlier try of the run has started.
 
     Args:
         aws: clients to call.
-        plan: what to train.
-        provide: puts the inputs where the job looks for them; called before the first job is created.
-        write: is given each line of the job's log.
+        plan: of the job.
+        upload: copies the inputs to S3; called before the first job is created.
+        write: is called with each line of the job's log.
 
     Returns:
         SageMaker's description of the completed job.
 
     Raises:
         InputError: if SageMaker does not accept the request.
-        RemoteError: if no attempt completed, with SageMaker's reason and the last log lines; or if AWS cannot
-            be reached: then the job goes on, and another try of the run takes it up.
-        SystemExit, KeyboardInterrupt, BrokenPipeError: if the launcher is told to leave, or nobody reads what it
-            writes any more; the job is marked as left and stopped, so that another try of the run buys the next one.
+        RemoteError: if no attempt completed, with SageMaker's reason and the last log lines; or if AWS cannot be
+            reached: then the job goes on, and a retry of the run attaches to it.
+        SystemExit, KeyboardInterrupt, BrokenPipeError: if the launcher is terminated, or its output is closed. The job
+            is marked as abandoned and stopped, so that a retry of the run starts another one.
     """
     aws.check_image("train_image", plan.settings.train_image)
     attempt = failures = 0
@@ -52,16 +55,16 @@ def run_job(aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callabl
         attempt += 1
         job = _Job(aws, plan, attempt)
         try:
-            description = job.see_through(provide, write)
+            description = job.run(upload, write)
         except (KeyboardInterrupt, SystemExit, BrokenPipeError):
-            job.leave()
+            job.abandon()
             raise
-        if job.was_left(description):
-            _log.warning("%s, which nobody waited for any more; another one follows", job.reason(description))
+        if job.was_abandoned(description):
+            _log.warning("%s, after its launcher had ended; another job is started", job.reason(description))
             continue
         failures += 1
         allowed = plan.settings.max_attempts
-        if failures < allowed and job_failure.may_pass(description):
+        if failures < allowed and job_failure.is_temporary(description):
             _log.warning("%s; attempt %d of %d follows", job.reason(description), failures + 1, allowed)
             continue
         job.read_log(write)
@@ -71,11 +74,9 @@ def run_job(aws: Aws, plan: JobPlan, provide: Callable[[], None], write: Callabl
 
 
 def _failure(aws: Aws, plan: JobPlan, job: _Job, description: Mapping[str, Any]) -> RemoteError:
-    advice = job_failure.advice(description, plan.settings)
-    reason, lines = f"{job.reason(description)}; {advice}", list(job.logs.tail)
-    shown = "".join(["the job's last log lines:\n", *(f"  | {line}\n" for line in lines)]) if lines else ""
-    report = job_report.markdown(aws, plan.settings, description, job.url, reason, lines)
-    return RemoteError(f"{shown}{reason}; {job.url}", report)
+    reason = f"{job.reason(description)}; {job_failure.advice(description, plan.settings)}"
+    markdown = report.markdown(figures(aws, plan.settings, description), job.url, reason, list(job.logs.tail))
+    return RemoteError(with_link(f"{job.logs.excerpt('the job')}{reason}", job.url), markdown)
 
 
 class _Job:
@@ -83,7 +84,7 @@ class _Job:
 
     Attributes:
         name: of the job.
-        url: of the console.
+        url: of the job in the console.
         logs: of the job.
     """
 
@@ -95,70 +96,68 @@ class _Job:
         self._arn = plan.job_arn(attempt, aws.region)
         self._may_exist, self._is_being_created = True, False
         self._status = ""
-        """As it was described last."""
-        self._marked: datetime | None = None
-        """When an earlier try has left the job, which goes on nevertheless."""
+        """In the last description."""
+        self._abandoned_at: datetime | None = None
+        """Time at which an earlier launcher has abandoned the job, which goes on nevertheless."""
         self._log_is_read = False
 
-    def see_through(self, provide: Callable[[], None], write: Callable[[str], None]) -> dict[str, Any]:
-        """The job at its end: one that an earlier try has left behind, else a new one."""
+    def run(self, upload: Callable[[], None], write: Callable[[str], None]) -> dict[str, Any]:
+        """The job's description at its end. A job of an earlier try is attached to, else a new one is created."""
         found = self._find()
         if found and found["TrainingJobStatus"] in _ENDED:
             if found["TrainingJobStatus"] == "Completed":
                 self._check_output(found)
             return found
         if found:
-            self._take_up(found)
+            self._attach(found)
         else:
             if self._attempt == 1:
-                provide()
-            self._start()
+                upload()
+            self._create()
         return self.follow(write)
 
-    def was_left(self, description: Mapping[str, Any]) -> bool:
-        """Whether it was stopped because nobody waited for it: then nobody wanted the job to end.
+    def was_abandoned(self, description: Mapping[str, Any]) -> bool:
+        """Whether the job was stopped because its launcher had ended.
 
-        One whose time was over has had all of it, marked or not.
+        A job that has reached its time limit was not: another one would reach it, too.
         """
-        is_stopped = description["TrainingJobStatus"] == "Stopped" and not job_failure.is_over(description)
-        return is_stopped and LEFT_TAG in tags_of(self._aws, self._arn)
+        is_stopped = description["TrainingJobStatus"] == "Stopped" and not job_failure.is_timeout(description)
+        return is_stopped and stopping.is_abandoned(self._aws, self._arn)
 
     def read_log(self, write: Callable[[str], None]) -> None:
-        """Pass on the log of a job that had ended before: nothing more comes."""
+        """Read the log of a job that had ended before, which is complete."""
         if not self._log_is_read:
             self.logs.read(write)
 
     def reason(self, description: Mapping[str, Any]) -> str:
-        """Why it did not complete, in SageMaker's words, on one line."""
-        said = description.get("FailureReason") or _with_message(description)
+        """SageMaker's reason why the job did not complete, on one line."""
+        reason = description.get("FailureReason") or _phase_with_message(description)
         status = description["TrainingJobStatus"].lower()
-        return f"training job {self.name} {status}: {' '.join(said.split())}"
+        return f"training job {self.name} {status}: {' '.join(reason.split())}"
 
-    def leave(self) -> None:
-        """Have the job stopped, marked as left, if there may be one that nobody has stopped before."""
+    def abandon(self) -> None:
+        """Mark the job as abandoned and stop it, if it may be in progress."""
         if self._may_exist and self._status in ("", _RUNNING):
-            leave(self._aws, self.name, self._arn, self.url, self._is_being_created)
+            abandon(self._aws, self.name, self._arn, self.url, self._is_being_created)
+
+    def _find(self) -> dict[str, Any] | None:
+        found = self._aws.find("sagemaker", "describe_training_job", TrainingJobName=self.name)
+        self._may_exist = found is not None
+        return self._noted(found) if found else None
 
     def _describe(self) -> dict[str, Any]:
-        description = self._aws.call("sagemaker", "describe_training_job", TrainingJobName=self.name)
+        return self._noted(self._aws.call("sagemaker", "describe_training_job", TrainingJobName=self.name))
+
+    def _noted(self, description: dict[str, Any]) -> dict[str, Any]:
         self._arn, self._status = description["TrainingJobArn"], description["TrainingJobStatus"]
         return description
 
-    def _find(self) -> dict[str, Any] | None:
-        try:
-            return self._describe()
-        except RefusedError as error:
-            if error.says_missing:
-                self._may_exist = False
-                return None
-            raise
-
-    def _start(self) -> None:
-        """Create the job; if it is there, an earlier try or another pod has created the very same one.
+    def _create(self) -> None:
+        """Create the job, or attach to the one that an earlier try or another pod has created.
 
         Raises:
             InputError: if SageMaker does not accept the request.
-            RemoteError: if the job that is there writes elsewhere.
+            RemoteError: if the existing job writes to another pipeline root.
         """
         self._may_exist = self._is_being_created = True
         try:
@@ -166,82 +165,84 @@ class _Job:
         except RefusedError as error:
             self._may_exist, self._is_being_created = error.says_exists, False
             if error.says_exists:
-                self._take_up(self._describe())
+                self._attach(self._describe())
                 return
             if error.code == "ValidationException":
                 raise InputError(str(error)) from error
             raise
         self._is_being_created = False
-        _log.info("training job %s is started; %s", self.name, self.url)
+        _log.info("%s", with_link(f"training job {self.name} is started", self.url))
 
-    def _take_up(self, description: Mapping[str, Any]) -> None:
-        """Go on with a job that an earlier try or another pod has started."""
-        _log.info("training job %s was started before: taking it up; %s", self.name, self.url)
+    def _attach(self, description: Mapping[str, Any]) -> None:
+        """Continue with a job that an earlier try or another pod has started."""
+        _log.info("%s", with_link(f"training job {self.name} is in progress: attaching to it", self.url))
         self._check_output(description)
-        self._marked = jobs.when_left(self._aws, self._arn)
+        self._abandoned_at = stopping.abandoned_at(self._aws, self._arn)
 
     def _check_output(self, description: Mapping[str, Any]) -> None:
-        """See that the job's model can become KFP's artifact, which has to lie under the run's own pipeline root.
+        """Check that the job writes under the run's pipeline root, as KFP requires of artifacts.
 
         Raises:
-            RemoteError: if it cannot.
+            RemoteError: if it does not.
         """
         folder, output = self._plan.run_folder(), description["OutputDataConfig"]["S3OutputPath"]
         if folder and not f"{output}/".startswith(f"{folder}/"):
             raise RemoteError(
-                f"training job {self.name} of this run writes to {output}, and KFP takes artifacts from below "
-                f"{folder} alone; clone the run"
+                f"training job {self.name} of this run writes to {output}, but KFP accepts artifacts under {folder} "
+                "only; clone the run"
             )
 
     def follow(self, write: Callable[[str], None]) -> dict[str, Any]:
-        """Pass the log on until the job has ended."""
+        """Pass on the log until the job has ended, and return its description."""
         phase, since, shown = "", 0.0, 0.0
         rounds = 0
         for elapsed in poll():
             description = self._describe()
             if phase != (phase := description.get("SecondaryStatus", "")):
                 since = shown = elapsed
-                _log.info("training job %s: %s", self.name, _with_message(description))
+                _log.info("training job %s: %s", self.name, _phase_with_message(description))
             if self._status in _ENDED:
                 break
-            if self._marked and self._status == _RUNNING and datetime.now(UTC) > self._marked + _UNTIL_STOPPED:
-                self._unmark()
+            if self._abandoned_at and self._status == _RUNNING:
+                self._unmark_if_due(self._abandoned_at)
             # new instances write to new streams
             is_new_round = rounds != (rounds := _rounds(description))
-            if self.logs.read(write, every_stream=is_new_round):
+            if self.logs.read(write, list_streams=is_new_round):
                 shown = elapsed
-            elif elapsed > shown + _SECONDS_BETWEEN_SIGNS:
+            elif elapsed > shown + _SECONDS_BETWEEN_LOG_LINES:
                 shown = elapsed
                 _log.info("training job %s: still %s after %.0f s", self.name, phase, elapsed - since)
         empty = 0
-        while empty < _EMPTY_READS:  # the last lines reach the log some time after the end
-            empty = 0 if self.logs.read(write, every_stream=True) else empty + 1
+        while empty < _EMPTY_READS:  # the last lines arrive some time after the end
+            empty = 0 if self.logs.read(write, list_streams=True) else empty + 1
             if empty < _EMPTY_READS:
                 time.sleep(_SECONDS_UNTIL_LOG_SETTLES)
         self._log_is_read = True
         return description
 
-    def _unmark(self) -> None:
-        """Take the mark off a job that was left but never stopped: who stops it from now on means the job."""
-        self._marked = None
+    def _unmark_if_due(self, abandoned_at: datetime) -> None:
+        """Remove the mark of a job that was abandoned but not stopped. Whoever stops it later, stops the run."""
+        if datetime.now(UTC) <= abandoned_at + _STOP_TIMEOUT:
+            return
+        self._abandoned_at = None
         try:
-            jobs.unmark(self._aws, self._arn)
+            self._aws.call("sagemaker", "delete_tags", ResourceArn=self._arn, TagKeys=[ABANDONED_TAG])
         except RefusedError as error:
-            _log.warning("training job %s goes on, but stays marked as left: %s", self.name, error)
+            _log.warning("training job %s goes on, but stays marked as abandoned: %s", self.name, error)
 
 
 def model_uri(description: Mapping[str, Any]) -> str:
-    """Where a completed job has left its model, whichever try has created it."""
+    """S3 URI of a completed job's model."""
     return str(description["ModelArtifacts"]["S3ModelArtifacts"]).rstrip("/")
 
 
 def _rounds(description: Mapping[str, Any]) -> int:
-    """How often it has begun to train: once more after each interruption."""
+    """Number of times that the job has started to train: one more after each interruption."""
     return sum(entry["Status"] == "Training" for entry in description.get("SecondaryStatusTransitions", ()))
 
 
-def _with_message(description: Mapping[str, Any]) -> str:
-    """The state within the status, and what SageMaker says of it."""
+def _phase_with_message(description: Mapping[str, Any]) -> str:
+    """The secondary status, and its message."""
     phase = str(description.get("SecondaryStatus", ""))
     message = (description.get("SecondaryStatusTransitions") or [{}])[-1].get("StatusMessage", phase)
     return phase if message == phase else f"{phase}: {message}"

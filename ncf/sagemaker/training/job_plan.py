@@ -1,4 +1,4 @@
-"""What is asked of a training job, and what it is called.
+"""Name and API request of a training job.
 
 https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.html
 """
@@ -9,26 +9,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ncf.artifacts.provenance import IMAGE_VARIABLE, RUN_VARIABLE
 from ncf.aws.names import JOB_PREFIX, RUN_TAG, STAGE_TAG, hashed_name, tag_list
-from ncf.sagemaker.settings import JobSettings
+from ncf.sagemaker.training.settings import JobSettings
 from ncf.training.log_lines import metric_definitions
 
 _CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
-_NO_PART_OF_A_NAME = {"max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
-_LONGEST_SUFFIX = len("-99")
+_NOT_IN_NAME = {"max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
+_MAX_SUFFIX = len("-99")
 
 
 @dataclass(frozen=True)
 class JobPlan:
-    """What to train, with what, and where the data lie.
+    """A training job: settings, hyperparameters and S3 URIs.
 
     Attributes:
-        name: of the first job: see :func:`job_name`.
+        name: of the first attempt's job; see :func:`job_name`.
         run: that the job belongs to.
-        settings: how the job runs.
-        hyperparameters: as strings, which is how SageMaker passes them.
+        settings: of the job.
+        hyperparameters: as strings, as SageMaker requires.
         channels: S3 URI of each input channel.
-        output: S3 URI under which the job leaves ``<job>/output/model/``.
+        output: S3 URI under which the job writes ``<job>/output/model/``.
     """
 
     name: str
@@ -39,16 +40,16 @@ class JobPlan:
     output: str
 
     def job_name(self, attempt: int) -> str:
-        """The name of the job of an attempt, from 1 on."""
+        """Name of an attempt's job. The first attempt is 1."""
         return self.name if attempt == 1 else f"{self.name}-{attempt}"
 
     def job_arn(self, attempt: int, region: str) -> str:
-        """Its ARN, known before AWS has answered with it: a job and the role that it works as are of one account."""
+        """ARN of an attempt's job, without a call to AWS: the job is in the account of its role."""
         _, partition, _, _, account, _ = self.settings.role.split(":", 5)
         return f"arn:{partition}:sagemaker:{region}:{account}:training-job/{self.job_name(attempt).lower()}"
 
     def request(self, attempt: int) -> dict[str, Any]:
-        """The arguments of CreateTrainingJob."""
+        """Arguments of CreateTrainingJob."""
         settings = self.settings
         request: dict[str, Any] = {
             "TrainingJobName": self.job_name(attempt),
@@ -59,6 +60,7 @@ class JobPlan:
                 "MetricDefinitions": metric_definitions(),
             },
             "HyperParameters": dict(self.hyperparameters),
+            "Environment": {RUN_VARIABLE: self.run, IMAGE_VARIABLE: settings.train_image},
             "InputDataConfig": [_channel(channel, uri) for channel, uri in self.channels.items()],
             "OutputDataConfig": {"S3OutputPath": self.output, "CompressionType": "NONE"},
             "ResourceConfig": {
@@ -87,12 +89,12 @@ class JobPlan:
         return request
 
     def run_folder(self) -> str:
-        """S3 URI under which KFP gives each try of the run a place of its own; '' where the output is a copy's."""
+        """S3 URI of the run's folder, under which KFP has a folder for each try; '' if the output is a staged copy."""
         before, is_of_run, _ = self.output.partition(f"/{self.run}/")
         return f"{before}/{self.run}" if is_of_run else ""
 
     def checkpoints(self) -> str:
-        """S3 URI of the checkpoints; '' for none. Attempts share them; those of another run would be of no use."""
+        """S3 URI of the checkpoints, which all attempts of the run share; '' for none."""
         parent = self.settings.checkpoint_s3_uri
         if not parent and self.settings.spot_instance:
             parent = f"{self.run_folder() or self.output}/checkpoints"
@@ -102,25 +104,25 @@ class JobPlan:
 def job_name(
     settings: JobSettings, run: str, hyperparameters: Mapping[str, str], fingerprints: Mapping[str, str]
 ) -> str:
-    """The name of a run's first job: equal for another try of the same run, whatever URIs KFP gives that try.
+    """Name of a run's first job. A retry of the run has the same name, although KFP changes its output URIs.
 
     Args:
-        settings: all of them count, apart from those that only say where copies lie and how often to try.
-        run: of the pipeline.
-        hyperparameters: as SageMaker gets them.
-        fingerprints: of each input's content.
+        settings: all count, except those of the staging, the retries and the cost estimate.
+        run: ID of the run.
+        hyperparameters: as strings.
+        fingerprints: of the inputs' contents.
     """
     identity = {
         "run": run,
         "task": "train",
-        "settings": settings.model_dump(mode="json", include=set(JobSettings.model_fields) - _NO_PART_OF_A_NAME),
+        "settings": settings.model_dump(mode="json", include=set(JobSettings.model_fields) - _NOT_IN_NAME),
         "hyperparameters": dict(hyperparameters),
         "inputs": dict(fingerprints),
     }
-    return hashed_name(JOB_PREFIX, identity, room=_LONGEST_SUFFIX)
+    return hashed_name(JOB_PREFIX, identity, reserved=_MAX_SUFFIX)
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:
-    # the slash keeps out what only begins with the same letters
+    # without the slash, the prefix would match longer names
     source = {"S3DataType": "S3Prefix", "S3Uri": f"{uri}/", "S3DataDistributionType": "FullyReplicated"}
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}}

@@ -1,4 +1,4 @@
-"""What an instance costs, by AWS's price list.
+"""Price of a training instance, from AWS's price list.
 
 https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_pricing_GetProducts.html
 """
@@ -12,14 +12,19 @@ from typing import Any
 from ncf.aws.session import Aws
 from ncf.errors import RemoteError
 
-_SECONDS_TO_ASK = 5.0
+_PATIENCE_SECONDS = 5.0
 
 CALLS = ("pricing:GetProducts",)
-"""What this module calls: permissions are made from it."""
+"""AWS calls of this module, from which the IAM permissions are generated."""
 
 
 def training_price(aws: Aws, instance_type: str) -> float | None:
-    """USD an hour of a training instance on demand in the session's region; None if the list does not say."""
+    """On-demand price of a training instance in the session's region, USD per hour; None if the list has none.
+
+    Args:
+        aws: clients to call.
+        instance_type: such as ``ml.g5.xlarge``.
+    """
     wanted = {
         "productFamily": "ML Instance",
         "regionCode": aws.region,
@@ -29,11 +34,11 @@ def training_price(aws: Aws, instance_type: str) -> float | None:
     filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
     try:
         answer = aws.call(
-            "pricing", "get_products", _SECONDS_TO_ASK, ServiceCode="AmazonSageMaker", Filters=filters, MaxResults=10
+            "pricing", "get_products", _PATIENCE_SECONDS, ServiceCode="AmazonSageMaker", Filters=filters, MaxResults=10
         )
         prices = [price for product in answer["PriceList"] for price in _on_demand(json.loads(product))]
     except (RemoteError, ValueError, LookupError, TypeError, AttributeError) as error:
-        logging.getLogger(__name__).info("AWS's price list cannot be read, so there is no estimate of cost: %s", error)
+        logging.getLogger(__name__).info("the cost is not estimated, as AWS's price list cannot be read: %s", error)
         return None
     return min((price for price in prices if price > 0), default=None)
 

@@ -1,8 +1,8 @@
-"""A launcher that is told to leave: it marks its job as left, then stops it.
+"""Shutdown of a launcher: it marks its training job as abandoned, then stops it.
 
-On a cluster a stage has 0.2 to 1.0 s after SIGTERM, and nobody reads its stdout any more. So the two calls come first,
-the mark before the stop: a job that was stopped without it makes every later try of the run fail, while one that was
-marked and goes on is taken up again.
+On a cluster, a stage is killed 0.2 to 1.0 s after SIGTERM, and KFP no longer reads its stdout. So these two calls come
+first, and nothing between them. A job that is stopped without the mark fails every retry of the run. A job that is
+marked but not stopped goes on, and a retry of the run attaches to it.
 """
 
 from __future__ import annotations
@@ -10,63 +10,65 @@ from __future__ import annotations
 import logging
 import time
 
-from ncf.aws.session import Aws, RefusedError
+from ncf.aws.errors import RefusedError
+from ncf.aws.links import with_link
+from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.training import jobs
+from ncf.sagemaker.training.stopping import mark_abandoned, stop
 from ncf.termination import last_words
 
 _log = logging.getLogger(__name__)
 
-_SECONDS_TO_LEAVE = 10.0
-_SECONDS_TO_APPEAR, _SECONDS_BETWEEN_LOOKS = 5.0, 0.05
+_PATIENCE_SECONDS = 10.0
+_CREATION_SECONDS, _RETRY_SECONDS = 5.0, 0.05
 
 
-def leave(aws: Aws, name: str, arn: str, url: str, is_being_created: bool) -> None:
-    """Mark a job as left and stop it, if there is one that runs. What cannot be done is said, not raised.
+def abandon(aws: Aws, name: str, arn: str, url: str, is_being_created: bool) -> None:
+    """Mark a job in progress as abandoned, and stop it. Errors are reported, not raised.
 
     Args:
-        aws: clients to call; from here on they are in a hurry.
+        aws: clients to call; they retry without pauses from now on.
         name: of the job.
         arn: of the job.
-        url: of the console.
-        is_being_created: whether CreateTrainingJob has not answered yet, so that the job may still appear.
+        url: of the job in the console.
+        is_being_created: whether CreateTrainingJob has not been answered, so that the job may still appear.
     """
     aws.hurry()
-    last_words(f"told to end: training job {name} is to be marked as left, then stopped; {url}")
-    until = time.monotonic() + (_SECONDS_TO_APPEAR if is_being_created else 0.0)
+    last_words(with_link(f"terminated: training job {name} is about to be marked as abandoned, then stopped", url))
+    until = time.monotonic() + (_CREATION_SECONDS if is_being_created else 0.0)
     while (outcome := _mark_and_stop(aws, name, arn, is_being_created)) is None and time.monotonic() < until:
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+        time.sleep(_RETRY_SECONDS)
     if outcome:
-        said = f"told to end: training job {name} {outcome}; {url}"
-        last_words(said)
-        _log.warning("%s", said)
+        message = with_link(f"terminated: training job {name} {outcome}", url)
+        last_words(message)
+        _log.warning("%s", message)
 
 
 def _mark_and_stop(aws: Aws, name: str, arn: str, is_being_created: bool) -> str | None:
-    """One try.
+    """One attempt.
 
     Returns:
-        What is to be said of the job; None if there is none.
+        The outcome, as the rest of a sentence about the job; None if there is no job in progress.
     """
-    mark = "is marked as left"
+    mark = "is marked as abandoned"
     try:
-        jobs.mark_left(aws, arn, "launcher", _SECONDS_TO_LEAVE)
-        last_words(f"told to end: training job {name} {mark}, and to be stopped")
+        mark_abandoned(aws, arn, "launcher", _PATIENCE_SECONDS)
+        last_words(f"terminated: training job {name} {mark}, and is about to be stopped")
     except RefusedError as error:
-        if error.is_passing:
-            return f"is neither marked as left nor stopped: {error}"
+        if error.is_temporary:
+            return f"is neither marked as abandoned nor stopped: {error}"
         if is_being_created and _may_be_missing(error):
-            return None  # it may appear just now, and must not be stopped without the mark
-        mark = f"is not marked as left ({error})"  # what is not stopped costs money
+            return None  # it may appear later, and must not be stopped without the mark
+        mark = f"is not marked as abandoned ({error})"  # stopped nevertheless, as it costs money
     except (InputError, RemoteError) as error:
-        return f"is neither marked as left nor stopped: {error}"
+        return f"is neither marked as abandoned nor stopped: {error}"
     try:
-        is_stopped = jobs.stop(aws, name, _SECONDS_TO_LEAVE)
+        is_stopped = stop(aws, name, _PATIENCE_SECONDS)
     except (InputError, RemoteError) as error:
         return f"{mark}, but not stopped: {error}"
-    return f"{mark} and being stopped; a retry goes on" if is_stopped else None
+    return f"{mark} and is being stopped; a retry of the run starts another job" if is_stopped else None
 
 
 def _may_be_missing(error: RefusedError) -> bool:
-    """SageMaker refuses tags of what is not there with a ValidationException, whose message may be empty."""
+    """Whether the resource may not exist: SageMaker refuses tags with a ValidationException, maybe without message."""
     return error.says_missing or error.code == "ValidationException"

@@ -1,7 +1,7 @@
-"""A training step on the CPU by compiled code, several times as fast as autograd and torch's Adam.
+"""Training steps on the CPU by compiled code, several times as fast as autograd and torch's Adam.
 
-It is compiled on the machine, or in the image, that trains; see ``building``. Without it, on a GPU and with dropout,
-torch gives equal weights.
+The code is compiled on the machine, or in the image, that trains; see ``building``. Without it, on a GPU and with
+dropout, torch trains equally well.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from ncf.training.kernel import structures
 from ncf.training.kernel.structures import MOST_LAYERS, address, compiled
 
 _MOST_THREADS = 16
-"""Chunks of a step (``CHUNKS`` of plan.h): further threads would find nothing to do."""
+"""Chunks of a step (``CHUNKS`` of workspace.h). More threads would be idle."""
 
 
 def is_available() -> bool:
-    """Whether the compiled code is there and can be loaded; if not, the log says why. To be asked where it is used."""
+    """Whether the compiled code exists and can be loaded; if not, a warning is logged. Call it only before use."""
     return structures.library() is not None
 
 
 class Kernel:
-    """Gradients and updates of a network's steps, in several threads; the weights do not depend on how many.
+    """Gradients and updates of a network's steps. The weights do not depend on the number of threads.
 
     Args:
-        network: on the CPU, without dropout; its weights stay where they are.
-        state: of its optimiser; stays where it is too.
-        threads: that share each step.
+        network: on the CPU, without dropout. Its weights are updated in place.
+        state: of its optimiser, updated in place.
+        threads: of each step.
         l2: of the embeddings, see :mod:`ncf.training.l2`.
 
     Raises:
-        ValueError: if the network is none that the compiled code can do; see :meth:`fits`.
+        ValueError: if the compiled code does not support the network; see :meth:`fits`.
     """
 
     def __init__(self, network: Network, state: AdamState, threads: int, l2: float = 0.0) -> None:
         if not self.fits(network):
-            raise ValueError("the compiled step does networks on the CPU, without dropout, of at most 16 layers")
-        self._network, self._state, self._l2 = network, state, l2
-        self._plan = compiled().ncf_plan(structures.team(min(threads, _MOST_THREADS)))
-        weakref.finalize(self, compiled().ncf_forget, self._plan)
+            raise ValueError("the compiled step supports networks on the CPU, without dropout, of at most 16 layers")
+        self._network, self.adam, self._l2 = network, state, l2
+        self._workspace = compiled().ncf_new_workspace(structures.thread_pool(min(threads, _MOST_THREADS)))
+        weakref.finalize(self, compiled().ncf_delete_workspace, self._workspace)
         self._dense = {n: w for n, w in network.named_parameters() if n not in USER_TABLES + ITEM_TABLES}
         self._tables = {n: w for n, w in network.named_parameters() if n in USER_TABLES + ITEM_TABLES}
         self._buffers: dict[str, Tensor] = {}
@@ -56,14 +56,14 @@ class Kernel:
 
     @staticmethod
     def fits(network: Network) -> bool:
-        """Whether the compiled code can do this network, and is there: which is found out last."""
+        """Whether the compiled code supports this network and is available, which is checked last."""
         on_cpu = network.output.weight.device.type == "cpu"
         layers = len(network.tower) if network.has_mlp else 0
         is_plain = not network.dropout and not network.mixed_precision
         return on_cpu and is_plain and layers <= MOST_LAYERS and is_available()
 
     def _describe(self) -> None:
-        """What all steps have in common."""
+        """Set the fields that all steps have in common."""
         network, step = self._network, self._step
         step.l2 = self._l2
         step.n_items, step.n_users = network.n_items, next(iter(self._tables.values())).shape[0]
@@ -72,60 +72,60 @@ class Kernel:
         if network.has_mlp:
             step.layers = len(network.tower)
             step.widths[0] = network.user_mlp.embedding_dim
-            for place, layer in enumerate(network.tower):
-                step.widths[place + 1] = cast(nn.Linear, layer).out_features
+            for index, layer in enumerate(network.tower):
+                step.widths[index + 1] = cast(nn.Linear, layer).out_features
         for name, weight in self._tables.items():
             table = getattr(step, name.removesuffix(".weight"))
             table.rows, table.width = weight.shape
             table.weight = address(weight)
-            table.mean, table.square = (address(moment) for moment in self._state.moments(name))
-            table.met = address(self._state.met(name))
+            table.mean, table.square = (address(moment) for moment in self.adam.moments(name))
+            table.last_step = address(self.adam.last_step(name))
         for name, weight in self._dense.items():
             array = self._array(name)
-            array.size, array.weight, array.l2 = weight.numel(), address(weight), self._state.l2[name]
-            array.mean, array.square = (address(moment) for moment in self._state.moments(name))
+            array.size, array.weight, array.l2 = weight.numel(), address(weight), self.adam.l2[name]
+            array.mean, array.square = (address(moment) for moment in self.adam.moments(name))
 
     def _array(self, name: str) -> structures.Array:
         if name.startswith("output."):
             found = self._step.output if name == "output.weight" else self._step.output_bias
         else:
-            _, place, kind = name.split(".")  # tower.<place>.<kind>
-            found = getattr(self._step, kind)[int(place)]
+            _, layer, kind = name.split(".")  # tower.<layer>.<kind>
+            found = getattr(self._step, kind)[int(layer)]
         return cast(structures.Array, found)
 
     def add_gradients(
         self, users: Tensor, items: Tensor, scale: float, union: Callable[[Tensor], Tensor] = lambda rows: rows
     ) -> float:
-        """Find the gradients of a step; ``message`` holds those that processes share.
+        """Set the gradients of a step; ``message`` holds those of the weights that all processes have.
 
         Args:
             users: int32 [B], rows of the user tables.
             items: int32 [B, C], the positive first.
             scale: factor of the gradients: one over the samples of the step in all processes.
-            union: makes the ascending items that this process meets, int32 [n], those that any process meets.
+            union: takes the distinct items of this process, int32 [n], ascending, and returns those of all processes.
 
         Returns:
             The summed loss, not scaled.
         """
         step = self._step
         step.positives, step.fan, step.scale = *items.shape, scale
-        met = self._sort(users, items)
-        self._rows = None if met is None else union(met)
+        distinct = self._sort(users, items)
+        self._rows = None if distinct is None else union(distinct)
         step.rows = address(self._rows)
         self._make_room(step.n_items if self._rows is None else len(self._rows))
         self._set_adam()
-        loss = float(compiled().ncf_gradients(self._plan, ctypes.byref(step)))
+        loss = float(compiled().ncf_gradients(self._workspace, ctypes.byref(step)))
         if self._network.fixed_gmf_output:
             self._shared["output.weight"][:, : step.factors] = 0
         return loss
 
     def _sort(self, users: Tensor, items: Tensor) -> Tensor | None:
-        """Order samples by user, and then by item; the items met, ascending, where item tables are lazy."""
-        self._samples = users, items  # kept alive
+        """Order samples by user, and then by item; return the distinct items, ascending, if item tables are lazy."""
+        self._samples = users, items  # the compiled code has their addresses
         self._step.users, self._step.items = address(users), address(items)
-        lazy = self._state.lazy_items
-        distinct = self._room("met items", items.numel(), torch.int32) if lazy else None
-        found = compiled().ncf_sort(self._plan, ctypes.byref(self._step), address(distinct))
+        lazy = self.adam.lazy_items
+        distinct = self._room("distinct items", items.numel(), torch.int32) if lazy else None
+        found = compiled().ncf_sort(self._workspace, ctypes.byref(self._step), address(distinct))
         if found == structures.OUT_OF_RANGE:
             raise ValueError(f"users are not all below {self._step.n_users}, or items not below {self._step.n_items}")
         if found == structures.NOT_ASCENDING:
@@ -134,7 +134,7 @@ class Kernel:
         return None if distinct is None else distinct[:found]
 
     def _make_room(self, n_rows: int) -> None:
-        """Gradients of all weights: those that processes share side by side, in ``message``, whose end is free."""
+        """Allocate the gradients: shared ones side by side in ``message``, whose last number is free."""
         step = self._step
         for name, weight in self._tables.items():
             if name in USER_TABLES:
@@ -160,31 +160,15 @@ class Kernel:
         return self._buffers[name]
 
     def _set_adam(self) -> None:
-        adam, state = self._step.adam, self._state
+        adam, state = self._step.adam, self.adam
         adam.beta1, adam.beta2, adam.epsilon = state.betas[0], state.betas[1], state.epsilon
         adam.step, adam.rate, adam.scale = state.step + 1, state.rate, state.scale
         adam.scale_after, adam.drift = address(state.scale_after), address(state.drift)
 
     def update(self) -> None:
-        """Let Adam follow the gradients of :meth:`add_gradients`."""
-        compiled().ncf_update(self._plan, ctypes.byref(self._step))
+        """Update all weights by the gradients of :meth:`add_gradients`."""
+        compiled().ncf_update(self._workspace, ctypes.byref(self._step))
 
     def settle(self) -> None:
-        """After :meth:`update`: let all rows of lazy tables end the step, as if it had met them."""
-        compiled().ncf_settle(self._plan, ctypes.byref(self._step))
-
-    def gradients(self) -> dict[str, Tensor]:
-        """What :meth:`add_gradients` has found, as autograd gives it: whole tables."""
-        users, _ = self._samples
-        found = {name: gradient for name, gradient in self._shared.items() if name in self._dense}
-        for name, weight in self._tables.items():
-            found[name] = torch.zeros_like(weight)
-            if name in ITEM_TABLES:
-                rows = slice(None) if self._rows is None else self._rows.long()
-                found[name][rows] = self._shared[name]
-            else:
-                own = self._buffers[f"d_{name.removesuffix('.weight')}"][: len(users) * weight.shape[1]]
-                first = torch.ones(len(users), dtype=torch.bool)
-                first[1:] = users[1:] != users[:-1]
-                found[name][users[first].long()] = own.view(len(users), weight.shape[1])[first]
-        return found
+        """After :meth:`update`: bring all rows of lazy tables to the end of the step, by gradients of 0."""
+        compiled().ncf_settle(self._workspace, ctypes.byref(self._step))

@@ -6,7 +6,7 @@ typedef float Vector __attribute__((vector_size(LANES * 4), aligned(4), may_alia
 static inline Vector load(const float *from) { return *reinterpret_cast<const Vector *>(from); }
 static inline void store(float *to, Vector value) { *reinterpret_cast<Vector *>(to) = value; }
 
-// What happens to a product on its way to C.
+// The operation on a product before it is stored in C.
 enum Finish {
     PLAIN,
     ADD,     // it is added to C
@@ -16,7 +16,7 @@ enum Finish {
 };
 
 // C[r, n] (+)= sum over k of A[r, k] B[k, n], for `rows` rows of A and `vectors` vectors of columns; the element
-// A[r, k] stands at a[r * row_stride + k * k_stride], so that A may be a matrix or its transpose.
+// A[r, k] is a[r * row_stride + k * k_stride], so that A may be a matrix or its transpose.
 template <Finish finish, int rows, int vectors>
 static inline void tile(int64_t depth, const float *a, int64_t row_stride, int64_t k_stride, const float *b,
                         int64_t b_stride, float *c, int64_t c_stride, const float *with) {
@@ -70,38 +70,38 @@ static void multiply(int64_t rows, int64_t columns, int64_t depth, const float *
         column_block<finish, 1>(rows, depth, a, row_stride, k_stride, b + n, b_stride, c + n, c_stride, with + n);
 }
 
-// to[f] = sum over n samples of rows[place(sample), f] * factor(sample), for `vectors` vectors of columns.
-template <int vectors, typename Place, typename Factor>
+// to[f] = sum over n samples of rows[row_of(sample), f] * factor(sample), for `vectors` vectors of columns.
+template <int vectors, typename RowOf, typename Factor>
 static inline void sum_columns(const int32_t *samples, int64_t n, const float *rows, int64_t stride, float *to,
-                               const Place &place, const Factor &factor) {
+                               const RowOf &row_of, const Factor &factor) {
     constexpr int64_t AHEAD = 12;
     Vector sums[vectors];
     for (int v = 0; v < vectors; v++) sums[v] = Vector{};
     for (int64_t p = 0; p < n; p++) {
         if (p + AHEAD < n) {
-            const float *later = rows + place(samples[p + AHEAD]) * stride;
+            const float *later = rows + row_of(samples[p + AHEAD]) * stride;
             for (int v = 0; v < vectors; v++) __builtin_prefetch(later + v * LANES);
         }
-        const float *row = rows + place(samples[p]) * stride;
+        const float *row = rows + row_of(samples[p]) * stride;
         const float own = factor(samples[p]);
         for (int v = 0; v < vectors; v++) sums[v] += own * load(row + v * LANES);
     }
     for (int v = 0; v < vectors; v++) store(to + v * LANES, sums[v]);
 }
 
-template <typename Place, typename Factor>
+template <typename RowOf, typename Factor>
 static inline void sum_rows(const int32_t *samples, int64_t n, const float *rows, int64_t width, int64_t stride,
-                            float *to, const Place &place, const Factor &factor) {
+                            float *to, const RowOf &row_of, const Factor &factor) {
     int64_t f = 0;
     for (; f + 8 * LANES <= width; f += 8 * LANES)
-        sum_columns<8>(samples, n, rows + f, stride, to + f, place, factor);
+        sum_columns<8>(samples, n, rows + f, stride, to + f, row_of, factor);
     for (; f + 4 * LANES <= width; f += 4 * LANES)
-        sum_columns<4>(samples, n, rows + f, stride, to + f, place, factor);
+        sum_columns<4>(samples, n, rows + f, stride, to + f, row_of, factor);
     for (; f + LANES <= width; f += LANES)
-        sum_columns<1>(samples, n, rows + f, stride, to + f, place, factor);
+        sum_columns<1>(samples, n, rows + f, stride, to + f, row_of, factor);
     for (; f < width; f++) {
         float sum = 0;
-        for (int64_t p = 0; p < n; p++) sum += factor(samples[p]) * rows[place(samples[p]) * stride + f];
+        for (int64_t p = 0; p < n; p++) sum += factor(samples[p]) * rows[row_of(samples[p]) * stride + f];
         to[f] = sum;
     }
 }

@@ -1,10 +1,11 @@
 // One training step of GMF, MLP or NeuMF (He et al. 2017, sections 3.2 to 3.4) on the CPU: loss, gradients and
-// Adam, in a team of threads, for the best instruction set that the processor has. __init__.py calls it.
+// Adam, in a thread pool, for the widest instruction set of the processor. __init__.py calls it.
 
 #include <cmath>
 #include <cstring>
 
-#include "plan.h"
+#include "structures.h"
+#include "workspace.h"
 
 #if defined(__x86_64__)
 namespace avx512 {
@@ -52,8 +53,10 @@ namespace portable {
 
 struct Routines {
     int64_t lanes;
-    double (*gradients)(const Step &, Plan &);
-    void (*catch_up)(const Step &, Plan &), (*update)(const Step &, Plan &), (*settle)(const Step &, Plan &);
+    double (*gradients)(const Step &, Workspace &);
+    void (*catch_up)(const Step &, Workspace &);
+    void (*update)(const Step &, Workspace &);
+    void (*settle)(const Step &, Workspace &);
 };
 
 static Routines best() {
@@ -71,27 +74,28 @@ static const Routines routines = best();
 
 extern "C" {
 
-Team *ncf_team(int32_t threads) { return new Team(threads); }
-void ncf_disband(Team *team) { delete team; }
+ThreadPool *ncf_new_thread_pool(int32_t threads) { return new ThreadPool(threads); }
+void ncf_delete_thread_pool(ThreadPool *pool) { delete pool; }
 
-Plan *ncf_plan(Team *team) { return new Plan(*team); }
-void ncf_forget(Plan *plan) { delete plan; }
+Workspace *ncf_new_workspace(ThreadPool *pool) { return new Workspace(*pool); }
+void ncf_delete_workspace(Workspace *work) { delete work; }
 
-// Order the step's samples by item; list the items that it meets in `distinct`, unless that is null. Returns how many
-// are listed, or what is wrong with the samples.
-int64_t ncf_sort(Plan *plan, const Step *step, int32_t *distinct) { return plan->sort_items(*step, distinct); }
+// Order the step's samples by item. `distinct`, unless it is null, gets the step's items. Returns their number, or
+// OUT_OF_RANGE or NOT_ASCENDING.
+int64_t ncf_sort(Workspace *work, const Step *step, int32_t *distinct) { return work->sort_items(*step, distinct); }
 
-// Set the gradients of the step's samples, which ncf_sort has ordered; returns their summed loss.
-double ncf_gradients(Plan *plan, const Step *step) {
-    plan->number_rows(*step);
-    plan->prepare(*step, routines.lanes);
-    if (step->user_gmf.met || step->user_mlp.met || step->item_gmf.met || step->item_mlp.met)
-        routines.catch_up(*step, *plan);
-    return routines.gradients(*step, *plan);
+// Set the gradients of the step's samples, ordered by ncf_sort. Returns the summed loss.
+double ncf_gradients(Workspace *work, const Step *step) {
+    work->number_rows(*step);
+    work->prepare(*step, routines.lanes);
+    if (step->user_gmf.last_step || step->user_mlp.last_step || step->item_gmf.last_step || step->item_mlp.last_step)
+        routines.catch_up(*step, *work);
+    return routines.gradients(*step, *work);
 }
 
-// Let Adam follow the gradients, which stand where ncf_gradients set them.
-void ncf_update(Plan *plan, const Step *step) { routines.update(*step, *plan); }
+// One step of Adam by the gradients of ncf_gradients.
+void ncf_update(Workspace *work, const Step *step) { routines.update(*step, *work); }
 
-void ncf_settle(Plan *plan, const Step *step) { routines.settle(*step, *plan); }
+// Bring all rows of lazy tables to the end of this step.
+void ncf_settle(Workspace *work, const Step *step) { routines.settle(*step, *work); }
 }

@@ -1,4 +1,4 @@
-"""The structures and functions of the compiled code, as ``plan.h``, ``step.cpp`` and ``draws.cpp`` declare them."""
+"""The structures of ``structures.h``, and the functions of ``step.cpp`` and ``draws.cpp``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Table(ctypes.Structure):
         ("weight", _ADDRESS),
         ("mean", _ADDRESS),
         ("square", _ADDRESS),
-        ("met", _ADDRESS),
+        ("last_step", _ADDRESS),
     )
 
 
@@ -45,7 +45,7 @@ class Array(ctypes.Structure):
 
 
 class Adam(ctypes.Structure):
-    """What a step of Adam depends on beside gradients and moments."""
+    """Settings and step of Adam, beside gradients and moments."""
 
     _fields_ = (
         ("beta1", _REAL),
@@ -93,7 +93,7 @@ class Step(ctypes.Structure):
 
 
 class Known(ctypes.Structure):
-    """The items that are no negatives of each user."""
+    """The items that are not negatives of each user."""
 
     _fields_ = (
         ("n_users", _COUNT),
@@ -107,12 +107,12 @@ class Known(ctypes.Structure):
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled code; None, and the reason in the log, if it is not there or cannot be loaded."""
+    """The compiled code; None, with a warning in the log, if it is missing or cannot be loaded."""
     try:
         return _load()
     except (OSError, AttributeError) as error:  # the second: a function is missing
         reason = str(error) if LIBRARY.exists() else "it is not there"
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # one process of each host says it
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # one process of each host logs it
         _log.warning(
             "torch trains, at a third to a half of the speed, as the compiled step %s cannot be used: %s (python %s "
             "compiles it for this machine)",
@@ -127,10 +127,10 @@ def _load() -> ctypes.CDLL:
     building.check_seal(LIBRARY)
     code = ctypes.CDLL(str(LIBRARY))
     for name, result, arguments in (
-        ("ncf_team", _ADDRESS, [ctypes.c_int32]),
-        ("ncf_disband", None, [_ADDRESS]),
-        ("ncf_plan", _ADDRESS, [_ADDRESS]),
-        ("ncf_forget", None, [_ADDRESS]),
+        ("ncf_new_thread_pool", _ADDRESS, [ctypes.c_int32]),
+        ("ncf_delete_thread_pool", None, [_ADDRESS]),
+        ("ncf_new_workspace", _ADDRESS, [_ADDRESS]),
+        ("ncf_delete_workspace", None, [_ADDRESS]),
         ("ncf_sort", _COUNT, [_ADDRESS] * 3),
         ("ncf_gradients", ctypes.c_double, [_ADDRESS] * 2),
         ("ncf_update", None, [_ADDRESS] * 2),
@@ -145,21 +145,21 @@ def _load() -> ctypes.CDLL:
 
 
 def compiled() -> ctypes.CDLL:
-    """The compiled code, where it is known to be there."""
+    """The compiled code, after :func:`library` has found it."""
     code = library()
     assert code is not None
     return code
 
 
 @cache
-def team(threads: int) -> int:
-    """Threads that share work; they stay, asleep while there is none. One call at a time may use a team."""
-    address: int = compiled().ncf_team(threads)
+def thread_pool(threads: int) -> int:
+    """A thread pool of the process, shared by all that use so many threads. One call at a time may use it."""
+    address: int = compiled().ncf_new_thread_pool(threads)
     return address
 
 
 def address(tensor: Tensor | None) -> int | None:
-    """Where the numbers of a contiguous tensor stand, to be kept alive by the caller."""
+    """Address of the numbers of a contiguous tensor, which the caller keeps alive."""
     if tensor is None:
         return None
     assert tensor.is_contiguous()

@@ -1,0 +1,121 @@
+"""``pipeline.py run`` and ``pipeline.py recommend``: the pipelines on this machine, and their flags."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from components.compiling.arguments import json_or_text, parse_arguments, split_assignments
+from ncf.errors import InputError
+
+_PARAMETERS = {
+    "run": "a parameter of the pipeline (train_epochs), or of training, its job or the endpoint (epochs, dropout)",
+    "recommend": "a parameter of the pipeline (top_k)",
+}
+_SAMPLE_FAULT = '{"kind": "interrupt", "name": "ncf-train", "after_line": "epoch=2"}'
+
+
+def add(commands: Any, pipelines: Mapping[str, Any]) -> None:
+    """Add the commands to the parser of ``pipeline.py``.
+
+    Args:
+        commands: the subparsers.
+        pipelines: each pipeline by name: ``ncf`` and ``recommend``.
+    """
+    described = {
+        "run": (_run, "run the pipeline on this machine, with S3 and SageMaker answered locally"),
+        "recommend": (_recommend, "run the pipeline that recommends to all users, or a list, on this machine"),
+    }
+    made = {}
+    for name, (function, text) in described.items():
+        made[name] = commands.add_parser(name, help=text, description=text)
+        made[name].set_defaults(function=function, pipelines=pipelines)
+    made["run"].add_argument(
+        "--data", default="", help="interactions: a file, a folder or an s3:// URI; generated if absent"
+    )
+    made["run"].add_argument("--items", default="", help="titles of the items: a file or an s3:// URI")
+    made["recommend"].add_argument("--model", default="", help="folder that train wrote, or its s3:// URI")
+    made["recommend"].add_argument("--users", default="", help="file of user ids, one a line (default: all users)")
+    for name in made:
+        made[name].add_argument(
+            "--output",
+            type=Path,
+            default=Path(f"output/{name}"),
+            help="link to the latest run that succeeded; each run writes to OUTPUT-TIME-ID beside it "
+            "(default: %(default)s)",
+        )
+        made[name].add_argument(
+            "--executor",
+            choices=("process", "docker"),
+            default="process",
+            help="what runs the stages (default: %(default)s)",
+        )
+        made[name].add_argument("--tag", default="", help="of the images, with --executor docker (default: the commit)")
+        made[name].add_argument(
+            "--param", action="append", default=[], metavar="NAME=VALUE", help=f"{_PARAMETERS[name]}; may be repeated"
+        )
+        made[name].add_argument(
+            "--params", default="", metavar="TEXT", help="several parameters: 'NAME=VALUE NAME=VALUE ...'"
+        )
+    made["run"].add_argument("--keep-endpoint", action="store_true", help="leave the endpoint up until Ctrl-C")
+    made["run"].add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="JSON",
+        help=f"what is to go wrong in S3 and SageMaker; may be repeated. For example {_SAMPLE_FAULT}",
+    )
+    made["run"].add_argument("--retry", action="store_true", help="try a pod that fails again, as a cluster does")
+
+
+def _run(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from components.local import run
+
+    if options.items and not options.data:
+        raise InputError("items: titles are given without --data; generated data bring their own")
+    pipeline = options.pipelines["ncf"]
+    request = run.Request(
+        data=options.data,
+        items=options.items,
+        output=options.output,
+        arguments=_arguments(options, pipeline),
+        keep_endpoint=options.keep_endpoint,
+        faults=[_fault(text) for text in options.fault],
+        retry=options.retry,
+        tag=_tag(options),
+    )
+    run.run(pipeline, request, Console())
+
+
+def _recommend(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from components.local import recommend
+
+    pipeline = options.pipelines["recommend"]
+    arguments = _arguments(options, pipeline)
+    if taken := [name for name in ("model_uri", "users_uri") if name in arguments]:
+        raise InputError(f"parameter '{taken[0]}' is given here as --{taken[0].removesuffix('_uri')}")
+    recommend.run(pipeline, options.model, options.users, options.output, arguments, _tag(options), Console())
+
+
+def _arguments(options: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
+    return parse_arguments([*options.param, *split_assignments(options.params)], pipeline)
+
+
+def _tag(options: argparse.Namespace) -> str:
+    """The images' tag; empty where processes run the stages."""
+    from images.build import current_tag
+
+    return (options.tag or current_tag()) if options.executor == "docker" else ""
+
+
+def _fault(text: str) -> dict[str, Any]:
+    content = json_or_text(text)
+    if not isinstance(content, dict):
+        raise InputError(f"fault '{text}': expected a JSON object, such as {_SAMPLE_FAULT}")
+    return content

@@ -1,0 +1,109 @@
+"""Errors of AWS calls: which of them are temporary, and what they say of a resource."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+)
+from botocore.exceptions import ConnectionError as NoConnectionError
+
+from ncf.errors import InputError, RemoteError
+
+NO_CREDENTIALS = "no AWS credentials were found: annotate the pod's service account, or log in"
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+_TEMPORARY = (
+    "LimitExceededException",
+    "RequestLimitExceeded",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+    *_EXPIRED,
+)
+
+
+class RefusedError(RemoteError):
+    """AWS refused a call.
+
+    Attributes:
+        code: of the API, such as ``ValidationException``.
+        message: of the API.
+        is_temporary: whether the call may succeed later: throttling, an error of the service, expired credentials.
+    """
+
+    def __init__(self, operation: str, code: str, message: str, is_temporary: bool = False) -> None:
+        super().__init__(f"AWS refused {operation}: {code}: {message}")
+        self.code, self.message, self.is_temporary = code, message, is_temporary
+
+    @property
+    def says_missing(self) -> bool:
+        """Whether the resource does not exist. SageMaker reports that as a ValidationException, too."""
+        return self.code in ("ResourceNotFound", "ResourceNotFoundException") or (
+            self.code == "ValidationException" and bool(re.search("could not find|not found", self.message, re.I))
+        )
+
+    @property
+    def says_exists(self) -> bool:
+        """Whether a resource of that name exists already."""
+        return self.code == "ResourceInUse" or (
+            self.code == "ValidationException" and "already exist" in self.message.lower()
+        )
+
+
+class TemporaryError(Exception):
+    """A call failed, and may succeed later.
+
+    Attributes:
+        final: error to raise after the last try.
+        is_expired: whether the credentials have to be renewed first.
+    """
+
+    def __init__(self, final: RemoteError, is_expired: bool) -> None:
+        super().__init__(str(final))
+        self.final, self.is_expired = final, is_expired
+
+
+class _TruncatedError(HTTPClientError):  # type: ignore[misc]
+    fmt = "the connection broke after {got} of {length} bytes"
+
+
+def check_length(response_dict: Mapping[str, Any], **_: Any) -> None:
+    """Refuse an incomplete response, which botocore would accept. Handler of the event ``before-parse``."""
+    body, length = response_dict["body"], response_dict["headers"].get("content-length", "")
+    if isinstance(body, bytes) and length.isdigit() and 0 < len(body) < int(length):
+        raise _TruncatedError(got=len(body), length=length)
+
+
+def translated(operation: str, error: ClientError | BotoCoreError) -> Exception:
+    """The error to raise for one of botocore's.
+
+    Args:
+        operation: that was called.
+        error: of botocore.
+
+    Returns:
+        A TemporaryError, RefusedError, RemoteError or InputError.
+    """
+    if isinstance(error, ClientError):
+        code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        refused = RefusedError(operation, code, message, is_temporary=code in _TEMPORARY or status >= 500)
+        return TemporaryError(refused, code in _EXPIRED) if refused.is_temporary else refused
+    if isinstance(error, ParamValidationError):
+        return InputError(f"{operation}: {error}")
+    if isinstance(error, NoCredentialsError):
+        return InputError(NO_CREDENTIALS)
+    if isinstance(error, (HTTPClientError, NoConnectionError, CredentialRetrievalError)):
+        unreachable = RemoteError(f"{operation}: AWS cannot be reached: {error}")
+        return TemporaryError(unreachable, isinstance(error, CredentialRetrievalError))
+    return RemoteError(f"{operation}: {error}")

@@ -1,0 +1,72 @@
+"""Check of a container image: it is in ECR, in the region of SageMaker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ncf.aws.errors import RefusedError
+from ncf.operators.checks.account import Account
+from ncf.operators.checks.check import Check, FailedError
+
+CALLS = ("ecr:DescribeImages",)
+"""AWS calls of this module, from which the IAM permissions are generated."""
+
+_IMAGE = re.compile(
+    r"(?P<registry>(?P<account>\d{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z.]+)/(?P<name>[^:@\s]+)"
+    r"(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+def check(name: str, account: Account, image: str) -> Check:
+    """The check of an image.
+
+    Args:
+        name: of the check.
+        account: that SageMaker is called in.
+        image: its reference.
+    """
+    found = _IMAGE.fullmatch(image)
+    if not found:
+        return Check(name, lambda: _fail_outside_ecr(account, image))
+    identifier = {"imageDigest": found["digest"]} if found["digest"] else {"imageTag": found["tag"] or "latest"}
+    by_hand = (
+        f"'aws ecr describe-images --registry-id {found['account']} --repository-name {found['name']} "
+        f"--image-ids {','.join(f'{key}={value}' for key, value in identifier.items())} --region {found['region']}'"
+    )
+    return Check(name, lambda: _check(account, found, identifier), CALLS[0], by_hand)
+
+
+def _fail_outside_ecr(account: Account, image: str) -> str:
+    raise FailedError(
+        f"{image} is not in ECR, and SageMaker pulls from ECR only: expected "
+        f"ACCOUNT.dkr.ecr.{account.region}.amazonaws.com/NAME:TAG; 'make images push REGISTRY="
+        f"{account.id or 'ACCOUNT'}.dkr.ecr.{account.region}.amazonaws.com' pushes this project's images"
+    )
+
+
+def _check(account: Account, image: re.Match[str], identifier: Mapping[str, str]) -> str:
+    region, push = account.region, _push_command(image)
+    if image["region"] != region:
+        raise FailedError(
+            f"{image[0]} is in {image['region']}, but SageMaker is called in {region} and pulls only from that region; "
+            f"'{push.replace(image['region'], region, 1)}' pushes it there, or give --region {image['region']}"
+        )
+    request = {"registryId": image["account"], "repositoryName": image["name"], "imageIds": [identifier]}
+    try:
+        account.call("ecr", "describe_images", **request)
+    except RefusedError as error:
+        if error.code == "RepositoryNotFoundException":
+            create = f"'aws ecr create-repository --repository-name {image['name']} --region {region}'"
+            raise FailedError(f"{image[0]}: there is no such repository; {create}, then '{push}'") from None
+        if error.code == "ImageNotFoundException":
+            raise FailedError(f"{image[0]}: there is no such image in the repository; '{push}' pushes it") from None
+        raise
+    return image[0]
+
+
+def _push_command(image: re.Match[str]) -> str:
+    """The command that pushes this project's images to an image's registry."""
+    tag = "" if image["digest"] else f" TAG={image['tag'] or 'latest'}"
+    folder = image["name"].rpartition("/")[0]
+    return f"make images push REGISTRY={image['registry']}{folder and '/'}{folder}{tag}"

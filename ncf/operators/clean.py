@@ -1,0 +1,58 @@
+"""``ncf clean``: the AWS resources of a run, listed or deleted."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from ncf.aws.settings import AwsAccess
+from ncf.sagemaker.settings import checked_run_id
+from ncf.stage.declaration import Stage
+
+
+class Clean(Stage, AwsAccess):
+    """List the AWS resources of a run, or delete them. The default is to list.
+
+    These are its endpoint, endpoint configs and models, its training job if it is still in progress, and the S3 objects
+    that its jobs have written. An endpoint that serves the model of another run is kept.
+    """
+
+    calls = (
+        "ncf.storage",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.operators.cleanup",
+        "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.runs.resources",
+        "ncf.sagemaker.training.stopping",
+    )
+
+    run_id: str = Field(alias="run", min_length=1, description="ID of the run, as KFP shows it")
+    dry_run: bool = Field(True, description="Whether to list only")
+
+    @field_validator("run_id")
+    @classmethod
+    def _is_run(cls, value: str) -> str:
+        return checked_run_id(value)
+
+    def run(self) -> None:
+        from ncf.aws.session import Aws
+        from ncf.operators import cleanup
+
+        aws = Aws(self)
+        found = cleanup.find(aws, self.run_id)
+        for resource in found.to_delete:
+            print(resource)
+        for resource in found.kept:
+            print(f"{resource}: kept")
+        count = len(found.to_delete)
+        if self.dry_run:
+            hint = ": this was a dry run; '--dry-run false' deletes them" if count else ""
+            print(f"{count} to be deleted; nothing was{hint}")
+            return
+        cleanup.delete(aws, self.run_id, found.to_delete)
+        if not count and not found.kept:
+            print(f"no resource in {aws.region} has the tag of run {self.run_id}: nothing was deleted")
+            return
+        print(f"{count} deleted; nothing of run {self.run_id} is left")

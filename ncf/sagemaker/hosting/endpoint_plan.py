@@ -1,0 +1,122 @@
+"""Names and API requests of an endpoint's deployment.
+
+https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpoint.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ncf.api.requests import CONTENT_TYPE
+from ncf.aws.names import ENDPOINT_TAG, RUN_TAG, STAGE_TAG, VARIANT, endpoint_of, hashed_name, tag_list
+from ncf.sagemaker.hosting.settings import EndpointSettings
+
+_PART_OF_A_NAME = {
+    "role",
+    "region",
+    "assume_role",
+    "tags",
+    "vpc_subnets",
+    "vpc_security_group_ids",
+    "network_isolation",
+    "endpoint_name",
+    "deploy_image",
+    "endpoint_instance_type",
+    "initial_instance_count",
+    "startup_timeout",
+    "resource_encryption_key",
+    "serverless_memory",
+    "serverless_concurrency",
+    "data_capture_s3_uri",
+    "data_capture_percent",
+}
+"""Settings that determine the model and the config. The others determine the rollout."""
+
+
+@dataclass(frozen=True)
+class EndpointPlan:
+    """A deployment: model, endpoint and settings.
+
+    Attributes:
+        settings: of the endpoint.
+        run: that the model belongs to.
+        name: of the endpoint.
+        version: name of both the SageMaker model and the endpoint config.
+        model: S3 URI of the model's folder; for a serverless endpoint, of its archive.
+    """
+
+    settings: EndpointSettings
+    run: str
+    name: str
+    version: str
+    model: str
+
+    def model_request(self) -> dict[str, Any]:
+        """Arguments of CreateModel."""
+        source = {"S3Uri": f"{self.model}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+        # serverless endpoints accept only archives
+        data = {"ModelDataUrl": self.model} if self._is_serverless else {"ModelDataSource": {"S3DataSource": source}}
+        request: dict[str, Any] = {
+            "ModelName": self.version,
+            "PrimaryContainer": {"Image": self.settings.deploy_image, **data},
+            "ExecutionRoleArn": self.settings.role,
+            "EnableNetworkIsolation": self.settings.network_isolation,
+        }
+        if vpc := self.settings.vpc_config():
+            request["VpcConfig"] = vpc
+        return {**request, "Tags": self.tags({ENDPOINT_TAG: self.name})}
+
+    @property
+    def _is_serverless(self) -> bool:
+        return self.settings.serverless_memory > 0
+
+    def config_request(self) -> dict[str, Any]:
+        """Arguments of CreateEndpointConfig."""
+        settings = self.settings
+        variant: dict[str, Any] = {"VariantName": VARIANT, "ModelName": self.version, "InitialVariantWeight": 1.0}
+        if self._is_serverless:
+            variant["ServerlessConfig"] = {
+                "MemorySizeInMB": settings.serverless_memory,
+                "MaxConcurrency": settings.serverless_concurrency,
+            }
+        else:
+            variant |= {
+                "InstanceType": settings.endpoint_instance_type,
+                "InitialInstanceCount": settings.initial_instance_count,
+                "ContainerStartupHealthCheckTimeoutInSeconds": settings.startup_timeout,
+            }
+        request: dict[str, Any] = {"EndpointConfigName": self.version, "ProductionVariants": [variant]}
+        if settings.resource_encryption_key:
+            request["KmsKeyId"] = settings.resource_encryption_key
+        if settings.data_capture_s3_uri:
+            request["DataCaptureConfig"] = {
+                "EnableCapture": True,
+                "InitialSamplingPercentage": settings.data_capture_percent,
+                "DestinationS3Uri": settings.data_capture_s3_uri,
+                "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+                "CaptureContentTypeHeader": {"JsonContentTypes": [CONTENT_TYPE]},
+            }
+        return {**request, "Tags": self.tags({ENDPOINT_TAG: self.name})}
+
+    def endpoint_request(self) -> dict[str, Any]:
+        """Arguments of CreateEndpoint."""
+        return {"EndpointName": self.name, "EndpointConfigName": self.version, "Tags": self.tags({})}
+
+    def tags(self, more: Mapping[str, str]) -> list[dict[str, str]]:
+        """Tags of the run's resources, in the form of the API."""
+        return tag_list({**self.settings.tags, RUN_TAG: self.run, STAGE_TAG: "deploy", **more})
+
+
+def names(settings: EndpointSettings, run: str, model_fingerprint: str) -> tuple[str, str]:
+    """Name of the endpoint, and of both the model and the config. A retry of the run has the same names."""
+    endpoint = endpoint_of(run, settings.endpoint_name)
+    identity = {
+        "run": run,
+        "task": "deploy",
+        "settings": settings.model_dump(mode="json", include=_PART_OF_A_NAME),
+        "endpoint": endpoint,
+        "model": model_fingerprint,
+    }
+    return endpoint, hashed_name(endpoint, identity)

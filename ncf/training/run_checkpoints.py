@@ -1,0 +1,80 @@
+"""Checkpoints of a training run in several processes: the first one writes and reads the files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
+
+from ncf.artifacts.samples import FitName
+from ncf.errors import InputError
+from ncf.training.checkpoint import Checkpoint, Checkpoints
+from ncf.training.distributed import World
+from ncf.training.loop import FitLoop
+from ncf.training.record import TrainingRecord
+from ncf.training.step import Position
+
+_SELECTION = "selection/"
+"""Prefix of the names of a selection fit's weights in a checkpoint of the final fit."""
+
+
+class RunCheckpoints:
+    """State of both fits of a model, in checkpoints.
+
+    Args:
+        checkpoints: of the run; None: nothing is written or read.
+        world: the processes.
+    """
+
+    def __init__(self, checkpoints: Checkpoints | None, world: World) -> None:
+        self._checkpoints, self._world = checkpoints, world
+
+    def write(
+        self, fit: FitName, loop: FitLoop, record: TrainingRecord, selection_weights: Mapping[str, Tensor]
+    ) -> None:
+        """Write the state of the current fit, and the selection fit's weights if they are kept."""
+        if self._checkpoints is None:
+            return
+        tensors = loop.state.tensors()
+        if self._world.is_first:
+            progress = {"fit": fit, "position": asdict(loop.position), **record.state()}
+            kept = {f"{_SELECTION}{name}": weight for name, weight in selection_weights.items()}
+            self._checkpoints.write(Checkpoint(progress, tensors | kept))
+
+    def latest(self) -> Checkpoint | None:
+        """The checkpoint to resume from; its tensors are only in the first process.
+
+        Raises:
+            InputError: in all processes, if the checkpoint belongs to another run.
+        """
+        tensors: dict[str, Tensor] = {}
+        found: dict[str, Any] = {"progress": None, "error": ""}
+        if self._world.is_first and self._checkpoints is not None:
+            try:
+                checkpoint = self._checkpoints.latest()
+            except InputError as error:
+                found["error"] = str(error)
+            else:
+                if checkpoint is not None:
+                    tensors, found["progress"] = checkpoint.tensors, checkpoint.progress
+        shared: dict[str, Any] = json.loads(self._world.broadcast_text(json.dumps(found)))
+        if shared["error"]:
+            raise InputError(shared["error"])
+        return None if shared["progress"] is None else Checkpoint(shared["progress"], tensors)
+
+
+def selection_weights_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The selection fit's weights in a checkpoint of the final fit, by name; empty if they were not kept."""
+    return {
+        name.removeprefix(_SELECTION): tensor
+        for name, tensor in checkpoint.tensors.items()
+        if name.startswith(_SELECTION)
+    }
+
+
+def position_of(checkpoint: Checkpoint) -> Position:
+    """Progress of the fit of a checkpoint."""
+    return Position(**checkpoint.progress["position"])
