@@ -1,12 +1,12 @@
-"""The NCF pipeline: preprocess, negative sampling, train, evaluate, gate, deploy. And a second one: recommend.
+"""The pipelines ncf (preprocess, negative sampling, train, evaluate, gate, deploy) and recommend.
 
-python pipeline.py compile                    writes both pipelines and each component.yaml
-python pipeline.py older OWN.yaml OUT.yaml    rewrites a pipeline of one's own for KFP before 2.14
-python pipeline.py run --data ratings.csv     runs the first on this machine
-python pipeline.py recommend --model FOLDER   runs the second on this machine
-python pipeline.py submit --host URL          runs one of them on a Kubeflow cluster
-python pipeline.py upload --host URL          adds one of them to a Kubeflow cluster, as a version
-python pipeline.py schedule --host URL ...    runs one of them on a Kubeflow cluster by the clock
+python pipeline.py compile                    compiles both pipelines and all components to YAML
+python pipeline.py older OWN.yaml OUT.yaml    converts a pipeline of your own for KFP before 2.14
+python pipeline.py run --data ratings.csv     runs the pipeline ncf on this machine
+python pipeline.py recommend --model FOLDER   runs the pipeline recommend on this machine
+python pipeline.py submit --host URL          runs a pipeline on a Kubeflow cluster
+python pipeline.py upload --host URL          uploads a pipeline to a Kubeflow cluster, as a version
+python pipeline.py schedule --host URL ...    runs a pipeline on a Kubeflow cluster on a schedule
 """
 
 import argparse
@@ -47,7 +47,7 @@ PIPELINE_YAML = "pipeline.yaml"
 KUBEFLOW_1_7_YAML = "pipeline.kubeflow-1.7.yaml"
 
 
-@dsl.pipeline(name="release", description="Host the model if the gate has passed")
+@dsl.pipeline(name="release", description="Deployment of the model if the gate has passed")
 def release(
     passed: bool,
     model_uri: str,
@@ -59,7 +59,7 @@ def release(
     deploy_image: str,
     deploy_overrides: dict,  # type: ignore[type-arg]
 ) -> None:
-    # a nested pipeline that tests its own input: KFP's local runner resolves no other condition
+    # a nested pipeline with a condition on its own input: KFP's local runner supports no other condition
     with dsl.If(passed == True, name="gate-passed"):  # noqa: E712
         task(
             deploy,
@@ -226,14 +226,21 @@ PIPELINES: Mapping[str, tuple[Any, Path]] = {
     "ncf": (ncf_pipeline, Path()),
     "recommend": (recommend_pipeline, Path("components", "recommend")),
 }
-"""Each pipeline, and the folder of its compiled files: one for today's Kubeflow, and one for 1.7."""
+"""Pipelines by name, each with the folder of its compiled files: one for current Kubeflow, one for 1.7."""
 
 
 def compile_all(folder: Path) -> list[Path]:
-    """Write the pipelines, their Kubeflow 1.7 forms, all components' YAML and what a cluster needs to ``folder``."""
+    """Compile the pipelines, their Kubeflow 1.7 forms, all components, and the manifests for a cluster.
+
+    Args:
+        folder: folder to write to.
+
+    Returns:
+        Paths of the files.
+    """
     written = []
-    for pipeline, place in PIPELINES.values():
-        package, older = folder / place / PIPELINE_YAML, folder / place / KUBEFLOW_1_7_YAML
+    for pipeline, location in PIPELINES.values():
+        package, older = folder / location / PIPELINE_YAML, folder / location / KUBEFLOW_1_7_YAML
         package.parent.mkdir(parents=True, exist_ok=True)
         compiler.Compiler().compile(pipeline, str(package))
         write_older(package, older)
@@ -268,25 +275,25 @@ def _parser() -> argparse.ArgumentParser:
     described = {
         "compile": (
             _compile,
-            f"write the YAML files; images are {REGISTRY_VARIABLE}/ncf-STAGE:{TAG_VARIABLE}",
+            f"compile pipelines and components; images are {REGISTRY_VARIABLE}/ncf-STAGE:{TAG_VARIABLE}",
         ),
-        "older": (_older, "rewrite a compiled pipeline of your own for KFP before 2.14, Kubeflow 1.7 too"),
+        "older": (_older, "convert a compiled pipeline of your own for KFP before 2.14, including Kubeflow 1.7"),
     }
     made = {}
     for name, (function, text) in described.items():
         made[name] = commands.add_parser(name, help=text, description=text)
         made[name].set_defaults(function=function)
-    made["compile"].add_argument("--output", type=Path, default=ROOT, help="folder to write to (default: here)")
-    made["older"].add_argument("package", type=Path, help="compiled by KFP's SDK")
+    made["compile"].add_argument("--output", type=Path, default=ROOT, help="folder to write to (default: this project)")
+    made["older"].add_argument("package", type=Path, help="pipeline compiled by KFP's SDK")
     made["older"].add_argument("output", type=Path, help="file to write")
     local_commands.add(commands, {name: composed for name, (composed, _) in PIPELINES.items()})
-    packages = {name: (composed, ROOT / place / PIPELINE_YAML) for name, (composed, place) in PIPELINES.items()}
+    packages = {name: (composed, ROOT / location / PIPELINE_YAML) for name, (composed, location) in PIPELINES.items()}
     cluster_commands.add(commands, packages)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command: exit status 0, 2 for what the user can mend, 1 for the rest, 130 after Ctrl-C."""
+    """Run a command. Exit status: 0, 2 for invalid input, 1 for other failures, 130 after Ctrl-C."""
     from ncf.stage.command import fail, interruptible, reason_of
 
     options = _parser().parse_args(arguments)

@@ -1,4 +1,4 @@
-"""KFP container components and tasks from stage classes: nothing about a stage is written again."""
+"""KFP container components and tasks, derived from stage classes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,21 @@ from ncf.stage.executor_input import EXECUTOR_INPUT, RUN_ID_PLACEHOLDER
 from ncf.stage.registry import load_stage
 
 DEFAULT_REGISTRY = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
-"""An account that AWS keeps for documentation: put yours in its place with ``make pipeline REGISTRY=...``."""
+"""Registry of an AWS account reserved for documentation. ``make pipeline REGISTRY=...`` sets another one."""
 # https://github.com/distribution/reference/blob/main/reference.go
 _REGISTRY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 _RUN_ID = "run_id"
-"""The parameter of stages that act in the name of a run, which is the pipeline's unless another is given."""
+"""Parameter of stages that act on behalf of a run. Its default is the run of the pipeline."""
 REGISTRY_VARIABLE, TAG_VARIABLE = "NCF_REGISTRY", "NCF_TAG"
 
 
 def image(name: str) -> str:
-    """The image ``REGISTRY/ncf-<name>:TAG``, with registry and tag from the environment where they are set."""
+    """The image ``REGISTRY/ncf-<name>:TAG``. Registry and tag come from the environment, if set.
+
+    Args:
+        name: name of a folder in ``images``.
+    """
     registry, tag = _registry_and_tag()
     return f"{registry}/ncf-{name.replace('_', '-')}:{tag}"
 
@@ -42,27 +46,29 @@ def _registry_and_tag() -> tuple[str, str]:
 
 
 def check_registry_and_tag() -> None:
-    """
+    """Check the registry and the tag of the environment.
+
     Raises:
-        InputError: if no image can be named with those of the environment.
+        InputError: if either is invalid in the name of an image.
     """
     registry, tag = _registry_and_tag()
     if not _REGISTRY.fullmatch(registry):
-        raise InputError(f"registry: '{registry}' is none; expected one such as {DEFAULT_REGISTRY}, maybe with /FOLDER")
+        raise InputError(
+            f"registry: '{registry}' is invalid; expected one such as {DEFAULT_REGISTRY}, optionally with /FOLDER"
+        )
     if not _TAG.fullmatch(tag):
-        raise InputError(f"tag: '{tag}' is none; expected letters, digits and _.-, 128 at most")
+        raise InputError(f"tag: '{tag}' is invalid; expected letters, digits and _.-, 128 at most")
 
 
 def component(stage: type[Stage]) -> BaseComponent:
     """The KFP container component of a stage: ``python -m ncf STAGE --executor-input {{$}}``.
 
-    No parameter stands in the arguments: a task may leave one to its default, and then no two versions of KFP agree on
-    what to put there. The arguments differ from run to run, so that KFP never takes an earlier run's result, in
-    whatever pipeline: a stage reads what may have changed, or acts; and the input of negative-sampling is another
-    artifact in each run, which KFP tells apart by its number.
+    The arguments hold no placeholders of parameters, because versions of KFP substitute omitted parameters differently.
+    They hold the run ID instead, so that KFP's cache never applies: stages read sources that may change, or have side
+    effects. The input artifact of negative-sampling has a new ID in each run anyway.
 
     Args:
-        stage: declares inputs, parameters, outputs and the image.
+        stage: class with the inputs, parameters, outputs and image of the component.
     """
     optional = [name for name, role in stage.inputs().items() if role.optional]
     arguments = [
@@ -92,10 +98,10 @@ def component(stage: type[Stage]) -> BaseComponent:
 
 
 def task(made: BaseComponent, **given: Any) -> Any:
-    """A task of a component with its pod's CPU, memory and retries, without caching.
+    """A task of a component, with the CPU, memory and retries of its pod, and without caching.
 
-    It is passed **every** parameter, a default as a constant: backends that do not know optional parameters fill in
-    nothing.
+    **Every** parameter is passed, defaults as constants: backends without support for optional parameters do not fill
+    in defaults.
 
     Args:
         made: the component.
@@ -105,7 +111,7 @@ def task(made: BaseComponent, **given: Any) -> Any:
     defaults = {name: entry.default for name, entry in inputs.items() if entry.optional and entry.default is not None}
     pod = load_stage(made.name).pod
     made_task = made(**{**defaults, **given})
-    made_task.set_cpu_limit(pod.cpu).set_memory_limit(pod.memory)  # which become the requests, too
+    made_task.set_cpu_limit(pod.cpu).set_memory_limit(pod.memory)  # the requests default to the limits
     for name, value in pod.environment.items():
         made_task.set_env_variable(name, value)
     if pod.retries:
@@ -117,23 +123,23 @@ def task(made: BaseComponent, **given: Any) -> Any:
 
 
 def _retries_end() -> str:
-    """The time within which a pod may be retried.
+    """Maximum time for retries of a pod, in seconds, such as ``100s``.
 
-    Argo counts it from the start of the first attempt, and takes 0 for no retry at all. So it is more than the longest
-    stage can take: train with all its attempts, and a day.
+    Argo measures it from the start of the first attempt; 0 disables retries. It exceeds the longest stage: the maximum
+    run time of train over all its attempts, plus a day.
     """
     longest_job = max(_bound("max_run_time"), _bound("max_wait_time"))
     return f"{_bound('max_attempts') * longest_job + 86_400}s"
 
 
 def _bound(parameter: str) -> int:
-    """The largest value that a parameter of training jobs accepts."""
+    """Upper bound of a parameter of training jobs."""
     limits = JobSettings.model_fields[parameter].metadata
     return next(int(limit.le) for limit in limits if hasattr(limit, "le"))
 
 
 def default(stage: type[Stage], parameter: str) -> Any:
-    """The default of a stage's parameter, as KFP takes it."""
+    """The default of a stage's parameter, in KFP's types."""
     return stage.parameters()[parameter].get_default(call_default_factory=True)
 
 
@@ -145,7 +151,7 @@ def _artifact_types(stage: type[Stage]) -> dict[str, Any]:
     types: dict[str, Any] = {}
     for name, role in stage.inputs().items():
         annotation = dsl.Input[getattr(dsl, role.artifact)]
-        types[name] = Optional[annotation] if role.optional else annotation  # noqa: UP045 - the form that KFP reads
+        types[name] = Optional[annotation] if role.optional else annotation  # noqa: UP045 - KFP requires this form
     for name, role in stage.outputs().items():
         is_parameter = role.kind == "output parameter"
         types[name] = dsl.OutputPath(role.type) if is_parameter else dsl.Output[getattr(dsl, role.artifact)]
@@ -180,7 +186,7 @@ def _kfp_type(name: str, field: FieldInfo) -> type:
 
 
 def _documentation(stage: type[Stage]) -> str:
-    """The stage's docstring with its fields as a Google-style list, from which KFP takes descriptions."""
+    """Docstring of the stage with its fields under Args, the source of KFP's descriptions."""
     described = {name: (stage.model_fields[name].description or "") for name in stage.model_fields}
     outputs = stage.outputs()
     lines = [inspect.cleandoc(stage.__doc__ or ""), "", "Args:"]
@@ -190,7 +196,12 @@ def _documentation(stage: type[Stage]) -> str:
 
 
 def write_yaml(made: BaseComponent, path: Path) -> None:
-    """Compile one component to the ``component.yaml`` that ``load_component_from_file`` reads."""
+    """Compile a component to a ``component.yaml`` for ``load_component_from_file``.
+
+    Args:
+        made: the component.
+        path: file to write.
+    """
     from kfp import compiler
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Files of a new component: ``make component NAME=popularity_report [IMAGE=own]``.
 
-They make a component that works: it counts what a data set holds. Its author replaces fields, ``run()`` and test.
+The result is a working component. It counts the users, items and interactions of a data set. Replace its fields, its
+``run()`` and its test.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 OWN_IMAGE = "own"
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
-_STAGE = Template('''"""The stage that counts what a data set holds."""
+_STAGE = Template('''"""The $command stage: counts of a data set."""
 
 from __future__ import annotations
 
@@ -69,7 +70,7 @@ def test_counts_of_a_data_set(make_dataset: Callable[..., Path], tmp_path: Path)
     assert "- users: 30\\n" in summary.read_text()
 """)
 
-_DOCKERFILE = Template("""# ncf-$command: the pod of the stage of that name.
+_DOCKERFILE = Template("""# ncf-$command: pods of the stage of that name.
 ARG BASE=ncf-base
 FROM $${BASE}
 ARG PIP_INDEX_URL
@@ -87,14 +88,14 @@ def files(name: str, image: str) -> dict[Path, str]:
     """The files of a component and their content.
 
     Args:
-        name: of the stage, with underscores.
-        image: folder of ``images/`` whose image the pod runs, or ``own``.
+        name: name of the stage, with underscores.
+        image: folder in ``images/`` of the pod's image, or ``own``.
 
     Returns:
         Content by path; paths are relative to the root of the project.
 
     Raises:
-        InputError: if the name is none, or taken, or there is no such image.
+        InputError: if the name is invalid or taken, or the image does not exist.
     """
     if not _NAME.fullmatch(name):
         raise InputError(f"NAME: '{name}'; expected lower-case words joined by underscores, such as popularity_report")
@@ -130,10 +131,14 @@ def files(name: str, image: str) -> dict[Path, str]:
 
 
 def write(root: Path, made: dict[Path, str]) -> None:
-    """Write files that are not there yet.
+    """Write new files.
+
+    Args:
+        root: root of the project.
+        made: content by relative path.
 
     Raises:
-        InputError: if one of them exists. Nothing has been written then.
+        InputError: if one of them exists. Nothing is written then.
     """
     if existing := [path for path in made if (root / path).exists()]:
         raise InputError(f"{existing[0]} exists already; nothing was written")
@@ -143,9 +148,9 @@ def write(root: Path, made: dict[Path, str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Lay out a component: exit status 0, or 2 with one line that says what is wrong."""
+    """Create the files of a component. Exit status: 0, or 2 with a message of one line."""
     parser = argparse.ArgumentParser(prog="python -m components.scaffold", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("name", help="of the stage, with underscores: popularity_report")
+    parser.add_argument("name", help="name of the stage, with underscores: popularity_report")
     parser.add_argument("--image", default="", help=f"image of the pod, or '{OWN_IMAGE}' (default: {LAUNCHER})")
     options = parser.parse_args(arguments)
     try:
@@ -154,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         fail(str(error))
     print("\n".join(str(path) for path in made))
-    print("'make pipeline' adds component.yaml. components/README.md, 'Add a component', tells how to go on.")
+    print("'make pipeline' adds component.yaml. Next steps: components/README.md, 'Add a component'.")
 
 
 if __name__ == "__main__":

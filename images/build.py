@@ -1,8 +1,8 @@
-"""Building the images, and pushing them: what ``make images`` and ``make push`` do.
+"""Build and push of the images, for ``make images`` and ``make push``.
 
-The build context is a folder of its own, ``build/images``: the wheel of ncf, the pinned requirements, this folder,
-and the sources of what is compiled in an image, so that nothing else of the checkout gets into an image or makes the
-cache of layers stale.
+The build context is the folder ``build/images``. It holds the wheel of ncf, the pinned requirements, this folder and
+the sources of the compiled training step. No other file of the checkout gets into an image or invalidates cached
+layers.
 """
 
 import argparse
@@ -27,27 +27,27 @@ CONTEXT = ROOT / "build" / "images"
 KERNEL, COMPILED_FROM = ROOT / "ncf" / "training" / "kernel", ("pyproject.toml", "building.py", "*.cpp", "*.h")
 BASE = "base"
 PODS = tuple(sorted({stage.image for stage in all_stages()}))
-"""Images of pods. Kubeflow 1.7 needs them as root: their second tag."""
+"""Images of pods. Kubeflow 1.7 requires the user root: a variant under a second tag."""
 FOLDERS = tuple(sorted(path.parent.name for path in (ROOT / "images").glob("*/Dockerfile") if path.parent.name != BASE))
-"""All images but the base: those of pods, and the two that SageMaker runs."""
+"""All images except the base: the images of pods, and the two images for SageMaker."""
 ROOT_SUFFIX = "-root"
 PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT")
-"""Variables of this environment that the builds are given, where they are set."""
+"""Environment variables passed to the builds, if set."""
 _OWN_ERROR, _OWN_WARNING = "ncf: error: ", "ncf: warning: "
 _SHOWN_LINES = 40
 _NO_DATE = 315_532_800
-"""1980-01-01, the earliest that a wheel can hold: the same sources give the same wheel, so layers are cached."""
+"""1980-01-01, the earliest date in a wheel, in seconds: equal sources give equal wheels, so that layers are cached."""
 
 
 @dataclass(frozen=True)
 class Build:
-    """What the images are built from.
+    """Settings of a build.
 
     Attributes:
-        tag: of the images.
-        python_image: base of all but ``ncf-train``; '' for the Dockerfile's own.
-        train_base: base of ``ncf-train``; '' for the Dockerfile's own.
-        wheels: folder of wheels to install from before the index is asked; None without.
+        tag: tag of the images.
+        python_image: base of all images except ``ncf-train``; '' for the Dockerfile's default.
+        train_base: base of ``ncf-train``; '' for the Dockerfile's default.
+        wheels: folder of wheels with precedence over the package index; None for none.
     """
 
     tag: str
@@ -57,12 +57,12 @@ class Build:
 
 
 def image_name(folder: str) -> str:
-    """``ncf-negative-sampling`` for the folder ``negative_sampling``."""
+    """Name of the image of a folder: ``ncf-negative-sampling`` for ``negative_sampling``."""
     return f"ncf-{folder.replace('_', '-')}"
 
 
 def current_tag() -> str:
-    """The commit, ``-dirty`` behind it where files differ from it; without git, the version of ncf."""
+    """The commit, with the suffix ``-dirty`` if files have changed; without git, the version of ncf."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -73,11 +73,14 @@ def current_tag() -> str:
 def build_all(build: Build) -> dict[str, float]:
     """Build every image.
 
+    Args:
+        build: settings of the build.
+
     Returns:
-        Seconds that each one took.
+        Seconds of each build, by folder.
 
     Raises:
-        InputError: if there is no Docker engine, or a build fails for what it says.
+        InputError: if there is no Docker engine, or a build fails.
     """
     check_engine()
     _prepare_context(build)
@@ -99,7 +102,7 @@ def build_all(build: Build) -> dict[str, float]:
 
 
 def sizes(build: Build) -> dict[str, tuple[int, int]]:
-    """Bytes of each image, and of the base that it stands on."""
+    """Size of each image and of its base, in bytes, by folder."""
     inspected = {folder: _size(f"{image_name(folder)}:{build.tag}") for folder in (BASE, *FOLDERS)}
     bases = {"train": _size(argument_default("train", "TRAIN_BASE", build.train_base))}
     python = _size(argument_default(BASE, "PYTHON_IMAGE", build.python_image))
@@ -107,10 +110,17 @@ def sizes(build: Build) -> dict[str, tuple[int, int]]:
 
 
 def push(tag: str, registry: str) -> list[str]:
-    """Tag every image for a registry and push it; the root variants too.
+    """Tag every image for a registry and push it, including the root variants.
+
+    Args:
+        tag: tag of the local images.
+        registry: registry, optionally with a folder.
 
     Returns:
-        The names under which they are in the registry.
+        Names of the pushed images.
+
+    Raises:
+        InputError: if no registry is given, an image is missing, or Docker fails.
     """
     if not registry:
         raise InputError("no registry: give REGISTRY=111122223333.dkr.ecr.us-east-1.amazonaws.com, with your account")
@@ -129,9 +139,10 @@ def push(tag: str, registry: str) -> list[str]:
 
 
 def check_engine() -> None:
-    """
+    """Check that Docker is available.
+
     Raises:
-        InputError: if Docker's command or its engine is not there.
+        InputError: if the command ``docker`` is missing, or no engine answers.
     """
     if shutil.which("docker") is None:
         raise InputError("Docker is not installed: there is no command 'docker'")
@@ -141,7 +152,7 @@ def check_engine() -> None:
 
 
 def _prepare_context(build: Build) -> None:
-    """Renew the build context."""
+    """Create the build context anew."""
     shutil.rmtree(CONTEXT, ignore_errors=True)
     wheels = CONTEXT / "wheels"
     wheels.mkdir(parents=True)
@@ -157,7 +168,7 @@ def _prepare_context(build: Build) -> None:
 
 
 def _build_wheel() -> None:
-    """Build ncf's wheel from a copy: setuptools would find there what an earlier build has left."""
+    """Build ncf's wheel from a copy of the sources, without leftovers of earlier builds."""
     sources = CONTEXT / "sources"
     shutil.copytree(ROOT / "ncf", sources / "ncf", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
@@ -168,7 +179,7 @@ def _build_wheel() -> None:
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
     if ran.returncode:
         print(ran.stderr, file=sys.stderr)
-        raise InputError("the wheel of ncf cannot be built; pip says why above")
+        raise InputError("the wheel of ncf cannot be built; see the output of pip above")
     shutil.rmtree(sources)
 
 
@@ -183,7 +194,7 @@ def _build(folder: str, name: str, arguments: Mapping[str, str]) -> None:
 
 
 def _labels(folder: str, name: str) -> dict[str, str]:
-    """https://github.com/opencontainers/image-spec/blob/main/annotations.md"""
+    """Labels of an image: https://github.com/opencontainers/image-spec/blob/main/annotations.md"""
     stage = folder.replace("_", " ")
     labels = {
         "title": name.partition(":")[0],
@@ -191,7 +202,7 @@ def _labels(folder: str, name: str) -> dict[str, str]:
         "version": ncf.__version__,
         "licenses": "Apache-2.0",
     }
-    if folder != BASE:  # it holds nothing of the checkout: with the commit in it, no layer above it would be cached
+    if folder != BASE:  # a label with the commit would invalidate the cached layers of all other images
         labels["revision"] = current_tag()
     return {f"org.opencontainers.image.{key}": value for key, value in labels.items()}
 
@@ -200,12 +211,12 @@ def _docker(arguments: Sequence[str], what: str) -> None:
     """Run a docker command.
 
     Args:
-        arguments: behind ``docker``.
-        what: it does, for messages.
+        arguments: arguments of ``docker``.
+        what: name of the action, for messages.
 
     Raises:
-        InputError: if it fails; what it printed is shown, unless an image's own check says what is wrong. Warnings
-            of our own are shown in any case.
+        InputError: if it fails. The message holds the error of the image's own check; without one, the output of
+            Docker is printed. Warnings of the image's own checks are always printed.
     """
     command, environment = ["docker", *arguments], dict(os.environ)
     if arguments[0] == "build":
@@ -226,21 +237,27 @@ def _docker(arguments: Sequence[str], what: str) -> None:
 
 @cache
 def _builder() -> tuple[list[str], dict[str, str]]:
-    """Options and variables for ``docker build``: BuildKit where its client is installed, else the old builder."""
+    """Options and environment of ``docker build``: BuildKit if its client is installed, else the legacy builder."""
     if subprocess.run(["docker", "buildx", "version"], capture_output=True).returncode:
-        return ["--force-rm"], {"DOCKER_BUILDKIT": "0"}  # it leaves the container of a failed step otherwise
-    # the engine's own builder finds ncf-base; SageMaker takes no image with a provenance beside it
+        return ["--force-rm"], {"DOCKER_BUILDKIT": "0"}  # removes the container of a failed step
+    # only the engine's default builder finds ncf-base; SageMaker accepts no images with provenance attestations
     return ["--progress=plain", "--provenance=false"], {"BUILDX_BUILDER": "default"}
 
 
 def _size(image: str) -> int:
-    """Bytes of an image; 0 where it is not on this machine."""
+    """Size of an image in bytes; 0 if it is not on this machine."""
     asked = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True)
     return int(json.loads(asked.stdout)[0]["Size"]) if asked.returncode == 0 else 0
 
 
 def argument_default(folder: str, argument: str, given: str) -> str:
-    """The value of a Dockerfile's build argument."""
+    """Value of a build argument.
+
+    Args:
+        folder: folder of the image.
+        argument: name of the build argument.
+        given: value; '' for the default of the Dockerfile.
+    """
     lines = (ROOT / "images" / folder / "Dockerfile").read_text().splitlines()
     default = next(line for line in lines if line.startswith(f"ARG {argument}="))
     return given or default.partition("=")[2]
@@ -260,18 +277,18 @@ def _print_table(build: Build, seconds: Mapping[str, float]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command: exit status 0, or 2 with one line that says what is missing."""
+    """Run a command. Exit status: 0, or 2 with a message of one line."""
     from ncf.stage.command import fail
 
     parser = argparse.ArgumentParser(prog="python -m images.build", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")
     builder = commands.add_parser("build", help="build every image and print their sizes")
-    builder.add_argument("--python-image", default="", help="base of all but ncf-train (default: the Dockerfile's)")
+    builder.add_argument("--python-image", default="", help="base of all except ncf-train (default: the Dockerfile's)")
     builder.add_argument("--train-base", default="", help="base of ncf-train (default: the Dockerfile's)")
-    builder.add_argument("--wheels", type=Path, help="folder of wheels to install from, before the index is asked")
+    builder.add_argument("--wheels", type=Path, help="folder of wheels with precedence over the package index")
     pusher = commands.add_parser("push", help="push every image to a registry")
     pusher.add_argument("--registry", required=True, help="such as 111122223333.dkr.ecr.us-east-1.amazonaws.com/team")
-    commands.add_parser("tag", help="print the tag that images have unless told otherwise")
+    commands.add_parser("tag", help="print the default tag of the images")
     for command in (builder, pusher):
         command.add_argument("--tag", default="", help="default: the commit")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""``python -m ncf``: the same as the ``ncf`` command."""
+"""``python -m ncf``, equivalent to the ``ncf`` command."""
 
 from ncf.stage.command import main
 

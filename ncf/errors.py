@@ -1,20 +1,20 @@
-"""Errors whose message is all that a user needs."""
+"""Errors that the command line reports by their message alone, without a traceback."""
 
 
 class InputError(Exception):
-    """Input, a parameter or a file is at fault, and the message says which and what would be accepted.
+    """Invalid input. The message names the parameter or file at fault and the accepted values.
 
-    A command that ends with it prints the message alone, without a traceback, and exits with 2.
+    The command prints the message and exits with status 2.
     """
 
 
 class RemoteError(Exception):
-    """A service that the stage depends on failed or refused, and the message says what it said.
+    """Failure or refusal of a remote service. The message holds the service's own reason.
 
-    A command that ends with it prints the message alone, without a traceback, and exits with 1.
+    The command prints the message and exits with status 1.
 
     Attributes:
-        report: Markdown that says more, for the stage's ``summary``; '' for none.
+        report: details in Markdown for the stage's ``summary``; '' for none.
     """
 
     def __init__(self, message: str, report: str = "") -> None:

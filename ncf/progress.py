@@ -1,4 +1,4 @@
-"""Progress: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a piece of work: a bar on a terminal, log lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 class Progress(Protocol):
-    """Something that counts units of work."""
+    """Counter of units of work."""
 
     def update(self, n: int, /) -> object:
         """Count ``n`` more units as done."""
 
 
 class _Lines:
-    """Logs how far the work is, at most one line every ten seconds."""
+    """Progress in log lines, one every ten seconds at most."""
 
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         self.description, self.total, self.unit = description, total, unit
@@ -42,12 +42,12 @@ class _Lines:
 
 @contextmanager
 def progress(description: str, total: int | None = None, unit: str = "rows") -> Iterator[Progress]:
-    """Show how far a piece of work is.
+    """Show the progress of a piece of work.
 
     Args:
-        description: what is being done: ``"reading ratings.csv"``.
-        total: units of work in all, None if unknown.
-        unit: what is counted.
+        description: name of the work, such as ``"reading ratings.csv"``.
+        total: number of units; None if unknown.
+        unit: plural name of the unit.
     """
     if not sys.stderr.isatty():
         yield _Lines(description, total, unit)

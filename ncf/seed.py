@@ -1,4 +1,4 @@
-"""The seed of random numbers: one default and one bound in each stage and in the pipeline."""
+"""The random seed: the default and the bounds are the same in all stages and in the pipeline."""
 
 from __future__ import annotations
 
@@ -11,5 +11,9 @@ MAX_SEED = 2**31 - 1
 
 
 def seed_field(description: str) -> Any:
-    """A field of type ``int``."""
+    """The field of a seed, of type ``int``.
+
+    Args:
+        description: description of the field.
+    """
     return Field(DEFAULT_SEED, ge=0, le=MAX_SEED, description=description)

@@ -1,4 +1,4 @@
-"""Reading and writing local paths and S3: streamed, and outputs whole or not at all."""
+"""Local paths and S3: streamed copies, and outputs that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import IO, Any
 from ncf.errors import InputError, RemoteError
 
 CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject")
-"""What this module calls, deletions apart: permissions are made from it."""
+"""AWS actions of this module, without deletions. Permissions are generated from it."""
 
 S3_SCHEME = "s3://"
 REGION_VARIABLE = "AWS_REGION"
@@ -27,7 +27,7 @@ _BLOCK_BYTES = 1 << 20
 _BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{0,254}")
 
 Select = Callable[[Sequence[str]], Iterable[str]]
-"""Chooses among names relative to a prefix; raises an InputError, without the place, where none will do."""
+"""Selection of names relative to a prefix. It raises an InputError, without the location, if no name is suitable."""
 
 
 def is_s3(location: str) -> bool:
@@ -39,7 +39,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     """``s3://bucket/some/key`` as ``("bucket", "some/key")``.
 
     Raises:
-        InputError: if the URI is no S3 URI or names no bucket.
+        InputError: if ``uri`` is not an S3 URI, or its bucket or key is invalid.
     """
     bucket, _, key = uri.removeprefix(S3_SCHEME).partition("/")
     if not is_s3(uri) or not _BUCKET.fullmatch(bucket) or any(ord(character) < 32 for character in key):
@@ -52,7 +52,7 @@ _chosen_region = ""
 
 @contextmanager
 def s3_region(region: str) -> Iterator[None]:
-    """Call S3 in a region for the time of the block; '' for the one that the environment names."""
+    """Set the region of S3 calls for the duration of the block; '' for the region of the environment."""
     global _chosen_region
     before, _chosen_region = _chosen_region, region
     _client.cache_clear()
@@ -72,7 +72,7 @@ def _client() -> Any:
 
 @contextmanager
 def _s3_errors(uri: str) -> Iterator[None]:
-    """Turn what S3 refuses into an error that names the URI."""
+    """Turn errors of S3 into errors that name the URI."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import (
         BotoCoreError,
@@ -85,10 +85,10 @@ def _s3_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (ClientError, Boto3Error) as error:
-        # transfers wrap what was refused: S3UploadFailedError, RetriesExceededError
+        # transfers wrap the error of S3: S3UploadFailedError, RetriesExceededError
         refused = error if isinstance(error, ClientError) else error.__context__
         if not isinstance(refused, ClientError):
-            raise RemoteError(f"{uri}: S3 did not answer as it should, several times: {error}") from error
+            raise RemoteError(f"{uri}: the transfer failed after several attempts: {error}") from error
         code = refused.response["Error"]["Code"]
         if code in ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied"):
             reason = {"403": "access denied", "404": "not found"}.get(code, code)
@@ -102,21 +102,24 @@ def _s3_errors(uri: str) -> Iterator[None]:
 
 @contextmanager
 def _file_errors(uri: str) -> Iterator[None]:
-    """Turn what no file system takes into an error that names the object."""
+    """Turn names that no file system accepts into errors that name the object."""
     try:
         yield
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise InputError(f"{uri}: an object has this name and others lie below it, which no folder can hold") from None
+        raise InputError(
+            f"{uri}: this name is both an object and the prefix of other objects; a folder cannot hold both"
+        ) from None
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
-        raise InputError(f"{uri}: the name is too long for a file, which can have 255 bytes") from None
+        raise InputError(f"{uri}: the name is too long for a file; expected 255 bytes at most") from None
 
 
 def check_bucket(uri: str) -> None:
-    """
+    """Check that the bucket of a URI exists.
+
     Raises:
-        InputError: if the bucket of a URI is not there, or may not be listed.
+        InputError: if it does not exist, or may not be listed.
     """
     bucket, _ = split_uri(uri)
     with _s3_errors(f"{S3_SCHEME}{bucket}"):
@@ -124,11 +127,11 @@ def check_bucket(uri: str) -> None:
 
 
 def list_objects(uri: str, by_age: bool = False) -> list[str]:
-    """URIs of all objects under an S3 prefix (the object itself, or those in that 'folder').
+    """URIs of all objects under an S3 prefix: the object of that name, and those in the folder of that name.
 
     Args:
-        uri: of the prefix.
-        by_age: whether the oldest comes first; else they are sorted by name.
+        uri: URI of the prefix.
+        by_age: whether to sort by age, the oldest first, instead of by name.
     """
     bucket, prefix = split_uri(uri)
     with _s3_errors(uri):
@@ -141,23 +144,23 @@ def list_objects(uri: str, by_age: bool = False) -> list[str]:
 
 
 def download(uri: str, destination: Path, select: Select | None = None) -> Path:
-    """Copy an S3 object, or what is under a prefix, to ``destination``, which appears whole or not at all.
+    """Copy an S3 object, or the objects under a prefix, to ``destination``, which appears whole or not at all.
 
     Args:
-        uri: of the object, or the prefix.
+        uri: URI of the object or the prefix.
         destination: file or folder to write.
-        select: chooses among the names under the prefix; None for all of them.
+        select: selection among the names under the prefix; None for all names.
 
     Returns:
         ``destination``: a file if ``uri`` is an object, else a folder.
 
     Raises:
-        InputError: if nothing lies there or is chosen, or it cannot be read.
+        InputError: if no object exists or is selected, or an object cannot be read.
     """
     objects = list_objects(uri)
     if not objects:
         raise InputError(f"{uri}: no such object, and no objects under that prefix")
-    if uri in objects:  # the very object; what begins with the same name as a folder is something else
+    if uri in objects:  # the object itself; a folder of the same name is ignored
         objects = [uri]
     if select and objects != [uri.rstrip("/")]:
         names = {source.removeprefix(f"{uri.rstrip('/')}/"): source for source in objects}
@@ -179,7 +182,7 @@ def download(uri: str, destination: Path, select: Select | None = None) -> Path:
 
 
 def upload(source: Path, uri: str) -> None:
-    """Copy a file to the object ``uri``, or the files of a folder to the prefix ``uri``; streamed in parts."""
+    """Copy a file to the object ``uri``, or the files of a folder to the prefix ``uri``, streamed in parts."""
     if not source.exists():
         raise InputError(f"{source}: no such file or folder to upload")
     files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
@@ -192,7 +195,7 @@ def upload(source: Path, uri: str) -> None:
 
 
 def delete_objects(uri: str) -> None:
-    """Delete the object ``uri``, or all under that prefix."""
+    """Delete the object ``uri``, or all objects under that prefix."""
     for source in list_objects(uri):
         bucket, key = split_uri(source)
         with _s3_errors(source):
@@ -205,7 +208,7 @@ def local_copy(location: str, select: Select | None = None) -> Iterator[Path]:
 
     Args:
         location: path or URI.
-        select: of what lies under a URI, chooses the names to download; None for all of them.
+        select: selection of the names to download from under a URI; None for all names.
     """
     if not is_s3(location):
         yield Path(location)
@@ -214,17 +217,24 @@ def local_copy(location: str, select: Select | None = None) -> Iterator[Path]:
         path = download(location, Path(folder) / PurePosixPath(split_uri(location)[1]).name, select)
         try:
             yield path
-        except InputError as error:  # what is wrong with the copy is wrong with the original
+        except InputError as error:  # name the original, not the copy
             raise InputError(str(error).replace(str(path), location.rstrip("/"))) from None
 
 
 @contextmanager
 def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
-    """A temporary sibling to write a file or folder to; renamed to ``destination`` if the block succeeds.
+    """A temporary sibling of a file or folder; renamed to ``destination`` if the block succeeds.
 
-    If the block fails, nothing of it remains, not even folders that were made for it, and what stood at
-    ``destination`` is untouched. So it is if the block writes nothing, which is an error unless ``optional``.
-    What processes that were killed have left beside ``destination`` is removed first.
+    If the block fails, the temporary files and the parent folders made for them are removed, and an existing
+    ``destination`` is unchanged. The same holds if the block writes nothing. Temporary files left behind by killed
+    processes are removed first.
+
+    Args:
+        destination: file or folder to write.
+        optional: whether the block may write nothing.
+
+    Raises:
+        FileNotFoundError: if the block wrote nothing, unless ``optional``.
     """
     missing = [folder for folder in destination.parents if not folder.exists()]
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -235,14 +245,14 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
             if temporary.exists() or not optional:
                 publish(temporary, destination)
     except BaseException:
-        with suppress(OSError):  # not empty: something else is there by now
+        with suppress(OSError):  # not empty: another process has written to it
             for made in missing:
                 made.rmdir()
         raise
 
 
 def publish(temporary: Path, destination: Path) -> None:
-    """Move a finished file or folder to its place on the same file system, over what stands there."""
+    """Move a finished file or folder to its destination on the same file system, and replace an existing one."""
     if not temporary.exists():
         raise FileNotFoundError(f"{destination.name} was not written")
     if not (temporary.is_dir() and destination.is_dir()):
@@ -260,13 +270,13 @@ def publish(temporary: Path, destination: Path) -> None:
 
 
 def _retired(temporary: Path) -> Path:
-    """Where a folder waits while the new one takes its place."""
+    """Path of the old folder while the new one replaces it."""
     return temporary.with_name(f"{temporary.name}.retired")
 
 
 @contextmanager
 def _sibling(destination: Path) -> Iterator[Path]:
-    """A folder beside ``destination`` for the time of the block."""
+    """A folder beside ``destination`` for the duration of the block."""
     _clear_leftovers(destination)
     folder, lock = _locked_sibling(destination)
     try:
@@ -279,12 +289,12 @@ def _sibling(destination: Path) -> Iterator[Path]:
 
 
 def _locked_sibling(destination: Path) -> tuple[Path, int]:
-    """A new folder, and the descriptor that holds its lock for as long as the process lives."""
+    """A new folder, and the descriptor of its lock. The lock is released at the latest when the process ends."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_prefix(destination), dir=destination.parent))
-        with suppress(FileNotFoundError):  # another took it for a leftover before it was locked
+        with suppress(FileNotFoundError):  # another process removed it before it was locked
             descriptor = os.open(folder, os.O_RDONLY)
-            with suppress(OSError):  # a file system without locks, where leftovers are never removed
+            with suppress(OSError):  # a file system without locks: leftovers stay
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, descriptor
@@ -292,10 +302,10 @@ def _locked_sibling(destination: Path) -> tuple[Path, int]:
 
 
 def _clear_leftovers(destination: Path) -> None:
-    """Remove siblings whose processes were killed; a finished folder that had yet to take its place is put there."""
+    """Remove siblings of killed processes. A finished folder is moved to a destination that is missing."""
     prefix = _prefix(destination)
     for folder in [path for path in destination.parent.iterdir() if path.name.startswith(prefix)]:
-        with suppress(OSError):  # somebody writes to it, or has removed it
+        with suppress(OSError):  # another process writes to it, or has removed it
             descriptor = os.open(folder, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

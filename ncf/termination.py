@@ -1,6 +1,6 @@
-"""A container's last words, which Kubernetes shows as its message.
+"""Termination message of a container, shown by Kubernetes in the status of the pod.
 
-Once a pod is told to end, KFP's launcher no longer passes on what its container prints.
+After SIGTERM, KFP's launcher no longer forwards the output of the container.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _MOST_BYTES = 4096
 
 
 def last_words(message: str) -> None:
-    """Leave a message, or its end, in place of the last one; outside of Kubernetes there is nobody to read it."""
+    """Replace the termination message. Only its last 4096 bytes are kept, and outside Kubernetes it is dropped."""
     if LOG.is_file():
         with suppress(OSError):
             LOG.write_bytes(message.encode(errors="backslashreplace")[-_MOST_BYTES:])

@@ -1,9 +1,9 @@
-"""What a compiled pipeline needs for a kind cluster, none of it logic: variables for its pods, and less CPU and memory.
+"""Adaptation of a compiled pipeline to a kind cluster: environment variables of its pods, and less CPU and memory.
 
 package.py images PACKAGE                          prints the images of its pods
-package.py write PACKAGE TARGET NAME=VALUE ...     writes it with variables in every pod
+package.py write PACKAGE TARGET NAME=VALUE ...     writes the pipeline with the variables in every pod
 
-Variables in the container's own ``env`` reach the pods on every KFP; Secrets in pods need the platform spec of 2.0.
+All versions of KFP support ``env`` of a container. Secrets in pods require the platform spec of KFP 2.0.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from typing import Any
 import yaml
 
 SMALL = {"cpuLimit": 1.0, "memoryLimit": 2.0, "resourceCpuLimit": "1", "resourceMemoryLimit": "2G"}
-"""The resources of the smallest pods: the largest would not fit on a node of four CPUs beside KFP itself."""
+"""Resources of the smallest pods. The largest pods do not fit on a node of four CPUs together with KFP."""
 
 
 def containers(package: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The containers of a package's executors, to be changed in place."""
+    """Containers of the executors of a package. Changes to them change the package."""
     return [entry["container"] for entry in package["deploymentSpec"]["executors"].values() if "container" in entry]
 
 
 def images(package: Mapping[str, Any]) -> list[str]:
-    """Names of the images that its pods run, each once."""
+    """Distinct names of the images of its pods, sorted."""
     return sorted({container["image"] for container in containers(package)})
 
 
 def adapt(package: Mapping[str, Any], variables: Mapping[str, str]) -> None:
-    """Give every pod the variables, and the resources of the smallest."""
+    """Set environment variables and the smallest resources in every pod."""
     for container in containers(package):
         kept = [entry for entry in container.get("env", []) if entry["name"] not in variables]
         container["env"] = kept + [{"name": name, "value": value} for name, value in variables.items()]

@@ -1,7 +1,7 @@
-"""The stand-in for AWS as a pod: S3 with generated interactions in a bucket, SageMaker with the images' programs.
+"""The stand-in for AWS as a pod: S3 with generated interactions in a bucket, SageMaker with the programs of the images.
 
-It listens at every address of the pod, answers requests with the key of its own environment (AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY) alone, and writes FOLDER/ready once the data lie in the bucket.
+It listens on all addresses of the pod. It accepts only requests signed with the access key of its own environment
+(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY). It writes FOLDER/ready after the upload of the data.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EVERYWHERE = "0.0.0.0"
 
 
 def put_data(aws: LocalAws, bucket: str, folder: Path) -> None:
-    """Generate interactions and titles, and put them into a new bucket as interactions.csv and items.csv."""
+    """Generate interactions and titles, and upload them to a new bucket as interactions.csv and items.csv."""
     aws.create_bucket(bucket)
     synthetic.write(folder, USERS, ITEMS, INTERACTIONS)
     own = aws.environment
@@ -42,7 +42,7 @@ def put_data(aws: LocalAws, bucket: str, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--folder", type=Path, required=True, help="for all that it writes")
+    parser.add_argument("--folder", type=Path, required=True, help="folder for all output")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--bucket", required=True)
     parser.add_argument("--train", default="train", help="command for the image ncf-train (default: %(default)s)")
@@ -51,7 +51,7 @@ def main() -> None:
     try:
         key = AccessKey(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     except KeyError as missing:
-        sys.exit(f"the environment has no {missing}; expected the key that clients use")
+        sys.exit(f"the environment has no {missing}; expected the access key of the clients")
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -1,9 +1,9 @@
-"""Whether a run has left in the stand-in what it should have: an endpoint that answers, or none.
+"""Verification of the outcome of a run in the stand-in.
 
 verify.py open ENDPOINT JOBS        the gate was open: the endpoint is in service and recommends
 verify.py closed ENDPOINT JOBS      the gate was closed: there is no such endpoint
 
-JOBS training jobs have completed by then: one for each run. The environment leads boto3 to the stand-in.
+JOBS is the expected number of completed training jobs, one for each run. The environment directs boto3 to the stand-in.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ USERS = ["u0", "u1"]
 
 
 def jobs_fault(sagemaker: Any, expected: int) -> str:
-    """What is wrong with the training jobs; '' if nothing is."""
+    """Fault of the training jobs; '' for none."""
     jobs = {entry["TrainingJobName"]: entry["TrainingJobStatus"] for entry in list_jobs(sagemaker)}
     completed = sum(status == "Completed" for status in jobs.values())
     return "" if completed == len(jobs) == expected else f"expected {expected} Completed training jobs, found {jobs}"
@@ -32,7 +32,7 @@ def list_jobs(sagemaker: Any) -> list[dict[str, Any]]:
 
 
 def open_fault(sagemaker: Any, runtime: Any, endpoint: str) -> str:
-    """What is wrong with an endpoint that should be there; '' if nothing is."""
+    """Fault of the endpoint after an open gate; '' for none."""
     if endpoint not in (names := endpoint_names(sagemaker)):
         return f"there is no endpoint {endpoint}, though the gate was open; there are {names}"
     if (status := sagemaker.describe_endpoint(EndpointName=endpoint)["EndpointStatus"]) != "InService":
@@ -47,7 +47,7 @@ def open_fault(sagemaker: Any, runtime: Any, endpoint: str) -> str:
 
 
 def closed_fault(sagemaker: Any, endpoint: str) -> str:
-    """What is wrong where no endpoint should be; '' if nothing is."""
+    """Fault of the endpoint after a closed gate; '' for none."""
     names = endpoint_names(sagemaker)
     return f"there is an endpoint {endpoint}, though the gate was closed" if endpoint in names else ""
 
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
     found = open_fault(sagemaker, runtime, endpoint) if gate == "open" else closed_fault(sagemaker, endpoint)
     if fault := jobs_fault(sagemaker, int(jobs)) or found:
         sys.exit(fault)
-    print(f"gate {gate}: as it should be")
+    print(f"gate {gate}: as expected")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The five stages of the pipeline, a class each."""
+"""The stages of the pipelines, one class each."""

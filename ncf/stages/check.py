@@ -1,4 +1,4 @@
-"""The stage that a pipeline begins with."""
+"""The check stage: the first stage of a pipeline."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
 
 def _as_in(settings: type[BaseModel], name: str) -> Any:
-    """A field with the default and the description that it has there; its bounds are checked there too."""
+    """A field with the default and description of another model's field. That model also checks its bounds."""
     field = settings.model_fields[name]
     return Field(default=field.default, description=field.description)
 
 
 class Check(Stage, Region):
-    """Look at what the later stages of a run will need, before any work is done.
+    """Check parameters, images, credentials and storage before any work is done.
 
-    Parameters of training, its job and the endpoint are checked together with their overrides, and whether SageMaker
-    will reach the run's artifacts. KFP's UI takes any value; without this stage a wrong one would end the run in
-    deploy, once training is paid for.
+    Checked are the parameters of training, its job and the endpoint, with their overrides, and access of SageMaker to
+    the artifacts of the run. KFP's UI accepts any value. Without this stage, an invalid parameter of deploy would fail
+    the run only after training has been paid for.
     """
 
     image = LAUNCHER
-    pod = Pod(retries=0)  # what is wrong for one attempt is wrong for the next
+    pod = Pod(retries=0)  # a retry would fail for the same reason
     calls = ("ncf.storage", "ncf.aws.session")
     default_images = {"train_image": "train", "deploy_image": "deploy"}
 
@@ -42,16 +42,16 @@ class Check(Stage, Region):
     train_instance_type: str = _as_in(JobSettings, "instance_type")
     train_instance_count: int = _as_in(JobSettings, "instance_count")
     train_max_run_time: int = _as_in(JobSettings, "max_run_time")
-    train_overrides: dict[str, Any] = Field({}, description="The train stage's parameter of that name")
+    train_overrides: dict[str, Any] = Field({}, description="Parameter 'train_overrides' of the train stage")
     deploy_role: str = _as_in(EndpointSettings, "role")
     deploy_image: str = _as_in(EndpointSettings, "deploy_image")
     deploy_endpoint_name: str = _as_in(EndpointSettings, "endpoint_name")
     deploy_instance_type: str = _as_in(EndpointSettings, "endpoint_instance_type")
-    deploy_overrides: dict[str, Any] = Field({}, description="The deploy stage's parameter of that name")
+    deploy_overrides: dict[str, Any] = Field({}, description="Parameter 'deploy_overrides' of the deploy stage")
     s3_prefix: str = _as_in(JobSettings, "s3_prefix")
-    notify: str = Field("", description="The finish stage's parameter of that name")
+    notify: str = Field("", description="Parameter 'notify' of the finish stage")
 
-    summary: Path = Output("Markdown", "What was looked at")
+    summary: Path = Output("Markdown", "The checked settings, and the identity of the AWS calls")
 
     @model_validator(mode="after")
     def _fits(self) -> Check:
@@ -59,7 +59,7 @@ class Check(Stage, Region):
             try:
                 make()
             except ValueError as error:
-                raise ValueError(f"{stage} would refuse it: {error}") from None
+                raise ValueError(f"the stage {stage} would refuse this: {error}") from None
         check_notify(self.notify)
         return self
 
@@ -67,7 +67,7 @@ class Check(Stage, Region):
         """Settings of the training job.
 
         Raises:
-            ValueError: that names the parameter or the override at fault and what is accepted.
+            ValueError: if a parameter or override is invalid. The message names it and the accepted values.
         """
         names = {
             "role": "train_role",
@@ -84,7 +84,11 @@ class Check(Stage, Region):
         return settings
 
     def of_hosting(self) -> EndpointSettings:
-        """Settings of the endpoint; raises as :meth:`of_training`."""
+        """Settings of the endpoint.
+
+        Raises:
+            ValueError: as :meth:`of_training`.
+        """
         names = {
             "role": "deploy_role",
             "deploy_image": "deploy_image",
@@ -111,7 +115,7 @@ class Check(Stage, Region):
             check_staging(self.uri_of("summary"), settings.s3_prefix)
         callers = [Aws(settings).call("sts", "get_caller_identity")["Arn"] for settings in (training, hosting)]
         self.summary.write_text(
-            "# All that the later stages need is given\n\n"
+            "# All checks passed\n\n"
             f"- train: {training.instance_count} x {training.instance_type}, `{training.train_image}`\n"
             f"- deploy: {hosting.endpoint_instance_type}, `{hosting.deploy_image}`\n"
             f"- AWS is called by {' and '.join(dict.fromkeys(callers))}\n"

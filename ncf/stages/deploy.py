@@ -1,4 +1,4 @@
-"""The stage that hosts a model on SageMaker."""
+"""The deploy stage: a model on a SageMaker endpoint."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ncf.storage import local_copy
 
 
 class Deploy(Stage, EndpointSettings):
-    """Host a model on a SageMaker endpoint, created or updated, and ask it for real users.
+    """Create or update a SageMaker endpoint that hosts a model, and test it with requests of real users.
 
-    A second try of the same run takes up what the first has begun. If the endpoint does not come into service
-    or does not answer as it should, it is left as it was before.
+    A retry continues the deployment of the first attempt. If the endpoint does not reach InService or fails the smoke
+    test, its previous state is restored.
     """
 
     image = LAUNCHER
@@ -39,15 +39,15 @@ class Deploy(Stage, EndpointSettings):
     read_too = ("model_uri",)
 
     model: str = Input("Model", "Folder written by train", optional=True)
-    model_uri: str = Field("", description="S3 URI or path of such a folder, in place of the artifact 'model'")
+    model_uri: str = Field("", description="S3 URI or path of such a folder, instead of the artifact 'model'")
 
     deploy_overrides: dict[str, Any] = Field(
-        {}, description="Parameters of the endpoint by name, as {name: value}, in place of the others"
+        {}, description="Parameters of the endpoint as {name: value}; they override the individual parameters"
     )
 
     endpoint: Path = OutputParameter(str, "Name of the endpoint")
-    summary: Path = Output("Markdown", "The endpoint, the model's version, a link and a request to try")
-    metrics: Path = Output("Metrics", "Users of the smoke test and the seconds that their answer took")
+    summary: Path = Output("Markdown", "The endpoint, the version of the model, a console link and a sample request")
+    metrics: Path = Output("Metrics", "Number of users in the smoke test, and its response time in seconds")
 
     @model_validator(mode="after")
     def _one_model(self) -> Deploy:
@@ -60,10 +60,10 @@ class Deploy(Stage, EndpointSettings):
         return self
 
     def chosen(self) -> EndpointSettings:
-        """Settings of the endpoint, with the overrides in their places.
+        """Settings of the endpoint, with the overrides applied.
 
         Raises:
-            ValueError: that names the override at fault and what is accepted.
+            ValueError: if an override is invalid. The message names it and the accepted values.
         """
         return cast("EndpointSettings", overridden(self, "deploy_overrides", EndpointSettings)[0])
 
@@ -106,7 +106,7 @@ class Deploy(Stage, EndpointSettings):
 
 
 def _summary(endpoint: str, config: str, model_version: str, body: str, region: str, url: str) -> str:
-    """The endpoint in Markdown, with a request to try in the shell and in Python."""
+    """Markdown about the endpoint, with a sample request for the shell and for Python."""
     from ncf.reports.markdown import link, table
 
     rows = [("region", region), ("model version", model_version), ("SageMaker model and endpoint config", config)]
@@ -114,7 +114,7 @@ def _summary(endpoint: str, config: str, model_version: str, body: str, region: 
 
 {table(("", ""), rows)}
 
-Try it in a shell:
+Sample request in a shell:
 
 ```sh
 aws sagemaker-runtime invoke-endpoint --region {region} --endpoint-name {endpoint} \\
@@ -122,7 +122,7 @@ aws sagemaker-runtime invoke-endpoint --region {region} --endpoint-name {endpoin
     --body '{body.replace("'", "'" + chr(92) + "''")}' /dev/stdout
 ```
 
-or in Python:
+and in Python:
 
 ```python
 import boto3, json

@@ -1,4 +1,4 @@
-"""The stage that evaluates a model and decides on its release."""
+"""The evaluate stage: metrics of a model, comparisons, and the gate before deployment."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class Evaluate(Stage, AwsAccess):
-    """Rank each test item among its candidates, compare with baselines and champion, and open or close the gate.
+    """Evaluate a model on the test items, compare it with baselines and a champion, and apply the gate.
 
-    The champion is the model that this one would replace. A closed gate is a result, not an error: the stage
-    succeeds, and deploy does not run.
+    Each test item is ranked in the full catalogue and among its sampled candidates. The champion is the model to be
+    replaced. A closed gate is a result, not an error: the stage succeeds, and deploy does not run.
     """
 
     pod = Pod(cpu="2", memory="8G")
@@ -40,44 +40,45 @@ class Evaluate(Stage, AwsAccess):
     read_too = ("champion",)
 
     model: str = Input("Model", "Folder written by train")
-    samples: str = Input("Dataset", "Folder written by negative-sampling, of the same data set")
-    min_hr_at_10: float = Field(0.0, ge=0, le=1, description="HR@10 that the gate asks for at least; 0: none")
+    samples: str = Input("Dataset", "Folder written by negative-sampling for the same data set")
+    min_hr_at_10: float = Field(0.0, ge=0, le=1, description="Minimum HR@10 for the gate; 0: no minimum")
     not_worse_than_popularity: bool = Field(
-        True, description="Whether the gate asks for HR@10 and NDCG@10 at least as good as popularity's"
+        True, description="Whether the gate requires HR@10 and NDCG@10 at least as high as those of popularity"
     )
     champion: str = Field(
-        "", description="Model to compare with: folder written by train, path or S3 URI; '': that of champion_endpoint"
+        "",
+        description="Path or S3 URI of the champion, a folder written by train; '': the model of champion_endpoint",
     )
     champion_endpoint: str = Field(
-        "", description="SageMaker endpoint whose model to compare with, if there is one; '': none"
+        "", description="SageMaker endpoint that hosts the champion; '', or if it does not exist: no champion"
     )
     max_loss_to_champion: float = Field(
         0.005,
         ge=0,
         le=1,
         description=(
-            "NDCG@10 that the model may lose to its champion: the gate closes if the 95 % interval of the difference, "
-            "paired by user, lies wholly below minus this, so that noise alone does not close it. The default is about "
-            "what two seeds differ by"
+            "Maximum loss of NDCG@10 against the champion. The gate closes if the whole 95 % interval of the "
+            "difference, paired by user, lies below the negative of this value, so that noise alone does not close it. "
+            "The default is about the difference between two seeds"
         ),
     )
     max_eval_users: int = Field(
         2000,
         ge=1,
         le=10_000_000,
-        description="Users at most that the full catalogue is ranked for, drawn by seed",
+        description="Maximum number of users of the evaluation over the full catalogue, drawn by seed",
     )
     bootstrap_resamples: int = Field(
         1000,
         ge=100,
         le=100_000,
-        description="Resamples of the test users behind each confidence interval",
+        description="Number of bootstrap resamples of the test users for each confidence interval",
     )
-    seed: int = seed_field("Seed of the users drawn and of the resampling")
+    seed: int = seed_field("Seed of the drawn users and of the bootstrap")
 
     metrics: Path = Output("Metrics", "HR, NDCG, Recall and MRR of model, baselines and champion, with intervals")
-    report: Path = Output("HTML", "The evaluation in plots: baselines, champion, groups, popularity")
-    summary: Path = Output("Markdown", "The gate and a short table")
+    report: Path = Output("HTML", "Plots of the evaluation: baselines, champion, groups, popularity")
+    summary: Path = Output("Markdown", "The gate and a short table of metrics")
     passed: Path = OutputParameter(bool, "Whether the gate is open")
 
     @field_validator("champion_endpoint")
@@ -90,7 +91,7 @@ class Evaluate(Stage, AwsAccess):
         if self.champion and self.champion_endpoint:
             raise ValueError(
                 f"parameters 'champion' ({self.champion}) and 'champion_endpoint' ({self.champion_endpoint}) both name "
-                "a model to compare with; give one of them, or none"
+                "a champion; expected one of them, or none"
             )
         return self
 
@@ -112,7 +113,7 @@ class Evaluate(Stage, AwsAccess):
             if fitted_on and samples.dataset and fitted_on != samples.dataset:
                 raise InputError(
                     f"{self.model}: fitted on data set {fitted_on[:12]}, but {self.samples} were drawn for "
-                    f"{samples.dataset[:12]}; evaluate a model with the samples that it was trained with"
+                    f"{samples.dataset[:12]}; expected the samples of the model's own training"
                 )
             with self._champion_of(model) as (champion, absence):
                 evaluation = evaluate(model, samples, self.max_eval_users, self.seed, champion, absence)
@@ -142,11 +143,11 @@ class Evaluate(Stage, AwsAccess):
 
     @contextmanager
     def _champion_of(self, model: ModelFolder) -> Iterator[tuple[Champion | None, str]]:
-        """The champion, or None and why there is none.
+        """The champion and '', or None and the reason.
 
         Raises:
-            InputError: if ``champion`` is no model that can be read.
-            RemoteError: if AWS refuses to tell what ``champion_endpoint`` hosts.
+            InputError: if ``champion`` is not a readable model.
+            RemoteError: if AWS refuses to describe ``champion_endpoint``.
         """
         from ncf.artifacts.model_folder import ModelFolder
         from ncf.evaluation.champion import Champion
@@ -162,7 +163,7 @@ class Evaluate(Stage, AwsAccess):
                 yield Champion(loaded, model, self.champion.rstrip("/").rpartition("/")[2]), ""
             return
         if not self.champion_endpoint:
-            yield None, "No champion was named to compare with (champion, champion_endpoint)."
+            yield None, "No champion was given (champion, champion_endpoint)."
             return
 
         from ncf.aws.session import Aws
@@ -176,6 +177,6 @@ class Evaluate(Stage, AwsAccess):
             champion, fault = None, ""
             try:
                 champion = Champion(ModelFolder.load(folder), model, f"endpoint {self.champion_endpoint}")
-            except InputError as error:  # of another kind or an earlier schema: it must not block what replaces it
+            except InputError as error:  # another kind or an earlier schema must not block its replacement
                 fault = f"Endpoint {self.champion_endpoint} hosts a model that cannot be compared: {error}"
             yield champion, fault

@@ -1,4 +1,4 @@
-"""The stage that ends a run, whatever became of it."""
+"""The finish stage: cleanup and notification at the end of a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ncf.stage.declaration import LAUNCHER, FinalStatus, Output, Stage
 
 
 class Finish(Stage, AwsAccess):
-    """Stop what a run has left running, find out how it ended, and tell somebody.
+    """Stop jobs that a run has left behind, determine the outcome of the run, and send a notification.
 
-    It is the exit handler of a pipeline of train, evaluate and deploy, and runs whether the run succeeds, fails or is
-    terminated; when a run that has ended is retried, it does not run again. How the run ended follows from its
-    training jobs, its endpoint and its outputs. What cannot be found out, or told, does not fail the run.
+    Exit handler of a pipeline of train, evaluate and deploy. It runs when the run succeeds, fails or is terminated. It
+    does not run again when an ended run is retried. The outcome follows from the training jobs, the endpoint and the
+    outputs of the run. An unknown outcome or an undelivered notification does not fail the run.
     """
 
     image = LAUNCHER
@@ -33,20 +33,27 @@ class Finish(Stage, AwsAccess):
     )
 
     run_id: str = Field(min_length=1, description="ID of the run")
-    status: FinalStatus = Field(FinalStatus(""), description="How the run ended, as KFP tells an exit handler")
+    status: FinalStatus = Field(FinalStatus(""), description="Final status of the run, filled in by KFP")
     train_overrides: dict[str, Any] = Field(
-        {}, description="The train stage's: region, assume_role and profile in it say where its jobs are"
+        {}, description="Parameter of the train stage; region, assume_role and profile in it apply to its jobs"
     )
     deploy_overrides: dict[str, Any] = Field(
-        {}, description="The deploy stage's: region, assume_role, profile and endpoint_name in it say which endpoint"
+        {},
+        description="Parameter of the deploy stage; region, assume_role, profile and endpoint_name in it apply to the "
+        "endpoint",
     )
-    endpoint_name: str = Field("", description="The deploy stage's: name of the endpoint; '': one of the run's own")
-    notify: str = Field("", description="Whom to tell: ARN of an SNS topic, or URL to POST JSON to; '': nobody")
+    endpoint_name: str = Field(
+        "", description="Parameter of the deploy stage: name of the endpoint; '': the endpoint named after the run"
+    )
+    notify: str = Field(
+        "",
+        description="Target of the notification: ARN of an SNS topic, or URL for a POST of JSON; '': no notification",
+    )
     notify_on: Literal["failure", "always"] = Field(
-        "failure", description="Runs to tell of: failure (and those whose end is unknown) or always"
+        "failure", description="Outcomes that are notified: 'failure' (failed or unknown) or 'always'"
     )
 
-    summary: Path = Output("Markdown", "How the run ended and why, its jobs and endpoint, and what was stopped")
+    summary: Path = Output("Markdown", "Outcome of the run and its reason, jobs, endpoint, and stopped resources")
 
     @field_validator("run_id")
     @classmethod
@@ -79,7 +86,7 @@ class Finish(Stage, AwsAccess):
 
 
 def _state(status: str) -> str:
-    """KFP's state; '' of a backend that tells none."""
+    """State of the run according to KFP; '' if the backend provides none."""
     try:
         return str(json.loads(status)["state"])
     except (ValueError, LookupError, TypeError):

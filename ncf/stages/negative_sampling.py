@@ -1,4 +1,4 @@
-"""The stage that draws negatives."""
+"""The negative-sampling stage: candidates for evaluation and negatives for training."""
 
 from __future__ import annotations
 
@@ -18,21 +18,20 @@ from ncf.storage import local_copy
 
 
 class NegativeSampling(Stage):
-    """Draw the negatives that each held-out positive is ranked against.
+    """Draw the negatives of each held-out positive for evaluation.
 
-    The protocol of He et al. 2017, section 4.1: a held-out item is ranked among 99 items that its user has
-    never interacted with.
+    Follows He et al. 2017, section 4.1: a held-out item is ranked among 99 items without an interaction of its user.
     """
 
     pod = Pod(memory="4G")
     calls = ("ncf.storage",)
 
     dataset: str = Input("Dataset", "Folder written by preprocess")
-    candidates: int = Field(99, ge=1, le=10_000, description="Negatives beside each validation and test positive")
+    candidates: int = Field(99, ge=1, le=10_000, description="Number of negatives per validation and test positive")
     candidates_strategy: Strategy = Field(
-        "uniform", description="How those are drawn: 'uniform', or 'popularity' (by training interactions)"
+        "uniform", description="Distribution of these negatives: 'uniform', or 'popularity' (by training interactions)"
     )
-    seed: int = seed_field("Seed of all draws: the same seed gives the same bytes")
+    seed: int = seed_field("Seed of all draws; equal seeds give equal bytes")
 
     samples: Path = Output("Dataset", "Candidates of each held-out positive, and the exclusion index")
 

@@ -1,4 +1,4 @@
-"""The stage that makes a data set of raw interactions."""
+"""The preprocess stage: a data set from raw interactions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _DEFAULTS = Settings()
 
 
 class Preprocess(Stage, Region):
-    """Make a data set of raw interactions: filtered, split for training, validation and test, ids as indices.
+    """Convert raw interactions to a data set: filtered, split into training, validation and test, ids as indices.
 
-    They come as the artifact 'interactions', or lie at 'interactions_uri', whose content may change from run to run.
-    Interactions are CSV, TSV, '::'-separated text or parquet, a file or a folder of files, plain or
-    compressed (.gz, .bz2, .xz, .zst). Of a folder, files named ratings*, interactions* or events* are read; if
-    there are none, all tables but items.*, movies.*, users.* and README*. A folder in the NCF release format
-    (*.train.rating, *.test.rating, *.test.negative) keeps its own test pairs and negatives.
+    The source is the artifact 'interactions' or the location 'interactions_uri'. Supported formats are CSV, TSV,
+    '::'-separated text and parquet, as a file or a folder of files, plain or compressed (.gz, .bz2, .xz, .zst). In a
+    folder, files named ratings*, interactions* or events* are read. Without such files, all tables except items.*,
+    movies.*, users.* and README* are read. A folder in the NCF release format (*.train.rating, *.test.rating,
+    *.test.negative) keeps its own test pairs and negatives.
     """
 
     pod = Pod(cpu="2", memory="8G")
@@ -41,82 +41,83 @@ class Preprocess(Stage, Region):
 
     interactions: str = Input("Dataset", "File or folder of interactions", optional=True)
     interactions_uri: str = Field(
-        "", description="S3 URI or path of the interactions, in place of the artifact 'interactions'"
+        "", description="S3 URI or path of the interactions, instead of the artifact 'interactions'"
     )
     items: str = Field(
         "",
-        description="File of titles, path or S3 URI; '' for items.* or movies.* in the folder of interactions",
+        description="Path or S3 URI of the file of titles; '': items.* or movies.* in the folder of interactions",
     )
     min_rating: float = Field(
         _DEFAULTS.min_rating,
         allow_inf_nan=False,
-        description="Rating from which on an interaction counts as positive",
+        description="Minimum rating of a positive interaction",
     )
     min_user_interactions: int = Field(
         _DEFAULTS.min_user_interactions,
         ge=1,
         le=1_000_000,
-        description="Interactions a user needs to be kept",
+        description="Minimum number of interactions of a user; users with fewer are dropped",
     )
     min_item_interactions: int = Field(
         _DEFAULTS.min_item_interactions,
         ge=1,
         le=1_000_000,
-        description="Interactions an item needs to be kept",
+        description="Minimum number of interactions of an item; items with fewer are dropped",
     )
     split: Literal["leave_one_out", "temporal"] = Field(
         _DEFAULTS.split,
-        description="Held out: 'leave_one_out', each user's latest two, or 'temporal', all from a date on",
+        description="Held-out interactions: 'leave_one_out' (the latest two of each user) or 'temporal' (all from "
+        "test_after on)",
     )
     test_after: str = Field(
         _DEFAULTS.test_after,
-        description="Test is all from here on: ISO date or seconds since 1970 (UTC); '' for leave_one_out",
+        description="Start of the test period: ISO date or seconds since 1970 (UTC); '' for leave_one_out",
     )
     validation_after: str = Field(
         _DEFAULTS.validation_after,
-        description="Validation is all from here to test_after; '' for the latest tenth before test_after",
+        description="Start of the validation period, which ends at test_after; '': the latest tenth before test_after",
     )
     user_column: str = Field(
         _DEFAULTS.user_column,
-        description="Column of users: name, or number without a header; '' to recognise it (userId, user, ...)",
+        description="Column of users: its name or, without a header, its number; '': detected (userId, user, ...)",
     )
     item_column: str = Field(
         _DEFAULTS.item_column,
-        description="Column of items, likewise; '' to recognise it (movieId, item_id, item, ...)",
+        description="Column of items: name or number; '': detected (movieId, item_id, item, ...)",
     )
     rating_column: str = Field(
         _DEFAULTS.rating_column,
-        description="Column of ratings, likewise; '' to recognise it, and do without if there is none",
+        description="Column of ratings: name or number; '': detected, and optional",
     )
     timestamp_column: str = Field(
         _DEFAULTS.timestamp_column,
-        description="Column of times (seconds or milliseconds since 1970, or ISO dates), likewise; without any, "
-        "held-out items are drawn by seed",
+        description="Column of timestamps (seconds or milliseconds since 1970, or ISO dates): name or number; '': "
+        "detected, and optional. Without timestamps, held-out items are drawn by seed",
     )
     title_column: str = Field(
         _DEFAULTS.title_column,
-        description="Column of titles in the file of titles; '' to recognise it (title, name, ...)",
+        description="Column of titles in the file of titles; '': detected (title, name, ...)",
     )
     duplicates: Duplicates = Field(
         _DEFAULTS.duplicates,
-        description="Which of several interactions of a user with an item is kept: 'latest' or 'first'",
+        description="Interaction that is kept of several between a user and an item: 'latest' or 'first'",
     )
     separator: Separator = Field(
         "auto",
-        description="Between columns of text: 'auto', 'comma', 'tab', 'double_colon', 'semicolon' or 'pipe'",
+        description="Separator of columns in text: 'auto', 'comma', 'tab', 'double_colon', 'semicolon' or 'pipe'",
     )
     max_unreadable: float = Field(
         _DEFAULTS.max_unreadable,
         ge=0,
         le=1,
-        description="Share of rows that may have an unreadable rating or timestamp: these are dropped and reported; "
-        "more is an error, as is any in fewer than 10,000 rows by default",
+        description="Maximum share of rows with an unreadable rating or timestamp. These rows are dropped and "
+        "reported; a larger share is an error. With the default, one such row in fewer than 10,000 rows is an error",
     )
-    seed: int = seed_field("Seed of held-out items where timestamps tell no order")
+    seed: int = seed_field("Seed of the held-out items if timestamps give no order")
 
     dataset: Path = Output("Dataset", "Positives as indices, split, with ids and titles")
-    report: Path = Output("HTML", "Figures, histograms, what was dropped and why, the split")
-    metrics: Path = Output("Metrics", "Users, items, interactions, sparsity, sizes of the parts, what was dropped")
+    report: Path = Output("HTML", "Counts, histograms, dropped rows with reasons, and the split")
+    metrics: Path = Output("Metrics", "Users, items, interactions, sparsity, sizes of the parts, dropped rows")
 
     @model_validator(mode="after")
     def _one_source(self) -> Preprocess:
@@ -126,11 +127,11 @@ class Preprocess(Stage, Region):
     @model_validator(mode="after")
     def _dates_fit_the_split(self) -> Preprocess:
         if self.split == "temporal" and not self.test_after:
-            raise ValueError("split is 'temporal', which needs test_after: an ISO date or seconds since 1970")
+            raise ValueError("split 'temporal' requires test_after: an ISO date or seconds since 1970")
         for name in ("test_after", "validation_after"):
             value = getattr(self, name)
             if value and self.split != "temporal":
-                raise ValueError(f"{name} is '{value}', but it is for split 'temporal'; split is '{self.split}'")
+                raise ValueError(f"{name} is '{value}', but split is '{self.split}'; it requires split 'temporal'")
             try:
                 _ = value and to_time(value)
             except ValueError:

@@ -1,4 +1,4 @@
-"""The stage that recommends to all users at once."""
+"""The recommend stage: recommendations for all users."""
 
 from __future__ import annotations
 
@@ -36,45 +36,46 @@ _log = logging.getLogger(__name__)
 
 
 class Recommend(Stage, Region):
-    """Write the best items of all users, or of a list of users, as partitioned parquet.
+    """Write the top-k items of all users, or of a list of users, as partitioned parquet.
 
-    The same scorer and the same rules as the endpoint's: users that the model does not know get popular items. Rows
-    have the columns user, rank (from 1), item, score, title (unless without titles) and source (model or popular);
-    ids are raw. A run that is cut off goes on from its finished parts, given a place for 'checkpoints'. On the command
-    line, --user ID prints the items of one user instead.
+    Scorer and rules are those of the endpoint: unknown users get popular items. Columns are user, rank (from 1), item,
+    score, title (with titles) and source (model or popular); ids are raw. With 'checkpoints', an interrupted run
+    resumes from its finished parts. On the command line, --user ID prints the items of one user instead.
     """
 
-    pod = Pod(cpu="4", memory="8G", blas_threads=False)  # it has a thread of its own for each CPU
+    pod = Pod(cpu="4", memory="8G", blas_threads=False)  # the stage itself runs one thread for each CPU
     calls = ("ncf.storage",)
     alternative = Alternative(
-        "--user", "ID", "show", "print the items of one user, beside the history; nothing is written"
+        "--user", "ID", "show", "print the items of one user, beside the history, and write nothing"
     )
 
     read_too = ("model_uri", "users", "checkpoints")
 
     model: str = Input("Model", "Folder written by train, or a model.tar.gz of it", optional=True)
-    model_uri: str = Field("", description="S3 URI or path of such a model, in place of the artifact 'model'")
+    model_uri: str = Field("", description="S3 URI or path of such a model, instead of the artifact 'model'")
     users: str = Field(
-        "", description="File of user ids, one a line, plain or .gz, path or S3 URI; '': all users of the model"
+        "",
+        description="Path or S3 URI of a file of user ids, one a line, plain or .gz; '': all users of the model",
     )
-    top_k: int = Field(10, ge=1, le=MAX_K, description="Items for each user")
-    exclude_seen: bool = Field(True, description="Whether to leave out what a user has interacted with")
-    with_titles: bool = Field(True, description="Whether to add the items' titles, where the model has them")
+    top_k: int = Field(10, ge=1, le=MAX_K, description="Number of items for each user")
+    exclude_seen: bool = Field(True, description="Whether to exclude items with an interaction of the user")
+    with_titles: bool = Field(True, description="Whether to add a column of titles, if the model has titles")
     candidates: int = Field(
         CANDIDATES,
         ge=100,
         le=1_000_000,
-        description=f"Of a catalogue of more than {EXACT_UP_TO:,} items, how many at least to score exactly for a user",
+        description=f"Minimum number of items to score exactly for a user, in a catalogue of more than {EXACT_UP_TO:,} "
+        "items",
     )
     checkpoints: str = Field(
         "",
-        description="Where finished parts are kept, path or S3 URI, for another try of the same batch to go on from; "
-        "in S3 they stay, for a lifecycle rule to remove; '': nowhere",
+        description="Path or S3 URI of finished parts, from which a retry of the same batch resumes. Parts in S3 are "
+        "not deleted; use a lifecycle rule. '': no checkpoints",
     )
 
     recommendations: Path = Output("Dataset", "Parquet files with a row for each user and rank, and a manifest")
-    metrics: Path = Output("Metrics", "Users, rows, speed, coverage, share of users that got popular items, recall")
-    summary: Path = Output("Markdown", "The same for people, with the columns and the first rows")
+    metrics: Path = Output("Metrics", "Users, rows, speed, coverage, share of users with popular items, recall")
+    summary: Path = Output("Markdown", "Table of the metrics, the columns and the first rows")
 
     _kept: Checkpoints | None = None
 
@@ -128,7 +129,7 @@ class Recommend(Stage, Region):
                     totals.parts_taken_up += 1
                 totals.add(table)
         if totals.parts_taken_up:
-            _log.info("%d of %d parts were finished by an earlier try", totals.parts_taken_up, len(slices))
+            _log.info("%d of %d parts were finished by an earlier attempt", totals.parts_taken_up, len(slices))
         totals.seconds = time.monotonic() - start
         if not tables.ranker.scores_all(self.top_k):
             totals.recall = tables.recall(users, _RECALL_USERS)
@@ -149,7 +150,7 @@ class Recommend(Stage, Region):
             self._kept.clear()
 
     def _identity(self, model: ModelFolder, users: Users) -> dict[str, Any]:
-        """All that the rows follow from."""
+        """Settings, model and users that determine the rows."""
         import ncf
 
         settings = self.model_dump(include={"top_k", "exclude_seen", "with_titles", "candidates"})
@@ -159,7 +160,7 @@ class Recommend(Stage, Region):
 
 @contextmanager
 def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that begin nothing more once the block has failed: a pod that is told to end has 30 seconds."""
+    """A thread pool that cancels pending work if the block fails: a terminated pod has 30 seconds to end."""
     with ThreadPoolExecutor(count) as pool:
         try:
             yield pool

@@ -1,4 +1,4 @@
-"""The stage that trains on SageMaker."""
+"""The train stage: a SageMaker training job."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ncf.training.history import compared_metrics
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
 _KINDS = {"dataset": dataset_layout.KIND, "samples": samples_layout.KIND, "warm_start": model_folder.KIND}
-"""What lies in each channel of the job; the last one may be left out."""
+"""Kind of artifact in each channel of the job; 'warm_start' is optional."""
 
 
 class Train(Stage, Hyperparameters, WarmStart, JobSettings):
-    """Train a model as a SageMaker training job.
+    """Train a model in a SageMaker training job.
 
-    A second try of the same run takes up the job that the first has started. SageMaker reads and writes
-    artifacts in S3 itself; those that lie elsewhere are copied through 's3_prefix'.
+    A retry attaches to the training job of the first attempt. SageMaker reads and writes artifacts in S3 directly.
+    Artifacts outside S3 are copied through 's3_prefix'.
     """
 
     image = LAUNCHER
@@ -48,13 +48,13 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
     dataset: str = Input("Dataset", "Folder written by preprocess")
     samples: str = Input("Dataset", "Folder written by negative-sampling for that data set")
     train_overrides: dict[str, Any] = Field(
-        {}, description="Parameters of training and of its job by name, as {name: value}, in place of the others"
+        {}, description="Parameters of training and its job as {name: value}; they override the individual parameters"
     )
 
-    trained_model: Path = Output("Model", "Weights and all that evaluating and serving them needs")
+    trained_model: Path = Output("Model", "Weights, and all data for evaluation and serving")
     metrics: Path = Output("Metrics", "Metrics on the validation positives, the best epoch and the speed")
-    model_uri: Path = OutputParameter(str, "S3 URI of the model's folder, for stages that take it as a parameter")
-    summary: Path = Output("Markdown", "The job: status, times, where the model lies, a link to the console")
+    model_uri: Path = OutputParameter(str, "S3 URI of the model folder, for stages with a parameter of that name")
+    summary: Path = Output("Markdown", "The job: status, times, location of the model, and a console link")
 
     @model_validator(mode="after")
     def _overrides_fit(self) -> Train:
@@ -63,10 +63,10 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         return self
 
     def chosen(self) -> tuple[Hyperparameters, WarmStart, JobSettings]:
-        """Hyperparameters, start and settings of the job, with the overrides in their places.
+        """Hyperparameters, warm start and settings of the job, with the overrides applied.
 
         Raises:
-            ValueError: that names the override at fault and what is accepted.
+            ValueError: if an override is invalid. The message names it and the accepted values.
         """
         made = overridden(self, "train_overrides", Hyperparameters, WarmStart, JobSettings)
         return cast("tuple[Hyperparameters, WarmStart, JobSettings]", made)

@@ -290,7 +290,7 @@ def test_a_secret_on_the_command_line_is_not_repeated(run: Run, required: list[s
     code, out, err = run("submit", "--host=http://localhost:1", "--token=eyJhbGciOiJSUzI1NiJ9", *required)
     assert code == 2
     assert "eyJ" not in out + err
-    assert "the token itself may stand in NCF_KFP_TOKEN" in err
+    assert "or the token itself in NCF_KFP_TOKEN" in err
 
 
 def test_a_multi_user_cluster_wants_a_namespace(run: Run, required: list[str]) -> None:

@@ -160,7 +160,7 @@ def test_the_pipeline_runs_by_the_variables_of_the_package_alone(
             arguments = {**PARAMETERS, "gate_min_hr_at_10": bound, "deploy_endpoint_name": f"ncf-{gate}"}
             call(adapted, arguments, recorder)
         assert ("deploy" in recorder.tasks) == (gate == "open")
-        assert verified(stand_in, gate, gate, jobs) == f"gate {gate}: as it should be"
+        assert verified(stand_in, gate, gate, jobs) == f"gate {gate}: as expected"
     # and what is not so is found
     assert "though the gate was open" in verified(stand_in, "open", "closed", 2)
     assert "though the gate was closed" in verified(stand_in, "closed", "open", 2)

@@ -17,7 +17,7 @@ from ncf.errors import InputError
         (["aws_region=nowhere"], r"'aws_region' is 'nowhere': expected the name of an AWS region"),
         (["train_role=foo"], r"'train_role' is 'foo': expected the ARN"),
         (["seed=-1"], r"'seed' is -1"),
-        (["data_split=temporal"], "split is 'temporal', which needs test_after.*'test_after' is 'data_test_after'"),
+        (["data_split=temporal"], "split 'temporal' requires test_after.*'test_after' is 'data_test_after'"),
         (["epochs=abc"], "^parameter 'epochs' is 'abc'"),
         (["epochs=3", "epochs=4"], "parameter 'epochs' is given twice"),
         (["epochs=3", "train_epochs=4"], "parameter 'train_epochs' is given twice, also as 'epochs'"),

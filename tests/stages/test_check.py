@@ -1,4 +1,4 @@
-"""The stage that a pipeline begins with: what would end the run later ends it before any work."""
+"""The first stage of a pipeline: it refuses parameters that would fail the run later."""
 
 from __future__ import annotations
 
@@ -54,8 +54,11 @@ def test_all_is_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"train_role": "ncf"}, "train would refuse it: parameter 'train_role' is 'ncf': expected the ARN"),
-        ({"deploy_role": "ncf"}, "deploy would refuse it: parameter 'deploy_role' is 'ncf': expected the ARN"),
+        ({"train_role": "ncf"}, "the stage train would refuse this: parameter 'train_role' is 'ncf': expected the ARN"),
+        (
+            {"deploy_role": "ncf"},
+            "the stage deploy would refuse this: parameter 'deploy_role' is 'ncf': expected the ARN",
+        ),
         ({"train_overrides": {"epoch": 3}}, "'train_overrides' has 'epoch'.*did you mean epochs"),
         ({"train_overrides": {"dropout": 2}}, "'train_overrides': 'dropout' is 2"),
         ({"train_epochs": 0}, "'train_epochs' is 0"),

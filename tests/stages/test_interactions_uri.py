@@ -100,7 +100,9 @@ def test_nothing_at_the_uri_is_said_with_the_uri(account: Any, uri: str, said: s
 def test_names_that_no_file_system_takes_are_named_by_their_uri(put: Any, tmp_path: Path) -> None:
     put("ratings.csv/ratings-2.csv", ROWS)
     uri = put("ratings.csv", ROWS)
-    with pytest.raises(InputError, match=rf"{uri}/ratings.csv.*: an object has this name and others lie below it"):
+    with pytest.raises(
+        InputError, match=rf"{uri}/ratings.csv.*: this name is both an object and the prefix of other objects"
+    ):
         run(Preprocess, flags(tmp_path, f"--interactions-uri={uri}"))
     run(Preprocess, flags(tmp_path, f"--interactions-uri={uri}/ratings.csv"))
     long = put(f"deep/{'k' * 300}.csv", ROWS)

@@ -347,9 +347,9 @@ CASES: dict[str, tuple[str | bytes | None, list[str], str]] = {
     "dates swapped": (
         text(), ["--split=temporal", "--test-after=150", "--validation-after=160"], r"must be before test_after",
     ),
-    "no date": (text(), ["--split=temporal"], r"needs test_after"),
+    "no date": (text(), ["--split=temporal"], r"requires test_after"),
     "bad date": (text(), ["--split=temporal", "--test-after=soon"], r"test_after is 'soon'; expected an ISO date"),
-    "date without split": (text(), ["--test-after=2030-01-01"], r"it is for split 'temporal'"),
+    "date without split": (text(), ["--test-after=2030-01-01"], r"it requires split 'temporal'"),
     "temporal without times": (
         text([row[:3] for row in ROWS], header="user,item,rating"), ["--split=temporal", "--test-after=1"], r"no timestamps",
     ),

@@ -1,8 +1,9 @@
-"""S3 and SageMaker on this machine, for runs without an AWS account and for the tests.
+"""A stand-in for S3 and SageMaker on this machine, for tests and for runs without an AWS account.
 
-moto answers S3, STS, IAM, CloudWatch and its Logs, and all of SageMaker that is not named here. Training jobs,
-models, endpoint configs and endpoints are our own: jobs really run the image's ``train`` program, endpoints its
-``serve`` program under SageMaker's ``/opt/ml`` contract, as processes or in containers (``containers.py``).
+moto implements S3, STS, IAM, CloudWatch, CloudWatch Logs and most operations of SageMaker. This package implements
+training jobs, batch transform jobs, models, endpoint configs and endpoints. Jobs run the ``train`` program of the
+image, endpoints its ``serve`` program, under SageMaker's ``/opt/ml`` contract, as processes or in containers
+(``containers.py``).
 """
 
 from components.local.aws.processes import Processes

@@ -1,4 +1,4 @@
-"""CloudWatch alarms on endpoints: moto keeps them and their states, what they measure is measured here."""
+"""CloudWatch alarms on endpoints. moto stores alarms and their states; this module measures the metrics."""
 
 from __future__ import annotations
 
@@ -33,26 +33,36 @@ _STATISTICS: Mapping[str, Callable[[Sequence[float]], float]] = {
 
 
 class EndpointMetrics:
-    """The last requests of an endpoint, as SageMaker's metrics count them."""
+    """SageMaker's metrics of an endpoint, over its latest requests."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requests: deque[tuple[float, int, float]] = deque(maxlen=_KEPT_REQUESTS)
 
     def add(self, status: int, seconds: float) -> None:
-        """A request was answered with ``status`` after ``seconds``."""
+        """Add a request.
+
+        Args:
+            status: HTTP status of the answer.
+            seconds: latency of the answer.
+        """
         with self._lock:
             self._requests.append((time.time(), status, seconds))
 
     def values(self, metric: str, since: float) -> list[float]:
-        """One value a request: 0 or 1 for errors, microseconds for ModelLatency."""
+        """Values of a metric, one for each request: 0 or 1 for errors, microseconds for ModelLatency.
+
+        Args:
+            metric: name of the metric.
+            since: start of the period, in seconds since 1970.
+        """
         with self._lock:
             recent = [entry for entry in self._requests if entry[0] >= since]
         return [value for _, status, seconds in recent if (value := _value(metric, status, seconds)) is not None]
 
 
 def _value(metric: str, status: int, seconds: float) -> float | None:
-    """A request's value in a metric; None in one that is not measured here."""
+    """Value of a metric for a request; None for an unsupported metric."""
     of_request = {
         "Invocations": 1.0,
         "Invocation4XXErrors": float(400 <= status < 500),
@@ -63,14 +73,14 @@ def _value(metric: str, status: int, seconds: float) -> float | None:
 
 
 class Alarms:
-    """The alarms that watch over an endpoint's update.
+    """Alarms of an endpoint update.
 
     Args:
-        services: CloudWatch.
-        names: of the alarms.
+        services: client of CloudWatch.
+        names: names of the alarms.
 
     Raises:
-        ApiError: if one of them does not exist.
+        ApiError: if an alarm does not exist.
     """
 
     def __init__(self, services: Services, names: Sequence[str]) -> None:
@@ -89,15 +99,15 @@ class Alarms:
         return list(self._names)
 
     def raise_one(self, name: str, seconds: float) -> None:
-        """Have an alarm fire for ``seconds``."""
-        self._alarm(name, "a fault was asked for", seconds)
+        """Set an alarm to ALARM for a number of seconds."""
+        self._alarm(name, "a fault was injected", seconds)
 
     def firing(self, metrics: EndpointMetrics, since: float) -> str:
-        """Which alarm is in state ALARM, and why; '' if none is.
+        """Name and reason of an alarm in state ALARM; '' for none.
 
         Args:
-            metrics: of the endpoint; alarms on them are evaluated now, as CloudWatch does each period.
-            since: time before which requests do not count.
+            metrics: metrics of the endpoint. Alarms on them are evaluated now, whereas CloudWatch does so each period.
+            since: time of the first request to count, in seconds since 1970.
         """
         for alarm in self._described():
             if alarm["StateValue"] == "ALARM":
@@ -108,19 +118,19 @@ class Alarms:
         return ""
 
     def _alarm(self, name: str, reason: str, seconds: float) -> None:
-        """CloudWatch evaluates an alarm each period: it goes back when nothing is amiss any more."""
+        """Set an alarm to ALARM, and back to OK after a number of seconds, as periodic evaluation would."""
         self._set(name, "ALARM", reason)
         calm = threading.Timer(seconds, self._set, (name, "OK", "no datapoints beyond the threshold"))
         calm.daemon = True
         calm.start()
 
     def _set(self, name: str, state: str, reason: str) -> None:
-        with contextlib.suppress(BotoCoreError, ClientError):  # it, or the whole stand-in, may be gone by then
+        with contextlib.suppress(BotoCoreError, ClientError):  # the alarm or the stand-in may be gone
             self._services.cloudwatch.set_alarm_state(AlarmName=name, StateValue=state, StateReason=reason)
 
 
 def _breach(alarm: Mapping[str, Any], metrics: EndpointMetrics, since: float) -> str:
-    """How an alarm's metric is beyond its threshold; '' if it is not, or not one of an endpoint."""
+    """Reason of an alarm if its metric is beyond the threshold; else '', and '' for metrics of other namespaces."""
     if alarm.get("Namespace") != NAMESPACE:
         return ""
     period = alarm["Period"] * alarm["EvaluationPeriods"]

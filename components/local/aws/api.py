@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from components.local.aws.fleet import LOG_GROUP, Fleet
 from components.local.aws.hosting import Endpoint
 from components.local.aws.instances import Instances
 from components.local.aws.jobs import Job, Jobs, page
+from components.local.aws.records import Records
 from components.local.aws.services import Services
+from components.local.aws.tags import Tags
 from components.local.aws.training import TrainingJob
 from components.local.aws.transform import LOG_GROUP as TRANSFORM_LOG_GROUP
 from components.local.aws.transform import TransformJob
@@ -23,25 +24,24 @@ from components.local.aws.transform import TransformJob
 ACCOUNT = "123456789012"
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
 _MAX_HYPERPARAMETERS, _MAX_METRICS = 100, 40
-_KINDS = ("training-job", "transform-job", "model", "endpoint-config", "endpoint")
 _CLOSING_SECONDS = 3.0
 Request = Mapping[str, Any]
 Answer = dict[str, Any]
 
 
 class SageMakerApi:
-    """The resources, and one method for each operation, named as the operation.
+    """The resources, and one method for each operation, of the same name.
 
     Args:
-        root: receives the trees of jobs and endpoints.
-        region: of the ARNs.
-        services: S3 and Logs.
-        instances: run the programs of images.
-        environment: leads programs' AWS clients to the stand-in.
+        root: folder for the ``/opt/ml`` trees of jobs and endpoints.
+        region: region of the ARNs.
+        services: clients of S3 and CloudWatch.
+        instances: instances for the programs of images.
+        environment: variables that direct the AWS clients of programs to the stand-in.
         grace: seconds between SIGTERM and SIGKILL of a training job.
-        start_seconds: how long a serving container may take to answer ``/ping``.
-        faults: what is to go wrong.
-        serving: further variables for the programs of endpoints.
+        start_seconds: timeout of a serving container's first successful ``/ping``, in seconds.
+        faults: faults to inject.
+        serving: additional variables for the programs of endpoints.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class SageMakerApi:
         self._grace, self._start_seconds = grace, start_seconds
         self._lock = threading.RLock()
         self._jobs, self._transforms = Jobs(TrainingJob), Jobs(TransformJob)
-        self._models: dict[str, Answer] = {}
-        self._configs: dict[str, Answer] = {}
+        self.tags = Tags()
+        self._models = Records("Model", "model", self._arn, self.tags)
+        self._configs = Records("EndpointConfig", "endpoint-config", self._arn, self.tags)
         self._endpoints: dict[str, Endpoint] = {}
-        self._tags: dict[str, list[dict[str, str]]] = {}
         self._closed = False
 
     def operation(self, name: str) -> Callable[[Request], Answer] | None:
-        """The method of an operation; None for what is left to moto."""
+        """Method of an operation; None for operations of moto."""
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-        method: Callable[[Request], Answer] | None = getattr(self, snake, None)
+        method: Callable[[Request], Answer] | None = getattr(self, snake, None) or getattr(self.tags, snake, None)
         return method if name in OPERATIONS else None
 
     def close(self) -> None:
@@ -94,7 +94,7 @@ class SageMakerApi:
         def make() -> TrainingJob:
             return TrainingJob(
                 request,
-                self._arn("training-job", name, request),
+                self._tagged_arn("training-job", name, request),
                 self._root / "jobs" / name,
                 self._services,
                 self._instances,
@@ -136,7 +136,7 @@ class SageMakerApi:
 
     def create_transform_job(self, request: Request) -> Answer:
         name = request["TransformJobName"]
-        model = self._described(self._models, "model", "ModelName", request)
+        model = self._models.describe(request)
 
         def make() -> TransformJob:
             job = TransformJob(
@@ -147,7 +147,7 @@ class SageMakerApi:
                 self._services,
                 self._faults,
             )
-            self._arn("transform-job", name, request)
+            self._tagged_arn("transform-job", name, request)
             return job
 
         with self._lock:
@@ -182,29 +182,26 @@ class SageMakerApi:
     # models and endpoint configs
 
     def create_model(self, request: Request) -> Answer:
-        return {"ModelArn": self._create(self._models, "model", "ModelName", request)}
+        return self._models.create(request)
 
     def describe_model(self, request: Request) -> Answer:
-        return self._described(self._models, "model", "ModelName", request)
+        return self._models.describe(request)
 
     def delete_model(self, request: Request) -> Answer:
-        return self._delete(self._models, "model", "ModelName", request)
+        return self._models.delete(request)
 
     def list_models(self, request: Request) -> Answer:
-        return self._listed(self._models, "Models", ("ModelName", "ModelArn", "CreationTime"), request)
+        return self._models.list(request)
 
     def create_endpoint_config(self, request: Request) -> Answer:
         for variant in request["ProductionVariants"]:
-            if variant.get("ModelName") not in self._models:
-                arn = self._arn("model", variant.get("ModelName", ""))
-                raise invalid(f'Could not find model "{arn}".')
+            model = self._models.get(variant.get("ModelName", ""))
             if "ServerlessConfig" in variant:
-                _check_serverless(variant, self._models[variant["ModelName"]], request)
-        arn = self._create(self._configs, "endpoint-config", "EndpointConfigName", request)
-        return {"EndpointConfigArn": arn}
+                _check_serverless(variant, model, request)
+        return self._configs.create(request)
 
     def describe_endpoint_config(self, request: Request) -> Answer:
-        return self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
+        return self._configs.describe(request)
 
     def delete_endpoint_config(self, request: Request) -> Answer:
         name = request["EndpointConfigName"]
@@ -212,52 +209,21 @@ class SageMakerApi:
             used = [endpoint.arn for endpoint in self._endpoints.values() if endpoint.config == name]
         if used:
             raise invalid(f'Cannot delete endpoint config "{name}": it is used by "{used[0]}".')
-        return self._delete(self._configs, "endpoint-config", "EndpointConfigName", request)
+        return self._configs.delete(request)
 
     def list_endpoint_configs(self, request: Request) -> Answer:
-        keys = ("EndpointConfigName", "EndpointConfigArn", "CreationTime")
-        return self._listed(self._configs, "EndpointConfigs", keys, request)
-
-    def _create(self, table: dict[str, Answer], kind: str, key: str, request: Request) -> str:
-        name = request[key]
-        with self._lock:
-            if name in table:
-                raise invalid(f'Cannot create already existing {kind.replace("-", " ")} "{self._arn(kind, name)}".')
-            arn = self._arn(kind, name, request)
-            content = {field: value for field, value in request.items() if field != "Tags"}
-            table[name] = {**content, f"{key.removesuffix('Name')}Arn": arn, "CreationTime": time.time()}
-        return arn
-
-    def _described(self, table: dict[str, Answer], kind: str, key: str, request: Request) -> Answer:
-        with self._lock:
-            if request[key] in table:
-                return dict(table[request[key]])
-        raise invalid(f'Could not find {kind.replace("-", " ")} "{self._arn(kind, request[key])}".')
-
-    def _delete(self, table: dict[str, Answer], kind: str, key: str, request: Request) -> Answer:
-        self._described(table, kind, key, request)
-        with self._lock:
-            table.pop(request[key], None)
-            self._tags.pop(self._arn(kind, request[key]), None)
-        return {}
-
-    def _listed(self, table: dict[str, Answer], answer: str, keys: Sequence[str], request: Request) -> Answer:
-        with self._lock:
-            found = [{key: entry[key] for key in keys} for entry in table.values()]
-        found = [entry for entry in found if request.get("NameContains", "") in entry[keys[0]]]
-        found.sort(key=lambda entry: entry["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
-        return page(answer, found, request)
+        return self._configs.list(request)
 
     # endpoints
 
     def create_endpoint(self, request: Request) -> Answer:
         name = request["EndpointName"]
-        self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
+        self._configs.describe(request)
         with self._lock:
             self._check_open()
             if name in self._endpoints:
                 raise invalid(f'Cannot create already existing endpoint "{self._endpoints[name].arn}".')
-            arn = self._arn("endpoint", name, request)
+            arn = self._tagged_arn("endpoint", name, request)
             endpoint = Endpoint(
                 name,
                 arn,
@@ -276,7 +242,7 @@ class SageMakerApi:
 
     def update_endpoint(self, request: Request) -> Answer:
         endpoint = self.endpoint(request["EndpointName"])
-        self._described(self._configs, "endpoint-config", "EndpointConfigName", request)
+        self._configs.describe(request)
         endpoint.deploy(
             request["EndpointConfigName"],
             request.get("DeploymentConfig"),
@@ -296,7 +262,7 @@ class SageMakerApi:
         endpoint = self.endpoint(request["EndpointName"])
         with self._lock:
             self._endpoints.pop(request["EndpointName"], None)
-            self._tags.pop(endpoint.arn, None)
+            self.tags.remove(endpoint.arn)
         endpoint.delete()
         return {}
 
@@ -313,10 +279,10 @@ class SageMakerApi:
         return page("Endpoints", shown, request)
 
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint of that name.
+        """The endpoint of a name.
 
         Raises:
-            ApiError: if there is none.
+            ApiError: if it does not exist.
         """
         with self._lock:
             if endpoint := self._endpoints.get(name):
@@ -324,10 +290,9 @@ class SageMakerApi:
         raise invalid(f'Could not find endpoint "{self._arn("endpoint", name)}".')
 
     def _fleet(self, endpoint: str, config: str, count: int | None) -> Fleet:
-        variant = self._configs[config]["ProductionVariants"][0]
+        settings = self._configs.get(config)
+        variant = settings["ProductionVariants"][0]
         model = self._models.get(variant["ModelName"])
-        if model is None:
-            raise invalid(f'Could not find model "{self._arn("model", variant["ModelName"])}".')
         container = model.get("PrimaryContainer") or model["Containers"][0]
         return Fleet(
             variant,
@@ -339,65 +304,18 @@ class SageMakerApi:
             self._environment,
             isolated=model.get("EnableNetworkIsolation", False),
             count=count,
-            capture=self._configs[config].get("DataCaptureConfig"),
+            capture=settings.get("DataCaptureConfig"),
         )
 
-    # tags
+    # shared by the operations
 
-    def add_tags(self, request: Request) -> Answer:
-        with self._lock:
-            known = {tag["Key"]: tag for tag in self._tags_of(request)}
-            known |= {tag["Key"]: tag for tag in request["Tags"]}
-            self._tags[request["ResourceArn"]] = list(known.values())
-            return {"Tags": self._tags[request["ResourceArn"]]}
+    def _arn(self, kind: str, name: str) -> str:
+        return f"arn:aws:sagemaker:{self._region}:{ACCOUNT}:{kind}/{name.lower()}"
 
-    def _tags_of(self, request: Request) -> list[dict[str, str]]:
-        arn = request["ResourceArn"]
-        if arn not in self._tags:
-            raise invalid(f"Could not find requested resource {arn}")
-        return self._tags[arn]
-
-    def keeps_tags_of(self, arn: str) -> bool:
-        """Whether a resource is one of those kept here; moto keeps the others' tags with them."""
-        return arn.split(":")[-1].partition("/")[0] in _KINDS
-
-    def list_tags(self, request: Request) -> Answer:
-        with self._lock:
-            return {"Tags": list(self._tags_of(request))}
-
-    def delete_tags(self, request: Request) -> Answer:
-        with self._lock:
-            kept = [tag for tag in self._tags_of(request) if tag["Key"] not in request["TagKeys"]]
-            self._tags[request["ResourceArn"]] = kept
-        return {}
-
-    def tagged(self, request: Request) -> Answer:
-        """GetResources of the Resource Groups Tagging API, for the resources that are kept here.
-
-        https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
-        """
-        kinds = [kind.removeprefix("sagemaker:") for kind in request.get("ResourceTypeFilters", [])] or _KINDS
-        wanted = {entry["Key"]: set(entry.get("Values", [])) for entry in request.get("TagFilters", [])}
-        with self._lock:
-            found = [
-                {"ResourceARN": arn, "Tags": list(tags)}
-                for arn, tags in sorted(self._tags.items())
-                if arn.split(":")[-1].partition("/")[0] in kinds and _has_tags(tags, wanted)
-            ]
-        start = int(request.get("PaginationToken") or 0)
-        end = start + request.get("ResourcesPerPage", 100)
-        return {
-            "ResourceTagMappingList": found[start:end],
-            "PaginationToken": str(end) if end < len(found) else "",
-        }
-
-    # what several share
-
-    def _arn(self, kind: str, name: str, request: Request | None = None) -> str:
-        """The ARN of a resource; with the request that makes it, its tags are kept under it."""
-        arn = f"arn:aws:sagemaker:{self._region}:{ACCOUNT}:{kind}/{name.lower()}"
-        if request is not None:
-            self._tags[arn] = list(request.get("Tags", []))
+    def _tagged_arn(self, kind: str, name: str, request: Request) -> str:
+        """ARN of a new resource, under which the tags of its request are stored."""
+        arn = self._arn(kind, name)
+        self.tags.set(arn, request.get("Tags", []))
         return arn
 
     def _check_open(self) -> None:
@@ -405,15 +323,11 @@ class SageMakerApi:
             raise ApiError("ServiceUnavailable", "the stand-in is shutting down", 503)
 
 
-def _has_tags(tags: Sequence[Mapping[str, str]], wanted: Mapping[str, set[str]]) -> bool:
-    known = {tag["Key"]: tag["Value"] for tag in tags}
-    return all(key in known and (not values or known[key] in values) for key, values in wanted.items())
-
-
 def _check_serverless(variant: Request, model: Request, request: Request) -> None:
-    """
+    """Check the variant of a serverless endpoint.
+
     Raises:
-        ApiError: for what serverless endpoints cannot have.
+        ApiError: for features that serverless endpoints do not support.
     """
     source = model.get("PrimaryContainer", {}).get("ModelDataSource")
     refused = {
@@ -445,4 +359,4 @@ OPERATIONS = frozenset(
     }.items()
     for verb in verbs
 )
-"""What is answered here; moto answers the rest of SageMaker."""
+"""Operations implemented here. moto implements the other operations of SageMaker."""

@@ -1,4 +1,4 @@
-"""Programs of images, run as SageMaker runs them: in containers, one for each instance, on networks of their own."""
+"""Programs of images in containers, one for each instance, on separate networks, as in SageMaker."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class ContainerProgram:
             start.on_line(line)
 
         port = {PORT_VARIABLE: str(start.port)} if start.port else {}
-        # as SageMaker starts it, whatever ENTRYPOINT the image has; as root, unless this machine's files are a
-        # user's, which could then not remove what the container leaves
+        # like SageMaker, after the ENTRYPOINT of the image and as root; a non-root user of this machine runs it as
+        # himself, because he could not remove files of root
         self._container: Container = engine.start(
             image,
             [start.program],
@@ -68,11 +68,11 @@ class ContainerProgram:
 
 
 class Containers:
-    """Runs programs in containers: see :class:`components.local.aws.instances.Instances`.
+    """Instances as containers: see :class:`components.local.aws.instances.Instances`.
 
     Args:
-        engine: Docker's.
-        listen_at: address of this machine that containers reach.
+        engine: the Docker engine.
+        listen_at: address of this machine within the containers' networks.
     """
 
     interface = "eth0"

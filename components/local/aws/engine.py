@@ -1,4 +1,4 @@
-"""Docker's engine, for one run: what it has started carries the run's label, and is gone once it is closed."""
+"""The Docker engine for one run. Containers and networks are labelled with the run, and removed on close."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ncf.errors import InputError, RemoteError
 
 LABEL = "ncf.run"
 _KILLED = 137
-_TIMEOUT_SECONDS = 600  # the engine may be slow to make or to remove a container while others are at work
+_TIMEOUT_SECONDS = 600  # a busy engine may be slow to create or remove a container
 
 
 class Container:
-    """A container from its start to its end, after which it is removed.
+    """A running container. It is removed when it ends.
 
     Attributes:
-        address: its IP address; '' without a network.
-        killed_for_memory: whether the kernel has killed something in it for want of memory, once it has ended.
+        address: IP address; '' without a network.
+        killed_for_memory: whether it failed after the kernel had killed a process for lack of memory. Set at its end.
 
     Args:
-        container: docker's.
-        network: whose address in it counts; '' for none.
-        on_line: is given each line that it prints, as it comes.
+        container: container of the docker package.
+        network: network of the address; '' for none.
+        on_line: callback for each line of output.
     """
 
     def __init__(self, container: Any, network: str, on_line: Callable[[str], None]) -> None:
@@ -47,18 +47,22 @@ class Container:
         return not self._ended.is_set()
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """The exit code once it has ended and its lines are read; None if ``seconds`` pass first."""
+        """Wait for the end.
+
+        Returns:
+            Exit code, after all output has been read; None after a timeout of ``seconds``.
+        """
         return self._code if self._ended.wait(seconds) else None
 
     def ending(self) -> str:
-        """How it ended, in words."""
+        """Description of the end, such as ``exit code 1``."""
         code = self.wait()
         return (
             f"killed because it ran out of memory (exit code {code})" if self.killed_for_memory else f"exit code {code}"
         )
 
     def signal(self, name: str) -> None:
-        """Send a signal to its first process; nothing happens if it has ended."""
+        """Send a signal to the first process, unless the container has ended."""
         with contextlib.suppress(*_failures()):
             self._container.kill(name)
 
@@ -72,7 +76,7 @@ class Container:
             state = self._container.attrs["State"]
             self.killed_for_memory = bool(state["OOMKilled"]) and code != 0
         except _failures():
-            """It was removed from outside, or the engine is gone: that ends it as a signal does."""
+            """The container was removed, or the engine has stopped: treated like SIGKILL."""
         finally:
             self._code = code
             with contextlib.suppress(*_failures()):
@@ -81,10 +85,10 @@ class Container:
 
 
 class Engine:
-    """The engine that Docker's command uses too.
+    """The Docker engine, configured as for the command ``docker``.
 
     Raises:
-        InputError: if there is none.
+        InputError: if no engine answers.
     """
 
     def __init__(self) -> None:
@@ -102,10 +106,16 @@ class Engine:
         self._lock = threading.Lock()
 
     def find(self, image: str) -> str:
-        """The image of that name here, or the one of its repository and tag that was built here.
+        """Find an image on this machine by its full name or, without the registry, by repository and tag.
+
+        Args:
+            image: name of the image.
+
+        Returns:
+            Name of the image on this machine.
 
         Raises:
-            InputError: if there is neither.
+            InputError: if neither exists.
         """
         built = image.rpartition("/")[2]
         for name in (image, built):
@@ -119,7 +129,15 @@ class Engine:
         raise InputError(f"there is no image '{image}' on this machine{here}; 'make images' builds '{built}'")
 
     def open_network(self, name: str, internal: bool = False) -> str:
-        """Make a network, of which ``internal`` ones lead nowhere, and return its name."""
+        """Create a network.
+
+        Args:
+            name: name of the network within the run.
+            internal: whether the network has no access to other networks.
+
+        Returns:
+            Full name of the network.
+        """
         full_name = f"ncf-{self.run}-{name}"
         with self._errors(f"network {full_name}"):
             self._networks[full_name] = self._client.networks.create(
@@ -128,13 +146,13 @@ class Engine:
         return full_name
 
     def gateway(self, network: str) -> str:
-        """The address of this machine in a network."""
+        """Address of this machine in a network."""
         with self._errors(f"network {network}"):
             self._networks[network].reload()
             return str(self._networks[network].attrs["IPAM"]["Config"][0]["Gateway"])
 
     def close_network(self, network: str) -> None:
-        """Remove a network in which nothing runs any more."""
+        """Remove a network without running containers."""
         if found := self._networks.pop(network, None):
             with contextlib.suppress(*_failures()):
                 found.remove()
@@ -151,15 +169,15 @@ class Engine:
         """Start a container.
 
         Args:
-            image: name that :meth:`find` has given.
-            command: what it runs; an ENTRYPOINT of the image goes before it.
-            on_line: is given each line that it prints.
-            network: that it is in.
-            host: its name there.
-            options: of ``docker.containers.create``.
+            image: name returned by :meth:`find`.
+            command: command; the ENTRYPOINT of the image precedes it.
+            on_line: callback for each line of output.
+            network: full name of its network; '' for none.
+            host: host name in the network.
+            options: options of ``docker.containers.create``.
 
         Raises:
-            RemoteError: with the engine's own reason.
+            RemoteError: with the reason of the engine.
         """
         if network and host:
             aliases = self._client.api.create_endpoint_config(aliases=[host])
@@ -192,7 +210,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """Docker's errors in one line each."""
+        """Turn Docker's errors into errors of one line."""
         try:
             yield
         except _docker().errors.ImageNotFound:
@@ -202,13 +220,13 @@ class Engine:
 
 
 def own_user() -> str | None:
-    """``uid:gid`` for containers that write to folders of this user's; None for root, whom images need not know."""
+    """``uid:gid`` for containers that write to folders of this user; None for root."""
     return f"{os.getuid()}:{os.getgid()}" if os.getuid() else None
 
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Have an impatient second Ctrl-C wait for the end of what the first has begun."""
+    """Ignore further Ctrl-C and SIGTERM until the cleanup after the first one has ended."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -221,13 +239,13 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """One line of what Docker says."""
+    """Reason of an error of Docker, in one line."""
     text = str(getattr(error, "explanation", None) or error)
     return " ".join(text.split())
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    """Lines of a log that comes in pieces of any size."""
+    """Lines of a log from chunks of any size."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
@@ -237,17 +255,17 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What a call to the engine may raise: its answers, and that it does not answer."""
+    """Exceptions of calls to the engine: errors that it returns, and connection errors."""
     return (_docker().errors.DockerException, OSError)
 
 
 def _docker() -> Any:
-    """The docker package, which only runs in containers need."""
+    """The docker package, imported only for runs in containers."""
     import docker
 
     return docker
 
 
 def bind(folder: str, target: str, read_only: bool = False) -> Mapping[str, Mapping[str, str]]:
-    """The ``volumes`` option for one folder of this machine."""
+    """The option ``volumes`` for one folder of this machine."""
     return {folder: {"bind": target, "mode": "ro" if read_only else "rw"}}

@@ -1,10 +1,16 @@
-"""Errors as SageMaker's API answers them."""
+"""Errors of SageMaker's API."""
 
 from __future__ import annotations
 
 
 class ApiError(Exception):
-    """An answer with status 400 (unless another is given), an error code and a message."""
+    """An error answer.
+
+    Args:
+        code: error code.
+        message: error message.
+        status: HTTP status.
+    """
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -12,5 +18,5 @@ class ApiError(Exception):
 
 
 def invalid(message: str) -> ApiError:
-    """What SageMaker answers to most of what it refuses."""
+    """A ValidationException, SageMaker's answer to most invalid requests."""
     return ApiError("ValidationException", message)

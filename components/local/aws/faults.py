@@ -1,4 +1,4 @@
-"""What is to go wrong in the stand-in: asked for in Python or over HTTP, and taken up where it happens."""
+"""Fault injection in the stand-in, in Python or over HTTP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from components.local.aws.errors import ApiError
 
 PATH = "/_faults"
-"""GET lists the faults that are still to come, POST adds one, DELETE removes all."""
+"""URL path: GET lists the pending faults, POST adds one, DELETE removes all."""
 
 _USUAL_STATES = {"fail": "Training", "interrupt": "Training"}
 _KEPT_LINES = 1000
@@ -23,93 +23,93 @@ Kind = Literal["interrupt", "fail", "hold", "refuse", "slow", "expire", "alarm"]
 
 
 class Fault(BaseModel):
-    """One thing that goes wrong.
+    """A fault.
 
-    ``interrupt`` takes a spot job's instances away; ``fail`` ends a job or an endpoint's deployment with a
-    ``reason``; ``hold`` keeps a job or endpoint in a ``state`` for ``seconds``; ``refuse`` answers an operation with
-    an ``error``; ``slow`` has one wait for ``seconds`` before it is done and answered; ``expire`` refuses an access
-    key; ``alarm`` has an alarm fire while an update is watched.
+    Kinds: ``interrupt`` takes the instances of a spot job away; ``fail`` ends a job or the deployment of an endpoint
+    with a ``reason``; ``hold`` keeps a job or endpoint in a ``state`` for ``seconds``; ``refuse`` answers an operation
+    with an ``error``; ``slow`` delays an operation by ``seconds``; ``expire`` refuses an access key; ``alarm`` sets an
+    alarm to ALARM during an endpoint update.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Kind
-    name: str = Field(min_length=1, description="Part of a job's, endpoint's or alarm's name; operation; access key")
-    times: int = Field(1, ge=1, description="How often")
-    state: str = Field("", description="Status of a job or endpoint; '': Training, Updating, or the first that comes")
-    after: float = Field(0.0, ge=0, description="Seconds in that state until it happens")
-    after_line: str = Field("", description="Expression for a line that the job has printed before")
+    name: str = Field(min_length=1, description="Part of the name of a job, endpoint or alarm; operation; access key")
+    times: int = Field(1, ge=1, description="Number of times")
+    state: str = Field("", description="Status of a job or endpoint; '': Training, Updating, or the next one")
+    after: float = Field(0.0, ge=0, description="Seconds from the start of that state to the fault")
+    after_line: str = Field("", description="Regular expression of a line of the job's output before the fault")
     seconds: float = Field(
-        0.0, ge=0, description="How long a state is held, an interruption, an operation takes, an alarm fires"
+        0.0, ge=0, description="Duration of a held state, an interruption, a delay or an alarm, in seconds"
     )
-    reason: str = Field("InternalServerError: a fault was asked for", description="SageMaker's reason of a failure")
+    reason: str = Field("InternalServerError: a fault was injected", description="SageMaker's reason of a failure")
     error: str = Field("ThrottlingException", description="Error code; 'drop' and 'cut' break the connection")
 
 
 class Faults:
-    """The faults that are still to come."""
+    """The pending faults."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._coming: list[tuple[Fault, int]] = []
 
     def add(self, kind: Kind, name: str, **more: Any) -> None:
-        """Ask for a fault: see :class:`Fault`.
+        """Add a fault: see :class:`Fault`.
 
         Raises:
-            ApiError: that names the field at fault and what is accepted.
+            ApiError: if a field is invalid. The message names it and the known fields.
         """
         self.add_request({"kind": kind, "name": name, **more})
 
     def add_request(self, request: Mapping[str, Any]) -> None:
-        """As :meth:`add`, with the fields as a JSON object has them."""
+        """Add a fault from a JSON object: see :meth:`add`."""
         try:
             fault = Fault.model_validate(request)
             re.compile(fault.after_line)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"]) or "fault"
+            field = ".".join(str(part) for part in first["loc"]) or "fault"
             known = ", ".join(Fault.model_fields)
-            raise ApiError("ValidationException", f"{place}: {first['msg']}; fields are: {known}") from None
+            raise ApiError("ValidationException", f"{field}: {first['msg']}; fields are: {known}") from None
         except re.error as error:
             raise ApiError("ValidationException", f"after_line: {error}") from None
         with self._lock:
             self._coming.append((fault, fault.times))
 
     def clear(self) -> None:
-        """Nothing more is to go wrong."""
+        """Remove all pending faults."""
         with self._lock:
             self._coming.clear()
 
     def coming(self) -> list[dict[str, Any]]:
-        """The faults that are still to come, with how often."""
+        """The pending faults, each with its remaining number of times."""
         with self._lock:
             return [{**fault.model_dump(exclude_defaults=True), "times": times} for fault, times in self._coming]
 
     def find(self, kind: Kind, name: str, state: str = "") -> Fault | None:
-        """The next fault of a kind for a name in a state; it stays until :meth:`take`."""
+        """The next fault of a kind for a name in a state, without removing it."""
         with self._lock:
             return next((fault for fault, _ in self._coming if _fits(fault, kind, name, state)), None)
 
     def take(self, kind: Kind, name: str, state: str = "") -> Fault | None:
-        """As :meth:`find`; it has then happened once more."""
+        """As :meth:`find`, and reduce its number of times by one."""
         with self._lock:
-            for place, (fault, times) in enumerate(self._coming):
+            for index, (fault, times) in enumerate(self._coming):
                 if _fits(fault, kind, name, state):
-                    self._coming[place : place + 1] = [(fault, times - 1)] if times > 1 else []
+                    self._coming[index : index + 1] = [(fault, times - 1)] if times > 1 else []
                     return fault
         return None
 
     def watch(self, kinds: Sequence[Kind], name: str, state: str) -> Watch:
-        """What waits for faults in a state that begins now."""
+        """A watch for faults in a state that begins now."""
         return Watch(self, kinds, name, state)
 
 
 class Watch:
-    """Waits for the moment of a fault while a job is in a state.
+    """Watch for faults while a job is in a state.
 
     Attributes:
-        happened: the fault whose moment has come.
+        happened: the fault that has happened; None for none.
     """
 
     def __init__(self, faults: Faults, kinds: Sequence[Kind], name: str, state: str) -> None:
@@ -119,11 +119,11 @@ class Watch:
         self.happened: Fault | None = None
 
     def line(self, text: str) -> None:
-        """Take in a line that was printed."""
+        """Record a line of output."""
         self._lines.append((time.monotonic(), text))
 
     def is_due(self) -> bool:
-        """Whether a fault is to happen now; it has then happened."""
+        """Whether a fault happens now. If so, it is taken."""
         for kind in self._kinds:
             fault = self._faults.find(kind, self._name, self._state)
             since = self._since(fault) if fault else None

@@ -1,4 +1,4 @@
-"""The fleet of an endpoint config: the serving program behind an endpoint."""
+"""The fleet of an endpoint: the serving program of an endpoint config."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _PING_SECONDS, _LEAVE_SECONDS = 2.0, 30.0
 
 
 class Fleet:
-    """A model being served: one instance, whatever the instance count.
+    """A served model. It has one instance, whatever the instance count.
 
     Args:
-        variant: the production variant of the endpoint config.
-        container: the model's primary container.
-        folder: becomes its ``/opt/ml``; a number is added where that is taken.
-        services: S3 and Logs.
-        instances: run the image's ``serve`` program.
-        log_group: of CloudWatch Logs.
-        environment: leads its AWS clients to the stand-in; not given under network isolation.
-        isolated: whether the program is cut off from the network.
-        count: number of instances to report; None: as the variant says.
-        capture: the endpoint config's ``DataCaptureConfig``.
+        variant: production variant of the endpoint config.
+        container: primary container of the model.
+        folder: folder for ``/opt/ml``; a number is appended if it exists.
+        services: clients of S3 and CloudWatch Logs.
+        instances: instances for the ``serve`` program of the image.
+        log_group: log group in CloudWatch Logs.
+        environment: variables that direct AWS clients to the stand-in; not set under network isolation.
+        isolated: whether the program runs under network isolation.
+        count: number of instances to report; None: the variant's.
+        capture: ``DataCaptureConfig`` of the endpoint config.
 
     Raises:
-        ApiError: if the image is not here, or the model's data cannot be had.
+        ApiError: if the image is not on this machine, or the model data cannot be read.
         OSError: if the program cannot be started.
     """
 
@@ -104,7 +104,7 @@ class Fleet:
         return "ServerlessConfig" in self.variant
 
     def summary(self) -> dict[str, Any]:
-        """The variant as DescribeEndpoint shows it."""
+        """The variant in the answer of DescribeEndpoint."""
         weight = self.variant.get("InitialVariantWeight", 1.0)
         shown = {"VariantName": self.variant["VariantName"], "CurrentWeight": weight, "DesiredWeight": weight}
         if self.is_serverless:
@@ -116,7 +116,14 @@ class Fleet:
         return f"http://{self._program.address}:{self._port}"
 
     def becomes_healthy(self, seconds: float) -> bool:
-        """Whether ``/ping`` answers 200 within ``seconds``; from then on the process is started again if it ends."""
+        """Wait for status 200 of ``/ping``. A healthy program is restarted once if it ends.
+
+        Args:
+            seconds: timeout.
+
+        Returns:
+            Whether the program became healthy.
+        """
         healthy = False
 
         def settled() -> bool:
@@ -133,7 +140,7 @@ class Fleet:
         self._program.wait()
         with self._lock, contextlib.suppress(OSError):
             if not self._leaving:
-                self._stream.write(f"the container ended ({self._program.ending()}); it is started again")
+                self._stream.write(f"the container ended ({self._program.ending()}); it is restarted")
                 self._program = self._launch()
 
     def _ping(self) -> bool:
@@ -147,17 +154,17 @@ class Fleet:
         return " | ".join(list(self._program.last_lines)[-5:])
 
     def take_request(self) -> None:
-        """Count a request that will be asked; :meth:`drain` waits for it until :meth:`invoke` has its answer."""
+        """Register a request. :meth:`drain` waits until :meth:`invoke` has answered it."""
         with self._answered:
             self._asked += 1
 
     def drain(self, seconds: float) -> None:
-        """Wait until every request that was taken is answered, or ``seconds`` have passed."""
+        """Wait until all registered requests are answered, at most ``seconds``."""
         with self._answered:
             self._answered.wait_for(lambda: not self._asked, seconds)
 
     def execution_parameters(self) -> dict[str, Any]:
-        """What the container would like of a batch transform, if it says."""
+        """Settings of batch transform from the container's ``/execution-parameters``; empty if it has none."""
         try:
             with _DIRECT.open(f"{self.address}/execution-parameters", timeout=_PING_SECONDS) as answer:
                 content = json.loads(answer.read())
@@ -168,7 +175,11 @@ class Fleet:
     def invoke(
         self, body: bytes, headers: Mapping[str, str], seconds: float = INVOKE_SECONDS
     ) -> tuple[int, bytes, str]:
-        """Status, body and content type of the container's answer."""
+        """Send a registered request to the container.
+
+        Returns:
+            Status, body and content type of the answer.
+        """
         request = urllib.request.Request(f"{self.address}/invocations", data=body, headers=dict(headers))
         try:
             with _DIRECT.open(request, timeout=seconds) as answer:
@@ -187,17 +198,17 @@ class Fleet:
         self._instances.close_network(self._network)
 
     def close_log(self) -> None:
-        """Send what is left of the program's lines."""
+        """Send the remaining lines of output."""
         self._stream.close()
 
     def leave(self) -> None:
-        """Not start the process again when it ends."""
+        """Disable the restart of the program."""
         with self._lock:
             self._leaving = True
 
 
 def _new_folder(folder: Path) -> Path:
-    """Make a folder; if there is one of that name, whose files may be in use, one with the next free number."""
+    """Create a folder. If it exists, its files may be in use: the next free number is appended to the name."""
     for number in itertools.count(1):
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         with contextlib.suppress(FileExistsError):

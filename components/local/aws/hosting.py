@@ -1,4 +1,4 @@
-"""One endpoint: its states, how traffic goes over to a new fleet, and what brings it back."""
+"""An endpoint: its states, traffic shifting to a new fleet, and automatic rollback."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOOK_SECONDS = 0.1
 
 
 class Deployment:
-    """How an update's traffic is shifted: a request's ``DeploymentConfig``.
+    """Traffic shifting of an update, from the ``DeploymentConfig`` of a request.
 
     https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeploymentConfig.html
     """
@@ -41,7 +41,7 @@ class Deployment:
 
 
 def _shares(routing: Mapping[str, Any]) -> list[float]:
-    """The new fleet's share of the traffic in each step."""
+    """Share of traffic for the new fleet, in each step."""
     kind = routing.get("Type", "ALL_AT_ONCE")
     if kind == "CANARY":
         return [_share(routing["CanarySize"]), 1.0]
@@ -53,26 +53,26 @@ def _shares(routing: Mapping[str, Any]) -> list[float]:
 
 def _share(size: Mapping[str, Any]) -> float:
     if size["Type"] != "CAPACITY_PERCENT":
-        raise invalid("This stand-in shifts traffic by CAPACITY_PERCENT alone")
+        raise invalid("This stand-in supports only the type CAPACITY_PERCENT")
     return float(size["Value"]) / 100
 
 
 class _RolledBackError(Exception):
-    """Why an update goes back."""
+    """Reason of a rollback."""
 
 
 class Endpoint:
-    """An endpoint from its creation to its end.
+    """An endpoint.
 
     States: Creating, then InService or Failed; Updating, RollingBack, and InService again.
 
     Args:
-        name: of the endpoint.
-        arn: of the endpoint.
-        start: starts the fleet of an endpoint config, given the number of instances (None: as the config says).
-        start_seconds: how long ``/ping`` may take to turn healthy.
-        services: CloudWatch for alarms, S3 for captured data.
-        faults: what is to go wrong.
+        name: name of the endpoint.
+        arn: ARN of the endpoint.
+        start: function that starts a fleet, given an endpoint config and a number of instances (None: the config's).
+        start_seconds: timeout of the first successful ``/ping``, in seconds.
+        services: clients of CloudWatch (alarms) and S3 (captured data).
+        faults: faults to inject.
     """
 
     def __init__(
@@ -113,15 +113,15 @@ class Endpoint:
         return self._fleet.address
 
     def deploy(self, config: str, deployment: Mapping[str, Any] | None = None, keep_properties: bool = False) -> None:
-        """Go over to an endpoint config in the background: CreateEndpoint and UpdateEndpoint.
+        """Deploy an endpoint config in the background: CreateEndpoint and UpdateEndpoint.
 
         Args:
             config: name of the endpoint config.
-            deployment: the request's ``DeploymentConfig``.
-            keep_properties: the number of instances stays, whatever the config says.
+            deployment: ``DeploymentConfig`` of the request.
+            keep_properties: whether to keep the number of instances, whatever the config.
 
         Raises:
-            ApiError: if the endpoint is on its way to another one, or has failed.
+            ApiError: if another deployment is in progress, or the endpoint has failed.
         """
         with self._lock:
             if self._thread is not None and self._status != "InService":
@@ -139,7 +139,7 @@ class Endpoint:
             self._thread.start()
 
     def _deploy(self, config: str, plan: Deployment, alarms: Alarms, count: int | None) -> None:
-        """Blue/green: the old fleet serves until the new one is healthy, and for good if it never is."""
+        """Blue/green deployment: the old fleet serves until traffic is shifted to a healthy new fleet."""
         fleet: Fleet | None = None
         try:
             self._meet_faults()
@@ -151,7 +151,7 @@ class Endpoint:
                 raise invalid(f"The primary container did not pass the ping health check. Last lines: {lines}")
             if self._fleet is not None:
                 self._shift(plan, alarms)
-        except Exception as error:  # whatever it is, the endpoint must not stay on its way for ever
+        except Exception as error:  # after any error, the endpoint must leave its transient state
             self._go_back(fleet, error)
             return
         with self._lock:
@@ -174,10 +174,10 @@ class Endpoint:
             raise _RolledBackError(failing.reason)
 
     def _shift(self, plan: Deployment, alarms: Alarms) -> None:
-        """Give the new fleet more and more of the traffic.
+        """Shift traffic to the new fleet in steps.
 
         Raises:
-            _RolledBackError: if an alarm fires meanwhile.
+            _RolledBackError: if an alarm fires.
         """
         since = time.time()
         if firing := alarms.firing(self._metrics, since):
@@ -197,8 +197,8 @@ class Endpoint:
                 time.sleep(_LOOK_SECONDS)
 
     def _go_back(self, fleet: Fleet | None, error: Exception) -> None:
-        told = isinstance(error, (ApiError, _RolledBackError))
-        reason = str(error) if told else f"{type(error).__name__}: {error}"
+        is_expected = isinstance(error, (ApiError, _RolledBackError))
+        reason = str(error) if is_expected else f"{type(error).__name__}: {error}"
         with self._lock:
             self._status = "RollingBack" if self._fleet else "Failed"
             self._reason, self._modified = reason, time.time()
@@ -219,19 +219,23 @@ class Endpoint:
             self._status, self._modified = status, time.time()
 
     def set_count(self, count: int) -> None:
-        """UpdateEndpointWeightsAndCapacities, and what autoscaling does."""
+        """Set the number of instances: UpdateEndpointWeightsAndCapacities and autoscaling."""
         with self._lock:
             if self._fleet is None or self._status != "InService":
                 raise invalid(f'Cannot update in-progress endpoint "{self.arn}", status {self._status}.')
             self._fleet.count = count
 
     def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[bytes, str, str]:
-        """Body, content type and variant of the answer.
+        """Send a request to the container of a fleet.
+
+        Returns:
+            Body, content type and variant of the answer.
 
         Raises:
-            ApiError: ModelError with the container's own status and message, or why it cannot be asked.
+            ModelError: with status and message of the container.
+            ApiError: if the endpoint is not in service, or the body is too large.
         """
-        with self._lock:  # an update that takes over now waits for this request before it stops the old fleet
+        with self._lock:  # so that an update waits for this request before it stops the old fleet
             fleet = self._chosen()
             if fleet is None:
                 raise ApiError("ValidationError", f"Endpoint {self.name} is in status {self._status}.")
@@ -252,7 +256,7 @@ class Endpoint:
         return answer, content_type, fleet.variant["VariantName"]
 
     def _chosen(self) -> Fleet | None:
-        """The fleet for the next request: the new one as often as its share says."""
+        """The fleet of the next request, according to the new fleet's share of the traffic."""
         self._credit += self._coming_share
         if self._coming is not None and self._credit >= 1 - 1e-9:
             self._credit -= 1
@@ -260,7 +264,7 @@ class Endpoint:
         return self._fleet
 
     def _capture(self, fleet: Fleet, asked: tuple[bytes, str], answered: tuple[bytes, str]) -> None:
-        """Write a request and its answer to S3, as often as the config's data capture says."""
+        """Write a request and its answer to S3, at the sampling percentage of the data capture."""
         settings = fleet.capture
         if not settings.get("EnableCapture"):
             return
@@ -310,7 +314,7 @@ class Endpoint:
         return answer
 
     def close(self) -> None:
-        """Serve no longer; programs are ended by who started them."""
+        """Stop serving. The instances end the programs."""
         with self._lock:
             self._closed = True
             fleets = (self._fleet, self._coming)
@@ -319,7 +323,7 @@ class Endpoint:
                 fleet.leave()
 
     def delete(self) -> None:
-        """DeleteEndpoint: stop what serves, and what was about to."""
+        """Stop all fleets: DeleteEndpoint."""
         self.close()
         for fleet in (self._coming, self._fleet):
             if fleet is not None:
@@ -335,7 +339,7 @@ class Endpoint:
 
 
 class ModelError(ApiError):
-    """What the runtime answers when the container does not answer 2xx."""
+    """Answer of the runtime if the container does not answer with status 2xx."""
 
     def __init__(self, status: int, message: str) -> None:
         side = "server" if status >= 500 else "client"

@@ -1,4 +1,4 @@
-"""Where the programs of images run: what jobs and endpoints need of it, whatever it is."""
+"""Interface of instances: programs of images, as processes or in containers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ KEPT_LINES = 20
 
 @dataclass(frozen=True)
 class Start:
-    """A program to be started on an instance of its own.
+    """Settings of a program on its own instance.
 
     Attributes:
-        image: whose program it is.
-        program: the command that SageMaker gives the image.
-        folder: its ``/opt/ml``; no other running program has the same.
-        environment: variables for it.
-        on_line: is given each line that it prints, as it comes.
-        network: that :meth:`Instances.open_network` has given.
-        host: name under which the others in that network find it.
-        port: that it is to serve at; 0 for a program that does not.
+        image: image of the program.
+        program: command that SageMaker passes to the image.
+        folder: folder for ``/opt/ml``, unique among the running programs.
+        environment: environment variables.
+        on_line: callback for each line of output.
+        network: name returned by :meth:`Instances.open_network`.
+        host: host name in the network.
+        port: port of a serving program; 0 for a program without one.
     """
 
     image: str
@@ -40,8 +40,8 @@ class Program(Protocol):
     """A running program.
 
     Attributes:
-        last_lines: the last lines that it has printed.
-        address: host name or IP address at which this machine reaches it.
+        last_lines: last lines of output.
+        address: host name or IP address, from this machine.
     """
 
     last_lines: deque[str]
@@ -51,59 +51,71 @@ class Program(Protocol):
     def running(self) -> bool: ...
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """The exit code once the program has ended and its lines are read; None if ``seconds`` pass first.
+        """Wait for the end.
 
-        What a signal ended has 128 + the signal.
+        Returns:
+            Exit code, after all output has been read; 128 + the signal after a signal; None after a timeout of
+            ``seconds``.
         """
 
     def ending(self) -> str:
-        """How it ended, in words, once it has."""
+        """Description of the end, such as ``exit code 1``. Waits for the end."""
 
     def terminate(self) -> None:
-        """SIGTERM to the program alone."""
+        """Send SIGTERM to the program, not to its children."""
 
     def kill(self) -> None:
-        """SIGKILL to the program and all that it has started."""
+        """Send SIGKILL to the program and its children."""
 
     def stop(self, grace: float) -> None:
-        """SIGTERM, and SIGKILL where that has not helped after ``grace`` seconds."""
+        """Send SIGTERM, then SIGKILL if the program still runs after ``grace`` seconds."""
 
 
 class Instances(Protocol):
-    """Starts programs, and ends all of them whatever the jobs and endpoints that wanted them are doing.
+    """Instances of jobs and endpoints: start of programs, and end of all programs.
 
     Attributes:
-        listen_at: address of this machine at which programs find the stand-in.
-        interface: network interface that connects the hosts of a job.
+        listen_at: address of the stand-in, for programs.
+        interface: network interface between the hosts of a job.
     """
 
     listen_at: str
     interface: str
 
     def check(self, image: str) -> None:
-        """
+        """Check that an image exists on this machine.
+
         Raises:
-            ApiError: if there is no such image here.
+            ApiError: if it does not.
         """
 
     def open_network(self, name: str, isolated: bool) -> str:
-        """A network for programs that are to find each other; cut off from all others if ``isolated``."""
+        """Create a network.
+
+        Args:
+            name: name of the network.
+            isolated: whether the network has no access to other networks.
+
+        Returns:
+            Full name of the network.
+        """
 
     def close_network(self, network: str) -> None:
-        """Remove a network; nothing runs in it any more."""
+        """Remove a network without running programs."""
 
     def variables(self, hosts: Sequence[str]) -> Mapping[str, str]:
-        """Variables by which the programs of a job find each other, beside their hosts' names."""
+        """Variables with the addresses of the hosts of a job, if host names alone are not enough."""
 
     def free_port(self) -> int:
-        """A port at which the next program can serve."""
+        """A free port for the next serving program."""
 
     def start(self, start: Start) -> Program:
-        """
+        """Start a program.
+
         Raises:
-            ApiError: if the image is not here.
-            OSError: if its program cannot be started, or no more are to be.
+            ApiError: if the image is not on this machine.
+            OSError: if the program cannot be started, or the instances are closed.
         """
 
     def close(self, grace: float) -> None:
-        """SIGTERM to all at once, and SIGKILL to those that still run after ``grace`` seconds."""
+        """Send SIGTERM to all programs, then SIGKILL to those still running after ``grace`` seconds."""

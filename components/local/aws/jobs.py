@@ -1,4 +1,4 @@
-"""What training and transform jobs have in common: they run in a thread of their own, and are kept by name."""
+"""Base of training and transform jobs, and the collection of jobs by name."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _PAGE = 10
 
 
 class Job(ABC):
-    """A job from its request to its end.
+    """A job, run in a thread.
 
     Args:
-        request: as the operation that creates jobs of this kind got it.
-        arn: of the job.
+        request: request of the operation that creates the job.
+        arn: ARN of the job.
 
     Attributes:
-        kind: before ``Name``, ``Arn`` and ``Status`` in the API.
-        words: the kind in messages.
+        kind: prefix of ``Name``, ``Arn`` and ``Status`` in the API.
+        words: name of the kind in messages.
     """
 
     kind: ClassVar[str]
@@ -51,10 +51,10 @@ class Job(ABC):
         self._thread.join(seconds)
 
     def stop(self) -> None:
-        """Ask for the end of the job.
+        """Request the end of the job.
 
         Raises:
-            ApiError: if it has ended.
+            ApiError: if it has already ended.
         """
         if not self._stop():
             raise invalid(f"The request was rejected because the {self.words} is in status {self._status}.")
@@ -64,19 +64,19 @@ class Job(ABC):
 
     @abstractmethod
     def _stop(self) -> bool:
-        """Ask for the end; False if it has come before."""
+        """Request the end; False if the job has already ended."""
 
     @abstractmethod
     def close(self) -> None:
-        """Have the job end without a result; its programs are ended by who started them."""
+        """End the job without a result. The instances end its programs."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What describes the job in the API."""
+        """Answer of the operation that describes the job."""
 
     @abstractmethod
     def summary(self) -> dict[str, Any]:
-        """The job in a list."""
+        """Entry of the job in a list."""
 
 
 AnyJob = TypeVar("AnyJob", bound=Job)
@@ -86,7 +86,7 @@ class Jobs(Generic[AnyJob]):
     """All jobs of a kind.
 
     Args:
-        kind: of the jobs.
+        kind: class of the jobs.
     """
 
     def __init__(self, kind: type[AnyJob]) -> None:
@@ -96,7 +96,11 @@ class Jobs(Generic[AnyJob]):
         return iter(list(self._by_name.values()))
 
     def add(self, name: str, make: Callable[[], AnyJob]) -> AnyJob:
-        """Make the job of a name; the caller starts it, and sees to it that one is added at a time.
+        """Create a job. The caller starts it, and holds a lock during this call.
+
+        Args:
+            name: name of the job.
+            make: function that creates it.
 
         Raises:
             ApiError: if the name is taken.
@@ -111,17 +115,17 @@ class Jobs(Generic[AnyJob]):
         return job
 
     def of(self, request: Mapping[str, Any]) -> AnyJob:
-        """The job that a request names.
+        """The job named in a request.
 
         Raises:
-            ApiError: if there is none.
+            ApiError: if it does not exist.
         """
         if job := self._by_name.get(request[f"{self._kind.kind}Name"]):
             return job
         raise invalid("Requested resource not found.")
 
     def list(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer of the operation that lists them."""
+        """Answer of the operation that lists jobs."""
         kind, before = self._kind.kind, request.get("CreationTimeBefore", float("inf"))
         shown = [
             entry
@@ -135,7 +139,7 @@ class Jobs(Generic[AnyJob]):
 
 
 def page(key: str, entries: Sequence[dict[str, Any]], request: Mapping[str, Any]) -> dict[str, Any]:
-    """One page of a list; where more follow, with the token of the next one."""
+    """One page of a list, with the token of the next page, if any."""
     start = int(request.get("NextToken", 0))
     end = start + request.get("MaxResults", _PAGE)
     return {key: list(entries[start:end])} | ({"NextToken": str(end)} if end < len(entries) else {})

@@ -1,4 +1,4 @@
-"""Access keys: whose requests the stand-in answers."""
+"""Access keys of the stand-in's clients."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _CREDENTIAL = re.compile(r"Credential=([^/]+)/")
 
 @dataclass(frozen=True)
 class AccessKey:
-    """An access key of AWS's form."""
+    """An access key, as of AWS: its ID and its secret."""
 
     id: str
     secret: str
 
 
 ANYBODY = AccessKey("local", "local")
-"""The key of a stand-in that answers requests with any key, or with none."""
+"""Key of a stand-in that accepts requests with any key or none."""
 
 
 def access_key_id(environ: Mapping[str, Any]) -> str:
-    """The ID of the access key that a WSGI request is signed with; '' if it is not signed."""
+    """ID of the access key of a signed WSGI request; '' for an unsigned request."""
     found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
     return found[1] if found else ""
 
 
 def may_ask(key: AccessKey, environ: Mapping[str, Any]) -> bool:
-    """Whether a request is answered. The ID alone is looked at: signatures are not computed."""
+    """Whether a request is accepted. Only the ID is compared; signatures are not verified."""
     return key == ANYBODY or access_key_id(environ) == key.id

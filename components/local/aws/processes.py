@@ -1,4 +1,4 @@
-"""Programs of images, run as processes: each one's children end with it, as they do in a container."""
+"""Programs of images as processes. The children of a program end with it, as in a container."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _SECONDS_FOR_LAST_LINES = 5.0
 
 
 class Process:
-    """A program that runs as a process: see :class:`components.local.aws.instances.Program`.
+    """A program as a process: see :class:`components.local.aws.instances.Program`.
 
     Args:
-        command: what to run.
-        environment: set beside this process's own, of which AWS's settings are left out.
-        folder: its ``/opt/ml``, where it runs; no other running program has the same.
-        on_line: is given each line it prints, as it comes.
+        command: command to run.
+        environment: variables in addition to those of this process; AWS's settings of this process are omitted.
+        folder: folder for ``/opt/ml`` and working directory, unique among the running programs.
+        on_line: callback for each line of output.
 
     Raises:
         OSError: if the command cannot be started.
@@ -47,9 +47,9 @@ class Process:
     ) -> None:
         self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._mark = f"{ROOT_VARIABLE}={folder}"
-        # a container knows nothing of the account whose keys lie in this shell
+        # like a container, without the AWS credentials of this shell
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        # programs name their Python as images do
+        # programs find `python` on PATH, as in images
         inherited["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
         self._process = subprocess.Popen(
             list(command),
@@ -107,9 +107,9 @@ class Process:
             self.kill()
 
     def _end_children(self) -> None:
-        """Kill what the program has left behind, once: its group, and children in sessions of their own.
+        """Kill the remaining children of the program, once: its process group, and children in other sessions.
 
-        The latter (torchrun's workers are such) are known by their environment, which Linux alone shows.
+        The latter, such as torchrun's workers, are identified by their environment, which is readable only on Linux.
         """
         with self._lock:
             if self._swept:
@@ -124,10 +124,10 @@ class Process:
 
 
 class Processes:
-    """Runs programs as processes: see :class:`components.local.aws.instances.Instances`.
+    """Instances as processes: see :class:`components.local.aws.instances.Instances`.
 
     Args:
-        programs: image repository name, as ``ncf-train``, -> the command that stands for that image's program.
+        programs: commands by the name of the image repository, such as ``ncf-train``.
     """
 
     listen_at = _LOOPBACK
@@ -187,7 +187,16 @@ class Processes:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
-    """Whether ``condition`` came true within ``seconds``."""
+    """Wait for a condition.
+
+    Args:
+        condition: function that is polled.
+        seconds: timeout.
+        pause: seconds between polls.
+
+    Returns:
+        Whether the condition became true.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

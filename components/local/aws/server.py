@@ -1,4 +1,4 @@
-"""The server: SageMaker's own operations here, everything else by moto, on one port of this machine."""
+"""The server of the stand-in: operations of SageMaker, and moto for everything else, on one port."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from components.local.aws.hosting import ModelError
 from components.local.aws.instances import Instances
 from components.local.aws.keys import ANYBODY, AccessKey, access_key_id, may_ask
 from components.local.aws.services import Services
+from components.local.aws.tags import KINDS, kind_of
 
 _TARGET = "SageMaker."
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations/?")
@@ -48,24 +49,24 @@ _active: list[LocalAws] = []
 
 
 class LocalAws:
-    """S3 and SageMaker for this process and its children; a context manager.
+    """S3 and SageMaker for this process and its children, as a context manager.
 
-    Clients reach it through the environment variables in :attr:`environment` alone. What is to go wrong in it is
-    asked for through :attr:`faults`, or by HTTP at ``/_faults``.
+    Clients need only the environment variables in :attr:`environment`. Faults are injected through :attr:`faults`, or
+    by HTTP at ``/_faults``.
 
     Args:
-        root: folder for all that it writes: a ``/opt/ml`` tree for each host of a job and each endpoint.
-        instances: run the programs of images, as processes or as containers.
-        region: of its resources.
-        grace: seconds between SIGTERM and SIGKILL of a training job; SageMaker gives 120.
-        start_seconds: seconds that a serving container may take to answer ``/ping``.
-        serving: further variables for the serving programs of endpoints.
-        address: of this machine to listen at, for clients elsewhere; '' for the one that ``instances`` need.
-        port: to listen at; 0 for any that is free.
-        key: that requests must be signed with; keys of roles that it assumes are not it.
+        root: folder for all files: an ``/opt/ml`` tree for each host of a job and each endpoint.
+        instances: instances for the programs of images, as processes or containers.
+        region: region of the resources.
+        grace: seconds between SIGTERM and SIGKILL of a training job; 120 in SageMaker.
+        start_seconds: timeout of a serving container's first successful ``/ping``, in seconds.
+        serving: additional variables for the serving programs of endpoints.
+        address: address to listen on, for clients on other machines; '' for the address of ``instances``.
+        port: port to listen on; 0 for a free one.
+        key: access key that requests must be signed with. Temporary keys of assumed roles are not accepted.
 
     Raises:
-        RuntimeError: if another one is active in this process: moto's state is global.
+        RuntimeError: if another instance is active in this process: moto's state is global.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class LocalAws:
             protocol_version = "HTTP/1.1"
 
             def log_request(self, *args: Any) -> None:
-                """Requests are not shown."""
+                """Log nothing."""
 
         _reset_moto()
         self._moto = DomainDispatcherApplication(create_backend_app)
@@ -144,7 +145,7 @@ class LocalAws:
         self.close()
 
     def close(self) -> None:
-        """Stop every process that was started, and the server."""
+        """Stop all programs and the server."""
         if self not in _active:
             return
         self._api.close()
@@ -155,19 +156,19 @@ class LocalAws:
         atexit.unregister(self.close)
 
     def create_bucket(self, name: str) -> None:
-        """Make an S3 bucket."""
+        """Create an S3 bucket."""
         if self.region == "us-east-1":
             self._services.s3.create_bucket(Bucket=name)
         else:
-            place = {"LocationConstraint": self.region}
-            self._services.s3.create_bucket(Bucket=name, CreateBucketConfiguration=place)
+            configuration = {"LocationConstraint": self.region}
+            self._services.s3.create_bucket(Bucket=name, CreateBucketConfiguration=configuration)
 
     def endpoint_address(self, name: str) -> str:
-        """``http://ADDRESS:PORT`` of the program that serves an endpoint."""
+        """URL of an endpoint's serving program: ``http://ADDRESS:PORT``."""
         return self._api.endpoint(name).address
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """WSGI: route one request."""
+        """Route a request (WSGI)."""
         if not may_ask(self._key, environ):
             return _refuse(_OTHER_KEY, environ, start_response)
         if environ.get("PATH_INFO") == FAULTS_PATH:
@@ -183,7 +184,7 @@ class LocalAws:
         if target.startswith(_TARGET) and name in OPERATIONS:
             body = _body(environ)
             request = json.loads(body or b"{}")
-            if "ResourceArn" not in request or self._api.keeps_tags_of(request["ResourceArn"]):
+            if "ResourceArn" not in request or kind_of(request["ResourceArn"]) in KINDS:
                 operation = self._api.operation(name)
                 assert operation is not None
                 try:
@@ -191,15 +192,15 @@ class LocalAws:
                 except ApiError as error:
                     return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-        if target == _PRICES:  # there is nothing to pay here
+        if target == _PRICES:  # no prices: nothing costs money here
             return _json(start_response, {"FormatVersion": "aws_v1", "PriceList": []})
         if target == _TAGGED:
-            return _json(start_response, self._api.tagged(json.loads(_body(environ) or b"{}")))
+            return _json(start_response, self._api.tags.get_resources(json.loads(_body(environ) or b"{}")))
         answer: Iterable[bytes] = self._moto(environ, start_response)
         return answer
 
     def _control(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Faults by HTTP: list, add, clear."""
+        """List, add or clear faults by HTTP."""
         try:
             if environ["REQUEST_METHOD"] == "POST":
                 self.faults.add_request(json.loads(_body(environ) or b"{}"))
@@ -212,7 +213,7 @@ class LocalAws:
         return _json(start_response, {"faults": self.faults.coming()})
 
     def _refused(self, environ: Mapping[str, Any]) -> Fault | None:
-        """The fault that this request meets."""
+        """The fault of kind refuse or expire for a request; None for none."""
         key = access_key_id(environ)
         if key and self.faults.find("expire", key):
             return Fault.model_validate({"kind": "refuse", "name": key, "error": "ExpiredTokenException"})
@@ -242,7 +243,7 @@ def _reset_moto() -> None:
 
 
 def _without_proxy(address: str) -> dict[str, str]:
-    """Settings by which clients go straight to this machine, also where a proxy leads out."""
+    """Variables that exclude an address of this machine from the proxy."""
     known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
     hosts = ",".join(filter(None, [known, address, "localhost"]))
     return {"NO_PROXY": hosts, "no_proxy": hosts}
@@ -257,7 +258,7 @@ def _body(environ: Mapping[str, Any]) -> bytes:
 
 
 def _operation_name(environ: Mapping[str, Any]) -> str:
-    """``DescribeTrainingJob``, ``InvokeEndpoint``; for S3 its method, ``S3:GET``."""
+    """Name of the operation, such as ``DescribeTrainingJob``; for S3 its HTTP method, such as ``S3:GET``."""
     if target := environ.get("HTTP_X_AMZ_TARGET", ""):
         return str(target).rpartition(".")[2]
     if _INVOCATIONS.fullmatch(environ.get("PATH_INFO", "")):
@@ -267,7 +268,7 @@ def _operation_name(environ: Mapping[str, Any]) -> str:
 
 
 def _refuse(fault: Fault, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer with the error that was asked for, or break the connection before or in the answer."""
+    """Answer with the error of a fault, or close the connection before or within the answer."""
     if fault.error in ("drop", "cut"):
         if fault.error == "cut":
             start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", "1000")])
@@ -275,7 +276,7 @@ def _refuse(fault: Fault, environ: dict[str, Any], start_response: Callable[...,
         return [b"{"] if fault.error == "cut" else []
     _body(environ)
     status = _STATUSES.get(fault.error, 400)
-    message = _MESSAGES.get(fault.error, "a fault was asked for")
+    message = _MESSAGES.get(fault.error, "a fault was injected")
     if "xml" in environ.get("HTTP_ACCEPT", "") or _operation_name(environ).startswith(("S3:", "STS:")):
         body = f"<Error><Code>{fault.error}</Code><Message>{message}</Message></Error>".encode()
         return _respond(start_response, status, body, content_type="application/xml")

@@ -1,4 +1,4 @@
-"""What jobs and endpoints use of S3 and CloudWatch Logs: the stand-in's own, through its port."""
+"""Clients of the stand-in's own S3, CloudWatch and CloudWatch Logs, for jobs and endpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ _SECONDS_BETWEEN_PUTS = 0.2
 
 
 class Services:
-    """Clients of the stand-in's S3, Logs and CloudWatch."""
+    """Clients of the stand-in.
+
+    Args:
+        endpoint_url: URL of the stand-in.
+        credentials: variables with the access key.
+        region: region of the clients.
+    """
 
     def __init__(self, endpoint_url: str, credentials: Mapping[str, str], region: str) -> None:
         import boto3
@@ -33,7 +39,7 @@ class Services:
         self.cloudwatch = session.client("cloudwatch", endpoint_url=endpoint_url, config=direct)
 
     def keys(self, uri: str) -> list[str]:
-        """Keys of all objects that begin with the URI's, a slash at its end included: SageMaker's S3Prefix."""
+        """Keys of all objects that start with the key of a URI, including a final slash, like SageMaker's S3Prefix."""
         bucket, prefix = _bucket_and_prefix(uri)
         try:
             pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
@@ -42,7 +48,16 @@ class Services:
             raise invalid(f"No S3 objects found under S3 URL {uri!r}: the bucket does not exist") from None
 
     def download(self, uri: str, folder: Path, part: tuple[int, int] = (0, 1)) -> None:
-        """Download objects under a prefix; of ``part`` (i, n) every n-th from the i-th, as ShardedByS3Key does."""
+        """Download the objects under a prefix.
+
+        Args:
+            uri: URI of the prefix.
+            folder: folder to write to.
+            part: index and number of parts, as for ShardedByS3Key; part i of n has every n-th object from the i-th.
+
+        Raises:
+            ApiError: if no object exists, or a key has '..'.
+        """
         bucket, prefix = _bucket_and_prefix(uri)
         keys = [key for key in self.keys(uri) if not key.endswith("/")]
         if not keys:
@@ -56,12 +71,13 @@ class Services:
             self.s3.download_file(bucket, key, str(target))
 
     def upload(self, folder: Path, uri: str, uploaded: dict[Path, tuple[int, int]] | None = None) -> None:
-        """Upload a folder's files.
+        """Upload the files of a folder.
 
         Args:
-            folder: what to upload; files that vanish meanwhile, as temporary ones do, are passed over.
+            folder: folder to upload. Files that vanish during the upload, such as temporary ones, are skipped.
             uri: prefix of the objects.
-            uploaded: time and size of what was uploaded before, which is not uploaded again; is kept up to date.
+            uploaded: time and size of uploaded files, updated by this call. Unchanged files are skipped. None: all
+                files are uploaded.
         """
         bucket, prefix = split_uri(uri)
         for path in sorted(folder.rglob("*")):
@@ -75,7 +91,7 @@ class Services:
                     uploaded[path] = version
 
     def upload_archive(self, folder: Path, uri: str) -> None:
-        """Upload a folder's content as one ``.tar.gz``."""
+        """Upload the content of a folder as one ``.tar.gz``."""
         archive = folder.with_suffix(".tar.gz")
         with tarfile.open(archive, "w:gz") as tar:
             for path in sorted(folder.iterdir()):
@@ -90,7 +106,7 @@ class Services:
         try:
             self.s3.upload_file(str(path), bucket, key)
         except S3UploadFailedError as error:
-            cause = error.__context__  # S3's own answer; the error adds the local file's name
+            cause = error.__context__  # the answer of S3, without the name of the local file
             raise invalid(f"Unable to upload to s3://{bucket}/{key}: {cause}") from None
 
     def extract_archive(self, uri: str, folder: Path) -> None:
@@ -110,13 +126,13 @@ class Services:
 
 
 def _bucket_and_prefix(uri: str) -> tuple[str, str]:
-    """As ``split_uri``, with the slash at the end: it keeps out what only begins with the same letters."""
+    """As ``split_uri``, but keeps a final slash, so that only objects in that folder match."""
     bucket, prefix = split_uri(uri)
     return bucket, f"{prefix}/" if prefix and uri.endswith("/") else prefix
 
 
 class LogStream:
-    """Sends lines to a CloudWatch log stream in small batches."""
+    """A CloudWatch log stream. Lines are sent in small batches."""
 
     def __init__(self, services: Services, group: str, stream: str) -> None:
         self._services, self._group, self._stream = services, group, stream
@@ -135,7 +151,7 @@ class LogStream:
             self._lines.append({"timestamp": int(time.time() * 1000), "message": line or " "})
 
     def close(self) -> None:
-        """Send what is left."""
+        """Send the remaining lines."""
         self._closed.set()
         self._thread.join(10)
 

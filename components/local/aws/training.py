@@ -1,8 +1,7 @@
-"""One training job: its states, its hosts' ``/opt/ml`` trees, its programs."""
+"""A training job: its states, its hosts and its programs."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from components.local.aws.errors import ApiError
 from components.local.aws.faults import Faults, Watch
 from components.local.aws.instances import Instances, Program, Start
 from components.local.aws.jobs import FINAL, Job
+from components.local.aws.ml_tree import write_tree
 from components.local.aws.services import LogStream, Services
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
@@ -20,29 +20,29 @@ _REASON_CHARACTERS = 1024
 _CHECKPOINT_SECONDS = 1.0
 _WATCH_SECONDS = 0.05
 _SPOT_PRICE = 0.3
-"""Share of the on-demand price: what makes billable seconds of a spot job's."""
+"""Spot price as a share of the on-demand price: ratio of billable seconds to training seconds."""
 
 
 class _Reported(Exception):  # noqa: N818
-    """A fault's own reason for the job's failure."""
+    """Reason of a failure, from a fault."""
 
 
 class TrainingJob(Job):
     """A training job.
 
-    States: InProgress (Starting, Downloading, Training, Uploading), then Completed, Failed or Stopped; Stopping
-    in between where someone asked for it or the time was up. A spot job that is interrupted starts again, on new
-    instances, with the checkpoints that the old ones have left in S3.
+    States: InProgress (Starting, Downloading, Training, Uploading), then Completed, Failed or Stopped; Stopping before
+    the end after a stop request or a timeout. An interrupted spot job restarts on new instances, with the checkpoints
+    in S3.
 
     Args:
-        request: as CreateTrainingJob got it.
-        arn: of the job.
-        folder: receives a ``/opt/ml`` tree for each host.
-        services: S3 and Logs.
-        instances: run the image's ``train`` program; the job fails where they have no such image.
-        environment: leads the job's AWS clients to the stand-in; not given under network isolation.
+        request: request of CreateTrainingJob.
+        arn: ARN of the job.
+        folder: folder for the ``/opt/ml`` tree of each host.
+        services: clients of S3 and CloudWatch Logs.
+        instances: instances for the ``train`` program of the image. The job fails if they do not have the image.
+        environment: variables that direct AWS clients to the stand-in; not set under network isolation.
         grace: seconds between SIGTERM and SIGKILL.
-        faults: what is to go wrong.
+        faults: faults to inject.
     """
 
     kind, words = "TrainingJob", "training job"
@@ -63,7 +63,7 @@ class TrainingJob(Job):
         self._services, self._instances = services, instances
         self._environment, self._grace, self._faults = environment, grace, faults
         self._stop_as = ""
-        """The secondary status with which a job that is being stopped will end."""
+        """Final secondary status of a job in state Stopping; '' otherwise."""
         self._closing = False
         self._started = self._ended = self._modified = 0.0
         self._secondary = "Starting"
@@ -77,7 +77,7 @@ class TrainingJob(Job):
         self._stop()
 
     def _stop(self, stop_as: str = "Stopped") -> bool:
-        """Ask for the end of a job; the job's own thread sends the signals. False if it has ended before."""
+        """Request the end; False if the job has already ended. The job's thread sends the signals."""
         with self._lock:
             if self._status in FINAL:
                 return False
@@ -145,21 +145,21 @@ class TrainingJob(Job):
                 self._move("Failed", "Failed", f"InternalServerError: {error!r}")
 
     def _round(self, image: str, hosts: Sequence[str]) -> bool:
-        """One time on instances; False if they were taken away, so that there will be another."""
+        """Run on instances; False after a spot interruption, before the next round."""
         streams: list[LogStream] = []
         programs: list[Program] = []
         network = ""
         self._proceed("Downloading")
-        shutil.rmtree(self.folder, ignore_errors=True)  # of another round, or a job of that name in another stand-in
+        shutil.rmtree(self.folder, ignore_errors=True)  # of an earlier round, or of a job in an earlier stand-in
         self._uploaded.clear()
         try:
             for host in hosts:
-                self._prepare(host, hosts)
-            going_on = self._proceed("Training")
+                write_tree(self.folder / host, host, hosts, self.request, self._instances.interface, self._services)
+            proceeds = self._proceed("Training")
             began = time.time()
             self._started = self._started or began
             watch = self._faults.watch(("interrupt", "fail") if self._spot else ("fail",), self.name, "Training")
-            if going_on:
+            if proceeds:
                 variables = self._variables(hosts)
                 network = self._instances.open_network(self.name, self._isolated)
                 for host in hosts:
@@ -188,10 +188,10 @@ class TrainingJob(Job):
             self._instances.close_network(network)
 
     def _meet_faults(self, state: str) -> None:
-        """Be held in a state, or fail in it, if that was asked for.
+        """Apply the faults hold and fail in a state.
 
         Raises:
-            _Reported: with the reason that was asked for.
+            _Reported: with the reason of the fault.
         """
         if held := self._faults.take("hold", self.name, state):
             self._sleep(held.seconds)
@@ -200,7 +200,7 @@ class TrainingJob(Job):
             raise _Reported(failing.reason)
 
     def _sleep(self, seconds: float) -> None:
-        """Let time pass, less of it where the job is to stop or its time to wait is over."""
+        """Sleep until the time is over, the job is to stop, or MaxWaitTimeInSeconds has passed."""
         until = time.time() + seconds
         while time.time() < until and not self._stop_as:
             if time.time() > self._created + self._longest_wait:
@@ -208,10 +208,10 @@ class TrainingJob(Job):
             time.sleep(_WATCH_SECONDS)
 
     def _proceed(self, secondary: str) -> bool:
-        """Go on to the next part of the work; False if the job is being stopped.
+        """Enter a secondary status; False if the job is being stopped.
 
         Raises:
-            _Reported: if it is to fail there.
+            _Reported: if a fault ends the job there.
         """
         with self._lock:
             if self._stop_as:
@@ -219,51 +219,6 @@ class TrainingJob(Job):
             self._move("InProgress", secondary)
         self._meet_faults(secondary)
         return not self._stop_as
-
-    def _prepare(self, host: str, hosts: Sequence[str]) -> None:
-        """Lay out a host's tree: configuration, channels, checkpoints of an earlier job."""
-        root = self.folder / host
-        for part in ("input/config", "input/data", "model", "output/data", "checkpoints"):
-            (root / part).mkdir(parents=True)
-        resources = self.request["ResourceConfig"]
-        channels = self.request.get("InputDataConfig", [])
-        configuration = {
-            "hyperparameters": self.request.get("HyperParameters", {}),
-            "resourceconfig": {
-                "current_host": host,
-                "current_instance_type": resources["InstanceType"],
-                "current_group_name": "homogeneousCluster",
-                "hosts": list(hosts),
-                "instance_groups": [
-                    {
-                        "instance_group_name": "homogeneousCluster",
-                        "instance_type": resources["InstanceType"],
-                        "hosts": list(hosts),
-                    }
-                ],
-                "network_interface_name": self._instances.interface,
-            },
-            "inputdataconfig": {
-                channel["ChannelName"]: {
-                    "TrainingInputMode": "File",
-                    "S3DistributionType": channel["DataSource"]["S3DataSource"].get(
-                        "S3DataDistributionType", "FullyReplicated"
-                    ),
-                    "RecordWrapperType": channel.get("RecordWrapperType", "None"),
-                }
-                for channel in channels
-            },
-        }
-        for name, content in configuration.items():
-            (root / "input" / "config" / f"{name}.json").write_text(json.dumps(content, indent=2))
-        for channel in channels:
-            source = channel["DataSource"]["S3DataSource"]
-            sharded = source.get("S3DataDistributionType") == "ShardedByS3Key"
-            share = (hosts.index(host), len(hosts)) if sharded else (0, 1)
-            self._services.download(source["S3Uri"], root / "input" / "data" / channel["ChannelName"], share)
-        checkpoints = self.request.get("CheckpointConfig", {}).get("S3Uri")
-        if checkpoints and self._services.keys(checkpoints := f"{checkpoints.rstrip('/')}/"):
-            self._services.download(checkpoints, root / "checkpoints")
 
     @property
     def _spot(self) -> bool:
@@ -287,10 +242,10 @@ class TrainingJob(Job):
         }
 
     def _watch(self, programs: Sequence[Program], watch: Watch) -> int | None:
-        """Wait for all hosts; a failing one, a wish to stop, a fault or the end of the time ends the others.
+        """Wait for all hosts. A failed host, a stop request, a fault or a timeout ends the others.
 
         Returns:
-            The number of the host that failed of itself; None if none did.
+            Index of the first failed host; None if no host failed by itself.
         """
         limit = self.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86_400)
         time_is_up = time.monotonic() + limit - self._trained_seconds
@@ -320,7 +275,7 @@ class TrainingJob(Job):
         return self._first_failed(programs, ()) if told_to_end is None else blamed
 
     def _first_failed(self, programs: Sequence[Program], running: Sequence[Program]) -> int | None:
-        """Of the hosts that have failed so far, the first that says why, else the first."""
+        """Index of the first failed host with a failure file; without one, of the first failed host; None for none."""
         failed = [i for i, program in enumerate(programs) if program not in running and program.wait()]
         return min(failed, key=lambda i: (not self._failure(i).is_file(), i), default=None)
 
@@ -328,7 +283,7 @@ class TrainingJob(Job):
         return self.folder / f"algo-{number + 1}" / "output" / "failure"
 
     def _sync_checkpoints(self) -> None:
-        """Upload what is new in the hosts' checkpoint folders; SageMaker deletes nothing there either."""
+        """Upload new files of the hosts' checkpoint folders. Like in SageMaker, no objects are deleted."""
         checkpoints = self.request.get("CheckpointConfig", {}).get("S3Uri")
         if not checkpoints or self._closing:
             return
@@ -365,7 +320,7 @@ class TrainingJob(Job):
         return f"{self._output_uri()}/model{'.tar.gz' if self._compressed else ''}"
 
     def _upload(self, hosts: Sequence[str]) -> None:
-        """Model and other output, of all hosts together, uncompressed or as one archive each."""
+        """Upload the merged model and other output of all hosts, uncompressed or as one archive each."""
         for source, name in (("model", "model"), ("output/data", "output")):
             merged = self.folder / "merged"
             for host in hosts:

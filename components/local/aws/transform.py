@@ -1,4 +1,4 @@
-"""One batch transform job: a model is served for the time that its input takes, a file of S3 after the other.
+"""A batch transform job: a temporary fleet, which processes the input one S3 object at a time.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/batch-transform.html
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-batch-code.html
@@ -23,10 +23,10 @@ from ncf.storage import split_uri
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
 _MEGABYTE = 1 << 20
-_MAX_MEGABYTES = 100  # of a payload, and of all that are under way at once
+_MAX_MEGABYTES = 100  # of a payload, and of all concurrent payloads
 _MAX_CONCURRENT = 100
 _STRATEGIES = {"SingleRecord": "SINGLE_RECORD", "MultiRecord": "MULTI_RECORD"}
-"""What the API calls a strategy, and what containers do."""
+"""Names of a strategy in the API, and in containers."""
 _VARIABLES = {
     "MaxConcurrentTransforms": "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",
     "MaxPayloadInMB": "SAGEMAKER_MAX_PAYLOAD_IN_MB",
@@ -40,19 +40,19 @@ _LOOK_SECONDS = 0.05
 class TransformJob(Job):
     """A batch transform job.
 
-    States: InProgress, then Completed or Failed; Stopping and Stopped where someone asked for it. A file's output
-    appears once all of it is transformed. Neither filters and joins of records nor manifest files are imitated.
+    States: InProgress, then Completed or Failed; Stopping and Stopped after a stop request. The output of an object
+    appears after all of it is transformed. Filters and joins of records and manifest files are not supported.
 
     Args:
-        request: as CreateTransformJob got it.
-        arn: of the job.
-        serve: starts what serves, given variables that are set beside the container's own.
-        start_seconds: how long ``/ping`` may take to turn healthy.
-        services: S3.
-        faults: what is to go wrong; the job's one state for them is InProgress.
+        request: request of CreateTransformJob.
+        arn: ARN of the job.
+        serve: function that starts the fleet, given variables in addition to those of the container.
+        start_seconds: timeout of the first successful ``/ping``, in seconds.
+        services: client of S3.
+        faults: faults to inject; the only state of the job for them is InProgress.
 
     Raises:
-        ApiError: if the request cannot be fulfilled.
+        ApiError: if the request is invalid or not supported.
     """
 
     kind, words = "TransformJob", "transform job"
@@ -134,15 +134,15 @@ class TransformJob(Job):
             time.sleep(_LOOK_SECONDS)
 
     def _variables(self) -> dict[str, str]:
-        """The job's own, and those that tell what its request asks for; none for what that leaves open."""
+        """Variables of the job, and the settings of batch transform that the request has."""
         asked = {_VARIABLES[key]: str(value) for key, value in _asked(self.request).items()}
         return {**self.request.get("Environment", {}), "SAGEMAKER_BATCH": "true", **asked}
 
     def _transform(self, fleet: Fleet) -> None:
-        """Send every file in turn, and put what comes back beside its name in S3.
+        """Transform each object in turn, and write its output to S3 under the name of the object.
 
         Raises:
-            _FailedError: with SageMaker's kind of reason.
+            _FailedError: with a reason in SageMaker's form.
         """
         chosen = _chosen(_asked(self.request), fleet.execution_parameters())
         source = self.request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
@@ -161,7 +161,7 @@ class TransformJob(Job):
             self._services.s3.put_object(Bucket=target, Key=name, Body=answers)
 
     def _answers(self, fleet: Fleet, key: str, content: bytes, chosen: Mapping[str, Any]) -> bytes:
-        """What the container makes of one file, put together."""
+        """Output of one object, assembled from the answers of the container."""
         given = self.request["TransformInput"]
         if given.get("CompressionType", "None") == "Gzip":
             try:
@@ -207,11 +207,12 @@ class _FailedError(Exception):
 
 
 def _check(request: Mapping[str, Any]) -> None:
-    """
+    """Check a request.
+
     Raises:
-        ApiError: for what SageMaker refuses, or this stand-in cannot do.
+        ApiError: for requests that SageMaker refuses, or this stand-in does not support.
     """
-    # what it leaves open the container may choose such that it fits
+    # the container chooses settings that the request omits
     if reason := _too_much({"MaxPayloadInMB": 0, "MaxConcurrentTransforms": 1, **_asked(request)}):
         raise invalid(reason)
     given = request["TransformInput"]
@@ -224,11 +225,14 @@ def _check(request: Mapping[str, Any]) -> None:
         ),
     }
     if named := [name for name, is_there in unknown.items() if is_there]:
-        raise invalid(f"This stand-in does not imitate what {', '.join(named)} asks for")
+        raise invalid(f"This stand-in does not support the requested {', '.join(named)}")
 
 
 def _asked(request: Mapping[str, Any]) -> dict[str, Any]:
-    """What a request asks for of ``_USUAL``, in containers' words; 0 concurrent transforms are none asked for."""
+    """Settings in a request, by the keys of ``_USUAL``, with containers' names of strategies.
+
+    A MaxConcurrentTransforms of 0 counts as omitted.
+    """
     asked = {key: request[key] for key in _USUAL if key in request}
     if "BatchStrategy" in asked:
         asked["BatchStrategy"] = _STRATEGIES[asked["BatchStrategy"]]
@@ -236,10 +240,14 @@ def _asked(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chosen(asked: Mapping[str, Any], wished: Mapping[str, Any]) -> dict[str, Any]:
-    """What a job does: what its request asks for, else what the container wishes, else what is usual.
+    """Settings of a job: those of its request, else those of the container, else the defaults.
+
+    Args:
+        asked: settings of the request.
+        wished: execution parameters of the container.
 
     Raises:
-        _FailedError: if the container wishes what there is not, or all together is too much.
+        _FailedError: if an execution parameter is invalid, or the concurrent payloads are too large.
     """
     accepted: dict[str, tuple[Callable[[Any], bool], str]] = {
         "MaxConcurrentTransforms": (lambda value: type(value) is int and 1 <= value <= _MAX_CONCURRENT, "1 to 100"),
@@ -258,7 +266,7 @@ def _chosen(asked: Mapping[str, Any], wished: Mapping[str, Any]) -> dict[str, An
 
 
 def _too_much(chosen: Mapping[str, Any]) -> str:
-    """Why so much cannot be under way at once; '' if it can."""
+    """Reason to refuse the size of concurrent payloads; '' for none."""
     concurrent, megabytes = chosen["MaxConcurrentTransforms"], chosen["MaxPayloadInMB"]
     if concurrent * megabytes <= _MAX_MEGABYTES:
         return ""
@@ -266,10 +274,16 @@ def _too_much(chosen: Mapping[str, Any]) -> str:
 
 
 def _payloads(key: str, content: bytes, limit: int, strategy: str) -> Iterator[bytes]:
-    """Lines, one at a time or as many as fit.
+    """Payloads of one line or, with MULTI_RECORD, as many lines as fit.
+
+    Args:
+        key: key of the object, for messages.
+        content: content of the object.
+        limit: maximum size of a payload, in bytes.
+        strategy: SINGLE_RECORD or MULTI_RECORD.
 
     Raises:
-        _FailedError: if one does not fit.
+        _FailedError: if a line does not fit.
     """
     batch: list[bytes] = []
     size = 0

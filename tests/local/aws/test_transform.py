@@ -262,8 +262,8 @@ def test_a_job_fails_as_it_is_told_to(aws: LocalAws, model: str) -> None:
     [
         ({"MaxPayloadInMB": 60, "MaxConcurrentTransforms": 2}, "2 \\* 60; at most 100 MB"),
         ({"MaxPayloadInMB": 101}, "1 \\* 101; at most 100 MB"),
-        ({"DataProcessing": {"JoinSource": "Input"}}, "does not imitate what DataProcessing"),
-        ({"TransformInput": {"SplitType": "RecordIO"}}, "does not imitate what SplitType"),
+        ({"DataProcessing": {"JoinSource": "Input"}}, "does not support the requested DataProcessing"),
+        ({"TransformInput": {"SplitType": "RecordIO"}}, "does not support the requested SplitType"),
     ],
 )
 def test_what_cannot_be_is_refused_at_once(sagemaker: Any, model: str, changes: dict[str, Any], said: str) -> None:
