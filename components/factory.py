@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 import ncf
 from ncf.errors import InputError
 from ncf.sagemaker.training.settings import JobSettings
-from ncf.stage.command import UNCACHED
 from ncf.stage.declaration import FinalStatus, Stage
+from ncf.stage.execution import UNCACHED
 from ncf.stage.executor_input import EXECUTOR_INPUT, RUN_ID_PLACEHOLDER
 from ncf.stage.registry import load_stage
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from string import Template
 
 from ncf.errors import InputError
-from ncf.stage.command import COMMANDS, fail
+from ncf.stage.command import COMMANDS
 from ncf.stage.declaration import LAUNCHER
+from ncf.stage.exits import fail
 from ncf.stage.registry import stage_names
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +61,7 @@ _TEST = Template("""from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ncf.stage.command import run
+from ncf.stage.execution import run
 from ncf.stages.$name import $class_name
 
 

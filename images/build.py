@@ -278,7 +278,7 @@ def _print_table(build: Build, seconds: Mapping[str, float]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exit status: 0, or 2 with a message of one line."""
-    from ncf.stage.command import fail
+    from ncf.stage.exits import fail
 
     parser = argparse.ArgumentParser(prog="python -m images.build", description=__doc__)
     commands = parser.add_subparsers(required=True, dest="command")

@@ -18,7 +18,7 @@ from components.cluster.client import Api
 from components.cluster.refusals import UnreachableError
 from components.factory import DEFAULT_REGISTRY
 from ncf.errors import InputError, RemoteError
-from ncf.stage.command import fail
+from ncf.stage.exits import fail
 from ncf.stage.registry import command_names
 
 _ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")

@@ -11,7 +11,8 @@ from ncf.aws.settings import Region
 from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.sagemaker.runs.settings import check_notify
 from ncf.sagemaker.training.settings import JobSettings
-from ncf.stage.declaration import LAUNCHER, Output, Stage, with_overrides
+from ncf.stage.declaration import LAUNCHER, Output, Stage
+from ncf.stage.overrides import with_overrides
 from ncf.stage.pod import Pod
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
 

@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from ncf.artifacts.model_folder import KIND
 from ncf.sagemaker.hosting.settings import EndpointSettings
-from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, check_one_given, overridden
+from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, check_one_given
+from ncf.stage.overrides import overridden
 from ncf.storage import local_copy
 
 

@@ -15,7 +15,8 @@ from ncf.artifacts import model_folder
 from ncf.artifacts import samples as samples_layout
 from ncf.artifacts.model_folder import HISTORY
 from ncf.sagemaker.training.settings import JobSettings
-from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, overridden
+from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage
+from ncf.stage.overrides import overridden
 from ncf.storage import download, is_s3
 from ncf.training.history import compared_metrics
 from ncf.training.hyperparameters import Hyperparameters, WarmStart

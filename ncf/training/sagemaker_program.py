@@ -20,7 +20,9 @@ from typing import Any
 
 from ncf.artifacts import manifest
 from ncf.errors import InputError
-from ncf.stage.command import fail, interruptible, parse, run
+from ncf.stage.execution import run
+from ncf.stage.exits import fail, interruptible
+from ncf.stage.parsing import parse
 from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.launch import Hosts, is_worker, processes_per_host, run_processes

@@ -13,7 +13,7 @@ from random_model import random_model
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
-from ncf.stage.command import run
+from ncf.stage.execution import run
 from ncf.stages.evaluate import Evaluate
 
 HISTORY = {

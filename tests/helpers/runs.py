@@ -18,7 +18,7 @@ from ncf.artifacts import manifest
 from ncf.aws.names import RUN_TAG
 from ncf.errors import RemoteError
 from ncf.sagemaker.training import job as training_job
-from ncf.stage import command
+from ncf.stage import execution
 from ncf.stages.deploy import Deploy
 from ncf.stages.train import Train
 
@@ -39,7 +39,7 @@ def deploy(folder: Path, endpoint: str, run: str, seed: int, *more: str) -> str:
         "bake-time": 0,
         **{name: folder / run / name for name in ("endpoint", "summary", "metrics")},
     }
-    command.run(Deploy, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
+    execution.run(Deploy, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
     return str(boto3.client("sagemaker").describe_endpoint(EndpointName=endpoint)["EndpointConfigName"])
 
 
@@ -58,7 +58,7 @@ def train(folder: Path, dataset: Path, run: str, *more: str) -> None:
         "run-id": run,
         **{name: folder / run / name for name in ("trained-model", "summary", "metrics")},
     }
-    command.run(Train, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
+    execution.run(Train, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from components.local.aws.engine import Engine
 from components.local.docker_runner import pods_as_containers
 from components.local.process_runner import TaskRun
 from ncf.errors import InputError
-from ncf.stage.command import EXECUTOR_INPUT
+from ncf.stage.executor_input import EXECUTOR_INPUT
 
 WRITE_OUTPUT = """
 import json, pathlib, sys

@@ -20,7 +20,7 @@ from ncf.models.limits import CANDIDATES
 from ncf.models.ranker import NO_ITEM, Ranker
 from ncf.models.retriever import Retriever
 from ncf.models.scorer import Scorer
-from ncf.stage.command import run
+from ncf.stage.execution import run
 
 MODELS = ("gmf", "mlp", "neumf")
 LARGE = 10_000

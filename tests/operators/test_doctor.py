@@ -15,7 +15,7 @@ from ncf.errors import InputError, RemoteError
 from ncf.operators.doctor import Doctor
 from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.sagemaker.training.settings import JobSettings
-from ncf.stage import command
+from ncf.stage import execution, parsing
 
 
 def test_all_is_well(account: Account, capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,7 +28,7 @@ def test_all_is_well(account: Account, capsys: pytest.CaptureFixture[str]) -> No
         "--deploy-image": f"{REGISTRY}/ncf-serve@{DIGEST}",
     }
     with kfp(lambda _: (200, "{}")) as (host, asked):
-        command.run(Doctor, [*(part for pair in given.items() for part in pair), "--kfp-host", f"{host}/"])
+        execution.run(Doctor, [*(part for pair in given.items() for part in pair), "--kfp-host", f"{host}/"])
     assert asked == ["/apis/v2beta1/healthz"]
     output = capsys.readouterr().out
     assert output.splitlines()[0] == f"ok      credentials   {CALLER}"
@@ -87,7 +87,7 @@ def test_the_permissions_are_those_that_are_needed() -> None:
 def test_impossible_values_are_named(argument: str, value: str, words: str) -> None:
     given = {"--train-role": ROLE, argument: value}
     with pytest.raises(InputError, match=words):
-        command.parse(Doctor, [part for pair in given.items() for part in pair])
+        parsing.parse(Doctor, [part for pair in given.items() for part in pair])
 
 
 def test_without_credentials_the_rest_of_aws_is_skipped(

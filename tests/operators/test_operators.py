@@ -15,7 +15,7 @@ from ncf.errors import InputError, RemoteError
 from ncf.operators.clean import Clean
 from ncf.operators.rollback import Rollback
 from ncf.operators.stop_jobs import StopJobs
-from ncf.stage import command
+from ncf.stage import execution, parsing
 from ncf.storage import list_objects
 
 
@@ -42,25 +42,25 @@ def test_rollback_goes_back_version_by_version(tmp_path: Path, sagemaker: Any, c
 
     assert (live(), run_tag()) == (versions[2], "run-3")
     for seed in (2, 1):
-        command.run(Rollback, ["ncf-back"])
+        execution.run(Rollback, ["ncf-back"])
         assert (live(), run_tag()) == (versions[seed - 1], f"run-{seed}")
         assert f"ncf-back serves {versions[seed - 1]} again" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"no older config.*keep_versions"):
-        command.run(Rollback, ["ncf-back"])
+        execution.run(Rollback, ["ncf-back"])
     fourth = deploy(tmp_path, "ncf-back", "run-4", 4)
     assert live() == fourth
-    command.run(Rollback, ["ncf-back"])
+    execution.run(Rollback, ["ncf-back"])
     assert live() == versions[0], "what was served before the last update, not what was made before it"
 
 
 def test_rollback_says_what_is_not_there(sagemaker: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no endpoint 'nobody'"):
-        command.run(Rollback, ["nobody"])
+        execution.run(Rollback, ["nobody"])
     first = deploy(tmp_path, "ncf-modelless", "a", 1)
     deploy(tmp_path, "ncf-modelless", "b", 2)
     sagemaker.delete_model(ModelName=first)
     with pytest.raises(InputError, match=f"model of its previous config {first} was deleted"):
-        command.run(Rollback, ["ncf-modelless"])
+        execution.run(Rollback, ["ncf-modelless"])
 
 
 def test_clean_deletes_all_that_a_run_left_and_nothing_else(
@@ -73,7 +73,7 @@ def test_clean_deletes_all_that_a_run_left_and_nothing_else(
     other = deploy(tmp_path, "ncf-stays", "run-y", 2)
     capsys.readouterr()
 
-    command.run(Clean, ["--run", "run-x"])
+    execution.run(Clean, ["--run", "run-x"])
     listed = capsys.readouterr().out.splitlines()
     (job,) = {line.split()[1].split("/")[4] for line in listed if line.startswith("objects") and "ncf-train" in line}
     assert f"endpoint        {'ncf-gone'}" in listed
@@ -85,7 +85,7 @@ def test_clean_deletes_all_that_a_run_left_and_nothing_else(
     assert "'--dry-run false'" in listed[-1], "it lists first, as stop-jobs does"
     assert sagemaker.describe_endpoint(EndpointName="ncf-gone")["EndpointStatus"] == "InService"
 
-    command.run(Clean, ["--run", "run-x", "--dry-run", "false"])
+    execution.run(Clean, ["--run", "run-x", "--dry-run", "false"])
     assert "nothing of run run-x is left" in capsys.readouterr().out
     names = [entry["EndpointName"] for entry in sagemaker.list_endpoints(MaxResults=100)["Endpoints"]]
     assert "ncf-gone" not in names
@@ -94,7 +94,7 @@ def test_clean_deletes_all_that_a_run_left_and_nothing_else(
     assert left == []
     assert list_objects(f"{PREFIX}/{other}")
 
-    command.run(Clean, ["--run", "run-x", "--dry-run", "false"])
+    execution.run(Clean, ["--run", "run-x", "--dry-run", "false"])
     assert "has the tag of run run-x: nothing was deleted" in capsys.readouterr().out, "it may be run again"
 
 
@@ -107,7 +107,7 @@ def test_clean_keeps_what_an_endpoint_serves_whose_pod_could_not_mark_it(
     arn = sagemaker.describe_endpoint(EndpointName="ncf-unmarked")["EndpointArn"]
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "ncf:run", "Value": "run-3"}])
     capsys.readouterr()
-    command.run(Clean, ["--run", "run-4", "--dry-run", "false"])
+    execution.run(Clean, ["--run", "run-4", "--dry-run", "false"])
     assert f"endpoint-config {live}: kept" in capsys.readouterr().out
     assert sagemaker.describe_model(ModelName=live)["ModelName"] == live
     assert list_objects(f"{PREFIX}/{live}"), "nor does it lose the model that it would load again"
@@ -119,7 +119,7 @@ def test_clean_keeps_an_endpoint_that_another_run_has_updated(tmp_path: Path, sa
     capsys.readouterr()
     arn = sagemaker.describe_endpoint(EndpointName="ncf-shared")["EndpointArn"]
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "ncf:run", "Value": "run-1"}])
-    command.run(Clean, ["--run", "run-1", "--dry-run", "false"])
+    execution.run(Clean, ["--run", "run-1", "--dry-run", "false"])
     assert "endpoint        ncf-shared  (it serves the model of run run-2): kept" in capsys.readouterr().out
     assert sagemaker.describe_endpoint(EndpointName="ncf-shared")["EndpointConfigName"] == second
     assert first not in [entry["ModelName"] for entry in sagemaker.list_models(MaxResults=100)["Models"]]
@@ -129,7 +129,7 @@ def test_clean_fails_if_anything_remains(tmp_path: Path, sagemaker: Any, monkeyp
     version = deploy(tmp_path, "ncf-remains", "run-r", 1)
     monkeypatch.setattr("ncf.sagemaker.hosting.versions._DELETIONS", ())
     with pytest.raises(RemoteError, match=f"still there: endpoint-config {version}, model {version}"):
-        command.run(Clean, ["--run", "run-r", "--dry-run", "false"])
+        execution.run(Clean, ["--run", "run-r", "--dry-run", "false"])
 
 
 @pytest.fixture
@@ -144,16 +144,16 @@ def job(account: Any, name: str) -> Any:
 
 
 def test_stop_jobs_lists_first_and_stops_what_is_old_and_ours(account: Any, running: str, capsys: Any) -> None:
-    command.run(StopJobs, ["--older-than", "1m", "--dry-run", "false"])
+    execution.run(StopJobs, ["--older-than", "1m", "--dry-run", "false"])
     assert capsys.readouterr().out == "0 stopped\n"
     job(account, running)._created -= 7 * 3600
-    command.run(StopJobs, ["--older-than", "6h"])
+    execution.run(StopJobs, ["--older-than", "6h"])
     out = capsys.readouterr().out
     assert f"training job {running} of run {run_of(running)}: running for 7.0 h" in out
     assert "dry run" in out
     assert status(running) == "InProgress"
     job(account, running)._created -= 7 * 3600
-    command.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
+    execution.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
     assert "1 stopped" in capsys.readouterr().out
     assert status(running) in ("Stopping", "Stopped")
 
@@ -162,7 +162,7 @@ def test_stop_jobs_leaves_jobs_without_our_tags(account: Any, running: str, caps
     untagged = job(account, running)
     account._api._tags[untagged.arn] = []
     untagged._created -= 7 * 3600
-    command.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
+    execution.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
     assert capsys.readouterr().out == "0 stopped\n"
     assert status(running) == "InProgress"
 
@@ -170,4 +170,4 @@ def test_stop_jobs_leaves_jobs_without_our_tags(account: Any, running: str, caps
 @pytest.mark.parametrize("age", ["6", "0h", "6 h", "1w", "soon"])
 def test_an_age_that_is_none_is_named(age: str) -> None:
     with pytest.raises(InputError, match=r"older_than.*90m, 6h or 2d"):
-        command.parse(StopJobs, ["--older-than", age])
+        parsing.parse(StopJobs, ["--older-than", age])

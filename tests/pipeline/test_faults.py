@@ -24,7 +24,7 @@ from components.local.executors import in_processes
 from components.local.process_runner import TaskRun, pods_as_processes
 from components.local.run import compiled
 from ncf.data import synthetic
-from ncf.stage import command
+from ncf.stage import execution
 from ncf.stages.train import Train
 from ncf.storage import sha256
 
@@ -195,7 +195,7 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
         "train-overrides": json.dumps(SETTINGS),
         "seed": "2",
     }
-    command.run(Train, [part for name, value in flags.items() for part in (f"--{name}", value)])
+    execution.run(Train, [part for name, value in flags.items() for part in (f"--{name}", value)])
     through_faults = Path(second.of("train").outputs["trained_model"]["uri"])
     weights = [sha256(folder / "weights.safetensors") for folder in (through_faults, undisturbed / "trained-model")]
     assert weights[0] == weights[1], "bit for bit what an undisturbed job trains"

@@ -33,6 +33,7 @@ from components.local import recommend as local_recommend
 from components.local import run as local_run
 from images import build
 from ncf.stage import command as ncf_command
+from ncf.stage.parsing import parse
 from tests.cluster.conftest import no_cluster
 from tests.readmes.conftest import Sandbox
 
@@ -239,7 +240,7 @@ def _parse(command: Command, sandbox: Sandbox, patch: pytest.MonkeyPatch) -> Non
     if program == "make":
         _parse_make(sandbox, command, patch)
     elif program == ".venv/bin/ncf":
-        ncf_command.parse(ncf_command.load(arguments[0]), arguments[1:])
+        parse(ncf_command.load(arguments[0]), arguments[1:])
     elif program == ".venv/bin/python":
         _parse_python(arguments, sandbox, patch)
     else:

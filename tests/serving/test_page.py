@@ -25,7 +25,7 @@ from ncf.serving.app import create_app
 from ncf.serving.page import HISTORY_ITEMS, MAX_QUERY_LENGTH, SUGGESTIONS, Users
 from ncf.serving.recommender import Recommender
 from ncf.serving.serve import Serve
-from ncf.stage import command
+from ncf.stage import parsing
 
 PATHS = ["/", "/page/about", "/page/users", "/page/titles?query=title", "/page/history?user=u1"]
 HOSTILE = '<img src=x onerror="alert(1)"></script><script>alert(2)</script>'
@@ -51,8 +51,8 @@ def test_it_is_off_unless_asked_for(path: str) -> None:
 
 
 def test_the_parameter_of_serve() -> None:
-    assert command.parse(Serve, ["--model", "m"]).model_dump()["page"] is False
-    assert command.parse(Serve, ["--model", "m", "--page", "true"]).model_dump()["page"] is True
+    assert parsing.parse(Serve, ["--model", "m"]).model_dump()["page"] is False
+    assert parsing.parse(Serve, ["--model", "m", "--page", "true"]).model_dump()["page"] is True
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])

@@ -17,7 +17,7 @@ from ncf.artifacts.strings import Strings
 from ncf.errors import InputError
 from ncf.serving import show
 from ncf.serving.recommender import Recommender
-from ncf.stage import command
+from ncf.stage import command, parsing
 
 
 @pytest.fixture(scope="module")
@@ -113,15 +113,14 @@ def test_a_user_who_has_seen_all(tmp_path: Path) -> None:
 )
 def test_bad_arguments_are_named(arguments: list[str], said: str) -> None:
     with pytest.raises(InputError, match=said):
-        command.parse(show.Show, arguments)
+        parsing.parse(show.Show, arguments)
 
 
 def test_which_command_it_is() -> None:
-    form = command.form_of("recommend", ["--model", "x", "--user", "42"])
-    assert form is not None
-    assert form.command == "show"
-    assert command.form_of("recommend", ["--model", "x", "--users", "file"]) is None
-    assert command.form_of("serve", ["--user", "42"]) is None
+    assert command.chosen("recommend", ["--model", "x", "--user=42"]) == (show.Show, "recommend --user ID")
+    assert command.chosen("recommend", ["--model", "x", "--user", "42"])[0] is show.Show
+    assert command.chosen("recommend", ["--model", "x", "--users", "file"]) == (command.load("recommend"), "")
+    assert command.chosen("serve", ["--user", "42"]) == (command.load("serve"), "")
 
 
 def ran(*arguments: str) -> subprocess.CompletedProcess[str]:

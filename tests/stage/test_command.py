@@ -17,7 +17,7 @@ import pytest
 from pydantic import Field
 
 from ncf.errors import InputError
-from ncf.stage import command
+from ncf.stage import command, execution, exits, parsing
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
 
 
@@ -68,7 +68,7 @@ def arguments(numbers: Path, folder: Path, *more: str) -> list[str]:
 
 
 def test_outputs_are_published(numbers: Path, tmp_path: Path) -> None:
-    command.run(Sum, arguments(numbers, tmp_path / "out", "--start", "5"))
+    execution.run(Sum, arguments(numbers, tmp_path / "out", "--start", "5"))
     assert json.loads((tmp_path / "out" / "total").read_text())["total"] == 8
     assert (tmp_path / "out" / "even").read_text() == "true"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["even", "total"]
@@ -76,21 +76,21 @@ def test_outputs_are_published(numbers: Path, tmp_path: Path) -> None:
 
 def test_the_log_says_where_outputs_are(numbers: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    command.run(Sum, arguments(numbers, tmp_path / "out"))
+    execution.run(Sum, arguments(numbers, tmp_path / "out"))
     assert caplog.messages == [f"sum has written total {tmp_path}/out/total, even {tmp_path}/out/even"]
 
 
 @pytest.mark.parametrize(("fail", "expected"), [("input", InputError), ("disk", OSError), ("forget", RuntimeError)])
 def test_a_failing_stage_leaves_nothing(fail: str, expected: type[Exception], numbers: Path, tmp_path: Path) -> None:
     with pytest.raises(expected):
-        command.run(Sum, arguments(numbers, tmp_path / "out", "--fail", fail))
+        execution.run(Sum, arguments(numbers, tmp_path / "out", "--fail", fail))
     assert not (tmp_path / "out").exists()
 
 
 def test_a_failing_stage_keeps_what_an_earlier_run_wrote(numbers: Path, tmp_path: Path) -> None:
-    command.run(Sum, arguments(numbers, tmp_path / "out"))
+    execution.run(Sum, arguments(numbers, tmp_path / "out"))
     with pytest.raises(InputError):
-        command.run(Sum, arguments(numbers, tmp_path / "out", "--fail", "input", "--start", "1"))
+        execution.run(Sum, arguments(numbers, tmp_path / "out", "--fail", "input", "--start", "1"))
     assert json.loads((tmp_path / "out" / "total").read_text())["total"] == 3
 
 
@@ -106,30 +106,30 @@ def test_a_failing_stage_keeps_what_an_earlier_run_wrote(numbers: Path, tmp_path
 )
 def test_bad_arguments_are_named(given: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        command.parse(Sum, ["--numbers", "x", *given])
+        parsing.parse(Sum, ["--numbers", "x", *given])
 
 
 def test_a_missing_input_is_named() -> None:
     with pytest.raises(InputError, match="--numbers is required"):
-        command.parse(Sum, [])
+        parsing.parse(Sum, [])
 
 
 def test_values_as_kfp_and_sagemaker_pass_them() -> None:
-    stage = command.parse(Sum, ["--numbers", "x", "--widths", "[64.0, 32.0]", "--start", "3", "--fail", ""])
+    stage = parsing.parse(Sum, ["--numbers", "x", "--widths", "[64.0, 32.0]", "--start", "3", "--fail", ""])
     assert isinstance(stage, Sum)
     assert (stage.widths, stage.start, stage.fail) == ([64, 32], 3, "")
 
 
 def test_the_environment_sets_no_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("START", "7")
-    stage = command.parse(Sum, ["--numbers", "x"])
+    stage = parsing.parse(Sum, ["--numbers", "x"])
     assert isinstance(stage, Sum)
     assert stage.start == 0
 
 
 def test_help_tells_description_bounds_and_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as leave:
-        command.parse(Sum, ["--help"])
+        parsing.parse(Sum, ["--help"])
     assert leave.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Where to begin, units (0 <= value < 10) (default: 0)" in text
@@ -171,10 +171,10 @@ def test_unknown_command_and_bad_input_exit_with_2_and_one_line(tmp_path: Path) 
 
 def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
     program = (
-        "import sys, time\nsys.path.insert(0, sys.argv[1])\nfrom ncf.stage import command\nfrom test_command import Sum\n"
+        "import sys, time\nsys.path.insert(0, sys.argv[1])\nfrom ncf.stage import execution, exits\nfrom test_command import Sum\n"
         "def wait(self):\n    self.total.write_text('half'); print('ready', flush=True); time.sleep(60)\n"
         "Sum.run = wait\n"
-        "with command.interruptible():\n    command.run(Sum, sys.argv[2:])\n"
+        "with exits.interruptible():\n    execution.run(Sum, sys.argv[2:])\n"
     )
     out = tmp_path / "out"
     process = subprocess.Popen(
@@ -195,11 +195,11 @@ def test_kubernetes_is_given_the_message(tmp_path: Path, monkeypatch: pytest.Mon
     log = tmp_path / "termination-log"
     monkeypatch.setattr("ncf.termination.LOG", log)
     with pytest.raises(SystemExit):
-        command.fail("x")
+        exits.fail("x")
     assert not log.exists(), "there is none outside of Kubernetes"
     log.touch()
     with pytest.raises(SystemExit):
-        command.fail("a" * 5000 + " the reason", status=1)
+        exits.fail("a" * 5000 + " the reason", status=1)
     assert log.read_text().endswith(" the reason")
     assert len(log.read_text()) == 4096
 
@@ -214,5 +214,5 @@ def test_it_is_given_although_nobody_reads_stderr_any_more(tmp_path: Path, monke
     monkeypatch.setattr("ncf.termination.LOG", log)
     monkeypatch.setattr(sys, "stderr", Broken())
     with pytest.raises(BrokenPipeError):
-        command.fail("the reason of \udcff")
+        exits.fail("the reason of \udcff")
     assert log.read_text() == r"the reason of \udcff"

@@ -12,7 +12,7 @@ import pytest
 from pydantic import Field
 
 from ncf.errors import InputError, RemoteError
-from ncf.stage import command
+from ncf.stage import command, execution, parsing
 from ncf.stage.declaration import FinalStatus, Input, Output, OutputParameter, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, RUN_ID_PLACEHOLDER, ExecutorInput
 
@@ -65,8 +65,8 @@ def run(folder: Path, **parameters: Any) -> None:
     numbers = folder / "s3" / "in" / "run" / "numbers"
     numbers.parent.mkdir(parents=True, exist_ok=True)
     numbers.write_text("1\n2\n")
-    arguments = [EXECUTOR_INPUT, json.dumps(content(folder, **parameters)), command.UNCACHED, "3f0c"]
-    command.run(Sum, arguments)
+    arguments = [EXECUTOR_INPUT, json.dumps(content(folder, **parameters)), execution.UNCACHED, "3f0c"]
+    execution.run(Sum, arguments)
 
 
 def test_a_pod_reads_parameters_and_artifacts_there(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_values_as_kfp_passes_them(tmp_path: Path) -> None:
     given = content(
         tmp_path, start=3.0, widths=[64.0, 32.0], overrides={"a": 1.5}, label="$(x) {{}} \"é'", status=told, run_id=None
     )
-    stage = command.from_executor_input(Sum, ExecutorInput(given))
+    stage = parsing.from_executor_input(Sum, ExecutorInput(given))
     assert isinstance(stage, Sum)
     assert (stage.start, stage.widths, stage.overrides) == (3, [64, 32], {"a": 1.5})
     assert stage.label == "$(x) {{}} \"é'"
@@ -100,7 +100,7 @@ def test_values_as_kfp_passes_them(tmp_path: Path) -> None:
 
 
 def test_a_placeholder_that_nobody_replaces_is_no_run(tmp_path: Path) -> None:
-    stage = command.from_executor_input(Sum, ExecutorInput(content(tmp_path, run_id=RUN_ID_PLACEHOLDER)))
+    stage = parsing.from_executor_input(Sum, ExecutorInput(content(tmp_path, run_id=RUN_ID_PLACEHOLDER)))
     assert isinstance(stage, Sum)
     assert stage.run_id == ""
 
@@ -138,7 +138,7 @@ def test_bad_values_are_named(parameters: dict[str, Any], message: str, tmp_path
 )
 def test_what_is_no_executor_input_is_refused(arguments: list[str]) -> None:
     with pytest.raises(InputError, match=r"must be followed by the JSON that KFP writes for \{\{\$\}\}"):
-        command.run(Sum, arguments)
+        execution.run(Sum, arguments)
 
 
 @pytest.mark.parametrize(
@@ -162,21 +162,21 @@ def test_what_is_no_executor_input_is_refused(arguments: list[str]) -> None:
 )
 def test_a_damaged_one_is_refused_before_any_work(damage: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must be followed by the JSON"):
-        command.run(Sum, [EXECUTOR_INPUT, json.dumps({**content(tmp_path), **damage})])
+        execution.run(Sum, [EXECUTOR_INPUT, json.dumps({**content(tmp_path), **damage})])
 
 
 def test_one_that_names_no_place_for_an_output_or_an_output_as_a_parameter_is_refused(tmp_path: Path) -> None:
     given = content(tmp_path)
     del given["outputs"]["artifacts"]["total"]
     with pytest.raises(InputError, match="names no path for the output 'total'"):
-        command.run(Sum, [EXECUTOR_INPUT, json.dumps(given)])
+        execution.run(Sum, [EXECUTOR_INPUT, json.dumps(given)])
     with pytest.raises(InputError, match="'total' is an artifact, but is given as a parameter"):
-        command.run(Sum, [EXECUTOR_INPUT, json.dumps(content(tmp_path, total="x"))])
+        execution.run(Sum, [EXECUTOR_INPUT, json.dumps(content(tmp_path, total="x"))])
 
 
 def test_nothing_is_read_from_beside_it(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'--start' beside --executor-input"):
-        command.run(Sum, ["--start", "1", EXECUTOR_INPUT, json.dumps(content(tmp_path))])
+        execution.run(Sum, ["--start", "1", EXECUTOR_INPUT, json.dumps(content(tmp_path))])
 
 
 @pytest.mark.parametrize(("label", "expected"), [("input", InputError), ("remote", RemoteError), ("disk", OSError)])
@@ -217,7 +217,7 @@ def test_a_real_backend_s_executor_inputs_are_understood(shared_kfp: Path) -> No
             assert given.paths[artifact] == "/" + uri.replace("://", "/", 1)
         if path.parents[2].name.startswith("older") and path.parents[3].name != "2.0.0-alpha.7":
             continue  # of a file whose tasks left parameters out, which backends from 2.2 on made ''
-        made = command.from_executor_input(stage, given)
+        made = parsing.from_executor_input(stage, given)
         for parameter, value in given.parameters.items():
             assert getattr(made, parameter) == value or parameter == "status", f"{path}: {parameter}"
         seen.add(name)

@@ -11,7 +11,8 @@ import pytest
 from ncf.data import synthetic
 from ncf.errors import InputError
 from ncf.serving.serve import Serve
-from ncf.stage import command
+from ncf.stage import execution
+from ncf.stage.declaration import Stage
 from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
 from ncf.stages.recommend import Recommend
@@ -29,11 +30,11 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def refused(stage: type[command.Stage], *arguments: str, match: str) -> None:
+def refused(stage: type[Stage], *arguments: str, match: str) -> None:
     """The stage is refused before it has run, and nothing on the disk has changed."""
     before = content(Path.cwd())
     with pytest.raises(InputError, match=match) as told:
-        command.run(stage, arguments)
+        execution.run(stage, arguments)
     assert "\n" not in str(told.value)
     assert content(Path.cwd()) == before
 
@@ -52,8 +53,8 @@ def test_a_folder_that_no_stage_has_written_is_not_replaced(interactions: Path) 
 def test_empty_folders_and_those_of_a_stage_are_replaced(interactions: Path) -> None:
     Path("dataset").mkdir()
     given = ["--interactions", str(interactions), "--dataset", "dataset"]
-    command.run(Preprocess, given)
-    command.run(Preprocess, [*given, "--min-user-interactions", "2"])
+    execution.run(Preprocess, given)
+    execution.run(Preprocess, [*given, "--min-user-interactions", "2"])
     assert '"min_user_interactions": 2' in Path("dataset/manifest.json").read_text()
     Path("dataset/notes").mkdir()
     Path("dataset/notes/mine.txt").touch()
@@ -99,7 +100,7 @@ def test_a_link_to_an_input_is_that_input(interactions: Path) -> None:
 )
 @pytest.mark.parametrize("empty", ["", " "])
 def test_an_empty_place_is_not_the_working_directory(
-    interactions: Path, stage: type[command.Stage], parameter: str, others: list[str], empty: str
+    interactions: Path, stage: type[Stage], parameter: str, others: list[str], empty: str
 ) -> None:
     assert interactions.is_file()
     refused(stage, *others, f"--{parameter}", empty, match=f"parameter '{parameter}' is empty")

@@ -12,7 +12,7 @@ from local_account import BUCKET, ROLE, executor_input, local_account
 
 from ncf import storage
 from ncf.errors import InputError
-from ncf.stage.command import run
+from ncf.stage.execution import run
 from ncf.stages.check import Check
 from ncf.stages.deploy import Deploy
 from ncf.stages.train import Train

@@ -17,7 +17,7 @@ from random_model import random_model
 
 from components.local.aws.processes import wait_until
 from ncf.errors import InputError, RemoteError
-from ncf.stage import command
+from ncf.stage import execution, parsing
 from ncf.stages.deploy import Deploy
 from ncf.storage import list_objects, upload
 
@@ -56,7 +56,7 @@ def arguments(folder: Path, model: Path | str, *more: str) -> list[str]:
 def test_a_model_outside_s3_is_copied_hosted_and_updated(tmp_path: Path, client: Any) -> None:
     first, second = (write_model(tmp_path / f"model-{seed}", seed) for seed in (1, 2))
     flags = ("--s3-prefix", PREFIX, "--endpoint-name", "shop", "--run-id", "run-1", "--bake-time", "0")
-    command.run(Deploy, arguments(tmp_path, first, *flags))
+    execution.run(Deploy, arguments(tmp_path, first, *flags))
     assert (tmp_path / "endpoint").read_text() == "shop"
     assert json.loads((tmp_path / "metrics").read_text())["smoke_test_users"] == 3
     config = client.describe_endpoint(EndpointName="shop")["EndpointConfigName"]
@@ -70,10 +70,10 @@ def test_a_model_outside_s3_is_copied_hosted_and_updated(tmp_path: Path, client:
         assert words in summary
 
     created = client.describe_endpoint(EndpointName="shop")["CreationTime"]
-    command.run(Deploy, arguments(tmp_path, first, *flags))  # a second try of the run
+    execution.run(Deploy, arguments(tmp_path, first, *flags))  # a second try of the run
     assert client.describe_endpoint(EndpointName="shop")["EndpointConfigName"] == config
 
-    command.run(Deploy, arguments(tmp_path, second, *flags))
+    execution.run(Deploy, arguments(tmp_path, second, *flags))
     updated = client.describe_endpoint(EndpointName="shop")
     assert updated["EndpointConfigName"] != config
     assert updated["CreationTime"] == created
@@ -83,7 +83,7 @@ def test_a_model_in_s3_is_hosted_from_there(tmp_path: Path, client: Any) -> None
     model, uri = write_model(tmp_path / "model", 3), f"s3://{BUCKET}/root/{tmp_path.name}/job/output/model"
     upload(model, uri)
     flags = arguments(tmp_path, model, "--run-id", "run-2")
-    command.run(Deploy, executor_input(Deploy, flags, tmp_path, {"model": uri}))
+    execution.run(Deploy, executor_input(Deploy, flags, tmp_path, {"model": uri}))
     name = (tmp_path / "endpoint").read_text()
     assert name.startswith("ncf-")
     hosted = client.describe_model(ModelName=client.describe_endpoint(EndpointName=name)["EndpointConfigName"])
@@ -93,11 +93,11 @@ def test_a_model_in_s3_is_hosted_from_there(tmp_path: Path, client: Any) -> None
 
 def test_a_model_that_does_not_come_up_leaves_the_old_one_serving(tmp_path: Path, client: Any) -> None:
     flags = ("--s3-prefix", PREFIX, "--endpoint-name", "steady")
-    command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "good", 4), *flags))
+    execution.run(Deploy, arguments(tmp_path, write_model(tmp_path / "good", 4), *flags))
     before = client.describe_endpoint(EndpointName="steady")["EndpointConfigName"]
     models = {entry["ModelName"] for entry in client.list_models(MaxResults=100)["Models"]}
     with pytest.raises(RemoteError, match="rolled back"):
-        command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "bad", 5, broken=True), *flags))
+        execution.run(Deploy, arguments(tmp_path, write_model(tmp_path / "bad", 5, broken=True), *flags))
     after = client.describe_endpoint(EndpointName="steady")
     assert (after["EndpointStatus"], after["EndpointConfigName"]) == ("InService", before)
     assert {entry["ModelName"] for entry in client.list_models(MaxResults=100)["Models"]} == models
@@ -106,7 +106,7 @@ def test_a_model_that_does_not_come_up_leaves_the_old_one_serving(tmp_path: Path
 def test_a_new_endpoint_that_does_not_come_up_is_removed(tmp_path: Path, client: Any) -> None:
     model = write_model(tmp_path / "bad", 6, broken=True)
     with pytest.raises(RemoteError, match="endpoint gone: Failed"):
-        command.run(Deploy, arguments(tmp_path, model, "--s3-prefix", PREFIX, "--endpoint-name", "gone"))
+        execution.run(Deploy, arguments(tmp_path, model, "--s3-prefix", PREFIX, "--endpoint-name", "gone"))
     names = [entry["EndpointName"] for entry in client.list_endpoints(MaxResults=100)["Endpoints"]]
     assert "gone" not in names
     assert not [name for name in tmp_path.iterdir() if name.name in ("endpoint", "metrics")]
@@ -116,12 +116,12 @@ def test_a_new_endpoint_that_does_not_come_up_is_removed(tmp_path: Path, client:
 def test_what_can_be_mended_is_named(tmp_path: Path, account: Any) -> None:
     model = write_model(tmp_path / "model", 7)
     with pytest.raises(InputError, match="'s3_prefix' is empty"):
-        command.run(Deploy, arguments(tmp_path, model))
+        execution.run(Deploy, arguments(tmp_path, model))
     (model / "popularity.npy").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"popularity\.npy"):
-        command.run(Deploy, arguments(tmp_path, model, "--s3-prefix", PREFIX))
+        execution.run(Deploy, arguments(tmp_path, model, "--s3-prefix", PREFIX))
     with pytest.raises(InputError, match="no such folder"):
-        command.run(Deploy, arguments(tmp_path, tmp_path / "absent", "--s3-prefix", PREFIX))
+        execution.run(Deploy, arguments(tmp_path, tmp_path / "absent", "--s3-prefix", PREFIX))
 
 
 @pytest.fixture
@@ -154,12 +154,12 @@ def traffic() -> Iterator[Callable[[str], list[str]]]:
 def test_a_model_that_answers_5xx_is_taken_back_by_its_alarm(tmp_path: Path, client: Any, traffic: Any) -> None:
     good, bad = write_model(tmp_path / "good", 7), write_model(tmp_path / "errs", 8, errs=True)
     flags = ("--s3-prefix", PREFIX, "--endpoint-name", "guarded")
-    command.run(Deploy, arguments(tmp_path, good, *flags, "--run-id", "good"))
+    execution.run(Deploy, arguments(tmp_path, good, *flags, "--run-id", "good"))
     before = client.describe_endpoint(EndpointName="guarded")["EndpointConfigName"]
     answers = traffic("guarded")
     shift = ("--traffic-shift", "canary", "--shift-percent", "20", "--bake-time", "3")
     with pytest.raises(RemoteError, match=r"rolled back.*guarded-errors.*Invocation5XXErrors") as caught:
-        command.run(Deploy, arguments(tmp_path, bad, *flags, *shift, "--run-id", "bad"))
+        execution.run(Deploy, arguments(tmp_path, bad, *flags, *shift, "--run-id", "bad"))
     assert "Invocation5XXErrors" in caught.value.report
     assert client.describe_endpoint(EndpointName="guarded")["EndpointConfigName"] == before
     assert 0 < answers.count("") < 0.4 * len(answers)
@@ -173,10 +173,10 @@ def test_a_model_that_answers_5xx_is_taken_back_by_its_alarm(tmp_path: Path, cli
 def test_a_good_update_loses_no_request(tmp_path: Path, client: Any, traffic: Any) -> None:
     flags = ("--s3-prefix", PREFIX, "--endpoint-name", "smooth", "--bake-time", "1", "--traffic-shift", "linear")
     more = ("--shift-percent", "50", "--max-instance-count", "3")
-    command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "1", 1), *flags, *more, "--run-id", "1"))
+    execution.run(Deploy, arguments(tmp_path, write_model(tmp_path / "1", 1), *flags, *more, "--run-id", "1"))
     answers = traffic("smooth")
     assert wait_until(lambda: len(answers) > 10, 5)
-    command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "2", 2), *flags, *more, "--run-id", "2"))
+    execution.run(Deploy, arguments(tmp_path, write_model(tmp_path / "2", 2), *flags, *more, "--run-id", "2"))
     assert "" not in answers
     assert len(set(answers)) == 2
     targets = boto3.client("application-autoscaling").describe_scalable_targets(ServiceNamespace="sagemaker")
@@ -186,7 +186,7 @@ def test_a_good_update_loses_no_request(tmp_path: Path, client: Any, traffic: An
 
 def test_a_serverless_endpoint_serves_an_archive(tmp_path: Path, client: Any) -> None:
     more = ("--serverless-memory", "2048", "--network-isolation", "false", "--endpoint-name", "serverless")
-    command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "model"), "--s3-prefix", PREFIX, *more))
+    execution.run(Deploy, arguments(tmp_path, write_model(tmp_path / "model"), "--s3-prefix", PREFIX, *more))
     described = client.describe_endpoint(EndpointName="serverless")
     assert described["ProductionVariants"][0]["CurrentServerlessConfig"]["MemorySizeInMB"] == 2048
     version = described["EndpointConfigName"]
@@ -195,9 +195,9 @@ def test_a_serverless_endpoint_serves_an_archive(tmp_path: Path, client: Any) ->
 
 def test_overrides_reach_the_endpoint(tmp_path: Path, client: Any) -> None:
     more = ("--endpoint-name", "overridden", "--deploy-overrides", '{"smoke_test_users": 1, "keep_versions": 5}')
-    command.run(Deploy, arguments(tmp_path, write_model(tmp_path / "model"), "--s3-prefix", PREFIX, *more))
+    execution.run(Deploy, arguments(tmp_path, write_model(tmp_path / "model"), "--s3-prefix", PREFIX, *more))
     assert json.loads((tmp_path / "metrics").read_text())["smoke_test_users"] == 1
     with pytest.raises(InputError, match=r"deploy_overrides.*'keep_version'.*did you mean keep_versions"):
-        command.parse(Deploy, arguments(tmp_path, "x", "--deploy-overrides", '{"keep_version": 5}'))
+        parsing.parse(Deploy, arguments(tmp_path, "x", "--deploy-overrides", '{"keep_version": 5}'))
     with pytest.raises(InputError, match=r"deploy_overrides': 'bake_time' is -1"):
-        command.parse(Deploy, arguments(tmp_path, "x", "--deploy-overrides", '{"bake_time": -1}'))
+        parsing.parse(Deploy, arguments(tmp_path, "x", "--deploy-overrides", '{"bake_time": -1}'))

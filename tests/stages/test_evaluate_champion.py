@@ -16,7 +16,7 @@ from ncf.artifacts.model_folder import ModelFolder
 from ncf.errors import InputError, RemoteError
 from ncf.evaluation import champion
 from ncf.sagemaker.hosting import deployed_model
-from ncf.stage import command
+from ncf.stage import execution, parsing
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.storage import upload
@@ -92,7 +92,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 )
 def test_bad_values_are_named(arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        command.parse(Evaluate, ["--model", "m", "--samples", "s", *arguments])
+        parsing.parse(Evaluate, ["--model", "m", "--samples", "s", *arguments])
 
 
 def test_too_few_comparable_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +114,7 @@ def deploy(folder: Path, model: Path, endpoint: str, *more: str) -> None:
         "summary": folder / "deployed.md",
         "metrics": folder / "deployed.json",
     }
-    command.run(Deploy, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
+    execution.run(Deploy, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
 
 
 @pytest.mark.parametrize("serverless", [False, True])

@@ -13,7 +13,7 @@ from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
 from ncf.data import synthetic
 from ncf.evaluation.champion import Champion
-from ncf.stage import command
+from ncf.stage import execution
 from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
 
@@ -24,10 +24,10 @@ def prepare(folder: Path, data: Path, *options: str) -> tuple[Path, Path]:
 
     dataset, samples, model = folder / "dataset", folder / "samples", folder / "model"
     outputs = ("--report", str(folder / "report.html"), "--metrics", str(folder / "metrics.json"))
-    command.run(Preprocess, ["--interactions", str(data), "--dataset", str(dataset), *outputs, *options])
-    command.run(NegativeSampling, ["--dataset", str(dataset), "--samples", str(samples)])
+    execution.run(Preprocess, ["--interactions", str(data), "--dataset", str(dataset), *outputs, *options])
+    execution.run(NegativeSampling, ["--dataset", str(dataset), "--samples", str(samples)])
     flags = ["--dataset", str(dataset), "--samples", str(samples), "--trained-model", str(model)]
-    command.run(Fit, [*flags, "--model", "gmf", "--factors", "8", "--epochs", "2"])
+    execution.run(Fit, [*flags, "--model", "gmf", "--factors", "8", "--epochs", "2"])
     return model, samples
 
 

@@ -22,7 +22,7 @@ from ncf.aws.names import ABANDONED_TAG, DEPLOYED_TAG
 from ncf.errors import RemoteError
 from ncf.sagemaker.hosting.smoke_test import SmokeTest
 from ncf.sagemaker.runs import notification
-from ncf.stage import command
+from ncf.stage import execution
 from ncf.stages.finish import Finish
 
 ROOT = f"s3://{BUCKET}/root/ncf"
@@ -84,7 +84,7 @@ def finish(folder: Path, run: str, told: str, *more: str, root: str = ROOT) -> s
     if told:
         flags += ["--status", json.dumps({"state": told, "error": {}, "pipelineJobResourceName": "ncf-x"})]
     uris = {"summary": f"{root}/{run}/finish/c3d4/summary"}
-    command.run(Finish, executor_input(Finish, flags, folder, uris))
+    execution.run(Finish, executor_input(Finish, flags, folder, uris))
     return (folder / "summary").read_text()
 
 
@@ -202,7 +202,7 @@ def test_real_names_of_outputs(account: Any, shared_kfp: Path, tmp_path: Path) -
     handler["outputs"]["outputFile"] = str(tmp_path / "output.json")
     handler["outputs"]["artifacts"] = {"summary": handler["outputs"]["artifacts"]["summary"]}
     handler["outputs"]["artifacts"]["summary"]["artifacts"][0]["customPath"] = str(tmp_path / "summary")
-    command.run(Finish, ["--executor-input", json.dumps(handler)])
+    execution.run(Finish, ["--executor-input", json.dumps(handler)])
     summary = (tmp_path / "summary").read_text()
     assert title(summary) == "succeeded"
     assert "the gate is closed" in summary

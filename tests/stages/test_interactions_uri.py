@@ -13,7 +13,7 @@ from local_account import BUCKET, local_account
 from ncf import storage
 from ncf.artifacts.dataset import Dataset
 from ncf.errors import InputError
-from ncf.stage.command import run
+from ncf.stage.execution import run
 from ncf.stages.preprocess import Preprocess
 
 DATA = f"s3://{BUCKET}/data"

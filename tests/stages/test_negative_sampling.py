@@ -12,7 +12,7 @@ import pytest
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.samples import Samples
 from ncf.errors import InputError
-from ncf.stage.command import run
+from ncf.stage.execution import run
 from ncf.stages.negative_sampling import NegativeSampling
 
 

@@ -17,7 +17,7 @@ from ncf.artifacts import manifest
 from ncf.artifacts.dataset import Dataset
 from ncf.errors import InputError
 from ncf.reports import dataset as dataset_report
-from ncf.stage.command import run
+from ncf.stage.execution import run
 from ncf.stages.preprocess import Preprocess
 
 HEADER = "userId,movieId,rating,timestamp"

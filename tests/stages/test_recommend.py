@@ -29,7 +29,7 @@ from ncf.batch import tables
 from ncf.errors import InputError, RemoteError
 from ncf.models import ranker as ranker_module
 from ncf.serving.recommender import Recommender
-from ncf.stage.command import run
+from ncf.stage.execution import run
 from ncf.stages import recommend
 from ncf.stages.recommend import KIND, Recommend
 from ncf.storage import list_objects, upload

@@ -22,7 +22,7 @@ from ncf.artifacts import manifest
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.settings import AwsSettings
-from ncf.stage import command
+from ncf.stage import execution, parsing
 from ncf.stages.train import Train
 from ncf.storage import list_objects, upload
 from ncf.training.hyperparameters import Hyperparameters
@@ -79,7 +79,7 @@ def jobs_of(run: str) -> list[dict[str, Any]]:
 
 
 def test_artifacts_outside_s3_are_copied(pod: Pod, capfd: pytest.CaptureFixture[str]) -> None:
-    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "11"))
+    execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "11"))
     (job,) = jobs_of("11")
     name = job["TrainingJobName"]
     assert job["OutputDataConfig"]["S3OutputPath"] == f"{PREFIX}/{name}/trained_model"
@@ -94,9 +94,9 @@ def test_artifacts_outside_s3_are_copied(pod: Pod, capfd: pytest.CaptureFixture[
 
 
 def test_an_earlier_model_is_a_channel_of_its_own(pod: Pod) -> None:
-    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "17"))
+    execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "17"))
     earlier = str(pod.folder / "out" / "trained_model")
-    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "17", "--warm-start", earlier, output="warm"))
+    execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "17", "--warm-start", earlier, output="warm"))
     cold, warm = sorted(jobs_of("17"), key=lambda job: len(job["InputDataConfig"]))
     assert cold["TrainingJobName"] != warm["TrainingJobName"], "another start is another job"
     (channel,) = (entry for entry in warm["InputDataConfig"] if entry["ChannelName"] == "warm_start")
@@ -107,7 +107,7 @@ def test_an_earlier_model_is_a_channel_of_its_own(pod: Pod) -> None:
 
 def test_a_start_from_two_things_buys_no_job(pod: Pod) -> None:
     with pytest.raises(InputError, match="'warm_start' and 'pretrain' are both set"):
-        command.run(Train, pod.arguments("--seed", "18", "--pretrain", "true", "--warm-start", "s3://bucket/model"))
+        execution.run(Train, pod.arguments("--seed", "18", "--pretrain", "true", "--warm-start", "s3://bucket/model"))
     assert not jobs_of("18")
 
 
@@ -118,7 +118,7 @@ def test_artifacts_in_s3_stay_there(pod: Pod) -> None:
         upload(getattr(pod, name), uri)
     before = set(list_objects(root))
     outputs = {name: f"{root}/train/{name}" for name in ("trained_model", "metrics", "summary")}
-    command.run(Train, executor_input(Train, pod.arguments("--seed", "12"), pod.folder, {**uris, **outputs}))
+    execution.run(Train, executor_input(Train, pod.arguments("--seed", "12"), pod.folder, {**uris, **outputs}))
     (job,) = jobs_of("12")
     channels = {entry["ChannelName"]: entry["DataSource"]["S3DataSource"] for entry in job["InputDataConfig"]}
     assert {name: channel["S3Uri"] for name, channel in channels.items()} == {
@@ -136,14 +136,14 @@ def test_s3_uris_work_on_the_command_line(pod: Pod) -> None:
     root = f"s3://{BUCKET}/cli/{pod.folder.name}"
     upload(pod.dataset, f"{root}/dataset")
     arguments = pod.arguments("--s3-prefix", PREFIX, "--seed", "17", "--dataset", f"{root}/dataset")
-    command.run(Train, arguments)
+    execution.run(Train, arguments)
     assert (pod.folder / "out" / "trained_model" / "history.json").is_file()
 
 
 def test_a_second_try_of_a_run_buys_no_second_job(pod: Pod) -> None:
     arguments = ("--s3-prefix", PREFIX, "--seed", "14", "--run-id", "run-14")
     for output in ("first", "second"):
-        command.run(Train, pod.arguments(*arguments, output=output))
+        execution.run(Train, pod.arguments(*arguments, output=output))
     assert len(jobs_of("14")) == 1
     assert pod.read("summary", "first") == pod.read("summary", "second")
     assert (pod.folder / "second" / "trained_model" / "history.json").is_file()
@@ -151,13 +151,13 @@ def test_a_second_try_of_a_run_buys_no_second_job(pod: Pod) -> None:
 
 def test_without_a_prefix_nothing_is_copied_or_started(pod: Pod) -> None:
     with pytest.raises(InputError, match=r"'s3_prefix' is empty: 'dataset' is at /.*SageMaker reads only S3"):
-        command.run(Train, pod.arguments("--seed", "15"))
+        execution.run(Train, pod.arguments("--seed", "15"))
     assert jobs_of("15") == []
 
 
 def test_a_failed_job_says_why(pod: Pod) -> None:
     with pytest.raises(RemoteError, match=r"(?s)\| fit=selection epoch=1.*failed:.*users: there are none"):
-        command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "16", "--epochs", "13"))
+        execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "16", "--epochs", "13"))
     assert [path.name for path in (pod.folder / "out").iterdir()] == ["summary"]
     assert "users: there are none" in pod.read("summary")
     assert "- loss: 0.5000" in pod.read("summary")
@@ -170,14 +170,14 @@ def test_a_pod_prints_the_report_of_a_failure(
     monkeypatch.setenv("KFP_POD_NAME", "ncf-x-1")
     flags = pod.arguments("--s3-prefix", PREFIX, "--seed", "161", "--epochs", "13")
     with pytest.raises(RemoteError, match="users: there are none"):
-        command.run(Train, executor_input(Train, flags, pod.folder, {}))
+        execution.run(Train, executor_input(Train, flags, pod.folder, {}))
     assert "| status | Failed |" in capsys.readouterr().out
 
 
 def test_damaged_data_buy_no_job(pod: Pod) -> None:
     (pod.samples / "test.npy").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"test\.npy"):
-        command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "18"))
+        execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "18"))
     assert jobs_of("18") == []
 
 
@@ -210,7 +210,7 @@ def test_a_role_can_be_assumed_to_call_sagemaker(account: Any) -> None:
 
 def test_overrides_reach_the_job(pod: Pod) -> None:
     overrides = json.dumps({"tower": [64.0, 32.0], "factors": 4.0, "model": "gmf"})
-    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "20", "--train-overrides", overrides))
+    execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "20", "--train-overrides", overrides))
     given = jobs_of("20")[0]["HyperParameters"]
     assert (given["tower"], given["factors"], given["model"]) == ("[64, 32]", "4", "gmf")
     assert given["epochs"] == str(Hyperparameters().epochs)
@@ -229,7 +229,7 @@ def test_overrides_reach_the_job(pod: Pod) -> None:
 def test_bad_overrides_are_named(overrides: dict[str, Any], words: str, tmp_path: Path) -> None:
     arguments = Pod(tmp_path, tmp_path, tmp_path).arguments("--train-overrides", json.dumps(overrides))
     with pytest.raises(InputError, match=words):
-        command.parse(Train, arguments)
+        parsing.parse(Train, arguments)
 
 
 CAPACITY = "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different instance."
@@ -238,11 +238,11 @@ CAPACITY = "CapacityError: Unable to provision requested ML compute capacity. Pl
 def test_a_capacity_error_is_told_and_another_attempt_may_do_better(pod: Pod, account: Any) -> None:
     account.faults.add("fail", "ncf-train", state="Starting", reason=CAPACITY)
     with pytest.raises(RemoteError, match=r"training job ncf-train-.*Unable to provision") as caught:
-        command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "31", "--max-attempts", "1"))
+        execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "31", "--max-attempts", "1"))
     assert "CapacityError" in caught.value.report
     assert "CapacityError" in pod.read("summary")
     account.faults.add("fail", "ncf-train", state="Starting", reason=CAPACITY)
-    command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "32", output="second"))
+    execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "32", output="second"))
     failed, completed = sorted(jobs_of("32"), key=lambda job: job["CreationTime"])
     assert (failed["TrainingJobStatus"], completed["TrainingJobStatus"]) == ("Failed", "Completed")
     assert completed["TrainingJobName"] == failed["TrainingJobName"] + "-2"
@@ -258,7 +258,7 @@ def test_a_job_that_somebody_stops_is_told(pod: Pod, account: Any) -> None:
 
     threading.Thread(target=stop, daemon=True).start()
     with pytest.raises(RemoteError, match=r"stopped: Stopped; it was stopped by a user, and .* clone the run$"):
-        command.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "33", "--max-attempts", "3"))
+        execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "33", "--max-attempts", "3"))
     assert len(jobs_of("33")) == 1
 
 

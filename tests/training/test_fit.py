@@ -21,7 +21,8 @@ from ncf.artifacts.provenance import Provenance
 from ncf.errors import InputError
 from ncf.serving.golden import check
 from ncf.serving.recommender import Recommender
-from ncf.stage.command import parse, run
+from ncf.stage.execution import run
+from ncf.stage.parsing import parse
 from ncf.training.distributed import owned_users
 from ncf.training.fit import Fit
 

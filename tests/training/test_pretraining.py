@@ -12,7 +12,7 @@ import torch
 from ncf.artifacts.model_folder import ModelConfig, ModelFolder
 from ncf.errors import InputError
 from ncf.models.networks import Network
-from ncf.stage.command import run
+from ncf.stage.execution import run
 from ncf.training.checkpoint import Checkpoint, Checkpoints
 from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters

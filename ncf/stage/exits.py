@@ -1,0 +1,54 @@
+"""Exits of commands: messages, exit statuses and signals."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from ncf.termination import last_words
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Faults that the user can correct, whether or not the system names a file."""
+
+
+def reason_of(error: OSError) -> str:
+    """One line for a fault of a file or disk that the user can correct; '' for any other error."""
+    if error.filename is None and error.errno not in _DISK_ERRORS:
+        return ""
+    return f"{error.filename or 'output'}: {error.strerror}"
+
+
+def fail(message: str, status: int = 2) -> NoReturn:
+    """Leave the end of one message for Kubernetes to show, print it to stderr, and exit."""
+    last_words(message)
+    print(f"ncf: error: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Make Ctrl-C and SIGTERM unwind the stack, so that temporary files are removed and jobs are stopped.
+
+    SIGTERM becomes an exit with 143. SIGINT becomes a KeyboardInterrupt, even in a process that a shell started in
+    the background, where it is ignored by default.
+    """
+
+    def leave(signum: int, _frame: object) -> NoReturn:
+        signal.signal(signum, signal.SIG_IGN)  # a second signal would interrupt the clean-up
+        sys.exit(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {signal.SIGTERM: leave, signal.SIGINT: signal.default_int_handler}
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,88 @@
+"""Parsing of a stage: from the command line, or from the executor input of a pod."""
+
+from __future__ import annotations
+
+import json
+from argparse import SUPPRESS
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import CliSettingsSource, SettingsError
+
+from ncf.errors import InputError
+from ncf.stage.declaration import FinalStatus, Stage
+from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
+
+
+def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> Stage:
+    """An instance from ``--flag value`` arguments.
+
+    Args:
+        called: what help and errors call the command; '' for its name.
+
+    Raises:
+        InputError: that names each parameter at fault, its value, and what is accepted.
+        SystemExit: for ``--help``.
+    """
+    name = called or command.command_name()
+    try:
+        source: CliSettingsSource[Any] = CliSettingsSource(
+            command,
+            cli_prog_name=f"ncf {name}",
+            cli_kebab_case=True,
+            cli_hide_none_type=True,
+            cli_exit_on_error=False,
+        )
+        if other := command.alternative:
+            group = source.root_parser.add_argument_group(
+                f"instead of all this (see 'ncf {name} {other.flag} X --help')"
+            )
+            group.add_argument(other.flag, metavar=other.value, default=SUPPRESS, help=other.description)
+        source(args=list(arguments))
+        return command(**source())
+    except SettingsError as error:
+        reason = str(error).removeprefix("error parsing CLI: ")
+        raise InputError(f"{name}: {reason}; 'ncf {name} --help' lists the parameters") from None
+    except ValidationError as error:
+        raise InputError("; ".join(_explain(name, entry) for entry in error.errors())) from None
+
+
+def from_executor_input(command: type[Stage], executor_input: ExecutorInput) -> Stage:
+    """An instance from the executor input of a pod.
+
+    Raises:
+        InputError: that names each parameter at fault, its value, and what is accepted.
+    """
+    artifacts = {**command.inputs(), **command.outputs()}
+    if missing := [name for name in command.outputs() if name not in executor_input.paths]:
+        raise InputError(f"{command.command_name()}: {EXECUTOR_INPUT} names no path for the output '{missing[0]}'")
+    if strange := [name for name in executor_input.parameters if name in artifacts]:
+        raise InputError(f"{command.command_name()}: '{strange[0]}' is an artifact, but is given as a parameter")
+    paths = {name: path for name, path in executor_input.paths.items() if name in artifacts}
+    values = {
+        name: json.dumps(value) if _is_final_status(command, name) and not isinstance(value, str) else value
+        for name, value in executor_input.parameters.items()
+    }
+    try:
+        return command(**values, **paths)
+    except ValidationError as error:
+        raise InputError("; ".join(_explain(command.command_name(), entry) for entry in error.errors())) from None
+
+
+def _is_final_status(command: type[Stage], parameter: str) -> bool:
+    """Whether KFP passes a parameter as an object, which the stage takes as JSON."""
+    field = command.model_fields.get(parameter)
+    return field is not None and field.annotation is FinalStatus
+
+
+def _explain(command: str, error: Any) -> str:
+    """One line for one invalid parameter."""
+    field = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "missing":
+        return f"{command}: --{field.replace('_', '-')} is required"
+    message = error["msg"].removeprefix("Value error, ")
+    if not field:
+        return f"{command}: {message}"
+    message = message[0].lower() + message[1:]
+    return f"{command}: parameter '{field}' is {error['input']!r}: {message}"
