@@ -14,6 +14,8 @@ from ncf.stages.check import Check
 BEGIN, END = "<!-- parameters: written by make pipeline -->", "<!-- end of parameters -->"
 _OWN = {
     "data_uri": "Interactions: an `s3://` URI; on one machine a path",
+    "deploy_endpoint_name": "Endpoint to create, or to update if it exists: the model that it hosts is the champion; "
+    "'': a new one, named after the run",
     "seed": "Seed of every stage: same data, parameters and seed, same result",
 }
 
