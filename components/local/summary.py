@@ -22,6 +22,7 @@ from components.local.run_folder import RunFolder, shown
 FILE_NAME = "summary.json"
 _ROOT = Path(__file__).parents[2]
 _CUTOFF = 10
+_ESCAPED = re.compile(r"\\([^\w\s])")
 _RANKERS = {"model": "", "EASE": "ease_", "item-kNN": "item_knn_", "popularity": "popularity_", "champion": "champion_"}
 """Label -> prefix of its metrics."""
 _PROTOCOLS = {"catalogue": "full_", "candidates": ""}
@@ -92,9 +93,9 @@ def _first_user(model: Path) -> str:
 
 
 def _checks(summary: Path) -> list[str]:
-    """The checks of the gate, and what is to be noticed, as the summary of evaluate lists them."""
-    lines = [line for line in summary.read_text().splitlines() if line.startswith("- ")]
-    return [re.sub(r"^\W+", "", line) for line in lines]
+    """Checks of the gate and warnings: the list items of evaluate's summary, as plain text."""
+    items = [line for line in summary.read_text().splitlines() if line.startswith("- ")]
+    return [_ESCAPED.sub(r"\1", re.sub(r"^\W+", "", item)) for item in items]
 
 
 def _stage(name: str, task: TaskRun | None) -> dict[str, Any]:
