@@ -82,9 +82,9 @@ class Deploy(Stage, EndpointSettings):
         settings = self.chosen()
         aws = Aws(settings)
         aws.check_image("deploy_image", settings.deploy_image)
-        place = self.model or self.model_uri
-        uri = self.uri_of("model") if self.model else place
-        with local_copy(place) as folder:
+        location = self.model or self.model_uri
+        uri = self.uri_of("model") if self.model else location
+        with local_copy(location) as folder:
             run = run_identity(settings.run_id)
             endpoint, version = names(settings, run, fingerprint(str(folder), KIND))
             staging = Staging(settings.s3_prefix, version)

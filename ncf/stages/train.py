@@ -86,12 +86,12 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
 
         chosen, start, settings = self.chosen()
         inputs = {"dataset": self.dataset, "samples": self.samples, "warm_start": start.warm_start}
-        inputs = {channel: place for channel, place in inputs.items() if place}
+        inputs = {channel: location for channel, location in inputs.items() if location}
         uris = {channel: self.uri_of(channel) for channel in ("dataset", "samples")} | {"warm_start": start.warm_start}
         aws = Aws(settings)
         aws.check_image("train_image", settings.train_image)
         run = run_identity(settings.run_id)
-        fingerprints = {channel: fingerprint(place, _KINDS[channel]) for channel, place in inputs.items()}
+        fingerprints = {channel: fingerprint(location, _KINDS[channel]) for channel, location in inputs.items()}
         hyperparameters = _as_strings(chosen)
         name = job_name(settings, run, hyperparameters, fingerprints)
         staging = Staging(settings.s3_prefix, name)
@@ -106,8 +106,8 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         )
 
         def upload() -> None:
-            for channel, place in inputs.items():
-                staging.upload_if_local(channel, place, uris[channel])
+            for channel, location in inputs.items():
+                staging.upload_if_local(channel, location, uris[channel])
 
         job = run_job(aws, plan, upload, write=lambda line: print(line, flush=True))
         uri = model_uri(job)

@@ -160,7 +160,7 @@ def test_stop_jobs_lists_first_and_stops_what_is_old_and_ours(account: Any, runn
 
 def test_stop_jobs_leaves_jobs_without_our_tags(account: Any, running: str, capsys: Any) -> None:
     untagged = job(account, running)
-    account._api._tags[untagged.arn] = []
+    account._api.tags.set(untagged.arn, [])
     untagged._created -= 7 * 3600
     execution.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
     assert capsys.readouterr().out == "0 stopped\n"

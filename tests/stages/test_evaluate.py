@@ -150,7 +150,7 @@ def test_it_says_which_run_made_the_model_of_what(good: Run, tmp_path: Path) -> 
     ):
         assert f"<td>{words}</td>" in report or words in report.split("<section")[0], words
     assert "Width of the GMF embeddings" in report
-    assert "HR@10 that the gate asks for at least; 0: none" in report
+    assert "Minimum HR@10 for the gate; 0: no minimum" in report
 
 
 def test_recommendations_are_shown_by_title(good: Run) -> None:

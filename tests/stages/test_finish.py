@@ -285,7 +285,9 @@ def test_tags_that_are_not_indexed_yet_hide_no_job(
 ) -> None:
     with pytest.raises(RemoteError):
         train(tmp_path, make_dataset(), run, "--epochs", "13", "--max-attempts", "1")
-    with patch.object(account._api, "tagged", lambda _: {"ResourceTagMappingList": [], "PaginationToken": ""}):
+    with patch.object(
+        account._api.tags, "get_resources", lambda _: {"ResourceTagMappingList": [], "PaginationToken": ""}
+    ):
         assert title(finish(tmp_path, run, "RUNNING")) == "failed in train"
 
 

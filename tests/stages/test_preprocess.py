@@ -166,7 +166,7 @@ def test_the_report_says_what_was_read_and_how(tmp_path: Path) -> None:
     for cell in (", ".join(content["source"]["files"]), columns, manifest.version(content)):
         assert f"<td>{cell}</td>" in report
     assert "Of users with fewer than 2 interactions" in report
-    assert "<td>min_user_interactions</td><td>2</td><td>Interactions a user needs to be kept" in report
+    assert "<td>min_user_interactions</td><td>2</td><td>Minimum number of interactions of a user" in report
 
 
 @pytest.mark.parametrize(
