@@ -58,7 +58,7 @@ endif
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run recommend component pipeline images push test test-images check-local-mode lint bench bench-gpu bench-peer \
+.PHONY: help setup run recommend component pipeline images push test test-slow test-images check-local-mode lint bench bench-gpu bench-peer \
 	bench-scale bench-serving fuzz-serving reproduce clean
 
 help: ## Show the targets
@@ -104,8 +104,11 @@ images: $(READY) ## Build every image: [TAG=...] [PYTHON_IMAGE=base] [TRAIN_BASE
 push: $(READY) ## Push the images that were built: REGISTRY=... [TAG=...]
 	@$(BIN)/python -m images.build push --tag "$(TAG)" --registry "$(REGISTRY)"
 
-test: $(READY) ## Run the tests: no Docker, AWS or GPU
-	@$(BIN)/python -m pytest -n 2 -m "not docker and not gpu" $(ARGS)
+test: $(READY) ## Run the tests, in minutes: no Docker, AWS or GPU
+	@$(BIN)/python -m pytest -n 2 -m "not docker and not gpu and not slow" $(ARGS)
+
+test-slow: $(READY) ## Run the tests that run whole pipelines: faults, Kubeflow 1.7, the stand-in for AWS
+	@$(BIN)/python -m pytest -n 2 -m "slow and not docker and not gpu" $(ARGS)
 
 test-images: images ## Test the images, and the pipeline in containers (takes what images takes)
 	@NCF_TEST_TAG="$(TAG)" $(BIN)/python -m pytest -m docker tests/images $(ARGS)

@@ -166,7 +166,7 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
     assert f"The champion is endpoint {ENDPOINT}, version " in compared[1]
     killed, rolled_back = second.tries[3], second.tries[6]
     assert killed.exit_code == -signal.SIGKILL
-    assert "it was rolled back, and the previous model serves on" in rolled_back.last_line
+    assert "it was rolled back, and the previous model is in service" in rolled_back.last_line
     assert f"alarm {ENDPOINT}-errors" in rolled_back.last_line or "Alarm fired" in rolled_back.last_line
 
     (bought,) = set(jobs()) - set(before)

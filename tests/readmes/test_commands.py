@@ -197,7 +197,7 @@ NOT_RUN: Mapping[str, str] = {
     _PIPELINE + r"run .*": "'make run' runs the same code; tests/pipeline/test_faults.py runs with faults",
     r"make images.*": "needs Docker and minutes: 'make test-images' begins with it",
     r"make (test-images|check-local-mode)": "needs Docker: .ci/images runs the first of them",
-    r"make test": "would run itself",
+    r"make test(-slow)?": "would run itself",
     r"make (component|test) (NAME|ARGS)=.*": "tests/components/test_scaffold.py follows this section to the letter",
     r"make lint": ".ci/run runs it",
     r"make (bench|bench-serving|fuzz-serving .*)": "measures for minutes, on a machine without other work",
