@@ -41,7 +41,7 @@ WHEELS ?=
 # make test, test-images
 ARGS ?=
 
-GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+GIVEN := $(foreach given,$(.VARIABLES),$(if $(filter command,$(origin $(given))),$(given)))
 ifneq ($(GIVEN),)
 # make ignores a variable that nothing uses; used here: by the targets asked for, the set-up and the images
 VARIABLES := $(shell sed -n 's/^\([A-Z_]*\) ?=.*/\1/p' $(firstword $(MAKEFILE_LIST)))

@@ -7,6 +7,7 @@ The result is a working component. It counts the users, items and interactions o
 from __future__ import annotations
 
 import argparse
+import keyword
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,9 +99,10 @@ def files(name: str, image: str) -> dict[Path, str]:
     Raises:
         InputError: if the name is invalid or taken, or the image does not exist.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise InputError(f"NAME: '{name}'; expected lower-case words joined by underscores, such as popularity_report")
-    if name in stage_names() or name.replace("_", "-") in COMMANDS:
+    taken = {path.stem for path in (ROOT / "components").iterdir()}
+    if name in {*stage_names(), *taken} or name.replace("_", "-") in COMMANDS:
         raise InputError(f"NAME: '{name}' exists already; expected a new name")
     known = sorted(path.parent.name for path in (ROOT / "images").glob("*/Dockerfile") if path.parent.name != "base")
     if image not in (*known, OWN_IMAGE):

@@ -87,7 +87,7 @@ def _loop(dataset: Dataset, settings: Hyperparameters, on_device: bool, device: 
     mixed = settings.precision == "mixed"
     network = Network(model_config(settings, dataset), dataset.n_users, settings.dropout, mixed_precision=mixed)
     initialise(network, settings.seed, settings.init_std, users, dataset.n_users)
-    source = make_source(dataset.train, dataset.train, users, dataset.n_items, settings.negatives, [], seed, device)
+    source = make_source(dataset.train, dataset.train, users, dataset.n_items, settings.negatives, seed, device)
     shares, bounds = np.array([len(dataset.train.items)]), np.array([0, dataset.n_users])
     return FitLoop(network.to(device), source, shares, bounds, settings, World(0, 1, device), seed, on_device)
 

@@ -112,7 +112,9 @@ def test_each_command_is_granted_the_calls_of_the_modules_it_imports(name: str) 
     reached = {module for module in imported(command.__module__, set()) if hasattr(import_module(module), "CALLS")}
     declared = set(command.calls) - {"ncf.storage"}
     assert declared == reached | ({"ncf.aws.session"} if reached else set())
-    assert "ncf.storage" in command.calls or not (command.inputs() or command.outputs()), "artifacts may lie in S3"
+    assert "ncf.storage" in command.calls or not (command.inputs() or command.outputs()), (
+        f"artifacts may be in S3: add 'ncf.storage' to the class variable 'calls' of {name}"
+    )
 
 
 def test_no_module_that_calls_aws_is_left_out() -> None:

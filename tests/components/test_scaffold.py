@@ -66,7 +66,7 @@ class Checkout:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """The project after steps 1 to 4."""
+    """The project after steps 1 to 3, and 5."""
     made = Checkout(tmp_path_factory.mktemp("checkout"))
     (layout,) = blocks(1, "sh")
     assert (ran := made.sh(layout)).returncode == 0, ran.stderr
@@ -74,7 +74,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         assert path in STEPS[str(step)]
         assert (made.folder / path).is_file(), "it was laid out"
         (made.folder / path).write_text(blocks(step, "python")[0])
-    (compile_all,) = blocks(4, "sh")
+    (compile_all,) = blocks(5, "sh")
     assert (ran := made.sh(compile_all)).returncode == 0, ran.stderr
     return made
 
@@ -112,7 +112,7 @@ def test_its_own_test_and_the_project_s_tests_of_stages_hold(checkout: Checkout)
 
 
 def test_a_pipeline_takes_its_task(checkout: Checkout) -> None:
-    (use,) = blocks(5, "python")
+    (use,) = blocks(4, "python")
     imports, _, call = use.partition("\n\n")
     program = f"""
 from kfp import compiler, dsl
@@ -152,11 +152,11 @@ def test_a_part_that_is_forgotten_is_named(checkout: Checkout, part: str) -> Non
         path.write_text(kept)
 
 
-def test_the_step_that_checks_names_tests_that_exist() -> None:
+def test_the_step_that_checks_names_tests_that_exist(checkout: Checkout) -> None:
     lint, test = blocks(6, "sh")[0].splitlines()
     assert lint == "make lint"
     for path in test.partition('ARGS="')[2].rstrip('"').split():
-        assert (ROOT / path).exists()
+        assert (checkout.folder / path).exists()
 
 
 @pytest.mark.parametrize("image", ["own", "sagemaker", "evaluate"])
@@ -180,6 +180,8 @@ def test_what_is_laid_out_works(image: str, tmp_path: Path) -> None:
         ("../x", "own", "expected lower-case words"),
         (stage_names()[0], "own", "exists already"),
         ("stop_jobs", "own", "exists already"),
+        ("factory", "own", "exists already"),
+        ("class", "own", "expected lower-case words"),
         ("item_counts", "base", "IMAGE: 'base'; expected 'own' or one of: .*evaluate"),
     ],
 )

@@ -50,7 +50,7 @@ def test_a_run_leaves_recommendations_metrics_and_summary(model: Path, tmp_path:
         manifest.read(output / "recommendations", KIND)
         assert pq.read_table(output / "recommendations" / "parts").num_rows == 4 * expected
         assert json.loads((output / "metrics.json").read_text())["users"] == expected
-        assert "recommendations for 12 users by model" in (output / "summary.md").read_text()
+        assert f" recommendations for {expected} users by model" in (output / "summary.md").read_text()
 
 
 def test_old_results_stay_until_the_new_ones_are_complete(

@@ -35,8 +35,12 @@ def test_a_stage_has_a_component_its_yaml_and_a_test(name: str) -> None:
     folder = ROOT / "components" / name
     made = getattr(import_module(f"components.{name}.component"), name)
     assert made.name == name.replace("_", "-")
-    for path in (folder / "__init__.py", folder / "component.yaml", ROOT / "tests" / "stages" / f"test_{name}.py"):
-        assert path.is_file(), f"{path.relative_to(ROOT)} is missing: 'make component NAME={name}' and 'make pipeline'"
+    for path, remedy in (
+        (folder / "__init__.py", "a file with a docstring"),
+        (folder / "component.yaml", "'make pipeline' writes it"),
+        (ROOT / "tests" / "stages" / f"test_{name}.py", "see 'Add a component' in components/README.md, step 3"),
+    ):
+        assert path.is_file(), f"{path.relative_to(ROOT)} is missing: {remedy}"
 
 
 @pytest.mark.parametrize("name", STAGES)

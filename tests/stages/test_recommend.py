@@ -229,7 +229,7 @@ def test_parts_are_kept_until_kfp_knows_of_the_output(model: Path, tmp_path: Pat
     outputs = {name: f"{tmp_path}/uris/{name}" for name in ("recommendations", "metrics", "summary")}
     flags = arguments(model, tmp_path / "out", f"--checkpoints={tmp_path}/kept")
     given = executor_input(Recommend, flags, tmp_path, outputs)
-    with patch("ncf.stage.command.ExecutorInput.write_output", side_effect=CutOffError), pytest.raises(CutOffError):
+    with patch("ncf.stage.execution.ExecutorInput.write_output", side_effect=CutOffError), pytest.raises(CutOffError):
         run(Recommend, given)
     assert len(list((tmp_path / "kept").rglob("part-*.parquet"))) == 5
     run(Recommend, given)
