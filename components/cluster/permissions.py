@@ -9,7 +9,18 @@ from typing import Any
 
 import yaml
 
-from ncf.aws.permissions import BEHIND, GRANTS, PASSED_ROLES, UNSCOPED, Grant, calls
+from ncf.aws.permissions import (
+    BEHIND,
+    BUCKET,
+    GRANTS,
+    LOGS,
+    OBJECTS,
+    PASSED_ROLES,
+    REPOSITORY,
+    UNSCOPED,
+    Grant,
+    calls,
+)
 from ncf.stage.command import COMMANDS, load
 from ncf.stage.registry import all_stages
 
@@ -17,9 +28,6 @@ FILE_NAME = "permissions.yaml"
 STOP_JOBS = "stop-jobs"
 """The command that a CronJob runs with the pods' role."""
 _SAGEMAKER = "sagemaker.amazonaws.com"
-_LOGS = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/"
-_BUCKET, _OBJECTS = "arn:${AWS::Partition}:s3:::${Bucket}", "arn:${AWS::Partition}:s3:::${Bucket}/${Prefix}*"
-_REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/"
 
 _PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "Bucket": {"Description": "Bucket of the pipeline root, of checkpoints and copies"},
@@ -207,18 +215,18 @@ def _data_bucket() -> list[dict[str, Any]]:
 
 def _of_training() -> list[dict[str, Any]]:
     return [
-        _statement(["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], Grant((_OBJECTS,))),
-        *_of_both("ncf-train", f"{_LOGS}TrainingJobs*", "/aws/sagemaker/TrainingJobs"),
+        _statement(["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], Grant((OBJECTS,))),
+        *_of_both("ncf-train", f"{LOGS}TrainingJobs*", "/aws/sagemaker/TrainingJobs"),
     ]
 
 
 def _of_hosting() -> list[dict[str, Any]]:
     alarms = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:*"
     return [
-        _statement(["s3:GetObject", "s3:PutObject"], Grant((_OBJECTS,))),  # the model; captured data
+        _statement(["s3:GetObject", "s3:PutObject"], Grant((OBJECTS,))),  # the model; captured data
         _statement(["cloudwatch:DescribeAlarms"], Grant((alarms,))),
-        *_of_both("ncf-deploy", f"{_LOGS}Endpoints/${{EndpointPrefix}}*", "/aws/sagemaker/Endpoints"),
-        *_logs_and_metrics(f"{_LOGS}TransformJobs*", "/aws/sagemaker/TransformJobs"),  # batch transform
+        *_of_both("ncf-deploy", f"{LOGS}Endpoints/${{EndpointPrefix}}*", "/aws/sagemaker/Endpoints"),
+        *_logs_and_metrics(f"{LOGS}TransformJobs*", "/aws/sagemaker/TransformJobs"),  # batch transform
     ]
 
 
@@ -227,8 +235,8 @@ def _of_both(image: str, log_group: str, namespace: str) -> list[dict[str, Any]]
     interfaces = Grant(("arn:${AWS::Partition}:ec2:${AWS::Region}:${AWS::AccountId}:*/*",))
     key = Grant(("${KmsKeyArn}",), needs="KmsKeyArn")
     return [
-        _statement(["s3:ListBucket"], Grant((_BUCKET,))),
-        _statement(_PULL_ACTIONS, Grant((f"{_REPOSITORY}{image}",))),
+        _statement(["s3:ListBucket"], Grant((BUCKET,))),
+        _statement(_PULL_ACTIONS, Grant((f"{REPOSITORY}{image}",))),
         _statement(["ecr:GetAuthorizationToken"], Grant(("*",))),
         *_logs_and_metrics(log_group, namespace),
         _statement(["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key),

@@ -28,12 +28,12 @@ _MODEL, _CONFIG, _ENDPOINT = (
     f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/${{EndpointPrefix}}*"
     for kind in ("model", "endpoint-config", "endpoint")
 )
-_LOGS = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/"
-_JOB_LOGS, _ENDPOINT_LOGS = f"{_LOGS}TrainingJobs:*", f"{_LOGS}Endpoints/${{EndpointPrefix}}*:*"
+LOGS = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/"
+_JOB_LOGS, _ENDPOINT_LOGS = f"{LOGS}TrainingJobs:*", f"{LOGS}Endpoints/${{EndpointPrefix}}*:*"
 _ALARM = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
 _TARGET = "arn:${AWS::Partition}:application-autoscaling:${AWS::Region}:${AWS::AccountId}:scalable-target/*"
-_BUCKET, _OBJECTS = "arn:${AWS::Partition}:s3:::${Bucket}", "arn:${AWS::Partition}:s3:::${Bucket}/${Prefix}*"
-_REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/"
+BUCKET, OBJECTS = "arn:${AWS::Partition}:s3:::${Bucket}", "arn:${AWS::Partition}:s3:::${Bucket}/${Prefix}*"
+REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/"
 _OF_SAGEMAKER = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
 
 
@@ -60,15 +60,15 @@ GRANTS: Mapping[str, Grant] = {
     "cloudwatch:DescribeAlarms": Grant((f"{_ALARM}*",)),
     "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}${{EndpointPrefix}}*",)),
     "cloudwatch:TagResource": Grant((f"{_ALARM}${{EndpointPrefix}}*",)),
-    "ecr:DescribeImages": Grant((f"{_REPOSITORY}ncf-*",)),
+    "ecr:DescribeImages": Grant((f"{REPOSITORY}ncf-*",)),
     "iam:GetRole": Grant(("${TrainingRole.Arn}", "${HostingRole.Arn}")),
     "logs:DescribeLogStreams": Grant((_JOB_LOGS, _ENDPOINT_LOGS)),
     "logs:GetLogEvents": Grant((_JOB_LOGS, _ENDPOINT_LOGS)),
-    "s3:AbortMultipartUpload": Grant((_OBJECTS,)),
-    "s3:DeleteObject": Grant((_OBJECTS,)),
-    "s3:GetObject": Grant((_OBJECTS,)),
-    "s3:ListBucket": Grant((_BUCKET,)),
-    "s3:PutObject": Grant((_OBJECTS,)),
+    "s3:AbortMultipartUpload": Grant((OBJECTS,)),
+    "s3:DeleteObject": Grant((OBJECTS,)),
+    "s3:GetObject": Grant((OBJECTS,)),
+    "s3:ListBucket": Grant((BUCKET,)),
+    "s3:PutObject": Grant((OBJECTS,)),
     "sagemaker:AddTags": Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT)),
     "sagemaker:CreateEndpoint": Grant((_CONFIG, _ENDPOINT)),
     "sagemaker:CreateEndpointConfig": Grant((_MODEL, _CONFIG)),

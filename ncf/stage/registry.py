@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
+from pathlib import Path
 
-import ncf.stages
 from ncf.stage.declaration import Stage
+
+_FOLDER = Path(__file__).parents[1] / "stages"
 
 
 def stage_names() -> tuple[str, ...]:
     """Names of all stages with underscores, in alphabetical order. No stage is imported."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(ncf.stages.__path__)))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules([str(_FOLDER)])))
 
 
 def command_names() -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import pytest
 from fake_sagemaker import ACCOUNT, ROLE, FakeSageMaker, RefusalError
 from launch import Launch, plan
 
-from ncf import termination
+from ncf import termination_message
 from ncf.aws.names import ABANDONED_TAG
 from ncf.aws.session import Aws
 from ncf.errors import RemoteError
@@ -29,7 +29,7 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What Kubernetes shows of the pod."""
     path = tmp_path / "termination-log"
     path.touch()
-    monkeypatch.setattr(termination, "LOG", path)
+    monkeypatch.setattr(termination_message, "LOG", path)
     return path
 
 

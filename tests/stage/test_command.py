@@ -193,7 +193,7 @@ def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
 
 def test_kubernetes_is_given_the_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "termination-log"
-    monkeypatch.setattr("ncf.termination.LOG", log)
+    monkeypatch.setattr("ncf.termination_message.LOG", log)
     with pytest.raises(SystemExit):
         exits.fail("x")
     assert not log.exists(), "there is none outside of Kubernetes"
@@ -211,7 +211,7 @@ def test_it_is_given_although_nobody_reads_stderr_any_more(tmp_path: Path, monke
 
     log = tmp_path / "termination-log"
     log.touch()
-    monkeypatch.setattr("ncf.termination.LOG", log)
+    monkeypatch.setattr("ncf.termination_message.LOG", log)
     monkeypatch.setattr(sys, "stderr", Broken())
     with pytest.raises(BrokenPipeError):
         exits.fail("the reason of \udcff")

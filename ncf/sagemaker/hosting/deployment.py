@@ -19,7 +19,7 @@ from ncf.sagemaker.hosting import versions
 from ncf.sagemaker.hosting.endpoint import SETTLED, Description, Endpoint
 from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
 from ncf.sagemaker.hosting.rollout import Rollout
-from ncf.termination import last_words
+from ncf.termination_message import last_words
 
 _log = logging.getLogger(__name__)
 _MAX_REASON = 1024  # characters, as of SageMaker's FailureReason

@@ -15,7 +15,7 @@ from ncf.aws.links import with_link
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.training.stopping import mark_abandoned, stop
-from ncf.termination import last_words
+from ncf.termination_message import last_words
 
 _log = logging.getLogger(__name__)
 
