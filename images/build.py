@@ -92,7 +92,7 @@ def build_all(build: Build) -> dict[str, float]:
         print(f"building {name}:{build.tag}", flush=True)
         arguments = {
             BASE: {"PYTHON_IMAGE": build.python_image},
-            "train": {"TRAIN_BASE": build.train_base},
+            "train": {"TRAIN_BASE": build.train_base, "COMMIT": current_tag()},
         }.get(folder, {"BASE": base})
         _build(folder, f"{name}:{build.tag}", arguments)
         if folder in PODS:

@@ -18,9 +18,9 @@ _OVERRIDE = re.compile(r"^parameter '\w+_overrides'(?:: | has )(?='\w+' is )")
 def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]:
     """``NAME=VALUE`` texts as arguments of a pipeline.
 
-    A name is a pipeline parameter's (``train_epochs``), or, where the pipeline has ``train_overrides`` and
-    ``deploy_overrides``, one of training's, its job's or the endpoint's own: ``epochs`` is ``train_epochs`` then, and
-    what the pipeline has no parameter for (``dropout``, ``spot_instance``, ``keep_versions``) travels in these.
+    Names are parameters of the pipeline (``train_epochs``). Other names are settings of training, of its job or of the
+    endpoint: ``epochs`` means ``train_epochs``, and ``dropout``, ``spot_instance`` or ``keep_versions`` are passed in
+    ``train_overrides`` and ``deploy_overrides``.
 
     Args:
         assignments: as on the command line.

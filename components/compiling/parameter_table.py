@@ -16,8 +16,8 @@ README = "components/README.md"
 BEGIN, END = "<!-- parameters: written by make pipeline -->", "<!-- end of parameters -->"
 _DESCRIPTIONS = {
     "data_uri": "Interactions: an `s3://` URI; on this machine also a path",
-    "deploy_endpoint_name": "Endpoint to create, or to update if it exists. The model that it hosts is the champion. "
-    "'': a new endpoint, named after the run",
+    "deploy_endpoint_name": "Endpoint to create, or to update if it exists; its model is then the champion. "
+    "Without a name, a new endpoint is named after the run",
     "seed": "Seed of all stages. The same data, parameters and seed give the same result",
 }
 """Descriptions of parameters that several components receive."""

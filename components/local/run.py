@@ -27,7 +27,9 @@ from components.local.console import Recorder, reason
 from components.local.executors import Executor, in_containers, in_processes
 from components.local.process_runner import TaskRun, set_retries
 from components.local.run_folder import RunFolder, shown
+from images.build import current_tag
 from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.provenance import COMMIT_VARIABLE
 from ncf.data import synthetic
 from ncf.data.release import names_to_read
 from ncf.errors import InputError
@@ -95,9 +97,12 @@ def run(pipeline: Any, request: Request, console: Console) -> dict[str, Any]:
             **executor.arguments,
             **request.arguments,
         }
-        with _environment(aws.environment), executor.pods(folder.path / ARTIFACTS, aws.environment, recorder):
+        with (
+            _environment({**aws.environment, COMMIT_VARIABLE: current_tag()}),
+            executor.pods(folder.path / ARTIFACTS, aws.environment, recorder),
+        ):
             call(pipeline_yaml, arguments, recorder)
-            result = summary.collect(recorder.tasks, folder, _ask(recorder.tasks))
+            result = summary.collect(recorder.tasks, folder, _ask(recorder.tasks, aws))
         with staged(folder.path / summary.FILE_NAME) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
         folder.publish()
@@ -179,21 +184,15 @@ def _local_path(location: str, folder: Path, console: Console, select: Select | 
     return str(download(location, folder / PurePosixPath(location).name, select))
 
 
-def _ask(tasks: Mapping[str, TaskRun]) -> list[dict[str, Any]]:
+def _ask(tasks: Mapping[str, TaskRun], aws: LocalAws) -> list[dict[str, Any]]:
     """Recommendations of the live endpoint for some users; none where nothing was deployed."""
     if "deploy" not in tasks:
         return []
-    import boto3
-
     model = ModelFolder.load(Path(tasks["train"].outputs["trained_model"]["uri"]))
     count = len(model.user_ids)
     users = [model.user_ids[count * part // SAMPLE_USERS] for part in range(min(SAMPLE_USERS, count))]
-    answer = boto3.client("sagemaker-runtime").invoke_endpoint(
-        EndpointName=tasks["deploy"].outputs["endpoint"],
-        ContentType="application/json",
-        Body=json.dumps({"users": users, "k": TOP_K}),
-    )
-    recommendations: list[dict[str, Any]] = json.loads(answer["Body"].read())["recommendations"]
+    answer = aws.invoke(tasks["deploy"].outputs["endpoint"], {"users": users, "k": TOP_K})
+    recommendations: list[dict[str, Any]] = answer["recommendations"]
     return recommendations
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from components.local.process_runner import TaskRun
 from components.local.run_folder import RunFolder, shown
+from ncf.reports.html import with_links
 
 FILE_NAME = "summary.json"
 _ROOT = Path(__file__).parents[2]
@@ -39,9 +39,10 @@ _FIGURES: Mapping[str, Mapping[str, str]] = {
     "deploy": {"smoke_test_users": "users of the smoke test"},
     "recommend": {"users": "users", "rows": "rows", "coverage": "coverage"},
 }
-"""Stage -> what the console shows of its metrics and counts, in order, and how it is called there."""
-STAGES = ("preprocess", "negative-sampling", "train", "evaluate", "deploy")
-"""What the console shows, in the order of the data flow."""
+"""Metrics and counts that the console shows, and their labels there, by stage. Other stages show their first ones."""
+_OTHERS = ("check", "finish")
+"""Stages without a result."""
+_MAX_FIGURES = 3
 
 
 def collect(
@@ -55,9 +56,12 @@ def collect(
         recommendations: of the live endpoint for some users; none where nothing was deployed.
     """
     evaluate, deploy = tasks["evaluate"].outputs, tasks.get("deploy")
+    stages = [name for name in dict.fromkeys([*tasks, "deploy"]) if name not in _OTHERS]
     report, data_report, model = (folder.path / name for name in ("report.html", "data-report.html", "model"))
-    shutil.copyfile(evaluate["report"]["uri"], report)
-    shutil.copyfile(tasks["preprocess"].outputs["report"]["uri"], data_report)
+    pages = {report: evaluate["report"]["uri"], data_report: tasks["preprocess"].outputs["report"]["uri"]}
+    links = {report: {"Data report": data_report.name}, data_report: {"Evaluation": report.name}}
+    for page, source in pages.items():
+        page.write_text(with_links(Path(source).read_text(), links[page]))
     model.symlink_to(os.path.relpath(tasks["train"].outputs["trained_model"]["uri"], folder.path))
     users = [entry["user"] for entry in recommendations] or [_first_user(model)]
     return {
@@ -68,7 +72,7 @@ def collect(
         "data_report": str(data_report),
         "summary": str(folder.path / FILE_NAME),
         "next": _next_commands(model, users[0]),
-        "stages": [_stage(name, tasks.get(name)) for name in STAGES],
+        "stages": [_stage(name, tasks.get(name)) for name in stages],
         "metrics": json.loads(Path(evaluate["metrics"]["uri"]).read_text()),
         "gate_passed": evaluate["passed"] == "true",
         "gate_checks": _checks(Path(evaluate["summary"]["uri"])),
@@ -175,7 +179,8 @@ def _figures(stage: str, task: TaskRun | None) -> str:
     for output in task.outputs.values():
         known |= (output.get("metadata") or {}) if isinstance(output, dict) else {}
     named = [f"endpoint {task.outputs['endpoint']}"] if "endpoint" in task.outputs else []
-    figures = {label: known[name] for name, label in _FIGURES[stage].items() if name in known}
+    labels = _FIGURES.get(stage) or {name: name for name in list(known)[:_MAX_FIGURES]}
+    figures = {label: known[name] for name, label in labels.items() if name in known}
     return ", ".join([*named, *(f"{label} {_number(value)}" for label, value in figures.items())])
 
 

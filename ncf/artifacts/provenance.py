@@ -11,6 +11,8 @@ import ncf
 
 RUN_VARIABLE, IMAGE_VARIABLE, JOB_VARIABLE = "NCF_RUN_ID", "NCF_IMAGE", "TRAINING_JOB_NAME"
 """Environment variables of the training container. The train stage sets the first two, SageMaker sets the third."""
+COMMIT_VARIABLE = "NCF_COMMIT"
+"""Environment variable of the image ``ncf-train``: the commit that it was built from."""
 _MAX_TEXT = 200
 _MAX_FILES = 20
 
@@ -22,8 +24,9 @@ class Provenance:
     Attributes:
         run: ID of the pipeline run.
         training_job: name of the SageMaker training job.
-        image: of the training container; its tag is the commit for images of ``make images``.
+        image: of the training container.
         version: of the package ``ncf`` in that container.
+        commit: of the source code in that container.
         fingerprint: SHA-256 of the data set.
         files: names of the files that the data set was read from.
         counts: of the data set: users, items and the sizes of its parts.
@@ -34,6 +37,7 @@ class Provenance:
     training_job: str = ""
     image: str = ""
     version: str = ""
+    commit: str = ""
     fingerprint: str = ""
     files: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -46,7 +50,10 @@ class Provenance:
         dataset = _object(source.get("dataset"))
         files = dataset.get("files")
         counts, parameters = _object(dataset.get("counts")), _object(dataset.get("parameters"))
-        texts = {name: _text(source.get(name)) for name in ("run", "training_job", "image", "version", "fingerprint")}
+        texts = {
+            name: _text(source.get(name))
+            for name in ("run", "training_job", "image", "version", "commit", "fingerprint")
+        }
         return cls(
             **texts,
             files=tuple(map(_text, files[:_MAX_FILES])) if isinstance(files, list) else (),
@@ -62,7 +69,12 @@ def source_of_model(dataset: Mapping[str, Any], fingerprint: str) -> dict[str, A
         dataset: manifest of the data set.
         fingerprint: of the data set.
     """
-    variables = {"run": RUN_VARIABLE, "image": IMAGE_VARIABLE, "training_job": JOB_VARIABLE}
+    variables = {
+        "run": RUN_VARIABLE,
+        "image": IMAGE_VARIABLE,
+        "training_job": JOB_VARIABLE,
+        "commit": COMMIT_VARIABLE,
+    }
     return {
         "fingerprint": fingerprint,
         "version": ncf.__version__,

@@ -85,7 +85,7 @@ def find(aws: Aws, run: str) -> Found:
 
 
 def _live_versions(aws: Aws, to_delete: list[Resource]) -> set[str]:
-    """Names of versions that are served by an endpoint which is itself kept.
+    """Names of versions in use by endpoints that are not deleted.
 
     The endpoint may lack the run's tag: deploy's pod may have ended before it could set the tag.
     """

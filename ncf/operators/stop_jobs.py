@@ -15,7 +15,7 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 
 
 class StopJobs(Stage, AwsAccess):
-    """Stop training jobs above an age, whose launchers are probably gone. The default is to list them.
+    """Stop training jobs older than a limit: their launchers have probably ended. The default is to list them.
 
     Only jobs with the tags of this pipeline are stopped.
     """

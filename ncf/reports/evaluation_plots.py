@@ -181,8 +181,8 @@ def groups(title: str, unit: str, metric: str, found: Sequence[GroupSummary]) ->
     names = in_order(found[0].of_rankers)
     with _figure(title, 3.4) as (figure, axes):
         step = 0.7 / len(names)
-        for place, name in enumerate(names):
-            at = np.arange(len(found)) + (place - (len(names) - 1) / 2) * step
+        for index, name in enumerate(names):
+            at = np.arange(len(found)) + (index - (len(names) - 1) / 2) * step
             of_groups = [group.of_rankers[name][metric] for group in found]
             for x, estimate in zip(at, of_groups, strict=True):
                 axes.plot([x, x], [estimate.low, estimate.high], color=COLORS[name], linewidth=2, zorder=2)

@@ -30,6 +30,7 @@ def run_section(model: ModelFolder, provenance: Provenance, test_items: int) -> 
         "Trained": f"{trained[:16].replace('T', ' ')} UTC" if trained else "",
         "Model": f"{model.config.model}, version {model.version}",
         "Code": f"ncf {provenance.version}" if provenance.version else "",
+        "Commit": provenance.commit,
         "Training image": provenance.image,
         "Data": ", ".join(provenance.files),
         "Data fingerprint": provenance.fingerprint[:12],

@@ -23,7 +23,7 @@ def training_sections(history: Mapping[str, Any]) -> list[Section]:
     if best:
         text = (
             f"Selection fit: epoch {best} of {len(selection)} has the best NDCG@10 on the validation items. Final fit: "
-            f"the evaluated model was trained for {best} epochs on training and validation items."
+            f"the evaluated model was trained for {best} epoch{'s' * (best > 1)} on training and validation items."
         )
     else:
         text = (

@@ -240,7 +240,7 @@ class Recommender:
             scores = ranker.scorer.rescore(users[row : row + 1], candidates)[0]
             if exclude is not None:
                 scores[np.isin(candidates, exclude.of_user(int(users[row])))] = -np.inf
-            yield [(int(candidates[place]), score) for place, score in _best_of(scores, k)]
+            yield [(int(candidates[index]), score) for index, score in _best_of(scores, k)]
 
     def _popular_of(
         self, k: int, allowed: NDArray[np.int64] | None, denied: NDArray[np.int64]
@@ -274,6 +274,6 @@ class Recommender:
 
 
 def _best_of(scores: NDArray[np.float32], k: int) -> list[tuple[int, float]]:
-    """Places and values of the ``k`` highest scores above -inf."""
+    """Indices and values of the ``k`` highest scores above -inf."""
     best = top_k_indices(scores, k)
     return [pair for pair in zip(best.tolist(), scores[best].tolist(), strict=True) if pair[1] > -np.inf]

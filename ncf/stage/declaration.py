@@ -232,7 +232,7 @@ class Stage(BaseSettings):
         metadata.
 
         Returns:
-            URIs of the outputs that are not at their own URI; None if all are.
+            URI of each output that was written elsewhere, by name; None for none.
 
         Raises:
             InputError: for faults that the user can correct.

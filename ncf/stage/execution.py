@@ -28,7 +28,7 @@ UNCACHED = "--uncached"
 KFP's key for cached results counts a container's arguments, but no parameter that a task leaves to its default.
 """
 _POD_VARIABLE = "KFP_POD_NAME"
-_ADVICE = "; KFP's own retries meet the same: correct it, then retry the run, or clone it with other parameters"
+_ADVICE = "; a retry fails in the same way: correct it, then retry the run, or clone it with other parameters"
 
 
 def run(command: type[Stage], arguments: Sequence[str], called: str = "") -> None:

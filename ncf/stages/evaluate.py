@@ -163,7 +163,7 @@ class Evaluate(Stage, AwsAccess):
                 yield Champion(loaded, model, self.champion.rstrip("/").rpartition("/")[2]), ""
             return
         if not self.champion_endpoint:
-            yield None, "No champion was given (champion, champion_endpoint)."
+            yield None, "Neither 'champion' nor 'champion_endpoint' is set."
             return
 
         from ncf.aws.session import Aws

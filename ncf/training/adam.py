@@ -64,8 +64,8 @@ class AdamState:
         step: steps done.
         rate: learning rate of the next step over ``1 - beta1^step``.
         scale: ``1 / sqrt(1 - beta2^step)`` of the next step.
-        drift: float32 [steps + 1], distance that a row has moved since its last update at a step, in units of its
-            mean over the root of its mean square, both of that step.
+        drift: float32 [steps + 1], by step of a row's last update: distance that the row has moved since. The unit is
+            ``mean / sqrt(mean_square)`` of the row at that step.
         scale_after: float32 [steps + 1], ``scale`` of each step.
     """
 

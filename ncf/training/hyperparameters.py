@@ -52,15 +52,15 @@ class Hyperparameters(BaseModel, extra="forbid"):
         0.0075,
         ge=0,
         le=1000,
-        description="L2 regularisation of each sample's embeddings, as often as its user or item occurs; 0: none",
+        description="L2 regularisation of the embeddings, once for each sample of a user or item; 0: none",
     )
     tower_l2: float = Field(
         1e-5, ge=0, le=1000, description="L2 regularisation of the tower's weights in each step (mlp, neumf); 0: none"
     )
     gmf_output: Literal["fixed", "learned"] = Field(
         "fixed",
-        description="Output's weights of the GMF's products: fixed at 1, as in matrix factorisation, so that "
-        "l2 holds what they score; or learned (gmf, neumf)",
+        description="Weights of the GMF in the output layer: fixed (all 1, as in matrix factorisation) or learned "
+        "(gmf, neumf)",
     )
     init_std: float = Field(0.05, gt=0, le=10, description="Standard deviation of the initial embeddings")
     patience: int = Field(
@@ -74,18 +74,17 @@ class Hyperparameters(BaseModel, extra="forbid"):
     )
     pretrain_overrides: dict[str, dict[str, Any]] = Field(
         {},
-        description="Hyperparameters of those two where they differ, as {gmf: {name: value}, mlp: {name: value}}",
+        description="Other hyperparameters for these two, as {gmf: {name: value}, mlp: {name: value}}",
     )
     pretrain_alpha: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Weight of the GMF in the sum of both that neumf starts from, as alpha in the paper",
+        description="Weight of the pre-trained GMF, 0 to 1; the MLP has the rest (alpha in the paper)",
     )
     precision: Literal["float32", "mixed"] = Field(
         "float32",
-        description="Arithmetic of the tower's products: float32, or bfloat16 with all else in float32, which is for "
-        "GPUs (mlp, neumf)",
+        description="float32, or mixed: bfloat16 products in the tower, for GPUs (mlp, neumf)",
     )
     seed: int = seed_field("Seed of every random number")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to compute; auto: GPU if there is one")

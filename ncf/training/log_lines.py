@@ -17,7 +17,7 @@ _DIGITS: Mapping[str, str] = {
 """Metrics of an epoch's line, and their format."""
 
 FITS: tuple[FitName, ...] = ("selection", "final")
-"""The fit whose epochs are compared on validation, and the one on training + validation that is kept."""
+"""``selection`` chooses the number of epochs on the validation positives; ``final`` trains the model that is kept."""
 
 
 def epoch_line(fit: str, epoch: int, values: Mapping[str, float]) -> str:

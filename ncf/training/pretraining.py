@@ -1,4 +1,4 @@
-"""Training of a model, after that of the parts that a NeuMF starts from (He et al. 2017, section 3.4.1)."""
+"""Training of a model; with ``pretrain``, of its GMF and MLP first (He et al. 2017, section 3.4.1)."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def train(
     """Train a model, and with ``pretrain`` its parts first.
 
     Args:
-        settings: with ``pretrain``, a GMF and an MLP are trained first. Each is trained twice: on the positives of
-            the selection fit, which starts from that one, and on all positives, for the final fit.
+        settings: with ``pretrain``, a GMF and an MLP are trained first. Each is trained twice: once for the
+            selection fit, once for the final fit.
         make: the trainer of a model.
         warm: gives the weights of an earlier model to start from; None for random weights.
     """

@@ -137,7 +137,7 @@ def _child(command: list[str], stop_after: float | None = None) -> Run:
 
 
 def _generate(folder: str, users: str, items: str, interactions: str) -> None:
-    from ncf.data.synthetic_large import write_parquet
+    from tests.helpers.synthetic_large import write_parquet
 
     write_parquet(Path(folder), int(users), int(items), int(interactions))
 

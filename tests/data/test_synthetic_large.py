@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic_large
 
-from ncf.data import synthetic_large
 from ncf.data.reading import columns, read_interactions
 from ncf.data.synthetic import Interactions
 

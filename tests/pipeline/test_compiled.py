@@ -321,11 +321,9 @@ def test_a_registry_or_tag_that_names_no_image_is_refused(registry: str, tag: st
 
 def test_parameters_of_the_run_form() -> None:
     parameters = load(pipeline.PIPELINE_YAML)["root"]["inputDefinitions"]["parameters"]
-    assert len(parameters) <= 32
     required = {name for name, entry in parameters.items() if "defaultValue" not in entry}
     assert required == {"data_uri", "train_role", "deploy_role"}
-    groups = {name.split("_")[0] for name in parameters}
-    assert groups == {"data", "train", "gate", "deploy", "aws", "notify", "sampling", "seed"}
+    assert all("_" in name for name in {*parameters} - {"notify", "seed"}), "the component stands before the parameter"
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

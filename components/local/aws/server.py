@@ -163,6 +163,23 @@ class LocalAws:
             configuration = {"LocationConstraint": self.region}
             self._services.s3.create_bucket(Bucket=name, CreateBucketConfiguration=configuration)
 
+    def invoke(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer of an endpoint to a JSON request."""
+        import boto3
+
+        own = self.environment
+        runtime = boto3.client(
+            "sagemaker-runtime",
+            endpoint_url=self.endpoint_url,
+            region_name=self.region,
+            aws_access_key_id=own["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=own["AWS_SECRET_ACCESS_KEY"],
+        )
+        body = json.dumps(request)
+        answer = runtime.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=body)
+        content: dict[str, Any] = json.loads(answer["Body"].read())
+        return content
+
     def endpoint_address(self, name: str) -> str:
         """URL of an endpoint's serving program: ``http://ADDRESS:PORT``."""
         return self._api.endpoint(name).address

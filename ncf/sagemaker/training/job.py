@@ -221,7 +221,7 @@ class _Job:
         return description
 
     def _unmark_if_due(self, abandoned_at: datetime) -> None:
-        """Remove the mark of a job that was abandoned but not stopped. Whoever stops it later, stops the run."""
+        """Remove the mark of a job that was abandoned but not stopped. A later stop of the job ends the run."""
         if datetime.now(UTC) <= abandoned_at + _STOP_TIMEOUT:
             return
         self._abandoned_at = None

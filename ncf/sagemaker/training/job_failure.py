@@ -18,7 +18,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
 """
 _TIMEOUTS: Mapping[str, str] = {"MaxRuntimeExceeded": "max_run_time", "MaxWaitTimeExceeded": "max_wait_time"}
 """Secondary status of a job that has reached a time limit -> the parameter of the limit."""
-_CLONE = "every retry of this run meets this job: clone the run"
+_CLONE = "a retry of this run would find the same failed job: start a new run"
 
 
 def is_temporary(description: Mapping[str, Any]) -> bool:
@@ -43,4 +43,4 @@ def advice(description: Mapping[str, Any], settings: JobSettings) -> str:
         return f"{_CLONE} with a larger '{limit}' than {getattr(settings, limit)}"
     if description["TrainingJobStatus"] == "Stopped":
         return f"it was stopped by a user, and {_CLONE}"
-    return f"fix the cause first, as {_CLONE} then"
+    return f"correct the cause first: {_CLONE} then"

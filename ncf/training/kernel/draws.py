@@ -18,7 +18,7 @@ from ncf.training.step import Batch
 
 _BITMAP_BYTES = 1 << 30
 _ORDER = 0x5DEECE66D
-"""Mask that makes the key of an epoch's order from that of its draws."""
+"""XOR mask: key of an epoch's draws -> key of its order."""
 
 
 class Draws:
