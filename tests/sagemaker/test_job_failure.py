@@ -43,7 +43,7 @@ def test_pods_and_retries_of_a_run_share_its_attempts(reason: str, aws: Aws, sag
     for _ in range(2):
         with pytest.raises(
             RemoteError,
-            match=r"all 3 attempts \('max_attempts'\) are used, and every retry of this run .* clone the run",
+            match=r"all 3 attempts \('max_attempts'\) are used, and a retry of this run .* start a new run",
         ):
             Launch().run(aws, asked)
     assert list(sagemaker.jobs) == [asked.name, f"{asked.name}-2", f"{asked.name}-3"]
@@ -58,7 +58,7 @@ def test_a_job_whose_time_was_over_is_none_that_was_left(ended_as: str, aws: Aws
     sagemaker.CreateTrainingJob(**plan().request(1))
     (tags,) = sagemaker.tags.values()
     tags["ncf:left"] = "launcher 2026-11-28T10:00:00Z"
-    with pytest.raises(RemoteError, match="clone the run with a larger"):
+    with pytest.raises(RemoteError, match="start a new run with a larger"):
         Launch().run(aws, plan())
     assert len(sagemaker.jobs) == 1
 
@@ -74,20 +74,20 @@ def test_a_job_that_was_left_is_no_attempt(aws: Aws, sagemaker: FakeSageMaker) -
 @pytest.mark.parametrize(
     ("status", "reason", "advice"),
     [
-        ("Stopped", "", "it was stopped by a user, and every retry of this run meets this job: clone the run"),
-        ("MaxRuntimeExceeded", "", "clone the run with a larger 'max_run_time' than 3600"),
-        ("MaxWaitTimeExceeded", "", "clone the run with a larger 'max_wait_time' than 7200"),
+        ("Stopped", "", "it was stopped by a user, and a retry of this run would find the same job: start a new run"),
+        ("MaxRuntimeExceeded", "", "start a new run with a larger 'max_run_time' than 3600"),
+        ("MaxWaitTimeExceeded", "", "start a new run with a larger 'max_wait_time' than 7200"),
         (
             "",
             "ClientError: no such image",
-            "fix the cause first, as every retry of this run meets this job: clone the run then",
+            "correct the cause first: a retry of this run would find the same job: start a new run then",
         ),
-        ("", "AlgorithmError: exit code: 1", "fix the cause first"),
-        ("", "AlgorithmError: insufficient capacity of a table", "fix the cause first"),
-        ("", "no word that is known", "fix the cause first"),
+        ("", "AlgorithmError: exit code: 1", "correct the cause first"),
+        ("", "AlgorithmError: insufficient capacity of a table", "correct the cause first"),
+        ("", "no word that is known", "correct the cause first"),
     ],
 )
-def test_a_job_that_another_would_not_better_says_at_once_to_clone_the_run(
+def test_a_job_that_another_would_not_better_says_at_once_to_start_a_new_run(
     status: str, reason: str, advice: str, aws: Aws, sagemaker: FakeSageMaker
 ) -> None:
     sagemaker.outcomes = [("Failed", reason) if reason else ("Stopped", ""), ("Completed", "")]

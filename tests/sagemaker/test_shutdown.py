@@ -203,7 +203,7 @@ def test_a_job_that_was_marked_but_goes_on_loses_its_mark(
             assert marks(sagemaker) is None
             sagemaker.StopTrainingJob(name)
 
-    with pytest.raises(RemoteError, match="it was stopped by a user, and every retry"):
+    with pytest.raises(RemoteError, match="it was stopped by a user, and a retry"):
         run_job(aws, plan(), lambda: None, by_hand)
     assert list(sagemaker.jobs) == [name]
 
@@ -236,7 +236,7 @@ def test_a_stop_that_shows_late_is_still_that_of_the_launcher(aws: Aws, sagemake
 def test_what_stop_jobs_stops_is_not_bought_again(aws: Aws, sagemaker: FakeSageMaker) -> None:
     sagemaker.CreateTrainingJob(**plan().request(1))
     assert stopping.stop(aws, plan().name)
-    with pytest.raises(RemoteError, match="clone the run"):
+    with pytest.raises(RemoteError, match="start a new run"):
         Launch().run(aws, plan())
     assert len(sagemaker.jobs) == 1
 

@@ -188,7 +188,7 @@ def test_a_failed_job_s_reason_last_lines_and_link_are_in_the_message(aws: Aws, 
     shown[5] = "  | fit=selection epoch=3 loss=0.2 hr_at_10=0.61"
     assert lines[1:] == shown
     assert (
-        f"training job {asked.name} failed: AlgorithmError: users: no data, exit code: 2; fix the cause first" in last
+        f"training job {asked.name} failed: AlgorithmError: users: no data, exit code: 2; correct the cause first" in last
     )
     assert last.endswith(f"#/jobs/{asked.name}")
 
@@ -277,7 +277,7 @@ def test_a_job_that_writes_where_kfp_takes_no_artifact_from_is_refused_before_it
 ) -> None:
     """Another try of the run had another pipeline root."""
     aws.call("sagemaker", "create_training_job", **plan("s3://old/ncf/run-1/train/1/trained_model").request(1))
-    with pytest.raises(RemoteError, match=r"writes to s3://old/.*under s3://new/ncf/run-1 only; clone the run"):
+    with pytest.raises(RemoteError, match=r"writes to s3://old/.*under s3://new/ncf/run-1 only; start a new run"):
         Launch().run(aws, plan("s3://new/ncf/run-1/train/2/trained_model"))
     assert sagemaker.operations()[-1] == "DescribeTrainingJob"
     Launch().run(aws, plan("s3://old/ncf/run-1/train/2/trained_model"))

@@ -194,7 +194,7 @@ def test_in_a_cluster_bad_input_says_that_a_retry_does_not_help(
         run(tmp_path, label="input")
     monkeypatch.setenv("KFP_POD_NAME", "ncf-x-1")
     with pytest.raises(
-        InputError, match="too odd; KFP's own retries meet the same: correct it, then retry the run, or clone it"
+        InputError, match="too odd; a retry fails in the same way: correct it, then retry the run, or clone it"
     ):
         run(tmp_path, label="input")
 

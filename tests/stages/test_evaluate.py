@@ -91,7 +91,7 @@ def test_the_report_is_self_contained_and_escaped(good: Run) -> None:
         "Full catalogue",
         "Popularity of recommended items",
         "Recommendations of the most popular items",
-        "No champion was given",
+        "is set.",
         "Training loss",
         "best epoch: 2",
         "by the user",

@@ -257,7 +257,7 @@ def test_a_job_that_somebody_stops_is_told(pod: Pod, account: Any) -> None:
         boto3.client("sagemaker").stop_training_job(TrainingJobName=jobs_of("33")[0]["TrainingJobName"])
 
     threading.Thread(target=stop, daemon=True).start()
-    with pytest.raises(RemoteError, match=r"stopped: Stopped; it was stopped by a user, and .* clone the run$"):
+    with pytest.raises(RemoteError, match=r"stopped: Stopped; it was stopped by a user, and .* start a new run$"):
         execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "33", "--max-attempts", "3"))
     assert len(jobs_of("33")) == 1
 

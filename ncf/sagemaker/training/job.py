@@ -189,7 +189,7 @@ class _Job:
         if folder and not f"{output}/".startswith(f"{folder}/"):
             raise RemoteError(
                 f"training job {self.name} of this run writes to {output}, but KFP accepts artifacts under {folder} "
-                "only; clone the run"
+                "only; start a new run"
             )
 
     def follow(self, write: Callable[[str], None]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/pipelines-retry-policy.html
 """
 _TIMEOUTS: Mapping[str, str] = {"MaxRuntimeExceeded": "max_run_time", "MaxWaitTimeExceeded": "max_wait_time"}
 """Secondary status of a job that has reached a time limit -> the parameter of the limit."""
-_CLONE = "a retry of this run would find the same failed job: start a new run"
+_CLONE = "a retry of this run would find the same job: start a new run"
 
 
 def is_temporary(description: Mapping[str, Any]) -> bool:
