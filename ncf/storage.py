@@ -24,6 +24,8 @@ CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObje
 S3_SCHEME = "s3://"
 REGION_VARIABLE = "AWS_REGION"
 _BLOCK_BYTES = 1 << 20
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""Message of numpy's error for a full disk, which has no number."""
 _BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{0,254}")
 
 Select = Callable[[Sequence[str]], Iterable[str]]
@@ -235,6 +237,7 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: if the block wrote nothing, unless ``optional``.
+        OSError: with ``ENOSPC`` if numpy could write an array only in part.
     """
     missing = [folder for folder in destination.parents if not folder.exists()]
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -244,10 +247,12 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
             yield temporary
             if temporary.exists() or not optional:
                 publish(temporary, destination)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):  # not empty: another process has written to it
             for made in missing:
                 made.rmdir()
+        if isinstance(error, OSError) and error.errno is None and _SHORT_WRITE.fullmatch(str(error)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise
 
 

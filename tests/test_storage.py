@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -228,3 +229,11 @@ def test_copies_are_streamed(tmp_path: Path) -> None:
         )
     assert (tmp_path / "back").stat().st_size == megabytes << 20
     assert int(result.stdout) < megabytes / 2
+
+
+def test_an_array_that_a_full_disk_cuts_short_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    """As numpy.ndarray.tofile has it, without a number and a reason."""
+    with pytest.raises(OSError, match="No space left on device") as raised, storage.staged(tmp_path / "array.npy"):
+        raise OSError("11260 requested and 7136 written")
+    assert raised.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())

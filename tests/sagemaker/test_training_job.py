@@ -188,7 +188,8 @@ def test_a_failed_job_s_reason_last_lines_and_link_are_in_the_message(aws: Aws, 
     shown[5] = "  | fit=selection epoch=3 loss=0.2 hr_at_10=0.61"
     assert lines[1:] == shown
     assert (
-        f"training job {asked.name} failed: AlgorithmError: users: no data, exit code: 2; correct the cause first" in last
+        f"training job {asked.name} failed: AlgorithmError: users: no data, exit code: 2; correct the cause first"
+        in last
     )
     assert last.endswith(f"#/jobs/{asked.name}")
 
