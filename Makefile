@@ -107,7 +107,7 @@ push: $(READY) ## Push the images that were built: REGISTRY=... [TAG=...]
 test: $(READY) ## Run the tests, in minutes: no Docker, AWS or GPU
 	@$(BIN)/python -m pytest -n 2 -m "not docker and not gpu and not slow" $(ARGS)
 
-test-slow: $(READY) ## Run the tests that run whole pipelines: faults, Kubeflow 1.7, the stand-in for AWS
+test-slow: $(READY) ## Run the slow tests: whole pipelines, the commands of all READMEs
 	@$(BIN)/python -m pytest -n 2 -m "slow and not docker and not gpu" $(ARGS)
 
 test-images: images ## Test the images, and the pipeline in containers (takes what images takes)

@@ -9,6 +9,9 @@ from typing import Any
 
 # tests run side by side: threads of BLAS would wait for each other; read when numpy is imported
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# tests run make as a user does, though they themselves may run under `make test`
+for variable in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
+    os.environ.pop(variable, None)
 
 import numpy as np
 import pytest

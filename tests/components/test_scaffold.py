@@ -104,6 +104,7 @@ def test_its_component_says_all_that_the_class_says(checkout: Checkout) -> None:
     assert parameter["description"] == "Number of items listed (1 <= value <= 1000)"
 
 
+@pytest.mark.slow
 def test_its_own_test_and_the_project_s_tests_of_stages_hold(checkout: Checkout) -> None:
     (own,) = blocks(3, "sh")
     tests = own.partition("ARGS=")[2].strip()
@@ -131,6 +132,7 @@ compiler.Compiler().compile(own, "own.yaml")
     (checkout.folder / "own.yaml").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "part",
     [f"components/{NAME}/component.py", f"components/{NAME}/component.yaml", f"tests/stages/test_{NAME}.py", "calls"],

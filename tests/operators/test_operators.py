@@ -30,6 +30,7 @@ def sagemaker(account: Any) -> Any:
     return boto3.client("sagemaker")
 
 
+@pytest.mark.slow
 def test_rollback_goes_back_version_by_version(tmp_path: Path, sagemaker: Any, capsys: Any) -> None:
     versions = [deploy(tmp_path, "ncf-back", f"run-{seed}", seed) for seed in (1, 2, 3)]
 

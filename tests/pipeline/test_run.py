@@ -162,10 +162,7 @@ def test_the_commands_that_are_printed_for_what_follows_work(
     # the environment is there: its set-up is no part of this test
     batch = f"make -o .venv/.ready -o .venv/.installed {batch.removeprefix('make ')} OUTPUT={tmp_path}/batch"
     for command in (batch, show):
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-        ran = subprocess.run(
-            command, shell=True, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
-        )
+        ran = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=120)
         assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (tmp_path / "batch" / "recommendations" / "manifest.json").is_file()
     assert summary["recommendations"][0]["items"][0]["title"] in ran.stdout
@@ -193,6 +190,7 @@ def test_nothing_is_left_running(finished: tuple[dict[str, Any], str, Path]) -> 
     assert processes_of(finished[2]) == []
 
 
+@pytest.mark.slow
 def test_a_closed_gate_deploys_nothing(small_data: Path, tmp_path: Path) -> None:
     code, out, err = run(
         "--data", str(small_data), output=tmp_path / "out", parameters=(*FAST, "gate_min_hr_at_10=0.999")
@@ -208,6 +206,7 @@ def test_a_closed_gate_deploys_nothing(small_data: Path, tmp_path: Path) -> None
     assert not list((tmp_path / "out" / "local-aws").rglob("endpoints/*"))
 
 
+@pytest.mark.slow
 def test_keep_endpoint_prints_a_request_that_works_and_ctrl_c_stops_all(small_data: Path, tmp_path: Path) -> None:
     process = start(
         "--data",
@@ -234,6 +233,7 @@ def test_keep_endpoint_prints_a_request_that_works_and_ctrl_c_stops_all(small_da
     assert processes_of(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_stops_all(small_data: Path, tmp_path: Path) -> None:
     process = start("--data", str(small_data / "interactions.csv"), output=tmp_path / "out", parameters=("epochs=500",))
     assert process.stdout is not None

@@ -212,6 +212,7 @@ def _rules_of(command: Command) -> list[str]:
     return [rule for rules in (RUNS, NOT_RUN) for rule in rules if re.fullmatch(rule, command.text)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("readme", READMES)
 def test_commands_run(readme: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of the page, on which later commands need what earlier ones leave."""

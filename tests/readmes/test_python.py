@@ -111,6 +111,7 @@ def _tasks(content: Any) -> dict[str, tuple[Any, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_example_trains_a_model(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On this machine, where artifacts are not in S3 and so travel through a prefix."""
     own = load_component_from_file(str(compiled / "own.yaml"))

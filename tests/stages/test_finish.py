@@ -92,6 +92,7 @@ def title(summary: str) -> str:
     return summary.splitlines()[0].partition(": ")[2]
 
 
+@pytest.mark.slow
 def test_a_good_run_is_no_failure_whatever_kfp_says(
     account: Any, tmp_path: Path, run: str, endpoint: str, make_dataset: Callable[..., Path], webhook: Any
 ) -> None:

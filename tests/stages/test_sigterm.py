@@ -165,6 +165,7 @@ def test_a_job_that_is_just_being_created_is_marked_and_stopped(
     assert [job["TrainingJobStatus"] for job in jobs_of("created")] == ["Stopped", "Completed"]
 
 
+@pytest.mark.slow
 def test_what_a_killed_launcher_has_marked_only_is_taken_up_and_completes(
     account: Any, tmp_path: Path, make_dataset: Callable[..., Path]
 ) -> None:

@@ -31,6 +31,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_killed_leaves_its_last_checkpoints_intact(tmp_path: Path) -> None:
     draw = random.Random(1)
     reached = 0

@@ -117,6 +117,7 @@ def test_users_are_shared_out_by_their_positives() -> None:
     assert shares.max() - shares.min() < 100
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_same_model_as_one(folders: Folders, tmp_path: Path) -> None:
     run(Fit, arguments(folders, tmp_path / "1"))
     more = ["--processes-per-host", "2", "--checkpoints", str(tmp_path / "checkpoints")]
@@ -132,6 +133,7 @@ def test_two_processes_train_the_same_model_as_one(folders: Folders, tmp_path: P
     assert (np.abs(results["2"].weights["user_gmf.weight"]).max(1) > 0.1).all()
 
 
+@pytest.mark.slow
 def test_sigterm_stops_two_processes_with_a_checkpoint_from_which_they_go_on(folders: Folders, tmp_path: Path) -> None:
     more = ["--processes-per-host", "2", "--checkpoints", str(tmp_path / "checkpoints")]
     command = [sys.executable, "-m", "ncf", "fit", *arguments(folders, tmp_path, *more)]

@@ -62,6 +62,7 @@ def test_leaves_the_model_in_its_folder(make_root) -> None:
     assert {path.name for path in root.iterdir()} == {"input", "model", "output", "checkpoints"}
 
 
+@pytest.mark.slow
 def test_goes_on_from_the_model_in_its_channel(make_root) -> None:
     first = make_root("first", QUICK, current_host="algo-1", hosts=["algo-1"])
     assert start(first).wait(timeout=60) == 0
@@ -88,6 +89,7 @@ def test_says_in_the_failure_file_what_to_mend(make_root, hyperparameters: dict[
     assert not list((root / "model").iterdir())
 
 
+@pytest.mark.slow
 def test_two_hosts_train_one_model(make_root, unused_port: int) -> None:
     addresses = json.dumps({"algo-1": f"127.0.0.1:{unused_port}", "algo-2": "127.0.0.1"})
     hosts = {"hosts": ["algo-1", "algo-2"], "network_interface_name": "lo"}
