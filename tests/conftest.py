@@ -9,9 +9,6 @@ from typing import Any
 
 # tests run side by side: threads of BLAS would wait for each other; read when numpy is imported
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# tests run make as a user does, though they themselves may run under `make test`
-for variable in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
-    os.environ.pop(variable, None)
 
 import numpy as np
 import pytest
@@ -20,6 +17,10 @@ from hypothesis import settings
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.strings import Strings
+
+# tests run make as a user does, though they themselves may run under `make test`
+for variable in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
+    os.environ.pop(variable, None)
 
 # the same cases in each run: new ones are searched for with --hypothesis-profile=default
 settings.register_profile("repeatable", derandomize=True, deadline=None)
