@@ -82,7 +82,7 @@ def make_dataset(tmp_path: Path) -> Callable[..., Path]:
     def make(n_users: int = 30, n_items: int = 200, seed: int = 0) -> Path:
         rng = np.random.default_rng(seed)
         rows = [rng.permutation(n_items)[: rng.integers(5, 13)] for _ in range(n_users)]
-        held_out = [np.array([[user, row[place]] for user, row in enumerate(rows)], np.int32) for place in (0, 1)]
+        held_out = [np.array([[user, row[position]] for user, row in enumerate(rows)], np.int32) for position in (0, 1)]
         train = [(user, item) for user, row in enumerate(rows) for item in row[2:]]
         users, items = np.array(train, np.int32).T
         dataset = Dataset(

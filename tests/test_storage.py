@@ -104,25 +104,25 @@ def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
 
 
 def test_staged_output_replaces_the_old_one_only_when_done(tmp_path: Path) -> None:
-    place = tmp_path / "folder"
-    place.mkdir()
-    (place / "old").touch()
-    with pytest.raises(RuntimeError), storage.staged(place) as temporary:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "old").touch()
+    with pytest.raises(RuntimeError), storage.staged(folder) as temporary:
         temporary.mkdir()
         raise RuntimeError
-    assert [path.name for path in place.iterdir()] == ["old"]
-    with storage.staged(place) as temporary:
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    with storage.staged(folder) as temporary:
         temporary.mkdir()
         (temporary / "new").touch()
-    assert [path.name for path in place.iterdir()] == ["new"]
-    assert list(tmp_path.iterdir()) == [place]
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 STAGE = """
 import os, signal, sys
 from pathlib import Path
 from ncf import storage
-place, when = Path(sys.argv[1]), sys.argv[2]
+folder, when = Path(sys.argv[1]), sys.argv[2]
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 original, moves = Path.replace, []
@@ -134,7 +134,7 @@ def replace(self, target):
 Path.replace = replace
 if when == "while the old one goes":
     storage.shutil.rmtree = die
-with storage.staged(place) as temporary:
+with storage.staged(folder) as temporary:
     temporary.mkdir()
     (temporary / "new").touch()
     if when == "while writing":
@@ -155,49 +155,49 @@ def test_what_a_killed_process_has_left_is_settled_by_the_next_one(
     when: str, between: list[str] | None, after: list[str], tmp_path: Path
 ) -> None:
     """Neither the old folder nor the new one is lost, whenever the process dies, and no temporary one stays."""
-    place = tmp_path / "folder"
-    place.mkdir()
-    (place / "old").touch()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "old").touch()
     (tmp_path / ".folder-of-somebody-else").mkdir()
-    ran = subprocess.run([sys.executable, "-c", STAGE, str(place), when], check=False)
+    ran = subprocess.run([sys.executable, "-c", STAGE, str(folder), when], check=False)
     assert ran.returncode == -signal.SIGKILL
-    assert (sorted(path.name for path in place.iterdir()) if place.exists() else None) == between
+    assert (sorted(path.name for path in folder.iterdir()) if folder.exists() else None) == between
     assert len(list(tmp_path.glob(".folder.ncf-*"))) == 1
-    with storage.staged(place, optional=True):
-        assert sorted(path.name for path in place.iterdir()) == after
+    with storage.staged(folder, optional=True):
+        assert sorted(path.name for path in folder.iterdir()) == after
     assert sorted(path.name for path in tmp_path.iterdir()) == [".folder-of-somebody-else", "folder"]
 
 
 def test_who_is_at_work_is_left_alone(tmp_path: Path) -> None:
-    place = tmp_path / "folder"
-    with storage.staged(place) as first:
+    folder = tmp_path / "folder"
+    with storage.staged(folder) as first:
         first.write_text("first")
-        with storage.staged(place) as second:
+        with storage.staged(folder) as second:
             assert first.exists()
             second.write_text("second")
-        assert place.read_text() == "second"
-    assert place.read_text() == "first"
-    assert list(tmp_path.iterdir()) == [place]
+        assert folder.read_text() == "second"
+    assert folder.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A signal may come between the two moves."""
-    place, original = tmp_path / "folder", Path.replace
-    place.mkdir()
-    (place / "old").touch()
+    folder, original = tmp_path / "folder", Path.replace
+    folder.mkdir()
+    (folder / "old").touch()
 
     def replace(self: Path, target: Path) -> Path:
-        if Path(target) == place and self.name == place.name:
+        if Path(target) == folder and self.name == folder.name:
             raise SystemExit(143)
         return original(self, target)
 
-    with pytest.raises(SystemExit), monkeypatch.context() as patched, storage.staged(place) as temporary:
+    with pytest.raises(SystemExit), monkeypatch.context() as patched, storage.staged(folder) as temporary:
         temporary.mkdir()
         patched.setattr(Path, "replace", replace)
-    assert [path.name for path in place.iterdir()] == ["old"]
-    assert list(tmp_path.iterdir()) == [place]
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 UPLOAD = """

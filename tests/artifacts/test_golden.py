@@ -18,7 +18,7 @@ def test_the_right_answer_passes_and_differs_by_nothing():
     assert GOLDEN.compare(RIGHT) == 0
 
 
-def test_the_largest_difference_is_told():
+def test_the_largest_difference_is_reported():
     assert GOLDEN.compare([("a", 5.0), ("b", 3.0005), ("c", 1.9999), ("d", 1.0)]) == pytest.approx(0.0005)
 
 

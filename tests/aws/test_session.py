@@ -1,4 +1,4 @@
-"""What may pass is waited out, within bounds; what may not is told at once."""
+"""What may pass is waited out, within bounds; what may not fails at once."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_what_nobody_has_answered_yet_is_waited_for_less_long(faults: Faults, mo
     assert listed(aws) == []
 
 
-def test_what_does_not_pass_is_told_at_once(faults: Faults) -> None:
+def test_what_does_not_pass_fails_at_once(faults: Faults) -> None:
     faults.add("refuse", "ListEndpoints", error="AccessDeniedException", times=2)
     with pytest.raises(RefusedError, match="AccessDeniedException"):
         listed(Aws(AwsAccess()))

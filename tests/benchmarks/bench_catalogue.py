@@ -22,7 +22,7 @@ import numpy as np
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig, ModelFolder, Weights
 from ncf.models.ranker import NO_ITEM, Ranker
-from tests.helpers.random_model import grown
+from tests.helpers.random_model import enlarged
 
 SIZES = (0, 20_000, 200_000, 1_000_000)  # 0: the model as it is
 USERS_EXACT, USERS_ONE_BY_ONE, USERS_IN_BATCH = 40, 200, 1024
@@ -89,7 +89,7 @@ def run() -> list[dict[str, Any]]:
     model = ModelFolder.load(Path(folder))
     rows = []
     for size in SIZES:
-        config, weights = grown(model.config, model.weights, size) if size else (model.config, model.weights)
+        config, weights = enlarged(model.config, model.weights, size) if size else (model.config, model.weights)
         rows.append({"model": config.model, "tower": "-".join(map(str, config.tower)), **measure(config, weights)})
         print(rows[-1], file=sys.stderr, flush=True)
     return rows

@@ -139,11 +139,11 @@ def _times_to_target(folder: Path, device: torch.device) -> list[dict[str, Any]]
     from ncf.stages.preprocess import Preprocess
 
     with tempfile.TemporaryDirectory() as name:
-        place = Path(name)
-        outputs = {output: place / output for output in ("dataset", "report", "metrics")}
+        folder = Path(name)
+        outputs = {output: folder / output for output in ("dataset", "report", "metrics")}
         Preprocess(interactions=str(folder), **outputs).run()
-        NegativeSampling(dataset=str(place / "dataset"), samples=place / "samples").run()
-        dataset, samples = Dataset.load(place / "dataset"), Samples.load(place / "samples")
+        NegativeSampling(dataset=str(folder / "dataset"), samples=folder / "samples").run()
+        dataset, samples = Dataset.load(folder / "dataset"), Samples.load(folder / "samples")
         return [_time_to_target(folder.name, dataset, samples, precision, device) for precision in PRECISIONS]
 
 

@@ -102,11 +102,11 @@ def _epoch_so_far(checkpoints: Path, folder: Path) -> str:
     with content.open("rb") as stream:
         stream.seek(32)  # the digest
         progress = json.loads(torch.load(stream, weights_only=True, mmap=False)["meta"])["progress"]
-    place, selection = progress["position"], progress["history"]["selection"]
+    position, selection = progress["position"], progress["history"]["selection"]
     positives = len(Dataset.load(folder / "dataset").train.items)
     steps = -(-positives // Hyperparameters().positives_per_batch(positives))
-    done = len(selection) + place["step"] / steps
-    seconds = place["seconds"] + sum(epoch["seconds"] for epoch in selection)
+    done = len(selection) + position["step"] / steps
+    seconds = position["seconds"] + sum(epoch["seconds"] for epoch in selection)
     return f"{done:.2f} epochs; a whole one would take {seconds / done:.0f} s"
 
 

@@ -45,7 +45,7 @@ def asks_for_cookies(*names: str) -> Gate:
 
 
 def answers(status: int, body: bytes, kind: str = "text/html", only: str = "") -> Gate:
-    """Something that answers in the API's place, at all paths or at one."""
+    """Something that answers instead of the API, at all paths or at one."""
     return lambda _, path: (status, {"Content-Type": kind}, body) if only in path else None
 
 
@@ -127,7 +127,7 @@ def test_a_redirect_to_a_log_in_starts_nothing_and_says_so(run: Run, required: l
     assert err.count("\n") == 1
 
 
-def test_a_login_s_host_is_not_told_the_token(run: Run, required: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_s_host_does_not_get_the_token(run: Run, required: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NCF_KFP_TOKEN", "sesame")
     elsewhere = FakeKfp()
     with serving(elsewhere) as login, serving(FakeKfp(), lambda *_: (307, {"Location": f"{login}/x"}, b"")) as host:

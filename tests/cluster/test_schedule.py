@@ -95,11 +95,11 @@ def test_several_of_one_name_need_an_id(run: Run) -> None:
     assert list(kfp.recurring) == ["r2"]
 
 
-@pytest.mark.parametrize(("flag", "place"), [("--disable=r1", ":disable"), ("--delete=r1", "recurringruns/r1")])
-def test_what_the_api_says_it_did_and_did_not_is_exit_1(run: Run, flag: str, place: str) -> None:
+@pytest.mark.parametrize(("flag", "route"), [("--disable=r1", ":disable"), ("--delete=r1", "recurringruns/r1")])
+def test_what_the_api_says_it_did_and_did_not_is_exit_1(run: Run, flag: str, route: str) -> None:
     kfp = FakeKfp()
     kfp.recurring["r1"] = {"recurring_run_id": "r1", "display_name": "one", "status": "ENABLED"}
-    with serving(kfp, lambda _, path: (200, {}, b"{}") if path.endswith(place) else None) as host:
+    with serving(kfp, lambda _, path: (200, {}, b"{}") if path.endswith(route) else None) as host:
         code, out, err = run("schedule", f"--host={host}", flag)
     assert (code, out) == (1, "")
     assert "recurring run r1 " in err

@@ -48,10 +48,10 @@ def test_a_version_is_called_as_the_images_are(run: Run, monkeypatch: pytest.Mon
     }
 
 
-@pytest.mark.parametrize("place", ["/pipelines", "/pipelines/upload_version"])
-def test_nothing_is_uploaded_without_an_id(run: Run, place: str) -> None:
+@pytest.mark.parametrize("route", ["/pipelines", "/pipelines/upload_version"])
+def test_nothing_is_uploaded_without_an_id(run: Run, route: str) -> None:
     def gate(_: object, path: str) -> tuple[int, dict[str, str], bytes] | None:
-        return (200, {}, b"{}") if path.partition("?")[0].endswith(place) else None
+        return (200, {}, b"{}") if path.partition("?")[0].endswith(route) else None
 
     with serving(FakeKfp(), gate) as host:
         code, out, err = run("upload", f"--host={host}", "--version-name=one")

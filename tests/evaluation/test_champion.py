@@ -122,14 +122,14 @@ def test_a_model_beside_itself_differs_by_nothing() -> None:
 def test_what_the_champion_was_fitted_on_is_left_out_and_counted() -> None:
     model, other = model_of(1.0), model_of(1.0)
     test = positives_of(model)
-    told = test[:30]
-    other = replace(other, train=other.train.union(told[:, 0], told[:, 1]))
+    known = test[:30]
+    other = replace(other, train=other.train.union(known[:, 0], known[:, 1]))
     evaluation, summary = compared(model, other)
     assert evaluation.comparison is not None
     assert evaluation.comparison.comparable.rows.tolist() == [False] * 30 + [True] * (len(test) - 30)
     assert summary.values["champion_leaked"] == 30
     assert summary.values["champion_unknown"] == 0
-    assert not np.isin(evaluation.comparison.users, told[:, 0]).any()
+    assert not np.isin(evaluation.comparison.users, known[:, 0]).any()
 
 
 @pytest.mark.parametrize("kept", [99, 100])

@@ -17,7 +17,7 @@ ROLE = "arn:aws:iam::123456789012:role/x"
 LOGIN_PAGE = b"<!DOCTYPE html><html><title>Log in to Your Account</title></html>"
 Answer = tuple[int, Any]
 Gate = Callable[[Mapping[str, str], str], "tuple[int, dict[str, str], bytes] | None"]
-"""Headers and path of a request to an answer in the API's place, or None to let it through."""
+"""Headers and path of a request to an answer instead of the API, or None to let it through."""
 
 
 @dataclass
@@ -49,20 +49,20 @@ class FakeKfp:
         """Status and JSON of a request."""
         self.asked.append(f"{method} {path}")
         self.sent.append((query, body))
-        place = path.removeprefix("/apis/v2beta1")
-        if place == "/healthz":
+        route = path.removeprefix("/apis/v2beta1")
+        if route == "/healthz":
             return 200, {} if self.multi_user is None else {"multi_user": self.multi_user}
-        if place == "/experiments":
+        if route == "/experiments":
             return self._collection(method, self.experiments, "experiment", query, body)
-        if place == "/runs":
+        if route == "/runs":
             return 200, {**body, "run_id": "run-1", "state": "PENDING"}
-        if place == "/runs/run-1":
+        if route == "/runs/run-1":
             self.looks += 1
             return 200, {"run_id": "run-1", **self.run(self.looks)}
-        if place.startswith("/pipelines"):
-            return self._pipelines(method, place, query, body)
-        if place.startswith("/recurringruns"):
-            return self._recurring(method, place, query, body)
+        if route.startswith("/pipelines"):
+            return self._pipelines(method, route, query, body)
+        if route.startswith("/recurringruns"):
+            return self._recurring(method, route, query, body)
         return 404, {"code": 5, "message": "Not Found"}
 
     def body(self, request: str) -> Any:
@@ -88,31 +88,31 @@ class FakeKfp:
         found = [entry for entry in kept.values() if not wanted or entry["display_name"] in wanted]
         return 200, {f"{kind}s": found} if found else {}
 
-    def _pipelines(self, method: str, place: str, query: dict[str, str], body: Any) -> Answer:
-        if place == "/pipelines" and method == "POST" and self.version < (2, 14) and "name" in body:
+    def _pipelines(self, method: str, route: str, query: dict[str, str], body: Any) -> Answer:
+        if route == "/pipelines" and method == "POST" and self.version < (2, 14) and "name" in body:
             return 400, {"code": 3, "message": 'proto: (line 1:12): unknown field "name"'}
-        if place == "/pipelines" and method == "POST" and self.version >= (2, 14) and "name" not in body:
+        if route == "/pipelines" and method == "POST" and self.version >= (2, 14) and "name" not in body:
             return 400, {"code": 3, "message": "Failed to create a pipeline: Invalid input error: name is required"}
-        if place == "/pipelines":
+        if route == "/pipelines":
             return self._collection(method, self.pipelines, "pipeline", query, body)
-        if place == "/pipelines/upload_version":
+        if route == "/pipelines/upload_version":
             made = {"display_name": query["name"], "pipeline_id": query["pipelineid"]}
             made["pipeline_version_id"] = f"version-{len(self.versions) + 1}"
             self.versions[made["pipeline_version_id"]] = made
             return 200, made
-        if re.fullmatch(r"/pipelines/[\w-]+/versions", place):
+        if re.fullmatch(r"/pipelines/[\w-]+/versions", route):
             return 200, self._collection("GET", self.versions, "pipeline_version", query, None)[1]
         return 404, {}
 
-    def _recurring(self, method: str, place: str, query: dict[str, str], body: Any) -> Answer:
-        if place == "/recurringruns":
+    def _recurring(self, method: str, route: str, query: dict[str, str], body: Any) -> Answer:
+        if route == "/recurringruns":
             status, answer = self._collection(method, self.recurring, "recurring_run", query, body)
             if method == "POST":
                 answer["status"] = "ENABLED"
             else:
                 answer = {"recurringRuns": answer.get("recurring_runs", [])}
             return status, answer
-        name, _, verb = place.removeprefix("/recurringruns/").partition(":")
+        name, _, verb = route.removeprefix("/recurringruns/").partition(":")
         if name not in self.recurring:
             return 404, {"code": 5, "message": f"RecurringRun {name} not found"}
         if method == "DELETE":

@@ -1,4 +1,4 @@
-"""Who is told of the tasks of a run, and keeps their names."""
+"""Observer of the tasks of a run. It keeps their names."""
 
 from __future__ import annotations
 

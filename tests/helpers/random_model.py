@@ -66,7 +66,7 @@ def golden_of(config: ModelConfig, weights: Weights) -> Golden:
     )
 
 
-def grown(
+def enlarged(
     config: ModelConfig, weights: Weights, n_items: int, noise: float = 0.1, seed: int = 0
 ) -> tuple[ModelConfig, Weights]:
     """A model with ``n_items`` items that lie between those of a trained one.

@@ -24,7 +24,7 @@ def unknown_fields(value: Any, kind: str, path: str = "") -> list[str]:
     """Fields of a manifest that Kubernetes' own models do not have."""
     if listed := re.fullmatch(r"list\[(.+)\]", kind):
         return [
-            bad for place, entry in enumerate(value) for bad in unknown_fields(entry, listed[1], f"{path}[{place}]")
+            bad for index, entry in enumerate(value) for bad in unknown_fields(entry, listed[1], f"{path}[{index}]")
         ]
     model = getattr(kubernetes.client, kind, None)
     if model is None or not isinstance(value, dict):

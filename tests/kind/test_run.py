@@ -234,7 +234,7 @@ def test_a_failure_is_looked_into_and_the_cluster_goes(checkout: Checkout, step:
     assert (out / "logs" / "ncf-1.log").exists()
     assert {"objects.txt", "events.txt", "pods.txt", "workflows.yaml"} <= {path.name for path in out.iterdir()}
     assert ended.calls[-1] == "kind delete cluster --name ncf-kfp-2-16-1"
-    after = ended.calls[next(place for place, call in enumerate(ended.calls) if step in call) + 1 :]
+    after = ended.calls[next(index for index, call in enumerate(ended.calls) if step in call) + 1 :]
     assert not [call for call in after if call.startswith(("python", "kubectl apply"))], "nothing goes on after it"
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from random_model import grown, random_model
+from random_model import enlarged, random_model
 
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
@@ -72,7 +72,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelFolder]:
 @pytest.mark.parametrize("name", MODELS)
 def test_of_the_best_items_of_a_trained_model_hardly_any_is_missed(trained: dict[str, ModelFolder], name: str) -> None:
     model = trained[name]
-    ranker = Ranker(*grown(model.config, model.weights, LARGE))
+    ranker = Ranker(*enlarged(model.config, model.weights, LARGE))
     users = np.arange(0, model.config.n_users, 30)
     nearest = exact_top(ranker, users, 40)
     best_as_seen = ItemsByUser.of(  # the best items are seen: they must not displace unseen candidates

@@ -29,8 +29,8 @@ from ncf.stages.recommend import Recommend
 ROOT = Path(pipeline.__file__).parent
 RECOMMEND_YAML = f"components/recommend/{pipeline.PIPELINE_YAML}"
 PAIRS = tuple(
-    tuple(str(place / name) for name in (pipeline.PIPELINE_YAML, pipeline.KUBEFLOW_1_7_YAML))
-    for _, place in pipeline.PIPELINES.values()
+    tuple(str(folder / name) for name in (pipeline.PIPELINE_YAML, pipeline.KUBEFLOW_1_7_YAML))
+    for _, folder in pipeline.PIPELINES.values()
 )
 PACKAGES = tuple(name for pair in PAIRS for name in pair)
 COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in stage_names())

@@ -207,7 +207,7 @@ def test_the_exit_handler_stops_what_a_failed_run_has_left(account: LocalAws, tm
     synthetic.write(tmp_path / "data", users=300, items=250, interactions=9_000, seed=3)
     package = compiled(pipeline.ncf_pipeline, tmp_path, False, str(uuid4()))
     account.faults.add("hold", "ncf-train", state="Starting", seconds=60)
-    told = boto3.client("sns").create_topic(Name="runs")["TopicArn"]
+    topic = boto3.client("sns").create_topic(Name="runs")["TopicArn"]
     recorder = Recorder(tmp_path, kill_after="is started")
     with pods_as_processes(tmp_path / "root", {}, recorder), pytest.raises(RuntimeError):
         load_component_from_file(str(package))(
@@ -216,7 +216,7 @@ def test_the_exit_handler_stops_what_a_failed_run_has_left(account: LocalAws, tm
             train_role=ROLE,
             deploy_role=ROLE,
             train_overrides={"factors": 8, "tower": [16, 8]},
-            notify=told,
+            notify=topic,
         )
     assert recorder.names() == ["check", "preprocess", "negative-sampling", "train", "finish"]
     (job,) = boto3.client("sagemaker").list_training_jobs()["TrainingJobSummaries"]

@@ -59,9 +59,9 @@ def test_an_argument_counts_where_settings_are_compared() -> None:
 
 
 def test_what_is_like_nothing_gets_no_list_of_everything() -> None:
-    with pytest.raises(InputError, match="'qqqq' is not a parameter of the pipeline; the nearest are") as told:
+    with pytest.raises(InputError, match="'qqqq' is not a parameter of the pipeline; the nearest are") as error:
         parse_arguments(["qqqq=1"], pipeline.ncf_pipeline)
-    assert len(str(told.value)) < 250
+    assert len(str(error.value)) < 250
 
 
 def test_a_parameter_of_a_stage_is_the_pipeline_s_own_where_it_has_one() -> None:
@@ -84,7 +84,7 @@ def test_a_text_of_parameters_is_split_before_each_name(text: str, assignments: 
 
 
 @pytest.mark.parametrize(
-    ("stage", "message", "told"),
+    ("stage", "message", "shown"),
     [
         ("preprocess", "name one with user_column", " (in the pipeline, 'user_column' is 'data_user_column')"),
         ("negative-sampling", "lower 'candidates' to 38", " (in the pipeline, 'candidates' is 'sampling_candidates')"),
@@ -93,5 +93,5 @@ def test_a_text_of_parameters_is_split_before_each_name(text: str, assignments: 
         ("preprocess", "'seed' is called the same", ""),
     ],
 )
-def test_a_stage_that_fails_names_parameters_that_the_pipeline_has(stage: str, message: str, told: str) -> None:
-    assert renamed(pipeline.ncf_pipeline.pipeline_spec, stage, message) == told
+def test_a_stage_that_fails_names_parameters_that_the_pipeline_has(stage: str, message: str, shown: str) -> None:
+    assert renamed(pipeline.ncf_pipeline.pipeline_spec, stage, message) == shown

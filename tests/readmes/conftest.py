@@ -1,4 +1,4 @@
-"""A copy of the checkout in which the commands of a README run, and what they meet in place of a cluster and of AWS."""
+"""A copy of the checkout in which the commands of a README run, and what they meet instead of a cluster and of AWS."""
 
 from __future__ import annotations
 

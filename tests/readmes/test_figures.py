@@ -83,11 +83,11 @@ def test_figures_are_those_of_the_benchmarks(readme: str) -> None:
             _check(readme, unit, [_row(section, row) for row in rows.split("; ")])
 
 
-def _check(place: str, text: str, rows: list[str]) -> None:
+def _check(where: str, text: str, rows: list[str]) -> None:
     shown, measured = _numbers(text), _numbers(" ".join(rows))
-    assert shown, place
+    assert shown, where
     for number in shown:
-        assert any(_agree(number, one) for one in measured), f"{place}: {number} is not in {rows}"
+        assert any(_agree(number, one) for one in measured), f"{where}: {number} is not in {rows}"
 
 
 def test_a_wrong_figure_is_found() -> None:

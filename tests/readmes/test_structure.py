@@ -64,14 +64,14 @@ def test_the_tree_names_what_is_there_and_all_rooms() -> None:
 @pytest.mark.parametrize("readme", READMES)
 def test_blocks_have_a_language_in_which_they_are_valid(readme: str) -> None:
     for block in blocks(readme):
-        place = f"{readme}:{block.line}"
-        assert block.language in _LANGUAGES, place
+        where = f"{readme}:{block.line}"
+        assert block.language in _LANGUAGES, where
         if block.language == "yaml":
-            assert yaml.safe_load(block.content), place
+            assert yaml.safe_load(block.content), where
         if block.language == "json":
             json.loads(block.content.replace("…}", '"}').replace(", …]", "]"))
         if block.language == "":
-            assert not _COMMAND.search(block.content), f"{place}: a command outside of a shell block is not tested"
+            assert not _COMMAND.search(block.content), f"{where}: a command outside of a shell block is not tested"
 
 
 def test_limits_of_requests_are_those_of_the_code() -> None:

@@ -105,7 +105,7 @@ def test_numbers_stand_right(cell: object, right: bool) -> None:
 )
 def test_all_of_a_column_stands_on_one_side_and_names_of_rows_left(column: tuple[str, ...], right: list[bool]) -> None:
     table = Table(("name", "value"), [(cell, cell) for cell in column])
-    assert [table.right(place) for place in range(2)] == right
+    assert [table.right(column) for column in range(2)] == right
     text = render(Report("t", sections=[Section("s", tables=[table])]))
     assert text.count('class="figure"') == (1 + len(column)) * sum(right)
 

@@ -42,8 +42,8 @@ def test_counts_on_a_logarithmic_axis_are_plain_numbers(counts: tuple[int, int],
 @pytest.mark.parametrize("entries", [2, 5, 9])
 def test_a_legend_fits_its_figure(entries: int) -> None:
     with plot(5.2, 3.2) as (figure, axes):
-        for place in range(entries):
-            axes.plot([0, 1], label=f"interactions {place}")
+        for number in range(entries):
+            axes.plot([0, 1], label=f"interactions {number}")
         legend_below(figure, axes)
         figure.draw_without_rendering()
         (legend,) = figure.legends

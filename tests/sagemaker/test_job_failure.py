@@ -1,4 +1,4 @@
-"""Jobs that did not complete: which of them are followed by another one, and what users are told of the others."""
+"""Jobs that did not complete: which of them are followed by another one, and what the error of the others says."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def test_a_job_that_another_would_not_better_says_at_once_to_start_a_new_run(
 ) -> None:
     sagemaker.outcomes = [("Failed", reason) if reason else ("Stopped", ""), ("Completed", "")]
     sagemaker.ended_as = status
-    with pytest.raises(RemoteError, match=advice) as told:
+    with pytest.raises(RemoteError, match=advice) as error:
         Launch().run(aws, plan(spot_instance=True, max_wait_time=7200))
-    assert advice in told.value.report
+    assert advice in error.value.report
     assert len(sagemaker.jobs) == 1
 
 

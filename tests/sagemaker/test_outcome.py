@@ -106,13 +106,13 @@ def outputs(*ended: str, gate: bool | None = None) -> Outputs:
 
 
 def world(
-    told: str, left: Sequence[str], ended: Sequence[str], gate: bool | None, endpoints: Sequence[Endpoint]
+    state: str, left: Sequence[str], ended: Sequence[str], gate: bool | None, endpoints: Sequence[Endpoint]
 ) -> Any:
     """All that there was of a run, where its root can be read."""
     statuses = left if "train" not in ended else ("Completed",)
     jobs = [job(status, number) for number, status in enumerate(statuses)]
     begun = frozenset(ended) | ({"train"} if jobs else frozenset())
-    return Evidence(RUN, told, jobs, endpoints, Outputs(FOLDER, begun, frozenset(ended), gate))
+    return Evidence(RUN, state, jobs, endpoints, Outputs(FOLDER, begun, frozenset(ended), gate))
 
 
 def check(evidence: Evidence, succeeded: bool, failed_in: str) -> None:
@@ -151,13 +151,13 @@ def test_on_a_whole_backend(shared_kfp: Path, scenario: str) -> None:
     ]
     gate = conditions == ["true"] if "evaluate" in ended else None
     pods = json.loads((folder / "pods.json").read_text()).values()
-    (told,) = [values for pod in pods if "train_overrides" in (values := parameters(pod)) and "notify" in values]
+    (finish,) = [values for pod in pods if "train_overrides" in (values := parameters(pod)) and "notify" in values]
     endpoints = [endpoint()] if "deploy" in ended else []
     if scenario == ENDPOINT_LEFT:
         endpoints = [endpoint("Creating", is_deployed=False)]
     state = json.loads((folder / "run.json").read_text())["state"]
     left = LEFT_BY_TRAIN.get(scenario, ())
-    evidence = world(told.get("status", {}).get("state", ""), left, ended, gate, endpoints)
+    evidence = world(finish.get("status", {}).get("state", ""), left, ended, gate, endpoints)
     check(evidence, state == "SUCCEEDED" and not was_retried, failed_in(ended, left))
 
 

@@ -21,7 +21,7 @@ from ncf.sagemaker.training import shutdown, stopping
 from ncf.sagemaker.training.job import run_job
 
 ARN = f"{ACCOUNT}:training-job/"
-TOLD = SystemExit(143)
+SIGTERM = SystemExit(143)
 
 
 @pytest.fixture
@@ -33,17 +33,17 @@ def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def leave_while_it_runs(aws: Aws, sagemaker: FakeSageMaker, told: BaseException = TOLD) -> list[str]:
-    """The operations that a launcher called from the moment on when it was told to leave."""
+def leave_while_it_runs(aws: Aws, sagemaker: FakeSageMaker, interrupt: BaseException = SIGTERM) -> list[str]:
+    """The operations that a launcher called from the moment on when it was interrupted."""
     asked, before = plan(), 0
     sagemaker.log = {f"{asked.name}/algo-1-1": ["epoch 1"]}
 
     def write(_: str) -> None:
         nonlocal before
         before = len(sagemaker.calls)
-        raise told
+        raise interrupt
 
-    with pytest.raises(type(told)):
+    with pytest.raises(type(interrupt)):
         run_job(aws, asked, lambda: None, write)
     sagemaker.log.clear()
     return sagemaker.operations()[before:]
@@ -53,11 +53,11 @@ def marks(sagemaker: FakeSageMaker, name: str = "") -> str | None:
     return sagemaker.tags[f"{ACCOUNT}:training-job/{name or plan().name}"].get(ABANDONED_TAG)
 
 
-@pytest.mark.parametrize("told", [TOLD, KeyboardInterrupt(), BrokenPipeError()])
+@pytest.mark.parametrize("interrupt", [SIGTERM, KeyboardInterrupt(), BrokenPipeError()])
 def test_a_job_is_marked_then_stopped_and_nothing_else(
-    told: BaseException, aws: Aws, sagemaker: FakeSageMaker, log: Path
+    interrupt: BaseException, aws: Aws, sagemaker: FakeSageMaker, log: Path
 ) -> None:
-    assert leave_while_it_runs(aws, sagemaker, told) == ["AddTags", "StopTrainingJob"]
+    assert leave_while_it_runs(aws, sagemaker, interrupt) == ["AddTags", "StopTrainingJob"]
     assert (marks(sagemaker) or "").startswith("launcher 20")
     assert sagemaker.jobs[plan().name]["end"] == ("Stopped", "")
     assert (
@@ -99,7 +99,7 @@ def test_a_job_that_is_just_being_created_is_left_too(
 
     def send(**request: Any) -> dict[str, Any]:
         waiting.append(request)
-        raise TOLD
+        raise SIGTERM
 
     def add_tags(**request: Any) -> dict[str, Any]:
         if waiting and sagemaker.operations().count("AddTags") > late:
@@ -122,7 +122,7 @@ def test_a_job_that_never_appears_is_not_waited_for(
     monkeypatch.setattr(shutdown, "_CREATION_SECONDS", 0.2)
 
     def lose(**_: Any) -> dict[str, Any]:
-        raise TOLD
+        raise SIGTERM
 
     monkeypatch.setattr(sagemaker, "CreateTrainingJob", lose)
     with pytest.raises(SystemExit):

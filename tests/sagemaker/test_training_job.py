@@ -87,12 +87,12 @@ def test_a_spot_job_has_checkpoints_beside_its_model_unless_they_are_placed() ->
 
 def test_tries_of_a_run_share_checkpoints_although_kfp_moves_their_outputs() -> None:
     outputs = [f"s3://b/ncf/run-1/{task}/trained_model" for task in ("7f3a", "91bc")]
-    places = {
+    uris = {
         plan(output, spot_instance=True, max_wait_time=3600).request(1)["CheckpointConfig"]["S3Uri"]
         for output in outputs
     }
-    (place,) = places
-    assert place.startswith("s3://b/ncf/run-1/checkpoints/ncf-train-")
+    (uri,) = uris
+    assert uri.startswith("s3://b/ncf/run-1/checkpoints/ncf-train-")
 
 
 def test_what_is_not_asked_for_is_not_in_the_request() -> None:

@@ -58,7 +58,7 @@ def test_every_form_in_every_media_type(name: Any) -> None:
     deny=st.none() | st.lists(st.integers(0, 69), max_size=30),
     k=st.integers(1, 70),
     exclude_seen=st.booleans(),
-    user=st.sampled_from(["u0", "u7", "stranger"]),
+    user=st.sampled_from(["u0", "u7", "newcomer"]),
 )
 def test_allow_and_deny_are_a_filter_of_the_whole_ranking(allow, deny, k, exclude_seen, user) -> None:
     """Items from i60 on are unknown."""
@@ -84,11 +84,11 @@ def test_allow_and_deny_are_a_filter_of_the_whole_ranking(allow, deny, k, exclud
 
 
 def test_candidates_of_an_unknown_user_are_ranked_by_popularity() -> None:
-    status, answer = invoke({"user": "stranger", "items": ["i3", "i0", "nothing"]})
+    status, answer = invoke({"user": "newcomer", "items": ["i3", "i0", "nothing"]})
     assert status == 200
     assert answer["source"] == "popular"
     assert [item["score"] for item in answer["items"]] == [int(MODEL.popularity[3]), int(MODEL.popularity[0]), None]
-    _, pairs = invoke({"user": ["stranger"] * 2, "item": ["i3", "nothing"]})
+    _, pairs = invoke({"user": ["newcomer"] * 2, "item": ["i3", "nothing"]})
     assert (pairs["source"], pairs["unknown"], ids(pairs["items"])) == ("popular", ["nothing"], ["i3"])
 
 
@@ -101,7 +101,7 @@ def test_a_history_of_unknown_items_gets_popular_items() -> None:
     status, answer = invoke({"history": ["x", "y", "x"], "k": 3})
     assert status == 200
     assert (answer["source"], answer["unknown"]) == ("popular", ["x", "y"])
-    assert ids(answer["items"]) == ids(invoke({"users": ["stranger"], "k": 3})[1]["recommendations"][0]["items"])
+    assert ids(answer["items"]) == ids(invoke({"users": ["newcomer"], "k": 3})[1]["recommendations"][0]["items"])
 
 
 def test_repeats_in_a_history_count_once_and_its_items_never_come_back() -> None:

@@ -129,8 +129,8 @@ def test_whatever_the_bytes_of_the_file_it_is_refused_or_right(tmp_path: Path, d
     model.save(tmp_path / "model", {}, {})
     path = tmp_path / "model" / "golden.json"
     content = bytearray(path.read_bytes())
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=3)):
-        content[place] = data.draw(st.integers(0, 255))
+    for position in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=3)):
+        content[position] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     sign(tmp_path / "model")
     assert isinstance(load(tmp_path / "model").exception(), (InputError, type(None)))

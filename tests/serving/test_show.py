@@ -66,7 +66,7 @@ def test_the_history_begins_with_what_the_model_likes_best(model: Path) -> None:
     assert [item["item"] for item in Recommender(loaded).history("u3")] == expected
 
 
-def test_a_stranger_gets_popular_items_and_no_history(model: Path) -> None:
+def test_an_unknown_user_gets_popular_items_and_no_history(model: Path) -> None:
     lines = shown("recommend", f"--model={model}", "--user=nobody", "--top-k=3")
     assert lines[0].endswith("user nobody: not in the model; popular items, by number of interactions")
     assert lines[2] == "recommended"

@@ -86,15 +86,21 @@ def test_kfp_hears_of_every_artifact(label: str, uri: str, tmp_path: Path) -> No
 
 
 def test_values_as_kfp_passes_them(tmp_path: Path) -> None:
-    told = {"error": {}, "state": "RUNNING"}
+    status = {"error": {}, "state": "RUNNING"}
     given = content(
-        tmp_path, start=3.0, widths=[64.0, 32.0], overrides={"a": 1.5}, label="$(x) {{}} \"é'", status=told, run_id=None
+        tmp_path,
+        start=3.0,
+        widths=[64.0, 32.0],
+        overrides={"a": 1.5},
+        label="$(x) {{}} \"é'",
+        status=status,
+        run_id=None,
     )
     stage = parsing.from_executor_input(Sum, ExecutorInput(given))
     assert isinstance(stage, Sum)
     assert (stage.start, stage.widths, stage.overrides) == (3, [64, 32], {"a": 1.5})
     assert stage.label == "$(x) {{}} \"é'"
-    assert json.loads(stage.status) == told
+    assert json.loads(stage.status) == status
     assert stage.run_id == "", "null stands for what nobody gave"
     assert stage.more == "", "nor was the optional artifact"
 
@@ -181,10 +187,10 @@ def test_nothing_is_read_from_beside_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("label", "expected"), [("input", InputError), ("remote", RemoteError), ("disk", OSError)])
 def test_errors_name_uris_not_the_launcher_s_copies(label: str, expected: type[Exception], tmp_path: Path) -> None:
-    with pytest.raises(expected) as told:
+    with pytest.raises(expected) as error:
         run(tmp_path, label=label)
-    assert "s3://in/run/numbers" in str(told.value)
-    assert str(tmp_path) not in str(told.value)
+    assert "s3://in/run/numbers" in str(error.value)
+    assert str(tmp_path) not in str(error.value)
 
 
 def test_in_a_cluster_bad_input_says_that_a_retry_does_not_help(

@@ -33,9 +33,9 @@ def content(folder: Path) -> dict[str, bytes]:
 def refused(stage: type[Stage], *arguments: str, match: str) -> None:
     """The stage is refused before it has run, and nothing on the disk has changed."""
     before = content(Path.cwd())
-    with pytest.raises(InputError, match=match) as told:
+    with pytest.raises(InputError, match=match) as error:
         execution.run(stage, arguments)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(error.value)
     assert content(Path.cwd()) == before
 
 

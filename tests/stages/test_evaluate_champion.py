@@ -75,9 +75,9 @@ def test_an_endpoint_s_champion_needs_aws(tmp_path: Path, no_aws: None) -> None:
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     model, samples = make(tmp_path)
-    for place in (tmp_path / "absent", samples):
-        with pytest.raises(InputError, match=f"parameter 'champion' is '{place}': .*; expected a folder written by"):
-            run_stage(tmp_path / "out", model, samples, "--champion", str(place))
+    for folder in (tmp_path / "absent", samples):
+        with pytest.raises(InputError, match=f"parameter 'champion' is '{folder}': .*; expected a folder written by"):
+            run_stage(tmp_path / "out", model, samples, "--champion", str(folder))
     assert not (tmp_path / "out").exists()
 
 
@@ -168,7 +168,7 @@ def test_an_archive_that_is_none(tmp_path: Path, account: Any) -> None:
 
 
 class Answers:
-    """An AWS that answers what it is told."""
+    """An AWS that gives the answers that it is given."""
 
     region = "eu-west-1"
 

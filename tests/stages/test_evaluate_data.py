@@ -100,12 +100,14 @@ def test_yesterday_s_model_as_champion(timed: tuple[Path, Path, Path], tmp_path:
     assert metrics["champion_unknown"] > 0  # users who came later
 
 
-def test_a_champion_that_was_told_the_test_items(timed: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_a_champion_that_was_fitted_on_the_test_items(timed: tuple[Path, Path, Path], tmp_path: Path) -> None:
     model, samples, _ = timed
     test = Samples.load(samples).test
     raw = model.parents[1] / "raw" / "interactions.csv"
-    told, _ = prepare(tmp_path / "told", raw)  # leave-one-out of all data, of which most test items are training data
-    asked = Champion(ModelFolder.load(told), ModelFolder.load(model), "told")
+    fitted, _ = prepare(
+        tmp_path / "fitted", raw
+    )  # leave-one-out of all data, of which most test items are training data
+    asked = Champion(ModelFolder.load(fitted), ModelFolder.load(model), "fitted")
     assert asked.comparable(test).leaked > len(test) / 2
-    result = run_stage(tmp_path / "out", model, samples, "--champion", str(told))
+    result = run_stage(tmp_path / "out", model, samples, "--champion", str(fitted))
     assert "fitted on" in result["report"]

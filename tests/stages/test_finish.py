@@ -78,11 +78,11 @@ def put(run: str, stage: str, content: str = "{}", name: str = "metrics", execut
     boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=content.encode())
 
 
-def finish(folder: Path, run: str, told: str, *more: str, root: str = ROOT) -> str:
+def finish(folder: Path, run: str, state: str, *more: str, root: str = ROOT) -> str:
     """What the exit handler writes, as KFP starts it on a cluster with a pipeline root."""
     flags = ["--run-id", run, "--summary", str(folder / "summary"), *more]
-    if told:
-        flags += ["--status", json.dumps({"state": told, "error": {}, "pipelineJobResourceName": "ncf-x"})]
+    if state:
+        flags += ["--status", json.dumps({"state": state, "error": {}, "pipelineJobResourceName": "ncf-x"})]
     uris = {"summary": f"{root}/{run}/finish/c3d4/summary"}
     execution.run(Finish, executor_input(Finish, flags, folder, uris))
     return (folder / "summary").read_text()
@@ -96,17 +96,17 @@ def title(summary: str) -> str:
 def test_a_good_run_is_no_failure_whatever_kfp_says(
     account: Any, tmp_path: Path, run: str, endpoint: str, make_dataset: Callable[..., Path], webhook: Any
 ) -> None:
-    """KFP told RUNNING in 9 of 10 runs that succeeded, and FAILED in one that did after a retry."""
+    """KFP said RUNNING in 9 of 10 runs that succeeded, and FAILED in one that did after a retry."""
     url, posted, _ = webhook
     train(tmp_path, make_dataset(), run)
     deploy(tmp_path, endpoint, run, 1)
     for stage, content in (("train", "{}"), ("evaluate", '{"gate_passed": 1.0}'), ("deploy", "{}")):
         put(run, stage, content)
-    for told in ("RUNNING", "FAILED", "CANCELED", "", "COMPLETE", "SUCCEEDED", "CACHED"):
-        summary = finish(tmp_path, run, told, "--notify", url, "--endpoint-name", endpoint)
+    for state in ("RUNNING", "FAILED", "CANCELED", "", "COMPLETE", "SUCCEEDED", "CACHED"):
+        summary = finish(tmp_path, run, state, "--notify", url, "--endpoint-name", endpoint)
         assert title(summary) == "succeeded"
-        assert ("it succeeded after a retry" in summary) == (told == "FAILED")
-        assert f"- KFP's state in the exit handler: {told or 'none'}" in summary
+        assert ("it succeeded after a retry" in summary) == (state == "FAILED")
+        assert f"- KFP's state in the exit handler: {state or 'none'}" in summary
     assert posted == []
     assert f"- endpoint {endpoint}: " in summary
     assert "InService, it serves this run's model" in summary
@@ -189,7 +189,7 @@ def test_outputs_as_the_first_kfp_of_version_2_names_them(account: Any, tmp_path
 
 
 def test_real_names_of_outputs(account: Any, shared_kfp: Path, tmp_path: Path) -> None:
-    """Where a real backend put each output of a run, and what it told the exit handler."""
+    """Where a real backend put each output of a run, and the state that it gave the exit handler."""
     pods = json.loads((shared_kfp / "backend" / "03-gate-closed" / "pods.json").read_text()).values()
     given = [pod["executor_input"] for pod in pods if pod.get("executor_input")]
     uris = [entry["artifacts"][0]["uri"] for pod in given for entry in pod["outputs"]["artifacts"].values()]
@@ -339,7 +339,7 @@ def test_overrides_say_where_to_look(account: Any, tmp_path: Path, run: str) -> 
     assert "the run's endpoints are not known completely: parameter 'profile'" in summary
 
 
-def test_a_topic_is_told(account: Any, tmp_path: Path, run: str) -> None:
+def test_a_topic_gets_the_message(account: Any, tmp_path: Path, run: str) -> None:
     sns, sqs = boto3.client("sns"), boto3.client("sqs")
     topic = sns.create_topic(Name="runs")["TopicArn"]
     queue = sqs.create_queue(QueueName="runs")["QueueUrl"]
@@ -352,7 +352,7 @@ def test_a_topic_is_told(account: Any, tmp_path: Path, run: str) -> None:
     assert "the run has started no training job" in content["Message"]
 
 
-def test_whoever_cannot_be_told_fails_no_run_and_their_secret_stays_one(
+def test_a_receiver_that_fails_ends_no_run_and_its_secret_stays_one(
     account: Any, tmp_path: Path, run: str, webhook: Any, caplog: pytest.LogCaptureFixture, capsys: Any
 ) -> None:
     url, _, statuses = webhook

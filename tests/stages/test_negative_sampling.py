@@ -70,10 +70,10 @@ def test_too_small_a_catalogue_names_the_parameter(make_dataset: Callable[..., P
     folder = make_dataset(n_items=60)
     with pytest.raises(
         InputError, match=r"parameter 'candidates' is 99: .* lower 'candidates'.* to \d+ at most"
-    ) as told:
+    ) as error:
         sample(folder, tmp_path / "samples")
     assert not (tmp_path / "samples").exists()
-    most = re.search(r"to (\d+) at most", str(told.value))
+    most = re.search(r"to (\d+) at most", str(error.value))
     assert most
     sample(folder, tmp_path / "samples", "--candidates", most[1])
 

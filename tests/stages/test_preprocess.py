@@ -34,7 +34,7 @@ def preprocess(path: Path | str, output: Path, *arguments: str) -> Preprocessed:
         "report": output / "report.html",
         "metrics": output / "metrics.json",
     }
-    flags = [f"--{name}={place}" for name, place in outputs.items()]
+    flags = [f"--{name}={path}" for name, path in outputs.items()]
     run(Preprocess, ["--interactions", str(path), *flags, *arguments])
     return (
         Dataset.load(outputs["dataset"]),

@@ -145,7 +145,7 @@ def test_users_with_nothing_left_have_no_rows(tmp_path: Path) -> None:
     assert (metrics["users"], metrics["rows"], metrics["users_without_items"]) == (12, 0, 12)
 
 
-def test_strangers_alone(model: Path, tmp_path: Path) -> None:
+def test_unknown_users_alone(model: Path, tmp_path: Path) -> None:
     (tmp_path / "users").write_text("x\ny\n")
     run(Recommend, arguments(model, tmp_path, f"--users={tmp_path}/users", "--top-k=3"))
     rows = rows_of(tmp_path)
@@ -280,8 +280,8 @@ def test_another_pod_goes_on_from_s3(account: Any, model: Path, tmp_path: Path, 
     assert json.loads((tmp_path / "second" / "metrics.json").read_text())["parts_taken_up"] == 3
     assert len(rows_of(tmp_path / "second")) == 2000
     assert len(list_objects(f"{root}/checkpoints")) == 4, "the output has yet to be uploaded: a third try needs them"
-    told = json.loads((tmp_path / "executor_output.json").read_text())["artifacts"]
-    assert told["recommendations"]["artifacts"][0]["metadata"] == {"users": 200, "rows": 2000, "parts": 4}
+    artifacts = json.loads((tmp_path / "executor_output.json").read_text())["artifacts"]
+    assert artifacts["recommendations"]["artifacts"][0]["metadata"] == {"users": 200, "rows": 2000, "parts": 4}
 
 
 def test_a_part_that_s3_does_not_take_ends_the_batch(account: Any, model: Path, tmp_path: Path) -> None:
@@ -355,8 +355,8 @@ def publish(temporary, destination):
     if destination.name == "recommendations":
         wait_at("published")
     original_publish(temporary, destination)
-def wait_at(place):
-    if place == after:
+def wait_at(step):
+    if step == after:
         print("made", *made, flush=True)
         time.sleep(60)
 original, tables.Tables.of = tables.Tables.of, of
@@ -373,7 +373,7 @@ finally:
 def test_after_a_sigkill_the_next_try_makes_the_missing_parts_alone(
     after: str, first: list[int] | int, second: list[int], model: Path, tmp_path: Path
 ) -> None:
-    """The real process, killed between two parts, or when all that is left is to move the output to its place."""
+    """The real process, killed between two parts, or when all that is left is to move the output to its path."""
 
     def start(output: Path, after: str = "never") -> subprocess.Popen[str]:
         given = arguments(model, output, f"--checkpoints={tmp_path}/kept")

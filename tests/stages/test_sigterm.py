@@ -1,4 +1,4 @@
-"""A train pod that is told to end as on a cluster: its stdout is dead at once, and it is killed within a second."""
+"""A train pod that gets SIGTERM as on a cluster: its stdout is dead at once, and it is killed within a second."""
 
 from __future__ import annotations
 

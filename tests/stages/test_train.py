@@ -38,22 +38,22 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @dataclass
 class Pod:
-    """A place where the stage runs, with its inputs."""
+    """A folder in which the stage runs, with its inputs."""
 
     folder: Path
     dataset: Path
     samples: Path
 
     def arguments(self, *more: str, output: str = "out") -> list[str]:
-        place = self.folder / output
+        path = self.folder / output
         flags = {
             "dataset": self.dataset,
             "samples": self.samples,
             "role": ROLE,
             "train-image": "registry/ncf-train:1",
-            "trained-model": place / "trained_model",
-            "metrics": place / "metrics",
-            "summary": place / "summary",
+            "trained-model": path / "trained_model",
+            "metrics": path / "metrics",
+            "summary": path / "summary",
         }
         return [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more]
 
@@ -235,7 +235,7 @@ def test_bad_overrides_are_named(overrides: dict[str, Any], words: str, tmp_path
 CAPACITY = "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different instance."
 
 
-def test_a_capacity_error_is_told_and_another_attempt_may_do_better(pod: Pod, account: Any) -> None:
+def test_a_capacity_error_is_reported_and_another_attempt_may_do_better(pod: Pod, account: Any) -> None:
     account.faults.add("fail", "ncf-train", state="Starting", reason=CAPACITY)
     with pytest.raises(RemoteError, match=r"training job ncf-train-.*Unable to provision") as caught:
         execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "31", "--max-attempts", "1"))
@@ -248,7 +248,7 @@ def test_a_capacity_error_is_told_and_another_attempt_may_do_better(pod: Pod, ac
     assert completed["TrainingJobName"] == failed["TrainingJobName"] + "-2"
 
 
-def test_a_job_that_somebody_stops_is_told(pod: Pod, account: Any) -> None:
+def test_a_job_that_somebody_stops_is_reported(pod: Pod, account: Any) -> None:
     account.faults.add("hold", "ncf-train", state="Starting", seconds=20)
 
     def stop() -> None:

@@ -109,8 +109,8 @@ def test_it_is_deterministic_and_goes_on_to_the_very_same_weights(folders: Folde
     assert loop.position.step == 3
     assert 0 < bar.samples < loop.schedule.samples_per_epoch
     resumed = _loop(folders, True, dropout=dropout)
-    place = loop.position
-    resumed.restore(loop.state.tensors(), Position(place.epoch, place.step, place.loss, place.seconds))
+    position = loop.position
+    resumed.restore(loop.state.tensors(), Position(position.epoch, position.step, position.loss, position.seconds))
     again = []
     for _ in range(2):
         values = resumed.run_epoch(lambda: False, _Bar())

@@ -114,9 +114,9 @@ def test_as_many_lines_as_fit_go_together(aws: LocalAws, model: str, assemble: s
     assert content == b"".join(b'{"model": "m", "got": %s}' % payload + ends for payload in asked)
 
 
-def test_what_the_program_is_told(aws: LocalAws, model: str) -> None:
+def test_the_request_that_the_program_gets(aws: LocalAws, model: str) -> None:
     given = request(
-        "told",
+        "request",
         model,
         Environment={"OF_THE_JOB": "yes"},
         MaxPayloadInMB=2,
@@ -124,25 +124,25 @@ def test_what_the_program_is_told(aws: LocalAws, model: str) -> None:
         TransformOutput={"Accept": "text/csv"},
     )
     transform(aws, given, {"a": b'"environment"'})
-    told = json.loads(outputs(aws, "told")["a.out"])["got"]
-    headers = told.pop("headers")
+    received = json.loads(outputs(aws, "request")["a.out"])["got"]
+    headers = received.pop("headers")
     assert (headers["Content-Type"], headers["Accept"]) == ("application/jsonlines", "text/csv")
-    assert told == {
+    assert received == {
         "OF_THE_JOB": "yes",
         "SAGEMAKER_BATCH": "true",
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": "2",
-    }, "what the request leaves open is not told"
-    assert wait_until(lambda: not processes(f"{aws.root}/transforms/told"), 5), "it is gone at the end"
+    }, "what the request leaves open is not in it"
+    assert wait_until(lambda: not processes(f"{aws.root}/transforms/request"), 5), "it is gone at the end"
 
 
-@pytest.mark.parametrize(("strategy", "told"), [("SingleRecord", "SINGLE_RECORD"), ("MultiRecord", "MULTI_RECORD")])
-def test_the_program_is_told_in_its_own_words(aws: LocalAws, model: str, strategy: str, told: str) -> None:
-    name = f"told-{strategy.lower()}"
+@pytest.mark.parametrize(("strategy", "value"), [("SingleRecord", "SINGLE_RECORD"), ("MultiRecord", "MULTI_RECORD")])
+def test_the_program_gets_the_strategy_in_its_own_words(aws: LocalAws, model: str, strategy: str, value: str) -> None:
+    name = f"strategy-{strategy.lower()}"
     transform(aws, request(name, model, BatchStrategy=strategy, MaxConcurrentTransforms=3), {"a": b'"environment"'})
     answer = json.loads(outputs(aws, name)["a.out"])["got"]
     assert {key: value for key, value in answer.items() if key != "headers"} == {
         "SAGEMAKER_BATCH": "true",
-        "SAGEMAKER_BATCH_STRATEGY": told,
+        "SAGEMAKER_BATCH_STRATEGY": value,
         "SAGEMAKER_MAX_CONCURRENT_TRANSFORMS": "3",
     }
 
@@ -251,7 +251,7 @@ def test_a_job_can_be_stopped_and_its_name_is_taken(aws: LocalAws, model: str, s
     assert [job["TransformJobName"] for job in listed] == ["stopped"]
 
 
-def test_a_job_fails_as_it_is_told_to(aws: LocalAws, model: str) -> None:
+def test_a_job_fails_as_a_fault_asks(aws: LocalAws, model: str) -> None:
     aws.faults.add("fail", "doomed", state="InProgress", reason="InternalServerError: no capacity")
     answer = transform(aws, request("doomed", model), {"a": b"1"})
     assert answer["FailureReason"] == "InternalServerError: no capacity"
