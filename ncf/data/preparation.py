@@ -152,7 +152,7 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
         steps.add("unknown", "Held out, but user or item unknown in training", parts.user, parts.item)
     user_ids, item_ids, parts = _compact(parts, kept)
     _require_two_items(path, item_ids)
-    notes.append(_about_split(settings.split, kept.time is not None))
+    notes.append(_about_split(settings.split, kept.time is not None, settings.seed))
     if settings.split == "temporal" and settings.duplicates == "latest" and steps.by_name["duplicates"].dropped:
         notes.append(
             "Of repeated interactions the latest was kept, so training lacks those that were repeated after its end; "
@@ -261,7 +261,7 @@ def _split(kept: Interactions, settings: Settings) -> Split:
     if settings.split == "leave_one_out":
         return split.leave_one_out(kept, settings.seed)
     validation = to_time(settings.validation_after) if settings.validation_after else None
-    return split.temporal(kept, to_time(settings.test_after), validation)
+    return split.temporal(kept, to_time(settings.test_after), validation, settings.seed)
 
 
 def _compact(parts: Split, kept: Interactions) -> tuple[list[str], list[str], Split]:
@@ -286,17 +286,17 @@ _LEAK = (
 )
 
 
-def _about_split(name: str, timed: bool) -> str:
+def _about_split(name: str, timed: bool, seed: int) -> str:
     if name == "temporal":
         return (
             "Everything from a date on is held out, so that training sees nothing of the future. Held-out "
             "interactions of users or items that do not occur in training are dropped."
         )
     how = (
-        "Each user's latest item is held out for test and the one before it for validation; of items at the "
-        "same time the last by id counts as the latest."
+        "Each user's latest item is held out for test and the one before it for validation; the order of items at the "
+        f"same time is drawn by seed {seed}."
         if timed
-        else "A test and a validation item of each user are drawn by seed."
+        else f"A test and a validation item of each user are drawn by seed {seed}."
     )
     return f"{how} {_LEAK}"
 

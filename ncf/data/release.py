@@ -146,7 +146,7 @@ def split_release(release: Release, seed: int) -> Split:
 
     The validation item is the latest one, or drawn by ``seed`` without times. Users with one training item have none.
     """
-    user, item, _ = by_time(release.train)
+    user, item, _ = by_time(release.train, seed)
     counts = np.bincount(user, minlength=len(release.train.user_ids))
     enough = counts >= MIN_POSITIVES - 1
     ends = np.cumsum(counts)

@@ -113,7 +113,7 @@ class Preprocess(Stage, Region):
         description="Maximum share of rows with an unreadable rating or timestamp. These rows are dropped and "
         "reported; a larger share is an error. With the default, one such row in fewer than 10,000 rows is an error",
     )
-    seed: int = seed_field("Seed of the held-out items if timestamps give no order")
+    seed: int = seed_field("Seed of the held-out items where timestamps are equal or missing")
 
     dataset: Path = Output("Dataset", "Positives as indices, split, with ids and titles")
     report: Path = Output("HTML", "Counts, histograms, dropped rows with reasons, and the split")
