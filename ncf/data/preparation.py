@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from ncf.artifacts.dataset import Dataset
 from ncf.data import filtering, reading, split
+from ncf.data.columns import OFF
 from ncf.data.filtering import Duplicates
-from ncf.data.numbers import to_time
 from ncf.data.reading import Interactions
 from ncf.data.release import Release, read_release, split_release
 from ncf.data.split import Split
+from ncf.data.times import to_time
 from ncf.data.titles import read_titles
 from ncf.errors import InputError
 from ncf.seed import DEFAULT_SEED
@@ -41,6 +42,7 @@ class Settings:
     rating_column: str = ""
     timestamp_column: str = ""
     title_column: str = ""
+    title_item_column: str = ""
     duplicates: Duplicates = "latest"
     separator: str = "auto"
     max_unreadable: float = 1e-4
@@ -144,6 +146,8 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
         notes.append("All timestamps are equal, so they tell no order and are not used.")
     if settings.split == "temporal" and (read.time is None or without_time(read)):
         raise InputError(f"{path}: split is 'temporal', but {notes[0][0].lower()}{notes[0][1:-1]}")
+    for note in notes:
+        _log.warning("%s Held-out items are drawn by seed %d.", note, settings.seed)
     read = reading.without_constant_time(read)
     kept, steps = _filtered(read, settings, path)
     del read  # frees memory: only the kept interactions are needed from here on
@@ -173,7 +177,7 @@ def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | No
     Raises:
         InputError: with the file at fault, or a parameter that does not apply to a release.
     """
-    accepted = {"seed", "title_column", "duplicates", "max_unreadable"}
+    accepted = {"seed", "title_column", "title_item_column", "duplicates", "max_unreadable"}
     for name, value in vars(Settings()).items():
         if name not in accepted and getattr(settings, name) != value:
             raise InputError(
@@ -221,7 +225,7 @@ def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Inter
     if read.unreadable:
         first = steps.by_name["read"]
         steps.by_name["read"] = replace(first, interactions=first.interactions + read.unreadable)
-        what = "Rating or timestamp unreadable"
+        what = "No id, or rating or timestamp unreadable"
         steps.by_name["unreadable"] = replace(first, name="unreadable", what=what, dropped=read.unreadable)
     kept = filtering.merge_duplicates(read, settings.duplicates)
     if repeated := len(read) - len(kept):
@@ -314,8 +318,8 @@ def _prepared(
     test_negatives: NDArray[np.int32] | None = None,
 ) -> Prepared:
     names = None
-    if titles is not None:
-        names = read_titles(titles, item_ids, settings.item_column, settings.title_column)
+    if titles is not None and settings.title_column.lower() != OFF:
+        names = read_titles(titles, item_ids, settings.item_column, settings.title_column, settings.title_item_column)
         files = [*files, titles.name]
         titled = sum(map(bool, names))
         _log.info("read titles of %s of %s items from %s", f"{titled:,}", f"{len(names):,}", titles.name)

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ncf.artifacts.dataset import Dataset, Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.strings import Strings
-from ncf.data.numbers import MICROSECONDS
 from ncf.data.reading import Interactions
 from ncf.data.ties import break_ties
+from ncf.data.times import as_date
+from ncf.data.units import MICROSECONDS
 from ncf.errors import InputError
 
 MIN_POSITIVES = 3
@@ -227,11 +228,6 @@ def _days(time: NDArray[np.int64]) -> NDArray[np.int32]:
     """Days since 1970 UTC of times in microseconds, int32 [n]. ``time`` is overwritten."""
     time //= _DAY
     return time.astype(np.int32)
-
-
-def as_date(time: int) -> str:
-    """Date of microseconds since 1970 UTC, as ``2024-05-31 12:00:00``."""
-    return str(np.datetime64(time, "us").astype("datetime64[s]")).replace("T", " ")
 
 
 def _offsets(user: NDArray[np.int32]) -> NDArray[np.int64]:
