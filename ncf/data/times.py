@@ -126,7 +126,9 @@ class Times:
         if values.dtype.kind != "M":
             self._note_sizes(block, values, *map(float, ends.values()))
         for name, end in ends.items():
-            unusual = end < low or end >= high if high else units.size(end) % 2 == 0 or _may_be_last_day(float(end))
+            unusual = (
+                end < low or end >= high if high else units.size(float(end)) % 2 == 0 or _may_be_last_day(float(end))
+            )
             known = self._unusual.get(name)
             if unusual and (known is None or (end < known[0] if name == "lowest" else end > known[0])):
                 where = values == (end if values.dtype.kind != "M" else np.datetime64(int(end), "us"))

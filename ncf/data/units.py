@@ -15,7 +15,7 @@ LIMIT = 1e20
 """Lowest number that is a time in no unit."""
 _BOUNDS = (1e11, 1e14, 1e17, LIMIT)  # a lone number below the first is in seconds (year 5138), and so on
 _EDGES = tuple(edge * 1000.0**unit for unit in range(len(NAMES)) for edge in (1e8, 5e9))
-"""From 1973 to 2128 in each unit. Numbers in between are of no unit for sure: 0, 1, 10000-01-01, made-up times."""
+"""From 1973 to 2128 in each unit. Other numbers are of no unit for sure: 0, -1, dates before 1970, made-up times."""
 _CONTINUUM = 0.1
 """Share of numbers between two units, of the rarer unit, from which both are one range of made-up times."""
 _LAST_DAYS = (253_402_128_000, 253_402_387_200)  # seconds: 9999-12-30 to 10000-01-02
@@ -23,12 +23,12 @@ _LAST_DAYS = (253_402_128_000, 253_402_387_200)  # seconds: 9999-12-30 to 10000-
 
 def size(number: float) -> int:
     """Place of a number among the edges of units: odd if it is of unit ``size // 2``, even if of no unit for sure."""
-    return int(np.searchsorted(_EDGES, abs(number), side="right"))
+    return int(np.searchsorted(_EDGES, number, side="right"))
 
 
 def sizes(numbers: NDArray[Any]) -> NDArray[np.int8]:
     """:func:`size` of each number, int8 [n]."""
-    return np.searchsorted(_EDGES, np.abs(numbers.astype(np.float64)), side="right").astype(np.int8)
+    return np.searchsorted(_EDGES, numbers.astype(np.float64), side="right").astype(np.int8)
 
 
 def unit_of(number: float) -> int:
