@@ -113,12 +113,18 @@ def _split(line: str, delimiter: str, quotes: bool) -> list[str]:
 
 
 def _is_quoted(lines: Sequence[str]) -> bool:
-    """Whether quotation marks enclose the texts of a row of a TSV file, the first or the second, and never one side."""
-    rows = [[field.strip() for field in line.split("\t")] for line in lines]
-    opened = [field for row in rows for field in row if field.startswith(_QUOTE)]
-    texts = [[field for field in row if _number(field) is None and field] for row in rows[:2]]
-    enclosed = any(row and all(map(_is_enclosed, row)) for row in texts)
-    return enclosed and all(map(_is_enclosed, opened))
+    """Whether quotation marks enclose all texts of the first or second row of a TSV file, and are used right below."""
+    rows = [[field.strip() for field in line.split("\t") if field.strip()] for line in lines[:2]]
+    texts = [[field for field in row if _number(field) is None] for row in rows]
+    if not any(row and all(map(_is_enclosed, row)) for row in texts):
+        return False
+    reader = csv.reader(lines, delimiter="\t", strict=True)
+    try:
+        for _ in reader:
+            pass
+    except csv.Error:
+        return reader.line_num >= len(lines)  # the last row may be cut
+    return True
 
 
 def _is_enclosed(field: str) -> bool:

@@ -53,7 +53,7 @@ def test_rows_are_numbered_across_blocks(
     [
         (['"user"\t"item"', '"u1"\t"i1"', '"u2"\t"i2"'], ["u1", "u2"]),
         (["user\titem", '"u1"\t"i1"', '"u2"\t"i2"'], ["u1", "u2"]),
-        (['"user"\t"item"\t"n"', '"u""1"\t"i\t1"\t1', '"u2"\t"i2"\t2'], ['u"1', "u2"]),
+        (['"user"\t"item"\t"n"', '"u""1"\t"i\t1"\t1', '"u2"\t"i\n2"\t2'], ['u"1', "u2"]),
         (["user\titem\ttitle", 'u1\ti1\t"Heroes"', 'u2\ti2\t"weird al" tea'], ["u1", "u2"]),
         (["user\titem\ttitle", 'u1\ti1\t12" tea', 'u2\ti2\t"tea'], ["u1", "u2"]),
     ],
