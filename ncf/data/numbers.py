@@ -18,6 +18,7 @@ EXPECTED = {
     "rating": "a finite number such as 4 or 3.5",
     "timestamp": "seconds or milliseconds since 1970, or an ISO 8601 date such as 2024-05-31T12:00:00Z",
 }
+_log = logging.getLogger(__name__)
 _MAX_UNREADABLE = 200  # distinct unreadable values of a block, each found by bisection
 _MAX_LOGGED = 3  # unreadable values of a block
 
@@ -70,8 +71,10 @@ class Unreadable:
                 f"{self._faults[0]} ({self.rows:,} of {total:,} rows are unreadable; "
                 f"'max_unreadable' accepts a share of {self._share:g})"
             )
+        if self.rows:
+            _log.warning("dropped %s of %s rows that cannot be read", f"{self.rows:,}", f"{total:,}")
         for fault in self._faults:
-            logging.getLogger(__name__).warning("dropped row: %s", fault)
+            _log.warning("dropped row: %s", fault)
 
 
 def numbers(block: Block, role: str) -> NDArray[np.float64]:

@@ -103,6 +103,10 @@ class Times:
         return times
 
     def _of_numbers(self, values: NDArray[Any]) -> NDArray[np.int64]:
+        if compact := dates.compact(values):
+            times, form = compact
+            _log.warning("timestamps such as %s are read as dates, %s", int(values[0]), form)
+            return times
         sizes = self._sizes
         found = units.mixed_units(
             [group.rows for group in sizes], [group.lowest for group in sizes], [group.highest for group in sizes]
@@ -207,6 +211,8 @@ def to_time(text: str) -> int:
         return round((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * MICROSECONDS)
     if not abs(number) < units.LIMIT:
         raise ValueError(f"{text} is not a time")
+    if compact := dates.compact(np.array([number])):
+        return int(compact[0][0])
     return int(units.to_microseconds(np.array([number]), [units.unit_of(number)])[0])
 
 

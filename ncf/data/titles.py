@@ -37,7 +37,7 @@ def read_titles(
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    item_names = (plain_name(item_column), *ITEM_NAMES, "id")
+    item_names = (*filter(None, [plain_name(item_column)]), *ITEM_NAMES, "id")
     columns = (
         Column("item", item_names, 1, title_item_column, parameter="title_item_column"),
         Column("title", TITLE_NAMES, 2, title_column, kinds=("text",), hint=_HINT),

@@ -110,6 +110,23 @@ def _has_zone(written: str) -> bool:
     return written[-1] in "ZzCT" or "+" in written or written.endswith("-05")
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_dates_may_be_numbers(suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    days = [NEW_YEAR, NEW_YEAR + 59 * 86_400, NEW_YEAR + 60 * 86_400, NEW_YEAR + 365 * 86_400]
+    written: list[object] = [20240101, 20240229, 20240301, 20241231]
+    assert read(tmp_path / f"r{suffix}", written) == days
+    assert "timestamps such as 20240101 are read as dates, YYYYMMDD" in caplog.text
+    clock = 13 * 3600 + 5 * 60 + 59
+    with_clock: list[object] = [int(f"{day}130559") for day in written]
+    assert read(tmp_path / f"r{suffix}", with_clock) == [day + clock for day in days]
+
+
+@pytest.mark.parametrize("number", [20240230, 20241301, 20240100, 20240001])
+def test_a_number_that_is_no_date_is_in_seconds(number: int, tmp_path: Path) -> None:
+    assert read(tmp_path / "r.csv", [20240101, number]) == [20240101, number]
+    assert to_time(str(number)) == number * SECOND
+
+
 def test_nanoseconds_of_parquet_are_cut(tmp_path: Path) -> None:
     path = tmp_path / "r.parquet"
     moments = pa.array([NEW_YEAR * 10**9 + 1, NEW_YEAR * 10**9 + 1001], pa.timestamp("ns"))
@@ -134,5 +151,11 @@ def _written(path: Path, times: list[str]) -> Path:
 
 
 def test_a_parameter_s_date_is_read_as_those_of_a_file() -> None:
-    for text_ in ("2024-01-01 00:00:00 UTC", "2024/01/01", "2024-01-01T01:00:00 +0100", str(NEW_YEAR * 1000)):
+    for text_ in (
+        "2024-01-01 00:00:00 UTC",
+        "2024/01/01",
+        "2024-01-01T01:00:00 +0100",
+        str(NEW_YEAR * 1000),
+        "20240101",
+    ):
         assert to_time(text_) == NEW_YEAR * SECOND
