@@ -29,7 +29,7 @@ class Show(Stage):
     model's score, best first.
     """
 
-    model: str = Input("Model", "Model folder that the train stage wrote, or a model.tar.gz of it")
+    model: str = Input("Model", "Model folder that the train stage wrote, or a tar archive of it, such as model.tar.gz")
     user: str = Field(min_length=1, description="Raw id of the user")
     top_k: int = Field(10, ge=1, le=MAX_K, description="Number of items")
     exclude_seen: bool = Field(True, description="Whether to leave out items that the user has interacted with")
