@@ -19,7 +19,34 @@ _OVERRIDE = re.compile(r"^parameter '\w+_overrides'(?:: | has )(?='\w+' is )")
 
 
 def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]:
-    """``NAME=VALUE`` texts as arguments of a pipeline.
+    """``NAME=VALUE`` texts as arguments of a pipeline, checked by its stages.
+
+    Args:
+        assignments: as on the command line; see :func:`typed_arguments`.
+        pipeline: a ``dsl.pipeline``.
+
+    Raises:
+        InputError: that names the parameter at fault, and what is accepted.
+    """
+    arguments = typed_arguments(assignments, pipeline)
+    check_arguments(arguments, pipeline)
+    return arguments
+
+
+def check_arguments(arguments: Mapping[str, Any], pipeline: Any) -> None:
+    """Refuse arguments that a stage of a pipeline would refuse later.
+
+    Raises:
+        InputError: that names the parameter at fault, and what is accepted.
+    """
+    try:
+        check_parameters(pipeline.pipeline_spec, arguments)
+    except InputError as error:
+        raise InputError(_OVERRIDE.sub("parameter ", str(error))) from None
+
+
+def typed_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]:
+    """``NAME=VALUE`` texts as arguments of a pipeline, of the types of its inputs.
 
     Names are parameters of the pipeline (``train_epochs``). Other names are settings of training, of its job or of the
     endpoint: ``epochs`` means ``train_epochs``, and ``dropout``, ``spot_instance`` or ``keep_versions`` are passed in
@@ -57,10 +84,6 @@ def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]
             raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
     for carrier, values in overrides.items():
         arguments[carrier] = {**arguments.get(carrier, {}), **values}
-    try:
-        check_parameters(pipeline.pipeline_spec, arguments)
-    except InputError as error:
-        raise InputError(_OVERRIDE.sub("parameter ", str(error))) from None
     return arguments
 
 
