@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.compiling.arguments import json_or_text, parse_arguments, split_assignments
+from components.compiling.arguments import parse_arguments, split_assignments
 from ncf.errors import InputError
+from ncf.parameters import read
 
 _PARAMETERS = {
     "run": "a parameter of the pipeline (train_epochs), or of training, its job or the endpoint (epochs, dropout)",
@@ -115,7 +116,8 @@ def _tag(options: argparse.Namespace) -> str:
 
 
 def _fault(text: str) -> dict[str, Any]:
-    content = json_or_text(text)
-    if not isinstance(content, dict):
-        raise InputError(f"fault '{text}': expected a JSON object, such as {_SAMPLE_FAULT}")
+    try:
+        content: dict[str, Any] = read(text, dict)
+    except ValueError:
+        raise InputError(f"fault '{text}': expected a JSON object, such as {_SAMPLE_FAULT}") from None
     return content

@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def _top(recommendations: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title=f"Top {_CUTOFF}, from the live endpoint", title_justify="left")
     for entry in recommendations:
         table.add_column(escape(str(entry["user"])), overflow="fold")
-    for row in zip(*(entry["items"] for entry in recommendations), strict=False):
+    for row in zip_longest(*(entry["items"] for entry in recommendations), fillvalue={"item": ""}):
         table.add_row(*(escape(item.get("title") or item["item"]) for item in row))
     return table
 

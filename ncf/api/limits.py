@@ -11,8 +11,6 @@ MAX_CANDIDATES = 10_000
 """Items to score, and items in ``allow`` and in ``deny``."""
 MAX_HISTORY = 1000
 """Items in ``history``."""
-MAX_ID_LENGTH = 512
-"""Characters of a raw id, at the endpoint and in batch."""
 
 # One request.
 MAX_BODY_BYTES = 1 << 20

@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, Va
 from pydantic_core import PydanticCustomError, from_json
 
 from ncf.api.error_messages import message_of, shown
-from ncf.api.limits import MAX_CANDIDATES, MAX_HISTORY, MAX_ID_LENGTH, MAX_K, MAX_USERS
+from ncf.api.limits import MAX_CANDIDATES, MAX_HISTORY, MAX_K, MAX_USERS
+from ncf.artifacts.ids import MAX_ID_LENGTH, canonical_id
 
 CONTENT_TYPE = "application/json"
 DEFAULT_K = 10
@@ -31,8 +32,17 @@ class RequestError(Exception):
         self.status = status
 
 
-def _integer_as_text(value: object) -> object:
-    return str(value) if type(value) is int and abs(value) < _MAX_INTEGER else value
+def _canonical(value: object) -> object:
+    """The id that a text or a whole number stands for. Other values are left to the type's own check."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is int and abs(value) < _MAX_INTEGER:
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        return value
+    if not (found := canonical_id(value)):
+        raise PydanticCustomError("missing_id", "stands for a missing value")
+    return found
 
 
 def _description(value: str) -> Any:
@@ -42,9 +52,9 @@ def _description(value: str) -> Any:
 RawId = Annotated[
     str,
     Field(min_length=1, max_length=MAX_ID_LENGTH),
-    BeforeValidator(_integer_as_text),
+    BeforeValidator(_canonical),
 ]
-"""A raw id, as in the interactions. An integer is read as its decimal digits."""
+"""A raw id, by the rule for ids in interactions: :func:`ncf.artifacts.ids.canonical_id`."""
 Filter = Annotated[list[RawId] | None, Field(max_length=MAX_CANDIDATES), FailFast()]
 Candidates = Annotated[list[RawId], Field(min_length=1, max_length=MAX_CANDIDATES), FailFast()]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Number of items; fewer are returned if no more are left")]

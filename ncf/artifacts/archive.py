@@ -33,21 +33,23 @@ _MALFORMED = (ValueError, ArithmeticError, LookupError, TypeError, RecursionErro
 def unpacked(location: Path) -> Iterator[Path]:
     """Folder of a model: ``location`` itself, or a temporary folder with the content of an archive.
 
-    The temporary folder is deleted at the end of the block. Memory-mapped files stay readable.
+    The temporary folder is deleted at the end of the block. Memory-mapped files stay readable. The model's files are
+    at the top of the archive, as SageMaker packs them, or in its only folder, as ``tar cf model.tar model`` does.
 
     Args:
-        location: folder or archive.
+        location: folder or archive. A file of any name is read as an archive.
 
     Raises:
         InputError: from :func:`unpack`.
     """
-    if not location.name.endswith(SUFFIXES) or location.is_dir():
+    if not location.is_file():
         yield location
         return
     with tempfile.TemporaryDirectory(prefix="ncf-") as temporary:
         folder = Path(temporary) / "model"
         unpack(location, folder)
-        yield folder
+        entries = list(folder.iterdir())
+        yield entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
 def unpack(archive: Path, folder: Path, name: str = "") -> None:

@@ -7,6 +7,8 @@ _WORDS = ("none", "null", "nan", "n/a", "<na>")
 _MISSING = frozenset(
     ["", "NA", "NaN", "\\N", *(form for word in _WORDS for form in (word, word.upper(), word.capitalize()))]
 )
+MAX_ID_LENGTH = 512
+"""Characters of a raw id: in training, at the endpoint and in batch."""
 _MAX_DIGITS = 1000  # Python parses integers of some thousand digits at most
 
 

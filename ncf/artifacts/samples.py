@@ -16,6 +16,8 @@ from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.errors import InputError
 
 KIND = "samples"
+LEFT_OUT = "users_left_out"
+"""Name of a count in the manifest and of a metric of evaluate."""
 FitName = Literal["selection", "final"]
 
 
@@ -31,10 +33,12 @@ class Samples:
         test_candidates: int32 [m, width] negatives of each test positive. Those of the NCF release may contain the
             positive itself, which evaluation masks.
         exclusion: training positives, with sorted items of each user. They are not drawn as negatives while epochs
-            are chosen. The final fit excludes the validation positives too (:meth:`final_exclusion`). Test positives
-            are never excluded, as that would leak them.
+            are chosen. The final fit excludes the validation positives too. Test positives are never excluded, as
+            that would leak them.
         dataset: fingerprint of the data set.
         fingerprint: of this folder; '' for samples that were not loaded.
+        left_out: number of users with test positives but too few other items for the candidates. They have no rows
+            here.
     """
 
     n_users: int
@@ -46,10 +50,7 @@ class Samples:
     exclusion: ItemsByUser
     dataset: str = ""
     fingerprint: str = ""
-
-    def final_exclusion(self) -> ItemsByUser:
-        """Training and validation positives, which the final fit does not draw as negatives."""
-        return self.exclusion.union(self.validation[:, 0], self.validation[:, 1])
+    left_out: int = 0
 
     def save(self, folder: Path, parameters: Mapping[str, Any]) -> None:
         """Write the arrays, and the manifest last."""
@@ -65,6 +66,7 @@ class Samples:
             "validation": len(self.validation),
             "test": len(self.test),
             "candidates": self.test_candidates.shape[1],
+            LEFT_OUT: self.left_out,
         }
         manifest.write(folder, KIND, counts, parameters, {"fingerprint": self.dataset})
 
@@ -104,4 +106,5 @@ class Samples:
             exclusion=exclusion,
             dataset=str(content["source"].get("fingerprint", "")),
             fingerprint=manifest.fingerprint(content),
+            left_out=int(content["counts"].get(LEFT_OUT, 0)),
         )

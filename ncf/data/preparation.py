@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.ids import MAX_ID_LENGTH
 from ncf.data import filtering, reading, split
 from ncf.data.columns import OFF
 from ncf.data.filtering import Duplicates
@@ -327,10 +328,27 @@ def _prepared(
             note = f"{titles.name} has a title for only {titled:,} of the {len(names):,} items; the others have none."
             _log.warning("%s", note)
             notes = [*notes, note]
+    _check_lengths(files, {"user": user_ids, "item": item_ids})
     dataset = parts.dataset(user_ids, item_ids, names, test_negatives)
     held_out = np.zeros(dataset.n_users, bool)
     held_out[dataset.test[:, 0]] = True
     return Prepared(dataset, list(steps.by_name.values()), notes, time, files, int((~held_out).sum()))
+
+
+def _check_lengths(files: Sequence[str], ids: Mapping[str, Sequence[str]]) -> None:
+    """Refuse ids that the endpoint and batch cannot be asked for.
+
+    Args:
+        files: names of the files.
+        ids: raw ids, by role.
+    """
+    for role, names in ids.items():
+        if long := next((name for name in names if len(name) > MAX_ID_LENGTH), ""):
+            raise InputError(
+                f"{', '.join(files[:3])}: {role} id '{long[:40]}...' has {len(long):,} characters; expected "
+                f"{MAX_ID_LENGTH} at most, as the endpoint accepts no longer ids (parameter '{role}_column' names the "
+                "column of ids)"
+            )
 
 
 def _distinct(index: NDArray[np.int32]) -> int:

@@ -11,9 +11,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from ncf.api import limits
-from ncf.api.formats import read_requests
+from ncf.api.formats import media_of, read_requests
 from ncf.api.media_types import JSON, accepted, media_type
-from ncf.api.requests import AnyForm, ForHistory, ForItem, Invocation, RequestError, parse
+from ncf.api.requests import AnyForm, ForHistory, ForItem, Invocation, RequestError
 from ncf.serving.answering import answer_body
 from ncf.serving.backpressure import Backpressure, Check, UnavailableError
 from ncf.serving.body import RequestBody
@@ -71,7 +71,10 @@ class Invocations:
             raise UnavailableError(NOT_LOADED)
         given = media_type(_header(request, "content-type"))
         wanted = accepted(_header(request, "accept"), given)
-        answer = await self._answer(recommender, request, await body.read(), given, wanted, stats)
+        content = await body.read()
+        if (found := media_of(content, given)) != given:
+            given, wanted = found, found if wanted == given else wanted
+        answer = await self._answer(recommender, request, content, given, wanted, stats)
         headers = [
             (b"content-type", wanted.encode()),
             (b"content-length", b"%d" % len(answer)),
@@ -90,7 +93,7 @@ class Invocations:
         self, recommender: Recommender, request: Request, body: bytes, given: str, wanted: str, stats: RequestStats
     ) -> bytes:
         """The whole answer, made in the event loop if that is quick, or else by one call in a worker thread."""
-        form = parse(body) if given == JSON and len(body) <= _QUICK_BYTES else None
+        form = read_requests(body, given)[0] if given == JSON and len(body) <= _QUICK_BYTES else None
 
         def work(check: Check) -> bytes:
             requests = read_requests(body, given) if form is None else [form]

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ncf.errors import InputError
+from ncf.parameters import Parameters
 from ncf.stage.pod import Pod
 from ncf.storage import is_s3, split_uri
 
@@ -107,7 +108,7 @@ class Alternative:
     description: str
 
 
-class Stage(BaseSettings):
+class Stage(Parameters, BaseSettings):
     """Base of all stages. The docstring of a subclass is its description wherever it is shown."""
 
     model_config = SettingsConfigDict(

@@ -20,6 +20,7 @@ from typing import Any
 
 from ncf.artifacts import manifest
 from ncf.errors import InputError
+from ncf.parameters import unquoted
 from ncf.stage.execution import run
 from ncf.stage.exits import fail, interruptible
 from ncf.stage.parsing import parse
@@ -36,7 +37,8 @@ CHANNELS = ("dataset", "samples")
 OPTIONAL_CHANNEL = "warm_start"
 _PORT = 29400
 _FAILURE_CHARACTERS = 1024
-_SDK_PREFIX = "sagemaker_"
+_OF_SAGEMAKER = ("sagemaker_", "_")
+"""Prefixes of SageMaker's own hyperparameters: of its SDK, and of tuning jobs (``_tuning_objective_metric``)."""
 
 
 def main() -> None:
@@ -108,12 +110,12 @@ def _channels(data: Path) -> dict[str, Path]:
 def fit_arguments(given: Mapping[str, Any], paths: Mapping[str, Path]) -> list[str]:
     """The command line of ``ncf fit`` for SageMaker's hyperparameters, all of which are strings.
 
-    Hyperparameters of SageMaker's SDK (``sagemaker_...``) are ignored.
+    SageMaker's own hyperparameters are ignored. SageMaker's SDK and tuning jobs write some values as JSON strings.
 
     Raises:
         InputError: if there are unknown hyperparameters; the message names them.
     """
-    own = {name: value for name, value in given.items() if not name.startswith(_SDK_PREFIX)}
+    own = {name: unquoted(str(value)) for name, value in given.items() if not name.startswith(_OF_SAGEMAKER)}
     unknown = sorted(own.keys() - Hyperparameters.model_fields.keys())
     if unknown:
         expected = ", ".join(Hyperparameters.model_fields)
