@@ -9,6 +9,9 @@ from typing import Any
 
 from ncf.errors import InputError
 
+SHOWN_CHARACTERS = 60
+"""Characters of a name or value in a message."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -106,5 +109,5 @@ def plain_name(name: str) -> str:
 
 
 def _listed(header: Sequence[str]) -> str:
-    names = ", ".join(f"'{name}'" for name in header[:20])
+    names = ", ".join(f"'{name[:SHOWN_CHARACTERS]}'" for name in header[:20])
     return f"{names} and {len(header) - 20} more" if len(header) > 20 else names

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.columns import Block
+from ncf.data.columns import SHOWN_CHARACTERS, Block
 from ncf.errors import InputError
 
 MICROSECONDS = 1_000_000
@@ -215,7 +215,7 @@ def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _fault(block: Block, role: str, index: int) -> InputError:
     value = block.columns[role][index].as_py()
-    found = "empty" if value in (None, "") else f"'{value}'"
+    found = "empty" if value in (None, "") else f"'{str(value)[:SHOWN_CHARACTERS]}'"
     return block.fault(role, index, f"{found}; expected {EXPECTED[role]}")
 
 

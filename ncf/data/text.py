@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from ncf.data.columns import Block, Column, find_columns
 from ncf.errors import InputError
@@ -19,6 +22,8 @@ SEPARATORS: Mapping[str, str] = {"double_colon": "::", "tab": "\t", "comma": ","
 COMPRESSIONS: Mapping[str, str] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".xz": "xz"}
 _BYTES_PER_BLOCK = 32 << 20
 _BYTES_PER_CHUNK = 4 << 20  # of a thread of pyarrow
+_BYTES_PER_STEP = 1 << 20  # of the search for a row end
+_MAX_FIRST_ROW = 1 << 20
 _UNIT_SEPARATOR = "\x1f"  # in place of '::', as separators of pyarrow have one character
 _BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -60,6 +65,8 @@ def text_blocks(path: Path, columns: Sequence[Column], separator: str) -> Iterat
         first, _, _ = start[blank:].partition(b"\n")
         if not first.strip():
             return
+        if len(first) > _MAX_FIRST_ROW:
+            raise InputError(f"{path}: the first row is longer than {_MAX_FIRST_ROW >> 20} MiB; expected a row a line")
         try:
             text = first.decode().rstrip("\r")
         except UnicodeDecodeError:
@@ -93,7 +100,13 @@ def _sniff(line: str) -> str:
 def _split(line: str, delimiter: str) -> list[str]:
     if len(delimiter) > 1 or delimiter == "\t":
         return [field.strip() for field in line.split(delimiter)]
-    return [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
+    return [field.strip() for field in next(_csv_rows([line], delimiter))]
+
+
+def _csv_rows(lines: Iterable[str], delimiter: str) -> Any:
+    """Reader of quoted fields, which may be as long as a block."""
+    csv.field_size_limit(sys.maxsize)
+    return csv.reader(lines, delimiter=delimiter)
 
 
 def _has_header(fields: Sequence[str], columns: Sequence[Column]) -> bool:
@@ -130,12 +143,22 @@ def _whole_lines(path: Path, stream: Any, rest: bytes, quoted: bool) -> Iterator
 def _row_end(block: bytes, quoted: bool) -> int:
     """End of the last whole row: behind a line end outside quotation marks."""
     cut = block.rfind(b"\n") + 1
-    marks = block.count(b'"', 0, cut) if quoted else 0
-    while cut and marks % 2:
-        previous = block.rfind(b"\n", 0, cut - 1) + 1
-        marks -= block.count(b'"', previous, cut)
-        cut = previous
-    return cut
+    inside = quoted and block.count(b'"', 0, cut) % 2 == 1
+    return _last_outside(block, cut) if inside else cut
+
+
+def _last_outside(block: bytes, end: int) -> int:
+    """End of the last line before ``end`` outside quotation marks, of which there is an odd number; 0 if none is."""
+    inside = True
+    while end:
+        start = max(0, end - _BYTES_PER_STEP)
+        backwards = np.frombuffer(block, np.uint8, end - start, start)[::-1]
+        states = np.logical_xor.accumulate(np.append(inside, backwards == ord('"')))[1:]
+        found = np.flatnonzero(~states & (backwards == ord("\n")))
+        if len(found):
+            return end - int(found[0])
+        end, inside = start, bool(states[-1])
+    return 0
 
 
 @dataclass(frozen=True)
@@ -201,7 +224,7 @@ class _Parser:
             lines = enumerate(text.removesuffix("\n").split("\n"), self.first_line)
             yield from ((number, line.split(self.delimiter) if line.rstrip("\r") else []) for number, line in lines)
             return
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter)
+        reader = _csv_rows(io.StringIO(text, newline=""), self.delimiter)
         yield from ((self.first_line + reader.line_num - 1, fields) for fields in reader)
 
 
