@@ -211,10 +211,11 @@ def validated(form: type[AnyForm], values: dict[str, Any]) -> AnyForm:
 
 def _check_keys(pairs: Sequence[tuple[str, Any]]) -> None:
     """Refuse a repeated key: JSON parsers disagree on which of its values counts (RFC 8259, 4)."""
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
-        repeated = next(key for index, key in enumerate(keys) if key in keys[:index])
-        raise RequestError(422, f"{shown(repeated)} is given more than once; expected each key once")
+    given: set[str] = set()
+    for key, _ in pairs:
+        if key in given:
+            raise RequestError(422, f"{shown(key)} is given more than once; expected each key once")
+        given.add(key)
 
 
 def _form_of(content: object) -> type[AnyForm]:

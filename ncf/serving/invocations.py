@@ -58,7 +58,7 @@ class Invocations:
         except (RequestError, UnavailableError) as error:
             stats.status = error.status
             await _refuse(error.status, str(error), body, send)
-        except ClientDisconnect:
+        except (ClientDisconnect, asyncio.CancelledError):  # cancelled: not answered within the time after SIGTERM
             stats.status = CLIENT_LEFT
         finally:
             seconds = time.perf_counter() - start
