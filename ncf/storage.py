@@ -329,11 +329,12 @@ def _prefix(destination: Path) -> str:
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as stream:
-        return _digest(stream)
+        return digest(stream)
 
 
-def _digest(stream: IO[bytes]) -> str:
-    digest = hashlib.sha256()
+def digest(stream: IO[bytes]) -> str:
+    """Hex digest of the rest of a stream."""
+    sum_ = hashlib.sha256()
     while block := stream.read(_BLOCK_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
+        sum_.update(block)
+    return sum_.hexdigest()

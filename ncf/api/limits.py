@@ -34,8 +34,8 @@ MAX_REQUESTS = 64
 MAX_UNREAD_BYTES = 64 << 20
 """Bytes of answers of more than 64 KiB that clients have not read. No answer is computed while there are more."""
 MAX_CONNECTIONS = 1024
-"""Open connections, idle ones among them. uvicorn buffers up to 128 KiB for each. A further connection takes the place of
-the one that has waited longest for a request."""
+"""Open connections, idle ones among them. uvicorn buffers up to 128 KiB for each. A further one takes the place of the
+one that has waited longest for a request."""
 STALL_SECONDS = 30.0
 """Time after which the kernel resets a connection whose client reads nothing."""
 RETRY_AFTER_SECONDS = 1

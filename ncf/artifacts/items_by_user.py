@@ -48,14 +48,6 @@ class ItemsByUser:
         np.cumsum(np.bincount(users, minlength=n_users), out=offsets[1:])
         return cls(offsets, items)
 
-    @classmethod
-    def load(cls, folder: Path, name: str) -> ItemsByUser:
-        """Read ``<name>_offsets.npy`` and ``<name>_items.npy``, memory-mapped."""
-        offsets, items = (
-            np.load(folder / f"{name}_{part}.npy", mmap_mode="r", allow_pickle=False) for part in ("offsets", "items")
-        )
-        return cls(offsets, items)
-
     def save(self, folder: Path, name: str) -> None:
         np.save(folder / f"{name}_offsets.npy", self.offsets)
         np.save(folder / f"{name}_items.npy", self.items)

@@ -143,13 +143,7 @@ class ModelFolder:
         if self.seen_days is not None:
             np.save(folder / SEEN_DAYS, self.seen_days)
         np.save(folder / POPULARITY, self.popularity)
-        counts = {
-            "users": self.config.n_users,
-            "items": self.config.n_items,
-            "train": len(self.train.items),
-            "weights": sum(array.size for array in self.weights.values()),
-        }
-        manifest.write(folder, KIND, counts, parameters, source)
+        manifest.write(folder, KIND, self._counts(), parameters, source)
 
     @classmethod
     def load(cls, folder: Path) -> ModelFolder:
@@ -179,7 +173,16 @@ class ModelFolder:
             version=manifest.version(content),
         )
         model._check(folder)
+        manifest.check_counts(folder, content, model._counts())
         return model
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            "users": self.config.n_users,
+            "items": self.config.n_items,
+            "train": len(self.train.items),
+            "weights": sum(array.size for array in self.weights.values()),
+        }
 
     def _check(self, folder: Path) -> None:
         """Check that arrays fit the config and each other."""

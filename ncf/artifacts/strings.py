@@ -32,14 +32,6 @@ class Strings(Sequence[str]):
         np.cumsum([len(value) for value in encoded], out=offsets[1:])
         return cls(np.frombuffer(b"".join(encoded), np.uint8), offsets)
 
-    @classmethod
-    def load(cls, folder: Path, name: str) -> Strings:
-        """Read ``<name>.bytes.npy`` and ``<name>.offsets.npy``, memory-mapped."""
-        data, offsets = (
-            np.load(folder / f"{name}.{part}.npy", mmap_mode="r", allow_pickle=False) for part in ("bytes", "offsets")
-        )
-        return cls(data, offsets)
-
     def save(self, folder: Path, name: str) -> None:
         np.save(folder / f"{name}.bytes.npy", self.data)
         np.save(folder / f"{name}.offsets.npy", self.offsets)
