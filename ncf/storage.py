@@ -16,6 +16,7 @@ from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from ncf.disk_errors import as_os_error
 from ncf.errors import InputError, RemoteError
 
 CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject")
@@ -24,8 +25,6 @@ CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObje
 S3_SCHEME = "s3://"
 REGION_VARIABLE = "AWS_REGION"
 _BLOCK_BYTES = 1 << 20
-_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
-"""Message of numpy's error for a full disk, which has no number."""
 _BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{0,254}")
 
 Select = Callable[[Sequence[str]], Iterable[str]]
@@ -237,7 +236,7 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: if the block wrote nothing, unless ``optional``.
-        OSError: with ``ENOSPC`` if numpy could write an array only in part.
+        OSError: with its number if a library could write a file only in part.
     """
     missing = [folder for folder in destination.parents if not folder.exists()]
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -251,8 +250,8 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
         with suppress(OSError):  # not empty: another process has written to it
             for made in missing:
                 made.rmdir()
-        if isinstance(error, OSError) and error.errno is None and _SHORT_WRITE.fullmatch(str(error)):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        if (found := as_os_error(error)) is not None and found is not error:
+            raise found from error
         raise
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts import manifest
+from ncf.artifacts.arrays import save_array
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.strings import Strings
 from ncf.artifacts.untrusted_files import UntrustedFiles
@@ -85,16 +86,16 @@ class Dataset:
         """Write the folder, which must not exist, with the manifest last."""
         folder.mkdir(parents=True)
         self.train.save(folder, "train")
-        np.save(folder / "validation.npy", self.validation)
-        np.save(folder / "test.npy", self.test)
+        save_array(folder / "validation.npy", self.validation)
+        save_array(folder / "test.npy", self.test)
         self.user_ids.save(folder, "user_ids")
         self.item_ids.save(folder, "item_ids")
         if self.item_titles is not None:
             self.item_titles.save(folder, "item_titles")
         if self.test_negatives is not None:
-            np.save(folder / NEGATIVES, self.test_negatives)
+            save_array(folder / NEGATIVES, self.test_negatives)
         if self.days is not None:
-            np.save(folder / DAYS, self.days)
+            save_array(folder / DAYS, self.days)
         manifest.write(folder, KIND, self._counts(), parameters, source)
 
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.artifacts.arrays import save_array
 from ncf.errors import InputError
 
 _INTERACTIONS_PER_BLOCK = 1 << 22
@@ -49,8 +50,8 @@ class ItemsByUser:
         return cls(offsets, items)
 
     def save(self, folder: Path, name: str) -> None:
-        np.save(folder / f"{name}_offsets.npy", self.offsets)
-        np.save(folder / f"{name}_items.npy", self.items)
+        save_array(folder / f"{name}_offsets.npy", self.offsets)
+        save_array(folder / f"{name}_items.npy", self.items)
 
     @property
     def n_users(self) -> int:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ncf.artifacts import golden, manifest
+from ncf.artifacts.arrays import save_array
 from ncf.artifacts.dataset import check_range
 from ncf.artifacts.golden import Golden
 from ncf.artifacts.items_by_user import ItemsByUser
@@ -141,8 +142,8 @@ class ModelFolder:
         self.train.save(folder, "train")
         self.seen.save(folder, "seen")
         if self.seen_days is not None:
-            np.save(folder / SEEN_DAYS, self.seen_days)
-        np.save(folder / POPULARITY, self.popularity)
+            save_array(folder / SEEN_DAYS, self.seen_days)
+        save_array(folder / POPULARITY, self.popularity)
         manifest.write(folder, KIND, self._counts(), parameters, source)
 
     @classmethod

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts import manifest
+from ncf.artifacts.arrays import save_array
 from ncf.artifacts.dataset import Pairs, check_pairs, check_range
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.untrusted_files import UntrustedFiles
@@ -55,10 +56,10 @@ class Samples:
     def save(self, folder: Path, parameters: Mapping[str, Any]) -> None:
         """Write the arrays, and the manifest last."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "validation.npy", self.validation)
-        np.save(folder / "validation_candidates.npy", self.validation_candidates)
-        np.save(folder / "test.npy", self.test)
-        np.save(folder / "test_candidates.npy", self.test_candidates)
+        save_array(folder / "validation.npy", self.validation)
+        save_array(folder / "validation_candidates.npy", self.validation_candidates)
+        save_array(folder / "test.npy", self.test)
+        save_array(folder / "test_candidates.npy", self.test_candidates)
         self.exclusion.save(folder, "exclusion")
         counts = {
             "users": self.n_users,

@@ -9,6 +9,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.artifacts.arrays import save_array
 from ncf.errors import InputError
 
 
@@ -33,8 +34,8 @@ class Strings(Sequence[str]):
         return cls(np.frombuffer(b"".join(encoded), np.uint8), offsets)
 
     def save(self, folder: Path, name: str) -> None:
-        np.save(folder / f"{name}.bytes.npy", self.data)
-        np.save(folder / f"{name}.offsets.npy", self.offsets)
+        save_array(folder / f"{name}.bytes.npy", self.data)
+        save_array(folder / f"{name}.offsets.npy", self.offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(error))
     except RemoteError as error:
         fail(str(error), status=1)
-    except OSError as error:
+    except Exception as error:
         if not (reason := reason_of(error)):
             raise
         fail(f"{reason}; nothing was written")

@@ -10,17 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from ncf.disk_errors import as_os_error
 from ncf.termination_message import last_words
 
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 """Faults that the user can correct, whether or not the system names a file."""
 
 
-def reason_of(error: OSError) -> str:
+def reason_of(error: BaseException) -> str:
     """One line for a fault of a file or disk that the user can correct; '' for any other error."""
-    if error.filename is None and error.errno not in _DISK_ERRORS:
+    found = as_os_error(error)
+    if found is None or (found.filename is None and found.errno not in _DISK_ERRORS):
         return ""
-    return f"{error.filename or 'output'}: {error.strerror}"
+    return f"{found.filename or 'output'}: {found.strerror}"
 
 
 def fail(message: str, status: int = 2) -> NoReturn:

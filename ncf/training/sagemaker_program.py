@@ -21,7 +21,7 @@ from typing import Any
 from ncf.artifacts import manifest
 from ncf.errors import InputError
 from ncf.stage.execution import run
-from ncf.stage.exits import fail, interruptible
+from ncf.stage.exits import fail, interruptible, reason_of
 from ncf.stage.parsing import parse
 from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters
@@ -61,6 +61,9 @@ def main() -> None:
             _report(failure, f"a training process ended with status {error.code}")
         raise
     except Exception as error:
+        if reason := reason_of(error):
+            _report(failure, reason)
+            fail(reason)
         _report(failure, f"{type(error).__name__}: {error}")
         traceback.print_exc()
         sys.exit(1)
