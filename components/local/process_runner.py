@@ -24,6 +24,7 @@ from kfp import local
 from kfp.local import subprocess_task_handler
 from kfp.local.status import Status
 
+from components.local.aws.watcher import watcher
 from ncf.stage.executor_input import EXECUTOR_INPUT
 
 _SECONDS_TO_LEAVE = 10.0
@@ -143,15 +144,17 @@ def _run(command: list[str], environment: Mapping[str, str], listener: Listener)
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment, **watcher().environment},
         start_new_session=True,
     )
+    watcher().add("group", process.pid)
     try:
         for line in process.stdout or ():
             task.printed(line, listener)
         task.ended(process.wait())
     finally:
         _stop(process)
+        watcher().remove("group", process.pid)
         task.seconds = time.monotonic() - start
     if task.exit_code == 0:
         task.collect(executor_input)

@@ -32,10 +32,11 @@ def fail(message: str, status: int = 2) -> NoReturn:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make Ctrl-C and SIGTERM unwind the stack, so that temporary files are removed and jobs are stopped.
+    """Make Ctrl-C, SIGTERM and SIGHUP unwind the stack, so that temporary files are removed and jobs are stopped.
 
-    SIGTERM becomes an exit with 143. SIGINT becomes a KeyboardInterrupt, even in a process that a shell started in
-    the background, where it is ignored by default.
+    SIGTERM becomes an exit with 143, SIGHUP of a closed terminal one with 129. SIGHUP stays ignored under nohup. SIGINT
+    becomes a KeyboardInterrupt, even in a process that a shell started in the background, where it is ignored by
+    default.
     """
 
     def leave(signum: int, _frame: object) -> NoReturn:
@@ -46,6 +47,8 @@ def interruptible() -> Iterator[None]:
         yield
         return
     handlers = {signal.SIGTERM: leave, signal.SIGINT: signal.default_int_handler}
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        handlers[signal.SIGHUP] = leave
     previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

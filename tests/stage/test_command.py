@@ -169,7 +169,9 @@ def test_unknown_command_and_bad_input_exit_with_2_and_one_line(tmp_path: Path) 
     assert not list(tmp_path.rglob("*samples*"))
 
 
-def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("nohup", [False, True])
+def test_an_end_by_a_signal_leaves_nothing_behind(tmp_path: Path, number: int, nohup: bool) -> None:
     program = (
         "import sys, time\nsys.path.insert(0, sys.argv[1])\nfrom ncf.stage import execution, exits\nfrom test_command import Sum\n"
         "def wait(self):\n    self.total.write_text('half'); print('ready', flush=True); time.sleep(60)\n"
@@ -181,12 +183,18 @@ def test_sigterm_leaves_nothing_behind(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(Path(__file__).parent), *arguments(tmp_path / "numbers", out)],
         stdout=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL),
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     start = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 143
+    process.send_signal(number)
+    if nohup and number == signal.SIGHUP:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        process.send_signal(signal.SIGTERM)
+        number = signal.SIGTERM
+    assert process.wait(10) == 128 + number
     assert time.monotonic() - start < 5
     assert not out.exists()
 
