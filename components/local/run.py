@@ -17,14 +17,13 @@ from typing import Any
 from kfp import compiler
 from kfp.components import load_component_from_file
 from rich.console import Console
-from rich.markup import escape
 
 from components.compiling.parameters_check import renamed
 from components.local import summary
 from components.local.aws import LocalAws
 from components.local.aws.errors import ApiError
 from components.local.aws.processes import PAGE_VARIABLE
-from components.local.console import Recorder, reason
+from components.local.console import Recorder, escape, reason
 from components.local.executors import Executor, in_containers, in_processes
 from components.local.process_runner import TaskRun, set_retries
 from components.local.run_folder import RunFolder, shown
@@ -204,10 +203,9 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
     console.print(f"\nThe endpoint is up. Its page in a browser: {address}/", highlight=False, soft_wrap=True)
     console.print("A request:")
     console.print(
-        f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d {body}",
+        escape(f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d {body}"),
         highlight=False,
         soft_wrap=True,
-        markup=False,
     )
     console.print("Ctrl-C stops it.")
     while True:  # not signal.pause(): another thread may be given the signal, which would not end it

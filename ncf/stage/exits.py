@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from ncf.console_text import visible_error
 from ncf.termination_message import last_words
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -26,7 +27,7 @@ def reason_of(error: OSError) -> str:
 def fail(message: str, status: int = 2) -> NoReturn:
     """Leave the end of one message for Kubernetes to show, print it to stderr, and exit."""
     last_words(message)
-    print(f"ncf: error: {message}", file=sys.stderr)
+    print(f"ncf: error: {visible_error(message)}", file=sys.stderr)
     sys.exit(status)
 
 

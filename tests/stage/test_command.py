@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from ast import literal_eval
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -158,6 +159,19 @@ def test_commands_load_without_what_only_a_run_needs() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_without_docstrings_commands_explain_themselves_as_with_them() -> None:
+    code = "import sys\nfrom ncf.stage import command\ncommand.main(sys.argv[1:])"
+    for arguments in (["--help"], ["preprocess", "--help"]):
+        plain, optimised = (
+            subprocess.run([sys.executable, *flags, "-c", code, *arguments], capture_output=True, text=True, check=True)
+            for flags in ([], ["-OO"])
+        )
+        assert plain.stdout == optimised.stdout
+    program = "from ncf.stage import command\nprint({name: command.load(name).__doc__ for name in command.commands()})"
+    optimised = subprocess.run([sys.executable, "-OO", "-c", program], capture_output=True, text=True, check=True)
+    assert literal_eval(optimised.stdout) == {name: command.load(name).__doc__ for name in command.commands()}
 
 
 def test_unknown_command_and_bad_input_exit_with_2_and_one_line(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ HOST_VARIABLE, PAGE_VARIABLE = "NCF_HOST", "NCF_PAGE"
 _OWN = (ROOT_VARIABLE, PORT_VARIABLE, ADDRESSES_VARIABLE, HOST_VARIABLE, PAGE_VARIABLE)
 """Variables that only the stand-in sets."""
 _PASSED = re.compile(r"(NCF|SAGEMAKER)_[A-Z0-9_]+")
-_SET = {"PYTHONUNBUFFERED": "1"}
+_SET = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 _LOOPBACK = "127.0.0.1"
 _SECONDS_FOR_LAST_LINES = 5.0
 
@@ -64,8 +64,6 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
             env={**inherited, **NO_ACCOUNT, **environment, **_SET, **watcher().environment, ROOT_VARIABLE: str(folder)},
             cwd=folder,
             start_new_session=True,
@@ -78,9 +76,10 @@ class Process:
         self._reader.start()
 
     def _read(self) -> None:
-        for line in self._process.stdout or ():
-            self.last_lines.append(line.rstrip("\n"))
-            self._on_line(line.rstrip("\n"))
+        for content in self._process.stdout or ():  # not as text: a carriage return would end a line
+            line = content.decode(errors="replace").rstrip("\n")
+            self.last_lines.append(line)
+            self._on_line(line)
 
     @property
     def running(self) -> bool:
