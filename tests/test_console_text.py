@@ -92,3 +92,34 @@ def test_a_terminal_of_any_encoding_suffices(encoding: str) -> None:
     assert ran.returncode == 2, ran.stderr
     assert ran.stdout.rstrip() == "▶ 千と Amélie".encode(encoding, "backslashreplace")
     assert ran.stderr.startswith("ncf: error: '千'".encode(encoding, "backslashreplace"))
+
+
+def test_a_long_message_shows_its_start_and_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        exits.fail(f"data.csv: has the columns {'x' * 10_000_000}; name one with user_column")
+    line = capsys.readouterr().err
+    assert line.startswith("ncf: error: data.csv: has the columns xxx")
+    assert line.endswith("x; name one with user_column\n")
+    assert len(line) < 9000
+
+
+def test_a_traceback_of_others_text_keeps_its_own_lines_alone() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(LogFormatter("%(message)s"))
+    log = logging.Logger("test")
+    log.addHandler(handler)
+    try:
+        raise ValueError("\x1b[2J\x9b0m" + "x" * 1_000_000)
+    except ValueError:
+        log.exception("Exception in ASGI application\n")
+    first, second, *rest = stream.getvalue().split("\n")
+    assert (first, second) == ("Exception in ASGI application", "Traceback (most recent call last):")
+    assert r"ValueError: \x1b[2J\x9b0mxxx" in "\n".join(rest)
+    assert len(stream.getvalue()) < 9000
+
+
+def test_a_block_of_code_in_a_report_has_no_escapes() -> None:
+    from ncf.reports.markdown import code_block
+
+    assert code_block("one\x1b[2J\u202e\ntwo") == "```\none\\x1b[2J\\u202e\ntwo\n```"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from ncf.api.limits import MAX_K
+from ncf.console_text import visible
 from ncf.stage.declaration import Input, Stage
 from ncf.storage import local_copy
 
@@ -96,8 +97,8 @@ def _label(item: str, title: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text without control characters, which could change the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    """Text without control characters, which could change the terminal, and of one width in any column."""
+    return visible(text).replace("\t", " ")
 
 
 def _width(text: str) -> int:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ncf.artifacts import manifest
+from ncf.console_text import LogFormatter
 from ncf.errors import InputError
 from ncf.stage.execution import run
 from ncf.stage.exits import fail, interruptible, reason_of
@@ -45,7 +46,9 @@ def main() -> None:
     Exit statuses: 0; 2 for invalid input; 143 after SIGTERM; 1 for other errors. The reason of 1 and 2 is in
     ``output/failure``, which SageMaker reports.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LogFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     root = Path(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT))
     failure = root / "output" / "failure"
     if not is_worker():
