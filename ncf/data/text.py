@@ -16,6 +16,7 @@ import numpy as np
 
 from ncf.data.columns import Block, Column, find_columns
 from ncf.errors import InputError
+from ncf.xz import open_xz
 
 Separator = Literal["auto", "comma", "tab", "double_colon", "semicolon", "pipe"]
 SEPARATORS: Mapping[str, str] = {"double_colon": "::", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
@@ -45,7 +46,7 @@ def _opened(path: Path) -> Iterator[Any]:
     compression = COMPRESSIONS.get(path.suffix.lower())
     try:
         if compression == "xz":
-            with lzma.open(path) as stream:
+            with open_xz(path) as stream:
                 yield stream
         else:
             with pa.input_stream(str(path), compression=compression) as stream:
