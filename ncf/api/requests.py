@@ -16,6 +16,7 @@ CONTENT_TYPE = "application/json"
 DEFAULT_K = 10
 """Items in a list where the request does not say."""
 _MAX_INTEGER = 1 << 63
+_MAX_KEYS = 100
 
 
 class RequestError(Exception):
@@ -189,6 +190,8 @@ def parse(body: bytes) -> AnyForm:
         content = from_json(body)
     except ValueError as error:
         raise RequestError(400, f"body is not JSON: {error}") from None
+    if isinstance(content, dict) and len(content) > _MAX_KEYS:  # most of them are unknown: no more work for it
+        raise RequestError(422, f"body has {len(content)} keys; expected an object with one of {', '.join(_KEYS)}")
     json.loads(body, object_pairs_hook=_check_keys, parse_int=str, parse_float=str)
     form = _form_of(content)
     try:

@@ -6,6 +6,7 @@ import http.client
 import logging
 import resource
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -13,8 +14,9 @@ import pytest
 from live_server import Live, live, post, until
 from random_model import random_model
 
-from ncf.api import limits
-from ncf.serving import connections
+from ncf.api import formats, limits
+from ncf.api.requests import AnyForm
+from ncf.serving import connections, invocations
 from ncf.serving.connections import most_connections
 
 MODEL = random_model()
@@ -167,6 +169,31 @@ def test_a_request_with_an_ambiguous_end_is_refused_and_its_connection_closed(se
     answer = everything(server.client(head + headers + b"\r\n" + body + PING))
     assert answer.startswith(b"HTTP/1.1 400")
     assert answer.count(b"HTTP/1.1") == 1, "the rest is no request"
+
+
+def test_large_bodies_are_read_one_at_a_time_outside_the_event_loop(server, monkeypatch) -> None:
+    """The parser holds the interpreter's lock."""
+    reading, most = [0], [0]
+
+    def read(body: bytes, media: str) -> list[AnyForm]:
+        reading[0] += 1
+        most.append(reading[0])
+        held.wait(30)
+        reading[0] -= 1
+        return formats.read_requests(body, media)
+
+    held = threading.Event()
+    monkeypatch.setattr(invocations, "read_requests", read)
+    body = post(b'{"users": ["u1"]' + b" " * 70_000 + b"}")
+    clients = [server.client(body) for _ in range(6)]
+    until(lambda: server.metric("ncf_requests_in_flight") == 6)
+    until(lambda: len(most) > 1)
+    assert server.client(PING).recv(1000).startswith(b"HTTP/1.1 200")
+    held.set()
+    assert all(client.recv(1000).startswith(b"HTTP/1.1 200") for client in clients)
+    assert max(most) == 1
+    for client in clients:
+        client.close()
 
 
 def test_a_malformed_body_behind_the_start_of_an_answer_ends_the_connection(server, caplog) -> None:
