@@ -53,6 +53,17 @@ def open_regular(folder: Path, name: str) -> IO[bytes]:
     return stream
 
 
+def check_all_regular(folder: Path) -> None:
+    """Check that a folder holds only regular files and folders, before a copy would follow a link.
+
+    Raises:
+        InputError: with the first other entry.
+    """
+    for path in sorted(folder.rglob("*")):
+        if (kind := _kind(path)) and (path.is_symlink() or not path.is_dir()):
+            raise InputError(f"{path}: {kind}; expected a regular file")
+
+
 def _kind(path: Path) -> str:
     """What a path is, if it is no regular file; '' if that is not known."""
     try:
