@@ -10,6 +10,7 @@ python pipeline.py schedule --host URL ...    runs a pipeline on a Kubeflow clus
 """
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -31,7 +32,9 @@ from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.recommend.component import recommend
 from components.train.component import train
+from ncf.console_text import accept_any_text
 from ncf.errors import InputError, RemoteError
+from ncf.stage.documentation import summary
 from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
 from ncf.stage.registry import stage_names
 from ncf.stages.deploy import Deploy
@@ -276,7 +279,7 @@ def _compile(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pipeline.py", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="pipeline.py", description=summary(sys.modules[__name__]))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     described = {
         "compile": (
@@ -302,6 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exit status: 0, 2 for invalid input, 1 for other failures, 130 after Ctrl-C."""
     from ncf.stage.exits import fail, interruptible, reason_of
 
+    accept_any_text()
     options = _parser().parse_args(arguments)
     interrupted = getattr(options, "interrupted", "everything that was started has been stopped")
     try:

@@ -17,6 +17,7 @@ from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from ncf.disk_errors import as_os_error
 from ncf.errors import InputError, RemoteError
 
 CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject")
@@ -25,8 +26,6 @@ CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObje
 S3_SCHEME = "s3://"
 REGION_VARIABLE = "AWS_REGION"
 _BLOCK_BYTES = 1 << 20
-_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
-"""Message of numpy's error for a full disk, which has no number."""
 _log = logging.getLogger(__name__)
 _BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{0,254}")
 
@@ -264,7 +263,7 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: if the block wrote nothing, unless ``optional``.
-        OSError: with ``ENOSPC`` if numpy could write an array only in part.
+        OSError: with its number if a library could write a file only in part.
     """
     missing = [folder for folder in destination.parents if not folder.exists()]
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -278,8 +277,8 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
         with suppress(OSError):  # not empty: another process has written to it
             for made in missing:
                 made.rmdir()
-        if isinstance(error, OSError) and error.errno is None and _SHORT_WRITE.fullmatch(str(error)):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        if (found := as_os_error(error)) is not None and found is not error:
+            raise found from error
         raise
 
 
@@ -356,11 +355,12 @@ def _prefix(destination: Path) -> str:
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as stream:
-        return _digest(stream)
+        return digest(stream)
 
 
-def _digest(stream: IO[bytes]) -> str:
-    digest = hashlib.sha256()
+def digest(stream: IO[bytes]) -> str:
+    """Hex digest of the rest of a stream."""
+    sum_ = hashlib.sha256()
     while block := stream.read(_BLOCK_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
+        sum_.update(block)
+    return sum_.hexdigest()

@@ -89,7 +89,7 @@ def _run(options: argparse.Namespace) -> None:
         retry=options.retry,
         tag=_tag(options),
     )
-    run.run(pipeline, request, Console())
+    run.run(pipeline, request, Console(emoji=False))
 
 
 def _recommend(options: argparse.Namespace) -> None:
@@ -101,7 +101,9 @@ def _recommend(options: argparse.Namespace) -> None:
     arguments = _arguments(options, pipeline)
     if taken := [name for name in ("model_uri", "users_uri") if name in arguments]:
         raise InputError(f"parameter '{taken[0]}' is given here as --{taken[0].removesuffix('_uri')}")
-    recommend.run(pipeline, options.model, options.users, options.output, arguments, _tag(options), Console())
+    recommend.run(
+        pipeline, options.model, options.users, options.output, arguments, _tag(options), Console(emoji=False)
+    )
 
 
 def _arguments(options: argparse.Namespace, pipeline: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ CONTENT_TYPE = "application/json"
 DEFAULT_K = 10
 """Items in a list where the request does not say."""
 _MAX_INTEGER = 1 << 63
+_MAX_KEYS = 100
 
 
 class RequestError(Exception):
@@ -199,6 +200,8 @@ def parse(body: bytes) -> AnyForm:
         content = from_json(body)
     except ValueError as error:
         raise RequestError(400, f"body is not JSON: {error}") from None
+    if isinstance(content, dict) and len(content) > _MAX_KEYS:  # most of them are unknown: no more work for it
+        raise RequestError(422, f"body has {len(content)} keys; expected an object with one of {', '.join(_KEYS)}")
     json.loads(body, object_pairs_hook=_check_keys, parse_int=str, parse_float=str)
     form = _form_of(content)
     try:
@@ -221,10 +224,11 @@ def validated(form: type[AnyForm], values: dict[str, Any]) -> AnyForm:
 
 def _check_keys(pairs: Sequence[tuple[str, Any]]) -> None:
     """Refuse a repeated key: JSON parsers disagree on which of its values counts (RFC 8259, 4)."""
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
-        repeated = next(key for index, key in enumerate(keys) if key in keys[:index])
-        raise RequestError(422, f"{shown(repeated)} is given more than once; expected each key once")
+    given: set[str] = set()
+    for key, _ in pairs:
+        if key in given:
+            raise RequestError(422, f"{shown(key)} is given more than once; expected each key once")
+        given.add(key)
 
 
 def _form_of(content: object) -> type[AnyForm]:

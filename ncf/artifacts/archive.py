@@ -19,12 +19,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from ncf.errors import InputError
+from ncf.xz import open_xz
 
 SUFFIXES = (".tar.gz", ".tgz")
 _MAX_MEMBERS = 1000
 _MAX_HEADER_BYTES = 8 << 20  # of all members; _MAX_MEMBERS with the longest names have fewer
 _MAX_PADDING_BYTES = 1 << 20
-_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": open_xz}
 # raised by tarfile for malformed headers, beside its own errors
 _MALFORMED = (ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
 

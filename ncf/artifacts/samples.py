@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts import manifest
-from ncf.artifacts.dataset import Pairs, check_range, load_array
+from ncf.artifacts.arrays import save_array
+from ncf.artifacts.dataset import Pairs, check_pairs, check_range
 from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.untrusted_files import UntrustedFiles
 from ncf.errors import InputError
 
 KIND = "samples"
@@ -55,10 +57,10 @@ class Samples:
     def save(self, folder: Path, parameters: Mapping[str, Any]) -> None:
         """Write the arrays, and the manifest last."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "validation.npy", self.validation)
-        np.save(folder / "validation_candidates.npy", self.validation_candidates)
-        np.save(folder / "test.npy", self.test)
-        np.save(folder / "test_candidates.npy", self.test_candidates)
+        save_array(folder / "validation.npy", self.validation)
+        save_array(folder / "validation_candidates.npy", self.validation_candidates)
+        save_array(folder / "test.npy", self.test)
+        save_array(folder / "test_candidates.npy", self.test_candidates)
         self.exclusion.save(folder, "exclusion")
         counts = {
             "users": self.n_users,
@@ -78,24 +80,27 @@ class Samples:
             InputError: if a file is missing, damaged or has the wrong shape, or an index is out of range.
         """
         content = manifest.read(folder, KIND)
-        manifest.require(folder, "exclusion_offsets.npy", "exclusion_items.npy")
+        files = UntrustedFiles.of(folder, content["files"])
         pairs, candidates = {}, {}
+        if missing := {"users", "items"} - content["counts"].keys():
+            raise InputError(f"{folder / manifest.FILE_NAME}: counts has no '{min(missing)}'")
         n_users, n_items = content["counts"]["users"], content["counts"]["items"]
         for split in ("validation", "test"):
-            pairs[split] = load_array(folder / f"{split}.npy", 2)
-            candidates[split] = load_array(folder / f"{split}_candidates.npy", 2)
+            pairs[split] = files.array(f"{split}.npy", np.int32, 2)
+            candidates[split] = files.array(f"{split}_candidates.npy", np.int32, 2)
             if pairs[split].shape != (len(candidates[split]), 2):
                 raise InputError(
                     f"{folder / split}.npy: shape {pairs[split].shape}; expected [{len(candidates[split])}, 2], "
                     f"a row for each row of {split}_candidates.npy"
                 )
-            check_range(folder / f"{split}.npy", pairs[split][:, 0], n_users)
-            check_range(folder / f"{split}.npy", pairs[split][:, 1], n_items)
+            check_pairs(folder / f"{split}.npy", pairs[split], n_users, n_items)
             check_range(folder / f"{split}_candidates.npy", candidates[split], n_items)
-        exclusion = ItemsByUser.load(folder, "exclusion")
+        exclusion = files.items_by_user("exclusion")
         if exclusion.n_users != n_users:
             raise InputError(f"{folder / 'exclusion_offsets.npy'}: {exclusion.n_users} users; expected {n_users}")
         check_range(folder / "exclusion_items.npy", exclusion.items, n_items)
+        found = {split: len(rows) for split, rows in pairs.items()} | {"candidates": candidates["test"].shape[1]}
+        manifest.check_counts(folder, content, found)
         return cls(
             n_users=n_users,
             n_items=n_items,

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from ncf.errors import InputError
 
+SHOWN_CHARACTERS = 60
+"""Characters of a name or value in a message."""
 OFF = "none"
 """Value of a column's parameter that leaves the column out."""
 Kind = Literal["time", "number", "text"]
@@ -220,5 +222,5 @@ def plain_name(name: str) -> str:
 
 
 def _listed(header: Sequence[str]) -> str:
-    names = ", ".join(f"'{name}'" for name in header[:20])
+    names = ", ".join(f"'{name[:SHOWN_CHARACTERS]}'" for name in header[:20])
     return f"{names} and {len(header) - 20} more" if len(header) > 20 else names

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ncf.errors import InputError
+from ncf.xz import open_xz
 
 COMPRESSIONS: Mapping[str, str] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".xz": "xz"}
 _MAGIC: Mapping[bytes, str] = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz"}
@@ -39,7 +40,7 @@ def _opened(path: Path) -> Iterator[Any]:
         first = first_bytes(path)
         compression = next((kind for magic, kind in _MAGIC.items() if first.startswith(magic)), compression)
         if compression == "xz":
-            with lzma.open(path) as stream:
+            with open_xz(path) as stream:
                 yield stream
         else:
             with pa.input_stream(str(path), compression=compression) as stream:

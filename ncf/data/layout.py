@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import logging
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ncf.data import dates, units
-from ncf.data.columns import Column, Kind, plain_name
+from ncf.data.columns import SHOWN_CHARACTERS, Column, Kind, plain_name
 from ncf.errors import InputError
 
 Separator = Literal["auto", "comma", "tab", "double_colon", "semicolon", "pipe", "space"]
@@ -24,7 +25,6 @@ _QUOTE = '"'
 _SNIFFED_ROWS = 200
 _SNIFFED_BYTES = 1 << 17
 _KNOWN_NAMES = 2  # fields of a row that are names of columns, from which the row is a header
-_MAX_SHOWN = 60
 
 
 _log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def layout_of(path: Path, start: bytes, separator: str, columns: Sequence[Column
     if delimiter not in lines[0] and sum(column.required for column in columns) > 1:
         named = "comma, tab, '::', semicolon, '|' or space" if separator == "auto" else separator
         raise InputError(
-            f"{path}: the first row, {lines[0][:_MAX_SHOWN]!r}, has no separator of columns; expected {named}; "
+            f"{path}: the first row, {lines[0][:SHOWN_CHARACTERS]!r}, has no separator of columns; expected {named}; "
             "'separator' sets it"
         )
     quotes = delimiter in ",;|" if delimiter != "\t" else _is_quoted(lines)
@@ -109,7 +109,13 @@ def _sniffed(lines: Sequence[str]) -> str:
 def _split(line: str, delimiter: str, quotes: bool) -> list[str]:
     if not quotes:
         return [field.strip() for field in line.split(delimiter)]
-    return [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
+    return [field.strip() for field in next(csv_rows([line], delimiter))]
+
+
+def csv_rows(lines: Iterable[str], delimiter: str, strict: bool = False) -> Any:
+    """Reader of quoted fields, which may be as long as a block."""
+    csv.field_size_limit(sys.maxsize)
+    return csv.reader(lines, delimiter=delimiter, strict=strict)
 
 
 def _is_quoted(lines: Sequence[str]) -> bool:
@@ -118,12 +124,12 @@ def _is_quoted(lines: Sequence[str]) -> bool:
     texts = [[field for field in row if _number(field) is None] for row in rows]
     if not any(row and all(map(_is_enclosed, row)) for row in texts):
         return False
-    reader = csv.reader(lines, delimiter="\t", strict=True)
+    reader = csv_rows(lines, "\t", strict=True)
     try:
         for _ in reader:
             pass
     except csv.Error:
-        return reader.line_num >= len(lines)  # the last row may be cut
+        return bool(reader.line_num >= len(lines))  # the last row may be cut
     return True
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.columns import Block
+from ncf.data.columns import SHOWN_CHARACTERS, Block
 from ncf.errors import InputError
 
 IDS = ("user", "item")
@@ -153,7 +153,7 @@ def fault_of(block: Block, column: str, index: int, role: str = "") -> InputErro
         role: of what is expected; '' for that of the column.
     """
     value = block.columns[column][index].as_py()
-    found = f"'{value}'" if str(value or "").strip() else "empty"
+    found = f"'{str(value)[:SHOWN_CHARACTERS]}'" if str(value or "").strip() else "empty"
     return block.fault(column, index, f"{found}; expected {EXPECTED[role or column]}")
 
 

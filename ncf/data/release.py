@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.columns import Block, Column
+from ncf.data.columns import SHOWN_CHARACTERS, Block, Column
 from ncf.data.decoding import COMPRESSIONS
 from ncf.data.factorise import Ids
 from ncf.data.filtering import merge_duplicates, select
@@ -189,7 +189,8 @@ def _negative_rows(path: Path, ids: dict[str, Ids]) -> tuple[NDArray[np.int32], 
         found = pc.extract_regex(block.columns["pair"], r"^\s*\((?P<user>[^,]+),(?P<item>[^,]+)\)\s*$")
         if found.null_count:
             index = int(np.asarray(pc.is_null(found)).argmax())
-            raise block.fault("pair", index, f"'{block.columns['pair'][index]}'; expected (user,item)")
+            shown = str(block.columns["pair"][index])[:SHOWN_CHARACTERS]
+            raise block.fault("pair", index, f"'{shown}'; expected (user,item)")
         both = Block(
             block.path,
             {role: found.field(role) for role in ids},

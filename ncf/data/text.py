@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +9,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ncf.data.columns import Block, Column, find_columns
 from ncf.data.decoding import first_line_of, text_chunks
-from ncf.data.layout import layout_of
+from ncf.data.layout import csv_rows, layout_of
 from ncf.errors import InputError
 
 _BYTES_PER_BLOCK = 32 << 20
 _BYTES_PER_CHUNK = 4 << 20  # of a thread of pyarrow
+_BYTES_PER_STEP = 1 << 20  # of the search for a row end
+_MAX_FIRST_ROW = 1 << 20
 _UNIT_SEPARATOR = "\x1f"  # in place of '::', as separators of pyarrow have one character
 
 
@@ -28,6 +31,8 @@ def text_blocks(path: Path, columns: Sequence[Column], separator: str, may_be_la
     first, _, _ = start[blank:].partition(b"\n")
     if not first.strip():
         return
+    if len(first) > _MAX_FIRST_ROW:
+        raise InputError(f"{path}: the first row is longer than {_MAX_FIRST_ROW >> 20} MiB; expected a row a line")
     try:
         first.decode()
     except UnicodeDecodeError:
@@ -67,12 +72,22 @@ def _whole_lines(path: Path, chunks: Iterator[bytes], rest: bytes, quoted: bool)
 def _row_end(block: bytes, quoted: bool) -> int:
     """End of the last whole row: behind a line end outside quotation marks."""
     cut = block.rfind(b"\n") + 1
-    marks = block.count(b'"', 0, cut) if quoted else 0
-    while cut and marks % 2:
-        previous = block.rfind(b"\n", 0, cut - 1) + 1
-        marks -= block.count(b'"', previous, cut)
-        cut = previous
-    return cut
+    inside = quoted and block.count(b'"', 0, cut) % 2 == 1
+    return _last_outside(block, cut) if inside else cut
+
+
+def _last_outside(block: bytes, end: int) -> int:
+    """End of the last line before ``end`` outside quotation marks, of which there is an odd number; 0 if none is."""
+    inside = True
+    while end:
+        start = max(0, end - _BYTES_PER_STEP)
+        backwards = np.frombuffer(block, np.uint8, end - start, start)[::-1]
+        states = np.logical_xor.accumulate(np.append(inside, backwards == ord('"')))[1:]
+        found = np.flatnonzero(~states & (backwards == ord("\n")))
+        if len(found):
+            return end - int(found[0])
+        end, inside = start, bool(states[-1])
+    return 0
 
 
 @dataclass(frozen=True)
@@ -138,7 +153,7 @@ class _Parser:
             lines = enumerate(text.removesuffix("\n").split("\n"), self.first_line)
             yield from ((number, line.split(self.delimiter) if line.rstrip("\r") else []) for number, line in lines)
             return
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter)
+        reader = csv_rows(io.StringIO(text, newline=""), self.delimiter)
         yield from ((self.first_line + reader.line_num - 1, fields) for fields in reader)
 
 

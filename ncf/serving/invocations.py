@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -48,6 +49,8 @@ class Invocations:
 
     def __init__(self, loaded: Callable[[], Recommender | None], metrics: Metrics, backpressure: Backpressure) -> None:
         self._loaded, self._metrics, self._backpressure = loaded, metrics, backpressure
+        # the interpreter's lock is held while JSON is parsed: one thread at a time leaves room for the event loop
+        self._reading = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start, stats, request = time.perf_counter(), RequestStats(), Request(scope, receive)
@@ -58,7 +61,7 @@ class Invocations:
         except (RequestError, UnavailableError) as error:
             stats.status = error.status
             await _refuse(error.status, str(error), body, send)
-        except ClientDisconnect:
+        except (ClientDisconnect, asyncio.CancelledError):  # cancelled: not answered within the time after SIGTERM
             stats.status = CLIENT_LEFT
         finally:
             seconds = time.perf_counter() - start
@@ -96,7 +99,12 @@ class Invocations:
         form = read_requests(body, given)[0] if given == JSON and len(body) <= _QUICK_BYTES else None
 
         def work(check: Check) -> bytes:
-            requests = read_requests(body, given) if form is None else [form]
+            if form is None:
+                with self._reading:
+                    check()
+                    requests = read_requests(body, given)
+            else:
+                requests = [form]
             return answer_body(recommender, requests, wanted, given == JSON, stats, check)
 
         if form is not None and _is_quick(form, recommender):

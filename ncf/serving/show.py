@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from ncf.api.limits import MAX_K
 from ncf.artifacts.ids import canonical_id
+from ncf.console_text import visible
 from ncf.stage.declaration import Input, Stage
 from ncf.storage import local_copy
 
@@ -104,8 +105,8 @@ def _label(item: str, title: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text without control characters, which could change the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    """Text without control characters, which could change the terminal, and of one width in any column."""
+    return visible(text).replace("\t", " ")
 
 
 def _width(text: str) -> int:

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from ncf.errors import InputError
 from ncf.parameters import Parameters
+from ncf.stage.documentation import documentation
 from ncf.stage.pod import Pod
 from ncf.storage import is_s3, split_uri
 
@@ -143,6 +144,7 @@ class Stage(Parameters, BaseSettings):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.__doc__ = documentation(cls)
         cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
         cls.image = cls.__dict__.get("image", cls.name)
         cls.extra = cls.__dict__.get("extra", cls.image.replace("_", "-"))

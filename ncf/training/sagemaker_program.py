@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from ncf.artifacts import manifest
+from ncf.console_text import LogFormatter
 from ncf.errors import InputError
 from ncf.parameters import unquoted
 from ncf.stage.execution import run
-from ncf.stage.exits import fail, interruptible
+from ncf.stage.exits import fail, interruptible, reason_of
 from ncf.stage.parsing import parse
 from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters
@@ -47,7 +48,9 @@ def main() -> None:
     Exit statuses: 0; 2 for invalid input; 143 after SIGTERM; 1 for other errors. The reason of 1 and 2 is in
     ``output/failure``, which SageMaker reports.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LogFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     root = Path(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT))
     failure = root / "output" / "failure"
     if not is_worker():
@@ -63,6 +66,9 @@ def main() -> None:
             _report(failure, f"a training process ended with status {error.code}")
         raise
     except Exception as error:
+        if reason := reason_of(error):
+            _report(failure, reason)
+            fail(reason)
         _report(failure, f"{type(error).__name__}: {error}")
         traceback.print_exc()
         sys.exit(1)

@@ -187,11 +187,23 @@ def test_another_content_type_is_refused(client, content_type):
     assert ("utf-8" if "charset" in content_type else "application/json") in response.json()["error"]
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/invocations", 405), ("GET", "/nowhere", 404)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/invocations", 405),
+        ("GET", "/nowhere", 404),
+        ("GET", "/ping/", 404),
+        ("POST", "/invocations/", 404),
+        ("X" * 10_000, f"/{'x' * 10_000}", 404),
+    ],
+    ids=["method", "path", "ping with slash", "invocations with slash", "long"],
+)
 def test_other_routes_are_refused_in_the_same_form(client, method, path, status):
-    response = client.request(method, path)
+    response = client.request(method, path, headers={"host": "elsewhere.example"}, follow_redirects=False)
     assert response.status_code == status
     assert "POST /invocations" in response.json()["error"]
+    assert len(response.content) < 500
+    assert "elsewhere" not in str(response.headers)
     assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
