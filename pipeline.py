@@ -10,6 +10,7 @@ python pipeline.py schedule --host URL ...    runs a pipeline on a Kubeflow clus
 """
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -31,7 +32,9 @@ from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.recommend.component import recommend
 from components.train.component import train
+from ncf.console_text import accept_any_text
 from ncf.errors import InputError, RemoteError
+from ncf.stage.documentation import summary
 from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
 from ncf.stage.registry import stage_names
 from ncf.stages.deploy import Deploy
@@ -85,6 +88,9 @@ def ncf_pipeline(
     data_item_column: str = default(Preprocess, "item_column"),
     data_rating_column: str = default(Preprocess, "rating_column"),
     data_timestamp_column: str = default(Preprocess, "timestamp_column"),
+    data_title_column: str = default(Preprocess, "title_column"),
+    data_title_item_column: str = default(Preprocess, "title_item_column"),
+    data_separator: str = default(Preprocess, "separator"),
     data_min_rating: float = default(Preprocess, "min_rating"),
     data_min_user_interactions: int = default(Preprocess, "min_user_interactions"),
     data_min_item_interactions: int = default(Preprocess, "min_item_interactions"),
@@ -148,6 +154,9 @@ def ncf_pipeline(
             item_column=data_item_column,
             rating_column=data_rating_column,
             timestamp_column=data_timestamp_column,
+            title_column=data_title_column,
+            title_item_column=data_title_item_column,
+            separator=data_separator,
             min_rating=data_min_rating,
             min_user_interactions=data_min_user_interactions,
             min_item_interactions=data_min_item_interactions,
@@ -270,7 +279,7 @@ def _compile(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pipeline.py", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="pipeline.py", description=summary(sys.modules[__name__]))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     described = {
         "compile": (
@@ -296,6 +305,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exit status: 0, 2 for invalid input, 1 for other failures, 130 after Ctrl-C."""
     from ncf.stage.exits import fail, interruptible, reason_of
 
+    accept_any_text()
     options = _parser().parse_args(arguments)
     interrupted = getattr(options, "interrupted", "everything that was started has been stopped")
     try:

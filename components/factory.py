@@ -26,6 +26,8 @@ DEFAULT_REGISTRY = "111122223333.dkr.ecr.us-east-1.amazonaws.com"
 # https://github.com/distribution/reference/blob/main/reference.go
 _REGISTRY = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.-]*(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+POD_COMMAND = ["python", "-m", "ncf"]
+"""Command of a pod, before the name of its stage."""
 _RUN_ID = "run_id"
 """Parameter of stages that act on behalf of a run. Its default is the run of the pipeline."""
 REGISTRY_VARIABLE, TAG_VARIABLE = "NCF_REGISTRY", "NCF_TAG"
@@ -84,7 +86,7 @@ def component(stage: type[Stage]) -> BaseComponent:
     def build(*_: Any) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(
             image=pod_image,
-            command=["python", "-m", "ncf", stage.command_name()],
+            command=[*POD_COMMAND, stage.command_name()],
             args=[EXECUTOR_INPUT, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER, UNCACHED, RUN_ID_PLACEHOLDER],
         )
 

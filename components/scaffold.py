@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import keyword
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -16,6 +17,7 @@ from string import Template
 from ncf.errors import InputError
 from ncf.stage.command import COMMANDS
 from ncf.stage.declaration import LAUNCHER
+from ncf.stage.documentation import summary
 from ncf.stage.exits import fail
 from ncf.stage.registry import stage_names
 
@@ -152,7 +154,7 @@ def write(root: Path, made: dict[Path, str]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Create the files of a component. Exit status: 0, or 2 with a message of one line."""
-    parser = argparse.ArgumentParser(prog="python -m components.scaffold", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m components.scaffold", description=summary(sys.modules[__name__]))
     parser.add_argument("name", help="name of the stage, with underscores: popularity_report")
     parser.add_argument("--image", default="", help=f"image of the pod, or '{OWN_IMAGE}' (default: {LAUNCHER})")
     options = parser.parse_args(arguments)

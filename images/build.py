@@ -20,6 +20,7 @@ from pathlib import Path
 
 import ncf
 from ncf.errors import InputError
+from ncf.stage.documentation import documentation
 from ncf.stage.registry import all_stages
 
 ROOT = Path(__file__).parents[1]
@@ -280,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exit status: 0, or 2 with a message of one line."""
     from ncf.stage.exits import fail
 
-    parser = argparse.ArgumentParser(prog="python -m images.build", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m images.build", description=documentation(sys.modules[__name__]))
     commands = parser.add_subparsers(required=True, dest="command")
     builder = commands.add_parser("build", help="build every image and print their sizes")
     builder.add_argument("--python-image", default="", help="base of all except ncf-train (default: the Dockerfile's)")

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from ncf.console_text import visible
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -54,5 +56,7 @@ def progress(description: str, total: int | None = None, unit: str = "rows") -> 
         return
     from tqdm import tqdm
 
-    with tqdm(desc=description, total=total, unit=f" {unit}", unit_scale=True, leave=False, file=sys.stderr) as bar:
+    with tqdm(
+        desc=visible(description), total=total, unit=f" {unit}", unit_scale=True, leave=False, file=sys.stderr
+    ) as bar:
         yield bar

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from ncf.disk_errors import as_os_error
 from ncf.errors import InputError, RemoteError
 
 CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObject")
@@ -24,8 +26,7 @@ CALLS = ("s3:AbortMultipartUpload", "s3:GetObject", "s3:ListBucket", "s3:PutObje
 S3_SCHEME = "s3://"
 REGION_VARIABLE = "AWS_REGION"
 _BLOCK_BYTES = 1 << 20
-_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
-"""Message of numpy's error for a full disk, which has no number."""
+_log = logging.getLogger(__name__)
 _BUCKET = re.compile(r"[A-Za-z0-9][\w.-]{0,254}")
 
 Select = Callable[[Sequence[str]], Iterable[str]]
@@ -135,14 +136,41 @@ def list_objects(uri: str, by_age: bool = False) -> list[str]:
         uri: URI of the prefix.
         by_age: whether to sort by age, the oldest first, instead of by name.
     """
+    entries = _entries(uri)
+    entries.sort(key=itemgetter("LastModified", "Key") if by_age else itemgetter("Key"))
+    return [f"{S3_SCHEME}{split_uri(uri)[0]}/{entry['Key']}" for entry in entries]
+
+
+def _entries(uri: str) -> list[dict[str, Any]]:
+    """Entries of S3's list for all objects under a prefix, sorted by name."""
     bucket, prefix = split_uri(uri)
     with _s3_errors(uri):
         pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         entries = [entry for page in pages for entry in page.get("Contents", [])]
-    entries.sort(key=itemgetter("LastModified", "Key") if by_age else itemgetter("Key"))
-    keys = [entry["Key"] for entry in entries]
-    inside = [key for key in keys if (key == prefix or not prefix or key.startswith(prefix + "/"))]
-    return [f"{S3_SCHEME}{bucket}/{key}" for key in inside if not key.endswith("/")]
+
+    def is_inside(key: str) -> bool:
+        return (key == prefix or not prefix or key.startswith(prefix + "/")) and not key.endswith("/")
+
+    return [entry for entry in entries if is_inside(entry["Key"])]
+
+
+def _objects_to_read(uri: str) -> list[str]:
+    """URIs of the object ``uri``, or of the objects in the folder of that name.
+
+    Of a name that is an object and a folder, the object is read, unless it is empty or ``uri`` ends with '/'. Empty
+    objects with the name of a folder mark that folder.
+    """
+    bucket, name = split_uri(uri)
+    sizes = {entry["Key"]: entry["Size"] for entry in _entries(uri)}
+    folders = {str(folder) for key in sizes for folder in PurePosixPath(key).parents}
+    keys = sorted(key for key, size in sizes.items() if size or key not in folders)
+    if name in keys and name in folders:
+        if not uri.endswith("/"):
+            _log.warning("%s is an object and a folder: the object is read; end the name with '/' for the folder", uri)
+            keys = [name]
+        else:
+            keys.remove(name)
+    return [f"{S3_SCHEME}{bucket}/{key}" for key in keys]
 
 
 def download(uri: str, destination: Path, select: Select | None = None) -> Path:
@@ -159,11 +187,9 @@ def download(uri: str, destination: Path, select: Select | None = None) -> Path:
     Raises:
         InputError: if no object exists or is selected, or an object cannot be read.
     """
-    objects = list_objects(uri)
+    objects = _objects_to_read(uri)
     if not objects:
         raise InputError(f"{uri}: no such object, and no objects under that prefix")
-    if uri in objects:  # the object itself; a folder of the same name is ignored
-        objects = [uri]
     if select and objects != [uri.rstrip("/")]:
         names = {source.removeprefix(f"{uri.rstrip('/')}/"): source for source in objects}
         try:
@@ -237,7 +263,7 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: if the block wrote nothing, unless ``optional``.
-        OSError: with ``ENOSPC`` if numpy could write an array only in part.
+        OSError: with its number if a library could write a file only in part.
     """
     missing = [folder for folder in destination.parents if not folder.exists()]
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -251,8 +277,8 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
         with suppress(OSError):  # not empty: another process has written to it
             for made in missing:
                 made.rmdir()
-        if isinstance(error, OSError) and error.errno is None and _SHORT_WRITE.fullmatch(str(error)):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        if (found := as_os_error(error)) is not None and found is not error:
+            raise found from error
         raise
 
 
@@ -329,11 +355,12 @@ def _prefix(destination: Path) -> str:
 def sha256(path: Path) -> str:
     """Hex digest of a file's bytes."""
     with path.open("rb") as stream:
-        return _digest(stream)
+        return digest(stream)
 
 
-def _digest(stream: IO[bytes]) -> str:
-    digest = hashlib.sha256()
+def digest(stream: IO[bytes]) -> str:
+    """Hex digest of the rest of a stream."""
+    sum_ = hashlib.sha256()
     while block := stream.read(_BLOCK_BYTES):
-        digest.update(block)
-    return digest.hexdigest()
+        sum_.update(block)
+    return sum_.hexdigest()

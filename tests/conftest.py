@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 # tests run side by side: threads of BLAS would wait for each other; read when numpy is imported
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -31,6 +32,16 @@ _CALLS_OF_TESTS = {"sagemaker:ListEndpoints"}
 """What tests themselves call through our clients."""
 SHARED = Path(__file__).parents[2] / "shared"
 SHARED_DATA = SHARED / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def random_key() -> Iterator[Callable[[], Any]]:
+    """One key for all stand-ins of the tests, as boto3's default session keeps the first; the function that it replaces."""
+    from components.local.aws.keys import AccessKey
+
+    original = AccessKey.random
+    with patch.object(AccessKey, "random", return_value=original()):
+        yield original
 
 
 @pytest.fixture(autouse=True)

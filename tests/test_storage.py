@@ -57,6 +57,30 @@ def test_a_prefix_is_a_folder_not_a_beginning_of_names(bucket: str, tmp_path: Pa
     assert not (tmp_path / "copy").exists()
 
 
+def _put(bucket: str, **contents: str) -> None:
+    for key, content in contents.items():
+        boto3.client("s3").put_object(Bucket=bucket.removeprefix("s3://"), Key=key.replace("__", "/"), Body=content)
+
+
+def test_of_an_object_and_a_folder_of_one_name_the_object_is_read_and_this_is_said(
+    bucket: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _put(bucket, data="1", data__a="2")
+    assert storage.download(f"{bucket}/data", tmp_path / "one").read_text() == "1"
+    assert "s3://bucket/data is an object and a folder: the object is read" in caplog.text
+    caplog.clear()
+    folder = storage.download(f"{bucket}/data/", tmp_path / "all")
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("a", "2")]
+    assert not caplog.text
+
+
+def test_an_empty_object_marks_a_folder(bucket: str, tmp_path: Path) -> None:
+    _put(bucket, data="", data__year="", data__year__a="2")
+    folder = storage.download(f"{bucket}/data", tmp_path / "all")
+    assert [path.read_text() for path in folder.rglob("*") if path.is_file()] == ["2"]
+    assert (folder / "year" / "a").is_file()
+
+
 def test_missing_bucket_is_named(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="s3://elsewhere/x: NoSuchBucket"):
         storage.download("s3://elsewhere/x", tmp_path / "copy")

@@ -22,6 +22,8 @@ from ncf.data import synthetic
 
 USERS, ITEMS, INTERACTIONS = 300, 200, 9_000
 EVERYWHERE = "0.0.0.0"
+SERVICE = "ncf-aws.kubeflow.svc.cluster.local"
+"""Host name of the Kubernetes service of ``stand-in.yaml``."""
 
 
 def put_data(aws: LocalAws, bucket: str, folder: Path) -> None:
@@ -57,7 +59,8 @@ def main() -> None:
         signal.signal(number, lambda *_: ended.set())
     programs = {"ncf-train": shlex.split(options.train), "ncf-deploy": shlex.split(options.serve)}
     (options.folder / "data").mkdir(parents=True, exist_ok=True)
-    with LocalAws(options.folder / "aws", Processes(programs), address=EVERYWHERE, port=options.port, key=key) as aws:
+    own = {"address": EVERYWHERE, "port": options.port, "key": key, "hosts": [SERVICE]}
+    with LocalAws(options.folder / "aws", Processes(programs), **own) as aws:
         put_data(aws, options.bucket, options.folder / "data")
         (options.folder / "ready").touch()
         print(f"S3 and SageMaker at port {options.port}; s3://{options.bucket}/interactions.csv", flush=True)

@@ -14,8 +14,16 @@ from typing import Any
 from components.cluster import schedule, triggers, upload
 from components.cluster.client import Api, Connection, warn
 from components.cluster.storage_check import check_storage
-from components.cluster.submission import Request, check_package, descriptive_name, submit, wait, with_time
-from components.compiling.arguments import parse_arguments
+from components.cluster.submission import (
+    Request,
+    check_package,
+    descriptive_name,
+    pipeline_of,
+    submit,
+    wait,
+    with_time,
+)
+from components.compiling.arguments import check_arguments, typed_arguments
 from ncf.errors import InputError
 from ncf.kfp_access import COOKIE_VARIABLE, TOKEN_VARIABLE
 
@@ -148,19 +156,28 @@ def _connection(options: argparse.Namespace) -> Connection:
 
 def _request(options: argparse.Namespace, name: str) -> Request:
     """The run, checked as far as possible without the cluster."""
-    pipeline, _ = options.packages[options.pipeline]
-    arguments = parse_arguments(options.param, pipeline)
+    pipeline = _pipeline(options)
+    arguments = typed_arguments(options.param, pipeline)
     parameters = pipeline.component_spec.inputs or {}
     required = [name for name, entry in parameters.items() if not entry.optional]
-    if missing := [name for name in required if not arguments.get(name)]:
+    if missing := [name for name in required if arguments.get(name, "") == ""]:
         raise InputError(f"these parameters have no default: {', '.join(missing)}; give each by --param NAME=VALUE")
+    hint = check_storage(parameters, arguments, options.pipeline_root)
+    check_arguments(arguments, pipeline)
     package = _package(options)
-    if hint := check_storage(parameters, arguments, options.pipeline_root):
+    if hint:
         warn(hint)
     if not name:
-        name = descriptive_name(options.pipeline, parameters, arguments)
+        own = options.packages[options.pipeline][0].pipeline_spec.pipeline_info.name
+        of_package = str(pipeline.pipeline_spec.pipeline_info.name)
+        name = descriptive_name(options.pipeline if of_package == own else of_package, parameters, arguments)
         name = with_time(name) if options.function is _submit else name
     return Request(package, name, options.experiment, arguments, options.pipeline_root, options.service_account)
+
+
+def _pipeline(options: argparse.Namespace) -> Any:
+    """The pipeline of the package, whose parameters are those of the run; without a package, that of this project."""
+    return pipeline_of(_package(options)) if options.package else options.packages[options.pipeline][0]
 
 
 def _package(options: argparse.Namespace) -> Path:
@@ -172,4 +189,4 @@ def _package(options: argparse.Namespace) -> Path:
 
 
 def _pipeline_name(options: argparse.Namespace) -> str:
-    return options.pipeline_name or str(options.packages[options.pipeline][0].pipeline_spec.pipeline_info.name)
+    return options.pipeline_name or str(_pipeline(options).pipeline_spec.pipeline_info.name)

@@ -11,6 +11,7 @@ from components.cluster.submission import Request, experiment
 from ncf.errors import InputError, RemoteError
 
 _PAGE = 100
+_MAX_PAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,25 @@ def schedule(api: Api, request: Request, trigger: Trigger, version: tuple[str, s
 
 
 def recurring_runs(api: Api) -> list[Any]:
-    """All recurring runs of the namespace."""
+    """All recurring runs of the namespace.
+
+    Raises:
+        RemoteError: if the pages of the list have no end.
+    """
     found: list[Any] = []
-    token = ""
+    token, tokens = "", set[str]()
     while True:
         with api.client() as client:
             page = client.list_recurring_runs(page_token=token, page_size=_PAGE, namespace=api.namespace or None)
         found += page.recurring_runs or []
         if not (token := page.next_page_token or ""):
             return found
+        if token in tokens or len(tokens) == _MAX_PAGES:
+            raise RemoteError(
+                f"host: '{api.host}' answers with page after page of recurring runs, without an end "
+                f"(page_token {token[:40]!r})"
+            )
+        tokens.add(token)
 
 
 def line(entry: Any) -> str:

@@ -10,6 +10,8 @@ from ncf.storage import is_s3, split_uri
 
 _LOCATIONS = ("data_uri", "data_items_uri", "model_uri", "users_uri", "checkpoints")
 """Parameters with a location that pods read or write; each may be empty."""
+_WARM_START = "warm_start"
+"""Location in the overrides of training."""
 _PREFIX = "aws_s3_prefix"
 _GIVE = f"give --pipeline-root s3://BUCKET/PREFIX, or --param {_PREFIX}=s3://BUCKET/PREFIX to copy through"
 
@@ -28,9 +30,14 @@ def check_storage(parameters: Container[str], arguments: Mapping[str, Any], pipe
     Raises:
         InputError: that names the parameter at fault.
     """
-    for name in _LOCATIONS:
-        if name in parameters and (location := arguments.get(name)) and not is_s3(location):
-            raise InputError(f"parameter '{name}' is '{location}', which pods cannot read; expected an s3:// URI")
+    overrides = arguments.get("train_overrides") or {}
+    locations = {name: arguments.get(name) for name in _LOCATIONS if name in parameters}
+    for name, location in {**locations, _WARM_START: overrides.get(_WARM_START)}.items():
+        if location and not is_s3(str(location)):
+            raise InputError(
+                f"parameter '{name}' is '{location}', which pods cannot read; expected an s3:// URI: copy the data "
+                "there, such as by 'aws s3 cp FILE s3://BUCKET/PREFIX/', and give that URI"
+            )
     if _PREFIX not in parameters or arguments.get(_PREFIX):
         return ""
     if pipeline_root and is_s3(pipeline_root):

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 from google.protobuf import json_format
+from kfp.components import load_component_from_file
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.cluster.client import Api
@@ -101,6 +102,20 @@ def check_package(package: Path) -> None:
             f"package: '{package}' names images of {DEFAULT_REGISTRY}, which is only an example; "
             "'make pipeline REGISTRY=...' writes the pipeline with your registry to build/: give that file as --package"
         )
+
+
+def pipeline_of(package: Path) -> Any:
+    """The pipeline in a file, with the inputs and the spec of a ``dsl.pipeline``.
+
+    Raises:
+        InputError: if the file is not a compiled pipeline.
+    """
+    try:
+        return load_component_from_file(str(package))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"package: '{package}' is not a compiled pipeline ({' '.join(str(error).split())[:200]})"
+        ) from None
 
 
 def submit(api: Api, request: Request) -> str:

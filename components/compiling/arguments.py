@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Collection, Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from components.compiling.parameters_check import check_parameters, names_in_pipeline
 from ncf.errors import InputError
+from ncf.parameters import read
 
+_TYPES: Mapping[str, type] = {"Integer": int, "Float": float, "Boolean": bool, "Dict": dict, "List": list}
+"""KFP's types of a pipeline's inputs; all others are text."""
 _BEFORE_ASSIGNMENT = re.compile(r"\s+(?=\w+=)")
 _OVERRIDE = re.compile(r"^parameter '\w+_overrides'(?:: | has )(?='\w+' is )")
 
 
 def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]:
-    """``NAME=VALUE`` texts as arguments of a pipeline.
+    """``NAME=VALUE`` texts as arguments of a pipeline, checked by its stages.
+
+    Args:
+        assignments: as on the command line; see :func:`typed_arguments`.
+        pipeline: a ``dsl.pipeline``.
+
+    Raises:
+        InputError: that names the parameter at fault, and what is accepted.
+    """
+    arguments = typed_arguments(assignments, pipeline)
+    check_arguments(arguments, pipeline)
+    return arguments
+
+
+def check_arguments(arguments: Mapping[str, Any], pipeline: Any) -> None:
+    """Refuse arguments that a stage of a pipeline would refuse later.
+
+    Raises:
+        InputError: that names the parameter at fault, and what is accepted.
+    """
+    try:
+        check_parameters(pipeline.pipeline_spec, arguments)
+    except InputError as error:
+        raise InputError(_OVERRIDE.sub("parameter ", str(error))) from None
+
+
+def typed_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]:
+    """``NAME=VALUE`` texts as arguments of a pipeline, of the types of its inputs.
 
     Names are parameters of the pipeline (``train_epochs``). Other names are settings of training, of its job or of the
     endpoint: ``epochs`` means ``train_epochs``, and ``dropout``, ``spot_instance`` or ``keep_versions`` are passed in
@@ -30,7 +60,7 @@ def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]
         InputError: that names the parameter at fault, and what is accepted.
     """
     inputs = pipeline.component_spec.inputs or {}
-    carriers, renamed = _carriers(inputs), names_in_pipeline(pipeline.pipeline_spec)
+    settings, renamed = _settings(inputs), names_in_pipeline(pipeline.pipeline_spec)
     arguments: dict[str, Any] = {}
     overrides: dict[str, dict[str, Any]] = {}
     given: dict[str, str] = {}
@@ -38,25 +68,22 @@ def parse_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]
         name, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"parameter '{assignment}': expected NAME=VALUE")
-        own = next(iter(renamed[name].values())) if name in carriers and name in renamed else name
+        own = next(iter(renamed[name].values())) if name in settings and name in renamed else name
         if own in given:
             also = f", also as '{given[own]}'" if given[own] != name else ""
             raise InputError(f"parameter '{name}' is given twice{also}; expected one value")
         given[own] = name
         if own in inputs:
-            arguments[own] = _typed(name, text, inputs[own].type)
-        elif name in carriers:
-            for carrier in carriers[name]:
-                overrides.setdefault(carrier, {})[name] = json_or_text(text)
+            arguments[own] = _typed(name, text, _TYPES.get(inputs[own].type, str))
+        elif name in settings:
+            value = _typed(name, text, settings[name].annotation)
+            for carrier in settings[name].carriers:
+                overrides.setdefault(carrier, {})[name] = value
         else:
-            hint = _other_names(name, renamed.get(name, {})) or _hint(name, [*inputs, *carriers])
+            hint = _other_names(name, renamed.get(name, {})) or _hint(name, [*inputs, *settings])
             raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
     for carrier, values in overrides.items():
         arguments[carrier] = {**arguments.get(carrier, {}), **values}
-    try:
-        check_parameters(pipeline.pipeline_spec, arguments)
-    except InputError as error:
-        raise InputError(_OVERRIDE.sub("parameter ", str(error))) from None
     return arguments
 
 
@@ -87,47 +114,40 @@ def _hint(name: str, known: Collection[str]) -> str:
     )
 
 
-def _carriers(inputs: Container[str]) -> dict[str, list[str]]:
-    """Parameters of training, its job and the endpoint, and the pipeline's ``inputs`` that carry them."""
+@dataclass(frozen=True)
+class _Setting:
+    """Parameter of training, its job or the endpoint that the pipeline has no input for.
+
+    Attributes:
+        annotation: its type.
+        carriers: inputs of the pipeline that carry it.
+    """
+
+    annotation: Any
+    carriers: list[str]
+
+
+def _settings(inputs: Container[str]) -> dict[str, _Setting]:
+    """Parameters of training, its job and the endpoint that the pipeline's ``inputs`` carry, by name."""
     from ncf.sagemaker.hosting.settings import EndpointSettings
     from ncf.sagemaker.training.settings import JobSettings
     from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
-    settings = {
-        "train_overrides": {*Hyperparameters.model_fields, *WarmStart.model_fields, *JobSettings.model_fields},
-        "deploy_overrides": {*EndpointSettings.model_fields},
+    fields = {
+        "train_overrides": Hyperparameters.model_fields | WarmStart.model_fields | JobSettings.model_fields,
+        "deploy_overrides": EndpointSettings.model_fields,
     }
-    carried = {carrier: fields for carrier, fields in settings.items() if carrier in inputs}
+    carried = {carrier: of_carrier for carrier, of_carrier in fields.items() if carrier in inputs}
     of_the_pipeline = {"region", "role", "s3_prefix", "run_id"}  # under other names, or from KFP
-    names = sorted(set().union(*carried.values()) - of_the_pipeline)
-    return {name: [carrier for carrier, fields in carried.items() if name in fields] for name in names}
-
-
-def json_or_text(text: str) -> Any:
-    """Value of a text in JSON; the text itself where it is not JSON."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _typed(name: str, text: str, kfp_type: str) -> Any:
-    accepted: dict[str, tuple[type, ...]] = {
-        "Integer": (int,),
-        "Float": (int, float),
-        "Boolean": (bool,),
-        "Dict": (dict,),
-        "List": (list,),
+    types = {name: field.annotation for of_carrier in carried.values() for name, field in of_carrier.items()}
+    return {
+        name: _Setting(types[name], [carrier for carrier, of_carrier in carried.items() if name in of_carrier])
+        for name in sorted(types.keys() - of_the_pipeline)
     }
-    if kfp_type not in accepted:
-        return text
-    value = json_or_text(text)
-    if not isinstance(value, accepted[kfp_type]) or (isinstance(value, bool) and kfp_type != "Boolean"):
-        words = {
-            "Integer": "a whole number",
-            "Float": "a number",
-            "Boolean": "true or false",
-            "Dict": "a JSON object",
-        }
-        raise InputError(f"parameter '{name}' is '{text}'; expected {words.get(kfp_type, kfp_type)}")
-    return value
+
+
+def _typed(name: str, text: str, annotation: Any) -> Any:
+    try:
+        return read(text, annotation)
+    except ValueError as error:
+        raise InputError(f"parameter '{name}' is '{text}'; {error}") from None

@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf import json_format
 from pydantic import ValidationError
 
+from components.factory import POD_COMMAND
 from ncf.errors import InputError
 from ncf.stage.registry import load_stage, stage_names
 from ncf.stages.check import Check
@@ -38,6 +39,7 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
             for name, field in stage.model_fields.items()
             if field.is_required()
         }
+        given = {field: parameter for field, parameter in given.items() if field in stage.model_fields}
         values |= {field: arguments[parameter] for field, parameter in given.items()}
         values |= {  # an artifact, or the URI in its place
             name: _ANYTHING for name, role in stage.inputs().items() if role.optional and not values.get(f"{name}_uri")
@@ -112,5 +114,13 @@ def _reached(
         component = spec["components"][task["componentRef"]["name"]]
         if "dag" in component:
             yield from _reached(spec, component["dag"], given)
-        elif (stage := task["componentRef"]["name"].removeprefix("comp-").replace("-", "_")) in stage_names():
+        elif stage := _stage_of(spec, component):
             yield stage, given
+
+
+def _stage_of(spec: Mapping[str, Any], component: Mapping[str, Any]) -> str:
+    """Stage that a component runs, by the command of its container; '' for a component of another project."""
+    executor = spec["deploymentSpec"]["executors"].get(component.get("executorLabel", ""), {})
+    *program, command = executor.get("container", {}).get("command") or [""]
+    name = command.replace("-", "_")
+    return name if program == POD_COMMAND and name in stage_names() else ""

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.compiling.arguments import json_or_text, parse_arguments, split_assignments
+from components.compiling.arguments import parse_arguments, split_assignments
 from ncf.errors import InputError
+from ncf.parameters import read
 
 _PARAMETERS = {
     "run": "a parameter of the pipeline (train_epochs), or of training, its job or the endpoint (epochs, dropout)",
@@ -88,7 +89,7 @@ def _run(options: argparse.Namespace) -> None:
         retry=options.retry,
         tag=_tag(options),
     )
-    run.run(pipeline, request, Console())
+    run.run(pipeline, request, Console(emoji=False))
 
 
 def _recommend(options: argparse.Namespace) -> None:
@@ -100,7 +101,9 @@ def _recommend(options: argparse.Namespace) -> None:
     arguments = _arguments(options, pipeline)
     if taken := [name for name in ("model_uri", "users_uri") if name in arguments]:
         raise InputError(f"parameter '{taken[0]}' is given here as --{taken[0].removesuffix('_uri')}")
-    recommend.run(pipeline, options.model, options.users, options.output, arguments, _tag(options), Console())
+    recommend.run(
+        pipeline, options.model, options.users, options.output, arguments, _tag(options), Console(emoji=False)
+    )
 
 
 def _arguments(options: argparse.Namespace, pipeline: Any) -> dict[str, Any]:
@@ -115,7 +118,8 @@ def _tag(options: argparse.Namespace) -> str:
 
 
 def _fault(text: str) -> dict[str, Any]:
-    content = json_or_text(text)
-    if not isinstance(content, dict):
-        raise InputError(f"fault '{text}': expected a JSON object, such as {_SAMPLE_FAULT}")
+    try:
+        content: dict[str, Any] = read(text, dict)
+    except ValueError:
+        raise InputError(f"fault '{text}': expected a JSON object, such as {_SAMPLE_FAULT}") from None
     return content

@@ -9,17 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from components.local.process_runner import TaskRun
 from components.local.run_folder import shown
+from ncf.console_text import visible
 from ncf.stages.finish import Finish
 
 ERROR_PREFIX = "ncf: error: "
 _QUOTE = "  | "
 _LOG_LINE = re.compile(r"\d\d:\d\d:\d\d ")
 _SILENT_SECONDS = 5.0
+
+
+def escape(text: str) -> str:
+    """Others' text as it is to be printed: without markup and control characters."""
+    return escape_markup(visible(text))
 
 
 @dataclass
@@ -53,7 +59,7 @@ class Recorder:
     def started(self, task: TaskRun) -> None:
         if self.failed and self.failed.name == task.name:
             self._print(f"{task.name} is tried again: {reason(self.failed)}")
-        self.console.print(f"[bold cyan]▶ {task.name}[/]")
+        self.console.print(f"[bold cyan]{_marks(self.console)[0]} {task.name}[/]")
         self._stop_clock()
         self._printed, self._error = set(), []
         self._clock = _Clock(self.console, task.name)
@@ -80,7 +86,8 @@ class Recorder:
             self.failed = task
         elif self.failed and self.failed.name == task.name:
             self.failed = task if task.exit_code != 0 else None
-        mark = "[green]✓" if task.exit_code == 0 else "[red]✗"
+        _, success, failure = _marks(self.console)
+        mark = f"[green]{success}" if task.exit_code == 0 else f"[red]{failure}"
         self.console.print(f"{mark} {task.name}[/] {task.seconds:.1f} s")
 
     def _print(self, text: str) -> None:
@@ -117,7 +124,11 @@ class _Clock:
         self._console, self._name, self._start = console, name, time.monotonic()
         self._restarted, self._stopped = threading.Event(), threading.Event()
         self._live = Progress(
-            SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console, transient=True
+            SpinnerColumn("dots" if _is_unicode(console) else "line"),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
         )
         if console.is_terminal:
             self._live.add_task(name, total=None)
@@ -145,6 +156,15 @@ class _Clock:
                 elapsed = time.monotonic() - self._start
                 self._console.print(f"  [dim]{self._name}: running for {elapsed:.0f} s[/]", highlight=False)
                 pause *= 2
+
+
+def _is_unicode(console: Console) -> bool:
+    return console.encoding.startswith("utf")
+
+
+def _marks(console: Console) -> tuple[str, str, str]:
+    """Marks of a task that starts, one that succeeded and one that failed."""
+    return ("▶", "✓", "✗") if _is_unicode(console) else (">", "+", "x")
 
 
 def shortened(text: str, folder: Path) -> str:

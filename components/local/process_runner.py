@@ -24,6 +24,8 @@ from kfp import local
 from kfp.local import subprocess_task_handler
 from kfp.local.status import Status
 
+from components.local.aws.watcher import watcher
+from ncf.console_text import visible
 from ncf.stage.executor_input import EXECUTOR_INPUT
 
 _SECONDS_TO_LEAVE = 10.0
@@ -49,7 +51,7 @@ class TaskRun:
 
     def printed(self, line: str, listener: Listener) -> None:
         """Add a line of the log."""
-        if text := line.rstrip():
+        if text := visible(line.rstrip()):
             self.last_line = text
             listener.line(self, text)
 
@@ -141,17 +143,23 @@ def _run(command: list[str], environment: Mapping[str, str], listener: Listener)
         [sys.executable if python.startswith("python") else python, *rest],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        env={
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONIOENCODING": "utf-8",
+            **environment,
+            **watcher().environment,
+        },
         start_new_session=True,
     )
+    watcher().add("group", process.pid)
     try:
-        for line in process.stdout or ():
-            task.printed(line, listener)
+        for line in process.stdout or ():  # not as text: a carriage return would end a line
+            task.printed(line.decode(errors="replace"), listener)
         task.ended(process.wait())
     finally:
         _stop(process)
+        watcher().remove("group", process.pid)
         task.seconds = time.monotonic() - start
     if task.exit_code == 0:
         task.collect(executor_input)
@@ -159,7 +167,7 @@ def _run(command: list[str], environment: Mapping[str, str], listener: Listener)
     return task
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
     os.killpg(process.pid, signal.SIGTERM)

@@ -17,13 +17,13 @@ from typing import Any
 from kfp import compiler
 from kfp.components import load_component_from_file
 from rich.console import Console
-from rich.markup import escape
 
 from components.compiling.parameters_check import renamed
 from components.local import summary
 from components.local.aws import LocalAws
 from components.local.aws.errors import ApiError
-from components.local.console import Recorder, reason
+from components.local.aws.processes import PAGE_VARIABLE
+from components.local.console import Recorder, escape, reason
 from components.local.executors import Executor, in_containers, in_processes
 from components.local.process_runner import TaskRun, set_retries
 from components.local.run_folder import RunFolder, shown
@@ -44,7 +44,8 @@ TOP_K = 10
 _USER_ERROR = 2
 _ROLE = "arn:aws:iam::123456789012:role/ncf-local"
 _SECONDS_BETWEEN_LOOKS = 0.5
-_PAGE_VARIABLE = "NCF_PAGE"  # the program ``serve`` of the image reads it
+_OF_AWS = ("AWS_", "BOTO", "MOTO_")
+"""Beginnings of the names of variables that AWS clients and moto read."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,10 @@ def run(pipeline: Any, request: Request, console: Console) -> dict[str, Any]:
     announce(console, folder)
     pipeline_yaml = compiled(pipeline, folder.path, request.retry, folder.run_id)
     data, items = _data(request, folder.path / "data", console)
-    serving = {_PAGE_VARIABLE: "true"} if request.keep_endpoint else {}
+    serving = {PAGE_VARIABLE: "true"} if request.keep_endpoint else {}
     own_files = [Path(location) for location in (data, items) if location]
     with (
+        own_environment(),
         executor_of(request.tag, pipeline_yaml, own_files) as executor,
         LocalAws(folder.path / "local-aws", executor.instances, serving=serving) as aws,
         quiet_kfp(),
@@ -97,10 +99,8 @@ def run(pipeline: Any, request: Request, console: Console) -> dict[str, Any]:
             **executor.arguments,
             **request.arguments,
         }
-        with (
-            _environment({**aws.environment, COMMIT_VARIABLE: current_tag()}),
-            executor.pods(folder.path / ARTIFACTS, aws.environment, recorder),
-        ):
+        os.environ.update({**aws.environment, COMMIT_VARIABLE: current_tag()})
+        with executor.pods(folder.path / ARTIFACTS, aws.environment, recorder):
             call(pipeline_yaml, arguments, recorder)
             result = summary.collect(recorder.tasks, folder, _ask(recorder.tasks, aws))
         with staged(folder.path / summary.FILE_NAME) as temporary:
@@ -203,10 +203,9 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
     console.print(f"\nThe endpoint is up. Its page in a browser: {address}/", highlight=False, soft_wrap=True)
     console.print("A request:")
     console.print(
-        f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d {body}",
+        escape(f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d {body}"),
         highlight=False,
         soft_wrap=True,
-        markup=False,
     )
     console.print("Ctrl-C stops it.")
     while True:  # not signal.pause(): another thread may be given the signal, which would not end it
@@ -214,18 +213,20 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the time of the block, such as the address of the stand-in."""
-    saved = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+def own_environment() -> Iterator[None]:
+    """The environment without variables of AWS, for the time of the block.
+
+    Some of them direct clients to other services than the stand-in, or to another account.
+    """
+    saved = dict(os.environ)
+    for name in saved:
+        if name.startswith(_OF_AWS):
+            del os.environ[name]
     try:
         yield
     finally:
-        for name, value in saved.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(saved)
 
 
 @contextmanager

@@ -8,13 +8,14 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from components.local.console import escape
 from components.local.process_runner import TaskRun
 from components.local.run_folder import RunFolder, shown
 from ncf.reports.html import with_links
@@ -121,7 +122,7 @@ def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRu
     show_paths(console, folder, {name: Path(result[key]) for name, key in names.items()})
     console.print("Next:")
     for command in result["next"]:
-        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
 
 
 def show_stages(console: Console, tasks: Mapping[str, TaskRun], names: Sequence[str]) -> None:
@@ -143,7 +144,7 @@ def show_paths(console: Console, folder: RunFolder, paths: Mapping[str, Path]) -
     named |= {name: shown(path) for name, path in paths.items()}
     width = max(map(len, named)) + len(":")
     for name, path in named.items():
-        console.print(f"{name.capitalize() + ':':<{width}} {path}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"{name.capitalize() + ':':<{width}} {escape(path)}", highlight=False, soft_wrap=True)
 
 
 def _quality(metrics: Mapping[str, float]) -> Table:
@@ -166,8 +167,8 @@ def _top(recommendations: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(title=f"Top {_CUTOFF}, from the live endpoint", title_justify="left")
     for entry in recommendations:
         table.add_column(escape(str(entry["user"])), overflow="fold")
-    for row in zip(*(entry["items"] for entry in recommendations), strict=False):
-        table.add_row(*(escape(item.get("title") or item["item"]) for item in row))
+    for row in zip_longest(*(entry["items"] for entry in recommendations), fillvalue={"item": ""}):
+        table.add_row(*(escape(str(item.get("title") or item["item"])) for item in row))
     return table
 
 

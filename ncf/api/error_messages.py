@@ -40,6 +40,8 @@ def message_of(form: type[BaseModel], keys: Sequence[str], content: object, erro
         schema = next(part for part in (schema, *schema.get("anyOf", ())) if "items" in part)["items"]
     field = path[0] + "".join(f"[{index}]" for index in path[1:])
     found = f"is {shown(value)}"
+    if kind == "missing_id":
+        found += ", which stands for a missing value"
     if kind == "too_long":
         found = f"has {len(value)} entries"
     elif kind == "string_too_long":

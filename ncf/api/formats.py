@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from pydantic_core import from_json
+
 from ncf.api import limits
 from ncf.api.answers import AnyList, Failure, OneList, Recommendation, items_of
 from ncf.api.media_types import CSV, JSON, LINES
@@ -15,6 +17,26 @@ from ncf.api.requests import AnyForm, ForCandidates, Invocation, RequestError, p
 
 _DIVIDE = "send several requests (in a batch transform: BatchStrategy SingleRecord)"
 _Read = Callable[[], AnyForm]
+
+
+def media_of(body: bytes, media: str) -> str:
+    """Media type of a body: JSON Lines where it holds several lines of JSON, but is sent as JSON.
+
+    A batch transform job with ``SplitType`` ``Line`` sends as many lines as fit, under the content type of the job.
+
+    Args:
+        body: of the request.
+        media: media type by the request's header.
+    """
+    if media != JSON:
+        return media
+    first, _, others = body.strip().partition(b"\n")
+    if not others:
+        return JSON
+    try:
+        return LINES if isinstance(from_json(first), dict) else JSON
+    except ValueError:
+        return JSON
 
 
 def read_requests(body: bytes, media: str) -> list[AnyForm]:
@@ -30,7 +52,7 @@ def read_requests(body: bytes, media: str) -> list[AnyForm]:
             or they ask for more than ``MAX_ITEMS`` items in all.
     """
     if media == JSON:
-        return [parse(body)]
+        return [_one_request(body)]
     requests: list[AnyForm] = []
     items = 0
     for number, read in _json_lines(body) if media == LINES else _csv_rows(body):
@@ -47,6 +69,15 @@ def read_requests(body: bytes, media: str) -> list[AnyForm]:
     if not requests:
         raise RequestError(400, "body holds no request")
     return requests
+
+
+def _one_request(body: bytes) -> AnyForm:
+    try:
+        return parse(body)
+    except RequestError as error:
+        if body.lstrip()[:1] != b"[" and "trailing characters" not in str(error):
+            raise
+        raise RequestError(error.status, f"{error}; several requests are sent one a line, as {LINES}") from None
 
 
 def _json_lines(body: bytes) -> Iterator[tuple[int, _Read]]:
@@ -119,8 +150,10 @@ class Writer:
         self._content += b"]" + (b',"unknown":' + _as_json(unknown) if unknown else b"") + b"}" + self._after()
 
     def content(self) -> bytes:
-        """The whole body."""
-        return bytes(self._content) + (b"]" if self._media == JSON and not self._single else b"")
+        """The whole body. It ends with a line feed, so that answers of a batch transform job are lines when joined."""
+        if self._media != JSON:
+            return bytes(self._content)
+        return bytes(self._content) + (b"\n" if self._single else b"]\n")
 
     def _before(self) -> bytes:
         if self._media == LINES or self._single:

@@ -11,8 +11,6 @@ MAX_CANDIDATES = 10_000
 """Items to score, and items in ``allow`` and in ``deny``."""
 MAX_HISTORY = 1000
 """Items in ``history``."""
-MAX_ID_LENGTH = 512
-"""Characters of a raw id, at the endpoint and in batch."""
 
 # One request.
 MAX_BODY_BYTES = 1 << 20
@@ -21,6 +19,8 @@ MAX_RECORDS = 10_000
 MAX_ITEMS = 100_000
 """Items that the records of a body may ask for in all: one record of ``MAX_USERS`` users with ``MAX_K`` items each, or
 ``MAX_RECORDS`` records with ten items each."""
+HEAD_SECONDS = 20.0
+"""Time for the head of a request to arrive on an open connection."""
 BODY_SECONDS = 60.0
 """Time for a body to arrive. SageMaker waits 60 seconds for an answer."""
 SEND_SECONDS = 60.0
@@ -32,7 +32,8 @@ MAX_REQUESTS = 64
 MAX_UNREAD_BYTES = 64 << 20
 """Bytes of answers of more than 64 KiB that clients have not read. No answer is computed while there are more."""
 MAX_CONNECTIONS = 1024
-"""Open connections, idle ones among them. uvicorn buffers up to 128 KiB for each."""
+"""Open connections, idle ones among them. uvicorn buffers up to 128 KiB for each. A further one takes the place of the
+one that has waited longest for a request."""
 STALL_SECONDS = 30.0
 """Time after which the kernel resets a connection whose client reads nothing."""
 RETRY_AFTER_SECONDS = 1

@@ -10,12 +10,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, Va
 from pydantic_core import PydanticCustomError, from_json
 
 from ncf.api.error_messages import message_of, shown
-from ncf.api.limits import MAX_CANDIDATES, MAX_HISTORY, MAX_ID_LENGTH, MAX_K, MAX_USERS
+from ncf.api.limits import MAX_CANDIDATES, MAX_HISTORY, MAX_K, MAX_USERS
+from ncf.artifacts.ids import MAX_ID_LENGTH, canonical_id
 
 CONTENT_TYPE = "application/json"
 DEFAULT_K = 10
 """Items in a list where the request does not say."""
 _MAX_INTEGER = 1 << 63
+_MAX_KEYS = 100
 
 
 class RequestError(Exception):
@@ -31,8 +33,17 @@ class RequestError(Exception):
         self.status = status
 
 
-def _integer_as_text(value: object) -> object:
-    return str(value) if type(value) is int and abs(value) < _MAX_INTEGER else value
+def _canonical(value: object) -> object:
+    """The id that a text or a whole number stands for. Other values are left to the type's own check."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is int and abs(value) < _MAX_INTEGER:
+        value = str(value)
+    if not isinstance(value, str) or not value:
+        return value
+    if not (found := canonical_id(value)):
+        raise PydanticCustomError("missing_id", "stands for a missing value")
+    return found
 
 
 def _description(value: str) -> Any:
@@ -42,9 +53,9 @@ def _description(value: str) -> Any:
 RawId = Annotated[
     str,
     Field(min_length=1, max_length=MAX_ID_LENGTH),
-    BeforeValidator(_integer_as_text),
+    BeforeValidator(_canonical),
 ]
-"""A raw id, as in the interactions. An integer is read as its decimal digits."""
+"""A raw id, by the rule for ids in interactions: :func:`ncf.artifacts.ids.canonical_id`."""
 Filter = Annotated[list[RawId] | None, Field(max_length=MAX_CANDIDATES), FailFast()]
 Candidates = Annotated[list[RawId], Field(min_length=1, max_length=MAX_CANDIDATES), FailFast()]
 K = Annotated[int, Field(ge=1, le=MAX_K, description="Number of items; fewer are returned if no more are left")]
@@ -189,6 +200,8 @@ def parse(body: bytes) -> AnyForm:
         content = from_json(body)
     except ValueError as error:
         raise RequestError(400, f"body is not JSON: {error}") from None
+    if isinstance(content, dict) and len(content) > _MAX_KEYS:  # most of them are unknown: no more work for it
+        raise RequestError(422, f"body has {len(content)} keys; expected an object with one of {', '.join(_KEYS)}")
     json.loads(body, object_pairs_hook=_check_keys, parse_int=str, parse_float=str)
     form = _form_of(content)
     try:
@@ -211,10 +224,11 @@ def validated(form: type[AnyForm], values: dict[str, Any]) -> AnyForm:
 
 def _check_keys(pairs: Sequence[tuple[str, Any]]) -> None:
     """Refuse a repeated key: JSON parsers disagree on which of its values counts (RFC 8259, 4)."""
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) < len(keys):
-        repeated = next(key for index, key in enumerate(keys) if key in keys[:index])
-        raise RequestError(422, f"{shown(repeated)} is given more than once; expected each key once")
+    given: set[str] = set()
+    for key, _ in pairs:
+        if key in given:
+            raise RequestError(422, f"{shown(key)} is given more than once; expected each key once")
+        given.add(key)
 
 
 def _form_of(content: object) -> type[AnyForm]:

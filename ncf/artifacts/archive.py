@@ -19,12 +19,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
 from ncf.errors import InputError
+from ncf.xz import open_xz
 
 SUFFIXES = (".tar.gz", ".tgz")
 _MAX_MEMBERS = 1000
 _MAX_HEADER_BYTES = 8 << 20  # of all members; _MAX_MEMBERS with the longest names have fewer
 _MAX_PADDING_BYTES = 1 << 20
-_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": open_xz}
 # raised by tarfile for malformed headers, beside its own errors
 _MALFORMED = (ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
 
@@ -33,21 +34,23 @@ _MALFORMED = (ValueError, ArithmeticError, LookupError, TypeError, RecursionErro
 def unpacked(location: Path) -> Iterator[Path]:
     """Folder of a model: ``location`` itself, or a temporary folder with the content of an archive.
 
-    The temporary folder is deleted at the end of the block. Memory-mapped files stay readable.
+    The temporary folder is deleted at the end of the block. Memory-mapped files stay readable. The model's files are
+    at the top of the archive, as SageMaker packs them, or in its only folder, as ``tar cf model.tar model`` does.
 
     Args:
-        location: folder or archive.
+        location: folder or archive. A file of any name is read as an archive.
 
     Raises:
         InputError: from :func:`unpack`.
     """
-    if not location.name.endswith(SUFFIXES) or location.is_dir():
+    if not location.is_file():
         yield location
         return
     with tempfile.TemporaryDirectory(prefix="ncf-") as temporary:
         folder = Path(temporary) / "model"
         unpack(location, folder)
-        yield folder
+        entries = list(folder.iterdir())
+        yield entries[0] if len(entries) == 1 and entries[0].is_dir() else folder
 
 
 def unpack(archive: Path, folder: Path, name: str = "") -> None:

@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts import manifest
+from ncf.artifacts.arrays import save_array
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.strings import Strings
+from ncf.artifacts.untrusted_files import UntrustedFiles
 from ncf.errors import InputError
 
 KIND = "dataset"
 DAYS = "days.npy"
+NEGATIVES = "test_negatives.npy"
 _USERS_AT_ONCE = 1 << 14
 Pairs = NDArray[np.int32]  # [n, 2]: user index, item index; sorted by user
 
@@ -83,24 +86,17 @@ class Dataset:
         """Write the folder, which must not exist, with the manifest last."""
         folder.mkdir(parents=True)
         self.train.save(folder, "train")
-        np.save(folder / "validation.npy", self.validation)
-        np.save(folder / "test.npy", self.test)
+        save_array(folder / "validation.npy", self.validation)
+        save_array(folder / "test.npy", self.test)
         self.user_ids.save(folder, "user_ids")
         self.item_ids.save(folder, "item_ids")
         if self.item_titles is not None:
             self.item_titles.save(folder, "item_titles")
         if self.test_negatives is not None:
-            np.save(folder / "test_negatives.npy", self.test_negatives)
+            save_array(folder / NEGATIVES, self.test_negatives)
         if self.days is not None:
-            np.save(folder / DAYS, self.days)
-        counts = {
-            "users": self.n_users,
-            "items": self.n_items,
-            "train": len(self.train.items),
-            "validation": len(self.validation),
-            "test": len(self.test),
-        }
-        manifest.write(folder, KIND, counts, parameters, source)
+            save_array(folder / DAYS, self.days)
+        manifest.write(folder, KIND, self._counts(), parameters, source)
 
     @classmethod
     def load(cls, folder: Path) -> Dataset:
@@ -109,25 +105,30 @@ class Dataset:
         Raises:
             InputError: if a file is missing, damaged or has the wrong shape, or an index is out of range.
         """
-        manifest.read(folder, KIND)
-        manifest.require(folder, "train_offsets.npy", "train_items.npy", "validation.npy", "test.npy")
-        manifest.require(folder, "user_ids.offsets.npy", "item_ids.offsets.npy")
-
-        def optional(name: str, dimensions: int) -> NDArray[np.int32] | None:
-            return load_array(folder / name, dimensions) if (folder / name).is_file() else None
-
+        content = manifest.read(folder, KIND)
+        files = UntrustedFiles.of(folder, content["files"])
         dataset = cls(
-            train=ItemsByUser.load(folder, "train"),
-            validation=load_array(folder / "validation.npy", 2),
-            test=load_array(folder / "test.npy", 2),
-            user_ids=Strings.load(folder, "user_ids"),
-            item_ids=Strings.load(folder, "item_ids"),
-            item_titles=Strings.load(folder, "item_titles") if (folder / "item_titles.bytes.npy").is_file() else None,
-            test_negatives=optional("test_negatives.npy", 2),
-            days=optional(DAYS, 1),
+            train=files.items_by_user("train"),
+            validation=files.array("validation.npy", np.int32, 2),
+            test=files.array("test.npy", np.int32, 2),
+            user_ids=files.strings("user_ids"),
+            item_ids=files.strings("item_ids"),
+            item_titles=files.strings("item_titles") if files.has("item_titles.bytes.npy") else None,
+            test_negatives=files.array(NEGATIVES, np.int32, 2) if files.has(NEGATIVES) else None,
+            days=files.array(DAYS, np.int32) if files.has(DAYS) else None,
         )
         dataset._check(folder)
+        manifest.check_counts(folder, content, dataset._counts())
         return dataset
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            "users": self.n_users,
+            "items": self.n_items,
+            "train": len(self.train.items),
+            "validation": len(self.validation),
+            "test": len(self.test),
+        }
 
     def _check(self, folder: Path) -> None:
         if self.train.n_users != self.n_users:
@@ -136,33 +137,28 @@ class Dataset:
             raise InputError(f"{folder}: {len(self.item_titles)} titles for {self.n_items} items")
         check_range(folder / "train_items.npy", self.train.items, self.n_items)
         for name, pairs in (("validation.npy", self.validation), ("test.npy", self.test)):
-            if pairs.shape[1] != 2:
-                raise InputError(f"{folder / name}: shape {pairs.shape}; expected [n, 2]: user, item")
-            check_range(folder / name, pairs[:, 0], self.n_users)
-            check_range(folder / name, pairs[:, 1], self.n_items)
+            check_pairs(folder / name, pairs, self.n_users, self.n_items)
         positives = len(self.train.items) + len(self.validation) + len(self.test)
         if self.days is not None and len(self.days) != positives:
             raise InputError(f"{folder / DAYS}: {len(self.days)} days for {positives} positives")
         if self.test_negatives is not None:
             if len(self.test_negatives) != len(self.test):
                 raise InputError(f"{folder}: {len(self.test_negatives)} rows of negatives for {len(self.test)} tests")
-            check_range(folder / "test_negatives.npy", self.test_negatives, self.n_items)
+            check_range(folder / NEGATIVES, self.test_negatives, self.n_items)
 
 
-def load_array(path: Path, dimensions: int) -> NDArray[Any]:
-    """Array of an ``.npy`` file, memory-mapped.
+def check_pairs(path: Path, pairs: Pairs, n_users: int, n_items: int) -> None:
+    """Check held-out pairs.
 
     Raises:
-        InputError: if the file is missing or is not an array with this number of dimensions.
+        InputError: if they are no pairs, not sorted by user, or out of range.
     """
-    manifest.require(path.parent, path.name)
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise InputError(f"{path}: not an array file: {error}") from None
-    if array.ndim != dimensions:
-        raise InputError(f"{path}: shape {array.shape}; expected {dimensions} dimensions")
-    return array
+    if pairs.shape[1] != 2:
+        raise InputError(f"{path}: shape {pairs.shape}; expected [n, 2]: user, item")
+    check_range(path, pairs[:, 0], n_users)
+    check_range(path, pairs[:, 1], n_items)
+    if (pairs[1:, 0] < pairs[:-1, 0]).any():
+        raise InputError(f"{path}: users are not sorted; expected pairs in ascending order of users")
 
 
 def check_range(path: Path, indices: NDArray[np.int32], size: int) -> None:
@@ -171,5 +167,5 @@ def check_range(path: Path, indices: NDArray[np.int32], size: int) -> None:
     Raises:
         InputError: if not, with ``path`` in its message.
     """
-    if len(indices) and not (indices.min() >= 0 and indices.max() < size):
+    if indices.size and not (indices.min() >= 0 and indices.max() < size):
         raise InputError(f"{path}: indices from {indices.min()} to {indices.max()}; expected 0 to {size - 1}")

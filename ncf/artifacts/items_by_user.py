@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.artifacts.arrays import save_array
 from ncf.errors import InputError
 
 _INTERACTIONS_PER_BLOCK = 1 << 22
@@ -48,17 +49,9 @@ class ItemsByUser:
         np.cumsum(np.bincount(users, minlength=n_users), out=offsets[1:])
         return cls(offsets, items)
 
-    @classmethod
-    def load(cls, folder: Path, name: str) -> ItemsByUser:
-        """Read ``<name>_offsets.npy`` and ``<name>_items.npy``, memory-mapped."""
-        offsets, items = (
-            np.load(folder / f"{name}_{part}.npy", mmap_mode="r", allow_pickle=False) for part in ("offsets", "items")
-        )
-        return cls(offsets, items)
-
     def save(self, folder: Path, name: str) -> None:
-        np.save(folder / f"{name}_offsets.npy", self.offsets)
-        np.save(folder / f"{name}_items.npy", self.items)
+        save_array(folder / f"{name}_offsets.npy", self.offsets)
+        save_array(folder / f"{name}_items.npy", self.items)
 
     @property
     def n_users(self) -> int:

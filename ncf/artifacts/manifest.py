@@ -4,15 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ncf.artifacts.regular_files import exists, open_regular, parse_json, read_json, shown
 from ncf.errors import InputError
-from ncf.storage import sha256
+from ncf.storage import digest, sha256
 
 FILE_NAME = "manifest.json"
 SCHEMA_VERSION = 1
+
+
+_Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    bytes: _Count
+    sha256: str
+
+
+class _Content(BaseModel):
+    """Types of a manifest's values."""
+
+    model_config = ConfigDict(strict=True)
+
+    counts: dict[str, _Count]
+    parameters: dict[str, Any]
+    source: dict[str, Any]
+    files: dict[str, _File]
 
 
 def write(
@@ -66,30 +91,48 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
     path = folder / FILE_NAME
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected a {kind} folder with a {FILE_NAME}")
+    if not exists(folder, FILE_NAME):
+        raise InputError(f"{folder}: no {FILE_NAME}, so this is not a {kind} folder or it is not complete")
+    content = _content(path, kind)
+    for name, entry in content["files"].items():
+        if not exists(folder, name):
+            continue
+        with open_regular(folder, name) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if size != entry["bytes"]:
+                raise InputError(
+                    f"{folder / name}: has {size} bytes, the manifest says {entry['bytes']}; copy the folder again"
+                )
+            if digest(stream) != entry["sha256"]:
+                raise InputError(f"{folder / name}: checksum differs from the manifest's; copy the folder again")
+    return content
+
+
+def _content(path: Path, kind: str) -> dict[str, Any]:
+    """The content of a manifest, with valid types and names."""
     try:
-        content = json.loads(path.read_text())
-        found, version, files = content["kind"], content["schema_version"], content["files"]
-        listed = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()}
-    except FileNotFoundError:
-        raise InputError(f"{folder}: no {FILE_NAME}, so this is not a {kind} folder or it is not complete") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        content = parse_json(read_json(path.parent, path.name))
+        found, version = content["kind"], content["schema_version"]
+    except KeyError as error:
+        raise InputError(f"{path}: not a manifest of a {kind} folder: {error} is missing") from None
+    except (ValueError, TypeError) as error:
         raise InputError(f"{path}: not a manifest of a {kind} folder: {error}") from None
     if found != kind:
-        raise InputError(f"{path}: this is a '{found}' folder; a '{kind}' folder is needed here")
+        raise InputError(f"{path}: this is a {shown(found)} folder; a '{kind}' folder is needed here")
     if version != SCHEMA_VERSION:
-        raise InputError(f"{path}: schema version {version}; this version of ncf reads {SCHEMA_VERSION}")
-    for name, (size, digest) in listed.items():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise InputError(f"{path}: lists '{name}', which lies outside the folder")
-        file = folder / name
-        if not file.is_file():
-            continue
-        if file.stat().st_size != size:
-            raise InputError(
-                f"{file}: has {file.stat().st_size} bytes, the manifest says {size}; copy the folder again"
-            )
-        if sha256(file) != digest:
-            raise InputError(f"{file}: checksum differs from the manifest's; copy the folder again")
+        raise InputError(f"{path}: schema version {shown(version)}; this version of ncf reads {SCHEMA_VERSION}")
+    try:
+        _Content.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))[:200]
+        raise InputError(f"{path}: {field} is {shown(first['input'])}: {first['msg']}") from None
+    for name in content["files"]:
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts or name == FILE_NAME:
+            raise InputError(f"{path}: lists {shown(name)}, which lies outside the folder")
+        if not name.isprintable():
+            raise InputError(f"{path}: lists {shown(name)}; expected names without control characters")
     return dict(content)
 
 
@@ -99,9 +142,9 @@ def foreign(folder: Path) -> str:
     A folder without such a file was written by a stage and may be replaced.
     """
     try:
-        content = json.loads((folder / FILE_NAME).read_text())
+        content = parse_json(read_json(folder, FILE_NAME))
         listed = {FILE_NAME, *content["files"]} if {"kind", "schema_version"} <= content.keys() else set()
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (InputError, ValueError, LookupError, TypeError, AttributeError):
         listed = set()
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
     return next((name for name in names if name not in listed), "")
@@ -123,6 +166,17 @@ def version_of(folder: Path) -> str:
     return version(json.loads((folder / FILE_NAME).read_text()))
 
 
+def check_counts(folder: Path, content: Mapping[str, Any], found: Mapping[str, int]) -> None:
+    """Check the counts of a manifest against those of the arrays.
+
+    Raises:
+        InputError: with the first count that differs.
+    """
+    for name, count in found.items():
+        if (stated := content["counts"].get(name, count)) != count:
+            raise InputError(f"{folder / FILE_NAME}: counts.{name} is {stated}; the files have {count}")
+
+
 def require(folder: Path, *names: str) -> None:
     """Check that files exist.
 
@@ -130,5 +184,5 @@ def require(folder: Path, *names: str) -> None:
         InputError: with the first file that is missing.
     """
     for name in names:
-        if not (folder / name).is_file():
+        if not exists(folder, name):
             raise InputError(f"{folder / name}: missing; the folder is not complete")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ncf.artifacts import golden, manifest
+from ncf.artifacts.arrays import save_array
 from ncf.artifacts.dataset import check_range
 from ncf.artifacts.golden import Golden
 from ncf.artifacts.items_by_user import ItemsByUser
@@ -141,15 +142,9 @@ class ModelFolder:
         self.train.save(folder, "train")
         self.seen.save(folder, "seen")
         if self.seen_days is not None:
-            np.save(folder / SEEN_DAYS, self.seen_days)
-        np.save(folder / POPULARITY, self.popularity)
-        counts = {
-            "users": self.config.n_users,
-            "items": self.config.n_items,
-            "train": len(self.train.items),
-            "weights": sum(array.size for array in self.weights.values()),
-        }
-        manifest.write(folder, KIND, counts, parameters, source)
+            save_array(folder / SEEN_DAYS, self.seen_days)
+        save_array(folder / POPULARITY, self.popularity)
+        manifest.write(folder, KIND, self._counts(), parameters, source)
 
     @classmethod
     def load(cls, folder: Path) -> ModelFolder:
@@ -179,7 +174,16 @@ class ModelFolder:
             version=manifest.version(content),
         )
         model._check(folder)
+        manifest.check_counts(folder, content, model._counts())
         return model
+
+    def _counts(self) -> dict[str, int]:
+        return {
+            "users": self.config.n_users,
+            "items": self.config.n_items,
+            "train": len(self.train.items),
+            "weights": sum(array.size for array in self.weights.values()),
+        }
 
     def _check(self, folder: Path) -> None:
         """Check that arrays fit the config and each other."""

@@ -80,7 +80,7 @@ def source_of_model(dataset: Mapping[str, Any], fingerprint: str) -> dict[str, A
         "version": ncf.__version__,
         **{name: value for name, variable in variables.items() if (value := os.environ.get(variable))},
         "dataset": {
-            "files": list(_object(dataset.get("source")).get("files", ())),
+            "files": files if isinstance(files := _object(dataset.get("source")).get("files"), list) else [],
             "counts": dataset["counts"],
             "parameters": dataset["parameters"],
         },

@@ -11,11 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts import manifest
-from ncf.artifacts.dataset import Pairs, check_range, load_array
+from ncf.artifacts.arrays import save_array
+from ncf.artifacts.dataset import Pairs, check_pairs, check_range
 from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.untrusted_files import UntrustedFiles
 from ncf.errors import InputError
 
 KIND = "samples"
+LEFT_OUT = "users_left_out"
+"""Name of a count in the manifest and of a metric of evaluate."""
 FitName = Literal["selection", "final"]
 
 
@@ -31,10 +35,12 @@ class Samples:
         test_candidates: int32 [m, width] negatives of each test positive. Those of the NCF release may contain the
             positive itself, which evaluation masks.
         exclusion: training positives, with sorted items of each user. They are not drawn as negatives while epochs
-            are chosen. The final fit excludes the validation positives too (:meth:`final_exclusion`). Test positives
-            are never excluded, as that would leak them.
+            are chosen. The final fit excludes the validation positives too. Test positives are never excluded, as
+            that would leak them.
         dataset: fingerprint of the data set.
         fingerprint: of this folder; '' for samples that were not loaded.
+        left_out: number of users with test positives but too few other items for the candidates. They have no rows
+            here.
     """
 
     n_users: int
@@ -46,18 +52,15 @@ class Samples:
     exclusion: ItemsByUser
     dataset: str = ""
     fingerprint: str = ""
-
-    def final_exclusion(self) -> ItemsByUser:
-        """Training and validation positives, which the final fit does not draw as negatives."""
-        return self.exclusion.union(self.validation[:, 0], self.validation[:, 1])
+    left_out: int = 0
 
     def save(self, folder: Path, parameters: Mapping[str, Any]) -> None:
         """Write the arrays, and the manifest last."""
         folder.mkdir(parents=True, exist_ok=True)
-        np.save(folder / "validation.npy", self.validation)
-        np.save(folder / "validation_candidates.npy", self.validation_candidates)
-        np.save(folder / "test.npy", self.test)
-        np.save(folder / "test_candidates.npy", self.test_candidates)
+        save_array(folder / "validation.npy", self.validation)
+        save_array(folder / "validation_candidates.npy", self.validation_candidates)
+        save_array(folder / "test.npy", self.test)
+        save_array(folder / "test_candidates.npy", self.test_candidates)
         self.exclusion.save(folder, "exclusion")
         counts = {
             "users": self.n_users,
@@ -65,6 +68,7 @@ class Samples:
             "validation": len(self.validation),
             "test": len(self.test),
             "candidates": self.test_candidates.shape[1],
+            LEFT_OUT: self.left_out,
         }
         manifest.write(folder, KIND, counts, parameters, {"fingerprint": self.dataset})
 
@@ -76,24 +80,27 @@ class Samples:
             InputError: if a file is missing, damaged or has the wrong shape, or an index is out of range.
         """
         content = manifest.read(folder, KIND)
-        manifest.require(folder, "exclusion_offsets.npy", "exclusion_items.npy")
+        files = UntrustedFiles.of(folder, content["files"])
         pairs, candidates = {}, {}
+        if missing := {"users", "items"} - content["counts"].keys():
+            raise InputError(f"{folder / manifest.FILE_NAME}: counts has no '{min(missing)}'")
         n_users, n_items = content["counts"]["users"], content["counts"]["items"]
         for split in ("validation", "test"):
-            pairs[split] = load_array(folder / f"{split}.npy", 2)
-            candidates[split] = load_array(folder / f"{split}_candidates.npy", 2)
+            pairs[split] = files.array(f"{split}.npy", np.int32, 2)
+            candidates[split] = files.array(f"{split}_candidates.npy", np.int32, 2)
             if pairs[split].shape != (len(candidates[split]), 2):
                 raise InputError(
                     f"{folder / split}.npy: shape {pairs[split].shape}; expected [{len(candidates[split])}, 2], "
                     f"a row for each row of {split}_candidates.npy"
                 )
-            check_range(folder / f"{split}.npy", pairs[split][:, 0], n_users)
-            check_range(folder / f"{split}.npy", pairs[split][:, 1], n_items)
+            check_pairs(folder / f"{split}.npy", pairs[split], n_users, n_items)
             check_range(folder / f"{split}_candidates.npy", candidates[split], n_items)
-        exclusion = ItemsByUser.load(folder, "exclusion")
+        exclusion = files.items_by_user("exclusion")
         if exclusion.n_users != n_users:
             raise InputError(f"{folder / 'exclusion_offsets.npy'}: {exclusion.n_users} users; expected {n_users}")
         check_range(folder / "exclusion_items.npy", exclusion.items, n_items)
+        found = {split: len(rows) for split, rows in pairs.items()} | {"candidates": candidates["test"].shape[1]}
+        manifest.check_counts(folder, content, found)
         return cls(
             n_users=n_users,
             n_items=n_items,
@@ -104,4 +111,5 @@ class Samples:
             exclusion=exclusion,
             dataset=str(content["source"].get("fingerprint", "")),
             fingerprint=manifest.fingerprint(content),
+            left_out=int(content["counts"].get(LEFT_OUT, 0)),
         )

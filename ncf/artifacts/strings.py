@@ -9,6 +9,7 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.artifacts.arrays import save_array
 from ncf.errors import InputError
 
 
@@ -32,17 +33,9 @@ class Strings(Sequence[str]):
         np.cumsum([len(value) for value in encoded], out=offsets[1:])
         return cls(np.frombuffer(b"".join(encoded), np.uint8), offsets)
 
-    @classmethod
-    def load(cls, folder: Path, name: str) -> Strings:
-        """Read ``<name>.bytes.npy`` and ``<name>.offsets.npy``, memory-mapped."""
-        data, offsets = (
-            np.load(folder / f"{name}.{part}.npy", mmap_mode="r", allow_pickle=False) for part in ("bytes", "offsets")
-        )
-        return cls(data, offsets)
-
     def save(self, folder: Path, name: str) -> None:
-        np.save(folder / f"{name}.bytes.npy", self.data)
-        np.save(folder / f"{name}.offsets.npy", self.offsets)
+        save_array(folder / f"{name}.bytes.npy", self.data)
+        save_array(folder / f"{name}.offsets.npy", self.offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

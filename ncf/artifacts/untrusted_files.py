@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import mmap
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +17,12 @@ from pydantic import BaseModel, ValidationError
 
 from ncf.artifacts import manifest
 from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.regular_files import exists, open_regular, parse_json, read_json, shown
 from ncf.artifacts.strings import Strings
 from ncf.errors import InputError
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_DIMENSIONS = {1: "one dimension", 2: "two dimensions"}
 
 
 @dataclass(frozen=True)
@@ -35,19 +39,11 @@ class UntrustedFiles:
 
     @classmethod
     def of(cls, folder: Path, names: Iterable[str]) -> UntrustedFiles:
-        """Files of a folder.
-
-        Raises:
-            InputError: if a name lies outside the folder.
-        """
-        listed = frozenset(names)
-        for name in listed:
-            if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-                raise InputError(f"{folder / manifest.FILE_NAME}: lists '{name}', which lies outside the folder")
-        return cls(folder, listed)
+        """Files of a folder, by their names in a manifest of :func:`ncf.artifacts.manifest.read`."""
+        return cls(folder, frozenset(names))
 
     def has(self, name: str) -> bool:
-        return name in self.listed and (self.folder / name).is_file()
+        return name in self.listed and exists(self.folder, name)
 
     def path(self, name: str) -> Path:
         manifest.require(self.folder, name)
@@ -55,16 +51,21 @@ class UntrustedFiles:
             raise InputError(f"{self.folder / name}: not in {manifest.FILE_NAME}; copy the folder again")
         return self.folder / name
 
+    def open(self, name: str) -> IO[bytes]:
+        self.path(name)
+        return open_regular(self.folder, name)
+
     def text(self, name: str) -> str:
+        self.path(name)
         try:
-            return self.path(name).read_text(encoding="utf-8")
+            return read_json(self.folder, name).decode()
         except UnicodeDecodeError as error:
-            raise InputError(f"{self.folder / name}: not UTF-8: {error}") from None
+            raise InputError(f"{self.folder / name}: not UTF-8: {error.reason} at byte {error.start}") from None
 
     def json_object(self, name: str) -> dict[str, Any]:
         try:
-            content = json.loads(self.text(name))
-        except (ValueError, RecursionError) as error:
+            content = parse_json(self.text(name).encode())
+        except ValueError as error:
             raise InputError(f"{self.folder / name}: not JSON: {error}") from None
         if not isinstance(content, dict):
             raise InputError(f"{self.folder / name}: expected a JSON object")
@@ -80,35 +81,33 @@ class UntrustedFiles:
             return model.model_validate_json(self.text(name))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-        location = ".".join(str(part) for part in first["loc"]) or "content"
-        reason = first["msg"].removeprefix("Value error, ")
+        location = ".".join(str(part) for part in first["loc"])[:200] or "content"
+        reason = first["msg"].removeprefix("Value error, ")[:200]
         raise InputError(f"{self.folder / name}: {location}: {reason}")
 
-    def array(self, name: str, dtype: type[np.generic]) -> NDArray[Any]:
-        """One-dimensional array of this exact type, memory-mapped."""
-        path = self.path(name)
-        try:
-            with path.open("rb") as stream:
+    def array(self, name: str, dtype: type[np.generic], dimensions: int = 1) -> NDArray[Any]:
+        """Array of this exact type and number of dimensions, memory-mapped."""
+        with self.open(name) as stream:
+            try:
                 if np.lib.format.read_magic(stream) != (1, 0):
                     raise ValueError("expected format version 1.0")
-                shape, _, found = np.lib.format.read_array_header_1_0(stream)
-                start = stream.tell()
-        except Exception as error:  # the parser of numpy raises whatever Python's tokenizer does
-            raise InputError(f"{path}: not an array file: {error}") from None
-        if len(shape) != 1 or found != dtype:
-            expected = f"{np.dtype(dtype).name} with one dimension"
-            raise InputError(f"{path}: {found} {list(shape)}; expected {expected}")
-        values = (path.stat().st_size - start) / found.itemsize
-        if values != shape[0]:
-            raise InputError(f"{path}: not an array file: has {values:g} values; its header says {shape[0]}")
-        return np.frombuffer(_mapped(path), dtype, shape[0], start)
+                shape, by_column, found = np.lib.format.read_array_header_1_0(stream)
+            except Exception as error:  # the parser of numpy raises whatever Python's tokenizer does
+                raise InputError(f"{self.folder / name}: not an array file: {str(error)[:200]}") from None
+            start, content = stream.tell(), _mapped(stream)
+        if len(shape) != dimensions or found != dtype or min(shape, default=0) < 0:
+            expected = f"{np.dtype(dtype).name} with {_DIMENSIONS[dimensions]}"
+            raise InputError(f"{self.folder / name}: {found} {shown(list(shape))}; expected {expected}")
+        values, size = (len(content) - start) / found.itemsize, math.prod(shape)
+        if values != size:
+            raise InputError(f"{self.folder / name}: not an array file: has {values:g} values; its header says {size}")
+        return np.frombuffer(content, dtype, size, start).reshape(shape, order="F" if by_column else "C")
 
     def strings(self, name: str) -> Strings:
         data = self.array(f"{name}.bytes.npy", np.uint8)
         strings = Strings(data, self._offsets(f"{name}.offsets.npy", len(data)))
         try:
-            for _ in strings:
-                pass
+            deque(strings, maxlen=0)
         except UnicodeDecodeError as error:
             raise InputError(f"{self.folder / name}.bytes.npy: not UTF-8: {error}") from None
         return strings
@@ -136,13 +135,14 @@ class UntrustedFiles:
         from safetensors import SafetensorError, safe_open
 
         path = self.path(name)
-        try:
-            with safe_open(path, framework="numpy") as checked:
-                names = list(checked.keys())
-        except (SafetensorError, OSError) as error:
-            expected = ", ".join(shapes)
-            raise InputError(f"{path}: not a safetensors file with {expected}: {error}") from None
-        content = _mapped(path)
+        with self.open(name) as stream:
+            try:
+                with safe_open(f"/dev/fd/{stream.fileno()}", framework="numpy") as checked:  # the file that is open
+                    names = list(checked.keys())
+            except (SafetensorError, OSError) as error:
+                expected = ", ".join(shapes)
+                raise InputError(f"{path}: not a safetensors file with {expected}: {str(error)[:200]}") from None
+            content = _mapped(stream)
         start = 8 + int.from_bytes(content[:8], "little")
         header = json.loads(content[8:start])
         weights = {}
@@ -150,13 +150,12 @@ class UntrustedFiles:
             kind, shape, (begin, _) = (header[weight][key] for key in ("dtype", "shape", "data_offsets"))
             if kind != "F32":
                 expected = f"float32 {list(shapes[weight])}" if weight in shapes else "float32"
-                raise InputError(f"{path}: weight '{weight}' is of type {kind}; expected {expected}")
+                raise InputError(f"{path}: weight {shown(weight)} is of type {kind}; expected {expected}")
             size = int(np.prod(shape, dtype=np.int64))
             weights[weight] = np.frombuffer(content, np.float32, size, start + begin).reshape(shape)
         return weights
 
 
-def _mapped(path: Path) -> mmap.mmap:
+def _mapped(stream: IO[bytes]) -> mmap.mmap:
     """Memory map of a file that is not empty, shared by all processes. Arrays keep it open."""
-    with path.open("rb") as stream:
-        return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)

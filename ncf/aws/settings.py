@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import Field, field_validator
+
+from ncf.parameters import Parameters
 
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 _ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+")
 
 
-class Region(BaseModel):
+class Region(Parameters):
     """The AWS region of a stage's calls."""
 
     region: str = Field("", description="AWS region, such as eu-west-1; '': the environment's")

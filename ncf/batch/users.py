@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ncf.api.limits import MAX_ID_LENGTH
+from ncf.artifacts.ids import MAX_ID_LENGTH, canonical_id
 from ncf.artifacts.strings import Strings
 from ncf.batch.arrow import from_arrow, to_arrow
 from ncf.data.columns import plain_name
@@ -65,7 +65,8 @@ class Users:
     def read(cls, path: Path, known: Strings) -> Users:
         """Users of a list: text with one raw id a line, plain or ``.gz``.
 
-        The first line may be a header, ``user`` or ``user_id``. Blank lines are ignored. Repeated users are dropped.
+        The first line may be a header, ``user`` or ``user_id``. Ids are read by the rule for ids in interactions:
+        padding is removed, and blank lines and missing values are ignored. Repeated users are dropped.
 
         Args:
             path: of the list.
@@ -108,27 +109,31 @@ class Users:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number, from 1, and content of each line that is not blank.
+    """Number, from 1, and id of each line that is not blank.
 
     Raises:
         InputError: with file and line.
     """
     if path.is_dir() or not path.exists():
         raise InputError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a file of user ids")
-    number = 0
+    number = missing = 0
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             while line := stream.readline(_MAX_LINE_BYTES + 1):
                 number += 1
                 text = "" if len(line) > _MAX_LINE_BYTES else line.decode("utf-8-sig" if number == 1 else "utf-8")
-                text = text.strip()
+                stripped = text.strip()
+                text = canonical_id(stripped)
                 if len(line) > _MAX_LINE_BYTES or len(text) > MAX_ID_LENGTH:
                     raise InputError(
                         f"{path}: line {number} has more than {MAX_ID_LENGTH} characters; expected one user id a line"
                     )
+                missing += bool(stripped) and not text
                 if text:
                     yield number, text
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: line {number} is not UTF-8 ({error.reason}); expected one user id a line") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be unpacked: {error}") from None
+    if missing:
+        _log.warning("%s: %d lines stand for a missing user, such as None or NaN, and are dropped", path, missing)

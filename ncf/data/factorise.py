@@ -2,53 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import unicodedata
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.artifacts.ids import canonical_id, is_integer
 from ncf.data.columns import Block
+from ncf.data.numbers import casts, fault_of
 
-_MAX_DIGITS = 1000  # Python parses integers of some thousand digits at most
+MISSING = -1
+"""Number of a missing id."""
+_MAX_SHOWN = 60
+_DOUBTS: Mapping[str, str] = {
+    r'^".*"$|^\'.*\'$': "are in quotation marks, which are taken as part of the id",
+    r"^[0-9](?:\.[0-9]+)?[Ee]\+[0-9]+$": "look like numbers shortened by a spreadsheet, so that several are one",
+}
+"""Pattern of a doubtful id, and what is doubtful about it."""
 
 
 class Ids:
     """Map of raw ids to numbers, in the order of their first appearance.
 
-    Ids are strings without surrounding white space. Integers from parquet become their decimal digits.
+    Ids are texts as :func:`ncf.artifacts.ids.canonical_id` reads them. Whole numbers from parquet become their decimal
+    digits.
+
+    Args:
+        role: ``user`` or ``item``.
     """
 
-    def __init__(self) -> None:
-        self._index: dict[str, int] = {}
+    def __init__(self, role: str) -> None:
+        self._role = role
+        self._numbers = _Numbers()
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._numbers.ids)
 
-    def encode(self, block: Block, role: str) -> NDArray[np.int32]:
-        """Numbers of the ids in a block, int32 [rows]. New ids get the next numbers.
+    def encode(self, block: Block, column: str = "") -> NDArray[np.int32]:
+        """Numbers of the ids in a block, int32 [rows]; ``MISSING`` without an id. New ids get the next numbers.
+
+        Args:
+            block: of rows.
+            column: role of the column in the block; '' for the role of the ids.
 
         Raises:
-            InputError: with the first row whose id is empty, or if ids are neither text nor integers.
+            InputError: if ids are neither text nor whole numbers.
         """
+        import pyarrow as pa
+
+        array = block.columns[column or self._role]
+        kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+        if not (_is_number(kind) or _is_text(kind)):
+            raise block.fault(column or self._role, 0, f"ids of type {kind}; expected text or whole numbers")
+        array = self._whole(block, column or self._role, array.cast(kind))
+        encoded = array.dictionary_encode()  # the dictionary of a file may have unused values
+        values = encoded.dictionary
+        texts = map(str, values.to_pylist())
+        numbers = np.full(len(values) + 1, MISSING, np.int32)
+        numbers[:-1] = np.fromiter(map(self._numbers.__getitem__, texts), np.int32, len(values))
+        found: NDArray[np.int32] = numbers[np.asarray(encoded.indices.fill_null(len(values)))]
+        return found
+
+    @staticmethod
+    def _whole(block: Block, role: str, array: Any) -> Any:
+        """The ids of a block; of numbers, each is whole. Decimals become integers."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        array = block.columns[role]
-        kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
-        if not (pa.types.is_integer(kind) or _is_text(kind)):
-            raise block.fault(role, 0, f"ids of type {kind}; expected text or integers")
-        encoded = array.cast(kind).dictionary_encode()  # the dictionary of a file may have unused values
-        values = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string())).to_pylist()
-        codes = encoded.indices
-        empty = [code for code, value in enumerate(values) if not value]
-        if codes.null_count or empty:
-            missing = np.asarray(pc.is_null(codes)) | np.isin(np.asarray(codes.fill_null(-1)), empty)
-            if missing.any():
-                raise block.fault(role, int(missing.argmax()), "empty; an id is needed")
-        index = self._index
-        numbered = (index.setdefault(value, len(index)) for value in values)
-        numbers: NDArray[np.int32] = np.fromiter(numbered, np.int32, len(values))[np.asarray(codes)]
+        if not (pa.types.is_floating(array.type) or pa.types.is_decimal(array.type)):
+            return array
+        broken = pc.and_(pc.is_finite(array.cast(pa.float64())), pc.not_equal(pc.floor(array), array)).fill_null(False)
+        if (index := pc.index(broken, True).as_py()) >= 0:
+            raise block.fault(role, index, f"{array[index].as_py()}; expected ids that are text or whole numbers")
+        return array.cast(pa.int64()) if pa.types.is_decimal(array.type) and casts(array, pa.int64()) else array
+
+    def require(self, block: Block, column: str = "") -> NDArray[np.int32]:
+        """Numbers of the ids in a block, as :meth:`encode` gives them.
+
+        Raises:
+            InputError: with the first row without an id.
+        """
+        numbers = self.encode(block, column)
+        if (missing := numbers == MISSING).any():
+            raise fault_of(block, column or self._role, int(missing.argmax()), self._role)
         return numbers
 
     def sorted(self) -> tuple[list[str], NDArray[np.int32]]:
@@ -56,22 +94,74 @@ class Ids:
 
         Ids are sorted by value if all are integers, else as text. The result does not depend on the order of rows.
         """
-        ids = list(self._index)
-        key: Callable[[str], Any] = int if all(map(_is_canonical_integer, ids)) else str
+        ids = self._numbers.ids
+        key: Callable[[str], Any] = int if all(map(is_integer, ids)) else str
         order = sorted(range(len(ids)), key=lambda number: key(ids[number]))
         index = np.empty(len(ids), np.int32)
         index[order] = np.arange(len(ids), dtype=np.int32)
         return [ids[number] for number in order], index
+
+    def doubts(self) -> list[str]:
+        """What is doubtful about the ids, a line each."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = []
+        for what, (raw, count) in self._numbers.changed.items():
+            found.append(f"{count:,} {self._role} ids are read without {what}, such as {_shown(raw)}")
+        ids = pa.array(self._numbers.ids, pa.large_string())
+        for pattern, doubt in _DOUBTS.items():
+            doubtful = ids.filter(pc.match_substring_regex(ids, pattern=pattern))
+            if len(doubtful):
+                example = _shown(doubtful[0].as_py())
+                found.append(f"{len(doubtful):,} {self._role} ids {doubt}, such as {example}")
+        other = ids.filter(pc.invert(pc.string_is_ascii(ids))).to_pylist()
+        if alike := len(other) - len({unicodedata.normalize("NFC", text) for text in other}):
+            found.append(
+                f"{alike:,} {self._role} ids look like another one and differ in the form of Unicode (NFC, NFD)"
+            )
+        return found
+
+
+class _Numbers(dict[str, int]):
+    """Number of each text that has been seen. Texts of one id have the same number.
+
+    Attributes:
+        ids: id of each number.
+        changed: what ids are read without -> the first such text, and the number of texts.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.changed: dict[str, tuple[str, int]] = {}
+
+    def __missing__(self, text: str) -> int:
+        own = canonical_id(text)
+        if not own:
+            number = MISSING
+        elif own == text:
+            number = len(self.ids)
+            self.ids.append(own)
+        else:
+            number = self[own]
+            what = "white space around them" if text.strip() == own else "'.0' behind them"
+            first, count = self.changed.get(what, (text, 0))
+            self.changed[what] = first, count + 1
+        self[text] = number
+        return number
+
+
+def _shown(text: str) -> str:
+    return repr(text[:_MAX_SHOWN])
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def _is_text(kind: Any) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or kind == pa.string_view())
-
-
-def _is_canonical_integer(text: str) -> bool:
-    """Whether text is an integer as Python prints it, so that '7' and '07' stay two ids."""
-    digits = text.removeprefix("-")
-    plain = digits.isascii() and digits.isdigit() and len(digits) <= _MAX_DIGITS
-    return plain and (digits == "0" or digits[0] != "0") and text != "-0"

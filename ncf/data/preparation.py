@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.ids import MAX_ID_LENGTH
 from ncf.data import filtering, reading, split
+from ncf.data.columns import OFF
 from ncf.data.filtering import Duplicates
-from ncf.data.numbers import to_time
 from ncf.data.reading import Interactions
 from ncf.data.release import Release, read_release, split_release
 from ncf.data.split import Split
+from ncf.data.times import to_time
 from ncf.data.titles import read_titles
 from ncf.errors import InputError
 from ncf.seed import DEFAULT_SEED
@@ -41,6 +43,7 @@ class Settings:
     rating_column: str = ""
     timestamp_column: str = ""
     title_column: str = ""
+    title_item_column: str = ""
     duplicates: Duplicates = "latest"
     separator: str = "auto"
     max_unreadable: float = 1e-4
@@ -144,6 +147,8 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
         notes.append("All timestamps are equal, so they tell no order and are not used.")
     if settings.split == "temporal" and (read.time is None or without_time(read)):
         raise InputError(f"{path}: split is 'temporal', but {notes[0][0].lower()}{notes[0][1:-1]}")
+    for note in notes:
+        _log.warning("%s Held-out items are drawn by seed %d.", note, settings.seed)
     read = reading.without_constant_time(read)
     kept, steps = _filtered(read, settings, path)
     del read  # frees memory: only the kept interactions are needed from here on
@@ -152,7 +157,7 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
         steps.add("unknown", "Held out, but user or item unknown in training", parts.user, parts.item)
     user_ids, item_ids, parts = _compact(parts, kept)
     _require_two_items(path, item_ids)
-    notes.append(_about_split(settings.split, kept.time is not None))
+    notes.append(_about_split(settings.split, kept.time is not None, settings.seed))
     if settings.split == "temporal" and settings.duplicates == "latest" and steps.by_name["duplicates"].dropped:
         notes.append(
             "Of repeated interactions the latest was kept, so training lacks those that were repeated after its end; "
@@ -173,7 +178,7 @@ def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | No
     Raises:
         InputError: with the file at fault, or a parameter that does not apply to a release.
     """
-    accepted = {"seed", "title_column", "duplicates", "max_unreadable"}
+    accepted = {"seed", "title_column", "title_item_column", "duplicates", "max_unreadable"}
     for name, value in vars(Settings()).items():
         if name not in accepted and getattr(settings, name) != value:
             raise InputError(
@@ -221,7 +226,7 @@ def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Inter
     if read.unreadable:
         first = steps.by_name["read"]
         steps.by_name["read"] = replace(first, interactions=first.interactions + read.unreadable)
-        what = "Rating or timestamp unreadable"
+        what = "No id, or rating or timestamp unreadable"
         steps.by_name["unreadable"] = replace(first, name="unreadable", what=what, dropped=read.unreadable)
     kept = filtering.merge_duplicates(read, settings.duplicates)
     if repeated := len(read) - len(kept):
@@ -261,7 +266,7 @@ def _split(kept: Interactions, settings: Settings) -> Split:
     if settings.split == "leave_one_out":
         return split.leave_one_out(kept, settings.seed)
     validation = to_time(settings.validation_after) if settings.validation_after else None
-    return split.temporal(kept, to_time(settings.test_after), validation)
+    return split.temporal(kept, to_time(settings.test_after), validation, settings.seed)
 
 
 def _compact(parts: Split, kept: Interactions) -> tuple[list[str], list[str], Split]:
@@ -286,17 +291,17 @@ _LEAK = (
 )
 
 
-def _about_split(name: str, timed: bool) -> str:
+def _about_split(name: str, timed: bool, seed: int) -> str:
     if name == "temporal":
         return (
             "Everything from a date on is held out, so that training sees nothing of the future. Held-out "
             "interactions of users or items that do not occur in training are dropped."
         )
     how = (
-        "Each user's latest item is held out for test and the one before it for validation; of items at the "
-        "same time the last by id counts as the latest."
+        "Each user's latest item is held out for test and the one before it for validation; the order of items at the "
+        f"same time is drawn by seed {seed}."
         if timed
-        else "A test and a validation item of each user are drawn by seed."
+        else f"A test and a validation item of each user are drawn by seed {seed}."
     )
     return f"{how} {_LEAK}"
 
@@ -314,8 +319,8 @@ def _prepared(
     test_negatives: NDArray[np.int32] | None = None,
 ) -> Prepared:
     names = None
-    if titles is not None:
-        names = read_titles(titles, item_ids, settings.item_column, settings.title_column)
+    if titles is not None and settings.title_column.lower() != OFF:
+        names = read_titles(titles, item_ids, settings.item_column, settings.title_column, settings.title_item_column)
         files = [*files, titles.name]
         titled = sum(map(bool, names))
         _log.info("read titles of %s of %s items from %s", f"{titled:,}", f"{len(names):,}", titles.name)
@@ -323,10 +328,27 @@ def _prepared(
             note = f"{titles.name} has a title for only {titled:,} of the {len(names):,} items; the others have none."
             _log.warning("%s", note)
             notes = [*notes, note]
+    _check_lengths(files, {"user": user_ids, "item": item_ids})
     dataset = parts.dataset(user_ids, item_ids, names, test_negatives)
     held_out = np.zeros(dataset.n_users, bool)
     held_out[dataset.test[:, 0]] = True
     return Prepared(dataset, list(steps.by_name.values()), notes, time, files, int((~held_out).sum()))
+
+
+def _check_lengths(files: Sequence[str], ids: Mapping[str, Sequence[str]]) -> None:
+    """Refuse ids that the endpoint and batch cannot be asked for.
+
+    Args:
+        files: names of the files.
+        ids: raw ids, by role.
+    """
+    for role, names in ids.items():
+        if long := next((name for name in names if len(name) > MAX_ID_LENGTH), ""):
+            raise InputError(
+                f"{', '.join(files[:3])}: {role} id '{long[:40]}...' has {len(long):,} characters; expected "
+                f"{MAX_ID_LENGTH} at most, as the endpoint accepts no longer ids (parameter '{role}_column' names the "
+                "column of ids)"
+            )
 
 
 def _distinct(index: NDArray[np.int32]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.columns import Column
+from ncf.data.columns import Block, Column
 from ncf.data.factorise import Ids
-from ncf.data.numbers import Unreadable, ratings, times, to_microseconds
+from ncf.data.numbers import Unreadable, ratings
 from ncf.data.tables import is_table, read_blocks, stem_and_suffix
+from ncf.data.times import Times
 from ncf.errors import InputError
 from ncf.progress import progress
 from ncf.storage import sha256
@@ -26,7 +27,14 @@ ITEM_NAMES = (
     "trackid", "artistid", "bookid", "isbn", "videoid", "gameid",
 )  # fmt: skip
 RATING_NAMES = ("rating", "score", "stars", "overall")
-TIMESTAMP_NAMES = ("timestamp", "time", "ts", "datetime", "date", "unixreviewtime", "createdat")
+TIMESTAMP_NAMES = (
+    "timestamp", "time", "ts", "datetime", "date", "unixreviewtime", "createdat", "eventtime", "eventtimestamp",
+    "timestampms", "timestampseconds", "unixtime", "unixtimestamp", "epoch", "eventdate", "eventdatetime",
+    "createdtime", "createtime", "creationtime", "ratedat", "watchedat", "viewedat", "playedat", "purchasedat",
+    "orderedat", "addedat", "updatedat", "occurredat", "reviewdate", "orderdate", "purchasedate", "transactiondate",
+    "invoicedate",
+)  # fmt: skip
+_TIME_HINT = r"time|date|stamp|epoch|^dt$|^at$"
 
 INTERACTION_FILES = ("ratings", "interactions", "events")
 TITLE_FILES = ("items", "movies")
@@ -64,12 +72,16 @@ class Interactions:
 
 
 def columns(user: str = "", item: str = "", rating: str = "", timestamp: str = "") -> tuple[Column, ...]:
-    """Columns of interactions. Arguments are names or numbers of columns; '' to recognise a column by its name."""
+    """Columns of interactions.
+
+    Arguments are names or numbers of columns, '' to recognise a column, or, for the optional ones, 'none' to leave it
+    out.
+    """
     return (
         Column("user", USER_NAMES, 1, user),
         Column("item", ITEM_NAMES, 2, item),
-        Column("rating", RATING_NAMES, 3, rating, required=False),
-        Column("timestamp", TIMESTAMP_NAMES, 4, timestamp, required=False),
+        Column("rating", RATING_NAMES, 3, rating, required=False, kinds=("number",)),
+        Column("timestamp", TIMESTAMP_NAMES, 4, timestamp, required=False, kinds=("time", "number"), hint=_TIME_HINT),
     )
 
 
@@ -82,7 +94,8 @@ def read_interactions(
         path: of the file or folder.
         wanted: columns, from :func:`columns`.
         separator: of text; see :func:`ncf.data.tables.read_blocks`.
-        max_unreadable: largest accepted share of rows with an unreadable rating or time, 0 to 1. They are dropped.
+        max_unreadable: largest accepted share of rows without an id, or with an unreadable rating or time, 0 to 1. They
+            are dropped.
 
     Raises:
         InputError: with file, row, column and value at fault.
@@ -92,7 +105,10 @@ def read_interactions(
     if path.is_dir():
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         _log.info("reading folder %s, files: %d: %s%s", path.name, len(names), ", ".join(names[:_SHOWN]), more)
-    users, items = Ids(), Ids()
+    users, items, times = Ids("user"), Ids("item"), Times()
+    readers: Mapping[str, Callable[[Block], NDArray[Any]]] = {
+        "user": users.encode, "item": items.encode, "rating": ratings, "timestamp": times.read,
+    }  # fmt: skip
     parts: dict[str, list[NDArray[Any]]] = {"user": [], "item": [], "rating": [], "timestamp": []}
     present: set[str] | None = None
     column_names: Mapping[str, str] = {}
@@ -105,12 +121,11 @@ def read_interactions(
                         f"{file}: has the columns {', '.join(block.columns)}, but the files before it have "
                         f"{', '.join(sorted(present))}; expected the same columns in all files of a folder"
                     )
+                if block.names != column_names:
+                    _log.info("columns of %s: %s", file.name, ", ".join(f"{n} ({r})" for r, n in block.names.items()))
                 present, column_names = set(block.columns), block.names
-                values: dict[str, NDArray[Any]] = {
-                    role: read(block) for role, read in (("rating", ratings), ("timestamp", times)) if role in present
-                }
+                values = {role: read(block) for role, read in readers.items() if role in present}
                 kept = unreadable.kept(block, values)
-                values |= {"user": users.encode(block, "user"), "item": items.encode(block, "item")}
                 for role, array in values.items():
                     parts[role].append(array if kept is None else array[kept])
                 rows += block.rows
@@ -118,19 +133,24 @@ def read_interactions(
     if not present:
         raise InputError(f"{path}: no rows of interactions: it is empty or has only a header")
     unreadable.check(rows)
+    if unreadable.rows == rows:
+        raise InputError(f"{path}: none of the {rows:,} rows can be read")
     user_ids, user_index = users.sorted()
     item_ids, item_index = items.sorted()
     read = Interactions(
         user=np.concatenate([user_index[part] for part in parts.pop("user")]),  # one by one, to free memory
         item=np.concatenate([item_index[part] for part in parts.pop("item")]),
         rating=np.concatenate(parts.pop("rating")) if parts["rating"] else None,
-        time=to_microseconds(parts.pop("timestamp"), path) if parts["timestamp"] else None,
+        time=times.microseconds(parts.pop("timestamp"), path) if parts["timestamp"] else None,
         user_ids=user_ids,
         item_ids=item_ids,
         unreadable=unreadable.rows,
         columns=dict(column_names),
         files=names,
     )
+    for ids in (users, items):
+        for doubt in ids.doubts():
+            _log.warning("%s", doubt)
     _log.info(
         "read %s interactions of %s users and %s items",
         *(f"{n:,}" for n in (len(read), len(user_ids), len(item_ids))),
@@ -190,8 +210,12 @@ def title_name(names: Sequence[str]) -> str:
 
 
 def visible(names: Iterable[str]) -> list[str]:
-    """Sorted names, without hidden files, names that begin with '_', and all in such folders."""
-    return sorted(name for name in names if not any(part.startswith((".", "_")) for part in Path(name).parts))
+    """Sorted names, without hidden files, names that begin with '_', all in such folders, and markers of Hadoop."""
+    return sorted(
+        name
+        for name in names
+        if not any(part.startswith((".", "_")) or part.endswith("_$folder$") for part in Path(name).parts)
+    )
 
 
 def _names(folder: Path) -> list[str]:

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.data.columns import Block, Column
+from ncf.data.columns import SHOWN_CHARACTERS, Block, Column
+from ncf.data.decoding import COMPRESSIONS
 from ncf.data.factorise import Ids
 from ncf.data.filtering import merge_duplicates, select
-from ncf.data.numbers import times, to_microseconds
 from ncf.data.reading import Interactions, columns, interaction_names, title_name, without_constant_time
 from ncf.data.split import MIN_POSITIVES, TEST, TRAIN, VALIDATION, Split, by_time, draw_two
 from ncf.data.tables import read_blocks
-from ncf.data.text import COMPRESSIONS
+from ncf.data.times import Times
 from ncf.errors import InputError
 
 _KINDS = (".train.rating", ".test.rating", ".test.negative")
@@ -102,7 +102,7 @@ def read_release(files: Sequence[Path]) -> Release:
     """
     train_file, test_file, negative_file = files
     _log.info("reading the NCF release %s", ", ".join(file.name for file in files))
-    ids = {"user": Ids(), "item": Ids()}
+    ids = {"user": Ids("user"), "item": Ids("item")}
     train = _rating_rows(train_file, ids)
     test = _rating_rows(test_file, ids)
     pairs, negatives = _negative_rows(negative_file, ids)
@@ -146,7 +146,7 @@ def split_release(release: Release, seed: int) -> Split:
 
     The validation item is the latest one, or drawn by ``seed`` without times. Users with one training item have none.
     """
-    user, item, _ = by_time(release.train)
+    user, item, _ = by_time(release.train, seed)
     counts = np.bincount(user, minlength=len(release.train.user_ids))
     enough = counts >= MIN_POSITIVES - 1
     ends = np.cumsum(counts)
@@ -163,15 +163,16 @@ def _rating_rows(path: Path, ids: dict[str, Ids]) -> dict[str, NDArray[Any]]:
     """Users and items, as numbers of ``ids``, and times, if there are any, of a ``.rating`` file."""
     wanted = tuple(replace(column, given=str(column.position) if column.required else "") for column in columns())
     parts: dict[str, list[NDArray[Any]]] = {"user": [], "item": [], "time": []}
+    times = Times()
     for block in read_blocks(path, wanted, "tab"):
         for role in ids:
-            parts[role].append(ids[role].encode(block, role))
+            parts[role].append(ids[role].require(block))
         if "timestamp" in block.columns:
-            parts["time"].append(times(block))
+            parts["time"].append(times.read(block))
     if not parts["user"]:
         raise InputError(f"{path}: is empty; expected rows of user, item, rating and timestamp")
     rows = {role: np.concatenate(parts[role]) for role in ids}
-    return {**rows, "time": to_microseconds(parts["time"], path)} if parts["time"] else rows
+    return {**rows, "time": times.microseconds(parts["time"], path)} if parts["time"] else rows
 
 
 def _negative_rows(path: Path, ids: dict[str, Ids]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -188,7 +189,8 @@ def _negative_rows(path: Path, ids: dict[str, Ids]) -> tuple[NDArray[np.int32], 
         found = pc.extract_regex(block.columns["pair"], r"^\s*\((?P<user>[^,]+),(?P<item>[^,]+)\)\s*$")
         if found.null_count:
             index = int(np.asarray(pc.is_null(found)).argmax())
-            raise block.fault("pair", index, f"'{block.columns['pair'][index]}'; expected (user,item)")
+            shown = str(block.columns["pair"][index])[:SHOWN_CHARACTERS]
+            raise block.fault("pair", index, f"'{shown}'; expected (user,item)")
         both = Block(
             block.path,
             {role: found.field(role) for role in ids},
@@ -196,8 +198,8 @@ def _negative_rows(path: Path, ids: dict[str, Ids]) -> tuple[NDArray[np.int32], 
             block.rows,
             block.row_number,
         )
-        pairs.append(np.stack([ids[role].encode(both, role) for role in ids], axis=1))
-        items = [ids["item"].encode(block, role) for role in block.columns if role != "pair"]
+        pairs.append(np.stack([ids[role].require(both) for role in ids], axis=1))
+        items = [ids["item"].require(block, role) for role in block.columns if role != "pair"]
         negatives.append(np.stack(items, axis=1))
     if not pairs:
         raise InputError(f"{path}: is empty; expected rows of (user,item) and negatives")

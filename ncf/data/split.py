@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from ncf.artifacts.dataset import Dataset, Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.strings import Strings
-from ncf.data.numbers import MICROSECONDS
 from ncf.data.reading import Interactions
+from ncf.data.ties import break_ties
+from ncf.data.times import as_date
+from ncf.data.units import MICROSECONDS
 from ncf.errors import InputError
 
 MIN_POSITIVES = 3
@@ -26,7 +28,7 @@ _DAY = 24 * 3600 * MICROSECONDS
 
 @dataclass(frozen=True)
 class Split:
-    """Interactions sorted by user, then time, then item, with the part of each.
+    """Interactions sorted by user, then time, with the part of each.
 
     Attributes:
         user, item: int32 [n].
@@ -70,11 +72,22 @@ class Split:
         )
 
 
-def by_time(interactions: Interactions) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """User, item and time, sorted by user, then time, then item. The result does not depend on the order of rows.
+def by_time(interactions: Interactions, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    """User, item and time, sorted by user, then time. The result does not depend on the order of rows.
 
-    Without times the order is by user and item, and the times are 0.
+    Ties in time are broken by a hash of seed, user and item. Without times the order is by user and item, and the
+    times are 0.
     """
+    user, item, time = _by_time_and_item(interactions)
+    if interactions.time is not None:
+        break_ties(user, item, time, (interactions.user_ids, interactions.item_ids), seed)
+    return user, item, time
+
+
+def _by_time_and_item(
+    interactions: Interactions,
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
+    """User, item and time, sorted by user, then time, then item."""
     user, item = interactions.user, interactions.item
     if interactions.time is None:
         key = np.sort(user.astype(np.int64) << 32 | item)
@@ -112,7 +125,7 @@ def by_time(interactions: Interactions) -> tuple[NDArray[np.int32], NDArray[np.i
 def _by_time_in_blocks(
     interactions: Interactions, width: int
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
-    """Result of :func:`by_time`, for blocks of ``width`` users whose numbers fit into 63 bits."""
+    """Result of :func:`_by_time_and_item`, for blocks of ``width`` users whose numbers fit into 63 bits."""
     assert interactions.time is not None
     user, item = np.empty_like(interactions.user), np.empty_like(interactions.item)
     time = np.empty_like(interactions.time)
@@ -129,7 +142,7 @@ def _by_time_in_blocks(
             rating=None,
             time=interactions.time[rows],
         )
-        user[target], item[target], time[target] = by_time(own)
+        user[target], item[target], time[target] = _by_time_and_item(own)
         user[target] += np.int32(block * width)
     return user, item, time
 
@@ -137,13 +150,13 @@ def _by_time_in_blocks(
 def leave_one_out(interactions: Interactions, seed: int) -> Split:
     """Leave-one-out split: the latest item of each user is for test, the one before it for validation.
 
-    This is the protocol of He et al. 2017, section 4.1. Ties in time are broken by the higher item index. Without
-    times both items are drawn by ``seed``. Users with fewer than three positives keep all of them in training.
+    This is the protocol of He et al. 2017, section 4.1. Ties in time are broken by a hash of seed, user and item.
+    Without times both items are drawn by ``seed``. Users with fewer than three positives keep all of them in training.
 
     Raises:
         InputError: if no user has three positives.
     """
-    user, item, time = by_time(interactions)
+    user, item, time = by_time(interactions, seed)
     offsets = _offsets(user)
     counts = np.diff(offsets)
     enough = counts >= MIN_POSITIVES
@@ -169,7 +182,7 @@ def draw_two(counts: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], N
     return first, (first + rng.integers(1, np.maximum(counts, 2))) % np.maximum(counts, 1)
 
 
-def temporal(interactions: Interactions, test_after: int, validation_after: int | None) -> Split:
+def temporal(interactions: Interactions, test_after: int, validation_after: int | None, seed: int) -> Split:
     """Temporal split: test from ``test_after`` on, validation from ``validation_after`` to ``test_after``.
 
     Held-out interactions whose user or item does not occur in training are dropped.
@@ -178,11 +191,12 @@ def temporal(interactions: Interactions, test_after: int, validation_after: int 
         interactions: to split.
         test_after: microseconds since 1970 UTC.
         validation_after: microseconds since 1970 UTC; None for the latest tenth before ``test_after``.
+        seed: seed of the order of a user's interactions at the same time.
 
     Raises:
         InputError: if training, validation or test would be empty.
     """
-    user, item, time = by_time(interactions)
+    user, item, time = by_time(interactions, seed)
     span = f"the interactions run from {as_date(int(time.min()))} to {as_date(int(time.max()))}"
     before = time < test_after
     if before.all() or not before.any():
@@ -214,11 +228,6 @@ def _days(time: NDArray[np.int64]) -> NDArray[np.int32]:
     """Days since 1970 UTC of times in microseconds, int32 [n]. ``time`` is overwritten."""
     time //= _DAY
     return time.astype(np.int32)
-
-
-def as_date(time: int) -> str:
-    """Date of microseconds since 1970 UTC, as ``2024-05-31 12:00:00``."""
-    return str(np.datetime64(time, "us").astype("datetime64[s]")).replace("T", " ")
 
 
 def _offsets(user: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -6,14 +6,17 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from operator import add
 from pathlib import Path
+from typing import Any
 
 from ncf.data.columns import Block, Column, find_columns
-from ncf.data.text import COMPRESSIONS, first_line_of, text_blocks
+from ncf.data.decoding import COMPRESSIONS, first_bytes, first_line_of
+from ncf.data.text import text_blocks
 from ncf.errors import InputError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".rating", ".negative", "")
 _ROWS_PER_BLOCK = 1 << 20
+_PARQUET_MAGIC = b"PAR1"
 
 
 def stem_and_suffix(path: Path) -> tuple[str, str]:
@@ -29,16 +32,16 @@ def is_table(path: Path) -> bool:
     return suffix in TEXT_SUFFIXES or (suffix in PARQUET_SUFFIXES and not compressed)
 
 
-def read_blocks(path: Path, columns: Sequence[Column], separator: str = "auto") -> Iterator[Block]:
-    """Read columns of a table, block by block.
-
-    The first row of a text file is a header if it has the given name of a column. It is not a header if a column is
-    given by number, or if one of its fields is a number.
+def read_blocks(
+    path: Path, columns: Sequence[Column], separator: str = "auto", may_be_latin: bool = False
+) -> Iterator[Block]:
+    """Read columns of a table, block by block. A parquet file is known by its first bytes, whatever its name.
 
     Args:
         path: of the file.
         columns: to read.
-        separator: ``auto``, or a key of :data:`ncf.data.text.SEPARATORS`.
+        separator: ``auto``, or a key of :data:`ncf.data.layout.SEPARATORS`.
+        may_be_latin: whether text that is not UTF-8 is read as Windows-1252 or ISO 8859-1.
 
     Raises:
         InputError: if the file cannot be read, has no required column, has a row with another number of fields, or
@@ -46,16 +49,17 @@ def read_blocks(path: Path, columns: Sequence[Column], separator: str = "auto") 
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    if not is_table(path):
+    is_parquet = first_bytes(path).startswith(_PARQUET_MAGIC)
+    if not is_parquet and not is_table(path):
         accepted = ", ".join([suffix for suffix in TEXT_SUFFIXES if suffix] + list(PARQUET_SUFFIXES))
         raise InputError(
             f"{path}: file type '{path.suffix}' is not supported; expected one of {accepted}, "
             f"text also compressed as {', '.join(COMPRESSIONS)}"
         )
-    if stem_and_suffix(path)[1] in PARQUET_SUFFIXES:
+    if is_parquet or stem_and_suffix(path)[1] in PARQUET_SUFFIXES:
         yield from _parquet_blocks(path, columns)
     else:
-        yield from text_blocks(path, columns, separator)
+        yield from text_blocks(path, columns, separator, may_be_latin)
 
 
 def _parquet_blocks(path: Path, columns: Sequence[Column]) -> Iterator[Block]:
@@ -67,10 +71,16 @@ def _parquet_blocks(path: Path, columns: Sequence[Column]) -> Iterator[Block]:
             header = list(file.schema_arrow.names)
             found = find_columns(path, header, len(header), columns)
             names = {role: header[index] for role, index in found.items()}
+            place = {role: header[:index].count(header[index]) for role, index in found.items()}  # among equal names
             before = 0
             for batch in file.iter_batches(_ROWS_PER_BLOCK, columns=list(names.values())):
-                arrays = {role: batch.column(name) for role, name in names.items()}
+                arrays = {role: _column(batch, name, place[role]) for role, name in names.items()}
                 yield Block(path, arrays, names, batch.num_rows, partial(add, before + 1))
                 before += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable parquet file: {first_line_of(error)}") from None
+
+
+def _column(batch: Any, name: str, place: int) -> Any:
+    """Column of a pyarrow batch: the one at ``place``, from 0, among those of that name."""
+    return batch.column([index for index, other in enumerate(batch.schema.names) if other == name][place])

@@ -1,124 +1,66 @@
-"""Delimited text, read as blocks of rows: decompressed, cut at row ends and parsed."""
+"""Delimited text, read as blocks of rows: cut at row ends and parsed."""
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+import numpy as np
 
 from ncf.data.columns import Block, Column, find_columns
+from ncf.data.decoding import first_line_of, text_chunks
+from ncf.data.layout import csv_rows, layout_of
 from ncf.errors import InputError
 
-Separator = Literal["auto", "comma", "tab", "double_colon", "semicolon", "pipe"]
-SEPARATORS: Mapping[str, str] = {"double_colon": "::", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
-COMPRESSIONS: Mapping[str, str] = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd", ".xz": "xz"}
 _BYTES_PER_BLOCK = 32 << 20
 _BYTES_PER_CHUNK = 4 << 20  # of a thread of pyarrow
+_BYTES_PER_STEP = 1 << 20  # of the search for a row end
+_MAX_FIRST_ROW = 1 << 20
 _UNIT_SEPARATOR = "\x1f"  # in place of '::', as separators of pyarrow have one character
-_BOM = b"\xef\xbb\xbf"
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_SNIFFED_BYTES = 1000
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Stream of the decompressed bytes of a file.
-
-    Raises:
-        InputError: if the file cannot be read or is damaged.
-    """
-    import lzma
-    import zlib
-
-    import pyarrow as pa
-
-    compression = COMPRESSIONS.get(path.suffix.lower())
-    try:
-        if compression == "xz":
-            with lzma.open(path) as stream:
-                yield stream
-        else:
-            with pa.input_stream(str(path), compression=compression) as stream:
-                yield stream
-    except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
-        what = f"damaged or truncated {compression} data" if compression else "cannot be read"
-        raise InputError(f"{path}: {what} ({first_line_of(error)})") from None
-
-
-def text_blocks(path: Path, columns: Sequence[Column], separator: str) -> Iterator[Block]:
+def text_blocks(path: Path, columns: Sequence[Column], separator: str, may_be_latin: bool = False) -> Iterator[Block]:
     """Blocks of a text file; see :func:`ncf.data.tables.read_blocks`."""
-    with _opened(path) as stream:
-        start = stream.read(_BYTES_PER_BLOCK).removeprefix(_BOM)
-        if start.startswith(_UTF16_BOMS) or b"\0" in start[:_SNIFFED_BYTES]:
-            raise InputError(f"{path}: looks like UTF-16; convert the file, for example: iconv -f utf-16 -t utf-8")
-        blank = len(start) - len(start.lstrip(b"\r\n"))
-        first, _, _ = start[blank:].partition(b"\n")
-        if not first.strip():
-            return
-        try:
-            text = first.decode().rstrip("\r")
-        except UnicodeDecodeError:
-            raise _not_utf8(path, 1) from None
-        delimiter = _sniff(text) if separator == "auto" else SEPARATORS[separator]
-        fields = _split(text, delimiter)
-        header = fields if _has_header(fields, columns) else None
-        found = find_columns(path, header, len(fields), columns)
-        names = {role: fields[index] if header else str(index + 1) for role, index in found.items()}
-        line = 1
-        if header is not None:
-            line += start[: blank + len(first) + 1].count(b"\n")
-            start = start[blank + len(first) + 1 :]
-        quotes = '"' if delimiter in (",", ";", "|") else None
-        for data in _whole_lines(path, stream, start, quotes is not None):
-            parser = _Parser(path, data, line, delimiter, quotes, len(fields))
-            table = parser.parse(found)
-            if table.num_rows:
-                arrays = {role: table.column(str(index)).combine_chunks() for role, index in found.items()}
-                yield Block(path, arrays, names, table.num_rows, parser.row_number)
-            line += data.count(b"\n")
-
-
-def _sniff(line: str) -> str:
-    """Separator of a line: '::' if it occurs, else the most frequent one."""
-    if SEPARATORS["double_colon"] in line:
-        return SEPARATORS["double_colon"]
-    return max((sign for sign in SEPARATORS.values()), key=line.count)
-
-
-def _split(line: str, delimiter: str) -> list[str]:
-    if len(delimiter) > 1 or delimiter == "\t":
-        return [field.strip() for field in line.split(delimiter)]
-    return [field.strip() for field in next(csv.reader([line], delimiter=delimiter))]
-
-
-def _has_header(fields: Sequence[str], columns: Sequence[Column]) -> bool:
-    if any(column.given.isdigit() for column in columns):
-        return False
-    named = any(column.given and column.given in fields for column in columns)
-    return named or not any(_is_number(field) for field in fields)
-
-
-def _is_number(text: str) -> bool:
+    chunks = text_chunks(path, _BYTES_PER_BLOCK, may_be_latin)
+    start = next(chunks, b"")
+    blank = len(start) - len(start.lstrip(b"\r\n"))
+    first, _, _ = start[blank:].partition(b"\n")
+    if not first.strip():
+        return
+    if len(first) > _MAX_FIRST_ROW:
+        raise InputError(f"{path}: the first row is longer than {_MAX_FIRST_ROW >> 20} MiB; expected a row a line")
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        first.decode()
+    except UnicodeDecodeError:
+        raise _not_utf8(path, 1) from None
+    layout = layout_of(path, start[blank:], separator, columns)
+    header, fields = layout.header, layout.fields
+    found = find_columns(path, header, len(fields), columns, layout.kinds)
+    names = {role: fields[index] if header else str(index + 1) for role, index in found.items()}
+    line = 1
+    if header is not None:
+        line += start[: blank + len(first) + 1].count(b"\n")
+        start = start[blank + len(first) + 1 :]
+    for data in _whole_lines(path, chunks, start, layout.quotes):
+        parser = _Parser(path, data, line, layout.delimiter, '"' if layout.quotes else None, len(fields))
+        table = parser.parse(found)
+        if table.num_rows:
+            arrays = {role: table.column(str(index)).combine_chunks() for role, index in found.items()}
+            yield Block(path, arrays, names, table.num_rows, parser.row_number)
+        line += data.count(b"\n")
 
 
-def _whole_lines(path: Path, stream: Any, rest: bytes, quoted: bool) -> Iterator[bytes]:
-    """Bytes of ``rest`` and ``stream``, in pieces that end at the end of a row."""
+def _whole_lines(path: Path, chunks: Iterator[bytes], rest: bytes, quoted: bool) -> Iterator[bytes]:
+    """Bytes of ``rest`` and ``chunks``, in pieces that end at the end of a row."""
     block = rest
     while block:
         if len(block) > 2 * _BYTES_PER_BLOCK:
             raise InputError(f"{path}: a row longer than {_BYTES_PER_BLOCK >> 20} MiB; is a quotation mark unbalanced?")
-        following = stream.read(_BYTES_PER_BLOCK)
-        if not following:
+        if not (following := next(chunks, b"")):
             yield block
             return
         cut = _row_end(block, quoted)
@@ -130,12 +72,22 @@ def _whole_lines(path: Path, stream: Any, rest: bytes, quoted: bool) -> Iterator
 def _row_end(block: bytes, quoted: bool) -> int:
     """End of the last whole row: behind a line end outside quotation marks."""
     cut = block.rfind(b"\n") + 1
-    marks = block.count(b'"', 0, cut) if quoted else 0
-    while cut and marks % 2:
-        previous = block.rfind(b"\n", 0, cut - 1) + 1
-        marks -= block.count(b'"', previous, cut)
-        cut = previous
-    return cut
+    inside = quoted and block.count(b'"', 0, cut) % 2 == 1
+    return _last_outside(block, cut) if inside else cut
+
+
+def _last_outside(block: bytes, end: int) -> int:
+    """End of the last line before ``end`` outside quotation marks, of which there is an odd number; 0 if none is."""
+    inside = True
+    while end:
+        start = max(0, end - _BYTES_PER_STEP)
+        backwards = np.frombuffer(block, np.uint8, end - start, start)[::-1]
+        states = np.logical_xor.accumulate(np.append(inside, backwards == ord('"')))[1:]
+        found = np.flatnonzero(~states & (backwards == ord("\n")))
+        if len(found):
+            return end - int(found[0])
+        end, inside = start, bool(states[-1])
+    return 0
 
 
 @dataclass(frozen=True)
@@ -201,13 +153,9 @@ class _Parser:
             lines = enumerate(text.removesuffix("\n").split("\n"), self.first_line)
             yield from ((number, line.split(self.delimiter) if line.rstrip("\r") else []) for number, line in lines)
             return
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter)
+        reader = csv_rows(io.StringIO(text, newline=""), self.delimiter)
         yield from ((self.first_line + reader.line_num - 1, fields) for fields in reader)
 
 
 def _not_utf8(path: Path, row: int) -> InputError:
     return InputError(f"{path}: row {row} is not UTF-8; convert the file, for example: iconv -f latin1 -t utf-8")
-
-
-def first_line_of(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

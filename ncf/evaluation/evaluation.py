@@ -38,6 +38,7 @@ class Evaluation:
         left_out: remarks on missing baselines and on those fitted to a part of the users.
         comparison: with the champion, or None.
         no_comparison: reason for no comparison; '' if there is one.
+        users_left_out: number of users with test positives but too few other items for the candidates.
     """
 
     test: Pairs
@@ -49,6 +50,7 @@ class Evaluation:
     left_out: list[str]
     comparison: Comparison | None = None
     no_comparison: str = ""
+    users_left_out: int = 0
 
 
 def evaluate(
@@ -98,7 +100,18 @@ def evaluate(
             comparison = _compare(champion, comparable, model, samples, ranks["model"], users, catalogues["model"])
     of_test = popularity_of_positives(model.train, n_items, test, users)
     candidates = samples.test_candidates.shape[1]
-    return Evaluation(test, ranks, candidates, users, catalogues, of_test, left_out, comparison, no_champion)
+    return Evaluation(
+        test=test,
+        ranks=ranks,
+        candidates=candidates,
+        users=users,
+        catalogues=catalogues,
+        test_popularity=of_test,
+        left_out=left_out,
+        comparison=comparison,
+        no_comparison=no_champion,
+        users_left_out=samples.left_out,
+    )
 
 
 def _compare(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.samples import LEFT_OUT
 from ncf.evaluation import metrics
 from ncf.evaluation.champion import Comparison
 from ncf.evaluation.evaluation import Evaluation
@@ -233,6 +234,7 @@ def _flat(
         "taken_popularity": evaluation.test_popularity,
         "test_positives": float(len(evaluation.test)),
         "full_users": float(len(evaluation.users)),
+        LEFT_OUT: float(evaluation.users_left_out),
     }
 
 

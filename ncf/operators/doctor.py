@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from ncf.aws.settings import AwsAccess
+from ncf.console_text import visible
 from ncf.errors import RemoteError
 from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.sagemaker.settings import AwsSettings
@@ -117,7 +118,7 @@ class Doctor(Stage):
         for check in self._checks(account):
             verdict, finding = check.result(account.has_credentials)
             names[verdict].append(check.name)
-            print(f"{verdict:<8}{check.name:<14}{' '.join(finding.split())}", flush=True)
+            print(f"{verdict:<8}{check.name:<14}{visible(' '.join(finding.split()))}", flush=True)
         if failed := names["FAILED"]:
             count = sum(map(len, names.values()))
             raise RemoteError(f"{len(failed)} of {count} checks failed: {', '.join(failed)}")

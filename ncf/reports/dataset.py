@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.data.preparation import Prepared
-from ncf.data.split import as_date
+from ncf.data.times import as_date, usual
 from ncf.reports.html import Report, Section, Table, Tile, render
 from ncf.reports.numbers import count, percent
 from ncf.reports.plots import DATA, Chart, log_histogram, plain_numbers, plot, svg
@@ -19,6 +19,8 @@ _MICROSECONDS_PER_DAY, _DAYS_PER_YEAR = 86_400e6, 365.25
 _MAX_DAYS = 1000
 """Longest time span that is given in days; longer ones are given in years."""
 _MAX_FILES = 5
+_DRAWN = np.array(["0100-01-01", "9000-01-01"], "datetime64[us]").astype(np.int64)
+"""First and last time on an axis of dates, with room for its margins."""
 
 
 def dataset_report(prepared: Prepared, fingerprint: str, settings: Table) -> str:
@@ -50,7 +52,8 @@ def _figures(prepared: Prepared) -> Section:
         Tile("Sparsity", percent(figures["sparsity"], digits=2), "of user-item pairs have no interaction"),
     ]
     if prepared.time is not None:
-        first, last = int(prepared.time.min()), int(prepared.time.max())
+        shown = _shown(prepared.time)
+        first, last = int(shown.min()), int(shown.max())
         days = (last - first) / _MICROSECONDS_PER_DAY
         span = f"{days:,.0f} days" if days < _MAX_DAYS else f"{days / _DAYS_PER_YEAR:,.1f} years"
         dates = (as_date(time).split()[0] for time in (first, last))
@@ -103,13 +106,21 @@ def _distributions(prepared: Prepared) -> Section:
             _histogram(popularity, "interactions of an item", "items"), f"Popularity of items: {_spread(popularity)}."
         ),
     ]
-    if prepared.time is not None:
+    if prepared.time is not None and np.ptp(shown := _shown(prepared.time)):
         caption = f"Interactions over time in {_PERIODS} equal periods (UTC)."
-        charts.append(Chart(_over_time(prepared.time), caption, is_wide=True))
+        charts.append(Chart(_over_time(shown), caption, is_wide=True))
     top = np.sort(popularity)[::-1]
     share = top[: max(1, len(top) // 10)].sum() / top.sum()
     text = f"The most popular tenth of the items has {percent(share, digits=0)} of the interactions."
     return Section("Distributions", [text], charts=charts)
+
+
+def _shown(time: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Times from 1971 to 2099, if these are the most; otherwise times in the years that a plot can show."""
+    within = usual(time)
+    if 2 * within.sum() >= len(time):
+        return time[within]
+    return time.clip(_DRAWN[0], _DRAWN[1])
 
 
 def _histogram(values: NDArray[Any], horizontal: str, vertical: str) -> str:

@@ -85,12 +85,20 @@ class EvaluationReport:
         verdict = f"Gate passed: {self._reason()}" if self.passed else f"Gate closed: {'; '.join(failed)}"
         notes = [
             *(f"- {'✅' if check.passed else '❌'} {markdown.escape(check.text, 500)}" for check in self.checks),
-            *(f"- ⚠️ {markdown.escape(sentence, 500)}" for sentence in better_baselines(self.summary)),
+            *(f"- ⚠️ {markdown.escape(sentence, 500)}" for sentence in self._warnings()),
         ]
         blocks = [f"**{markdown.escape(verdict, 1000)}**", "\n".join(notes), self._short_table()]
         if self.evaluation.no_comparison:
             blocks.append(markdown.escape(self.evaluation.no_comparison, 1000))
         return "\n\n".join(block for block in blocks if block) + "\n"
+
+    def _warnings(self) -> list[str]:
+        left_out = self.evaluation.users_left_out
+        sentence = (
+            f"{count(left_out)} {'user is' if left_out == 1 else 'users are'} left out of the evaluation, with fewer "
+            f"than {self.evaluation.candidates} items left as negatives."
+        )
+        return [*better_baselines(self.summary), *([sentence] if left_out else [])]
 
     def _reason(self) -> str:
         if not self.checks:
@@ -116,7 +124,7 @@ class EvaluationReport:
             else "The gate is closed: the model must not be deployed"
         )
         checks = [f"{'✓' if check.passed else '✗'} {check.text}" for check in self.checks]
-        warnings = [f"! {sentence}" for sentence in better_baselines(self.summary)]
+        warnings = [f"! {sentence}" for sentence in self._warnings()]
         text = [*(checks or ["No condition is set."]), *warnings]
         return Section(heading, text, tone="good" if self.passed else "bad")
 

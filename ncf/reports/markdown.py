@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from numbers import Integral
 
+from ncf.console_text import visible
 from ncf.reports.numbers import count, is_column_of_numbers
 
 MAX_CELL = 200
@@ -81,6 +82,7 @@ def link(text: object, url: str) -> Markdown:
 
 def code_block(text: str, language: str = "") -> Markdown:
     """A fenced code block of several lines; a fence within the text does not end it."""
+    text = "\n".join(map(visible, text.split("\n")))
     fence = "`" * max(len(_FENCE), _longest_run_of_backticks(text) + 1)
     return Markdown(f"{fence}{language}\n{text}\n{fence}")
 

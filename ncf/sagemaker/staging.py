@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ncf.artifacts import manifest
+from ncf.artifacts.regular_files import check_all_regular
 from ncf.errors import InputError
 from ncf.storage import check_bucket, download, is_s3, upload
 
@@ -56,6 +57,7 @@ class Staging:
             uri: of the artifact, in S3 or not.
         """
         if not is_s3(uri):
+            check_all_regular(Path(path))
             upload(Path(path), self.uri(artifact, uri))
 
     def archive_uri(self, artifact: str) -> str:
@@ -64,6 +66,7 @@ class Staging:
 
     def upload_archive(self, artifact: str, folder: Path) -> None:
         """Copy a local folder to S3 as an archive."""
+        check_all_regular(folder)
         with tempfile.TemporaryDirectory(prefix="ncf-") as temporary:
             packed = Path(temporary) / "archive.tar.gz"
             with tarfile.open(packed, "w:gz", compresslevel=_COMPRESSION_LEVEL) as archive:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts.items_by_user import ItemsByUser
-from ncf.errors import InputError
 
 Strategy = Literal["uniform", "popularity"]
 _DRAWS_PER_BLOCK = 1 << 16  # the searched arrays stay in the cache
@@ -33,7 +32,6 @@ def draw_rows(
     rng: np.random.Generator,
     strategy: Strategy = "uniform",
     weights: NDArray[np.int64] | None = None,
-    parameter: str = "width",
 ) -> NDArray[np.int32]:
     """Draw ``width`` distinct negatives for each entry of ``users``.
 
@@ -45,15 +43,15 @@ def draw_rows(
         rng: the same state gives the same rows.
         strategy: ``uniform``, or ``popularity``, which needs ``weights``.
         weights: int64 [n_items], at least 1: an item is drawn in proportion to its weight.
-        parameter: name of ``width`` in messages.
 
     Returns:
         int32 [rows, width] item indices.
 
     Raises:
-        InputError: if a user has fewer than ``width`` items left.
+        ValueError: if a user has fewer than ``width`` items left.
     """
-    check_enough(users, known, n_items, width, parameter)
+    if len(users) and n_items - known.counts()[users].max() < width:
+        raise ValueError(f"a user has fewer than {width} of the {n_items} items left as negatives")
     step = max(1, _DRAWS_PER_BLOCK // max(width, 1))
     drawn = np.empty((len(users), width), np.int32)
     if strategy == "popularity" and weights is None:
@@ -66,27 +64,6 @@ def draw_rows(
         else:
             drawn[start : start + step] = _weighted(block, known, n_items, width, rng, cumulative)
     return drawn
-
-
-def check_enough(users: NDArray[np.int32], known: ItemsByUser, n_items: int, width: int, parameter: str) -> None:
-    """Check that each user has ``width`` items left that it has not interacted with.
-
-    Raises:
-        InputError: if not. The message has the highest value of ``parameter`` that is possible.
-    """
-    remaining = n_items - known.counts()
-    short = users[remaining[users] < width]
-    if len(short):
-        least = int(remaining[short].min())
-        what = (
-            f"one has {least}: lower '{parameter}' to {least} at most"
-            if least
-            else "one has none, having interacted with every item: more items are needed, or data without such users"
-        )
-        raise InputError(
-            f"parameter '{parameter}' is {width}: {len(np.unique(short))} users have fewer than {width} of the "
-            f"{n_items} items left as negatives, {what}"
-        )
 
 
 def _uniform(

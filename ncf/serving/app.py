@@ -9,6 +9,7 @@ from concurrent.futures import Future
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -17,6 +18,7 @@ from ncf.api import limits
 from ncf.cores import available_cores
 from ncf.serving.backpressure import Backpressure
 from ncf.serving.error_response import error_response
+from ncf.serving.framing import Framing
 from ncf.serving.html import html_route
 from ncf.serving.invocations import NOT_LOADED, VERSION_HEADER, Invocations, request_log
 from ncf.serving.metrics import Metrics
@@ -89,10 +91,14 @@ def create_app(loading: Future[Recommender], max_requests: int = limits.MAX_REQU
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         known = ", ".join(f"{'/'.join(sorted(route.methods or ()))} {route.path}" for route in routes)
-        message = f"{request.method} {request.url.path[:60]}: {error.detail}; expected one of {known}"
+        message = f"{request.method[:20]} {request.url.path[:60]}: {error.detail}; expected one of {known}"
         return error_response(error.status_code, message.replace("GET/HEAD", "GET"), error.headers)
 
     async def failed(*_: object) -> JSONResponse:
         return error_response(500, "internal error; see the server's log")
 
-    return Starlette(routes=routes, exception_handlers={HTTPException: refused, Exception: failed})
+    app = Starlette(
+        routes=routes, middleware=[Middleware(Framing)], exception_handlers={HTTPException: refused, Exception: failed}
+    )
+    app.router.redirect_slashes = False  # a redirection would name the host that the request names
+    return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -11,9 +12,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message, Receive, Scope, Send
 
 from ncf.api import limits
-from ncf.api.formats import read_requests
+from ncf.api.formats import media_of, read_requests
 from ncf.api.media_types import JSON, accepted, media_type
-from ncf.api.requests import AnyForm, ForHistory, ForItem, Invocation, RequestError, parse
+from ncf.api.requests import AnyForm, ForHistory, ForItem, Invocation, RequestError
 from ncf.serving.answering import answer_body
 from ncf.serving.backpressure import Backpressure, Check, UnavailableError
 from ncf.serving.body import RequestBody
@@ -48,6 +49,8 @@ class Invocations:
 
     def __init__(self, loaded: Callable[[], Recommender | None], metrics: Metrics, backpressure: Backpressure) -> None:
         self._loaded, self._metrics, self._backpressure = loaded, metrics, backpressure
+        # the interpreter's lock is held while JSON is parsed: one thread at a time leaves room for the event loop
+        self._reading = threading.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start, stats, request = time.perf_counter(), RequestStats(), Request(scope, receive)
@@ -58,7 +61,7 @@ class Invocations:
         except (RequestError, UnavailableError) as error:
             stats.status = error.status
             await _refuse(error.status, str(error), body, send)
-        except ClientDisconnect:
+        except (ClientDisconnect, asyncio.CancelledError):  # cancelled: not answered within the time after SIGTERM
             stats.status = CLIENT_LEFT
         finally:
             seconds = time.perf_counter() - start
@@ -71,7 +74,10 @@ class Invocations:
             raise UnavailableError(NOT_LOADED)
         given = media_type(_header(request, "content-type"))
         wanted = accepted(_header(request, "accept"), given)
-        answer = await self._answer(recommender, request, await body.read(), given, wanted, stats)
+        content = await body.read()
+        if (found := media_of(content, given)) != given:
+            given, wanted = found, found if wanted == given else wanted
+        answer = await self._answer(recommender, request, content, given, wanted, stats)
         headers = [
             (b"content-type", wanted.encode()),
             (b"content-length", b"%d" % len(answer)),
@@ -90,10 +96,15 @@ class Invocations:
         self, recommender: Recommender, request: Request, body: bytes, given: str, wanted: str, stats: RequestStats
     ) -> bytes:
         """The whole answer, made in the event loop if that is quick, or else by one call in a worker thread."""
-        form = parse(body) if given == JSON and len(body) <= _QUICK_BYTES else None
+        form = read_requests(body, given)[0] if given == JSON and len(body) <= _QUICK_BYTES else None
 
         def work(check: Check) -> bytes:
-            requests = read_requests(body, given) if form is None else [form]
+            if form is None:
+                with self._reading:
+                    check()
+                    requests = read_requests(body, given)
+            else:
+                requests = [form]
             return answer_body(recommender, requests, wanted, given == JSON, stats, check)
 
         if form is not None and _is_quick(form, recommender):

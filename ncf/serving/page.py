@@ -8,12 +8,13 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from ncf.artifacts.ids import canonical_id
 from ncf.serving.about import about
 from ncf.serving.html import html_route
 from ncf.serving.invocations import NOT_LOADED
@@ -26,6 +27,7 @@ HISTORY_ITEMS = 100
 MAX_QUERY_LENGTH = 512
 """Characters of a title to search for."""
 _START = re.compile(r"[0-9]{1,9}")
+_Found = TypeVar("_Found")
 _COMPARED = 10_000
 """User ids with a prefix, the first in order, of which the shortest are suggested."""
 
@@ -75,7 +77,8 @@ class _Answers:
 
     def users(self, request: Request) -> dict[str, Any]:
         """``?prefix=``: users whose id begins so."""
-        found = self._users.suggest(request.query_params.get("prefix", ""))
+        prefix = request.query_params.get("prefix", "").strip()
+        found = _found(self._users.suggest, prefix)
         return {"model_version": self._model.version, "users": found}
 
     def titles(self, request: Request) -> dict[str, Any]:
@@ -86,7 +89,7 @@ class _Answers:
         ids, titles = self._model.item_ids, self._model.item_titles
         found = [
             {"item": ids[index]} | ({"title": titles[index]} if titles is not None and titles[index] else {})
-            for index in self._titles.search(query, SUGGESTIONS)
+            for index in _found(lambda text: self._titles.search(text, SUGGESTIONS), query)
         ]
         return {"model_version": self._model.version, "items": found}
 
@@ -96,7 +99,7 @@ class _Answers:
         The latest come first where dates are known, otherwise the best by the model's score. An unknown user has
         none.
         """
-        if not (user := request.query_params.get("user", "")):
+        if not (user := canonical_id(request.query_params.get("user", ""))):
             raise _QueryError("user is missing; expected a raw id")
         text = request.query_params.get("start", "0")
         if not _START.fullmatch(text):
@@ -109,6 +112,12 @@ class _Answers:
             for item in history[start : start + HISTORY_ITEMS]
         ]
         return {"user": user, "total": len(history), "items": items}
+
+
+def _found(search: Callable[[str], list[_Found]], text: str) -> list[_Found]:
+    """What a search finds for a text, or else for the id that the text stands for."""
+    found = search(text)
+    return search(other) if not found and (other := canonical_id(text)) else found
 
 
 def routes(loaded: Callable[[], Recommender | None], refuse: Callable[[int, str], JSONResponse]) -> list[Route]:

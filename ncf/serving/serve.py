@@ -27,7 +27,7 @@ class Serve(Stage):
     the scores of the trained network, and exits if the scores differ. On SIGTERM, requests in flight are finished.
     """
 
-    model: str = Input("Model", "Model folder that the train stage wrote, or a model.tar.gz of it")
+    model: str = Input("Model", "Model folder that the train stage wrote, or a tar archive of it, such as model.tar.gz")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0: all")
     port: int = Field(8080, ge=0, le=65535, description="TCP port to listen on; 0: any free port")
     page: bool = Field(

@@ -10,8 +10,9 @@ from starlette.applications import Starlette
 
 from ncf.api import limits
 from ncf.errors import InputError
+from ncf.serving.connections import Connection, most_connections
 
-_BACKLOG = 2048  # connections that wait to be accepted
+_BACKLOG = 512  # connections that wait to be accepted; fewer than are open, so that each is read before it is closed
 _NOT_SENT_BYTES = 1 << 16
 _SECONDS_TO_FINISH = 25  # SageMaker kills the container 30 s after SIGTERM
 
@@ -20,8 +21,9 @@ def server_of(app: Starlette) -> uvicorn.Server:
     """The HTTP server of an application, for sockets of :func:`listen`."""
     config = uvicorn.Config(
         app,
-        http="h11",
-        limit_concurrency=limits.MAX_CONNECTIONS,
+        http=Connection,
+        backlog=_BACKLOG,
+        limit_concurrency=most_connections(),
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

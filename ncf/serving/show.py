@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ncf.api.limits import MAX_K
+from ncf.artifacts.ids import canonical_id
+from ncf.console_text import visible
 from ncf.stage.declaration import Input, Stage
 from ncf.storage import local_copy
 
@@ -28,10 +30,17 @@ class Show(Stage):
     model's score, best first.
     """
 
-    model: str = Input("Model", "Model folder that the train stage wrote, or a model.tar.gz of it")
+    model: str = Input("Model", "Model folder that the train stage wrote, or a tar archive of it, such as model.tar.gz")
     user: str = Field(min_length=1, description="Raw id of the user")
     top_k: int = Field(10, ge=1, le=MAX_K, description="Number of items")
     exclude_seen: bool = Field(True, description="Whether to leave out items that the user has interacted with")
+
+    @field_validator("user")
+    @classmethod
+    def _is_id(cls, value: str) -> str:
+        if not (user := canonical_id(value)):
+            raise ValueError("expected a raw id; this stands for a missing value")
+        return user
 
     def run(self) -> None:
         from ncf.artifacts.archive import unpacked
@@ -96,8 +105,8 @@ def _label(item: str, title: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text without control characters, which could change the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+    """Text without control characters, which could change the terminal, and of one width in any column."""
+    return visible(text).replace("\t", " ")
 
 
 def _width(text: str) -> int:

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
+from ncf.console_text import LogFormatter, accept_any_text
 from ncf.errors import InputError, RemoteError
 from ncf.stage.declaration import Stage
+from ncf.stage.documentation import summary
 from ncf.stage.execution import run
 from ncf.stage.exits import fail, interruptible, reason_of
 from ncf.stage.registry import command_names, load_stage
@@ -28,7 +30,10 @@ COMMANDS: Mapping[str, str] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0, 2 for faults that the user can correct, 1 for others, 130 and 143 for signals."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    accept_any_text()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for chatty in ("botocore", "boto3", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -45,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fail(str(error))
     except RemoteError as error:
         fail(str(error), status=1)
-    except OSError as error:
+    except Exception as error:
         if not (reason := reason_of(error)):
             raise
         fail(f"{reason}; nothing was written")
@@ -81,7 +86,7 @@ def load(name: str) -> type[Stage]:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<18} {(load(name).__doc__ or '').strip().splitlines()[0]}" for name in commands()]
+    lines = [f"  {name:<18} {summary(load(name))}" for name in commands()]
     return "\n".join(
         ["usage: ncf COMMAND [--parameter VALUE ...]", "", *lines, "", "ncf COMMAND --help explains each."]
     )

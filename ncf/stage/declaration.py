@@ -18,6 +18,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ncf.errors import InputError
+from ncf.parameters import Parameters
+from ncf.stage.documentation import documentation
 from ncf.stage.pod import Pod
 from ncf.storage import is_s3, split_uri
 
@@ -107,7 +109,7 @@ class Alternative:
     description: str
 
 
-class Stage(BaseSettings):
+class Stage(Parameters, BaseSettings):
     """Base of all stages. The docstring of a subclass is its description wherever it is shown."""
 
     model_config = SettingsConfigDict(
@@ -142,6 +144,7 @@ class Stage(BaseSettings):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls.__doc__ = documentation(cls)
         cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
         cls.image = cls.__dict__.get("image", cls.name)
         cls.extra = cls.__dict__.get("extra", cls.image.replace("_", "-"))

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ncf.artifacts import manifest
+from ncf.console_text import visible
 from ncf.errors import InputError, RemoteError
 from ncf.stage.declaration import ArtifactKind, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
@@ -90,7 +91,7 @@ def _reported(stage: Stage) -> Iterator[None]:
     except RemoteError as error:
         if error.report and _SUMMARY in stage.outputs():
             if _is_on_cluster():
-                print(error.report, flush=True)
+                print("\n".join(map(visible, error.report.split("\n"))), flush=True)
             with staged(Path(getattr(stage, _SUMMARY))) as temporary:
                 temporary.write_text(error.report)
         raise

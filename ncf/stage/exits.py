@@ -10,32 +10,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from ncf.console_text import visible_error
+from ncf.disk_errors import as_os_error
 from ncf.termination_message import last_words
 
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 """Faults that the user can correct, whether or not the system names a file."""
 
 
-def reason_of(error: OSError) -> str:
+def reason_of(error: BaseException) -> str:
     """One line for a fault of a file or disk that the user can correct; '' for any other error."""
-    if error.filename is None and error.errno not in _DISK_ERRORS:
+    found = as_os_error(error)
+    if found is None or (found.filename is None and found.errno not in _DISK_ERRORS):
         return ""
-    return f"{error.filename or 'output'}: {error.strerror}"
+    return f"{found.filename or 'output'}: {found.strerror}"
 
 
 def fail(message: str, status: int = 2) -> NoReturn:
     """Leave the end of one message for Kubernetes to show, print it to stderr, and exit."""
     last_words(message)
-    print(f"ncf: error: {message}", file=sys.stderr)
+    print(f"ncf: error: {visible_error(message)}", file=sys.stderr)
     sys.exit(status)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make Ctrl-C and SIGTERM unwind the stack, so that temporary files are removed and jobs are stopped.
+    """Make Ctrl-C, SIGTERM and SIGHUP unwind the stack, so that temporary files are removed and jobs are stopped.
 
-    SIGTERM becomes an exit with 143. SIGINT becomes a KeyboardInterrupt, even in a process that a shell started in
-    the background, where it is ignored by default.
+    SIGTERM becomes an exit with 143, SIGHUP of a closed terminal one with 129. SIGHUP stays ignored under nohup. SIGINT
+    becomes a KeyboardInterrupt, even in a process that a shell started in the background, where it is ignored by
+    default.
     """
 
     def leave(signum: int, _frame: object) -> NoReturn:
@@ -46,6 +50,8 @@ def interruptible() -> Iterator[None]:
         yield
         return
     handlers = {signal.SIGTERM: leave, signal.SIGINT: signal.default_int_handler}
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        handlers[signal.SIGHUP] = leave
     previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from argparse import SUPPRESS
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource, SettingsError
 
 from ncf.errors import InputError
+from ncf.parameters import read
 from ncf.stage.declaration import FinalStatus, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
 
@@ -39,13 +40,46 @@ def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> S
                 f"instead of all this (see 'ncf {name} {other.flag} X --help')"
             )
             group.add_argument(other.flag, metavar=other.value, default=SUPPRESS, help=other.description)
-        source(args=list(arguments))
+        source(args=_in_json(command, arguments))
         return command(**source())
     except SettingsError as error:
         reason = str(error).removeprefix("error parsing CLI: ")
         raise InputError(f"{name}: {reason}; 'ncf {name} --help' lists the parameters") from None
     except ValidationError as error:
         raise InputError("; ".join(_explain(name, entry) for entry in error.errors())) from None
+
+
+def _in_json(command: type[Stage], arguments: Sequence[str]) -> list[str]:
+    """Arguments with lists and objects in JSON, which the parser reads.
+
+    Raises:
+        SettingsError: that names the parameter at fault and what is accepted.
+    """
+    kinds = {
+        f"--{name.replace('_', '-')}": field.annotation
+        for name, field in command.parameters().items()
+        if (get_origin(field.annotation) or field.annotation) in (list, dict)
+    }
+    made: list[str] = []
+    flag = ""
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
+        if flag:
+            made.append(_json_of(flag, argument, kinds[flag]))
+            flag = ""
+        elif name in kinds and equals:
+            made.append(f"{name}={_json_of(name, text, kinds[name])}")
+        else:
+            made.append(argument)
+            flag = argument if argument in kinds else ""
+    return made
+
+
+def _json_of(flag: str, text: str, annotation: Any) -> str:
+    try:
+        return json.dumps(read(text, annotation))
+    except ValueError as error:
+        raise SettingsError(f"parameter '{flag[2:].replace('-', '_')}' is {text!r}: {error}") from None
 
 
 def from_executor_input(command: type[Stage], executor_input: ExecutorInput) -> Stage:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from ncf.aws.settings import AwsAccess
+from ncf.console_text import visible
 from ncf.sagemaker.settings import checked_run_id
 from ncf.stage.declaration import LAUNCHER, FinalStatus, Output, Stage
 
@@ -75,7 +76,7 @@ class Finish(Stage, AwsAccess):
         )
         judged = verdict(evidence)
         message = Message(evidence, judged)
-        print(message.text)
+        print(visible(message.text))
         undelivered = ""
         if self.notify and (judged.outcome != "succeeded" or self.notify_on == "always"):
             undelivered = notify(self, self.notify, message)

@@ -27,7 +27,13 @@ class NegativeSampling(Stage):
     calls = ("ncf.storage",)
 
     dataset: str = Input("Dataset", "Folder written by preprocess")
-    candidates: int = Field(99, ge=1, le=10_000, description="Number of negatives per validation and test positive")
+    candidates: int = Field(
+        99,
+        ge=1,
+        le=10_000,
+        description="Number of negatives per validation and test positive. Users with fewer items left are left out of "
+        "the evaluation",
+    )
     candidates_strategy: Strategy = Field(
         "uniform", description="Distribution of these negatives: 'uniform', or 'popularity' (by training interactions)"
     )

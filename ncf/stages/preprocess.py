@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from ncf.aws.settings import Region
 from ncf.data import reading, release
 from ncf.data.filtering import Duplicates
-from ncf.data.numbers import to_time
+from ncf.data.layout import Separator
 from ncf.data.preparation import Settings, prepare, prepare_release
-from ncf.data.text import Separator
+from ncf.data.times import to_time
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, Stage, check_one_given
 from ncf.stage.pod import Pod
@@ -79,7 +79,7 @@ class Preprocess(Stage, Region):
     )
     user_column: str = Field(
         _DEFAULTS.user_column,
-        description="Column of users: its name or, without a header, its number; '': detected (userId, user, ...)",
+        description="Column of users: its name, or its number from 1; '': detected (userId, user, ...)",
     )
     item_column: str = Field(
         _DEFAULTS.item_column,
@@ -87,16 +87,21 @@ class Preprocess(Stage, Region):
     )
     rating_column: str = Field(
         _DEFAULTS.rating_column,
-        description="Column of ratings: name or number; '': detected, and optional",
+        description="Column of ratings: name or number; '': detected; 'none': without ratings",
     )
     timestamp_column: str = Field(
         _DEFAULTS.timestamp_column,
         description="Column of timestamps (seconds or milliseconds since 1970, or ISO dates): name or number; '': "
-        "detected, and optional. Without timestamps, held-out items are drawn by seed",
+        "detected; 'none': without timestamps, so that held-out items are drawn by seed",
     )
     title_column: str = Field(
         _DEFAULTS.title_column,
-        description="Column of titles in the file of titles; '': detected (title, name, ...)",
+        description="Column of titles in the file of titles: name or number; '': detected (title, name, ...); 'none': "
+        "without titles",
+    )
+    title_item_column: str = Field(
+        _DEFAULTS.title_item_column,
+        description="Column of items in the file of titles: name or number; '': detected (item_column, movieId, ...)",
     )
     duplicates: Duplicates = Field(
         _DEFAULTS.duplicates,
@@ -104,16 +109,18 @@ class Preprocess(Stage, Region):
     )
     separator: Separator = Field(
         "auto",
-        description="Separator of columns in text: 'auto', 'comma', 'tab', 'double_colon', 'semicolon' or 'pipe'",
+        description="Separator of columns in text: 'auto', 'comma', 'tab', 'double_colon', 'semicolon', 'pipe' or "
+        "'space'",
     )
     max_unreadable: float = Field(
         _DEFAULTS.max_unreadable,
         ge=0,
         le=1,
-        description="Maximum share of rows with an unreadable rating or timestamp. These rows are dropped and "
-        "reported; a larger share is an error. With the default, one such row in fewer than 10,000 rows is an error",
+        description="Maximum share of rows without an id, or with an unreadable rating or timestamp. These rows are "
+        "dropped and reported; a larger share is an error. With the default, one such row in fewer than 10,000 rows is "
+        "an error",
     )
-    seed: int = seed_field("Seed of the held-out items if timestamps give no order")
+    seed: int = seed_field("Seed of the held-out items where timestamps are equal or missing")
 
     dataset: Path = Output("Dataset", "Positives as indices, split, with ids and titles")
     report: Path = Output("HTML", "Counts, histograms, dropped rows with reasons, and the split")

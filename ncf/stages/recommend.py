@@ -51,7 +51,7 @@ class Recommend(Stage, Region):
 
     read_too = ("model_uri", "users", "checkpoints")
 
-    model: str = Input("Model", "Folder written by train, or a model.tar.gz of it", optional=True)
+    model: str = Input("Model", "Folder written by train, or a tar archive of it, such as model.tar.gz", optional=True)
     model_uri: str = Field("", description="S3 URI or path of such a model, instead of the artifact 'model'")
     users: str = Field(
         "",

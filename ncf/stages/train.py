@@ -14,6 +14,7 @@ from ncf.artifacts import dataset as dataset_layout
 from ncf.artifacts import model_folder
 from ncf.artifacts import samples as samples_layout
 from ncf.artifacts.model_folder import HISTORY
+from ncf.console_text import visible
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage
 from ncf.stage.overrides import overridden
@@ -109,7 +110,7 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
             for channel, location in inputs.items():
                 staging.upload_if_local(channel, location, uris[channel])
 
-        job = run_job(aws, plan, upload, write=lambda line: print(line, flush=True))
+        job = run_job(aws, plan, upload, write=lambda line: print(visible(line), flush=True))
         uri = model_uri(job)
         self.model_uri.write_text(uri)
         with tempfile.TemporaryDirectory(prefix="ncf-") as folder:

@@ -15,7 +15,7 @@ from ncf.training.host_step import AutogradStep
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.kernel.draws import CompiledSource
 from ncf.training.kernel.step import KernelStep
-from ncf.training.negatives import NegativeSampler, check_some_left
+from ncf.training.negatives import NegativeSampler, without_full_users
 from ncf.training.schedule import Schedule
 from ncf.training.step import EpochSource, Step
 
@@ -75,18 +75,15 @@ def make_source(
 
     Args:
         positives: items of all users that the fit trains on.
-        exclusion: items that are no negatives: the positives of this fit.
+        exclusion: items that are no negatives: the positives of this fit. The negatives of a user with all items
+            are drawn from all items.
         users: those that this process owns.
         n_items: size of the catalogue.
         negatives: of each positive.
         seed: one for each fit and process.
         device: of the samples.
-
-    Raises:
-        InputError: if a user has every item as a positive.
     """
-    own = part_of(positives, users)
+    own, excluded = part_of(positives, users), without_full_users(part_of(exclusion, users), n_items)
     if device.type == "cpu" and kernel.is_available():
-        check_some_left(exclusion, n_items)
-        return CompiledSource(own, part_of(exclusion, users), n_items, negatives, seed, torch.get_num_threads())
-    return SampledSource(own, NegativeSampler(part_of(exclusion, users), n_items, device), negatives, seed)
+        return CompiledSource(own, excluded, n_items, negatives, seed, torch.get_num_threads())
+    return SampledSource(own, NegativeSampler(excluded, n_items, device), negatives, seed)

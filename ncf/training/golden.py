@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ncf.api.limits import MAX_ID_LENGTH
 from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, Request
+from ncf.artifacts.ids import MAX_ID_LENGTH
 from ncf.artifacts.model_folder import ModelConfig, Weights
 from ncf.errors import InputError
 from ncf.models.networks import USER_TABLES, Network

@@ -1,12 +1,12 @@
 """Hyperparameters of a training run: types, defaults and bounds."""
 
-import json
 import math
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from ncf.artifacts.model_folder import ModelName
+from ncf.parameters import Parameters
 from ncf.seed import seed_field
 
 _STEPS_PER_EPOCH = 300
@@ -22,7 +22,7 @@ _SHARED_BY_PARTS = {
 }
 
 
-class Hyperparameters(BaseModel, extra="forbid"):
+class Hyperparameters(Parameters, extra="forbid"):
     """Settings on which the weights of a model depend, beside the data."""
 
     model: ModelName = Field("neumf", description="Network: gmf, mlp, or neumf, which joins both")
@@ -92,17 +92,6 @@ class Hyperparameters(BaseModel, extra="forbid"):
         0, ge=0, le=256, description="Training processes on each host; 0: one for each GPU, or one"
     )
 
-    @field_validator("tower", mode="before")
-    @classmethod
-    def _parsed(cls, value: Any) -> Any:
-        """SageMaker passes every hyperparameter as a string."""
-        if not isinstance(value, str):
-            return value
-        try:
-            return json.loads(value if value.lstrip().startswith("[") else f"[{value}]")
-        except ValueError:
-            raise ValueError("expected a list of widths such as [64, 32, 16]") from None
-
     @model_validator(mode="after")
     def _tower_has_layers(self) -> Self:
         tower = self.tower
@@ -162,7 +151,7 @@ class Hyperparameters(BaseModel, extra="forbid"):
         return self.learning_rate * math.sqrt(batch / _REFERENCE_BATCH)
 
 
-class WarmStart(BaseModel):
+class WarmStart(Parameters):
     """The earlier model that a warm start begins with."""
 
     warm_start: str = Field(

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
-from uuid import uuid4
 
 from ncf.training.hyperparameters import Hyperparameters
 
@@ -17,6 +16,7 @@ _INPUT_ERROR = 2
 _LOOPBACK = "127.0.0.1"
 _RENDEZVOUS_SECONDS = 900
 _ENDING_SECONDS = 90
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
 
 @dataclass(frozen=True)
@@ -61,22 +61,24 @@ def run_processes(arguments: Sequence[str], processes: int, hosts: Hosts = Hosts
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    from ncf.training import rendezvous
+
     _use_interface(hosts.interface or "lo")
+    rendezvous.register()
     alone = hosts.count == 1
     config = LaunchConfig(
         min_nodes=hosts.count,
         max_nodes=hosts.count,
         nproc_per_node=processes,
-        run_id=str(uuid4()) if alone else "ncf",
-        rdzv_backend="c10d" if alone else "static",
+        run_id="ncf",
+        rdzv_backend=rendezvous.BACKEND,
         rdzv_endpoint=f"{_LOOPBACK}:0" if alone else hosts.rendezvous,
-        rdzv_configs={"timeout": _RENDEZVOUS_SECONDS}
-        if alone
-        else {"rank": hosts.index, "timeout": _RENDEZVOUS_SECONDS},
+        rdzv_configs={"rank": hosts.index, "timeout": _RENDEZVOUS_SECONDS},
         local_addr=_LOOPBACK if alone else None,
         max_restarts=0,
         monitor_interval=0.1,
         shutdown_timeout=_ENDING_SECONDS,
+        signals_to_handle=",".join(number.name for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN),
     )
     try:
         elastic_launch(config, sys.executable)(*arguments)

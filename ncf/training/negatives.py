@@ -7,20 +7,23 @@ import torch
 from torch import Tensor
 
 from ncf.artifacts.items_by_user import ItemsByUser
-from ncf.errors import InputError
 
 _BITMAP_BYTES = 1 << 30
 _DRAWS_AT_ONCE = 1 << 22
 _REJECTIONS = 16
 
 
-def check_some_left(exclusion: ItemsByUser, n_items: int) -> None:
-    """Raise an InputError if a user with positives has no other item."""
+def without_full_users(exclusion: ItemsByUser, n_items: int) -> ItemsByUser:
+    """Items that are no negatives, without those of users with all items.
+
+    Such a user has no negative. Draws from all items teach its embedding that it prefers none.
+    """
     counts = exclusion.counts()
-    if len(counts) and counts.max() >= n_items:
-        raise InputError(
-            f"a user has all {n_items} items as positives, so no negative is left to train with; leave such users out"
-        )
+    full = counts >= n_items
+    if not full.any():
+        return exclusion
+    offsets = np.concatenate([[0], np.cumsum(np.where(full, 0, counts))])
+    return ItemsByUser(offsets, np.asarray(exclusion.items)[~np.repeat(full, counts)])
 
 
 class NegativeSampler:
@@ -32,20 +35,16 @@ class NegativeSampler:
     ways are exact.
 
     Args:
-        exclusion: positives of each user, items sorted and without repeats.
+        exclusion: positives of each user, items sorted and without repeats; at least one item remains for each user.
         n_items: size of the catalogue.
         device: of the draws.
         bitmap_bytes: largest bitmap.
-
-    Raises:
-        InputError: if a user with positives has no other item left.
     """
 
     def __init__(
         self, exclusion: ItemsByUser, n_items: int, device: torch.device, bitmap_bytes: int = _BITMAP_BYTES
     ) -> None:
         counts = exclusion.counts()
-        check_some_left(exclusion, n_items)
         self.n_items, self.device = n_items, device
         users, items = exclusion.users(), np.asarray(exclusion.items)
         # rank of each positive among the items that are left, grouped by user: sorted as a whole

@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from ncf.artifacts import manifest
+from ncf.console_text import LogFormatter
 from ncf.errors import InputError
+from ncf.parameters import unquoted
 from ncf.stage.execution import run
-from ncf.stage.exits import fail, interruptible
+from ncf.stage.exits import fail, interruptible, reason_of
 from ncf.stage.parsing import parse
 from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters
@@ -36,7 +38,8 @@ CHANNELS = ("dataset", "samples")
 OPTIONAL_CHANNEL = "warm_start"
 _PORT = 29400
 _FAILURE_CHARACTERS = 1024
-_SDK_PREFIX = "sagemaker_"
+_OF_SAGEMAKER = ("sagemaker_", "_")
+"""Prefixes of SageMaker's own hyperparameters: of its SDK, and of tuning jobs (``_tuning_objective_metric``)."""
 
 
 def main() -> None:
@@ -45,7 +48,9 @@ def main() -> None:
     Exit statuses: 0; 2 for invalid input; 143 after SIGTERM; 1 for other errors. The reason of 1 and 2 is in
     ``output/failure``, which SageMaker reports.
     """
-    logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(LogFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     root = Path(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT))
     failure = root / "output" / "failure"
     if not is_worker():
@@ -61,6 +66,9 @@ def main() -> None:
             _report(failure, f"a training process ended with status {error.code}")
         raise
     except Exception as error:
+        if reason := reason_of(error):
+            _report(failure, reason)
+            fail(reason)
         _report(failure, f"{type(error).__name__}: {error}")
         traceback.print_exc()
         sys.exit(1)
@@ -108,12 +116,12 @@ def _channels(data: Path) -> dict[str, Path]:
 def fit_arguments(given: Mapping[str, Any], paths: Mapping[str, Path]) -> list[str]:
     """The command line of ``ncf fit`` for SageMaker's hyperparameters, all of which are strings.
 
-    Hyperparameters of SageMaker's SDK (``sagemaker_...``) are ignored.
+    SageMaker's own hyperparameters are ignored. SageMaker's SDK and tuning jobs write some values as JSON strings.
 
     Raises:
         InputError: if there are unknown hyperparameters; the message names them.
     """
-    own = {name: value for name, value in given.items() if not name.startswith(_SDK_PREFIX)}
+    own = {name: unquoted(str(value)) for name, value in given.items() if not name.startswith(_OF_SAGEMAKER)}
     unknown = sorted(own.keys() - Hyperparameters.model_fields.keys())
     if unknown:
         expected = ", ".join(Hyperparameters.model_fields)

@@ -105,7 +105,7 @@ class Trainer:
             InputError: if the loss is no longer a finite number, or a checkpoint belongs to another run.
             SystemExit: with status 143 if a stop was requested, after writing a checkpoint.
         """
-        self._log_share()
+        self._log_users()
         checkpoint = self._resume()
         fit: FitName
         loop: FitLoop | None = None
@@ -136,8 +136,13 @@ class Trainer:
             values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             _log.info("the fused parts, before any epoch: validation %s", values)
 
-    def _log_share(self) -> None:
-        """Log the users and positives of this process, if there are several."""
+    def _log_users(self) -> None:
+        """Log the users with all items, and the users and positives of this process if there are several."""
+        full = int(np.count_nonzero(self.positives.counts() >= self.config.n_items))
+        if full and self._world.is_first:
+            _log.warning(
+                "%d users have all %d items: their negatives are drawn from all items", full, self.config.n_items
+            )
         if self._world.size > 1:
             users, validation = self._users, self._samples.validation[:, 0]
             _log.info(
@@ -161,7 +166,7 @@ class Trainer:
         )
         initialise(network, settings.seed, settings.init_std, self._users, self.config.n_users)
         seed = [settings.seed, FITS.index(fit), world.rank]
-        exclusion = self._samples.exclusion if fit == "selection" else self._samples.final_exclusion()
+        exclusion = self._samples.exclusion if fit == "selection" else self.positives
         source = make_source(
             positives=positives,
             exclusion=exclusion,

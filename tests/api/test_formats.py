@@ -82,7 +82,7 @@ def test_an_answer_encoded_user_by_user_is_the_whole_one(media: str, allow: list
         rows = [[item["item"] for item in answer["items"]] for answer in expected["recommendations"]]
         assert [row.split(",") if row else [] for row in response.text.splitlines()] == rows
     else:
-        assert response.text == json.dumps(expected, separators=(",", ":")) + ("\n" if media == LINES else "")
+        assert response.text == json.dumps(expected, separators=(",", ":")) + "\n"
 
 
 def test_csv_quotes_ids_that_need_it() -> None:
@@ -217,3 +217,34 @@ def test_nothing_makes_the_server_fail(lines, media, accept, parameters) -> None
     assert response.status_code in (200, 400, 406, 415, 422)
     if response.status_code != 200:
         assert response.json()["error"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+@pytest.mark.parametrize("accept", [{}, {"accept": JSON}, {"accept": "*/*"}])
+def test_lines_sent_as_json_are_answered_as_lines(end: str, accept: dict[str, str]) -> None:
+    """As a batch transform job sends them, if nothing but its content type is given."""
+    lines = ['{"users": ["u1"], "k": 2}', '{"item": "i1"}', '{"user": "u1", "items": ["i3"]}']
+    response = post((end or "\n").join(lines) + end, JSON, **accept)
+    assert (response.status_code, response.headers["content-type"]) == (200, LINES)
+    assert response.text == post("\n".join(lines), LINES).text
+    assert post("\n".join(lines), JSON, accept=CSV).text == post("\n".join(lines), LINES, accept=CSV).text
+
+
+def test_one_request_on_several_lines_is_one_request() -> None:
+    body = {"users": ["u1"], "k": 2}
+    for text in (json.dumps(body, indent=2), f"\n\n{json.dumps(body)}\n\n", json.dumps(body)):
+        response = post(text, JSON)
+        assert response.headers["content-type"] == JSON
+        assert response.json() == post(json.dumps(body), JSON).json()
+
+
+@pytest.mark.parametrize("size", [1, 2000])
+def test_other_bodies_of_several_requests_say_how_to_send_them(size: int) -> None:
+    body = {"users": ["u1"]}
+    for text in (json.dumps([body] * size), json.dumps([body] * size, indent=1), json.dumps(body) + json.dumps(body)):
+        response = post(text, JSON)
+        assert response.status_code in (400, 422)
+        assert "several requests are sent one a line, as application/jsonlines" in response.json()["error"]
+    broken = post('{"users": ["u1"]}\n{"users": }\n', JSON)
+    assert broken.status_code == 400
+    assert broken.json()["error"].startswith("line 2: body is not JSON")

@@ -36,16 +36,29 @@ def pack(path: Path, *members: tarfile.TarInfo) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", [".tar.gz", ".tgz"])
-def test_a_model_comes_out_of_its_archive(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("top", [".", "model", "./some model"])
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [(".tar.gz", "gz"), (".tgz", "gz"), (".tar", ""), (".tar.bz2", "bz2"), ("", "xz"), (".gz", "")]
+)
+def test_a_model_comes_out_of_its_archive(tmp_path: Path, suffix: str, mode: str, top: str) -> None:
     random_model().save(tmp_path / "model", {}, {})
-    with tarfile.open(tmp_path / f"packed{suffix}", "w:gz") as tar:
-        tar.add(tmp_path / "model", ".")
+    with tarfile.open(tmp_path / f"packed{suffix}", f"w:{mode}") as tar:
+        tar.add(tmp_path / "model", top)
     with unpacked(tmp_path / f"packed{suffix}") as folder:
         model = ModelFolder.load(folder)
     assert not folder.exists()
     assert model.version == ModelFolder.load(tmp_path / "model").version
     assert model.item_ids[39] == "i39", "mapped files outlive the folder"
+
+
+@pytest.mark.parametrize("name", ["model.zip", "manifest.json", "model.tar"])
+def test_a_file_that_is_no_archive_says_what_is_accepted(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK" + bytes(3000))
+    with (
+        pytest.raises(InputError, match=f"{name}: cannot be unpacked: .*; expected a tar archive of a model folder"),
+        unpacked(tmp_path / name),
+    ):
+        pytest.fail("nothing is unpacked")
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path: Path) -> None:

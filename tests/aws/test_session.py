@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from local_jobs import another_key
 
 from components.local.aws import LocalAws, Processes
 from components.local.aws.faults import Faults
@@ -77,23 +79,25 @@ def test_what_does_not_pass_fails_at_once(faults: Faults) -> None:
     assert faults.coming()[0]["times"] == 1
 
 
-def profiles(path: Path, key: str) -> None:
-    path.write_text(f"[chosen]\naws_access_key_id = {key}\naws_secret_access_key = secret\n")
+def profiles(path: Path, key: Mapping[str, str]) -> None:
+    path.write_text("\n".join(["[chosen]", *(f"{name} = {value}" for name, value in key.items()), ""]))
 
 
-def test_expired_credentials_are_read_again(faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    credentials = tmp_path / "credentials"
-    profiles(credentials, "OLD")
+def test_expired_credentials_are_read_again(
+    stand_in: LocalAws, faults: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials, old, new = tmp_path / "credentials", another_key(stand_in), another_key(stand_in)
+    profiles(credentials, old)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
     aws = Aws(AwsAccess(profile="chosen"))
     assert listed(aws) == []
-    faults.add("expire", "OLD")
+    faults.add("expire", old["aws_access_key_id"])
     tries = []
 
     def renew(_: float) -> None:
         tries.append(1)
         if len(tries) == 2:
-            profiles(credentials, "NEW")
+            profiles(credentials, new)
 
     # not of the module that other threads share
     monkeypatch.setattr("ncf.aws.session.time", SimpleNamespace(sleep=renew, monotonic=time.monotonic))

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ncf.api.limits import MAX_ID_LENGTH
 from ncf.api.requests import RequestError, parse
+from ncf.artifacts.ids import MAX_ID_LENGTH
 from ncf.artifacts.strings import Strings
 from ncf.batch.users import UNKNOWN, Users
 from ncf.errors import InputError

@@ -135,7 +135,7 @@ def _train(folder: Path) -> dict[str, Any]:
     whole = replace(dataset, train=positives, validation=dataset.validation[:0])
     ranked = replace(
         samples,
-        exclusion=samples.final_exclusion(),
+        exclusion=positives,
         validation=samples.test,
         validation_candidates=samples.test_candidates,
     )

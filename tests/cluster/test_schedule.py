@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from fake_kfp import ROLE, FakeKfp, serving
 
+from components.cluster import schedule
 from components.cluster.triggers import checked_cron, seconds
 from ncf.errors import InputError
 
@@ -122,6 +125,28 @@ def test_pages_of_a_list_are_all_read(run: Run) -> None:
         )
 
 
+@pytest.mark.parametrize("flags", [["--list"], ["--delete=x"], ["--enable=x"], ["--interval=6h"]])
+@pytest.mark.parametrize("tokens", [itertools.repeat("again"), map(str, itertools.count())])
+def test_a_list_without_an_end_ends(
+    run: Run, required: list[str], flags: list[str], tokens: Iterator[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "_MAX_PAGES", 5)
+    asked = []
+
+    def gate(_: object, path: str) -> tuple[int, dict[str, str], bytes] | None:
+        if "recurringruns" not in path:
+            return None
+        asked.append(path)
+        page = {"recurringRuns": [{"recurring_run_id": "a", "display_name": "y"}], "next_page_token": next(tokens)}
+        return 200, {}, json.dumps(page).encode()
+
+    with serving(FakeKfp(), gate) as host:
+        code, out, err = run("schedule", f"--host={host}", *flags, *(required if "--interval=6h" in flags else []))
+    assert (code, out) == (1, "")
+    assert "answers with page after page of recurring runs, without an end" in err
+    assert len(asked) <= 6
+
+
 def test_nothing_is_scheduled_without_an_id(run: Run, required: list[str]) -> None:
     with serving(FakeKfp(), lambda _, path: (200, {}, b"{}") if "recurringruns" in path else None) as host:
         code, out, err = run("schedule", f"--host={host}", "--interval=6h", *required)
@@ -149,7 +174,10 @@ def test_flags_that_do_not_fit(run: Run, flags: list[str], said: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["0 0 3 * * *", "0 0 9 ? * 2-6", "*/10 0,30 8-18/2 1 JAN-mar Mon,FRI", "  0 0 0 31 12 0 ", "5/15 * * * * *"],
+    [
+        *("0 0 3 * * *", "0 0 9 ? * 2-6", "*/10 0,30 8-18/2 1 JAN-mar Mon,FRI", "  0 0 0 31 12 0 ", "5/15 * * * * *"),
+        *("0 0 0 29 2 *", "0 0 0 31 2 1", "0 0 0 31 2,3 *", "0 0 0 31 */2 *", "0 0 0 1-31/2 feb ?", "0 0 0 30 4/3 *"),
+    ],
 )
 def test_cron_that_kfp_takes(text: str) -> None:
     assert checked_cron(text) == " ".join(text.split())
@@ -172,6 +200,11 @@ def test_cron_that_kfp_takes(text: str) -> None:
         ("0 0 x * * *", "hour is 'x'"),
         ("0 0 ² * * *", "hour is '²'"),
         ("0 0 -1 * * *", "hour is '-1'"),
+        ("0 0 0 31 2 *", "never fires: day of month is '31', but month '2' has 29 days at most"),
+        ("0 0 0 30-31 feb ?", "never fires"),
+        ("0 0 0 31 4,6,SEP,nov *", "but month '4,6,SEP,nov' has 30 days at most"),
+        ("0 0 0 31,30/2 2 *", "never fires"),
+        ("0 0 0 31 4-6/2 *", "never fires"),
     ],
 )
 def test_cron_that_kfp_does_not_take_or_reads_otherwise(text: str, words: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import other_pipeline
 import pytest
 from fake_kfp import ROLE, FakeKfp, serving
 
@@ -107,6 +108,58 @@ def test_what_cannot_work_is_said_before_any_call(run: Run, command: list[str], 
     assert said in err
 
 
+@pytest.mark.parametrize("command", [["submit"], ["schedule", "--interval=6h"]])
+@pytest.mark.parametrize("path", ["/home/me/ratings.csv", "ratings.csv", "~/data", "file:///data", "gs://b/data"])
+def test_a_path_of_this_machine_says_what_to_do(run: Run, required: list[str], command: list[str], path: str) -> None:
+    kfp = FakeKfp()
+    with serving(kfp) as host:
+        for name in ("data_uri", "warm_start"):
+            given = [flag for flag in required if not flag.startswith(f"--param={name}")]
+            code, out, err = run(*command, f"--host={host}", *given, f"--param={name}={path}")
+            assert (code, out, kfp.headers) == (2, "", [])
+            assert (
+                f"parameter '{name}' is '{path}', which pods cannot read; expected an s3:// URI: copy the data" in err
+            )
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["rows=many", "source=x"], "parameter 'rows' is 'many'; expected a whole number"),
+        (["source=x"], "these parameters have no default: rows"),
+        (["rows=1", "source=x", "data_uri=s3://b/x"], "'data_uri' is not a parameter of the pipeline"),
+        (["rows=1", "source=x", "epochs=3"], "'epochs' is not a parameter of the pipeline"),
+        (["rows=1", "source=x", "candidates=0"], "parameter 'candidates' is 0: input should be greater"),
+        (["rows=1", "source=x", "options=[1]"], "parameter 'options' is '[1]'; expected a JSON object"),
+    ],
+)
+@pytest.mark.parametrize("command", [["submit"], ["schedule", "--interval=6h"]])
+def test_a_package_is_checked_against_its_own_parameters(
+    run: Run, tmp_path: Path, command: list[str], given: list[str], said: str
+) -> None:
+    package, kfp = other_pipeline.write(tmp_path / "mine.yaml"), FakeKfp()
+    with serving(kfp) as host:
+        code, out, err = run(*command, f"--host={host}", f"--package={package}", *(f"--param={each}" for each in given))
+    assert (code, out, kfp.headers) == (2, "", [])
+    assert said in err
+
+
+def test_a_package_of_another_pipeline_is_run(run: Run, tmp_path: Path) -> None:
+    package, kfp = other_pipeline.write(tmp_path / "mine.yaml"), FakeKfp()
+    flags = [
+        f"--package={package}",
+        *(f"--param={each}" for each in ("rows=0", "source=x", "rate=1", "options={a: 1}")),
+    ]
+    with serving(kfp) as host:
+        assert run("submit", f"--host={host}", *flags)[0] == 0
+        assert kfp.body("POST /runs")["display_name"].startswith("mine 20")
+        assert kfp.body("POST /runs")["runtime_config"]["parameters"] == {
+            "rows": 0, "source": "x", "rate": 1.0, "options": {"a": 1},
+        }  # fmt: skip
+        assert run("upload", f"--host={host}", f"--package={package}", "--version-name=one")[0] == 0
+    assert [made["display_name"] for made in kfp.pipelines.values()] == ["mine"]
+
+
 def test_a_root_that_only_the_cluster_knows_is_one_line(run: Run, required: list[str]) -> None:
     *without_root, root = required
     prefix = "--param=aws_s3_prefix=s3://bucket/copies"
@@ -122,7 +175,7 @@ def test_a_root_that_only_the_cluster_knows_is_one_line(run: Run, required: list
         assert (code, "warning" in err) == (0, False)
 
 
-@pytest.mark.parametrize("text", ["a: [", "a: 1", "", "- 1"])
+@pytest.mark.parametrize("text", ["a: [", "a: 1", "", "- 1", "{}", "pipelineInfo: {name: x}"])
 def test_a_package_that_is_none(run: Run, required: list[str], tmp_path: Path, text: str) -> None:
     (tmp_path / "p.yaml").write_text(text)
     kfp = FakeKfp()

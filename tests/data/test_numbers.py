@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ncf.data.numbers import MICROSECONDS, to_microseconds, to_time
 from ncf.data.reading import Interactions, columns, read_interactions
+from ncf.data.times import to_time
+from ncf.data.units import MICROSECONDS, to_microseconds, unit_of
 from ncf.errors import InputError
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 in seconds since 1970, UTC
@@ -71,4 +72,4 @@ def test_the_size_of_a_number_tells_its_unit(seconds: int, unit: int) -> None:
     expected = seconds * MICROSECONDS
     assert to_time(str(seconds * unit)) == pytest.approx(expected, abs=2, rel=0)
     in_file = np.array([seconds * unit]) if seconds * unit < 2**63 else np.array([float(seconds * unit)])
-    assert to_microseconds([in_file], Path("file")).tolist() == pytest.approx([expected], abs=2, rel=0)
+    assert to_microseconds(in_file, [unit_of(seconds * unit)]).tolist() == pytest.approx([expected], abs=2, rel=0)

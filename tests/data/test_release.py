@@ -79,7 +79,7 @@ def test_without_times_validation_is_drawn_by_seed(tmp_path: Path) -> None:
         ),
         ({"negative": ""}, r"d\.test\.negative: is empty"),
         ({"train": ""}, r"d\.train\.rating: is empty"),
-        ({"train": TRAIN + "2\t\t1\t1\n"}, r"d\.train\.rating: row 9, column '2': empty; an id is needed"),
+        ({"train": TRAIN + "2\t\t1\t1\n"}, r"d\.train\.rating: row 9, column '2': empty; expected an id"),
         ({"test": TEST + "0\t99\t1\t1\n", "negative": NEGATIVE + "(0,99)\t10\t20\n"}, r"occurs twice"),
     ],
 )

@@ -48,6 +48,35 @@ def test_rows_are_numbered_across_blocks(
         read_interactions(path, columns())
 
 
+@pytest.mark.parametrize(
+    ("rows", "users"),
+    [
+        (['"user"\t"item"', '"u1"\t"i1"', '"u2"\t"i2"'], ["u1", "u2"]),
+        (["user\titem", '"u1"\t"i1"', '"u2"\t"i2"'], ["u1", "u2"]),
+        (['"user"\t"item"\t"n"', '"u""1"\t"i\t1"\t1', '"u2"\t"i\n2"\t2'], ['u"1', "u2"]),
+        (["user\titem\ttitle", 'u1\ti1\t"Heroes"', 'u2\ti2\t"weird al" tea'], ["u1", "u2"]),
+        (["user\titem\ttitle", 'u1\ti1\t12" tea', 'u2\ti2\t"tea'], ["u1", "u2"]),
+    ],
+    ids=["header and rows", "rows", "tab and mark within", "title in marks", "lone marks"],
+)
+def test_quotation_marks_of_tsv(tmp_path: Path, rows: list[str], users: list[str]) -> None:
+    (tmp_path / "r.tsv").write_text("\n".join([*rows, ""]))
+    assert list(read_interactions(tmp_path / "r.tsv", columns()).user_ids) == users
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r", "mixed"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_line_ends_and_encodings(tmp_path: Path, ends: str, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 64)
+    lines = ["user,item", *(f"u{n:03}\u00e9,i{n:03}" for n in range(50))]
+    signs = ["\r\n", "\n", "\n"] if ends == "mixed" else [ends]
+    content = "".join(line + signs[number % len(signs)] for number, line in enumerate(lines))
+    (tmp_path / "r.csv").write_bytes(content.encode(encoding))
+    found = read_interactions(tmp_path / "r.csv", columns())
+    assert list(found.user_ids) == [f"u{n:03}\u00e9" for n in range(50)]
+    assert list(found.item_ids) == [f"i{n:03}" for n in range(50)]
+
+
 def test_an_unbalanced_quotation_mark_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 64)
     path = tmp_path / "rows.csv"

@@ -6,11 +6,16 @@ import contextlib
 import io
 import tarfile
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import Request
 
 import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.model import Shape
 
@@ -80,7 +85,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if b"environment" in body:
-            own = {name: value for name, value in os.environ.items() if name.startswith(("SAGEMAKER_", "OF_THE_JOB"))}
+            own = {name: value for name, value in os.environ.items() if name.startswith(("SAGEMAKER_", "NCF_OF_THE_JOB"))}
             body = json.dumps({**own, "headers": dict(self.headers)}).encode()
         if b"slow" in body:
             open(f"{root}/asked", "w").close()
@@ -94,8 +99,29 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["NCF_PORT"])), Hand
 
 
 def client(aws: LocalAws, service: str) -> Any:
-    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
-    return boto3.client(service, endpoint_url=aws.endpoint_url, **keys)
+    return boto3.client(service, endpoint_url=aws.endpoint_url, region_name="us-east-1", **keys_of(aws))
+
+
+def keys_of(aws: LocalAws) -> dict[str, str]:
+    """The arguments of a client that name its access key."""
+    return {name: aws.environment[name.upper()] for name in ("aws_access_key_id", "aws_secret_access_key")}
+
+
+def another_key(aws: LocalAws) -> dict[str, str]:
+    """As :func:`keys_of`, with a key of an IAM user."""
+    iam, user = client(aws, "iam"), f"user-{uuid.uuid4()}"
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+
+def signed(aws: LocalAws, path: str, body: bytes | None = None, method: str = "", **headers: str) -> Request:
+    """A request that is signed as those of AWS's clients."""
+    asked = AWSRequest(method or ("GET" if body is None else "POST"), f"{aws.endpoint_url}{path}", headers, body)
+    key = keys_of(aws)
+    credentials = Credentials(key["aws_access_key_id"], key["aws_secret_access_key"])
+    SigV4Auth(credentials, "sagemaker", "us-east-1").add_auth(asked)
+    return Request(asked.url, body, dict(asked.headers), method=asked.method)
 
 
 def request(name: str, mode: str = "train", hosts: int = 1, **changes: Any) -> dict[str, Any]:

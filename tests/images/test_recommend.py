@@ -67,7 +67,7 @@ def test_a_batch_transform_of_the_serving_image(engine: Engine, image: Any, mode
     instances = Containers(engine, engine.gateway(network))
     with LocalAws(tmp_path / "aws", instances) as aws:
         keys = {"endpoint_url": aws.endpoint_url, "region_name": "us-east-1"}
-        keys |= {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+        keys |= {name: aws.environment[name.upper()] for name in ("aws_access_key_id", "aws_secret_access_key")}
         s3, sagemaker = boto3.client("s3", **keys), boto3.client("sagemaker", **keys)
         aws.create_bucket("bucket")
         for path in model.iterdir():

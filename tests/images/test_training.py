@@ -130,8 +130,8 @@ def service(aws: LocalAws, name: str) -> Any:
         name,
         endpoint_url=aws.endpoint_url,
         region_name=aws.region,
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
+        aws_access_key_id=aws.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=aws.environment["AWS_SECRET_ACCESS_KEY"],
     )
 
 

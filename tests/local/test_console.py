@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from components.local import console
+from components.local import console, process_runner, summary
 from components.local.console import Recorder
 from components.local.process_runner import TaskRun
+from components.local.run_folder import RunFolder
+from ncf.stage.executor_input import EXECUTOR_INPUT
 
 FOLDER = Path("/work/output/run-2026-11-28T17-04-09-0a1b2c3d")
 ARTIFACTS = FOLDER / "artifacts" / "ncf-2026-11-28-17-12-39-072199"
@@ -24,7 +27,7 @@ def printed() -> io.StringIO:
 
 @pytest.fixture
 def recorder(printed: io.StringIO) -> Recorder:
-    return Recorder(Console(file=printed, width=200), FOLDER)
+    return Recorder(Console(file=printed, width=200, emoji=False), FOLDER)
 
 
 @pytest.mark.parametrize(
@@ -119,3 +122,51 @@ def test_a_terminal_is_left_as_it_was(printed: io.StringIO) -> None:
         recorder.started(TaskRun("evaluate"))
     hide, show = "\x1b[?25l", "\x1b[?25h"
     assert printed.getvalue().count(hide) == printed.getvalue().count(show) == 1
+
+
+HOSTILE = "\x1b[2J[red]:bomb:\r\n17:00:00 done\x9b"
+ESCAPED = r"\x1b[2J[red]:bomb:\r\n17:00:00 done\x9b"
+
+
+def test_a_line_of_a_pod_changes_neither_terminal_nor_lines(recorder: Recorder, printed: io.StringIO) -> None:
+    task = TaskRun("train")
+    task.printed(f"reading {HOSTILE}\n", recorder)
+    assert printed.getvalue() == f"  reading {ESCAPED}\n"
+    assert task.last_line == f"reading {ESCAPED}"
+
+
+def test_a_pod_s_carriage_return_begins_no_line(recorder: Recorder, printed: io.StringIO, tmp_path: Path) -> None:
+    program = "print('a\\r17:00:00 forged\\n', end='')"
+    command = ["python", "-c", program, "ncf", "train", EXECUTOR_INPUT, json.dumps({"outputs": {}})]
+    task = process_runner._run(command, {}, recorder)
+    assert task.last_line.startswith("it ended with status 0")
+    assert r"a\r17:00:00 forged" in printed.getvalue()
+
+
+def test_titles_users_and_paths_are_printed_as_they_are_read(recorder: Recorder, printed: io.StringIO) -> None:
+    folder = RunFolder(Path(f"/work/{HOSTILE}"), Path("/work/run"), "id")
+    entry = {"user": HOSTILE, "items": [{"item": "1", "title": HOSTILE}, {"item": HOSTILE}]}
+    result = {
+        "stages": [],
+        "metrics": {},
+        "gate_passed": True,
+        "gate_checks": [HOSTILE],
+        "recommendations": [entry],
+        **dict.fromkeys(("model", "report", "data_report", "summary"), HOSTILE),
+        "next": [f"show {HOSTILE}"],
+    }
+    summary.show(recorder.console, result, {}, folder)
+    text = printed.getvalue()
+    assert not {"\x1b", "\x9b", "\r"} & set(text)
+    assert text.count(ESCAPED) == 3 + 1 + 5 + 1
+
+
+def test_a_terminal_without_unicode_gets_other_marks() -> None:
+    stream = io.BytesIO()
+    with Recorder(Console(file=io.TextIOWrapper(stream, "ascii"), force_terminal=True, width=80)) as recorder:
+        for code in (0, 1):
+            recorder.started(TaskRun("evaluate"))
+            recorder.finished(TaskRun("evaluate", exit_code=code))
+    recorder.console.file.flush()
+    text = stream.getvalue().decode()
+    assert all(mark in text for mark in ("> evaluate", "+ evaluate", "x evaluate"))

@@ -1,6 +1,7 @@
 """The gate deploys or does not, from the Python pipeline and from its compiled YAML."""
 
 # no postponed annotations: KFP reads them
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import boto3
 import pytest
 from kfp import compiler, dsl
 from kfp.components import load_component_from_file
+from listening import family, listening_at
 from names import Names
 from random_model import random_model
 
@@ -53,5 +55,7 @@ def test_the_gate_decides_on_the_deployment(
         with pods_as_processes(tmp_path / "root", {}, recorder):
             run(model_uri=str(tmp_path / "model"), passed=passed)
         endpoints = boto3.client("sagemaker").list_endpoints()["Endpoints"]
+        heard = listening_at(family(os.getpid()))
+    assert heard == {"127.0.0.1"}, "neither the stand-in nor the endpoint answers other machines"
     assert recorder.names == (["deploy"] if passed else [])
     assert [entry["EndpointStatus"] for entry in endpoints] == (["InService"] if passed else [])

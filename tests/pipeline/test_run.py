@@ -23,6 +23,38 @@ from ncf.data import synthetic
 from ncf.storage import upload
 
 ROOT = Path(pipeline.__file__).parent
+NOWHERE = "http://127.0.0.1:9"
+ELSEWHERE = {
+    **{f"AWS_ENDPOINT_URL{service}": NOWHERE for service in ("", "_S3", "_SAGEMAKER", "_STS", "_CLOUDWATCH_LOGS")},
+    **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), NOWHERE),
+    "NO_PROXY": "example.com",
+    "no_proxy": "",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    "AWS_PROFILE": "elsewhere",
+    "AWS_DEFAULT_PROFILE": "elsewhere",
+    "AWS_REGION": "eu-west-1",
+    "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/elsewhere",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "/nowhere",
+    "AWS_CA_BUNDLE": "/nowhere",
+    "AWS_USE_FIPS_ENDPOINT": "true",
+    "AWS_RETRY_MODE": "elsewhere",
+    "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": NOWHERE,
+}
+"""Variables of a shell that lead AWS clients elsewhere."""
+ELSEWHERE_BY_FILE = f"""
+[default]
+endpoint_url = {NOWHERE}
+services = elsewhere
+[profile elsewhere]
+endpoint_url = {NOWHERE}
+services = elsewhere
+[services elsewhere]
+s3 =
+  endpoint_url = {NOWHERE}
+sagemaker =
+  endpoint_url = {NOWHERE}
+"""
 FAST = ("epochs=2", "factors=8", "tower=[16,8]")
 
 
@@ -37,6 +69,7 @@ def start(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # tests may run under nohup
     )
 
 
@@ -72,6 +105,7 @@ def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def finished(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str, Path]:
     output, scratch = tmp_path_factory.mktemp("run") / "out", tmp_path_factory.mktemp("scratch")
+    (scratch / "config").write_text(ELSEWHERE_BY_FILE)
     code, out, err = run(
         "--data",
         str(small_data / "interactions.csv"),
@@ -80,6 +114,8 @@ def finished(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
         output=output,
         parameters=(*FAST, "gate_not_worse_than_popularity=false"),
         TMPDIR=str(scratch),
+        AWS_CONFIG_FILE=str(scratch / "config"),
+        **ELSEWHERE,
     )
     assert code == 0, out + err
     assert not list(scratch.glob("kfp-*")), "the temporary files of KFP are gone"
@@ -234,14 +270,18 @@ def test_keep_endpoint_prints_a_request_that_works_and_ctrl_c_stops_all(small_da
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_the_middle_stops_all(small_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGHUP, 129, ""), (signal.SIGKILL, -signal.SIGKILL, "")],
+)
+def test_a_signal_in_the_middle_stops_all(small_data: Path, tmp_path: Path, number: int, code: int, said: str) -> None:
     process = start("--data", str(small_data / "interactions.csv"), output=tmp_path / "out", parameters=("epochs=500",))
     assert process.stdout is not None
     next(line for line in process.stdout if "epoch=2" in line)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted" in err
+    assert process.returncode == code
+    assert said in err
     assert "Traceback" not in err
     deadline = time.monotonic() + 5
     while processes_of(tmp_path) and time.monotonic() < deadline:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from random_model import random_model
 from starlette.testclient import TestClient
 
-from ncf.api.limits import MAX_BODY_BYTES, MAX_ID_LENGTH, MAX_K, MAX_USERS
+from ncf.api.limits import MAX_BODY_BYTES, MAX_K, MAX_USERS
+from ncf.artifacts.ids import MAX_ID_LENGTH, canonical_id
 from ncf.errors import InputError
 from ncf.serving.app import VERSION_HEADER, create_app
 from ncf.serving.recommender import Recommender
@@ -186,11 +187,23 @@ def test_another_content_type_is_refused(client, content_type):
     assert ("utf-8" if "charset" in content_type else "application/json") in response.json()["error"]
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/invocations", 405), ("GET", "/nowhere", 404)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/invocations", 405),
+        ("GET", "/nowhere", 404),
+        ("GET", "/ping/", 404),
+        ("POST", "/invocations/", 404),
+        ("X" * 10_000, f"/{'x' * 10_000}", 404),
+    ],
+    ids=["method", "path", "ping with slash", "invocations with slash", "long"],
+)
 def test_other_routes_are_refused_in_the_same_form(client, method, path, status):
-    response = client.request(method, path)
+    response = client.request(method, path, headers={"host": "elsewhere.example"}, follow_redirects=False)
     assert response.status_code == status
     assert "POST /invocations" in response.json()["error"]
+    assert len(response.content) < 500
+    assert "elsewhere" not in str(response.headers)
     assert response.headers.get("allow") == ("POST" if status == 405 else None)
 
 
@@ -253,6 +266,7 @@ def test_no_body_makes_the_server_fail(client, body):
     content = response.json()
     if response.status_code == 200:
         sent = json.loads(body)
-        assert [answer["user"] for answer in content["recommendations"]] == [str(user) for user in sent["users"]]
+        texts = [str(int(user)) if isinstance(user, float) else str(user) for user in sent["users"]]
+        assert [answer["user"] for answer in content["recommendations"]] == [canonical_id(text) for text in texts]
     elif response.status_code == 422:
         assert re.search(r"expected|accepted are|send one form", content["error"])

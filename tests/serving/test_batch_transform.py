@@ -99,6 +99,17 @@ def test_a_json_request_a_line(sagemaker: Any, model: Path) -> None:
     assert answers == expected(model, users, 4)
 
 
+@pytest.mark.parametrize("split", [{}, {"SplitType": "Line"}])
+def test_json_lines_under_json_and_nothing_else_said(sagemaker: Any, model: Path, split: dict[str, str]) -> None:
+    users = [f"u{number}" for number in range(30)]
+    lines = "".join(json.dumps({"users": [user], "k": 4}) + "\n" for user in users)
+    name = f"json-{split.get('SplitType', 'none').lower()}"
+    given = {"ContentType": "application/json", **split}
+    found = transform(sagemaker, name, {"all.json": lines.encode()}, given, {})
+    answers = [json.loads(line)["recommendations"][0] for line in found["all.json"].splitlines()]
+    assert answers == expected(model, users, 4)
+
+
 @pytest.mark.parametrize("accept", ["application/jsonlines", "application/json"])
 def test_json_lines_many_a_request(sagemaker: Any, model: Path, accept: str) -> None:
     """As many lines as fit go together, which only JSON Lines allows."""

@@ -107,7 +107,7 @@ def test_a_user_who_has_seen_all(tmp_path: Path) -> None:
         (["--model=x"], "--user is required"),
         (["--user=u0"], "--model is required"),
         (["--model=x", "--user="], "'user' is ''"),
-        (["--model=x", "--user=u0", "--top-k=0"], "'top_k' is '0'"),
+        (["--model=x", "--user=u0", "--top-k=0"], "'top_k' is 0"),
         (["--model=x", "--user=u0", "--recommendations=out"], "unrecognized arguments: --recommendations"),
     ],
 )
@@ -132,7 +132,7 @@ def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "said"),
     [
         (["--user=u0"], "recommend --user ID: --model is required"),
-        (["--user=u0", "--model=x", "--top-k=0"], "recommend --user ID: parameter 'top_k' is '0'"),
+        (["--user=u0", "--model=x", "--top-k=0"], "recommend --user ID: parameter 'top_k' is 0"),
         (
             ["--user=u0", "--model=x", "--recommendations=out"],
             "recommend --user ID: unrecognized arguments: --recommendations=out; "

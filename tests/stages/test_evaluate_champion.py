@@ -86,8 +86,8 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     [
         (("--champion", "a", "--champion-endpoint", "b"), "'champion' .a. and 'champion_endpoint' .b. both name"),
         (("--champion-endpoint", "not/a/name"), "'champion_endpoint' is 'not/a/name': expected 1 to 63 letters"),
-        (("--max-loss-to-champion", "-0.1"), "'max_loss_to_champion' is '-0.1': input should be greater"),
-        (("--max-loss-to-champion", "much"), "'max_loss_to_champion' is 'much': input should be a valid number"),
+        (("--max-loss-to-champion", "-0.1"), "'max_loss_to_champion' is -0.1: input should be greater"),
+        (("--max-loss-to-champion", "much"), "'max_loss_to_champion' is 'much': expected a number"),
     ],
 )
 def test_bad_values_are_named(arguments: tuple[str, ...], message: str) -> None:

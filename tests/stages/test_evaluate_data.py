@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ncf.evaluation.champion import Champion
 from ncf.stage import execution
 from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
+
+CASES = Path(__file__).parents[3] / "shared" / "cases"
 
 
 def prepare(folder: Path, data: Path, *options: str) -> tuple[Path, Path]:
@@ -50,6 +53,51 @@ def test_short_histories_of_many_items_without_times(tmp_path: Path) -> None:
     assert metrics["ease_hr_at_10"] > metrics["popularity_hr_at_10"] + 0.1
     assert metrics["item_knn_hr_at_10"] > metrics["popularity_hr_at_10"] + 0.1
     assert metrics["popularity_recommended_popularity"] > metrics["taken_popularity"]
+
+
+def power_users(path: Path) -> Path:
+    """Interactions of 60 users with some ten of 150 items, and of two: one with all items, one with all but three."""
+    rng = np.random.default_rng(3)
+    rows = [(f"u{user}", item) for user in range(60) for item in rng.choice(150, 10, replace=False)]
+    rows += [("all", item) for item in range(150)] + [("nearly", item) for item in range(147)]
+    times = rng.permutation(len(rows))
+    lines = [f"{user},{item},{1577836800 + time}" for (user, item), time in zip(rows, times, strict=True)]
+    path.write_text("\n".join(["user,item,timestamp", *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("source", ["two of 62 users", "power_user.csv"])
+def test_users_of_nearly_all_items_are_trained_but_not_evaluated(tmp_path: Path, source: str) -> None:
+    left_out, data = 2, tmp_path / "power.csv"
+    if source.endswith(".csv"):
+        left_out, data = 1, CASES / source
+        if not data.is_file():
+            pytest.skip(f"the case is not at {data}")
+    else:
+        power_users(data)
+    model, samples = prepare(tmp_path, data)
+    loaded = ModelFolder.load(model)
+    assert loaded.train.counts().max() >= 148, "the power user is trained"
+    result = run_stage(tmp_path / "out", model, samples, "--champion", str(model))
+    metrics = result["metrics"]
+    assert metrics["users_left_out"] == left_out
+    assert metrics["full_users"] == metrics["test_positives"] == 60
+    for text in (result["report"], result["summary"]):
+        assert f"{left_out} user{'s are' if left_out > 1 else ' is'} left out of the evaluation" in text
+
+
+def test_a_user_with_all_items_in_training_is_trained(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A split at a time leaves a user without later interactions whole in training."""
+    power_users(tmp_path / "power.csv")
+    lines = (tmp_path / "power.csv").read_text().splitlines()
+    early = [f"{line.rpartition(',')[0]},1500000000" if line.startswith("all,") else line for line in lines]
+    (tmp_path / "early.csv").write_text("\n".join(early) + "\n")
+    with caplog.at_level(logging.WARNING):
+        model, samples = prepare(tmp_path, tmp_path / "early.csv", "--split", "temporal", "--test-after", "1577837100")
+    assert ModelFolder.load(model).train.counts().max() == 150
+    assert "1 users have all 150 items: their negatives are drawn from all items" in caplog.text
+    metrics = run_stage(tmp_path / "out", model, samples)["metrics"]
+    assert metrics["users_left_out"] == 1  # the one with nearly all
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from listening import family, listening_at
 
 from ncf.artifacts import manifest
 from ncf.artifacts.model_folder import ModelFolder
@@ -146,8 +147,10 @@ def test_sigterm_stops_two_processes_with_a_checkpoint_from_which_they_go_on(fol
     assert process.stderr is not None
     for line in process.stderr:
         if "epoch=2" in line:
+            heard = listening_at(family(process.pid))
             process.send_signal(signal.SIGTERM)
             break
+    assert heard == {"127.0.0.1"}, "no other machine is listened to"
     rest = process.stderr.read()
     assert process.wait(60) == 128 + signal.SIGTERM, rest
     assert "a checkpoint is written" in rest

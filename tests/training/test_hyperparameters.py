@@ -18,7 +18,7 @@ def test_lists_arrive_as_floats_from_kfp_and_as_text_from_sagemaker() -> None:
     [
         ({"tower": [64]}, "at least two widths"),
         ({"tower": [63, 32]}, "even"),
-        ({"tower": "wide"}, "list of widths"),
+        ({"tower": "wide"}, "expected a list such as"),
         ({"tower": [64.5, 32]}, "tower"),
         ({"epochs": 0}, "epochs"),
         ({"dropout": 1}, "dropout"),

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from ncf.artifacts.items_by_user import ItemsByUser
-from ncf.errors import InputError
+from ncf.training import kernel
+from ncf.training.backends import make_source
 from ncf.training.kernel.draws import Draws
 from ncf.training.negatives import NegativeSampler
 
@@ -55,9 +56,18 @@ def test_draws_uniformly_from_what_is_left(bitmap_bytes: int, left: int) -> None
     assert left == 1 or chisquare(counts[counts > 0]).pvalue > 1e-4
 
 
-def test_a_user_who_has_everything_is_an_error() -> None:
-    with pytest.raises(InputError, match="all 3 items"):
-        NegativeSampler(exclusion([{0}, {0, 1, 2}]), 3, CPU)
+@pytest.mark.parametrize("compiled", [True, False])
+def test_negatives_of_a_user_with_all_items_are_drawn_from_all(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel, "is_available", lambda: compiled)
+    known = exclusion([{0}, {0, 1, 2}, set(), {1, 2}])
+    source = make_source(known, known, range(4), 3, 100, [1], CPU)
+    ((users, items),) = source.epoch(1, 1).batches(0)
+    drawn = {user: {*items[users == user, 1:].flatten().tolist()} for user in (0, 1, 3)}
+    assert drawn == {0: {1, 2}, 1: {0, 1, 2}, 3: {0}}
+    own = make_source(known, known, range(1, 2), 3, 100, [1], CPU)  # a process that owns this user alone
+    ((users, items),) = own.epoch(1, 1).batches(0)
+    assert users.tolist() == [0, 0, 0]
+    assert {*items[:, 1:].flatten().tolist()} == {0, 1, 2}
 
 
 @WAYS

@@ -13,6 +13,8 @@ import pytest
 
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.errors import InputError
+from ncf.stage.parsing import parse
+from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.launch import Hosts
 from ncf.training.sagemaker_program import fit_arguments, training_hosts
@@ -106,6 +108,23 @@ def test_two_hosts_train_one_model(make_root, unused_port: int) -> None:
 def test_every_hyperparameter_may_be_passed(tmp_path: Path) -> None:
     values = {name: str(field.default) for name, field in Hyperparameters.model_fields.items()}
     assert "--learning-rate" in fit_arguments(values, {"trained_model": tmp_path})
+
+
+def test_what_sagemaker_adds_is_no_hyperparameter(tmp_path: Path) -> None:
+    """Keys of its SDK and of tuning jobs, and values in JSON."""
+    added = {
+        "_tuning_objective_metric": "validation:ndcg",
+        "_something_new": "1",
+        "sagemaker_program": '"train.py"',
+        "sagemaker_job_name": "x",
+    }
+    given = {"model": '"gmf"', "epochs": '"3"', "tower": '"[64, 32]"', "dropout": "0.1", "pretrain": "false"}
+    arguments = fit_arguments({**given, **added}, {"dataset": tmp_path, "samples": tmp_path})
+    fit = parse(Fit, arguments)
+    assert isinstance(fit, Fit)
+    assert (fit.model, fit.epochs, fit.tower, fit.dropout, fit.pretrain) == ("gmf", 3, [64, 32], 0.1, False)
+    with pytest.raises(InputError, match="unknown hyperparameters: tuning_metric; expected some of"):
+        fit_arguments({"tuning_metric": "x", **added}, {})
 
 
 def test_hosts_meet_at_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,7 @@ class SageMakerApi:
         return {"TrainingJobArn": job.arn}
 
     def _check_job(self, request: Request) -> None:
+        self._instances.check_variables(request.get("Environment", {}))
         if not _ROLE.fullmatch(request["RoleArn"]):
             raise invalid(f"Could not assume role {request['RoleArn']}: it is not the ARN of a role")
         if len(request.get("HyperParameters", {})) > _MAX_HYPERPARAMETERS:
@@ -136,6 +137,7 @@ class SageMakerApi:
 
     def create_transform_job(self, request: Request) -> Answer:
         name = request["TransformJobName"]
+        self._instances.check_variables(request.get("Environment", {}))
         model = self._models.describe(request)
 
         def make() -> TransformJob:
@@ -182,6 +184,8 @@ class SageMakerApi:
     # models and endpoint configs
 
     def create_model(self, request: Request) -> Answer:
+        for container in [request.get("PrimaryContainer", {}), *request.get("Containers", [])]:
+            self._instances.check_variables(container.get("Environment", {}))
         return self._models.create(request)
 
     def describe_model(self, request: Request) -> Answer:

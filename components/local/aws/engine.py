@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+from components.local.aws.watcher import watcher
 from ncf.errors import InputError, RemoteError
 
 LABEL = "ncf.run"
@@ -101,6 +102,7 @@ class Engine:
             raise InputError(
                 f"no Docker engine answers: {_reason(error)}; start it, or run without containers"
             ) from None
+        watcher().add("label", f"{LABEL}={self.run}")
         self._networks: dict[str, Any] = {}
         self._closed = False
         self._lock = threading.Lock()
@@ -207,6 +209,7 @@ class Engine:
                 with contextlib.suppress(*_failures()):
                     network.remove()
             self._client.close()
+            watcher().remove("label", f"{LABEL}={self.run}")
 
     @contextlib.contextmanager
     def _errors(self, what: str) -> Iterator[None]:
@@ -226,11 +229,12 @@ def own_user() -> str | None:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ignore further Ctrl-C and SIGTERM until the cleanup after the first one has ended."""
+    """Ignore further Ctrl-C, SIGTERM and SIGHUP until the cleanup after the first one has ended."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
     try:
         yield
     finally:

@@ -89,6 +89,13 @@ class Instances(Protocol):
             ApiError: if it does not.
         """
 
+    def check_variables(self, variables: Mapping[str, str]) -> None:
+        """Check that a program may have the environment variables of a request.
+
+        Raises:
+            ApiError: if one of them could change what runs on this machine.
+        """
+
     def open_network(self, name: str, isolated: bool) -> str:
         """Create a network.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,8 +18,15 @@ from pathlib import Path
 
 from components.local.aws.errors import invalid
 from components.local.aws.instances import KEPT_LINES, Start
+from components.local.aws.services import NO_ACCOUNT
+from components.local.aws.watcher import kill_marked, watcher
 
 ROOT_VARIABLE, PORT_VARIABLE, ADDRESSES_VARIABLE = "NCF_ML_ROOT", "NCF_PORT", "NCF_HOST_ADDRESSES"
+HOST_VARIABLE, PAGE_VARIABLE = "NCF_HOST", "NCF_PAGE"
+_OWN = (ROOT_VARIABLE, PORT_VARIABLE, ADDRESSES_VARIABLE, HOST_VARIABLE, PAGE_VARIABLE)
+"""Variables that only the stand-in sets."""
+_PASSED = re.compile(r"(NCF|SAGEMAKER)_[A-Z0-9_]+")
+_SET = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 _LOOPBACK = "127.0.0.1"
 _SECONDS_FOR_LAST_LINES = 5.0
 
@@ -56,12 +64,11 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**inherited, "PYTHONUNBUFFERED": "1", **environment, ROOT_VARIABLE: str(folder)},
+            env={**inherited, **NO_ACCOUNT, **environment, **_SET, **watcher().environment, ROOT_VARIABLE: str(folder)},
             cwd=folder,
             start_new_session=True,
         )
+        watcher().add("group", self._process.pid)
         self._on_line = on_line
         self._lock = threading.Lock()
         self._swept = False
@@ -69,9 +76,10 @@ class Process:
         self._reader.start()
 
     def _read(self) -> None:
-        for line in self._process.stdout or ():
-            self.last_lines.append(line.rstrip("\n"))
-            self._on_line(line.rstrip("\n"))
+        for content in self._process.stdout or ():  # not as text: a carriage return would end a line
+            line = content.decode(errors="replace").rstrip("\n")
+            self.last_lines.append(line)
+            self._on_line(line)
 
     @property
     def running(self) -> bool:
@@ -117,10 +125,8 @@ class Process:
             self._swept = True
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        for process in Path("/proc").glob("[0-9]*/environ"):
-            with contextlib.suppress(OSError):
-                if self._mark.encode() in process.read_bytes().split(b"\0"):
-                    os.kill(int(process.parent.name), signal.SIGKILL)
+        kill_marked(self._mark)
+        watcher().remove("group", self._process.pid)
 
 
 class Processes:
@@ -141,6 +147,14 @@ class Processes:
 
     def check(self, image: str) -> None:
         self._command(image)
+
+    def check_variables(self, variables: Mapping[str, str]) -> None:
+        for name in variables:
+            if not _PASSED.fullmatch(name) or name in _OWN:
+                raise invalid(
+                    f"Environment: '{name}' is not accepted, because the program is a process of this machine and the "
+                    "variable could change what runs; expected names that start with NCF_ or SAGEMAKER_"
+                )
 
     def _command(self, image: str) -> Sequence[str]:
         repository = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
@@ -166,7 +180,7 @@ class Processes:
 
     def start(self, start: Start) -> Process:
         command = self._command(start.image)
-        port = {PORT_VARIABLE: str(start.port)} if start.port else {}
+        port = {PORT_VARIABLE: str(start.port), HOST_VARIABLE: _LOOPBACK} if start.port else {}
         with self._lock:
             if self._closed:
                 raise OSError("the stand-in is shutting down")

@@ -16,14 +16,15 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
 
+from components.local.aws.access import Access, read_body
 from components.local.aws.api import ACCOUNT, OPERATIONS, SageMakerApi
 from components.local.aws.errors import ApiError
 from components.local.aws.faults import PATH as FAULTS_PATH
 from components.local.aws.faults import Fault, Faults
 from components.local.aws.hosting import ModelError
 from components.local.aws.instances import Instances
-from components.local.aws.keys import ANYBODY, AccessKey, access_key_id, may_ask
-from components.local.aws.services import Services
+from components.local.aws.keys import AccessKey, Keys, access_key_id
+from components.local.aws.services import NO_ACCOUNT, Services
 from components.local.aws.tags import KINDS, kind_of
 
 _TARGET = "SageMaker."
@@ -37,22 +38,23 @@ _STATUSES = {
     "InternalServerError": 500,
     "ServiceUnavailable": 503,
     "ExpiredTokenException": 403,
-    "InvalidClientTokenId": 403,
 }
 _MESSAGES = {
     "ThrottlingException": "Rate exceeded",
     "ExpiredTokenException": "The security token included in the request is expired",
-    "InvalidClientTokenId": "The security token included in the request is invalid",
 }
-_OTHER_KEY = Fault.model_validate({"kind": "refuse", "name": "key", "error": "InvalidClientTokenId"})
+_XML_SERVICES = ("S3:", "STS:", "IAM:", "SNS:")
+_REFUSED_BYTES = 1 << 20
+"""Part of a refused request's body that is read, so that its client reads the answer."""
 _active: list[LocalAws] = []
 
 
 class LocalAws:
     """S3 and SageMaker for this process and its children, as a context manager.
 
-    Clients need only the environment variables in :attr:`environment`. Faults are injected through :attr:`faults`, or
-    by HTTP at ``/_faults``.
+    Clients need only the environment variables in :attr:`environment`: all requests must be signed with the access key
+    there, or with one that IAM or STS returned for it. Faults are injected through :attr:`faults`, or by HTTP at
+    ``/_faults``.
 
     Args:
         root: folder for all files: an ``/opt/ml`` tree for each host of a job and each endpoint.
@@ -63,7 +65,8 @@ class LocalAws:
         serving: additional variables for the serving programs of endpoints.
         address: address to listen on, for clients on other machines; '' for the address of ``instances``.
         port: port to listen on; 0 for a free one.
-        key: access key that requests must be signed with. Temporary keys of assumed roles are not accepted.
+        key: access key of the clients; None for a random one.
+        hosts: names of this server in requests, in addition to its address and ``localhost``.
 
     Raises:
         RuntimeError: if another instance is active in this process: moto's state is global.
@@ -79,7 +82,8 @@ class LocalAws:
         serving: Mapping[str, str] | None = None,
         address: str = "",
         port: int = 0,
-        key: AccessKey = ANYBODY,
+        key: AccessKey | None = None,
+        hosts: Sequence[str] = (),
     ) -> None:
         from moto.moto_server.werkzeug_app import (
             DomainDispatcherApplication,
@@ -105,7 +109,8 @@ class LocalAws:
         self._server.daemon_threads = True  # type: ignore[attr-defined]
         self.root = root.resolve()
         self.region = region
-        self._key = key
+        key = key or AccessKey.random()
+        self._access = Access(Keys(key, ACCOUNT), [instances.listen_at, "localhost", *hosts])
         self.endpoint_url = f"http://{instances.listen_at}:{self._server.port}"
         self.environment = {
             "AWS_ENDPOINT_URL": self.endpoint_url,
@@ -114,7 +119,7 @@ class LocalAws:
             "AWS_SESSION_TOKEN": "local",
             "AWS_DEFAULT_REGION": region,
             "AWS_REGION": region,
-            "AWS_EC2_METADATA_DISABLED": "true",
+            **NO_ACCOUNT,
             "MOTO_ACCOUNT_ID": ACCOUNT,
             **_without_proxy(instances.listen_at),
         }
@@ -165,18 +170,10 @@ class LocalAws:
 
     def invoke(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """The answer of an endpoint to a JSON request."""
-        import boto3
-
-        own = self.environment
-        runtime = boto3.client(
-            "sagemaker-runtime",
-            endpoint_url=self.endpoint_url,
-            region_name=self.region,
-            aws_access_key_id=own["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=own["AWS_SECRET_ACCESS_KEY"],
-        )
         body = json.dumps(request)
-        answer = runtime.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=body)
+        answer = self._services.runtime.invoke_endpoint(
+            EndpointName=endpoint, ContentType="application/json", Body=body
+        )
         content: dict[str, Any] = json.loads(answer["Body"].read())
         return content
 
@@ -186,8 +183,11 @@ class LocalAws:
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Route a request (WSGI)."""
-        if not may_ask(self._key, environ):
-            return _refuse(_OTHER_KEY, environ, start_response)
+        try:
+            self._access.check(environ)
+        except ApiError as error:
+            environ["wsgi.input"].read(min(int(environ.get("CONTENT_LENGTH") or 0), _REFUSED_BYTES))
+            return _fail(error, environ, start_response, [("Connection", "close")])
         if environ.get("PATH_INFO") == FAULTS_PATH:
             return self._control(environ, start_response)
         if slow := self.faults.take("slow", _operation_name(environ)):
@@ -199,7 +199,7 @@ class LocalAws:
         target = environ.get("HTTP_X_AMZ_TARGET", "")
         name = target.removeprefix(_TARGET)
         if target.startswith(_TARGET) and name in OPERATIONS:
-            body = _body(environ)
+            body = read_body(environ)
             request = json.loads(body or b"{}")
             if "ResourceArn" not in request or kind_of(request["ResourceArn"]) in KINDS:
                 operation = self._api.operation(name)
@@ -212,7 +212,7 @@ class LocalAws:
         if target == _PRICES:  # no prices: nothing costs money here
             return _json(start_response, {"FormatVersion": "aws_v1", "PriceList": []})
         if target == _TAGGED:
-            return _json(start_response, self._api.tags.get_resources(json.loads(_body(environ) or b"{}")))
+            return _json(start_response, self._api.tags.get_resources(json.loads(read_body(environ) or b"{}")))
         answer: Iterable[bytes] = self._moto(environ, start_response)
         return answer
 
@@ -220,7 +220,7 @@ class LocalAws:
         """List, add or clear faults by HTTP."""
         try:
             if environ["REQUEST_METHOD"] == "POST":
-                self.faults.add_request(json.loads(_body(environ) or b"{}"))
+                self.faults.add_request(json.loads(read_body(environ) or b"{}"))
             elif environ["REQUEST_METHOD"] == "DELETE":
                 self.faults.clear()
         except ValueError as error:
@@ -243,7 +243,7 @@ class LocalAws:
                 endpoint = self._api.endpoint(name)
             except ApiError:
                 raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.") from None
-            body, content_type, variant = endpoint.invoke(_body(environ), headers)
+            body, content_type, variant = endpoint.invoke(read_body(environ), headers)
         except ModelError as error:
             return _respond(start_response, error.status, error.body(), [("x-amzn-ErrorType", error.code)])
         except ApiError as error:
@@ -266,14 +266,6 @@ def _without_proxy(address: str) -> dict[str, str]:
     return {"NO_PROXY": hosts, "no_proxy": hosts}
 
 
-def _body(environ: Mapping[str, Any]) -> bytes:
-    if environ.get("wsgi.input_terminated"):
-        body: bytes = environ["wsgi.input"].read()
-        return body
-    read: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    return read
-
-
 def _operation_name(environ: Mapping[str, Any]) -> str:
     """Name of the operation, such as ``DescribeTrainingJob``; for S3 its HTTP method, such as ``S3:GET``."""
     if target := environ.get("HTTP_X_AMZ_TARGET", ""):
@@ -291,22 +283,34 @@ def _refuse(fault: Fault, environ: dict[str, Any], start_response: Callable[...,
             start_response("200 OK", [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", "1000")])
         environ["werkzeug.socket"].shutdown(socket.SHUT_RD if fault.error == "cut" else socket.SHUT_RDWR)
         return [b"{"] if fault.error == "cut" else []
-    _body(environ)
-    status = _STATUSES.get(fault.error, 400)
     message = _MESSAGES.get(fault.error, "a fault was injected")
-    if "xml" in environ.get("HTTP_ACCEPT", "") or _operation_name(environ).startswith(("S3:", "STS:")):
-        body = f"<Error><Code>{fault.error}</Code><Message>{message}</Message></Error>".encode()
-        return _respond(start_response, status, body, content_type="application/xml")
-    return _error(start_response, ApiError(fault.error, message, status))
+    return _fail(ApiError(fault.error, message, _STATUSES.get(fault.error, 400)), environ, start_response)
+
+
+def _fail(
+    error: ApiError,
+    environ: Mapping[str, Any],
+    start_response: Callable[..., Any],
+    headers: Sequence[tuple[str, str]] = (),
+) -> Iterable[bytes]:
+    """Answer with an error, in the format of the service."""
+    name = _operation_name(environ)
+    if "xml" in environ.get("HTTP_ACCEPT", "") or name.startswith(_XML_SERVICES):
+        body = f"<Error><Code>{error.code}</Code><Message>{error.message}</Message></Error>"
+        body = body if name.startswith("S3:") else f"<ErrorResponse>{body}</ErrorResponse>"
+        return _respond(start_response, error.status, body.encode(), headers, "application/xml")
+    return _error(start_response, error, headers)
 
 
 def _json(start_response: Callable[..., Any], content: Mapping[str, Any]) -> Iterable[bytes]:
     return _respond(start_response, 200, json.dumps(content).encode())
 
 
-def _error(start_response: Callable[..., Any], error: ApiError) -> Iterable[bytes]:
+def _error(
+    start_response: Callable[..., Any], error: ApiError, headers: Sequence[tuple[str, str]] = ()
+) -> Iterable[bytes]:
     body = json.dumps({"__type": error.code, "message": error.message, "Message": error.message}).encode()
-    return _respond(start_response, error.status, body, [("x-amzn-ErrorType", error.code)])
+    return _respond(start_response, error.status, body, [("x-amzn-ErrorType", error.code), *headers])
 
 
 def _respond(

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tarfile
 import threading
 import time
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.local.aws.errors import invalid
 from ncf.storage import split_uri
 
+NO_ACCOUNT = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+"""Variables that keep AWS clients from this user's configuration and accounts."""
 _SECONDS_BETWEEN_PUTS = 0.2
 
 
 class Services:
-    """Clients of the stand-in.
+    """Clients of the stand-in. They read neither variables nor files with settings of AWS clients.
 
     Args:
         endpoint_url: URL of the stand-in.
@@ -29,14 +37,18 @@ class Services:
     def __init__(self, endpoint_url: str, credentials: Mapping[str, str], region: str) -> None:
         import boto3
         from botocore.config import Config
+        from botocore.session import Session
 
+        core = Session(_defaults(Session.SESSION_VARIABLES))
         session = boto3.Session(
-            credentials["AWS_ACCESS_KEY_ID"], credentials["AWS_SECRET_ACCESS_KEY"], region_name=region
+            credentials["AWS_ACCESS_KEY_ID"],
+            credentials["AWS_SECRET_ACCESS_KEY"],
+            region_name=region,
+            botocore_session=core,
         )
-        direct = Config(proxies={})
-        self.s3 = session.client("s3", endpoint_url=endpoint_url, config=direct)
-        self.logs = session.client("logs", endpoint_url=endpoint_url, config=direct)
-        self.cloudwatch = session.client("cloudwatch", endpoint_url=endpoint_url, config=direct)
+        client = partial(session.client, endpoint_url=endpoint_url, config=Config(proxies={}))
+        self.s3, self.logs, self.cloudwatch = client("s3"), client("logs"), client("cloudwatch")
+        self.runtime = client("sagemaker-runtime")
 
     def keys(self, uri: str) -> list[str]:
         """Keys of all objects that start with the key of a URI, including a final slash, like SageMaker's S3Prefix."""
@@ -123,6 +135,13 @@ class Services:
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise invalid(f"{uri} cannot be unpacked; expected a .tar.gz archive: {error}") from None
         archive.unlink()
+
+
+def _defaults(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """botocore's settings without those of the environment and of this user's files."""
+    settings = {name: (None, None, default, convert) for name, (_, _, default, convert) in variables.items()}
+    no_file = (None, None, os.devnull, None)
+    return {**settings, "config_file": no_file, "credentials_file": no_file}
 
 
 def _bucket_and_prefix(uri: str) -> tuple[str, str]:

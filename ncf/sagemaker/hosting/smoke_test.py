@@ -10,8 +10,8 @@ from typing import Any
 
 from ncf.api.requests import CONTENT_TYPE, Invocation
 from ncf.artifacts import manifest
-from ncf.artifacts.items_by_user import ItemsByUser
-from ncf.artifacts.strings import Strings
+from ncf.artifacts.model_folder import KIND
+from ncf.artifacts.untrusted_files import UntrustedFiles
 from ncf.aws.session import Aws
 from ncf.errors import RemoteError
 
@@ -45,9 +45,9 @@ class SmokeTest:
             folder: of the model.
             n_users: number of users, or fewer if the model has fewer.
         """
-        content = json.loads((folder / manifest.FILE_NAME).read_text())
-        user_ids, item_ids = Strings.load(folder, "user_ids"), Strings.load(folder, "item_ids")
-        seen = ItemsByUser.load(folder, "seen")
+        content = manifest.read(folder, KIND)
+        files = UntrustedFiles.of(folder, content["files"])
+        user_ids, item_ids, seen = files.strings("user_ids"), files.strings("item_ids"), files.items_by_user("seen")
         count = min(n_users, len(user_ids))
         indices = [len(user_ids) * part // count for part in range(count)]
         return cls(

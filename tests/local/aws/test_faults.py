@@ -15,7 +15,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from local_jobs import client, finish, log_lines, put_model, request, settle, wait
+from local_jobs import another_key, client, finish, keys_of, log_lines, put_model, request, settle, signed, wait
 
 from components.local.aws import LocalAws
 
@@ -111,13 +111,12 @@ def test_an_update_fails_with_a_reason(aws: LocalAws, sagemaker: Any) -> None:
     assert (described["EndpointConfigName"], described["FailureReason"]) == ("fails-1", "CapacityError: none left")
 
 
-def once(aws: LocalAws, service: str) -> Any:
+def once(aws: LocalAws, service: str, **key: str) -> Any:
     """A client that tries each call once."""
     return boto3.client(
         service,
         endpoint_url=aws.endpoint_url,
-        aws_access_key_id="once",
-        aws_secret_access_key="x",
+        **(key or keys_of(aws)),
         region_name="us-east-1",
         config=Config(retries={"total_max_attempts": 1}, parameter_validation=False),
     )
@@ -155,8 +154,7 @@ def test_any_service_s_operations_are_refused(
 
 @pytest.mark.parametrize("error", ["drop", "cut"])
 def test_a_connection_breaks_before_or_in_the_answer(aws: LocalAws, error: str) -> None:
-    headers = {"X-Amz-Target": "SageMaker.ListEndpoints"}
-    asked = urllib.request.Request(aws.endpoint_url, b"{}", headers=headers)
+    asked = signed(aws, "/", b"{}", **{"X-Amz-Target": "SageMaker.ListEndpoints"})
     aws.faults.add("refuse", "ListEndpoints", error=error)
     broken = http.client.IncompleteRead if error == "cut" else (http.client.HTTPException, OSError)
     with pytest.raises(broken), _DIRECT.open(asked) as answer:
@@ -166,18 +164,19 @@ def test_a_connection_breaks_before_or_in_the_answer(aws: LocalAws, error: str) 
 
 
 def test_an_access_key_expires_until_it_is_renewed(aws: LocalAws) -> None:
-    aws.faults.add("expire", "once")
+    key = another_key(aws)
+    aws.faults.add("expire", key["aws_access_key_id"])
     for _ in range(2):
         with pytest.raises(ClientError, match="expired"):
-            once(aws, "sagemaker").list_endpoints()
+            once(aws, "sagemaker", **key).list_endpoints()
     client(aws, "sagemaker").list_endpoints()
     aws.faults.clear()
-    once(aws, "sagemaker").list_endpoints()
+    once(aws, "sagemaker", **key).list_endpoints()
 
 
 def control(aws: LocalAws, method: str, content: Any = None) -> dict[str, Any]:
     body = None if content is None else (content if isinstance(content, bytes) else json.dumps(content).encode())
-    with _DIRECT.open(urllib.request.Request(f"{aws.endpoint_url}/_faults", body, method=method)) as answer:
+    with _DIRECT.open(signed(aws, "/_faults", body, method)) as answer:
         listed: dict[str, Any] = json.loads(answer.read())
     return listed
 

@@ -14,6 +14,7 @@ import pytest
 from local_jobs import processes
 
 from components.local.aws import LocalAws, Processes
+from components.local.aws.processes import wait_until
 
 PROGRAM = """
 import json, signal, sys, time
@@ -37,28 +38,36 @@ with LocalAws(folder, Processes(programs)) as aws:
 """
 
 
-@pytest.mark.parametrize(("mode", "model", "interrupt"), [("wait", "one", True), ("ignore signals", "sick", False)])
-def test_close_leaves_no_process(
-    programs: dict[str, list[str]], tmp_path: Path, mode: str, model: str, interrupt: bool
-) -> None:
-    arguments = [json.dumps(programs), str(tmp_path), mode, model, *(["wait"] if interrupt else [])]
+@pytest.mark.parametrize(
+    ("mode", "model", "number"),
+    [
+        ("wait", "one", signal.SIGINT),
+        ("ignore signals", "sick", 0),
+        ("ignore signals", "one", signal.SIGKILL),
+        ("wait", "sick", signal.SIGHUP),
+    ],
+)
+def test_no_process_is_left(programs: dict[str, list[str]], tmp_path: Path, mode: str, model: str, number: int) -> None:
+    """After an orderly end, Ctrl-C, SIGKILL, and a closed terminal that nothing handles."""
+    arguments = [json.dumps(programs), str(tmp_path), mode, model, *(["wait"] if number else [])]
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *arguments],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     assert process.stdout is not None
     try:
         assert process.stdout.readline() == "ready\n"
         assert processes(f"{tmp_path}/")
         start = time.monotonic()
-        if interrupt:
-            process.send_signal(signal.SIGINT)
+        if number:
+            process.send_signal(number)
         process.communicate(timeout=30)
         assert time.monotonic() - start < 15, "neither the grace of a job nor the start of an endpoint is waited for"
-        assert not processes(f"{tmp_path}/")
+        assert wait_until(lambda: not processes(f"{tmp_path}/"), 5), "the watcher has ended what was left"
     finally:
         process.kill()
         for left in processes(f"{tmp_path}/"):

@@ -16,7 +16,7 @@ from local_jobs import client, finish, log_lines, log_lines_or_none, processes, 
 
 from components.local.aws import LocalAws
 from components.local.aws.processes import wait_until
-from components.local.aws.services import Services
+from components.local.aws.services import NO_ACCOUNT, Services
 
 
 def test_a_job_runs_and_its_model_lies_in_s3(aws: LocalAws, sagemaker: Any) -> None:
@@ -146,13 +146,14 @@ def test_a_program_has_the_keys_of_the_stand_in_or_none(
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the real account")
     for name, isolated in (("open", False), ("isolated", True)):
-        changes: dict[str, Any] = {"EnableNetworkIsolation": isolated, "Environment": {"ASKED": "for"}}
+        changes: dict[str, Any] = {"EnableNetworkIsolation": isolated, "Environment": {"NCF_ASKED": "for"}}
         sagemaker.create_training_job(**request(name, **changes))
         finish(sagemaker, name)
         key = f"out/{name}/output/output/environment.json"
         seen = json.loads(client(aws, "s3").get_object(Bucket="bucket", Key=key)["Body"].read())
-        assert seen["ASKED"] == "for"
-        expected = {} if isolated else {key: value for key, value in aws.environment.items() if key.startswith("AWS_")}
+        assert seen["NCF_ASKED"] == "for"
+        given = NO_ACCOUNT if isolated else aws.environment
+        expected = {key: value for key, value in given.items() if key.startswith("AWS_")}
         assert {key: value for key, value in seen.items() if key.startswith("AWS_")} == expected
 
 

@@ -118,7 +118,7 @@ def test_the_request_that_the_program_gets(aws: LocalAws, model: str) -> None:
     given = request(
         "request",
         model,
-        Environment={"OF_THE_JOB": "yes"},
+        Environment={"NCF_OF_THE_JOB": "yes"},
         MaxPayloadInMB=2,
         TransformInput={"ContentType": "application/jsonlines"},
         TransformOutput={"Accept": "text/csv"},
@@ -128,7 +128,7 @@ def test_the_request_that_the_program_gets(aws: LocalAws, model: str) -> None:
     headers = received.pop("headers")
     assert (headers["Content-Type"], headers["Accept"]) == ("application/jsonlines", "text/csv")
     assert received == {
-        "OF_THE_JOB": "yes",
+        "NCF_OF_THE_JOB": "yes",
         "SAGEMAKER_BATCH": "true",
         "SAGEMAKER_MAX_PAYLOAD_IN_MB": "2",
     }, "what the request leaves open is not in it"
