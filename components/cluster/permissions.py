@@ -16,10 +16,10 @@ from ncf.aws.permissions import (
     LOGS,
     OBJECTS,
     PASSED_ROLES,
-    REPOSITORY,
     UNSCOPED,
     Grant,
     calls,
+    repositories,
 )
 from ncf.stage.command import COMMANDS, load
 from ncf.stage.registry import all_stages
@@ -236,7 +236,7 @@ def _of_both(image: str, log_group: str, namespace: str) -> list[dict[str, Any]]
     key = Grant(("${KmsKeyArn}",), needs="KmsKeyArn")
     return [
         _statement(["s3:ListBucket"], Grant((BUCKET,))),
-        _statement(_PULL_ACTIONS, Grant((f"{REPOSITORY}{image}",))),
+        _statement(_PULL_ACTIONS, Grant(repositories(image))),
         _statement(["ecr:GetAuthorizationToken"], Grant(("*",))),
         *_logs_and_metrics(log_group, namespace),
         _statement(["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key),

@@ -32,6 +32,10 @@ _TEMPORARY = (
 )
 
 
+_MANIFEST = "manifest media type"
+"""In SageMaker's message about an image in another format than Docker's."""
+
+
 class RefusedError(RemoteError):
     """AWS refused a call.
 
@@ -97,6 +101,8 @@ def translated(operation: str, error: ClientError | BotoCoreError) -> Exception:
     if isinstance(error, ClientError):
         code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        if _MANIFEST in message:
+            message = f"{message}; 'make images push' builds and pushes images in the format that SageMaker accepts"
         refused = RefusedError(operation, code, message, is_temporary=code in _TEMPORARY or status >= 500)
         return TemporaryError(refused, code in _EXPIRED) if refused.is_temporary else refused
     if isinstance(error, ParamValidationError):

@@ -33,8 +33,17 @@ _JOB_LOGS, _ENDPOINT_LOGS = f"{LOGS}TrainingJobs:*", f"{LOGS}Endpoints/${{Endpoi
 _ALARM = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
 _TARGET = "arn:${AWS::Partition}:application-autoscaling:${AWS::Region}:${AWS::AccountId}:scalable-target/*"
 BUCKET, OBJECTS = "arn:${AWS::Partition}:s3:::${Bucket}", "arn:${AWS::Partition}:s3:::${Bucket}/${Prefix}*"
-REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/"
+_REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/"
 _OF_SAGEMAKER = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
+
+
+def repositories(image: str) -> tuple[str, str]:
+    """ARNs of an image's repository in ECR: of this name, in a folder of the registry or in none.
+
+    Args:
+        image: name of the image, without the folder.
+    """
+    return f"{_REPOSITORY}{image}", f"{_REPOSITORY}*/{image}"
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,9 @@ GRANTS: Mapping[str, Grant] = {
     "cloudwatch:DescribeAlarms": Grant((f"{_ALARM}*",)),
     "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}${{EndpointPrefix}}*",)),
     "cloudwatch:TagResource": Grant((f"{_ALARM}${{EndpointPrefix}}*",)),
-    "ecr:DescribeImages": Grant((f"{REPOSITORY}ncf-*",)),
+    "ecr:BatchGetImage": Grant(repositories("ncf-*")),
+    "ecr:DescribeImages": Grant(repositories("ncf-*")),
+    "ecr:GetDownloadUrlForLayer": Grant(repositories("ncf-*")),
     "iam:GetRole": Grant(("${TrainingRole.Arn}", "${HostingRole.Arn}")),
     "logs:DescribeLogStreams": Grant((_JOB_LOGS, _ENDPOINT_LOGS)),
     "logs:GetLogEvents": Grant((_JOB_LOGS, _ENDPOINT_LOGS)),
