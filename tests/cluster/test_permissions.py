@@ -185,7 +185,15 @@ def test_what_we_name_is_allowed_by_its_prefix() -> None:
 
 
 def test_the_template_is_valid() -> None:
-    lint = [sys.executable, "-c", "from cfnlint.runner import main; raise SystemExit(main())", "-t", str(TEMPLATE), "-i", "I"]
+    lint = [
+        sys.executable,
+        "-c",
+        "from cfnlint.runner import main; raise SystemExit(main())",
+        "-t",
+        str(TEMPLATE),
+        "-i",
+        "I",
+    ]
     result = subprocess.run(lint, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
 
