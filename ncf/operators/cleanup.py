@@ -60,7 +60,7 @@ def find(aws: Aws, run: str) -> Found:
     to_delete: list[Resource] = []
     kept: list[Resource] = []
     uris: set[str] = set()
-    for kind, name in tagged(aws, run):
+    for kind, name, _ in tagged(aws, run):
         described = describe(aws, kind, name)
         if described is None:
             continue  # deleted, but still in the index of tags

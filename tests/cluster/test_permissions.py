@@ -178,8 +178,11 @@ def test_each_role_is_passed_to_sagemaker_alone() -> None:
 def test_what_we_name_is_allowed_by_its_prefix() -> None:
     for action, grant in GRANTS.items():
         if action.startswith("sagemaker:") and action not in UNSCOPED:
-            for resource in grant.resources:
-                assert re.search(r":training-job/ncf-train-\*$|/\$\{EndpointPrefix\}\*$", resource), (action, resource)
+            for resource in grant.resources + (grant.also.resources if grant.also else ()):
+                assert re.search(r":training-job/\$\{JobPrefix\}-\*$|/\$\{EndpointPrefix\}\*$", resource), (
+                    action,
+                    resource,
+                )
     assert not GRANTS.keys() & FREE
     assert set(GRANTS) == calls(modules_of_pods() | modules_of_operators()), "a grant that nothing needs"
 

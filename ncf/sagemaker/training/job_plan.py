@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.artifacts.provenance import IMAGE_VARIABLE, RUN_VARIABLE
-from ncf.aws.names import JOB_PREFIX, RUN_TAG, STAGE_TAG, hashed_name, tag_list
+from ncf.aws.names import RUN_TAG, STAGE_TAG, hashed_name, tag_list
+from ncf.aws.namespace import namespace_tags
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.training.log_lines import metric_definitions
 
 _CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
-_NOT_IN_NAME = {"max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
-_MAX_SUFFIX = len("-99")
+_NOT_IN_NAME = {"job_prefix", "max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class JobPlan:
             request["OutputDataConfig"]["KmsKeyId"] = settings.output_encryption_key
         if vpc := settings.vpc_config():
             request["VpcConfig"] = vpc
-        request["Tags"] = tag_list({**settings.tags, RUN_TAG: self.run, STAGE_TAG: "train"})
+        request["Tags"] = tag_list({**settings.tags, **namespace_tags(), RUN_TAG: self.run, STAGE_TAG: "train"})
         return request
 
     def run_folder(self) -> str:
@@ -107,7 +107,7 @@ def job_name(
     """Name of a run's first job. A retry of the run has the same name, although KFP changes its output URIs.
 
     Args:
-        settings: all count, except those of the staging, the retries and the cost estimate.
+        settings: all count, except those of the staging, the retries and the cost estimate; the prefix of the name.
         run: ID of the run.
         hyperparameters: as strings.
         fingerprints: of the inputs' contents.
@@ -119,7 +119,7 @@ def job_name(
         "hyperparameters": dict(hyperparameters),
         "inputs": dict(fingerprints),
     }
-    return hashed_name(JOB_PREFIX, identity, reserved=_MAX_SUFFIX)
+    return hashed_name(settings.job_prefix, identity)
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:
