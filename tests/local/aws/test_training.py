@@ -86,6 +86,17 @@ def test_stopping_a_job_keeps_its_checkpoints(aws: LocalAws, sagemaker: Any) -> 
         sagemaker.stop_training_job(TrainingJobName="stopped")
 
 
+def test_a_deleted_checkpoint_is_deleted_in_s3(aws: LocalAws, sagemaker: Any) -> None:
+    s3 = client(aws, "s3")
+    for key in ("mirrored/job/old", "mirrored/job-2/of-another"):
+        s3.put_object(Bucket="bucket", Key=key, Body=b"1")
+    checkpoints = {"S3Uri": "s3://bucket/mirrored/job"}
+    sagemaker.create_training_job(**request("mirrored", "keep the last checkpoint", CheckpointConfig=checkpoints))
+    assert finish(sagemaker, "mirrored")["TrainingJobStatus"] == "Completed"
+    left = [entry["Key"] for entry in s3.list_objects_v2(Bucket="bucket", Prefix="mirrored/")["Contents"]]
+    assert left == ["mirrored/job-2/of-another", "mirrored/job/new"]
+
+
 def test_a_job_that_takes_too_long_is_stopped(sagemaker: Any) -> None:
     sagemaker.create_training_job(**request("slow", "wait", StoppingCondition={"MaxRuntimeInSeconds": 1}))
     assert finish(sagemaker, "slow")["SecondaryStatus"] == "MaxRuntimeExceeded"
