@@ -16,6 +16,9 @@ from ncf.stage.overrides import with_overrides
 from ncf.stage.pod import Pod
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
+_ANY_URI = "s3://bucket"
+"""In place of a pipeline root in S3."""
+
 
 def _as_in(settings: type[BaseModel], name: str) -> Any:
     """A field with the default and description of another model's field. That model also checks its bounds."""
@@ -106,11 +109,23 @@ class Check(Stage, Region):
     def s3_region(self) -> str:
         return self.of_training().region
 
+    def _check_requests(self, training: JobSettings, hosting: EndpointSettings) -> None:
+        """Check the bounds that AWS's service model sets to the parameters of the job and of the endpoint."""
+        from ncf.aws.session import Aws
+        from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan, names
+        from ncf.sagemaker.hosting.plan_check import check_plan
+        from ncf.sagemaker.training.job_plan import JobPlan, job_name
+
+        name, uri = job_name(training, "", {}, {}), f"{training.s3_prefix or _ANY_URI}/x"
+        JobPlan(name, "", training, {}, {"dataset": uri}, uri).check(Aws(training))
+        check_plan(Aws(hosting), EndpointPlan(hosting, "", *names(hosting, "", ""), uri))
+
     def run(self) -> None:
         from ncf.aws.session import Aws
         from ncf.sagemaker.staging import check_staging
 
         training, hosting = self.of_training(), self.of_hosting()
+        self._check_requests(training, hosting)
         for parameter, settings in (("train_image", training), ("deploy_image", hosting)):
             Aws(settings).check_image(parameter, getattr(settings, parameter))
             check_staging(self.uri_of("summary"), settings.s3_prefix)

@@ -34,6 +34,7 @@ JOB = {"role": ROLE, "train_image": "image"}
         ({"instance_type": "ml.p3.2xlarge", "train_image": "x/ncf-train:0.1.0"}, ("instance_type", "V100")),
         ({"tags": {"ncf:run": "x"}}, ("tags", "ncf:run")),
         ({"tags": {"a": "b?"}}, ("tags", "'a'")),
+        ({"tags": {"a" * 129: "b"}}, ("tags", "128 at most in a name")),
         ({"run_id": "a?"}, ("run_id",)),
         ({"resource_encryption_key": "k", "instance_type": "ml.g5.xlarge"}, ("resource_encryption_key", "ml.g5")),
         ({"job_prefix": "Team-A"}, ("job_prefix", "lower-case")),

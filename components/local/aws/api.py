@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from botocore.model import Shape
 
 from components.local.aws.errors import ApiError, invalid
 from components.local.aws.faults import Faults
@@ -20,6 +23,7 @@ from components.local.aws.tags import Tags
 from components.local.aws.training import TrainingJob
 from components.local.aws.transform import LOG_GROUP as TRANSFORM_LOG_GROUP
 from components.local.aws.transform import TransformJob
+from ncf.aws.bounds import violations
 
 ACCOUNT = "123456789012"
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
@@ -72,7 +76,18 @@ class SageMakerApi:
         """Method of an operation; None for operations of moto."""
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
         method: Callable[[Request], Answer] | None = getattr(self, snake, None) or getattr(self.tags, snake, None)
-        return method if name in OPERATIONS else None
+        if method is None or name not in OPERATIONS:
+            return None
+        return partial(self._checked, method, self._services.input_shape(name))
+
+    def _checked(self, method: Callable[[Request], Answer], shape: Shape, request: Request) -> Answer:
+        """Answer of an operation, if the request is within the bounds of AWS's service model."""
+        for wrong in violations(shape, request):
+            raise invalid(
+                f"1 validation error detected: Value '{wrong.value}' at '{wrong.path}' failed to satisfy constraint: "
+                f"Member must be {wrong.accepted}"
+            )
+        return method(request)
 
     def close(self) -> None:
         """End every job and endpoint, and their programs."""

@@ -37,6 +37,11 @@ class Services:
         self.s3 = session.client("s3", endpoint_url=endpoint_url, config=direct)
         self.logs = session.client("logs", endpoint_url=endpoint_url, config=direct)
         self.cloudwatch = session.client("cloudwatch", endpoint_url=endpoint_url, config=direct)
+        self._model = session.client("sagemaker", endpoint_url=endpoint_url, config=direct).meta.service_model
+
+    def input_shape(self, operation: str) -> Any:
+        """Shape of a request to SageMaker, in AWS's service model."""
+        return self._model.operation_model(operation).input_shape
 
     def keys(self, uri: str) -> list[str]:
         """Keys of all objects that start with the key of a URI, including a final slash, like SageMaker's S3Prefix."""

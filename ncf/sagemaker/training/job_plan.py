@@ -10,13 +10,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.artifacts.provenance import IMAGE_VARIABLE, RUN_VARIABLE
+from ncf.aws.bounds import check_request
 from ncf.aws.names import RUN_TAG, STAGE_TAG, hashed_name, tag_list
 from ncf.aws.namespace import namespace_tags
+from ncf.aws.session import Aws
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.training.log_lines import metric_definitions
 
 _CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
 _NOT_IN_NAME = {"job_prefix", "max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
+
+
+_PARAMETERS = {
+    "TrainingJobName": "job_prefix",
+    "RoleArn": "role",
+    "AlgorithmSpecification.TrainingImage": "train_image",
+    "Environment.NCF_IMAGE": "train_image",
+    "Environment.NCF_RUN_ID": "run_id",
+    "HyperParameters": "train_overrides",
+    "InputDataConfig": "s3_prefix",
+    "OutputDataConfig": "s3_prefix",
+    "OutputDataConfig.KmsKeyId": "output_encryption_key",
+    "CheckpointConfig": "checkpoint_s3_uri",
+    "ResourceConfig.InstanceType": "instance_type",
+    "ResourceConfig.InstanceCount": "instance_count",
+    "ResourceConfig.VolumeSizeInGB": "volume_size",
+    "ResourceConfig.VolumeKmsKeyId": "resource_encryption_key",
+    "ResourceConfig.KeepAlivePeriodInSeconds": "keep_alive_period",
+    "StoppingCondition.MaxRuntimeInSeconds": "max_run_time",
+    "StoppingCondition.MaxWaitTimeInSeconds": "max_wait_time",
+    "VpcConfig.Subnets": "vpc_subnets",
+    "VpcConfig.SecurityGroupIds": "vpc_security_group_ids",
+    "Tags": "tags",
+}
+"""Path in the request -> the parameter that it is made of."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +114,14 @@ class JobPlan:
             request["VpcConfig"] = vpc
         request["Tags"] = tag_list({**settings.tags, **namespace_tags(), RUN_TAG: self.run, STAGE_TAG: "train"})
         return request
+
+    def check(self, aws: Aws) -> None:
+        """Refuse a plan that SageMaker would refuse. Nothing is called.
+
+        Raises:
+            InputError: naming the parameter, its value and what is accepted.
+        """
+        check_request(aws, "sagemaker", "create_training_job", self.request(self.settings.max_attempts), _PARAMETERS)
 
     def run_folder(self) -> str:
         """S3 URI of the run's folder, under which KFP has a folder for each try; '' if the output is a staged copy."""

@@ -105,9 +105,13 @@ def test_a_job_that_takes_too_long_is_stopped(sagemaker: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"RoleArn": "somebody-whom-nobody-knows"}, "not the ARN of a role"),
+        ({"RoleArn": "somebody-whom-nobody-knows"}, "at 'RoleArn' failed to satisfy constraint"),
         ({"EnableManagedSpotTraining": True}, "MaxWaitTimeInSeconds"),
         ({"HyperParameters": {f"h{i}": "1" for i in range(101)}}, "at most 100"),
+        ({"HyperParameters": {"h": "x" * 2501}}, "at most 2500"),
+        ({"Tags": [{"Key": "x" * 129, "Value": ""}]}, "at 'Tags.Key' failed to satisfy constraint"),
+        ({"VpcConfig": {"Subnets": ["a b"], "SecurityGroupIds": ["sg-1"]}}, "at 'VpcConfig.Subnets'"),
+        ({"ResourceConfig": {"InstanceType": "ml.x.y", "InstanceCount": 1, "VolumeSizeInGB": 1}}, "InstanceType"),
     ],
 )
 def test_requests_that_sagemaker_refuses(sagemaker: Any, changes: dict[str, Any], message: str) -> None:
