@@ -55,6 +55,11 @@ def has_prefix(name: str, prefix: str) -> bool:
     return re.fullmatch(rf"{re.escape(prefix)}-[0-9a-f]{{{_DIGITS}}}(-\d+)?", name) is not None
 
 
+def name_of_first(name: str) -> str:
+    """Name of the job of a run's first attempt, which the jobs of further attempts share folders with."""
+    return re.sub(rf"(-[0-9a-f]{{{_DIGITS}}})-\d+$", r"\1", name)
+
+
 def endpoint_of(run: str, endpoint_name: str) -> str:
     """The endpoint that a run deploys to: ``endpoint_name``, or a name of the run's own if that is ''."""
     return endpoint_name or hashed_name("ncf", {"run": run})

@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import boto3
 import pytest
-from local_account import local_account
+from local_account import BUCKET, ROLE, local_account
 from runs import PREFIX, deploy, left_behind, run_of, status, tags_of, train
 
 from components.local.aws.errors import ApiError
@@ -130,6 +130,54 @@ def test_clean_keeps_an_endpoint_that_another_run_has_updated(tmp_path: Path, sa
     assert "endpoint        ncf-shared  (it serves the model of run run-2): kept" in capsys.readouterr().out
     assert sagemaker.describe_endpoint(EndpointName="ncf-shared")["EndpointConfigName"] == second
     assert first not in [entry["ModelName"] for entry in sagemaker.list_models(MaxResults=100)["Models"]]
+
+
+def put(uri: str) -> str:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
+    return uri
+
+
+def test_a_tag_that_anybody_can_write_deletes_nothing_elsewhere(account: Any, running: str, capsys: Any) -> None:
+    """Jobs and models of others bear the run's tag, and name S3 folders of others."""
+    run, client = run_of(running), boto3.client("sagemaker")
+    precious = [put(f"s3://{BUCKET}/{key}") for key in ("others/weights", "others/out/nightly/x", "data/model/weights")]
+    tags = [{"Key": "ncf:run", "Value": run}, {"Key": "ncf:stage", "Value": "train"}]
+    given = {**job(account, running).request, "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/others"}, "Tags": tags}
+    names = ["nightly", "ncf-train-0123456789abcdef", "ncf-train-0123456789abcdef-2"]
+    for name in names:
+        account.faults.add("hold", name, state="Starting", seconds=60)
+        output = {**given["OutputDataConfig"], "S3OutputPath": f"s3://{BUCKET}/others/out"}
+        client.create_training_job(**{**given, "TrainingJobName": name, "OutputDataConfig": output})
+    data = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/data/model/", "CompressionType": "None"}
+    container = {"Image": "registry/ncf-deploy:1", "ModelDataSource": {"S3DataSource": data}}
+    client.create_model(ModelName="data", PrimaryContainer=container, ExecutionRoleArn=ROLE, Tags=tags)
+    execution.run(Clean, ["--run", run, "--dry-run", "false"])
+    out = capsys.readouterr().out
+    assert "training-job    nightly  (its name is not one of this project's): kept" in out
+    assert "model           data  (its name is not one of this project's): kept" in out
+    assert status("nightly") == "InProgress"
+    assert client.describe_model(ModelName="data")["ModelName"] == "data"
+    assert [uri for uri in precious if not list_objects(uri)] == []
+    assert [status(name) in ("Stopping", "Stopped") for name in names[1:]] == [True, True]
+    client.stop_training_job(TrainingJobName="nightly")
+    client.delete_model(ModelName="data")
+
+
+def test_clean_deletes_the_checkpoints_of_all_attempts_which_share_them(
+    account: Any, running: str, capsys: Any
+) -> None:
+    first = "ncf-train-00112233445566ff"
+    kept, gone = put(f"{PREFIX}/cp/{first}-of-others/a"), put(f"{PREFIX}/cp/{first}/a")
+    account.faults.add("hold", f"{first}-2", state="Starting", seconds=60)
+    request = {
+        **job(account, running).request,
+        "TrainingJobName": f"{first}-2",
+        "CheckpointConfig": {"S3Uri": f"{PREFIX}/cp/{first}"},
+    }
+    boto3.client("sagemaker").create_training_job(**request)
+    execution.run(Clean, ["--run", run_of(running), "--dry-run", "false"])
+    assert (list_objects(gone), list_objects(kept)) == ([], [kept])
 
 
 def test_clean_fails_if_anything_remains(tmp_path: Path, sagemaker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
