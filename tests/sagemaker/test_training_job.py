@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -232,6 +233,13 @@ def test_amazon_s_sagemaker_pulls_from_ecr_only(aws: Aws, sagemaker: FakeSageMak
     with pytest.raises(InputError, match=r"train_image.*docker\.io/ncf-train.*ECR"):
         Launch().run(aws, plan(train_image="docker.io/ncf-train:1"))
     assert sagemaker.calls == []
+
+
+def test_an_image_in_another_format_is_explained(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    message = "Unsupported manifest media type application/vnd.oci.image.index.v1+json for image x"
+    sagemaker.refusals["CreateTrainingJob"] = RefusalError("ValidationException", message)
+    with pytest.raises(InputError, match=rf"{re.escape(message)}; 'make images push' builds and pushes"):
+        Launch().run(aws, plan())
 
 
 def test_another_service_knows_itself_what_it_can_run(
