@@ -202,10 +202,10 @@ def _pass_roles() -> list[dict[str, Any]]:
 
 
 def _data_bucket() -> list[dict[str, Any]]:
-    arn = "arn:${AWS::Partition}:s3:::${DataBucket}"
+    arn, listed = "arn:${AWS::Partition}:s3:::${DataBucket}", {"StringLike": {"s3:prefix": "${DataPrefix}*"}}
     return [
-        _statement(["s3:GetObject"], Grant((f"{arn}/*",), needs="DataBucket")),
-        _statement(["s3:ListBucket"], Grant((arn,), needs="DataBucket")),
+        _statement(["s3:GetObject"], Grant((f"{arn}/${{DataPrefix}}*",), needs="DataBucket")),
+        _statement(["s3:ListBucket"], Grant((arn,), listed, needs="DataBucket")),
     ]
 
 

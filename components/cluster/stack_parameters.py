@@ -11,7 +11,8 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
         "AllowedPattern": "[^/].*/",
         "ConstraintDescription": "a folder with a slash at its end, such as kfp/my-profile/",
     },
-    "DataBucket": {"Description": "Bucket of the raw data, to read; none if it is the same", "Default": ""},
+    "DataBucket": {"Description": "Bucket of the raw data, to read; none if they are under Prefix", "Default": ""},
+    "DataPrefix": {"Description": "What keys of the raw data begin with; none for all in DataBucket", "Default": ""},
     "JobPrefix": {
         "Description": "What names of training jobs begin with: the parameter job_prefix, ncf-train by default",
         "AllowedPattern": "[a-z0-9]+(-[a-z0-9]+)*",

@@ -129,6 +129,17 @@ def test_only_the_own_folder_of_the_bucket_is_listed(pods: Policy) -> None:
     assert not pods.allows("s3:ListBucket", bucket)
 
 
+def test_raw_data_are_read_where_they_lie_and_nothing_beside_them() -> None:
+    document = template()["Resources"]["PodRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+    stack = {**ACCOUNT, **STACK, "DataBucket": "runs", "DataPrefix": "ratings"}
+    pods = Policy(document, stack, ["HasDataBucket"])
+    assert pods.allows("s3:GetObject", "arn:aws:s3:::runs/ratings.csv")
+    assert pods.allows("s3:ListBucket", "arn:aws:s3:::runs", {"s3:prefix": "ratings.csv"})
+    assert not pods.allows("s3:GetObject", "arn:aws:s3:::runs/kfp/team-b/x")
+    assert not pods.allows("s3:PutObject", "arn:aws:s3:::runs/ratings.csv")
+    assert not pods.allows("s3:ListBucket", "arn:aws:s3:::runs", {"s3:prefix": "kfp/team-b/"})
+
+
 @pytest.mark.parametrize(
     ("key", "allowed"),
     [
