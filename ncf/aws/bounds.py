@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from botocore import xform_name
 from botocore.model import Shape
 
 from ncf.aws.session import Aws
@@ -38,26 +37,22 @@ class Violation:
     accepted: str
 
 
-def check_request(
-    aws: Aws, service: str, operation: str, request: Mapping[str, Any], parameters: Mapping[str, str]
-) -> None:
-    """Refuse a request that AWS would refuse, before any call.
+def check_request(aws: Aws, operation: str, request: Mapping[str, Any], parameters: Mapping[str, str]) -> None:
+    """Refuse a request that SageMaker would refuse, before any call.
 
     Args:
         aws: whose service model is read; nothing is called.
-        service: such as ``sagemaker``.
-        operation: such as ``create_model``.
+        operation: such as ``CreateModel``.
         request: arguments of the operation.
         parameters: path in the request -> the parameter that it is made of.
 
     Raises:
         InputError: for the first violation. The message names the parameter, the value and what is accepted.
     """
-    model = aws.client(service).meta.service_model
-    name = next(name for name in model.operation_names if xform_name(name) == operation)
-    for violation in violations(model.operation_model(name).input_shape, request):
+    model = aws.client("sagemaker").meta.service_model.operation_model(operation)
+    for violation in violations(model.input_shape, request):
         parameter = next((parameters[path] for path in _paths(violation.path) if path in parameters), "")
-        where = f"parameter '{parameter}'" if parameter else f"{violation.path} of {name}"
+        where = f"parameter '{parameter}'" if parameter else f"{violation.path} of {operation}"
         shown = repr(violation.value)
         shown = f"{shown[:_SHOWN_CHARACTERS]}..." if len(shown) > _SHOWN_CHARACTERS else shown
         raise InputError(f"{where} is {shown}: AWS accepts {violation.accepted}")

@@ -7,9 +7,7 @@ from typing import Any
 from ncf.aws.bounds import check_request
 from ncf.aws.session import Aws
 from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
-from ncf.sagemaker.hosting.rollout import Rollout
 
-_ALARMS = "DeploymentConfig.AutoRollbackConfiguration.Alarms"
 _PARAMETERS = {
     "ModelName": "endpoint_name",
     "PrimaryContainer.Image": "deploy_image",
@@ -29,8 +27,7 @@ _PARAMETERS = {
     "ProductionVariants.ServerlessConfig.MaxConcurrency": "serverless_concurrency",
     "DataCaptureConfig.DestinationS3Uri": "data_capture_s3_uri",
     "DataCaptureConfig.InitialSamplingPercentage": "data_capture_percent",
-    _ALARMS: "alarms",
-    "DeploymentConfig": "traffic_shift",
+    "DeploymentConfig": "alarms",
 }
 """Path in the requests -> the parameter that it is made of."""
 
@@ -45,14 +42,12 @@ def check_plan(aws: Aws, plan: EndpointPlan) -> None:
     Raises:
         InputError: naming the parameter, its value and what is accepted.
     """
-    update: dict[str, Any] = {"EndpointName": plan.name, "EndpointConfigName": plan.version}
-    if rollout := Rollout(aws, plan.settings, plan.name).deployment_config():
-        update["DeploymentConfig"] = rollout
-    requests = {
-        "create_model": plan.model_request(),
-        "create_endpoint_config": plan.config_request(),
-        "create_endpoint": plan.endpoint_request(),
-        "update_endpoint": update,
+    alarms = [{"AlarmName": name} for name in plan.settings.alarm_names()]
+    rollback = {"DeploymentConfig": {"AutoRollbackConfiguration": {"Alarms": alarms}}} if alarms else {}
+    requests: dict[str, dict[str, Any]] = {
+        "CreateModel": plan.model_request(),
+        "CreateEndpointConfig": plan.config_request(),
+        "CreateEndpoint": {**plan.endpoint_request(), **rollback},
     }
     for operation, request in requests.items():
-        check_request(aws, "sagemaker", operation, request, _PARAMETERS)
+        check_request(aws, operation, request, _PARAMETERS)

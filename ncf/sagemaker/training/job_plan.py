@@ -121,7 +121,7 @@ class JobPlan:
         Raises:
             InputError: naming the parameter, its value and what is accepted.
         """
-        check_request(aws, "sagemaker", "create_training_job", self.request(self.settings.max_attempts), _PARAMETERS)
+        check_request(aws, "CreateTrainingJob", self.request(self.settings.max_attempts), _PARAMETERS)
 
     def run_folder(self) -> str:
         """S3 URI of the run's folder, under which KFP has a folder for each try; '' if the output is a staged copy."""
