@@ -5,21 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from iam import Policy
+from iam import ACCOUNT, STACK, Policy
 
 from components.cluster.permissions import template
 from ncf.aws.permissions import NOT_BY_NAMESPACE
 
-ACCOUNT = {"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": "123456789012"}
-STACK = {
-    "Bucket": "runs",
-    "Prefix": "kfp/team-a/",
-    "JobPrefix": "ncf-train",
-    "EndpointPrefix": "ncf",
-    "Namespace": "team-a",
-    "TrainingRole.Arn": "arn:aws:iam::123456789012:role/train",
-    "HostingRole.Arn": "arn:aws:iam::123456789012:role/host",
-}
 RESOURCE, REQUEST = "aws:ResourceTag/ncf:namespace", "aws:RequestTag/ncf:namespace"
 MAKERS = ("CreateTrainingJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint")
 FINDERS = ("DescribeTrainingJob", "DescribeModel", "DescribeEndpointConfig", "DescribeEndpoint", "ListTags")

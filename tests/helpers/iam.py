@@ -12,6 +12,18 @@ from typing import Any
 
 Context = Mapping[str, str | Sequence[str]]
 
+ACCOUNT = {"AWS::Partition": "aws", "AWS::Region": "us-east-1", "AWS::AccountId": "123456789012"}
+STACK = {
+    "Bucket": "runs",
+    "Prefix": "kfp/team-a/",
+    "JobPrefix": "ncf-train",
+    "EndpointPrefix": "ncf",
+    "Namespace": "team-a",
+    "TrainingRole.Arn": "arn:aws:iam::123456789012:role/train",
+    "HostingRole.Arn": "arn:aws:iam::123456789012:role/host",
+}
+"""Parameters of the template for the namespace team-a."""
+
 OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "StringEquals": lambda found, wanted: found == wanted,
     "StringNotEquals": lambda found, wanted: found != wanted,
