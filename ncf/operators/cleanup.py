@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +120,7 @@ def _live_versions(aws: Aws, to_delete: list[Resource]) -> set[str]:
 
 
 def delete(aws: Aws, run: str, job_prefix: str, resources: list[Resource]) -> None:
-    """Delete resources of a run.
+    """Delete resources of a run. A resource that cannot be deleted does not keep the others.
 
     Args:
         aws: clients to call.
@@ -128,15 +129,28 @@ def delete(aws: Aws, run: str, job_prefix: str, resources: list[Resource]) -> No
         resources: as returned by :func:`find`.
 
     Raises:
-        RemoteError: if resources remain; the message names them.
+        RemoteError: if resources remain; the message names them, and the reasons.
     """
+    reasons: dict[Resource, str] = {}
     for _ in range(_ROUNDS):
+        reasons = {}
         for resource in resources:
-            _DELETIONS[resource.kind](aws, resource.name)
+            try:
+                if not _is_in_use(resource, reasons):
+                    _DELETIONS[resource.kind](aws, resource.name)
+            except RemoteError as error:
+                reasons[resource] = f": {' '.join(str(error).split())}"
         resources = find(aws, run, job_prefix).to_delete
     if resources:
-        names = ", ".join(f"{resource.kind} {resource.name}" for resource in resources)
+        names = ", ".join(f"{resource.kind} {resource.name}{reasons.get(resource, '')}" for resource in resources)
         raise RemoteError(f"run {run}: still there: {names}")
+
+
+def _is_in_use(resource: Resource, remaining: Iterable[Resource]) -> bool:
+    """Whether a resource belongs to a version of an endpoint that could not be deleted."""
+    endpoints = [entry.name for entry in remaining if entry.kind == "endpoint"]
+    name = resource.name.rpartition("/")[2]
+    return resource.kind != "endpoint" and any(has_prefix(name, hashed_stem(endpoint)) for endpoint in endpoints)
 
 
 def _uris_of_job(job: dict[str, Any]) -> set[str]:

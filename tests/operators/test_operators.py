@@ -180,6 +180,32 @@ def test_clean_deletes_the_checkpoints_of_all_attempts_which_share_them(
     assert (list_objects(gone), list_objects(kept)) == ([], [kept])
 
 
+def test_an_endpoint_that_cannot_be_deleted_keeps_its_model_and_nothing_else(
+    account: Any, tmp_path: Path, make_dataset: Callable[..., Path], sagemaker: Any
+) -> None:
+    """SageMaker refuses to delete an endpoint that is being created or updated."""
+    train(tmp_path, make_dataset(), "run-busy")
+    busy, idle = (deploy(tmp_path, name, "run-busy", seed) for seed, name in ((1, "ncf-busy"), (2, "ncf-idle")))
+    delete_endpoint = account._api.delete_endpoint
+
+    def refuse(request: dict[str, Any]) -> dict[str, Any]:
+        if request["EndpointName"] == "ncf-busy":
+            raise ApiError("ValidationException", "Cannot delete an endpoint that is being updated")
+        return dict(delete_endpoint(request))
+
+    with (
+        patch.object(account._api, "delete_endpoint", refuse),
+        pytest.raises(
+            RemoteError, match=r"still there: endpoint ncf-busy: .* is being updated, endpoint-config ncf-bus"
+        ),
+    ):
+        execution.run(Clean, ["--run", "run-busy", "--dry-run", "false"])
+    names = [entry["ModelName"] for entry in sagemaker.list_models(MaxResults=100)["Models"]]
+    assert (busy in names, idle in names) == (True, False)
+    assert [bool(list_objects(f"{PREFIX}/{version}")) for version in (busy, idle)] == [True, False]
+    execution.run(Clean, ["--run", "run-busy", "--dry-run", "false"])
+
+
 def test_clean_fails_if_anything_remains(tmp_path: Path, sagemaker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     version = deploy(tmp_path, "ncf-remains", "run-r", 1)
     monkeypatch.setattr("ncf.sagemaker.hosting.versions._DELETIONS", ())

@@ -68,7 +68,7 @@ def _check(account: Account, image: re.Match[str], identifier: Mapping[str, str]
             raise FailedError(f"{image[0]}: there is no such image in the repository; '{push}' pushes it") from None
         raise
     architecture = ""
-    fault = manifest_fault(details["imageManifestMediaType"])
+    fault = manifest_fault(details.get("imageManifestMediaType", "unknown"))
     if not fault:
         architecture = _architecture(account, repository, details["imageDigest"])
         fault = architecture_fault(architecture)
