@@ -37,11 +37,6 @@ class Services:
         self.s3 = session.client("s3", endpoint_url=endpoint_url, config=direct)
         self.logs = session.client("logs", endpoint_url=endpoint_url, config=direct)
         self.cloudwatch = session.client("cloudwatch", endpoint_url=endpoint_url, config=direct)
-        self._model = session.client("sagemaker", endpoint_url=endpoint_url, config=direct).meta.service_model
-
-    def input_shape(self, operation: str) -> Any:
-        """Shape of a request to SageMaker, in AWS's service model."""
-        return self._model.operation_model(operation).input_shape
 
     def keys(self, uri: str) -> list[str]:
         """Keys of all objects that start with the key of a URI, including a final slash, like SageMaker's S3Prefix."""
@@ -143,6 +138,12 @@ class Services:
         archive.unlink()
 
 
+def _bucket_and_prefix(uri: str) -> tuple[str, str]:
+    """As ``split_uri``, but keeps a final slash, so that only objects in that folder match."""
+    bucket, prefix = split_uri(uri)
+    return bucket, f"{prefix}/" if prefix and uri.endswith("/") else prefix
+
+
 def version_of(path: Path) -> tuple[int, int]:
     """Time and size of a file, which change with its content."""
     state = path.stat()
@@ -151,12 +152,6 @@ def version_of(path: Path) -> tuple[int, int]:
 
 def _key(path: Path, folder: Path, prefix: str) -> str:
     return f"{prefix}/{path.relative_to(folder).as_posix()}".lstrip("/")
-
-
-def _bucket_and_prefix(uri: str) -> tuple[str, str]:
-    """As ``split_uri``, but keeps a final slash, so that only objects in that folder match."""
-    bucket, prefix = split_uri(uri)
-    return bucket, f"{prefix}/" if prefix and uri.endswith("/") else prefix
 
 
 class LogStream:
