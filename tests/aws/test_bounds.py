@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from deployments import plan as deployment
 from fake_sagemaker import REGISTRY, FakeSageMaker
-from launch import Launch, plan
+from launch import plan
 
 from ncf.aws.bounds import violations
 from ncf.aws.session import Aws
@@ -39,7 +39,7 @@ def test_a_job_that_aws_would_refuse(
 ) -> None:
     asked = plan(**{**more, parameter: value})
     with pytest.raises(InputError, match=rf"^parameter '{parameter}' is .*: AWS accepts {accepted}"):
-        Launch().run(aws, asked)
+        asked.check(aws)
     assert sagemaker.calls == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ncf.aws.bounds import check_request
@@ -32,12 +34,13 @@ _PARAMETERS = {
 """Path in the requests -> the parameter that it is made of."""
 
 
-def check_plan(aws: Aws, plan: EndpointPlan) -> None:
+def check_plan(aws: Aws, plan: EndpointPlan, names: Mapping[str, str] = MappingProxyType({})) -> None:
     """Refuse a deployment that SageMaker would refuse. Nothing is called.
 
     Args:
         aws: whose service model is read.
         plan: of the deployment.
+        names: parameter -> its name in messages, if that is another one.
 
     Raises:
         InputError: naming the parameter, its value and what is accepted.
@@ -49,5 +52,6 @@ def check_plan(aws: Aws, plan: EndpointPlan) -> None:
         "CreateEndpointConfig": plan.config_request(),
         "CreateEndpoint": {**plan.endpoint_request(), **rollback},
     }
+    parameters = {path: names.get(parameter, parameter) for path, parameter in _PARAMETERS.items()}
     for operation, request in requests.items():
-        check_request(aws, operation, request, _PARAMETERS)
+        check_request(aws, operation, request, parameters)

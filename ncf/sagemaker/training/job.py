@@ -51,7 +51,6 @@ def run_job(aws: Aws, plan: JobPlan, upload: Callable[[], None], write: Callable
             is marked as abandoned and stopped, so that a retry of the run starts another one.
     """
     aws.check_image("train_image", plan.settings.train_image)
-    plan.check(aws)
     attempt = failures = 0
     while True:
         attempt += 1

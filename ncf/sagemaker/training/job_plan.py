@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ncf.artifacts.provenance import IMAGE_VARIABLE, RUN_VARIABLE
@@ -115,13 +116,18 @@ class JobPlan:
         request["Tags"] = tag_list({**settings.tags, **namespace_tags(), RUN_TAG: self.run, STAGE_TAG: "train"})
         return request
 
-    def check(self, aws: Aws) -> None:
+    def check(self, aws: Aws, names: Mapping[str, str] = MappingProxyType({})) -> None:
         """Refuse a plan that SageMaker would refuse. Nothing is called.
+
+        Args:
+            aws: whose service model is read.
+            names: parameter -> its name in messages, if that is another one.
 
         Raises:
             InputError: naming the parameter, its value and what is accepted.
         """
-        check_request(aws, "CreateTrainingJob", self.request(self.settings.max_attempts), _PARAMETERS)
+        parameters = {path: names.get(parameter, parameter) for path, parameter in _PARAMETERS.items()}
+        check_request(aws, "CreateTrainingJob", self.request(self.settings.max_attempts), parameters)
 
     def run_folder(self) -> str:
         """S3 URI of the run's folder, under which KFP has a folder for each try; '' if the output is a staged copy."""
