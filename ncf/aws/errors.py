@@ -19,6 +19,8 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from ncf.errors import InputError, RemoteError
 
 NO_CREDENTIALS = "no AWS credentials were found: annotate the pod's service account, or log in"
+DENIED = ("AccessDenied", "AccessDeniedException")
+"""AWS's error codes for a missing permission."""
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _TEMPORARY = (
     "LimitExceededException",

@@ -8,10 +8,10 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from ncf.aws.errors import RefusedError
+from ncf.aws.errors import DENIED, RefusedError
 from ncf.aws.manifests import ARCHITECTURE, DOCKER_MANIFEST, architecture_fault, manifest_fault
 from ncf.operators.checks.account import Account
-from ncf.operators.checks.check import DENIED, Check, FailedError
+from ncf.operators.checks.check import Check, FailedError
 
 CALLS = ("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer")
 """AWS calls of this module, from which the IAM permissions are generated."""

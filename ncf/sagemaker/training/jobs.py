@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ncf.aws.errors import RefusedError
+from ncf.aws.errors import DENIED, RefusedError
 from ncf.aws.names import NAMESPACE_TAG, RUN_TAG, STAGE_TAG, has_prefix
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
@@ -16,7 +16,6 @@ from ncf.sagemaker.training.stopping import abandoned_at
 CALLS = ("sagemaker:ListTrainingJobs",)
 """AWS calls of this module, from which the IAM permissions are generated."""
 
-_DENIED = ("AccessDenied", "AccessDeniedException")
 _LIMIT_DELAY = timedelta(minutes=15)
 """Time within which SageMaker has stopped a job that has reached its limit."""
 
@@ -81,7 +80,7 @@ def _tags_if_allowed(aws: Aws, arn: str) -> dict[str, str]:
     try:
         return tags_of(aws, arn)
     except RefusedError as error:
-        if error.code in _DENIED:
+        if error.code in DENIED:
             return {}
         raise
 
