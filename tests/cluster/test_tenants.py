@@ -158,6 +158,16 @@ def test_output_is_encrypted_with_the_key(role: str) -> None:
     assert Policy(document, {**ACCOUNT, **STACK, "KmsKeyArn": key}, ["HasKmsKeyArn"]).allows("kms:Encrypt", key)
 
 
+@pytest.mark.parametrize("role", ["PodRole", "TrainingRole", "HostingRole"])
+def test_the_policy_of_a_role_fits_into_iams_quota_with_long_names(role: str) -> None:
+    """10,240 characters: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+    document = template()["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"]
+    long = dict.fromkeys((*template()["Parameters"], "TrainingRole.Arn", "HostingRole.Arn"), "x" * 25)
+    arns = {name: f"arn:aws:service:ap-northeast-1:123456789012:{'x' * 40}" for name in long if name.endswith("Arn")}
+    region = {"AWS::Region": "ap-northeast-1"}
+    assert Policy(document, {**ACCOUNT, **region, **long, **arns, "Bucket": "x" * 50}).size() <= 10_240
+
+
 @pytest.mark.parametrize("name", ["JobPrefix", "EndpointPrefix", "Prefix", "Bucket", "Namespace"])
 def test_a_stack_names_its_own_resources(name: str) -> None:
     assert "Default" not in template()["Parameters"][name]

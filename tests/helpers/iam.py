@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_con
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -66,6 +67,19 @@ class Policy:
             and self._holds(statement.get("Condition", {}), context or {})
             for statement in self._statements()
         )
+
+    def size(self) -> int:
+        """Characters that count towards IAM's quota, with all statements of conditions."""
+        return len(re.sub(r"\s", "", json.dumps(self._rendered(self._document))))
+
+    def _rendered(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._rendered(entry) for entry in value]
+        if not isinstance(value, dict):
+            return value
+        if "Fn::If" in value:
+            return self._rendered(value["Fn::If"][1])
+        return self._filled(value) if "Fn::Sub" in value else {key: self._rendered(it) for key, it in value.items()}
 
     def _statements(self) -> Iterator[Mapping[str, Any]]:
         for statement in self._document["Statement"]:
