@@ -6,20 +6,19 @@ layers.
 """
 
 import argparse
-import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import ncf
-from ncf.errors import InputError
+from images.engine import builder, check_engine, image_size, run_docker
+from images.push import push
+from ncf.errors import InputError, RemoteError
 from ncf.stage.documentation import documentation
 from ncf.stage.registry import all_stages
 
@@ -34,8 +33,6 @@ FOLDERS = tuple(sorted(path.parent.name for path in (ROOT / "images").glob("*/Do
 ROOT_SUFFIX = "-root"
 PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT")
 """Environment variables passed to the builds, if set."""
-_OWN_ERROR, _OWN_WARNING = "ncf: error: ", "ncf: warning: "
-_SHOWN_LINES = 40
 _NO_DATE = 315_532_800
 """1980-01-01, the earliest date in a wheel, in seconds: equal sources give equal wheels, so that layers are cached."""
 
@@ -84,6 +81,7 @@ def build_all(build: Build) -> dict[str, float]:
         InputError: if there is no Docker engine, or a build fails.
     """
     check_engine()
+    builder()
     _prepare_context(build)
     seconds = {}
     base = f"{image_name(BASE)}:{build.tag}"
@@ -104,52 +102,16 @@ def build_all(build: Build) -> dict[str, float]:
 
 def sizes(build: Build) -> dict[str, tuple[int, int]]:
     """Size of each image and of its base, in bytes, by folder."""
-    inspected = {folder: _size(f"{image_name(folder)}:{build.tag}") for folder in (BASE, *FOLDERS)}
-    bases = {"train": _size(argument_default("train", "TRAIN_BASE", build.train_base))}
-    python = _size(argument_default(BASE, "PYTHON_IMAGE", build.python_image))
+    inspected = {folder: image_size(f"{image_name(folder)}:{build.tag}") for folder in (BASE, *FOLDERS)}
+    bases = {"train": image_size(argument_default("train", "TRAIN_BASE", build.train_base))}
+    python = image_size(argument_default(BASE, "PYTHON_IMAGE", build.python_image))
     return {folder: (size, bases.get(folder, python)) for folder, size in inspected.items()}
 
 
-def push(tag: str, registry: str) -> list[str]:
-    """Tag every image for a registry and push it, including the root variants.
-
-    Args:
-        tag: tag of the local images.
-        registry: registry, optionally with a folder.
-
-    Returns:
-        Names of the pushed images.
-
-    Raises:
-        InputError: if no registry is given, an image is missing, or Docker fails.
-    """
-    if not registry:
-        raise InputError("no registry: give REGISTRY=111122223333.dkr.ecr.us-east-1.amazonaws.com, with your account")
-    check_engine()
-    local = [f"{image_name(folder)}:{tag}" for folder in FOLDERS]
-    local += [f"{image_name(folder)}:{tag}{ROOT_SUFFIX}" for folder in PODS]
-    if missing := [name for name in local if _size(name) == 0]:
-        raise InputError(f"there is no image {', '.join(missing)}; 'make images' builds them")
-    pushed = []
-    for name in local:
-        target = f"{registry.rstrip('/')}/{name}"
-        _docker(["tag", name, target], f"tagging {name}")
-        _docker(["push", target], f"pushing {target}")
-        pushed.append(target)
-    return pushed
-
-
-def check_engine() -> None:
-    """Check that Docker is available.
-
-    Raises:
-        InputError: if the command ``docker`` is missing, or no engine answers.
-    """
-    if shutil.which("docker") is None:
-        raise InputError("Docker is not installed: there is no command 'docker'")
-    asked = subprocess.run(["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True)
-    if asked.returncode:
-        raise InputError(f"no Docker engine answers: {asked.stderr.strip().splitlines()[-1]}")
+def local_images(tag: str) -> list[str]:
+    """Names of all images except the base, including the root variants."""
+    names = [f"{image_name(folder)}:{tag}" for folder in FOLDERS]
+    return names + [f"{image_name(folder)}:{tag}{ROOT_SUFFIX}" for folder in PODS]
 
 
 def _prepare_context(build: Build) -> None:
@@ -191,7 +153,8 @@ def _build(folder: str, name: str, arguments: Mapping[str, str]) -> None:
     flags += [part for key, value in _labels(folder, name).items() for part in ("--label", f"{key}={value}")]
     dockerfile = CONTEXT / "images" / folder / "Dockerfile"
     on = "".join(f" on {arguments[base]}" for base in ("PYTHON_IMAGE", "TRAIN_BASE") if arguments.get(base))
-    _docker(["build", "--tag", name, "--file", str(dockerfile), *flags, str(CONTEXT)], f"building {name}{on}")
+    command = ["build", *builder().options(name), "--file", str(dockerfile), *flags, str(CONTEXT)]
+    run_docker(command, f"building {name}{on}", builder().environment())
 
 
 def _labels(folder: str, name: str) -> dict[str, str]:
@@ -206,49 +169,6 @@ def _labels(folder: str, name: str) -> dict[str, str]:
     if folder != BASE:  # a label with the commit would invalidate the cached layers of all other images
         labels["revision"] = current_tag()
     return {f"org.opencontainers.image.{key}": value for key, value in labels.items()}
-
-
-def _docker(arguments: Sequence[str], what: str) -> None:
-    """Run a docker command.
-
-    Args:
-        arguments: arguments of ``docker``.
-        what: name of the action, for messages.
-
-    Raises:
-        InputError: if it fails. The message holds the error of the image's own check; without one, the output of
-            Docker is printed. Warnings of the image's own checks are always printed.
-    """
-    command, environment = ["docker", *arguments], dict(os.environ)
-    if arguments[0] == "build":
-        options, variables = _builder()
-        command[2:2] = options
-        environment |= variables
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", ran.stdout + ran.stderr).strip().splitlines() or ["failed"]
-    for warning in (line.partition(_OWN_WARNING)[2] for line in lines if _OWN_WARNING in line):
-        print(f"warning: {what}: {warning}", file=sys.stderr)
-    if ran.returncode == 0:
-        return
-    if own := [line.partition(_OWN_ERROR)[2] for line in lines if _OWN_ERROR in line]:
-        raise InputError(f"{what}: {own[0]}")
-    print("\n".join(lines[-_SHOWN_LINES:-1]), file=sys.stderr)
-    raise InputError(f"{what}: {lines[-1]}")
-
-
-@cache
-def _builder() -> tuple[list[str], dict[str, str]]:
-    """Options and environment of ``docker build``: BuildKit if its client is installed, else the legacy builder."""
-    if subprocess.run(["docker", "buildx", "version"], capture_output=True).returncode:
-        return ["--force-rm"], {"DOCKER_BUILDKIT": "0"}  # removes the container of a failed step
-    # only the engine's default builder finds ncf-base; SageMaker accepts no images with provenance attestations
-    return ["--progress=plain", "--provenance=false"], {"BUILDX_BUILDER": "default"}
-
-
-def _size(image: str) -> int:
-    """Size of an image in bytes; 0 if it is not on this machine."""
-    asked = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True)
-    return int(json.loads(asked.stdout)[0]["Size"]) if asked.returncode == 0 else 0
 
 
 def argument_default(folder: str, argument: str, given: str) -> str:
@@ -278,7 +198,7 @@ def _print_table(build: Build, seconds: Mapping[str, float]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command. Exit status: 0, or 2 with a message of one line."""
+    """Run a command. Exit status: 0; 2 for what the user can mend, or 1, with a message of one line."""
     from ncf.stage.exits import fail
 
     parser = argparse.ArgumentParser(prog="python -m images.build", description=documentation(sys.modules[__name__]))
@@ -302,9 +222,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             build = Build(tag, options.python_image, options.train_base, options.wheels)
             _print_table(build, build_all(build))
         else:
-            print("\n".join(push(tag, options.registry)))
+            print("\n".join(push(local_images(tag), options.registry)))
     except InputError as error:
         fail(str(error))
+    except RemoteError as error:
+        fail(str(error), status=1)
 
 
 if __name__ == "__main__":

@@ -122,11 +122,11 @@ def check_bucket(uri: str) -> None:
     """Check that the bucket of a URI exists.
 
     Raises:
-        InputError: if it does not exist, or may not be listed.
+        InputError: if it does not exist, or the URI's prefix may not be listed.
     """
-    bucket, _ = split_uri(uri)
+    bucket, prefix = split_uri(uri)
     with _s3_errors(f"{S3_SCHEME}{bucket}"):
-        _client().list_objects_v2(Bucket=bucket, MaxKeys=1)
+        _client().list_objects_v2(Bucket=bucket, Prefix=f"{prefix}/" if prefix else "", MaxKeys=1)
 
 
 def list_objects(uri: str, by_age: bool = False) -> list[str]:

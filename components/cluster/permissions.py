@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.cluster.stack_parameters import MAY_BE_NONE, PARAMETERS
 from ncf.aws.permissions import (
     BEHIND,
     BUCKET,
     GRANTS,
     LOGS,
+    NOT_BY_NAMESPACE,
     OBJECTS,
+    OWN_CHECKPOINTS,
     PASSED_ROLES,
-    REPOSITORY,
     UNSCOPED,
     Grant,
     calls,
+    repositories,
 )
 from ncf.stage.command import COMMANDS, load
 from ncf.stage.registry import all_stages
@@ -28,22 +31,6 @@ FILE_NAME = "permissions.yaml"
 STOP_JOBS = "stop-jobs"
 """The command that a CronJob runs with the pods' role."""
 _SAGEMAKER = "sagemaker.amazonaws.com"
-
-_PARAMETERS: Mapping[str, Mapping[str, str]] = {
-    "Bucket": {"Description": "Bucket of the pipeline root, of checkpoints and copies"},
-    "Prefix": {"Description": "What keys in it begin with; none for the whole bucket", "Default": ""},
-    "DataBucket": {"Description": "Bucket of the raw data, to read; none if it is the same", "Default": ""},
-    "EndpointPrefix": {"Description": "What names of endpoints begin with", "Default": "ncf"},
-    "OidcProvider": {"Description": "OIDC issuer of the EKS cluster, as oidc.eks.REGION.amazonaws.com/id/ID"},
-    "Namespace": {"Description": "Namespace of the profile whose pods run the pipeline"},
-    "ServiceAccount": {"Description": "Service account of these pods", "Default": "default-editor"},
-    "NotifyTopicArn": {"Description": "SNS topic that runs tell of their end; none if there is none", "Default": ""},
-    "AssumedRoleArn": {"Description": "Role that 'assume_role' names; none if there is none", "Default": ""},
-    "KmsKeyArn": {"Description": "KMS key of storage, models or the bucket; none if there is none", "Default": ""},
-    "InVpc": {"Description": "Whether jobs and endpoints run in a VPC: true or false", "Default": "false"},
-}
-
-_MAY_BE_NONE = ("DataBucket", "NotifyTopicArn", "AssumedRoleArn", "KmsKeyArn")
 
 _TRUST_OF_PODS = """{
   "Version": "2012-10-17",
@@ -89,8 +76,11 @@ def template() -> dict[str, Any]:
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "Least-privilege roles for NCF on Kubeflow and SageMaker",
-        "Metadata": {"ActionsWithoutResource": {**UNSCOPED, **UNSCOPED_BY_SAGEMAKER}},
-        "Parameters": {name: {"Type": "String", **entry} for name, entry in _PARAMETERS.items()},
+        "Metadata": {
+            "ActionsWithoutResource": {**UNSCOPED, **UNSCOPED_BY_SAGEMAKER},
+            "ActionsOfPodsNotBoundByNamespace": dict(NOT_BY_NAMESPACE),
+        },
+        "Parameters": {name: {"Type": "String", **entry} for name, entry in PARAMETERS.items()},
         "Rules": {
             "InVpcIsBool": {
                 "Assertions": [
@@ -102,14 +92,14 @@ def template() -> dict[str, Any]:
             }
         },
         "Conditions": {
-            **{f"Has{name}": _is_given(name) for name in _MAY_BE_NONE},
+            **{f"Has{name}": _is_given(name) for name in MAY_BE_NONE},
             "IsInVpc": {"Fn::Equals": [{"Ref": "InVpc"}, "true"]},
         },
         "Resources": {
             "PodRole": _role(
                 "Pods of the pipeline, by their service account",
                 _sub(_TRUST_OF_PODS),
-                [*_of_modules(modules_of_pods()), *_pass_roles(), *_data_bucket()],
+                [*_of_modules(modules_of_pods(), is_pod=True), *_pass_roles(), *_data_bucket()],
             ),
             "TrainingRole": _role("SageMaker's training jobs", _trust_of_sagemaker(), _of_training()),
             "HostingRole": _role("SageMaker's endpoints", _trust_of_sagemaker(), _of_hosting()),
@@ -117,7 +107,7 @@ def template() -> dict[str, Any]:
                 "Type": "AWS::IAM::ManagedPolicy",
                 "Properties": {
                     "Description": "For people who run ncf rollback, ncf clean and ncf doctor",
-                    "PolicyDocument": _document(_of_modules(modules_of_operators())),
+                    "PolicyDocument": _document(_of_modules(modules_of_operators(), is_pod=False)),
                 },
             },
         },
@@ -156,31 +146,37 @@ def modules_of_operators() -> set[str]:
     return {module for name in COMMANDS if name != STOP_JOBS for module in load(name).calls}
 
 
-def _of_modules(modules: Collection[str]) -> list[dict[str, Any]]:
-    """One statement for all actions that are allowed at the same places."""
-    groups: dict[str, list[str]] = defaultdict(list)
+def _of_modules(modules: Collection[str], is_pod: bool) -> list[dict[str, Any]]:
+    """One statement for all actions that are allowed at the same places.
+
+    Args:
+        modules: modules with calls.
+        is_pod: whether the statements bind pods to their namespace.
+    """
+    granted = [(action, GRANTS[action]) for action in calls(modules)]
+    granted += [entry for action in calls(modules) & BEHIND.keys() for entry in BEHIND[action][0].items()]
+    granted += [(action, grant.also) for action, grant in granted if grant.also]
+    groups: dict[str, set[str]] = defaultdict(set)
     grants: dict[str, Grant] = {}
-    for action in sorted(calls(modules)):
-        grant = GRANTS[action]
-        groups[repr(grant)].append(action)
-        grants[repr(grant)] = grant
-    for action in calls(modules) & BEHIND.keys():
-        for behind, grant in BEHIND[action][0].items():
-            key = repr(grant)
-            groups[key] = sorted({*groups[key], behind})
-            grants[key] = grant
+    for action, grant in granted:
+        found = Grant(grant.resources, grant.conditions(is_pod), grant.needs)
+        groups[repr(found)].add(action)
+        grants[repr(found)] = found
     statements = [_statement(actions, grants[key]) for key, actions in groups.items()]
     return sorted(statements, key=str)
 
 
-def _statement(actions: Iterable[str], grant: Grant) -> dict[str, Any]:
+def _statement(actions: Collection[str], grant: Grant) -> dict[str, Any]:
     statement: dict[str, Any] = {
         "Effect": "Allow",
         "Action": sorted(actions),
         "Resource": [_sub(resource) for resource in grant.resources],
     }
     if grant.condition:
-        statement["Condition"] = {operator: dict(entries) for operator, entries in grant.condition.items()}
+        statement["Condition"] = {
+            operator: {key: _sub(value) for key, value in entries.items()}
+            for operator, entries in grant.condition.items()
+        }
     return _if(f"Has{grant.needs}", statement) if grant.needs else statement
 
 
@@ -206,16 +202,17 @@ def _pass_roles() -> list[dict[str, Any]]:
 
 
 def _data_bucket() -> list[dict[str, Any]]:
-    arn = "arn:${AWS::Partition}:s3:::${DataBucket}"
+    arn, listed = "arn:${AWS::Partition}:s3:::${DataBucket}", {"StringLike": {"s3:prefix": "${DataPrefix}*"}}
     return [
-        _statement(["s3:GetObject"], Grant((f"{arn}/*",), needs="DataBucket")),
-        _statement(["s3:ListBucket"], Grant((arn,), needs="DataBucket")),
+        _statement(["s3:GetObject"], Grant((f"{arn}/${{DataPrefix}}*",), needs="DataBucket")),
+        _statement(["s3:ListBucket"], Grant((arn,), listed, needs="DataBucket")),
     ]
 
 
 def _of_training() -> list[dict[str, Any]]:
     return [
         _statement(["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], Grant((OBJECTS,))),
+        _statement(["s3:DeleteObject"], Grant(OWN_CHECKPOINTS)),  # SageMaker mirrors deletions in /opt/ml/checkpoints
         *_of_both("ncf-train", f"{LOGS}TrainingJobs*", "/aws/sagemaker/TrainingJobs"),
     ]
 
@@ -236,10 +233,10 @@ def _of_both(image: str, log_group: str, namespace: str) -> list[dict[str, Any]]
     key = Grant(("${KmsKeyArn}",), needs="KmsKeyArn")
     return [
         _statement(["s3:ListBucket"], Grant((BUCKET,))),
-        _statement(_PULL_ACTIONS, Grant((f"{REPOSITORY}{image}",))),
+        _statement(_PULL_ACTIONS, Grant(repositories(image))),
         _statement(["ecr:GetAuthorizationToken"], Grant(("*",))),
         *_logs_and_metrics(log_group, namespace),
-        _statement(["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"], key),
+        _statement(["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"], key),
         _if("IsInVpc", _statement(_VPC_CHANGES, interfaces)),
         _if("IsInVpc", _statement(_VPC_LOOKS, Grant(("*",)))),
     ]
@@ -277,8 +274,8 @@ def _document(statements: list[dict[str, Any]]) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _sub(text: str) -> Any:
-    return {"Fn::Sub": text} if "${" in text else text
+def _sub(value: Any) -> Any:
+    return {"Fn::Sub": value} if isinstance(value, str) and "${" in value else value
 
 
 def _if(condition: str, statement: dict[str, Any]) -> dict[str, Any]:

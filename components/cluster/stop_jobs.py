@@ -14,7 +14,7 @@ import yaml
 from components.factory import image
 
 FILE_NAME = "stop-jobs.yaml"
-_SCHEDULE, _OLDER_THAN = "17,47 * * * *", "6h"
+_SCHEDULE, _OLDER_THAN = "17,47 * * * *", "1h"
 _SECONDS_FOR_ALL = 600
 
 

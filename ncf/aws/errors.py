@@ -19,6 +19,8 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from ncf.errors import InputError, RemoteError
 
 NO_CREDENTIALS = "no AWS credentials were found: annotate the pod's service account, or log in"
+DENIED = ("AccessDenied", "AccessDeniedException")
+"""AWS's error codes for a missing permission."""
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _TEMPORARY = (
     "LimitExceededException",
@@ -30,6 +32,10 @@ _TEMPORARY = (
     "TooManyRequestsException",
     *_EXPIRED,
 )
+
+
+_MANIFEST = "manifest media type"
+"""In SageMaker's message about an image in another format than Docker's."""
 
 
 class RefusedError(RemoteError):
@@ -97,6 +103,8 @@ def translated(operation: str, error: ClientError | BotoCoreError) -> Exception:
     if isinstance(error, ClientError):
         code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        if _MANIFEST in message:
+            message = f"{message}; 'make images push' builds and pushes images in the format that SageMaker accepts"
         refused = RefusedError(operation, code, message, is_temporary=code in _TEMPORARY or status >= 500)
         return TemporaryError(refused, code in _EXPIRED) if refused.is_temporary else refused
     if isinstance(error, ParamValidationError):

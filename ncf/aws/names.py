@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 MAX_NAME_LENGTH = 63
 JOB_PREFIX = "ncf-train"
-"""Prefix of the names of training jobs."""
+"""Default prefix of the names of training jobs."""
 VARIANT = "AllTraffic"
 """Name of every endpoint's variant, which blue/green updates require to stay the same."""
 TAG_PREFIX = "ncf:"
@@ -24,7 +25,9 @@ DEPLOYED_TAG = f"{TAG_PREFIX}deployed"
 ABANDONED_TAG = f"{TAG_PREFIX}left"
 """Tag of training jobs whose launcher has ended: by whom it was set, and when. If such a job is stopped, a retry of the
 run starts another one."""
-OWN_TAGS = 4
+NAMESPACE_TAG = f"{TAG_PREFIX}namespace"
+"""Tag of all resources that a pod creates: its namespace."""
+OWN_TAGS = 5
 """Tags of this project that one resource has at most."""
 _DIGITS = 16
 
@@ -45,6 +48,16 @@ def hashed_name(prefix: str, identity: Mapping[str, Any], reserved: int = 0) -> 
 def hashed_stem(prefix: str, reserved: int = 0) -> str:
     """The part of a hashed name before the digits and their hyphen."""
     return prefix[: MAX_NAME_LENGTH - reserved - _DIGITS - 1].rstrip("-")
+
+
+def has_prefix(name: str, prefix: str) -> bool:
+    """Whether a name is one that :func:`hashed_name` gives for a prefix, with or without a suffix."""
+    return re.fullmatch(rf"{re.escape(prefix)}-[0-9a-f]{{{_DIGITS}}}(-\d+)?", name) is not None
+
+
+def name_of_first(name: str) -> str:
+    """Name of the job of a run's first attempt, which the jobs of further attempts share folders with."""
+    return re.sub(rf"(-[0-9a-f]{{{_DIGITS}}})-\d+$", r"\1", name)
 
 
 def endpoint_of(run: str, endpoint_name: str) -> str:

@@ -9,6 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
+
+from ncf.aws.names import NAMESPACE_TAG
+
+Condition = Mapping[str, Mapping[str, Any]]
+"""Condition of a policy: operator -> key -> value or values, with CloudFormation's ``${...}``."""
 
 UNSCOPED: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "lists; has no resource of its own",
@@ -23,18 +29,51 @@ UNSCOPED: Mapping[str, str] = {
 FREE = frozenset({"sts:GetCallerIdentity"})
 """Actions that need no permission."""
 
-_JOB = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:training-job/ncf-train-*"
+_JOB = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:training-job/${JobPrefix}-*"
 _MODEL, _CONFIG, _ENDPOINT = (
     f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/${{EndpointPrefix}}*"
     for kind in ("model", "endpoint-config", "endpoint")
 )
 LOGS = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/"
-_JOB_LOGS, _ENDPOINT_LOGS = f"{LOGS}TrainingJobs:*", f"{LOGS}Endpoints/${{EndpointPrefix}}*:*"
+_JOB_STREAMS, _ENDPOINT_LOGS = (
+    f"{LOGS}TrainingJobs:log-stream:${{JobPrefix}}-*",
+    f"{LOGS}Endpoints/${{EndpointPrefix}}*:*",
+)
 _ALARM = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
 _TARGET = "arn:${AWS::Partition}:application-autoscaling:${AWS::Region}:${AWS::AccountId}:scalable-target/*"
 BUCKET, OBJECTS = "arn:${AWS::Partition}:s3:::${Bucket}", "arn:${AWS::Partition}:s3:::${Bucket}/${Prefix}*"
-REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/"
+_REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/"
+OWN_CHECKPOINTS = f"{BUCKET}/${{Prefix}}${{JobPrefix}}-*", f"{OBJECTS}/${{JobPrefix}}-*"
+"""Objects in folders with the name of a training job."""
 _OF_SAGEMAKER = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
+
+_RESOURCE_TAG, _REQUEST_TAG = f"aws:ResourceTag/{NAMESPACE_TAG}", f"aws:RequestTag/{NAMESPACE_TAG}"
+_OTHER_TAGS = {"ForAllValues:StringNotEquals": {"aws:TagKeys": [NAMESPACE_TAG]}}
+_OWN: Condition = {"StringEquals": {_RESOURCE_TAG: "${Namespace}"}}
+_OWN_OR_MISSING: Condition = {"StringEqualsIfExists": {_RESOURCE_TAG: "${Namespace}"}}
+"""For calls that find out whether a resource exists: a missing one has no tags, and must not look like a denied one."""
+_CREATED: Condition = {"StringEquals": {_REQUEST_TAG: "${Namespace}"}, **_OWN_OR_MISSING}
+
+NOT_BY_NAMESPACE: Mapping[str, str] = {
+    "application-autoscaling:DeregisterScalableTarget": "scalable targets are not tagged; bound to those of SageMaker",
+    "application-autoscaling:PutScalingPolicy": "scalable targets are not tagged; bound to those of SageMaker",
+    "application-autoscaling:RegisterScalableTarget": "bound by UpdateEndpointWeightsAndCapacities, required too",
+    "cloudwatch:DescribeAlarms": "alarms of other teams may roll an update back, too",
+    "logs:DescribeLogStreams": "the log group of training jobs is that of the whole account",
+    "logs:GetLogEvents": "log streams have no tags of their own; bound by prefix",
+    "s3:*": "objects have no tags of this project; bound by the parameters Bucket and Prefix",
+    **dict.fromkeys(UNSCOPED, "has no resource"),
+}
+"""Actions of pods that no tag binds to their namespace, and why."""
+
+
+def repositories(image: str) -> tuple[str, str]:
+    """ARNs of an image's repository in ECR: of this name, in a folder of the registry or in none.
+
+    Args:
+        image: name of the image, without the folder.
+    """
+    return f"{_REPOSITORY}{image}", f"{_REPOSITORY}*/{image}"
 
 
 @dataclass(frozen=True)
@@ -45,52 +84,66 @@ class Grant:
         resources: ARNs with CloudFormation's ``${...}``.
         condition: as in a policy.
         needs: parameter of the template without which nothing is allowed; '' for none.
+        of_pods: further condition for pods, which binds them to their namespace.
+        also: grant of the same action on other resources, or with another condition.
     """
 
     resources: tuple[str, ...]
-    condition: Mapping[str, Mapping[str, str]] | None = None
+    condition: Condition | None = None
     needs: str = ""
+    of_pods: Condition | None = None
+    also: Grant | None = None
+
+    def conditions(self, is_pod: bool) -> Condition:
+        """The condition for pods, or for operators."""
+        return {**(self.condition or {}), **((self.of_pods or {}) if is_pod else {})}
 
 
 GRANTS: Mapping[str, Grant] = {
     "application-autoscaling:DeregisterScalableTarget": Grant((_TARGET,), _OF_SAGEMAKER),
     "application-autoscaling:PutScalingPolicy": Grant((_TARGET,), _OF_SAGEMAKER),
     "application-autoscaling:RegisterScalableTarget": Grant((_TARGET,), _OF_SAGEMAKER),
-    "cloudwatch:DeleteAlarms": Grant((f"{_ALARM}${{EndpointPrefix}}*",)),
+    "cloudwatch:DeleteAlarms": Grant((f"{_ALARM}${{EndpointPrefix}}*",), of_pods=_OWN_OR_MISSING),
     "cloudwatch:DescribeAlarms": Grant((f"{_ALARM}*",)),
-    "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}${{EndpointPrefix}}*",)),
-    "cloudwatch:TagResource": Grant((f"{_ALARM}${{EndpointPrefix}}*",)),
-    "ecr:DescribeImages": Grant((f"{REPOSITORY}ncf-*",)),
+    "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}${{EndpointPrefix}}*",), of_pods=_CREATED),
+    "cloudwatch:TagResource": Grant((f"{_ALARM}${{EndpointPrefix}}*",), of_pods=_CREATED),
+    "ecr:BatchGetImage": Grant(repositories("ncf-*")),
+    "ecr:DescribeImages": Grant(repositories("ncf-*")),
+    "ecr:GetDownloadUrlForLayer": Grant(repositories("ncf-*")),
     "iam:GetRole": Grant(("${TrainingRole.Arn}", "${HostingRole.Arn}")),
-    "logs:DescribeLogStreams": Grant((_JOB_LOGS, _ENDPOINT_LOGS)),
-    "logs:GetLogEvents": Grant((_JOB_LOGS, _ENDPOINT_LOGS)),
+    "logs:DescribeLogStreams": Grant((f"{LOGS}TrainingJobs:*", _ENDPOINT_LOGS)),
+    "logs:GetLogEvents": Grant((_JOB_STREAMS, _ENDPOINT_LOGS)),
     "s3:AbortMultipartUpload": Grant((OBJECTS,)),
     "s3:DeleteObject": Grant((OBJECTS,)),
     "s3:GetObject": Grant((OBJECTS,)),
-    "s3:ListBucket": Grant((BUCKET,)),
+    "s3:ListBucket": Grant((BUCKET,), of_pods={"StringLike": {"s3:prefix": "${Prefix}*"}}),
     "s3:PutObject": Grant((OBJECTS,)),
-    "sagemaker:AddTags": Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT)),
-    "sagemaker:CreateEndpoint": Grant((_CONFIG, _ENDPOINT)),
-    "sagemaker:CreateEndpointConfig": Grant((_MODEL, _CONFIG)),
-    "sagemaker:CreateModel": Grant((_MODEL,)),
-    "sagemaker:CreateTrainingJob": Grant((_JOB,)),
-    "sagemaker:DeleteEndpoint": Grant((_ENDPOINT,)),
-    "sagemaker:DeleteEndpointConfig": Grant((_CONFIG,)),
-    "sagemaker:DeleteModel": Grant((_MODEL,)),
-    "sagemaker:DeleteTags": Grant((_JOB,)),
-    "sagemaker:DescribeEndpoint": Grant((_ENDPOINT,)),
-    "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,)),
-    "sagemaker:DescribeModel": Grant((_MODEL,)),
-    "sagemaker:DescribeTrainingJob": Grant((_JOB,)),
-    "sagemaker:InvokeEndpoint": Grant((_ENDPOINT,)),
-    "sagemaker:ListTags": Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT)),
-    "sagemaker:StopTrainingJob": Grant((_JOB,)),
-    "sagemaker:UpdateEndpoint": Grant((_CONFIG, _ENDPOINT)),
+    "sagemaker:AddTags": Grant(
+        (_JOB, _MODEL, _CONFIG, _ENDPOINT),
+        of_pods=_CREATED,
+        also=Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT), of_pods={**_OWN_OR_MISSING, **_OTHER_TAGS}),
+    ),
+    "sagemaker:CreateEndpoint": Grant((_CONFIG, _ENDPOINT), of_pods=_CREATED),
+    "sagemaker:CreateEndpointConfig": Grant((_MODEL, _CONFIG), of_pods=_CREATED),
+    "sagemaker:CreateModel": Grant((_MODEL,), of_pods=_CREATED),
+    "sagemaker:CreateTrainingJob": Grant((_JOB,), of_pods=_CREATED),
+    "sagemaker:DeleteEndpoint": Grant((_ENDPOINT,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DeleteEndpointConfig": Grant((_CONFIG,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DeleteModel": Grant((_MODEL,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DeleteTags": Grant((_JOB,), of_pods={**_OWN, **_OTHER_TAGS}),
+    "sagemaker:DescribeEndpoint": Grant((_ENDPOINT,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DescribeModel": Grant((_MODEL,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DescribeTrainingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:InvokeEndpoint": Grant((_ENDPOINT,), of_pods=_OWN),
+    "sagemaker:ListTags": Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT), of_pods=_OWN_OR_MISSING),
+    "sagemaker:StopTrainingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:UpdateEndpoint": Grant((_ENDPOINT,), of_pods=_OWN, also=Grant((_CONFIG,), of_pods=_OWN_OR_MISSING)),
     "sts:AssumeRole": Grant(("${AssumedRoleArn}",), needs="AssumedRoleArn"),
     "sns:Publish": Grant(("${NotifyTopicArn}",), needs="NotifyTopicArn"),
     **{action: Grant(("*",)) for action in UNSCOPED},
 }
-"""Action -> its resources. Prefixes of names identify them: ``ncf-train-`` for jobs, the endpoint's for the others."""
+"""Action -> its resources. Prefixes of names identify them: of jobs, and of endpoints for the others."""
 
 BEHIND: Mapping[str, tuple[Mapping[str, Grant], str]] = {
     "application-autoscaling:RegisterScalableTarget": (
@@ -98,8 +151,8 @@ BEHIND: Mapping[str, tuple[Mapping[str, Grant], str]] = {
             "cloudwatch:DescribeAlarms": Grant((f"{_ALARM}*",)),
             "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}TargetTracking-endpoint/${{EndpointPrefix}}*",)),
             "cloudwatch:DeleteAlarms": Grant((f"{_ALARM}TargetTracking-endpoint/${{EndpointPrefix}}*",)),
-            "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,)),
-            "sagemaker:UpdateEndpointWeightsAndCapacities": Grant((_ENDPOINT,)),
+            "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,), of_pods=_OWN_OR_MISSING),
+            "sagemaker:UpdateEndpointWeightsAndCapacities": Grant((_ENDPOINT,), of_pods=_OWN),
         },
         "required of the caller, as autoscaling manages alarms and instances with the caller's permissions: "
         "https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html",

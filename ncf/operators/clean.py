@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
+from ncf.aws.names import JOB_PREFIX
 from ncf.aws.settings import AwsAccess
 from ncf.sagemaker.settings import checked_run_id
+from ncf.sagemaker.training.settings import checked_job_prefix
 from ncf.stage.declaration import Stage
 
 
@@ -13,7 +15,8 @@ class Clean(Stage, AwsAccess):
     """List the AWS resources of a run, or delete them. The default is to list.
 
     These are its endpoint, endpoint configs and models, its training job if it is still in progress, and the S3 objects
-    that its jobs have written. An endpoint that serves the model of another run is kept.
+    that its jobs have written. An endpoint that serves the model of another run is kept, as is a resource with the tag
+    of the run whose name is not one of this project's.
     """
 
     calls = (
@@ -29,6 +32,7 @@ class Clean(Stage, AwsAccess):
     )
 
     run_id: str = Field(alias="run", min_length=1, description="ID of the run, as KFP shows it")
+    job_prefix: str = Field(JOB_PREFIX, description="Parameter 'job_prefix' of the train stage")
     dry_run: bool = Field(True, description="Whether to list only")
 
     @field_validator("run_id")
@@ -36,12 +40,17 @@ class Clean(Stage, AwsAccess):
     def _is_run(cls, value: str) -> str:
         return checked_run_id(value)
 
+    @field_validator("job_prefix")
+    @classmethod
+    def _is_prefix(cls, value: str) -> str:
+        return checked_job_prefix(value)
+
     def run(self) -> None:
         from ncf.aws.session import Aws
         from ncf.operators import cleanup
 
         aws = Aws(self)
-        found = cleanup.find(aws, self.run_id)
+        found = cleanup.find(aws, self.run_id, self.job_prefix)
         for resource in found.to_delete:
             print(resource)
         for resource in found.kept:
@@ -51,7 +60,7 @@ class Clean(Stage, AwsAccess):
             hint = ": this was a dry run; '--dry-run false' deletes them" if count else ""
             print(f"{count} to be deleted; nothing was{hint}")
             return
-        cleanup.delete(aws, self.run_id, found.to_delete)
+        cleanup.delete(aws, self.run_id, self.job_prefix, found.to_delete)
         if not count and not found.kept:
             print(f"no resource in {aws.region} has the tag of run {self.run_id}: nothing was deleted")
             return

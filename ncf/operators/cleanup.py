@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ncf.aws.names import ENDPOINT_TAG
+from ncf.aws.names import ENDPOINT_TAG, has_prefix, hashed_stem, name_of_first
 from ncf.aws.session import Aws, poll
 from ncf.aws.tags import tags_of
 from ncf.errors import RemoteError
@@ -21,6 +23,7 @@ CALLS = ("s3:DeleteObject",)
 
 _DELETION_SECONDS = 1800.0
 _ROUNDS = 2  # a stopped job still uploads its output
+_VERSION = re.compile(r".+-[0-9a-f]{16}")
 _JOB_IN_PROGRESS = ("InProgress", "Stopping")
 
 
@@ -50,8 +53,11 @@ class Found:
     kept: list[Resource]
 
 
-def find(aws: Aws, run: str) -> Found:
+def find(aws: Aws, run: str, job_prefix: str) -> Found:
     """The present resources of a run.
+
+    Anybody can write a tag. So a resource with a name that this project does not give is kept, and objects are deleted
+    only in folders with the name of a job or a model.
 
     Training jobs cannot be deleted, but a job in progress is to be stopped and its S3 output is to be deleted, as are
     the copies of artifacts in S3. A version that an endpoint of another run serves is kept, with its model in S3. All
@@ -60,10 +66,13 @@ def find(aws: Aws, run: str) -> Found:
     to_delete: list[Resource] = []
     kept: list[Resource] = []
     uris: set[str] = set()
-    for kind, name in tagged(aws, run):
+    for kind, name, _ in tagged(aws, run):
         described = describe(aws, kind, name)
         if described is None:
             continue  # deleted, but still in the index of tags
+        if not _is_own(kind, name, described, job_prefix):
+            kept.append(Resource(kind, name, "its name is not one of this project's"))
+            continue
         if kind == "training-job":
             uris |= _uris_of_job(described)
             if described["TrainingJobStatus"] in _JOB_IN_PROGRESS:
@@ -84,6 +93,15 @@ def find(aws: Aws, run: str) -> Found:
     return Found(to_delete, kept)
 
 
+def _is_own(kind: str, name: str, described: dict[str, Any], job_prefix: str) -> bool:
+    """Whether a resource has a name that this project gives."""
+    if kind == "training-job":
+        return has_prefix(name, job_prefix)
+    if kind == "endpoint":  # its own name is chosen by the user, that of its config is not
+        return has_prefix(described["EndpointConfigName"], hashed_stem(name))
+    return _VERSION.fullmatch(name) is not None
+
+
 def _live_versions(aws: Aws, to_delete: list[Resource]) -> set[str]:
     """Names of versions in use by endpoints that are not deleted.
 
@@ -101,34 +119,50 @@ def _live_versions(aws: Aws, to_delete: list[Resource]) -> set[str]:
     return live
 
 
-def delete(aws: Aws, run: str, resources: list[Resource]) -> None:
-    """Delete resources of a run.
+def delete(aws: Aws, run: str, job_prefix: str, resources: list[Resource]) -> None:
+    """Delete resources of a run. A resource that cannot be deleted does not keep the others.
 
     Args:
         aws: clients to call.
         run: ID of the run.
+        job_prefix: beginning of the names of its jobs.
         resources: as returned by :func:`find`.
 
     Raises:
-        RemoteError: if resources remain; the message names them.
+        RemoteError: if resources remain; the message names them, and the reasons.
     """
+    reasons: dict[Resource, str] = {}
     for _ in range(_ROUNDS):
+        reasons = {}
         for resource in resources:
-            _DELETIONS[resource.kind](aws, resource.name)
-        resources = find(aws, run).to_delete
+            try:
+                if not _is_in_use(resource, reasons):
+                    _DELETIONS[resource.kind](aws, resource.name)
+            except RemoteError as error:
+                reasons[resource] = f": {' '.join(str(error).split())}"
+        resources = find(aws, run, job_prefix).to_delete
     if resources:
-        names = ", ".join(f"{resource.kind} {resource.name}" for resource in resources)
+        names = ", ".join(f"{resource.kind} {resource.name}{reasons.get(resource, '')}" for resource in resources)
         raise RemoteError(f"run {run}: still there: {names}")
 
 
+def _is_in_use(resource: Resource, remaining: Iterable[Resource]) -> bool:
+    """Whether a resource belongs to a version of an endpoint that could not be deleted."""
+    endpoints = [entry.name for entry in remaining if entry.kind == "endpoint"]
+    name = resource.name.rpartition("/")[2]
+    return resource.kind != "endpoint" and any(has_prefix(name, hashed_stem(endpoint)) for endpoint in endpoints)
+
+
 def _uris_of_job(job: dict[str, Any]) -> set[str]:
-    """S3 URIs of a job's output and checkpoints, and of the copies of its inputs."""
+    """S3 URIs of a job's output and checkpoints, and of the copies of its inputs. Each ends in the name of a job."""
     name = job["TrainingJobName"]
+    first = name_of_first(name)
     uris = {f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}"}
-    if checkpoints := job.get("CheckpointConfig", {}).get("S3Uri"):
-        uris.add(checkpoints.rstrip("/"))
+    checkpoints = job.get("CheckpointConfig", {}).get("S3Uri", "").rstrip("/")
+    if checkpoints.rpartition("/")[2] == first:
+        uris.add(checkpoints)
     sources = [channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in job.get("InputDataConfig", [])]
-    return uris | {copy for uri in sources if (copy := _copy_uri(uri, name))}
+    return uris | {copy for uri in sources if (copy := _copy_uri(uri, first))}
 
 
 def _uris_of_model(model: dict[str, Any], name: str) -> set[str]:

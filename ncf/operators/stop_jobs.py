@@ -1,4 +1,4 @@
-"""``ncf stop-jobs``: training jobs above an age, listed or stopped."""
+"""``ncf stop-jobs``: training jobs without a launcher, listed or stopped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import Field, field_validator
 
+from ncf.aws.names import JOB_PREFIX
 from ncf.aws.settings import AwsAccess
+from ncf.sagemaker.training.settings import checked_job_prefix
 from ncf.stage.declaration import Stage
 
 _AGE = re.compile(r"([1-9]\d*)([mhd])")
@@ -15,14 +17,28 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 
 
 class StopJobs(Stage, AwsAccess):
-    """Stop training jobs older than a limit: their launchers have probably ended. The default is to list them.
+    """Stop training jobs without a launcher. The default is to list them.
 
-    Only jobs with the tags of this pipeline are stopped.
+    These are jobs that their launcher has marked as abandoned but could not stop, and jobs that SageMaker has not
+    stopped at their own time limit. Jobs of other namespaces and other prefixes are left alone.
     """
 
-    calls = ("ncf.aws.session", "ncf.aws.tags", "ncf.sagemaker.training.jobs", "ncf.sagemaker.training.stopping")
+    calls = (
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.runs.resources",
+        "ncf.sagemaker.training.jobs",
+        "ncf.sagemaker.training.stopping",
+    )
 
-    older_than: str = Field(description="Age of the jobs to stop: minutes, hours or days, such as 90m, 6h or 2d")
+    older_than: str = Field(
+        description="Time since the mark, or since the start of the training, after which a job is stopped: minutes, "
+        "hours or days, such as 90m, 6h or 2d"
+    )
+    job_prefix: str = Field(JOB_PREFIX, description="Parameter 'job_prefix' of the train stage")
+    namespace: str = Field(
+        "", description="Namespace whose jobs are stopped; '': that of this pod; outside a cluster: jobs without one"
+    )
     dry_run: bool = Field(True, description="Whether to list only")
 
     @field_validator("older_than")
@@ -32,24 +48,34 @@ class StopJobs(Stage, AwsAccess):
             raise ValueError("expected a whole number followed by m, h or d, such as 90m, 6h or 2d")
         return value
 
+    @field_validator("job_prefix")
+    @classmethod
+    def _is_prefix(cls, value: str) -> str:
+        return checked_job_prefix(value)
+
     def age(self) -> timedelta:
         """The parameter ``older_than`` as a duration."""
         return int(self.older_than[:-1]) * _UNITS[self.older_than[-1]]
 
     def run(self) -> None:
+        from ncf.aws.namespace import own_namespace
         from ncf.aws.session import Aws
+        from ncf.sagemaker.runs.resources import describe
         from ncf.sagemaker.training import jobs
         from ncf.sagemaker.training.stopping import stop
 
         aws, now = Aws(self), datetime.now(UTC)
+        owner = jobs.Owner(self.job_prefix, self.namespace or own_namespace())
         found = stopped = 0
-        for job in list(jobs.running(aws, created_before=now - self.age())):
-            hours = (now - job.created).total_seconds() / 3600
-            print(f"training job {job.name} of run {job.run}: running for {hours:.1f} h")
-            found += 1
-            stopped += 0 if self.dry_run else stop(aws, job.name)
+        for job in list(jobs.running(aws, owner)):
+            description = describe(aws, "training-job", job.name)
+            reason = jobs.overdue(description, job.abandoned, self.age(), now) if description else ""
+            if reason:
+                print(f"training job {job.name} of run {job.run}: {reason}")
+                found += 1
+                stopped += 0 if self.dry_run else stop(aws, job.name)
         if self.dry_run:
             hint = ": this was a dry run; '--dry-run false' stops them" if found else ""
-            print(f"{found} jobs of that age; nothing was stopped{hint}")
+            print(f"{found} jobs without a launcher; nothing was stopped{hint}")
         else:
             print(f"{stopped} stopped")

@@ -17,7 +17,7 @@ from ncf.storage import split_uri
 _INSTANCE_TYPE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9-]+")
 _LOCAL_STORAGE = re.compile(r"ml\.(g4dn|g5|g6e?|gr6|p3dn|p4de?|p5(e|en)?|p6\S*|trn1n?|trn2|[cmr]\d[a-z]*d[a-z]*)\..*")
 """Instance types with local, encrypted storage, which accept no KMS key (CreateTrainingJob, VolumeKmsKeyId)."""
-_TAG_TEXT = re.compile(r"[\w .:/=+\-@]{0,256}")
+_TAG_NAME, _TAG_TEXT = re.compile(r"[\w .:/=+\-@]{1,128}"), re.compile(r"[\w .:/=+\-@]{0,256}")
 _MAX_TAGS = 50 - OWN_TAGS
 
 
@@ -62,8 +62,10 @@ class AwsSettings(AwsAccess):
         for name, text in value.items():
             if name.startswith((TAG_PREFIX, "aws:")):
                 raise ValueError(f"a name may not begin with '{TAG_PREFIX}' or 'aws:', as '{name}' does")
-            if not name or not _TAG_TEXT.fullmatch(name[:256]) or not _TAG_TEXT.fullmatch(text):
-                raise ValueError(f"'{name}': letters, digits, spaces and _.:/=+-@ are accepted, 256 at most")
+            if not _TAG_NAME.fullmatch(name) or not _TAG_TEXT.fullmatch(text):
+                raise ValueError(
+                    f"'{name}': letters, digits, spaces, _.:/=+-@ are accepted, 128 at most in a name, 256 in a value"
+                )
         return value
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,24 @@ from ncf.stage.declaration import LAUNCHER, Output, Stage
 from ncf.stage.overrides import with_overrides
 from ncf.stage.pod import Pod
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
+
+_TRAINING_NAMES = {
+    "role": "train_role",
+    "train_image": "train_image",
+    "model": "train_model",
+    "epochs": "train_epochs",
+    "instance_type": "train_instance_type",
+    "instance_count": "train_instance_count",
+    "max_run_time": "train_max_run_time",
+}
+_HOSTING_NAMES = {
+    "role": "deploy_role",
+    "deploy_image": "deploy_image",
+    "endpoint_name": "deploy_endpoint_name",
+    "endpoint_instance_type": "deploy_instance_type",
+}
+_ANY_URI = "s3://bucket"
+"""In place of a pipeline root in S3."""
 
 
 def _as_in(settings: type[BaseModel], name: str) -> Any:
@@ -70,16 +89,7 @@ class Check(Stage, Region):
         Raises:
             ValueError: if a parameter or override is invalid. The message names it and the accepted values.
         """
-        names = {
-            "role": "train_role",
-            "train_image": "train_image",
-            "model": "train_model",
-            "epochs": "train_epochs",
-            "instance_type": "train_instance_type",
-            "instance_count": "train_instance_count",
-            "max_run_time": "train_max_run_time",
-        }
-        made = self._with_overrides("train_overrides", names, Hyperparameters, WarmStart, JobSettings)
+        made = self._with_overrides("train_overrides", _TRAINING_NAMES, Hyperparameters, WarmStart, JobSettings)
         chosen, start, settings = cast("tuple[Hyperparameters, WarmStart, JobSettings]", made)
         start.check_start(chosen.pretrain)
         return settings
@@ -90,15 +100,11 @@ class Check(Stage, Region):
         Raises:
             ValueError: as :meth:`of_training`.
         """
-        names = {
-            "role": "deploy_role",
-            "deploy_image": "deploy_image",
-            "endpoint_name": "deploy_endpoint_name",
-            "endpoint_instance_type": "deploy_instance_type",
-        }
-        return cast("EndpointSettings", self._with_overrides("deploy_overrides", names, EndpointSettings)[0])
+        return cast("EndpointSettings", self._with_overrides("deploy_overrides", _HOSTING_NAMES, EndpointSettings)[0])
 
-    def _with_overrides(self, parameter: str, names: dict[str, str], *kinds: type[BaseModel]) -> tuple[BaseModel, ...]:
+    def _with_overrides(
+        self, parameter: str, names: Mapping[str, str], *kinds: type[BaseModel]
+    ) -> tuple[BaseModel, ...]:
         names = {**names, "region": "region", "s3_prefix": "s3_prefix"}
         values = {field: getattr(self, name) for field, name in names.items()}
         return with_overrides(values, names, parameter, getattr(self, parameter), *kinds)
@@ -106,11 +112,23 @@ class Check(Stage, Region):
     def s3_region(self) -> str:
         return self.of_training().region
 
+    def _check_requests(self, training: JobSettings, hosting: EndpointSettings) -> None:
+        """Check the bounds that AWS's service model sets to the parameters of the job and of the endpoint."""
+        from ncf.aws.session import Aws
+        from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan, names
+        from ncf.sagemaker.hosting.plan_check import check_plan
+        from ncf.sagemaker.training.job_plan import JobPlan, job_name
+
+        name, uri = job_name(training, "", {}, {}), f"{training.s3_prefix or _ANY_URI}/x"
+        JobPlan(name, "", training, {}, {"dataset": uri}, uri).check(Aws(training), _TRAINING_NAMES)
+        check_plan(Aws(hosting), EndpointPlan(hosting, "", *names(hosting, "", ""), uri), _HOSTING_NAMES)
+
     def run(self) -> None:
         from ncf.aws.session import Aws
         from ncf.sagemaker.staging import check_staging
 
         training, hosting = self.of_training(), self.of_hosting()
+        self._check_requests(training, hosting)
         for parameter, settings in (("train_image", training), ("deploy_image", hosting)):
             Aws(settings).check_image(parameter, getattr(settings, parameter))
             check_staging(self.uri_of("summary"), settings.s3_prefix)

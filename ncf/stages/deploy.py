@@ -76,6 +76,7 @@ class Deploy(Stage, EndpointSettings):
         from ncf.aws.session import Aws
         from ncf.sagemaker.hosting.deployment import deploy
         from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan, names
+        from ncf.sagemaker.hosting.plan_check import check_plan
         from ncf.sagemaker.hosting.smoke_test import SmokeTest
         from ncf.sagemaker.staging import Staging, fingerprint
 
@@ -91,6 +92,7 @@ class Deploy(Stage, EndpointSettings):
             is_archive = settings.serverless_memory > 0
             source = staging.archive_uri("model") if is_archive else staging.uri("model", uri)
             plan = EndpointPlan(settings, run, endpoint, version, source)
+            check_plan(aws, plan)
             test = SmokeTest.of_model(folder, settings.smoke_test_users)
 
             def upload() -> None:

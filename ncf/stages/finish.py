@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from ncf.aws.names import JOB_PREFIX
 from ncf.aws.settings import AwsAccess
 from ncf.console_text import visible
 from ncf.sagemaker.settings import checked_run_id
@@ -36,8 +37,10 @@ class Finish(Stage, AwsAccess):
     run_id: str = Field(min_length=1, description="ID of the run")
     status: FinalStatus = Field(FinalStatus(""), description="Final status of the run, filled in by KFP")
     train_overrides: dict[str, Any] = Field(
-        {}, description="Parameter of the train stage; region, assume_role and profile in it apply to its jobs"
+        {},
+        description="Parameter of the train stage; region, assume_role, profile and job_prefix in it apply to its jobs",
     )
+    job_prefix: str = Field(JOB_PREFIX, description="Parameter of the train stage")
     deploy_overrides: dict[str, Any] = Field(
         {},
         description="Parameter of the deploy stage; region, assume_role, profile and endpoint_name in it apply to the "
@@ -72,6 +75,7 @@ class Finish(Stage, AwsAccess):
             self.uri_of("summary"),
             train=self._access(self.train_overrides),
             deploy=self._access(self.deploy_overrides),
+            job_prefix=str(self.train_overrides.get("job_prefix", self.job_prefix)),
             endpoint_name=self.deploy_overrides.get("endpoint_name", self.endpoint_name),
         )
         judged = verdict(evidence)

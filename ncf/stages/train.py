@@ -105,6 +105,7 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
             channels={channel: staging.uri(channel, uris[channel]) for channel in inputs},
             output=staging.uri("trained_model", output),
         )
+        plan.check(aws)
 
         def upload() -> None:
             for channel, location in inputs.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.stub import Stubber
 
+from ncf.aws.manifests import DOCKER_MANIFEST
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 
@@ -38,6 +39,8 @@ class Account:
         "get_role": "iam",
         "head_bucket": "s3",
         "describe_images": "ecr",
+        "batch_get_image": "ecr",
+        "get_download_url_for_layer": "ecr",
         "list_service_quotas": "service-quotas",
     }
 
@@ -46,7 +49,9 @@ class Account:
             "get_caller_identity": {"Account": ACCOUNT, "Arn": CALLER, "UserId": "AIDA"},
             "get_role": role_with({"Version": "2012-10-17", "Statement": [TRUST]}),
             "head_bucket": {"BucketRegion": REGION},
-            "describe_images": {"imageDetails": []},
+            "describe_images": {"imageDetails": [{"imageDigest": DIGEST, "imageManifestMediaType": DOCKER_MANIFEST}]},
+            "batch_get_image": {"images": [{"imageManifest": json.dumps({"config": {"digest": DIGEST}})}]},
+            "get_download_url_for_layer": {"downloadUrl": image_config("amd64"), "layerDigest": DIGEST},
             "list_service_quotas": quotas(),
         }
         self.requests: dict[str, list[dict[str, Any]]] = {}
@@ -85,6 +90,11 @@ class Account:
 
         aws.call = stubbed
         return aws
+
+
+def image_config(architecture: str) -> str:
+    """URL of an image's configuration."""
+    return f"data:application/json,{json.dumps({'architecture': architecture, 'os': 'linux'})}"
 
 
 def role_with(policy: Any) -> dict[str, Any]:

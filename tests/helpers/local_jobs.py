@@ -43,6 +43,10 @@ if mode == "ignore signals":
     ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
     subprocess.Popen([sys.executable, "-c", ignore], start_new_session=True)
     exec(ignore)
+if mode == "keep the last checkpoint":
+    for name in os.listdir(f"{root}/checkpoints"):
+        os.remove(f"{root}/checkpoints/{name}")
+    open(f"{root}/checkpoints/new", "w").write("kept")
 if mode == "interrupted":
     kept = sorted(os.listdir(f"{root}/checkpoints"))
     rounds = sum(name.startswith(host) for name in kept)

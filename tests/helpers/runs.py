@@ -91,3 +91,8 @@ def run_of(job: str) -> str:
 
 def status(job: str) -> str:
     return str(boto3.client("sagemaker").describe_training_job(TrainingJobName=job)["TrainingJobStatus"])
+
+
+def job_of(account: Any, name: str) -> Any:
+    """A training job of the stand-in."""
+    return account._api._jobs.of({"TrainingJobName": name})

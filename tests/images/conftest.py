@@ -15,12 +15,14 @@ from components.local.aws.engine import LABEL, Engine
 from images.build import FOLDERS, PODS, ROOT_SUFFIX, current_tag, image_name
 from tests.images.small_data import prepare
 
+WITHOUT_ENGINE = ("test_build.py", "test_push.py")
+"""Tests with a stand-in for the engine."""
 TAG = os.environ.get("NCF_TEST_TAG") or current_tag()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if Path(__file__).parent in item.path.parents and item.path.name not in WITHOUT_ENGINE:
             item.add_marker(pytest.mark.docker)
 
 

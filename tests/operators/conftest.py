@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 from account_fixtures import set_environment
 from fake_account import Account
+from runs import left_behind
 
 from ncf.operators.checks import account as checked_account
 
@@ -20,3 +25,10 @@ def account(monkeypatch: pytest.MonkeyPatch, environment: None) -> Account:
     made = Account()
     monkeypatch.setattr(checked_account, "Aws", made.open)
     return made
+
+
+@pytest.fixture
+def running(account: Any, tmp_path: Path, make_dataset: Callable[..., Path]) -> Iterator[str]:
+    """A job whose launcher is gone."""
+    with left_behind(account, tmp_path, make_dataset(), f"run-{tmp_path.name}") as job:
+        yield job

@@ -1,21 +1,22 @@
-"""What operators run: rollback, clean, stop-jobs; against an AWS account on this machine."""
+"""What operators run: rollback and clean, against an AWS account on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import pytest
-from local_account import local_account
-from runs import PREFIX, deploy, left_behind, run_of, status, train
+from local_account import BUCKET, ROLE, local_account
+from runs import PREFIX, deploy, job_of, run_of, status, train
 
+from components.local.aws.errors import ApiError
 from ncf.errors import InputError, RemoteError
 from ncf.operators.clean import Clean
 from ncf.operators.rollback import Rollback
-from ncf.operators.stop_jobs import StopJobs
-from ncf.stage import execution, parsing
+from ncf.stage import execution
 from ncf.storage import list_objects
 
 
@@ -126,49 +127,82 @@ def test_clean_keeps_an_endpoint_that_another_run_has_updated(tmp_path: Path, sa
     assert first not in [entry["ModelName"] for entry in sagemaker.list_models(MaxResults=100)["Models"]]
 
 
+def put(uri: str) -> str:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    boto3.client("s3").put_object(Bucket=bucket, Key=key, Body=b"x")
+    return uri
+
+
+def test_a_tag_that_anybody_can_write_deletes_nothing_elsewhere(account: Any, running: str, capsys: Any) -> None:
+    """Jobs and models of others bear the run's tag, and name S3 folders of others."""
+    run, client = run_of(running), boto3.client("sagemaker")
+    precious = [put(f"s3://{BUCKET}/{key}") for key in ("others/weights", "others/out/nightly/x", "data/model/weights")]
+    tags = [{"Key": "ncf:run", "Value": run}, {"Key": "ncf:stage", "Value": "train"}]
+    given = {**job_of(account, running).request, "CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/others"}, "Tags": tags}
+    names = ["nightly", "ncf-train-0123456789abcdef", "ncf-train-0123456789abcdef-2"]
+    for name in names:
+        account.faults.add("hold", name, state="Starting", seconds=60)
+        output = {**given["OutputDataConfig"], "S3OutputPath": f"s3://{BUCKET}/others/out"}
+        client.create_training_job(**{**given, "TrainingJobName": name, "OutputDataConfig": output})
+    data = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/data/model/", "CompressionType": "None"}
+    container = {"Image": "registry/ncf-deploy:1", "ModelDataSource": {"S3DataSource": data}}
+    client.create_model(ModelName="data", PrimaryContainer=container, ExecutionRoleArn=ROLE, Tags=tags)
+    execution.run(Clean, ["--run", run, "--dry-run", "false"])
+    out = capsys.readouterr().out
+    assert "training-job    nightly  (its name is not one of this project's): kept" in out
+    assert "model           data  (its name is not one of this project's): kept" in out
+    assert status("nightly") == "InProgress"
+    assert client.describe_model(ModelName="data")["ModelName"] == "data"
+    assert [uri for uri in precious if not list_objects(uri)] == []
+    assert [status(name) in ("Stopping", "Stopped") for name in names[1:]] == [True, True]
+    client.stop_training_job(TrainingJobName="nightly")
+    client.delete_model(ModelName="data")
+
+
+def test_clean_deletes_the_checkpoints_of_all_attempts_which_share_them(
+    account: Any, running: str, capsys: Any
+) -> None:
+    first = "ncf-train-00112233445566ff"
+    kept, gone = put(f"{PREFIX}/cp/{first}-of-others/a"), put(f"{PREFIX}/cp/{first}/a")
+    account.faults.add("hold", f"{first}-2", state="Starting", seconds=60)
+    request = {
+        **job_of(account, running).request,
+        "TrainingJobName": f"{first}-2",
+        "CheckpointConfig": {"S3Uri": f"{PREFIX}/cp/{first}"},
+    }
+    boto3.client("sagemaker").create_training_job(**request)
+    execution.run(Clean, ["--run", run_of(running), "--dry-run", "false"])
+    assert (list_objects(gone), list_objects(kept)) == ([], [kept])
+
+
+def test_an_endpoint_that_cannot_be_deleted_keeps_its_model_and_nothing_else(
+    account: Any, tmp_path: Path, make_dataset: Callable[..., Path], sagemaker: Any
+) -> None:
+    """SageMaker refuses to delete an endpoint that is being created or updated."""
+    train(tmp_path, make_dataset(), "run-busy")
+    busy, idle = (deploy(tmp_path, name, "run-busy", seed) for seed, name in ((1, "ncf-busy"), (2, "ncf-idle")))
+    delete_endpoint = account._api.delete_endpoint
+
+    def refuse(request: dict[str, Any]) -> dict[str, Any]:
+        if request["EndpointName"] == "ncf-busy":
+            raise ApiError("ValidationException", "Cannot delete an endpoint that is being updated")
+        return dict(delete_endpoint(request))
+
+    with (
+        patch.object(account._api, "delete_endpoint", refuse),
+        pytest.raises(
+            RemoteError, match=r"still there: endpoint ncf-busy: .* is being updated, endpoint-config ncf-bus"
+        ),
+    ):
+        execution.run(Clean, ["--run", "run-busy", "--dry-run", "false"])
+    names = [entry["ModelName"] for entry in sagemaker.list_models(MaxResults=100)["Models"]]
+    assert (busy in names, idle in names) == (True, False)
+    assert [bool(list_objects(f"{PREFIX}/{version}")) for version in (busy, idle)] == [True, False]
+    execution.run(Clean, ["--run", "run-busy", "--dry-run", "false"])
+
+
 def test_clean_fails_if_anything_remains(tmp_path: Path, sagemaker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     version = deploy(tmp_path, "ncf-remains", "run-r", 1)
     monkeypatch.setattr("ncf.sagemaker.hosting.versions._DELETIONS", ())
     with pytest.raises(RemoteError, match=f"still there: endpoint-config {version}, model {version}"):
         execution.run(Clean, ["--run", "run-r", "--dry-run", "false"])
-
-
-@pytest.fixture
-def running(account: Any, tmp_path: Path, make_dataset: Callable[..., Path]) -> Iterator[str]:
-    """A job whose launcher is gone."""
-    with left_behind(account, tmp_path, make_dataset(), f"run-{tmp_path.name}") as job:
-        yield job
-
-
-def job(account: Any, name: str) -> Any:
-    return account._api._jobs.of({"TrainingJobName": name})
-
-
-def test_stop_jobs_lists_first_and_stops_what_is_old_and_ours(account: Any, running: str, capsys: Any) -> None:
-    execution.run(StopJobs, ["--older-than", "1m", "--dry-run", "false"])
-    assert capsys.readouterr().out == "0 stopped\n"
-    job(account, running)._created -= 7 * 3600
-    execution.run(StopJobs, ["--older-than", "6h"])
-    out = capsys.readouterr().out
-    assert f"training job {running} of run {run_of(running)}: running for 7.0 h" in out
-    assert "dry run" in out
-    assert status(running) == "InProgress"
-    job(account, running)._created -= 7 * 3600
-    execution.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
-    assert "1 stopped" in capsys.readouterr().out
-    assert status(running) in ("Stopping", "Stopped")
-
-
-def test_stop_jobs_leaves_jobs_without_our_tags(account: Any, running: str, capsys: Any) -> None:
-    untagged = job(account, running)
-    account._api.tags.set(untagged.arn, [])
-    untagged._created -= 7 * 3600
-    execution.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
-    assert capsys.readouterr().out == "0 stopped\n"
-    assert status(running) == "InProgress"
-
-
-@pytest.mark.parametrize("age", ["6", "0h", "6 h", "1w", "soon"])
-def test_an_age_that_is_none_is_named(age: str) -> None:
-    with pytest.raises(InputError, match=r"older_than.*90m, 6h or 2d"):
-        parsing.parse(StopJobs, ["--older-than", age])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from deployments import IMAGE, bring_up, plan
 from fake_sagemaker import ROLE, FakeSageMaker
 
+from ncf.aws import namespace
 from ncf.aws.names import VARIANT
 from ncf.aws.session import Aws
 
@@ -64,6 +66,16 @@ def test_the_requests_say_all_that_the_settings_say(aws: Aws, sagemaker: FakeSag
         "CreateEndpoint",
         {"EndpointName": "shop", "EndpointConfigName": asked.version, "Tags": tags},
     ) in (sagemaker.calls)
+
+
+def test_pods_tag_all_with_their_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The roles of a cluster allow nothing to be created without the tag."""
+    mounted = tmp_path / "namespace"
+    mounted.write_text("team-a")
+    monkeypatch.setattr(namespace, "_FILE", mounted)
+    asked = plan()
+    for request in (asked.model_request(), asked.config_request(), asked.endpoint_request()):
+        assert {"Key": "ncf:namespace", "Value": "team-a"} in request["Tags"]
 
 
 def test_a_serverless_endpoint_takes_an_archive_and_no_instances(aws: Aws, sagemaker: FakeSageMaker) -> None:

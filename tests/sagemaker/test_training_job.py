@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,13 +13,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from launch import IMAGE, Launch, plan
 
-from ncf.aws.names import MAX_NAME_LENGTH, hashed_name
+from ncf.aws import namespace
+from ncf.aws.names import MAX_NAME_LENGTH, has_prefix, hashed_name
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.settings import AwsSettings
 from ncf.sagemaker.training.job import model_uri, run_job
 from ncf.sagemaker.training.job_plan import job_name
 from ncf.sagemaker.training.settings import JobSettings
+
+
+def test_pods_tag_the_job_with_their_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The roles of a cluster allow no job without the tag."""
+    assert "ncf:namespace" not in {tag["Key"] for tag in plan().request(1)["Tags"]}, "outside a cluster"
+    mounted = tmp_path / "namespace"
+    mounted.write_text("team-a\n")
+    monkeypatch.setattr(namespace, "_FILE", mounted)
+    assert {"Key": "ncf:namespace", "Value": "team-a"} in plan().request(1)["Tags"]
+
+
+@pytest.mark.parametrize("prefix", ["ncf-train", "team-a", "x" * 43])
+def test_the_name_of_a_job_begins_with_the_whole_prefix(prefix: str) -> None:
+    settings = JobSettings(role=ROLE, train_image=IMAGE, job_prefix=prefix)
+    name = job_name(settings, "run", {}, {})
+    assert has_prefix(name, prefix)
+    assert has_prefix(f"{name}-10", prefix)
+    assert len(f"{name}-10") <= MAX_NAME_LENGTH
 
 
 def test_the_request_says_all_that_the_settings_say(aws: Aws, sagemaker: FakeSageMaker) -> None:
@@ -212,6 +233,13 @@ def test_amazon_s_sagemaker_pulls_from_ecr_only(aws: Aws, sagemaker: FakeSageMak
     with pytest.raises(InputError, match=r"train_image.*docker\.io/ncf-train.*ECR"):
         Launch().run(aws, plan(train_image="docker.io/ncf-train:1"))
     assert sagemaker.calls == []
+
+
+def test_an_image_in_another_format_is_explained(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    message = "Unsupported manifest media type application/vnd.oci.image.index.v1+json for image x"
+    sagemaker.refusals["CreateTrainingJob"] = RefusalError("ValidationException", message)
+    with pytest.raises(InputError, match=rf"{re.escape(message)}; 'make images push' builds and pushes"):
+        Launch().run(aws, plan())
 
 
 def test_another_service_knows_itself_what_it_can_run(

@@ -79,6 +79,24 @@ def test_what_a_later_stage_would_refuse_is_named(given: dict[str, Any], said: s
     assert not (tmp_path / "summary").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"train_instance_type": "ml.g5.xxlarge"}, "'train_instance_type' is 'ml.g5.xxlarge': AWS accepts one of"),
+        ({"deploy_instance_type": "ml.m5.little"}, "'deploy_instance_type' is 'ml.m5.little': AWS accepts one of"),
+        ({"train_overrides": {"output_encryption_key": "my key"}}, "'output_encryption_key' is 'my key': AWS accepts"),
+        ({"deploy_overrides": {"alarms": "x" * 256}}, "'alarms' is 'x+'?.*: AWS accepts at most 255 characters"),
+        (
+            {"deploy_overrides": {"data_capture_s3_uri": "s3://b/" + "x" * 512}},
+            "'data_capture_s3_uri' is .* at most 512",
+        ),
+    ],
+)
+def test_what_aws_would_refuse_is_named_before_any_call(given: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=rf"^parameter {said}"):
+        check(tmp_path, **given)
+
+
 def test_settings_that_hold_only_together_are_looked_at_together(tmp_path: Path) -> None:
     spot = {"spot_instance": True, "max_wait_time": 900}
     check(tmp_path, train_max_run_time=600, train_overrides=spot)

@@ -18,7 +18,7 @@ from local_account import BUCKET, executor_input, local_account
 from runs import deploy, left_behind, run_of, status, tags_of, train
 
 from ncf.aws import session
-from ncf.aws.names import ABANDONED_TAG, DEPLOYED_TAG
+from ncf.aws.names import ABANDONED_TAG, DEPLOYED_TAG, NAMESPACE_TAG, STAGE_TAG
 from ncf.errors import RemoteError
 from ncf.sagemaker.hosting.smoke_test import SmokeTest
 from ncf.sagemaker.runs import notification
@@ -247,6 +247,28 @@ def test_a_job_that_is_left_is_stopped(
     assert len(posted) == 2, "the first was answered with 500"
 
 
+@pytest.mark.parametrize("changed", [{NAMESPACE_TAG: "team-b"}, {STAGE_TAG: ""}], ids=str)
+def test_a_job_of_another_owner_is_not_stopped_whatever_its_run(
+    account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path], changed: dict[str, str]
+) -> None:
+    """Anybody can write a tag."""
+    with left_behind(account, tmp_path, make_dataset(), run) as job:
+        arn = account._api._jobs.of({"TrainingJobName": job}).arn
+        tags = {key: value for key, value in {**tags_of(job), **changed}.items() if value}
+        account._api.tags.set(arn, [{"Key": key, "Value": value} for key, value in tags.items()])
+        assert title(finish(tmp_path, run, "RUNNING")) == "failed before training"
+        assert status(job) == "InProgress"
+
+
+def test_jobs_with_another_prefix_are_found_by_it(
+    account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path]
+) -> None:
+    train(tmp_path, make_dataset(), run, "--train-overrides", '{"job_prefix": "ncf-train-team-b"}')
+    assert title(finish(tmp_path, run, "RUNNING")) == "failed before training"
+    summary = finish(tmp_path, run, "RUNNING", "--train-overrides", '{"job_prefix": "ncf-train-team-b"}')
+    assert "- training job ncf-train-team-b-" in summary
+
+
 @pytest.mark.parametrize("operation", ["ListTrainingJobs", "ListTags"])
 def test_what_one_way_to_jobs_is_refused_another_finds(
     account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path], operation: str
@@ -256,7 +278,8 @@ def test_what_one_way_to_jobs_is_refused_another_finds(
         summary = finish(tmp_path, run, "RUNNING")
         account.faults.clear()
         assert status(job) in ("Stopping", "Stopped")
-        assert "the run's jobs are not known completely" in summary
+        is_known = operation == "ListTags"  # it is denied for the jobs of other namespaces
+        assert ("the run's jobs are not known completely" in summary) == (not is_known)
         assert "no training job was in progress" not in summary
 
 

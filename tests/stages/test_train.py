@@ -174,6 +174,13 @@ def test_a_pod_prints_the_report_of_a_failure(
     assert "| status | Failed |" in capsys.readouterr().out
 
 
+def test_what_sagemaker_would_refuse_buys_no_job_and_copies_nothing(pod: Pod) -> None:
+    overrides = json.dumps({"vpc_subnets": "subnet 1", "vpc_security_group_ids": "sg-1"})
+    with pytest.raises(InputError, match="parameter 'vpc_subnets' is 'subnet 1': AWS accepts what matches"):
+        execution.run(Train, pod.arguments("--s3-prefix", f"{PREFIX}/bounds", "--train-overrides", overrides))
+    assert list_objects(f"{PREFIX}/bounds") == []
+
+
 def test_damaged_data_buy_no_job(pod: Pod) -> None:
     (pod.samples / "test.npy").write_bytes(b"damaged")
     with pytest.raises(InputError, match=r"test\.npy"):

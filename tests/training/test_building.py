@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import ncf
-from images.build import _docker
+from images.engine import run_docker
 from ncf.training.kernel import building
 
 ROOT = Path(__file__).parents[2]
@@ -206,5 +206,5 @@ def test_a_build_without_a_compiler_prints_the_warning(
     docker.write_text("#!/bin/sh\necho '#9 RUN compile'\necho '#9 1.234 ncf: warning: there is no compiler'\n")
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    _docker(["build", "."], "building ncf-train:1")
+    run_docker(["build", "."], "building ncf-train:1")
     assert capsys.readouterr().err == "warning: building ncf-train:1: there is no compiler\n"

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
+
+from botocore.model import ServiceModel
+from botocore.session import get_session
 
 from components.local.aws.errors import ApiError, invalid
 from components.local.aws.faults import Faults
@@ -20,6 +24,7 @@ from components.local.aws.tags import Tags
 from components.local.aws.training import TrainingJob
 from components.local.aws.transform import LOG_GROUP as TRANSFORM_LOG_GROUP
 from components.local.aws.transform import TransformJob
+from ncf.aws.bounds import violations
 
 ACCOUNT = "123456789012"
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+")
@@ -72,7 +77,9 @@ class SageMakerApi:
         """Method of an operation; None for operations of moto."""
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
         method: Callable[[Request], Answer] | None = getattr(self, snake, None) or getattr(self.tags, snake, None)
-        return method if name in OPERATIONS else None
+        if method is None or name not in OPERATIONS:
+            return None
+        return partial(_checked, method, name)
 
     def close(self) -> None:
         """End every job and endpoint, and their programs."""
@@ -325,6 +332,25 @@ class SageMakerApi:
     def _check_open(self) -> None:
         if self._closed:
             raise ApiError("ServiceUnavailable", "the stand-in is shutting down", 503)
+
+
+def _checked(method: Callable[[Request], Answer], name: str, request: Request) -> Answer:
+    """Answer of an operation, if the request is within the bounds of AWS's service model.
+
+    Raises:
+        ApiError: if it is not.
+    """
+    for wrong in violations(_service_model().operation_model(name).input_shape, request):
+        raise invalid(
+            f"1 validation error detected: Value '{wrong.value}' at '{wrong.path}' failed to satisfy constraint: "
+            f"Member must be {wrong.accepted}"
+        )
+    return method(request)
+
+
+@cache
+def _service_model() -> ServiceModel:
+    return get_session().get_service_model("sagemaker")
 
 
 def _check_serverless(variant: Request, model: Request, request: Request) -> None:

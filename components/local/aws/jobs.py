@@ -126,16 +126,20 @@ class Jobs(Generic[AnyJob]):
 
     def list(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer of the operation that lists jobs."""
-        kind, before = self._kind.kind, request.get("CreationTimeBefore", float("inf"))
+        kind = self._kind.kind
         shown = [
             entry
             for entry in (job.summary() for job in self)
-            if entry["CreationTime"] <= before
+            if all(_is_within(entry[key], key, request) for key in ("CreationTime", "LastModifiedTime") if key in entry)
             and request.get("NameContains", "") in entry[f"{kind}Name"]
             and request.get("StatusEquals") in (None, entry[f"{kind}Status"])
         ]
         shown.sort(key=lambda entry: entry["CreationTime"], reverse=request.get("SortOrder") != "Ascending")
         return page(f"{kind}Summaries", shown, request)
+
+
+def _is_within(time: float, key: str, request: Mapping[str, Any]) -> bool:
+    return bool(request.get(f"{key}After", 0.0) <= time <= request.get(f"{key}Before", float("inf")))
 
 
 def page(key: str, entries: Sequence[dict[str, Any]], request: Mapping[str, Any]) -> dict[str, Any]:

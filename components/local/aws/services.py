@@ -94,13 +94,26 @@ class Services:
         bucket, prefix = split_uri(uri)
         for path in sorted(folder.rglob("*")):
             with contextlib.suppress(FileNotFoundError):
-                state = path.stat()
-                version = (state.st_mtime_ns, state.st_size)
+                version = version_of(path)
                 if not path.is_file() or (uploaded is not None and uploaded.get(path) == version):
                     continue
-                self._send(path, bucket, f"{prefix}/{path.relative_to(folder).as_posix()}".lstrip("/"))
+                self._send(path, bucket, _key(path, folder, prefix))
                 if uploaded is not None:
                     uploaded[path] = version
+
+    def mirror(self, folder: Path, uri: str, uploaded: dict[Path, tuple[int, int]]) -> None:
+        """Upload new files of a folder, and delete the objects of files that are gone.
+
+        Args:
+            folder: folder to mirror. Objects that were never a file of it are kept.
+            uri: prefix of the objects.
+            uploaded: as of :meth:`upload`.
+        """
+        self.upload(folder, uri, uploaded)
+        bucket, prefix = split_uri(uri)
+        for path in [path for path in uploaded if path.is_relative_to(folder) and not path.exists()]:
+            self.s3.delete_object(Bucket=bucket, Key=_key(path, folder, prefix))
+            del uploaded[path]
 
     def upload_archive(self, folder: Path, uri: str) -> None:
         """Upload the content of a folder as one ``.tar.gz``."""
@@ -148,6 +161,16 @@ def _bucket_and_prefix(uri: str) -> tuple[str, str]:
     """As ``split_uri``, but keeps a final slash, so that only objects in that folder match."""
     bucket, prefix = split_uri(uri)
     return bucket, f"{prefix}/" if prefix and uri.endswith("/") else prefix
+
+
+def version_of(path: Path) -> tuple[int, int]:
+    """Time and size of a file, which change with its content."""
+    state = path.stat()
+    return state.st_mtime_ns, state.st_size
+
+
+def _key(path: Path, folder: Path, prefix: str) -> str:
+    return f"{prefix}/{path.relative_to(folder).as_posix()}".lstrip("/")
 
 
 class LogStream:

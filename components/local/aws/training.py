@@ -13,7 +13,7 @@ from components.local.aws.faults import Faults, Watch
 from components.local.aws.instances import Instances, Program, Start
 from components.local.aws.jobs import FINAL, Job
 from components.local.aws.ml_tree import write_tree
-from components.local.aws.services import LogStream, Services
+from components.local.aws.services import LogStream, Services, version_of
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 _REASON_CHARACTERS = 1024
@@ -155,6 +155,8 @@ class TrainingJob(Job):
         try:
             for host in hosts:
                 write_tree(self.folder / host, host, hosts, self.request, self._instances.interface, self._services)
+                files = (path for path in (self.folder / host / "checkpoints").rglob("*") if path.is_file())
+                self._uploaded |= {path: version_of(path) for path in files}
             proceeds = self._proceed("Training")
             began = time.time()
             self._started = self._started or began
@@ -283,12 +285,15 @@ class TrainingJob(Job):
         return self.folder / f"algo-{number + 1}" / "output" / "failure"
 
     def _sync_checkpoints(self) -> None:
-        """Upload new files of the hosts' checkpoint folders. Like in SageMaker, no objects are deleted."""
+        """Mirror the hosts' checkpoint folders, including deletions.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/model-checkpoints.html
+        """
         checkpoints = self.request.get("CheckpointConfig", {}).get("S3Uri")
         if not checkpoints or self._closing:
             return
         for root in sorted(self.folder.glob("algo-*")):
-            self._services.upload(root / "checkpoints", checkpoints, self._uploaded)
+            self._services.mirror(root / "checkpoints", checkpoints, self._uploaded)
 
     def _finish(self, hosts: Sequence[str], programs: Sequence[Program], blamed: int | None) -> None:
         if self._closing:

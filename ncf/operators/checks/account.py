@@ -9,11 +9,11 @@ from typing import Any
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import HTTPClientError
 
-from ncf.aws.errors import RefusedError
+from ncf.aws.errors import DENIED, RefusedError
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
-from ncf.operators.checks.check import DENIED, Check, FailedError
+from ncf.operators.checks.check import Check, FailedError
 
 CALLS = ("sts:GetCallerIdentity",)
 """AWS calls of this module, from which the IAM permissions are generated."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ncf.aws.errors import RefusedError
+from ncf.aws.errors import DENIED, RefusedError
 from ncf.operators.checks.account import Account
-from ncf.operators.checks.check import DENIED, Check, FailedError
+from ncf.operators.checks.check import Check, FailedError
 from ncf.storage import S3_SCHEME
 
 CALLS = ("s3:ListBucket",)

@@ -6,11 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from ncf.aws.errors import RefusedError
+from ncf.aws.errors import DENIED, RefusedError
 from ncf.errors import InputError, RemoteError
-
-DENIED = ("AccessDenied", "AccessDeniedException")
-"""AWS's error codes for a missing permission."""
 
 _NETWORK_ADVICE = "check the network: a proxy (HTTPS_PROXY), a firewall, a VPC endpoint of the service"
 

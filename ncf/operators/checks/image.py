@@ -1,17 +1,22 @@
-"""Check of a container image: it is in ECR, in the region of SageMaker."""
+"""Check of a container image: it is in ECR, in the region of SageMaker, in a format that SageMaker accepts."""
 
 from __future__ import annotations
 
+import json
 import re
+import urllib.request
 from collections.abc import Mapping
+from typing import Any
 
-from ncf.aws.errors import RefusedError
+from ncf.aws.errors import DENIED, RefusedError
+from ncf.aws.manifests import ARCHITECTURE, DOCKER_MANIFEST, architecture_fault, manifest_fault
 from ncf.operators.checks.account import Account
 from ncf.operators.checks.check import Check, FailedError
 
-CALLS = ("ecr:DescribeImages",)
+CALLS = ("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer")
 """AWS calls of this module, from which the IAM permissions are generated."""
 
+_MAX_CONFIG_BYTES, _TIMEOUT_SECONDS = 1 << 20, 10.0
 _IMAGE = re.compile(
     r"(?P<registry>(?P<account>\d{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z.]+)/(?P<name>[^:@\s]+)"
     r"(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
@@ -34,7 +39,7 @@ def check(name: str, account: Account, image: str) -> Check:
         f"'aws ecr describe-images --registry-id {found['account']} --repository-name {found['name']} "
         f"--image-ids {','.join(f'{key}={value}' for key, value in identifier.items())} --region {found['region']}'"
     )
-    return Check(name, lambda: _check(account, found, identifier), CALLS[0], by_hand)
+    return Check(name, lambda: _check(account, found, identifier), "ecr:DescribeImages", by_hand)
 
 
 def _fail_outside_ecr(account: Account, image: str) -> str:
@@ -52,9 +57,9 @@ def _check(account: Account, image: re.Match[str], identifier: Mapping[str, str]
             f"{image[0]} is in {image['region']}, but SageMaker is called in {region} and pulls only from that region; "
             f"'{push.replace(image['region'], region, 1)}' pushes it there, or give --region {image['region']}"
         )
-    request = {"registryId": image["account"], "repositoryName": image["name"], "imageIds": [identifier]}
+    repository = {"registryId": image["account"], "repositoryName": image["name"]}
     try:
-        account.call("ecr", "describe_images", **request)
+        details = account.call("ecr", "describe_images", **repository, imageIds=[identifier])["imageDetails"][0]
     except RefusedError as error:
         if error.code == "RepositoryNotFoundException":
             create = f"'aws ecr create-repository --repository-name {image['name']} --region {region}'"
@@ -62,7 +67,31 @@ def _check(account: Account, image: re.Match[str], identifier: Mapping[str, str]
         if error.code == "ImageNotFoundException":
             raise FailedError(f"{image[0]}: there is no such image in the repository; '{push}' pushes it") from None
         raise
-    return image[0]
+    architecture = ""
+    fault = manifest_fault(details.get("imageManifestMediaType", "unknown"))
+    if not fault:
+        architecture = _architecture(account, repository, details["imageDigest"])
+        fault = architecture_fault(architecture)
+    if fault:
+        raise FailedError(f"{image[0]}: {fault}; '{push}' builds it for linux/{ARCHITECTURE} and pushes it again")
+    return image[0] if architecture else f"{image[0]} (its architecture cannot be read)"
+
+
+def _architecture(account: Account, repository: Mapping[str, str], digest: str) -> str:
+    """Architecture of an image, by its configuration; '' if it cannot be read."""
+    wanted: dict[str, Any] = {"imageIds": [{"imageDigest": digest}], "acceptedMediaTypes": [DOCKER_MANIFEST]}
+    try:
+        found = account.call("ecr", "batch_get_image", **repository, **wanted)["images"][0]
+        config = json.loads(found["imageManifest"])["config"]["digest"]
+        url = account.call("ecr", "get_download_url_for_layer", **repository, layerDigest=config)["downloadUrl"]
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:
+            return str(json.loads(answer.read(_MAX_CONFIG_BYTES))["architecture"])
+    except RefusedError as error:
+        if error.code in DENIED:
+            return ""
+        raise
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _push_command(image: re.Match[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ncf.api.requests import CONTENT_TYPE
 from ncf.aws.names import ENDPOINT_TAG, RUN_TAG, STAGE_TAG, VARIANT, endpoint_of, hashed_name, tag_list
+from ncf.aws.namespace import namespace_tags
 from ncf.sagemaker.hosting.settings import EndpointSettings
 
 _PART_OF_A_NAME = {
@@ -106,7 +107,7 @@ class EndpointPlan:
 
     def tags(self, more: Mapping[str, str]) -> list[dict[str, str]]:
         """Tags of the run's resources, in the form of the API."""
-        return tag_list({**self.settings.tags, RUN_TAG: self.run, STAGE_TAG: "deploy", **more})
+        return tag_list({**self.settings.tags, **namespace_tags(), RUN_TAG: self.run, STAGE_TAG: "deploy", **more})
 
 
 def names(settings: EndpointSettings, run: str, model_fingerprint: str) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ncf.aws.names import DEPLOYED_TAG, ENDPOINT_TAG, RUN_TAG, endpoint_of
+from ncf.aws.names import DEPLOYED_TAG, ENDPOINT_TAG, NAMESPACE_TAG, RUN_TAG, endpoint_of
+from ncf.aws.namespace import own_namespace
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 from ncf.aws.tags import tags_of
@@ -40,7 +41,13 @@ _INDEX_LAG = timedelta(hours=1)
 
 
 def gather(
-    run: str, kfp_state: str, uri: str, train: Mapping[str, Any], deploy: Mapping[str, Any], endpoint_name: str
+    run: str,
+    kfp_state: str,
+    uri: str,
+    train: Mapping[str, Any],
+    deploy: Mapping[str, Any],
+    job_prefix: str,
+    endpoint_name: str,
 ) -> Evidence:
     """Stop the run's jobs in progress, and find its jobs, endpoints and outputs.
 
@@ -52,6 +59,7 @@ def gather(
         uri: of any output of the run.
         train: fields of :class:`AwsAccess` of the train stage.
         deploy: those of the deploy stage.
+        job_prefix: parameter of train.
         endpoint_name: parameter of deploy; '' for an endpoint of the run's own.
     """
     incomplete: dict[str, str] = {}
@@ -60,7 +68,7 @@ def gather(
     outputs = None
     with _noted("jobs", incomplete):
         aws = _connect(train)
-        for names in _job_lookups(aws, run):
+        for names in _job_lookups(aws, jobs.Owner(job_prefix, own_namespace()), run):
             # a lookup may be denied while another one is not
             with _noted("jobs", incomplete):
                 for name in names:
@@ -98,11 +106,11 @@ def _connect(access: Mapping[str, Any]) -> Aws:
         raise InputError(f"parameter '{first['loc'][0]}' is {first['input']!r}: {first['msg']}") from None
 
 
-def _job_lookups(aws: Aws, run: str) -> Iterator[Iterator[str]]:
+def _job_lookups(aws: Aws, owner: jobs.Owner, run: str) -> Iterator[Iterator[str]]:
     """Names of the run's jobs by three lookups, with duplicates. The first one is of jobs in progress."""
-    yield map(attrgetter("name"), jobs.running(aws, run))
-    yield map(attrgetter("name"), jobs.changed_after(aws, run, datetime.now(UTC) - _INDEX_LAG))
-    yield (name for _, name in tagged(aws, run, ("training-job",)))
+    yield map(attrgetter("name"), jobs.running(aws, owner, run))
+    yield map(attrgetter("name"), jobs.changed_after(aws, owner, run, datetime.now(UTC) - _INDEX_LAG))
+    yield (name for _, name, tags in tagged(aws, run, ("training-job",)) if owner.has(name, tags))
 
 
 def _job(aws: Aws, description: Mapping[str, Any]) -> Job:
@@ -135,7 +143,9 @@ def _stop(aws: Aws, description: Mapping[str, Any]) -> tuple[bool, str]:
 def _endpoint_names(aws: Aws, run: str, endpoint_name: str) -> Iterator[str]:
     """Names of the endpoints that the run may have deployed to, with duplicates."""
     yield endpoint_of(run, endpoint_name)
-    for kind, name in tagged(aws, run, ("endpoint", "endpoint-config")):
+    for kind, name, tags in tagged(aws, run, ("endpoint", "endpoint-config")):
+        if tags.get(NAMESPACE_TAG, "") != own_namespace():
+            continue
         if kind == "endpoint":
             yield name
         elif config := describe(aws, kind, name):

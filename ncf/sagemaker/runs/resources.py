@@ -28,8 +28,11 @@ KINDS = tuple(_DESCRIBED_BY)
 """Kinds as in ARNs, in the order of deletion: an endpoint refers to its config, and a config to its model."""
 
 
-def tagged(aws: Aws, run: str, kinds: Iterable[str] = KINDS) -> Iterator[tuple[str, str]]:
-    """Kind and name of the resources with the run's tag. The index of tags is eventually consistent."""
+def tagged(aws: Aws, run: str, kinds: Iterable[str] = KINDS) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Kind, name and tags of the resources with the run's tag, whoever has set it.
+
+    The index of tags is eventually consistent, and is that of the whole account.
+    """
     filters: dict[str, Any] = {
         "TagFilters": [{"Key": RUN_TAG, "Values": [run]}],
         "ResourceTypeFilters": [f"sagemaker:{kind}" for kind in kinds],
@@ -37,7 +40,7 @@ def tagged(aws: Aws, run: str, kinds: Iterable[str] = KINDS) -> Iterator[tuple[s
     for page in aws.pages("resourcegroupstaggingapi", "get_resources", **filters):
         for entry in page["ResourceTagMappingList"]:
             kind, _, name = entry["ResourceARN"].split(":", 5)[5].partition("/")
-            yield kind, name
+            yield kind, name, {tag["Key"]: tag["Value"] for tag in entry.get("Tags", [])}
 
 
 def describe(aws: Aws, kind: str, name: str) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from ncf.aws.links import with_link
 from ncf.aws.logs import TRAINING_GROUP, LogReader
 from ncf.aws.names import ABANDONED_TAG
 from ncf.aws.session import Aws, poll
+from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.reports import training_job as report
 from ncf.sagemaker.training import job_failure, stopping
@@ -177,7 +178,7 @@ class _Job:
         """Continue with a job that an earlier try or another pod has started."""
         _log.info("%s", with_link(f"training job {self.name} is in progress: attaching to it", self.url))
         self._check_output(description)
-        self._abandoned_at = stopping.abandoned_at(self._aws, self._arn)
+        self._abandoned_at = stopping.abandoned_at(tags_of(self._aws, self._arn))
 
     def _check_output(self, description: Mapping[str, Any]) -> None:
         """Check that the job writes under the run's pipeline root, as KFP requires of artifacts.

@@ -7,16 +7,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ncf.artifacts.provenance import IMAGE_VARIABLE, RUN_VARIABLE
-from ncf.aws.names import JOB_PREFIX, RUN_TAG, STAGE_TAG, hashed_name, tag_list
+from ncf.aws.bounds import check_request
+from ncf.aws.names import RUN_TAG, STAGE_TAG, hashed_name, tag_list
+from ncf.aws.namespace import namespace_tags
+from ncf.aws.session import Aws
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.training.log_lines import metric_definitions
 
 _CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
-_NOT_IN_NAME = {"max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
-_MAX_SUFFIX = len("-99")
+_NOT_IN_NAME = {"job_prefix", "max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
+
+
+_PARAMETERS = {
+    "TrainingJobName": "job_prefix",
+    "RoleArn": "role",
+    "AlgorithmSpecification.TrainingImage": "train_image",
+    "Environment.NCF_IMAGE": "train_image",
+    "Environment.NCF_RUN_ID": "run_id",
+    "HyperParameters": "train_overrides",
+    "InputDataConfig": "s3_prefix",
+    "OutputDataConfig": "s3_prefix",
+    "OutputDataConfig.KmsKeyId": "output_encryption_key",
+    "CheckpointConfig": "checkpoint_s3_uri",
+    "ResourceConfig.InstanceType": "instance_type",
+    "ResourceConfig.InstanceCount": "instance_count",
+    "ResourceConfig.VolumeSizeInGB": "volume_size",
+    "ResourceConfig.VolumeKmsKeyId": "resource_encryption_key",
+    "ResourceConfig.KeepAlivePeriodInSeconds": "keep_alive_period",
+    "StoppingCondition.MaxRuntimeInSeconds": "max_run_time",
+    "StoppingCondition.MaxWaitTimeInSeconds": "max_wait_time",
+    "VpcConfig.Subnets": "vpc_subnets",
+    "VpcConfig.SecurityGroupIds": "vpc_security_group_ids",
+    "Tags": "tags",
+}
+"""Path in the request -> the parameter that it is made of."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +113,21 @@ class JobPlan:
             request["OutputDataConfig"]["KmsKeyId"] = settings.output_encryption_key
         if vpc := settings.vpc_config():
             request["VpcConfig"] = vpc
-        request["Tags"] = tag_list({**settings.tags, RUN_TAG: self.run, STAGE_TAG: "train"})
+        request["Tags"] = tag_list({**settings.tags, **namespace_tags(), RUN_TAG: self.run, STAGE_TAG: "train"})
         return request
+
+    def check(self, aws: Aws, names: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Refuse a plan that SageMaker would refuse. Nothing is called.
+
+        Args:
+            aws: whose service model is read.
+            names: parameter -> its name in messages, if that is another one.
+
+        Raises:
+            InputError: naming the parameter, its value and what is accepted.
+        """
+        parameters = {path: names.get(parameter, parameter) for path, parameter in _PARAMETERS.items()}
+        check_request(aws, "CreateTrainingJob", self.request(self.settings.max_attempts), parameters)
 
     def run_folder(self) -> str:
         """S3 URI of the run's folder, under which KFP has a folder for each try; '' if the output is a staged copy."""
@@ -107,7 +148,7 @@ def job_name(
     """Name of a run's first job. A retry of the run has the same name, although KFP changes its output URIs.
 
     Args:
-        settings: all count, except those of the staging, the retries and the cost estimate.
+        settings: all count, except those of the staging, the retries and the cost estimate; the prefix of the name.
         run: ID of the run.
         hyperparameters: as strings.
         fingerprints: of the inputs' contents.
@@ -119,7 +160,7 @@ def job_name(
         "hyperparameters": dict(hyperparameters),
         "inputs": dict(fingerprints),
     }
-    return hashed_name(JOB_PREFIX, identity, reserved=_MAX_SUFFIX)
+    return hashed_name(settings.job_prefix, identity)
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:

@@ -1,51 +1,113 @@
-"""Training jobs of this project, listed by their tags."""
+"""Training jobs of this project, listed by their names and tags."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from ncf.aws.names import JOB_PREFIX, RUN_TAG, STAGE_TAG
+from ncf.aws.errors import DENIED, RefusedError
+from ncf.aws.names import NAMESPACE_TAG, RUN_TAG, STAGE_TAG, has_prefix
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
+from ncf.sagemaker.training.stopping import abandoned_at
 
 CALLS = ("sagemaker:ListTrainingJobs",)
 """AWS calls of this module, from which the IAM permissions are generated."""
 
+_LIMIT_DELAY = timedelta(minutes=15)
+"""Time within which SageMaker has stopped a job that has reached its limit."""
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Owner of training jobs. An account may have several, each with jobs of its own.
+
+    Attributes:
+        job_prefix: of the names of its jobs.
+        namespace: of its pods; '' for jobs that were started outside a cluster.
+    """
+
+    job_prefix: str
+    namespace: str
+
+    def has(self, name: str, tags: Mapping[str, str]) -> bool:
+        """Whether a training job belongs to the owner."""
+        of_stage = STAGE_TAG in tags and tags.get(NAMESPACE_TAG, "") == self.namespace
+        return has_prefix(name, self.job_prefix) and of_stage
+
 
 @dataclass(frozen=True)
 class OwnJob:
-    """A training job of this project: name, ARN, run and time of creation."""
+    """A training job of an owner: its name, its run, and when its launcher has abandoned it, if it has."""
 
     name: str
-    arn: str
     run: str
-    created: datetime
+    abandoned: datetime | None
 
 
-def running(aws: Aws, run: str = "", created_before: datetime | None = None) -> Iterator[OwnJob]:
-    """The training jobs in progress. Jobs of other owners with similar names lack the tags.
+def running(aws: Aws, owner: Owner, run: str = "") -> Iterator[OwnJob]:
+    """The training jobs in progress, including spot jobs that wait for instances.
 
     Args:
         aws: clients to call.
+        owner: of the jobs.
         run: whose jobs are listed; '' for all runs.
-        created_before: upper bound of the time of creation; None for any.
     """
-    bound = {"CreationTimeBefore": created_before} if created_before else {}
-    return _listed(aws, run, StatusEquals="InProgress", **bound)
+    return _listed(aws, owner, run, StatusEquals="InProgress")
 
 
-def changed_after(aws: Aws, run: str, time: datetime) -> Iterator[OwnJob]:
+def changed_after(aws: Aws, owner: Owner, run: str, time: datetime) -> Iterator[OwnJob]:
     """The training jobs of a run whose status has changed after a time."""
-    return _listed(aws, run, LastModifiedTimeAfter=time)
+    return _listed(aws, owner, run, LastModifiedTimeAfter=time)
 
 
-def _listed(aws: Aws, run: str, **filters: Any) -> Iterator[OwnJob]:
-    for page in aws.pages("sagemaker", "list_training_jobs", **filters, NameContains=JOB_PREFIX, MaxResults=100):
+def _listed(aws: Aws, owner: Owner, run: str, **filters: Any) -> Iterator[OwnJob]:
+    """Own jobs. ListTrainingJobs lists the jobs of the whole account, and finds the prefix anywhere in a name."""
+    for page in aws.pages("sagemaker", "list_training_jobs", **filters, NameContains=owner.job_prefix, MaxResults=100):
         for entry in page["TrainingJobSummaries"]:
-            name, arn = entry["TrainingJobName"], entry["TrainingJobArn"]
-            tags = tags_of(aws, arn)
-            if STAGE_TAG in tags and run in ("", tags.get(RUN_TAG)):
-                yield OwnJob(name, arn, tags.get(RUN_TAG, ""), entry["CreationTime"])
+            name = entry["TrainingJobName"]
+            if not has_prefix(name, owner.job_prefix):
+                continue  # of another owner: reading its tags would be denied
+            tags = _tags_if_allowed(aws, entry["TrainingJobArn"])
+            if owner.has(name, tags) and run in ("", tags.get(RUN_TAG)):
+                yield OwnJob(name, tags.get(RUN_TAG, ""), abandoned_at(tags))
+
+
+def _tags_if_allowed(aws: Aws, arn: str) -> dict[str, str]:
+    """Tags of a job; empty if they may not be read, as of a job of another namespace."""
+    try:
+        return tags_of(aws, arn)
+    except RefusedError as error:
+        if error.code in DENIED:
+            return {}
+        raise
+
+
+def overdue(description: Mapping[str, Any], abandoned: datetime | None, age: timedelta, now: datetime) -> str:
+    """Reason to stop a job in progress; '' if its launcher may still wait for it.
+
+    A job that waits for instances does not age. A job ages from the start of its training.
+
+    Args:
+        description: answer of DescribeTrainingJob.
+        abandoned: time at which its launcher has abandoned it; None if it has not.
+        age: time from which on a job is stopped.
+        now: the present time.
+    """
+    if abandoned and now - abandoned >= age:
+        return f"abandoned by its launcher {_hours(now - abandoned)} ago"
+    started, limits = description.get("TrainingStartTime"), description["StoppingCondition"]
+    if wait := limits.get("MaxWaitTimeInSeconds"):  # counts from the creation, waiting included
+        parameter, end = "max_wait_time", description["CreationTime"] + timedelta(seconds=wait)
+    elif started:
+        parameter, end = "max_run_time", started + timedelta(seconds=limits["MaxRuntimeInSeconds"])
+    else:
+        return ""
+    is_old = now - (started or description["CreationTime"]) >= age
+    return f"past its '{parameter}' by {_hours(now - end)}" if is_old and now - end >= _LIMIT_DELAY else ""
+
+
+def _hours(duration: timedelta) -> str:
+    return f"{duration.total_seconds() / 3600:.1f} h"

@@ -6,17 +6,21 @@ import re
 
 from pydantic import Field, field_validator, model_validator
 
+from ncf.aws.names import JOB_PREFIX, MAX_NAME_LENGTH, hashed_stem
 from ncf.sagemaker.settings import AwsSettings, check_encryption_key, checked_instance_type, checked_s3
 
 _CUDA_13, _OLDER_CUDA = re.compile(r"cu(da)?-?13"), re.compile(r"cu(da)?-?1[0-2]|cpu")
 _OWN_TRAIN_IMAGE = re.compile(r"(.*/)?ncf-train[:@].*")
 _DAYS_28 = 2_419_200
+_JOB_PREFIX = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # ARNs are in lower case
+_MAX_JOB_PREFIX = len(hashed_stem("x" * MAX_NAME_LENGTH, reserved=len("-99")))
 
 
 class JobSettings(AwsSettings):
     """Parameters of a training job."""
 
     train_image: str = Field(min_length=1, description="Image of the training job, in ECR")
+    job_prefix: str = Field(JOB_PREFIX, description="Beginning of the names of training jobs, 'JobPrefix' of the roles")
     instance_type: str = Field("ml.g5.xlarge", description="Type of the training instances")
     instance_count: int = Field(1, ge=1, le=100, description="Number of training instances")
     volume_size: int = Field(30, ge=1, le=16_384, description="Storage of each training instance, GB")
@@ -46,6 +50,11 @@ class JobSettings(AwsSettings):
     price_per_hour: float = Field(
         0.0, ge=0, description="Price of one instance, USD per hour, for the cost estimate; 0: from AWS's price list"
     )
+
+    @field_validator("job_prefix")
+    @classmethod
+    def _is_prefix(cls, value: str) -> str:
+        return checked_job_prefix(value)
 
     @field_validator("instance_type")
     @classmethod
@@ -79,3 +88,16 @@ class JobSettings(AwsSettings):
     def _needs_cuda_13(self) -> bool:
         is_own = _OWN_TRAIN_IMAGE.fullmatch(self.train_image) and not _OLDER_CUDA.search(self.train_image)
         return bool(is_own or _CUDA_13.search(self.train_image))
+
+
+def checked_job_prefix(value: str) -> str:
+    """The beginning of the names of training jobs, after which a hash and the number of an attempt fit.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if not _JOB_PREFIX.fullmatch(value) or len(value) > _MAX_JOB_PREFIX:
+        raise ValueError(
+            f"expected {_MAX_JOB_PREFIX} characters at most: lower-case letters, digits and single hyphens inside"
+        )
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from ncf.aws.errors import RefusedError
@@ -35,9 +36,9 @@ def is_abandoned(aws: Aws, arn: str) -> bool:
     return ABANDONED_TAG in tags_of(aws, arn)
 
 
-def abandoned_at(aws: Aws, arn: str) -> datetime | None:
-    """Time at which a job was abandoned; None if it was not."""
-    _, _, time = tags_of(aws, arn).get(ABANDONED_TAG, "").partition(" ")
+def abandoned_at(tags: Mapping[str, str]) -> datetime | None:
+    """Time at which a job was abandoned, by its tags; None if it was not."""
+    _, _, time = tags.get(ABANDONED_TAG, "").partition(" ")
     try:
         return datetime.strptime(time, _TIME)
     except ValueError:

@@ -86,6 +86,17 @@ def test_stopping_a_job_keeps_its_checkpoints(aws: LocalAws, sagemaker: Any) -> 
         sagemaker.stop_training_job(TrainingJobName="stopped")
 
 
+def test_a_deleted_checkpoint_is_deleted_in_s3(aws: LocalAws, sagemaker: Any) -> None:
+    s3 = client(aws, "s3")
+    for key in ("mirrored/job/old", "mirrored/job-2/of-another"):
+        s3.put_object(Bucket="bucket", Key=key, Body=b"1")
+    checkpoints = {"S3Uri": "s3://bucket/mirrored/job"}
+    sagemaker.create_training_job(**request("mirrored", "keep the last checkpoint", CheckpointConfig=checkpoints))
+    assert finish(sagemaker, "mirrored")["TrainingJobStatus"] == "Completed"
+    left = [entry["Key"] for entry in s3.list_objects_v2(Bucket="bucket", Prefix="mirrored/")["Contents"]]
+    assert left == ["mirrored/job-2/of-another", "mirrored/job/new"]
+
+
 def test_a_job_that_takes_too_long_is_stopped(sagemaker: Any) -> None:
     sagemaker.create_training_job(**request("slow", "wait", StoppingCondition={"MaxRuntimeInSeconds": 1}))
     assert finish(sagemaker, "slow")["SecondaryStatus"] == "MaxRuntimeExceeded"
@@ -94,9 +105,13 @@ def test_a_job_that_takes_too_long_is_stopped(sagemaker: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"RoleArn": "somebody-whom-nobody-knows"}, "not the ARN of a role"),
+        ({"RoleArn": "somebody-whom-nobody-knows"}, "at 'RoleArn' failed to satisfy constraint"),
         ({"EnableManagedSpotTraining": True}, "MaxWaitTimeInSeconds"),
         ({"HyperParameters": {f"h{i}": "1" for i in range(101)}}, "at most 100"),
+        ({"HyperParameters": {"h": "x" * 2501}}, "at most 2500"),
+        ({"Tags": [{"Key": "x" * 129, "Value": ""}]}, "at 'Tags.Key' failed to satisfy constraint"),
+        ({"VpcConfig": {"Subnets": ["a b"], "SecurityGroupIds": ["sg-1"]}}, "at 'VpcConfig.Subnets'"),
+        ({"ResourceConfig": {"InstanceType": "ml.x.y", "InstanceCount": 1, "VolumeSizeInGB": 1}}, "InstanceType"),
     ],
 )
 def test_requests_that_sagemaker_refuses(sagemaker: Any, changes: dict[str, Any], message: str) -> None:
