@@ -71,7 +71,12 @@ def _staged(name: str, path: Path) -> Iterator[Path]:
     """The temporary path of an output."""
     with ExitStack() as stack:
         try:
-            temporary = stack.enter_context(staged(path, optional=True))
+            temporary = stack.enter_context(staged(path, optional=True, exclusive=True))
+        except BlockingIOError:
+            raise InputError(
+                f"parameter '{name}' is '{path}', which another process is writing; wait for its end, or choose "
+                "another path"
+            ) from None
         except OSError as error:
             raise InputError(
                 f"parameter '{name}' is '{path}', where nothing can be written: {error.strerror} ('{error.filename}')"
