@@ -17,7 +17,6 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from ncf import storage
 from ncf.errors import InputError
 from ncf.stage import command, execution, exits, parsing
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
@@ -151,21 +150,6 @@ def test_every_parameter_is_described(name: str) -> None:
     for field_name, field in stage.model_fields.items():
         assert field.description, f"{name}: {field_name}"
         assert field.is_required() or field.get_default(call_default_factory=True) is not None, f"{name}: {field_name}"
-
-
-@pytest.mark.parametrize("output", ["total", "even"])
-def test_an_output_that_another_process_is_writing_is_refused_by_name(
-    numbers: Path, tmp_path: Path, output: str
-) -> None:
-    path = tmp_path / "out" / output
-    with storage.staged(path) as first:
-        first.write_text("of the first")
-        with pytest.raises(InputError, match=f"parameter '{output}' is '{path}', which another process is writing"):
-            execution.run(Sum, arguments(numbers, path.parent))
-    assert path.read_text() == "of the first"
-    assert [entry.name for entry in path.parent.iterdir()] == [output]
-    execution.run(Sum, arguments(numbers, path.parent))
-    assert path.read_text() != "of the first"
 
 
 def test_commands_load_without_what_only_a_run_needs() -> None:
