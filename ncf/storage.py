@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import hashlib
 import logging
 import os
@@ -250,7 +251,7 @@ def local_copy(location: str, select: Select | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
+def staged(destination: Path, optional: bool = False, exclusive: bool = False) -> Iterator[Path]:
     """A temporary sibling of a file or folder; renamed to ``destination`` if the block succeeds.
 
     If the block fails, the temporary files and the parent folders made for them are removed, and an existing
@@ -260,8 +261,10 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
     Args:
         destination: file or folder to write.
         optional: whether the block may write nothing.
+        exclusive: whether to refuse a destination that another process is writing.
 
     Raises:
+        BlockingIOError: if another process is writing the destination, and ``exclusive``.
         FileNotFoundError: if the block wrote nothing, unless ``optional``.
         OSError: with its number if a library could write a file only in part.
     """
@@ -269,6 +272,8 @@ def staged(destination: Path, optional: bool = False) -> Iterator[Path]:
     destination.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _sibling(destination) as folder:
+            if exclusive and _is_written(destination, folder):
+                raise BlockingIOError(errno.EWOULDBLOCK, "another process is writing it", str(destination))
             temporary = folder / destination.name
             yield temporary
             if temporary.exists() or not optional:
@@ -346,6 +351,28 @@ def _clear_leftovers(destination: Path) -> None:
                 shutil.rmtree(folder)
             finally:
                 os.close(descriptor)
+
+
+def _is_written(destination: Path, own: Path) -> bool:
+    """Whether another process has a locked sibling of a destination."""
+    siblings = destination.parent.glob(f"{glob.escape(_prefix(destination))}*")
+    return any(_is_locked(folder) for folder in siblings if folder != own)
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # it has just been removed
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _prefix(destination: Path) -> str:

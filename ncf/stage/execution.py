@@ -13,7 +13,7 @@ from pathlib import Path
 from ncf.artifacts import manifest
 from ncf.console_text import visible
 from ncf.errors import InputError, RemoteError
-from ncf.stage.declaration import ArtifactKind, Stage
+from ncf.stage.declaration import ArtifactKind, Role, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
 from ncf.stage.exits import reason_of
 from ncf.stage.output_paths import check_output_paths
@@ -51,7 +51,9 @@ def _run(stage: Stage, executor_input: ExecutorInput | None) -> None:
     name, outputs = stage.command_name(), stage.outputs()
     paths = {output: Path(getattr(stage, output)) for output in outputs}
     with s3_region(stage.s3_region()), _reported(stage), ExitStack() as stack:
-        temporary = {output: stack.enter_context(_staged(output, path)) for output, path in paths.items()}
+        temporary = {
+            output: stack.enter_context(_staged(output, path, outputs[output])) for output, path in paths.items()
+        }
         working = stage.model_copy(update=temporary)
         working._uris = executor_input.uris if executor_input else {}
         elsewhere = working.run() or {}
@@ -68,11 +70,16 @@ def _run(stage: Stage, executor_input: ExecutorInput | None) -> None:
 
 
 @contextmanager
-def _staged(name: str, path: Path) -> Iterator[Path]:
-    """The temporary path of an output."""
+def _staged(name: str, path: Path, role: Role) -> Iterator[Path]:
+    """The temporary path of an output. A folder has one writer at a time."""
     with ExitStack() as stack:
         try:
-            temporary = stack.enter_context(staged(path, optional=True))
+            temporary = stack.enter_context(staged(path, optional=True, exclusive=role.is_folder))
+        except BlockingIOError:
+            raise InputError(
+                f"parameter '{name}' is '{path}', which another process is writing; wait for its end, or choose "
+                "another path"
+            ) from None
         except OSError as error:
             raise InputError(
                 f"parameter '{name}' is '{path}', where nothing can be written: {error.strerror} ('{error.filename}')"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from ncf import storage
 from ncf.data import synthetic
 from ncf.errors import InputError
 from ncf.serving.serve import Serve
@@ -37,6 +39,26 @@ def refused(stage: type[Stage], *arguments: str, match: str) -> None:
         execution.run(stage, arguments)
     assert "\n" not in str(error.value)
     assert content(Path.cwd()) == before
+
+
+def test_a_folder_that_another_process_is_writing_is_refused_by_name(interactions: Path) -> None:
+    arguments = ["--interactions", str(interactions), "--dataset", "mine/dataset"]
+    with storage.staged(Path("mine/dataset")) as first:
+        first.mkdir()
+        (first / "of the first").touch()
+        refused(Preprocess, *arguments, match="'dataset' is 'mine/dataset', which another process is writing; wait")
+    assert sorted(path.name for path in Path("mine").rglob("*")) == ["dataset", "of the first"]
+
+
+def test_what_a_killed_process_was_writing_is_not_in_the_way(interactions: Path) -> None:
+    program = (
+        "import os, signal\nfrom pathlib import Path\nfrom ncf.storage import staged\n"
+        "with staged(Path('mine/dataset')) as path:\n    path.mkdir(); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
+    assert list(Path("mine").iterdir())
+    execution.run(Preprocess, ["--interactions", str(interactions), "--dataset", "mine/dataset"])
+    assert [path.name for path in Path("mine").iterdir()] == ["dataset"]
 
 
 def test_a_folder_that_no_stage_has_written_is_not_replaced(interactions: Path) -> None:
