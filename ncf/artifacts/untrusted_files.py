@@ -77,10 +77,15 @@ class UntrustedFiles:
         Raises:
             InputError: with the first field at fault.
         """
+        content = self.text(name)
         try:
-            return model.model_validate_json(self.text(name))
+            validated = model.model_validate_json(content)
+            parse_json(content.encode())  # refuses repeated keys
+            return validated
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
+        except ValueError as error:
+            raise InputError(f"{self.folder / name}: content: {error}") from None
         location = ".".join(str(part) for part in first["loc"])[:200] or "content"
         reason = first["msg"].removeprefix("Value error, ")[:200]
         raise InputError(f"{self.folder / name}: {location}: {reason}")

@@ -28,8 +28,9 @@ def reason_of(error: BaseException) -> str:
 
 def fail(message: str, status: int = 2) -> NoReturn:
     """Leave the end of one message for Kubernetes to show, print it to stderr, and exit."""
-    last_words(message)
-    print(f"ncf: error: {visible_error(message)}", file=sys.stderr)
+    shown = visible_error(message)
+    last_words(shown)
+    print(f"ncf: error: {shown}", file=sys.stderr)
     sys.exit(status)
 
 

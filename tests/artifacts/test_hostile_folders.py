@@ -20,6 +20,7 @@ from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
 from ncf.errors import InputError
+from ncf.stage.command import main
 
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "dataset": Dataset.load,
@@ -277,3 +278,23 @@ def test_a_wrong_array_is_refused_though_the_manifest_agrees(kind: str, folder: 
     resign(kind, folder)
     with pytest.raises(InputError, match=message):
         LOADERS[kind](folder)
+
+
+COMMANDS = {
+    "dataset": ["negative-sampling", "--samples", "out", "--dataset"],
+    "model": ["show", "--user", "u1", "--model"],
+}
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+@pytest.mark.parametrize("case", ["deep", "overflow", "a surrogate as kind", "a repeated key", "a null byte"])
+def test_a_command_ends_with_one_line_and_status_2(kind: str, folder: Path, case: str, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    path = folder / manifest.FILE_NAME
+    path.write_text(str(TAMPERED[case](path.read_text())))
+    with pytest.raises(SystemExit) as ended:
+        main([*COMMANDS[kind], folder.name])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"ncf: error: {folder.name}/manifest.json: ")
+    assert line.isprintable()

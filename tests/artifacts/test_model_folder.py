@@ -207,6 +207,10 @@ TAMPERED = {
     ),
     "unknown model": (text("config.json", CONFIG.replace("neumf", "svd")), r"config\.json: model: "),
     "key unknown": (text("config.json", CONFIG.replace('"model"', '"x": 1, "model"')), r"config\.json: x: "),
+    "key repeated": (
+        text("config.json", CONFIG.replace('"model"', '"model": "gmf", "model"')),
+        r"config\.json: content: .*once",
+    ),
     "config no JSON": (text("config.json", "{"), r"config\.json: content: "),
     "config not UTF-8": (text("config.json", b"\xff\xfe"), r"config\.json: not UTF-8"),
     "other sizes": (
