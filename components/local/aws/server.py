@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from components.local.aws.api import ACCOUNT, OPERATIONS, SageMakerApi
+from components.local.aws.autoscaling import REGISTRATION
 from components.local.aws.errors import ApiError
 from components.local.aws.faults import PATH as FAULTS_PATH
 from components.local.aws.faults import Fault, Faults
@@ -208,6 +209,13 @@ class LocalAws:
                     return _json(start_response, operation(request))
                 except ApiError as error:
                     return _error(start_response, error)
+            environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        if target == REGISTRATION:
+            body = _body(environ)
+            try:
+                self._api.check_scalable_target(json.loads(body or b"{}"))
+            except ApiError as error:
+                return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         if target == _PRICES:  # no prices: nothing costs money here
             return _json(start_response, {"FormatVersion": "aws_v1", "PriceList": []})

@@ -36,6 +36,7 @@ class Services:
         direct = Config(proxies={})
         self.s3 = session.client("s3", endpoint_url=endpoint_url, config=direct)
         self.logs = session.client("logs", endpoint_url=endpoint_url, config=direct)
+        self.autoscaling = session.client("application-autoscaling", endpoint_url=endpoint_url, config=direct)
         self.cloudwatch = session.client("cloudwatch", endpoint_url=endpoint_url, config=direct)
 
     def keys(self, uri: str) -> list[str]:
