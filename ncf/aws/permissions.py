@@ -12,6 +12,7 @@ from importlib import import_module
 
 UNSCOPED: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "lists; has no resource of its own",
+    "application-autoscaling:DescribeScalingPolicies": "lists; has no resource of its own",
     "pricing:GetProducts": "AWS's public price list",
     "sagemaker:ListEndpointConfigs": "lists; has no resource of its own",
     "sagemaker:ListTrainingJobs": "lists; has no resource of its own",

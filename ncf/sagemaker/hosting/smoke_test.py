@@ -78,7 +78,7 @@ class SmokeTest:
             ContentType=CONTENT_TYPE,
             Body=self.body(),
         )
-        content = answer["Body"].read()
+        content = answer["Body"]
         seconds = time.perf_counter() - start
         try:
             fault = self._fault(json.loads(content))
