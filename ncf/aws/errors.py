@@ -52,9 +52,10 @@ class RefusedError(RemoteError):
 
     @property
     def says_missing(self) -> bool:
-        """Whether the resource does not exist. SageMaker reports that as a ValidationException, too."""
+        """Whether the resource does not exist. SageMaker and its runtime report that as an invalid request, too."""
         return self.code in ("ResourceNotFound", "ResourceNotFoundException") or (
-            self.code == "ValidationException" and bool(re.search("could not find|not found", self.message, re.I))
+            self.code in ("ValidationException", "ValidationError")
+            and bool(re.search("could not find|not found", self.message, re.I))
         )
 
     @property

@@ -10,7 +10,7 @@ from ncf.aws.session import Aws, poll
 from ncf.aws.tags import tags_of
 from ncf.errors import RemoteError
 from ncf.sagemaker.hosting import versions
-from ncf.sagemaker.hosting.endpoint import SETTLED, Endpoint, pending_config
+from ncf.sagemaker.hosting.endpoint import SETTLED, Endpoint, InProgressError, pending_config
 from ncf.sagemaker.runs.resources import KINDS, describe, run_of_config, tagged
 from ncf.sagemaker.staging import model_uri
 from ncf.sagemaker.training.stopping import stop
@@ -163,7 +163,13 @@ def _copy_uri(uri: str, name: str) -> str:
 
 def _delete_endpoint(aws: Aws, name: str) -> None:
     endpoint = Endpoint(aws, name)
-    endpoint.delete(_DELETION_SECONDS)
+    try:
+        endpoint.delete(_DELETION_SECONDS)
+    except InProgressError:
+        raise RemoteError(
+            f"endpoint {name} is still being created or updated after {_DELETION_SECONDS:.0f} s, and AWS refuses to "
+            "delete it meanwhile: run this command again later"
+        ) from None
     for _ in poll(_DELETION_SECONDS):
         if endpoint.find() is None:
             return

@@ -176,3 +176,33 @@ def test_policies_of_others_are_put_again(aws: Aws, sagemaker: FakeSageMaker) ->
         bring_up(aws, plan(**LARGER, **SCALED))
     assert sagemaker.scalable[RESOURCE]["policy"]["TargetTrackingScalingPolicyConfiguration"] == theirs
     assert sagemaker.scalable[RESOURCE]["target"]["SuspendedState"] == {"DynamicScalingInSuspended": True}
+
+
+def test_a_bad_model_is_undone_although_autoscaling_changes_the_endpoint(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    """Autoscaling has begun to add instances: the endpoint is Updating, and refuses other updates."""
+    bring_up(aws, plan(**SCALED))
+
+    def check() -> None:
+        sagemaker.endpoints["shop"]["status"] = "Updating"
+        sagemaker._pending["shop"] = 5
+        fail()
+
+    with pytest.raises(RemoteError, match="wrong items"):
+        deploy(aws, plan(model="worse", **SCALED), upload=lambda: None, check=check)
+    assert sagemaker.endpoints["shop"]["config"] == plan(**SCALED).version
+
+
+def test_a_rollback_waits_for_autoscaling(aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring_up(aws, plan(**SCALED))
+    bring_up(aws, plan(model="better", **SCALED))
+    update, refusals = sagemaker.UpdateEndpoint, [1, 2]
+
+    def refuse_first(**request: Any) -> dict[str, Any]:
+        if refusals:
+            refusals.pop()
+            raise RefusalError("ValidationException", 'Cannot update in-progress endpoint "arn".')
+        return update(**request)
+
+    monkeypatch.setattr(sagemaker, "UpdateEndpoint", refuse_first)
+    Endpoint(aws, "shop").roll_back(60)
+    assert sagemaker.endpoints["shop"]["config"] == plan(**SCALED).version

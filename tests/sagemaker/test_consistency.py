@@ -12,6 +12,7 @@ from ncf.aws import session
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting.deployment import deploy
+from ncf.sagemaker.hosting.smoke_test import SmokeTest
 
 MISSING = {
     "CreateEndpointConfig": 'Could not find model "arn:aws:sagemaker:us-east-1:123456789012:model/shop-1".',
@@ -120,3 +121,23 @@ def test_an_update_that_changes_nothing_is_believed_in_the_end(
     )
     with pytest.raises(RemoteError, match="the previous model is in service"):
         bring_up(aws, plan(model="better"))
+
+
+def test_a_new_endpoint_that_the_runtime_does_not_know_yet_is_waited_for(
+    aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = SmokeTest("1", ["u"], {"u": set()}, n_items=1)
+    content = {"user": "u", "source": "model", "items": [{"item": "i"}]}
+    sagemaker.answer = lambda _: {"model_version": "1", "recommendations": [content]}
+    invoke, refusals = sagemaker.InvokeEndpoint, [1, 2]
+
+    def refuse_first(**request: Any) -> dict[str, Any]:
+        if refusals:
+            refusals.pop()
+            raise RefusalError("ValidationError", "Endpoint shop of account 123456789012 not found.")
+        return invoke(**request)
+
+    monkeypatch.setattr(session, "CONSISTENCY_SECONDS", 30.0)
+    monkeypatch.setattr(sagemaker, "InvokeEndpoint", refuse_first)
+    test.run(aws, "shop")
+    assert sagemaker.operations().count("InvokeEndpoint") == 3

@@ -259,7 +259,7 @@ def test_what_is_seen_late_or_broken_off_fails_no_deployment(tmp_path: Path, acc
     flags = (*FLAGS, "--endpoint-name", "late")
     for name, states in (("1", ("Creating", "CreateEndpoint")), ("2", ("Updating", "UpdateEndpoint"))):
         account.faults.add("hold", "late", state=states[0], seconds=0.5)
-        for operation in ("CreateEndpointConfig", states[1], "DescribeEndpoint"):
+        for operation in ("CreateEndpointConfig", states[1], "DescribeEndpoint", "InvokeEndpoint"):
             account.faults.add("late", operation)
         account.faults.add("refuse", "InvokeEndpoint", error="cut")
         model = write_model(tmp_path / name, int(name))

@@ -315,6 +315,16 @@ class SageMakerApi:
                 return endpoint
         raise self._missing_endpoint(name)
 
+    def endpoint_of_invocation(self, name: str) -> Endpoint:
+        """The endpoint of a request to the runtime.
+
+        Raises:
+            ApiError: if it does not exist, or is not seen yet by a read that is late.
+        """
+        if self._faults.take("late", "InvokeEndpoint"):
+            raise self._missing_endpoint(name)
+        return self.endpoint(name)
+
     def _missing_endpoint(self, name: str) -> ApiError:
         return invalid(f'Could not find endpoint "{self._arn("endpoint", name)}".')
 

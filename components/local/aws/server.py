@@ -248,7 +248,7 @@ class LocalAws:
         headers = {header: environ[key] for key, header in _FORWARDED.items() if environ.get(key)}
         try:
             try:
-                endpoint = self._api.endpoint(name)
+                endpoint = self._api.endpoint_of_invocation(name)
             except ApiError:
                 raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.") from None
             body, content_type, variant = endpoint.invoke(_body(environ), headers)

@@ -17,14 +17,13 @@ from ncf.errors import InputError, RemoteError
 from ncf.reports.markdown import code_block, escape, link
 from ncf.sagemaker.hosting import versions
 from ncf.sagemaker.hosting.autoscaling import Scaling
-from ncf.sagemaker.hosting.endpoint import Description, Endpoint, InProgressError, pending_config
+from ncf.sagemaker.hosting.endpoint import MAX_STARTS, Description, Endpoint, InProgressError, pending_config
 from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
 from ncf.sagemaker.hosting.rollout import Rollout
 from ncf.termination_message import last_words
 
 _log = logging.getLogger(__name__)
 _MAX_REASON = 1024  # characters, as of SageMaker's FailureReason
-_MAX_STARTS = 3
 _UNDO_SECONDS = 60.0
 _CLOCK_MARGIN = timedelta(seconds=60)  # between this machine's clock and AWS's
 
@@ -69,7 +68,7 @@ def deploy(aws: Aws, plan: EndpointPlan, upload: Callable[[], None], check: Call
     except (KeyboardInterrupt, SystemExit):
         message = (
             f"terminated while endpoint {plan.name} is being created or updated, which continues: a retry of this run "
-            f"waits for it; 'aws sagemaker delete-endpoint --endpoint-name {plan.name}' deletes it"
+            f"waits for it; after that 'aws sagemaker delete-endpoint --endpoint-name {plan.name}' deletes it"
         )
         last_words(message)
         _log.warning("%s", message)
@@ -95,8 +94,8 @@ class _Deployment:
         self._aws, self._plan = aws, plan
         self._endpoint = Endpoint(aws, plan.name)
         self._rollout = Rollout(aws, plan.settings, plan.name)
-        self._is_created = False
-        """Whether this run has created the endpoint."""
+        self._is_created = self._is_in_service = False
+        """Whether this run has created the endpoint, and whether the new config has been in service."""
         self._former: tuple[Description | None, ...] = ()
         """The description before the change that this process has made."""
         self._began = datetime.now(UTC) - _CLOCK_MARGIN
@@ -124,7 +123,8 @@ class _Deployment:
         self._start_or_attach()
         state = self._endpoint.settled(self._plan.settings.endpoint_wait_time, self._former)
         status = state["EndpointStatus"] if state else "deleted by another user"
-        if state and status == "InService" and state["EndpointConfigName"] == version:
+        self._is_in_service = status == "InService" and state is not None and state["EndpointConfigName"] == version
+        if self._is_in_service:
             return
         outcome = "it was rolled back, and the previous model is in service" if status == "InService" else status
         raise _NotInServiceError(f"endpoint {name}: {outcome}: {self._reason(state)}")
@@ -134,7 +134,7 @@ class _Deployment:
 
         Other updates are waited for. Another pod may start one at any time.
         """
-        for _ in range(_MAX_STARTS):
+        for _ in range(MAX_STARTS):
             state = self._endpoint.find()
             if not self._is_of_version(state):
                 state = self._endpoint.settled(self._plan.settings.endpoint_wait_time)
@@ -225,8 +225,10 @@ class _Deployment:
         """Return the endpoint to its state before, and delete the new version."""
         name, version, wait_time = self._plan.name, self._plan.version, self._plan.settings.endpoint_wait_time
         try:
-            state = self._endpoint.settled(_UNDO_SECONDS, self._former)
+            state = self._endpoint.settled(wait_time if self._is_in_service else _UNDO_SECONDS, self._former)
         except InProgressError:
+            if self._is_in_service:
+                raise  # autoscaling changes the number of instances
             return  # the wait time is over, and the update continues: the version is in use
         if state and state["EndpointConfigName"] == version:
             if self._is_created:
@@ -238,7 +240,8 @@ class _Deployment:
                     _log.warning("endpoint %s: rollback to %s failed: it serves %s", name, self._previous, version)
                     return
             else:
-                return  # an earlier try has completed it: the version is in use
+                _log.warning("endpoint %s serves %s: there is no config before it to return to", name, version)
+                return
         if state:
             self._restore(state)
         versions.delete(self._aws, version)

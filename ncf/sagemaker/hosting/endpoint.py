@@ -35,6 +35,8 @@ _IMMEDIATE: Mapping[str, Any] = {
 }
 """DeploymentConfig of a rollback: all traffic in one step, without a baking period."""
 _SERVERLESS = "ServerlessConfig"
+MAX_STARTS = 3
+"""Number of times that an update is tried while other changes are in progress."""
 _IN_PROGRESS = "in-progress"  # of the message 'Cannot update in-progress endpoint', also of DeleteEndpoint
 SETTLED = ("InService", "Failed", "OutOfService", "UpdateRollbackFailed")
 """Statuses in which no update is in progress."""
@@ -124,6 +126,8 @@ class Endpoint:
                 f"endpoint {self.name} has instances: SageMaker does not update it to a serverless one; deploy to "
                 "another 'endpoint_name', or set 'serverless_memory' to 0"
             )
+        if _SERVERLESS in before and "InstanceType" in after:
+            _log.warning("endpoint %s gets instances: SageMaker does not return it to a serverless one", self.name)
         scaling = self.autoscaling.find()
         if scaling and before.get("InstanceType") != after.get("InstanceType"):
             self.autoscaling.suspend(state["EndpointArn"], scaling)
@@ -165,14 +169,28 @@ class Endpoint:
         Autoscaling stays as it was before, also if the update fails.
         """
         try:
-            is_started = self.update(state, config, _IMMEDIATE)
+            before = self._start_return(state, config, wait_time)
         except (InputError, RemoteError):
             self.resume_autoscaling(state)
             raise
-        after = self.settled(wait_time, former=(state,) if is_started else ())
+        after = self.settled(wait_time, former=(before,))
         if after and after["EndpointStatus"] == "InService":
             self.resume_autoscaling(after)
         return after
+
+    def _start_return(self, state: Description, config: str, wait_time: float) -> Description:
+        """Start the update to an earlier config, and return the description before it.
+
+        Changes in progress are waited for: autoscaling may change the number of instances at any time.
+        """
+        for _ in range(MAX_STARTS):
+            if self.update(state, config, _IMMEDIATE):
+                return state
+            settled = self.settled(wait_time)
+            if settled is None or settled["EndpointStatus"] != "InService":
+                break
+            state = settled
+        raise RemoteError(f"endpoint {self.name} is not updated to {config}: other changes of it are in progress")
 
     def roll_back(self, wait_time: float) -> Rollback:
         """Return to the previous config, and wait until it is in service.

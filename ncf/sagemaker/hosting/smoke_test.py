@@ -71,7 +71,7 @@ class SmokeTest:
             RemoteError: if the answer is not as expected; the message names the difference.
         """
         start = time.perf_counter()
-        answer = aws.call(
+        answer = aws.call_with_new(
             "sagemaker-runtime",
             "invoke_endpoint",
             EndpointName=endpoint,
