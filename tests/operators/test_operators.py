@@ -136,7 +136,7 @@ def test_clean_and_rollback_wait_for_an_update(
         described = sagemaker.describe_endpoint(EndpointName="ncf-busy")
         tags = [{"Key": "ncf:previous", "Value": described["EndpointConfigName"]}]
         sagemaker.add_tags(ResourceArn=described["EndpointArn"], Tags=tags)
-        account.faults.add("hold", "ncf-busy", state="Updating", seconds=1.0)
+        account.faults.add("hold", "ncf-busy", state="Updating", seconds=0.5)
         sagemaker.update_endpoint(EndpointName="ncf-busy", EndpointConfigName=config)
 
     update(first)
@@ -154,7 +154,7 @@ def test_clean_waits_for_an_endpoint_in_progress(
 ) -> None:
     config = deploy(tmp_path, "ncf-new", "run-n", 1)
     sagemaker.delete_endpoint(EndpointName="ncf-new")
-    account.faults.add("hold", "ncf-new", state="Creating", seconds=1.0)
+    account.faults.add("hold", "ncf-new", state="Creating", seconds=0.5)
     tags = [{"Key": "ncf:run", "Value": "run-n"}]
     sagemaker.create_endpoint(EndpointName="ncf-new", EndpointConfigName=config, Tags=tags)
     capsys.readouterr()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from deployments import bring_up, fail, plan
-from fake_sagemaker import FakeSageMaker
+from fake_sagemaker import FakeSageMaker, RefusalError
 
 from ncf.aws.names import PREVIOUS_TAG
 from ncf.aws.session import Aws
@@ -125,3 +125,25 @@ def test_an_update_that_begins_in_between_is_waited_for(
     assert bring_up(aws, plan(model=BETTER)) == "answers"
     state = sagemaker.endpoints["shop"]
     assert (state["previous"], state["config"]) == ("somebody-elses", plan(model=BETTER).version)
+
+
+def test_a_bad_model_that_another_run_has_replaced_is_not_taken_back_again(
+    aws: Aws, sagemaker: FakeSageMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other run's update begins at the same time, and its model stays."""
+    bring_up(aws, plan())
+    update = sagemaker.UpdateEndpoint
+
+    def check() -> None:
+        def refuse(**_: Any) -> dict[str, Any]:
+            sagemaker.UpdateEndpoint = update  # type: ignore[method-assign]
+            sagemaker.UpdateEndpoint("shop", "of-another-run")
+            raise RefusalError("ValidationException", 'Cannot update in-progress endpoint "arn".')
+
+        sagemaker.UpdateEndpoint = refuse  # type: ignore[method-assign]
+        fail()
+
+    with pytest.raises(RemoteError, match="wrong items"):
+        deploy(aws, plan(model=BETTER), upload=lambda: None, check=check)
+    assert sagemaker.endpoints["shop"]["config"] == "of-another-run"
+    assert "its state before is not restored: endpoint shop is not updated" in caplog.text

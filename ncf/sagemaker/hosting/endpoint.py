@@ -187,10 +187,14 @@ class Endpoint:
             if self.update(state, config, _IMMEDIATE):
                 return state
             settled = self.settled(wait_time)
-            if settled is None or settled["EndpointStatus"] != "InService":
+            if (
+                settled is None
+                or settled["EndpointStatus"] != "InService"
+                or settled["EndpointConfigName"] != state["EndpointConfigName"]
+            ):
                 break
             state = settled
-        raise RemoteError(f"endpoint {self.name} is not updated to {config}: other changes of it are in progress")
+        raise RemoteError(f"endpoint {self.name} is not updated to {config}, as others change it")
 
     def roll_back(self, wait_time: float) -> Rollback:
         """Return to the previous config, and wait until it is in service.
