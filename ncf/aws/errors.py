@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from http.client import HTTPException
 from typing import Any
 
 from botocore.exceptions import (
@@ -11,10 +12,13 @@ from botocore.exceptions import (
     ClientError,
     CredentialRetrievalError,
     HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     ParamValidationError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.response import StreamingBody
+from urllib3.exceptions import HTTPError
 
 from ncf.errors import InputError, RemoteError
 
@@ -24,6 +28,7 @@ DENIED = ("AccessDenied", "AccessDeniedException")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 _TEMPORARY = (
     "LimitExceededException",
+    "ModelNotReadyException",
     "RequestLimitExceeded",
     "SlowDown",
     "Throttling",
@@ -53,9 +58,10 @@ class RefusedError(RemoteError):
 
     @property
     def says_missing(self) -> bool:
-        """Whether the resource does not exist. SageMaker reports that as a ValidationException, too."""
+        """Whether the resource does not exist. SageMaker and its runtime report that as an invalid request, too."""
         return self.code in ("ResourceNotFound", "ResourceNotFoundException") or (
-            self.code == "ValidationException" and bool(re.search("could not find|not found", self.message, re.I))
+            self.code in ("ValidationException", "ValidationError")
+            and bool(re.search("could not find|not found", self.message, re.I))
         )
 
     @property
@@ -83,11 +89,27 @@ class _TruncatedError(HTTPClientError):  # type: ignore[misc]
     fmt = "the connection broke after {got} of {length} bytes"
 
 
+class _BrokenError(HTTPClientError):  # type: ignore[misc]
+    fmt = "the connection broke while the answer was read: {error}"
+
+
 def check_length(response_dict: Mapping[str, Any], **_: Any) -> None:
     """Refuse an incomplete response, which botocore would accept. Handler of the event ``before-parse``."""
     body, length = response_dict["body"], response_dict["headers"].get("content-length", "")
     if isinstance(body, bytes) and length.isdigit() and 0 < len(body) < int(length):
         raise _TruncatedError(got=len(body), length=length)
+
+
+def read_stream(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer whose streaming body is replaced by its bytes.
+
+    Raises:
+        BotoCoreError: if the connection breaks.
+    """
+    try:
+        return {name: value.read() if isinstance(value, StreamingBody) else value for name, value in answer.items()}
+    except (OSError, HTTPException, HTTPError) as error:  # botocore translates only some of them
+        raise _BrokenError(error=error) from error
 
 
 def translated(operation: str, error: ClientError | BotoCoreError) -> Exception:
@@ -111,7 +133,7 @@ def translated(operation: str, error: ClientError | BotoCoreError) -> Exception:
         return InputError(f"{operation}: {error}")
     if isinstance(error, NoCredentialsError):
         return InputError(NO_CREDENTIALS)
-    if isinstance(error, (HTTPClientError, NoConnectionError, CredentialRetrievalError)):
+    if isinstance(error, (HTTPClientError, IncompleteReadError, NoConnectionError, CredentialRetrievalError)):
         unreachable = RemoteError(f"{operation}: AWS cannot be reached: {error}")
         return TemporaryError(unreachable, isinstance(error, CredentialRetrievalError))
     return RemoteError(f"{operation}: {error}")

@@ -5,20 +5,27 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 from ncf.aws.errors import RefusedError
 from ncf.aws.session import Aws
+from ncf.errors import RemoteError
 
 TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_GROUP = "/aws/sagemaker/Endpoints"
 _TAIL_LINES = 20
+_MAX_STREAMS, _MAX_PAGES = 5, 3
+_log = logging.getLogger(__name__)
 _SECONDS_BETWEEN_CALLS = 0.06  # an account's quota is 25 calls a second for all of its jobs
 _SECONDS_BETWEEN_STREAM_LISTINGS = 15.0
 
 CALLS = ("logs:DescribeLogStreams", "logs:GetLogEvents")
 """AWS calls of this module, from which the IAM permissions are generated."""
+
+
+_NOT_SHOWN = "log lines are not shown: %s"
 
 
 class LogReader:
@@ -62,7 +69,7 @@ class LogReader:
             if "AccessDenied" not in error.code:
                 raise
             self._is_denied = True
-            logging.getLogger(__name__).warning("log lines are not shown: %s", error)
+            _log.warning(_NOT_SHOWN, error)
             return 0
 
     def excerpt(self, source: str) -> str:
@@ -71,7 +78,7 @@ class LogReader:
         Args:
             source: of the log, such as ``the job``.
         """
-        return "".join([f"{source}'s last log lines:\n", *(f"  | {line}\n" for line in self.tail)]) if self.tail else ""
+        return excerpt(source, self.tail)
 
     def _pause(self) -> None:
         """Keep the account's quota of calls, which many hosts could exceed."""
@@ -111,3 +118,77 @@ class LogReader:
             self._tokens[stream] = page["nextForwardToken"]
             if page["nextForwardToken"] == token:  # the same token again: the end of the stream
                 return count
+
+
+def excerpt(source: str, lines: Iterable[str]) -> str:
+    """Log lines under a heading, for an error message; '' without lines.
+
+    Args:
+        source: of the log, such as ``the job``.
+        lines: the last ones of the log.
+    """
+    shown = "".join(f"  | {line}\n" for line in lines)
+    return f"{source}'s last log lines:\n{shown}" if shown else ""
+
+
+def last_lines(aws: Aws, group: str, prefix: str, since: datetime) -> list[str]:
+    """The last lines of the newest streams of a group, 20 at most, in the order of the streams' creation.
+
+    The number of calls is bounded, whatever the group holds.
+
+    Args:
+        aws: clients to call.
+        group: log group.
+        prefix: of the streams' names.
+        since: time of the first line.
+
+    Returns:
+        The lines; none without permission to read logs, before the log exists, or if CloudWatch does not answer.
+    """
+    start = int(since.timestamp() * 1000)
+    blocks: list[list[str]] = []
+    try:
+        for stream in _newest_streams(aws, group, prefix, start):
+            missing = _TAIL_LINES - sum(map(len, blocks))
+            if missing <= 0:
+                break
+            blocks.append(_last_of_stream(aws, group, stream, start, missing))
+    except RemoteError as error:
+        if not (isinstance(error, RefusedError) and error.says_missing):
+            _log.warning(_NOT_SHOWN, error)
+    return [line for block in reversed(blocks) for line in block]
+
+
+def _newest_streams(aws: Aws, group: str, prefix: str, start: int) -> list[str]:
+    """Names of streams with lines since a time, in ms since 1970; the newest first."""
+    request: dict[str, Any] = {"logGroupName": group, "orderBy": "LastEventTime", "descending": True}
+    found: dict[str, int] = {}
+    for number, page in enumerate(aws.pages("logs", "describe_log_streams", **request), 1):
+        for stream in page["logStreams"]:
+            # the time of the last line may be hours late, that of the creation is not
+            times = [stream.get(key, 0) for key in ("creationTime", "lastEventTimestamp", "lastIngestionTime")]
+            if stream["logStreamName"].startswith(prefix) and max(times) >= start:
+                found[stream["logStreamName"]] = times[0]
+        if number == _MAX_PAGES:
+            break
+    return sorted(found, key=lambda name: found[name], reverse=True)[:_MAX_STREAMS]
+
+
+def _last_of_stream(aws: Aws, group: str, stream: str, start: int, count: int) -> list[str]:
+    """The last lines of a stream, in their order. CloudWatch may return empty pages before them."""
+    lines: list[str] = []
+    for events in _pages_backwards(aws, group, stream, start, count):
+        lines = [event["message"].rstrip("\n") for event in events] + lines
+        if len(lines) >= count:
+            break
+    return lines[-count:]
+
+
+def _pages_backwards(aws: Aws, group: str, stream: str, start: int, count: int) -> Iterator[list[dict[str, Any]]]:
+    request: dict[str, Any] = {"logGroupName": group, "logStreamName": stream, "startTime": start, "limit": count}
+    for _ in range(_MAX_PAGES):
+        page = aws.call("logs", "get_log_events", **request, startFromHead=False)
+        yield page["events"]
+        if page["nextBackwardToken"] == request.get("nextToken"):  # the same token again: the start of the stream
+            return
+        request["nextToken"] = page["nextBackwardToken"]

@@ -22,12 +22,14 @@ PREVIOUS_TAG = f"{TAG_PREFIX}previous"
 """Tag of endpoints: the config before the last update, which a rollback returns to."""
 DEPLOYED_TAG = f"{TAG_PREFIX}deployed"
 """Tag of endpoints: the config that deploy has brought into service and tested. It is set at the end of deploy."""
+SCALING_TAG = f"{TAG_PREFIX}autoscaling"
+"""Tag of endpoints whose autoscaling is deregistered during an update: its limits, to register it again; or ''."""
 ABANDONED_TAG = f"{TAG_PREFIX}left"
 """Tag of training jobs whose launcher has ended: by whom it was set, and when. If such a job is stopped, a retry of the
 run starts another one."""
 NAMESPACE_TAG = f"{TAG_PREFIX}namespace"
 """Tag of all resources that a pod creates: its namespace."""
-OWN_TAGS = 5
+OWN_TAGS = 6
 """Tags of this project that one resource has at most."""
 _DIGITS = 16
 

@@ -18,6 +18,7 @@ Condition = Mapping[str, Mapping[str, Any]]
 
 UNSCOPED: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "lists; has no resource of its own",
+    "application-autoscaling:DescribeScalingPolicies": "lists; has no resource of its own",
     "pricing:GetProducts": "AWS's public price list",
     "sagemaker:ListEndpointConfigs": "lists; has no resource of its own",
     "sagemaker:ListTrainingJobs": "lists; has no resource of its own",

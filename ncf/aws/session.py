@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, Pagin
 from botocore.paginate import Paginator
 from botocore.session import get_session
 
-from ncf.aws.errors import NO_CREDENTIALS, RefusedError, TemporaryError, check_length, translated
+from ncf.aws.errors import NO_CREDENTIALS, RefusedError, TemporaryError, check_length, read_stream, translated
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
 from ncf.storage import REGION_VARIABLE
@@ -38,6 +38,8 @@ _HURRIED_PAUSE_SECONDS = 0.05
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 _CONSOLES = {"aws-cn": "console.amazonaws.cn", "aws-us-gov": "console.amazonaws-us-gov.com"}
 _ECR_IMAGE = re.compile(r"\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.\S+/\S+")
+CONSISTENCY_SECONDS = 30.0
+"""Seconds for which AWS may still answer as before a change."""
 _POLL_SECONDS, _POLL_SHARE = (0.5, 10.0), 0.05
 
 
@@ -104,6 +106,8 @@ class Aws:
     def call(self, service: str, operation: str, patience: float | None = None, **request: Any) -> dict[str, Any]:
         """One API call. Temporary errors are retried: throttling, 5xx, expired credentials, broken connections.
 
+        The body of a streaming answer is read within the call.
+
         Args:
             service: such as ``sagemaker``.
             operation: such as ``describe_endpoint``.
@@ -136,10 +140,28 @@ class Aws:
 
     def _try(self, service: str, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = getattr(self.client(service), operation)(**request)
-            return answer
+            return read_stream(getattr(self.client(service), operation)(**request))
         except (ClientError, BotoCoreError) as error:
             raise translated(operation, error) from error
+
+    def call_with_new(self, service: str, operation: str, **request: Any) -> dict[str, Any]:
+        """A call that names resources that were created just before.
+
+        SageMaker is eventually consistent: an error that such a resource does not exist is believed only after 30 s.
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateEndpoint.html
+
+        Raises:
+            As :meth:`call`.
+        """
+        start = time.monotonic()
+        for _ in poll():
+            try:
+                return self.call(service, operation, **request)
+            except RefusedError as error:
+                if not error.says_missing or time.monotonic() - start > CONSISTENCY_SECONDS:
+                    raise
+                _log.info("%s; retrying for up to %.0f s", error, CONSISTENCY_SECONDS)
+        raise AssertionError
 
     def find(self, service: str, operation: str, **request: Any) -> dict[str, Any] | None:
         """The description of a resource, by a call such as ``describe_endpoint``; None if it does not exist.

@@ -12,7 +12,7 @@ from ncf.aws.session import Aws, poll
 from ncf.aws.tags import tags_of
 from ncf.errors import RemoteError
 from ncf.sagemaker.hosting import versions
-from ncf.sagemaker.hosting.endpoint import Endpoint
+from ncf.sagemaker.hosting.endpoint import SETTLED, Endpoint, InProgressError, pending_config
 from ncf.sagemaker.runs.resources import KINDS, describe, run_of_config, tagged
 from ncf.sagemaker.staging import model_uri
 from ncf.sagemaker.training.stopping import stop
@@ -77,8 +77,10 @@ def find(aws: Aws, run: str, job_prefix: str) -> Found:
             uris |= _uris_of_job(described)
             if described["TrainingJobStatus"] in _JOB_IN_PROGRESS:
                 to_delete.append(Resource(kind, name, "in progress"))
-        elif kind == "endpoint" and (other := run_of_config(aws, described["EndpointConfigName"])) not in (run, None):
-            kept.append(Resource(kind, name, f"it serves the model of run {other}"))
+        elif kind == "endpoint":
+            (kept if (other := _other_run(aws, described, run)) else to_delete).append(
+                Resource(kind, name, other or _progress(described))
+            )
         else:
             uris |= _uris_of_model(described, name) if kind == "model" else set()
             to_delete.append(Resource(kind, name))
@@ -102,6 +104,22 @@ def _is_own(kind: str, name: str, described: dict[str, Any], job_prefix: str) ->
     return _VERSION.fullmatch(name) is not None
 
 
+def _other_run(aws: Aws, endpoint: dict[str, Any], run: str) -> str:
+    """The other run that an endpoint serves the model of, or is being updated to, in words; '' for none."""
+    for config, words in (
+        (pending_config(endpoint), "it is being updated to the model of run"),
+        (endpoint["EndpointConfigName"], "it serves the model of run"),
+    ):
+        if config and (other := run_of_config(aws, config)) not in (run, None):
+            return f"{words} {other}"
+    return ""
+
+
+def _progress(endpoint: dict[str, Any]) -> str:
+    status = endpoint["EndpointStatus"]
+    return "" if status in SETTLED else f"{status}, which is waited for"
+
+
 def _live_versions(aws: Aws, to_delete: list[Resource]) -> set[str]:
     """Names of versions in use by endpoints that are not deleted.
 
@@ -114,7 +132,7 @@ def _live_versions(aws: Aws, to_delete: list[Resource]) -> set[str]:
             config = describe(aws, resource.kind, resource.name)
             endpoint = tags_of(aws, config["EndpointConfigArn"]).get(ENDPOINT_TAG, "") if config else ""
             served = describe(aws, "endpoint", endpoint) if endpoint and endpoint not in deleted_endpoints else None
-            if served and served["EndpointConfigName"] == resource.name:
+            if served and resource.name in (served["EndpointConfigName"], pending_config(served)):
                 live.add(resource.name)
     return live
 
@@ -179,7 +197,13 @@ def _copy_uri(uri: str, name: str) -> str:
 
 def _delete_endpoint(aws: Aws, name: str) -> None:
     endpoint = Endpoint(aws, name)
-    endpoint.delete()
+    try:
+        endpoint.delete(_DELETION_SECONDS)
+    except InProgressError:
+        raise RemoteError(
+            f"endpoint {name} is still being created or updated after {_DELETION_SECONDS:.0f} s, and AWS refuses to "
+            "delete it meanwhile: run this command again later"
+        ) from None
     for _ in poll(_DELETION_SECONDS):
         if endpoint.find() is None:
             return

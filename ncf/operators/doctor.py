@@ -145,7 +145,9 @@ class Doctor(Stage):
             usage = "spot training job" if self.train_spot_instance else "training job"
             yield quotas.check("train quota", self.train_instance_type, usage, self.train_instance_count)
         if self.deploy_instance_type and self.deploy_instance_count:
-            yield quotas.check("deploy quota", self.deploy_instance_type, "endpoint", self.deploy_instance_count)
+            both = 2 * self.deploy_instance_count
+            need = " by the old and the new instances of an update"
+            yield quotas.check("deploy quota", self.deploy_instance_type, "endpoint", both, need)
         if self.namespace or self.pipeline_root:
             yield root.check(self.namespace, self.pipeline_root, _bucket_name(self.bucket))
         if self.kfp_host:

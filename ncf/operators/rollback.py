@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import CliPositionalArg
 
 from ncf.aws.settings import AwsAccess
+from ncf.sagemaker.hosting.settings import checked_endpoint_name
 from ncf.stage.declaration import Stage
 
 
 class Rollback(Stage, AwsAccess):
     """Roll an endpoint back to its previous model, at once.
 
-    The previous model is the one that was in service before the last update; after a rollback, the next older one.
+    The previous model is the one that was in service before the last update; after a rollback, the next older one. An
+    update in progress is waited for.
     """
 
     calls = (
@@ -25,6 +27,11 @@ class Rollback(Stage, AwsAccess):
 
     endpoint: CliPositionalArg[str] = Field(min_length=1, description="Name of the endpoint")
     endpoint_wait_time: int = Field(1800, ge=60, le=86_400, description="Seconds to wait for the endpoint")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_endpoint_name(cls, value: str) -> str:
+        return checked_endpoint_name(value)
 
     def run(self) -> None:
         from ncf.aws.session import Aws

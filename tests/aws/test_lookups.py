@@ -18,6 +18,7 @@ ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/shop"
 def test_a_resource_that_does_not_exist_is_none(aws: Aws, sagemaker: FakeSageMaker) -> None:
     assert aws.find("sagemaker", "describe_endpoint", EndpointName="shop") is None
     aws.delete("sagemaker", "delete_endpoint", EndpointName="shop")
+    sagemaker.describes_until_end = 0
     aws.call("sagemaker", "create_endpoint", EndpointName="shop", EndpointConfigName="config")
     assert (aws.find("sagemaker", "describe_endpoint", EndpointName="shop") or {})["EndpointConfigName"] == "config"
     aws.delete("sagemaker", "delete_endpoint", EndpointName="shop")

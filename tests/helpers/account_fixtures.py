@@ -33,6 +33,7 @@ def set_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(session, "_POLL_SECONDS", (0.0, 0.0))
     monkeypatch.setattr(session, "_PAUSE_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(session, "CONSISTENCY_SECONDS", 0.02)
 
 
 @pytest.fixture

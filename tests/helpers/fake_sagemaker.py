@@ -10,14 +10,16 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.awsrequest import AWSResponse
 from botocore.response import StreamingBody
 from botocore.validate import validate_parameters
 
+from ncf.aws.names import VARIANT
 from ncf.aws.session import Aws
 
 ROLE = "arn:aws:iam::123456789012:role/ncf"
@@ -42,6 +44,7 @@ class FakeSageMaker:
         outcomes: for each job created, how it ends: status and reason; Completed where there is no more.
         ended_as: secondary status of jobs that have ended; '' for the status itself.
         log: lines of each stream of the log.
+        log_times: time of each stream's lines, in ms since 1970; now for the others.
         describes_until_end: answers that say InProgress (Creating, Updating) before the last one.
         refusals: for an operation, what it is refused with.
         update_ends: how an endpoint update ends: "InService", "RolledBack" or "Failed".
@@ -58,6 +61,7 @@ class FakeSageMaker:
         self.outcomes: list[tuple[str, str]] = []
         self.ended_as = ""
         self.log: dict[str, list[str]] = {}
+        self.log_times: dict[str, int] = {}
         self.describes_until_end = 2
         self.refusals: dict[str, RefusalError] = {}
         self.create_ends = self.update_ends = "InService"
@@ -71,6 +75,7 @@ class FakeSageMaker:
         self.scalable: dict[str, dict[str, Any]] = {}
         self.prices: list[str] = []
         self._pending: dict[str, int] = {}
+        self._changes = 0
         self._lock = threading.Lock()
         self._request = threading.local()
 
@@ -164,19 +169,34 @@ class FakeSageMaker:
         self._pending[TrainingJobName] = 0
         return {}
 
-    def DescribeLogStreams(self, logStreamNamePrefix: str, **_: Any) -> dict[str, Any]:
+    def DescribeLogStreams(self, logStreamNamePrefix: str = "", **_: Any) -> dict[str, Any]:
         streams = [name for name in self.log if name.startswith(logStreamNamePrefix)]
         if not streams:
             raise RefusalError("ResourceNotFoundException", "The specified log group does not exist.")
-        return {"logStreams": [{"logStreamName": name} for name in streams]}
+        return {"logStreams": [{"logStreamName": name, "creationTime": self._log_time(name)} for name in streams]}
 
-    def GetLogEvents(self, logStreamName: str, nextToken: str = "f/0", **_: Any) -> dict[str, Any]:
-        start = int(nextToken[2:])
-        lines = self.log[logStreamName][start : start + PAGE]
+    def GetLogEvents(
+        self,
+        logStreamName: str,
+        nextToken: str = "",
+        startFromHead: bool = False,
+        startTime: int = 0,
+        limit: int = PAGE,
+        **_: Any,
+    ) -> dict[str, Any]:
+        known = self.log[logStreamName] if self._log_time(logStreamName) >= startTime else []
+        place = int(nextToken[2:]) if nextToken else (0 if startFromHead else len(known))
+        start, end = (place, place + limit) if startFromHead else (max(0, place - limit), place)
+        lines = known[start:end]
         return {
             "events": [{"message": f"{line}\n"} for line in lines],
             "nextForwardToken": f"f/{start + len(lines)}",
+            "nextBackwardToken": f"b/{start}",
         }
+
+    def _log_time(self, stream: str) -> int:
+        """Time of a stream's lines, in ms since 1970."""
+        return self.log_times.get(stream, int(time.time() * 1000))
 
     # hosting
 
@@ -190,7 +210,7 @@ class FakeSageMaker:
     def CreateEndpoint(self, **request: Any) -> dict[str, Any]:
         name = request["EndpointName"]
         state = {"config": request["EndpointConfigName"], "status": "Creating", "end": self.create_ends}
-        state["Tags"] = request.get("Tags", [])
+        state |= {"Tags": request.get("Tags", []), "modified": NOW}
         answer = self._create(self.endpoints, "endpoint", name, state, "EndpointArn")
         self._pending[name] = self.describes_until_end
         return answer
@@ -234,6 +254,11 @@ class FakeSageMaker:
         self.scalable.setdefault(request["ResourceId"], {})["target"] = target
         return {}
 
+    def DescribeScalingPolicies(self, ResourceId: str, **_: Any) -> dict[str, Any]:
+        policy = self.scalable.get(ResourceId, {}).get("policy")
+        policies = [{**policy, "PolicyARN": "arn", "CreationTime": NOW}] if policy else []
+        return {"ScalingPolicies": policies}
+
     def PutScalingPolicy(self, **request: Any) -> dict[str, Any]:
         self.scalable[request["ResourceId"]]["policy"] = request
         return {"PolicyARN": "arn:aws:autoscaling:us-east-1:123456789012:scalingPolicy/x"}
@@ -270,36 +295,62 @@ class FakeSageMaker:
             del self.endpoints[EndpointName]
         elif self._pending[EndpointName] < 0:
             if state["end"] == "RolledBack":
-                state |= {"end": "InService", "config": state["previous"], "reason": "Alarm fired"}
-            elif state["end"] == "Failed":
+                state |= {"end": "InService", "reason": "Alarm fired"}
+            elif pending := state.get("pending"):
+                state |= {"previous": state["config"], "config": pending}
+            if state["end"] == "Failed":
                 state["reason"] = "The primary container did not pass the ping health check."
-            state["status"] = state["end"]
+            state |= {"status": state["end"], "pending": ""}
+        shown = {"PendingDeploymentSummary": {"EndpointConfigName": state["pending"]}} if state.get("pending") else {}
         reason = {"FailureReason": state["reason"]} if state.get("reason") else {}
-        return {
-            "EndpointName": EndpointName,
-            "EndpointArn": f"{ACCOUNT}:endpoint/{EndpointName}",
-            "EndpointConfigName": state["config"],
-            "EndpointStatus": state["status"],
-            "CreationTime": NOW,
-            "LastModifiedTime": NOW,
-        } | reason
+        return (
+            {
+                "EndpointName": EndpointName,
+                "EndpointArn": f"{ACCOUNT}:endpoint/{EndpointName}",
+                "EndpointConfigName": state["config"],
+                "EndpointStatus": state["status"],
+                "CreationTime": NOW,
+                "LastModifiedTime": state["modified"],
+            }
+            | reason
+            | shown
+        )
 
     def UpdateEndpoint(self, EndpointName: str, EndpointConfigName: str, **how: Any) -> dict[str, Any]:
-        state = self.endpoints[EndpointName]
+        state = self._settled_endpoint(EndpointName)
         if state["status"] != "InService":
             raise RefusalError("ValidationException", "Cannot update in-progress endpoint")
-        previous = state["config"]
-        state.clear()
-        state |= {"previous": previous, "config": EndpointConfigName, "status": "Updating", "how": how}
+        variants = [self._variant(config) for config in (state["config"], EndpointConfigName)]
+        if variants[0] != variants[1] and f"endpoint/{EndpointName}/variant/{VARIANT}" in self.scalable:
+            words = "The instance type cannot be updated because of the following scalable target registered"
+            raise RefusalError("ValidationException", words)
+        self._changes += 1
+        state |= {"pending": EndpointConfigName, "status": "Updating", "how": how, "reason": ""}
+        state["modified"] = NOW + timedelta(seconds=self._changes)
         state["end"], self.update_ends = self.update_ends, "InService"
         self._pending[EndpointName] = self.describes_until_end
         return {"EndpointArn": f"{ACCOUNT}:endpoint/{EndpointName}"}
+
+    def _settled_endpoint(self, name: str) -> dict[str, Any]:
+        state = self.endpoints[name]
+        if state["status"] in ("Creating", "Updating", "Deleting"):
+            raise RefusalError(
+                "ValidationException", f'Cannot update in-progress endpoint "{ACCOUNT}:endpoint/{name}".'
+            )
+        return state
+
+    def _variant(self, config: str) -> str:
+        """Instance type of an endpoint config."""
+        variants = self.configs.get(config, {}).get("ProductionVariants", [{}])
+        return str(variants[0].get("InstanceType", ""))
 
     def delete_slowly(self, endpoint: str) -> None:
         self.endpoints[endpoint]["status"] = "Deleting"
         self._pending[endpoint] = self.describes_until_end
 
     def DeleteEndpoint(self, EndpointName: str) -> dict[str, Any]:
+        if EndpointName in self.endpoints:
+            self._settled_endpoint(EndpointName)
         return self._delete(self.endpoints, EndpointName)
 
     def DeleteEndpointConfig(self, EndpointConfigName: str) -> dict[str, Any]:

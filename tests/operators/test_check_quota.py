@@ -19,7 +19,6 @@ from fake_account import Account
             "ml.g5.xlarge for spot training job usage",
             {"train_instance_count": 3, "train_spot_instance": True},
         ),
-        ("deploy quota", "host", "ml.m5.large for endpoint usage", {"deploy_instance_count": 3}),
     ],
 )
 def test_quotas_that_are_too_low(
@@ -29,6 +28,15 @@ def test_quotas_that_are_too_low(
     assert f"'{quota}' is 2; 3 needed" in finding
     assert "aws service-quotas request-service-quota-increase --service-code sagemaker" in finding
     assert f"--quota-code L-{key.upper()} --desired-value 3 --region us-east-1" in finding
+
+
+def test_the_quota_of_an_endpoint_is_for_both_fleets_of_an_update(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert examined(capsys)["deploy quota"][0] == "ok", "2 for an endpoint with one instance"
+    finding = failure(capsys, "deploy quota", deploy_instance_count=2)
+    assert "'ml.m5.large for endpoint usage' is 2; 4 needed by the old and the new instances of an update" in finding
+    assert "--quota-code L-HOST --desired-value 4 --region us-east-1" in finding
 
 
 def test_an_unknown_quota_is_skipped(account: Account, capsys: pytest.CaptureFixture[str]) -> None:

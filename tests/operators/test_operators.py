@@ -201,6 +201,44 @@ def test_an_endpoint_that_cannot_be_deleted_keeps_its_model_and_nothing_else(
     execution.run(Clean, ["--run", "run-busy", "--dry-run", "false"])
 
 
+def test_clean_and_rollback_wait_for_an_update(
+    tmp_path: Path, account: Any, sagemaker: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = (deploy(tmp_path, "ncf-busy", f"run-b{seed}", seed) for seed in (1, 2))
+
+    def update(config: str) -> None:
+        """As deploy does, whose pod is then killed."""
+        described = sagemaker.describe_endpoint(EndpointName="ncf-busy")
+        tags = [{"Key": "ncf:previous", "Value": described["EndpointConfigName"]}]
+        sagemaker.add_tags(ResourceArn=described["EndpointArn"], Tags=tags)
+        account.faults.add("hold", "ncf-busy", state="Updating", seconds=0.5)
+        sagemaker.update_endpoint(EndpointName="ncf-busy", EndpointConfigName=config)
+
+    update(first)
+    execution.run(Rollback, ["ncf-busy"])
+    assert sagemaker.describe_endpoint(EndpointName="ncf-busy")["EndpointConfigName"] == second
+    update(first)
+    capsys.readouterr()
+    execution.run(Clean, ["--run", "run-b2", "--dry-run", "false"])
+    assert "ncf-busy  (it is being updated to the model of run run-b1): kept" in capsys.readouterr().out
+    assert sagemaker.describe_model(ModelName=second)["ModelName"] == second, "it is in service meanwhile"
+
+
+def test_clean_waits_for_an_endpoint_in_progress(
+    tmp_path: Path, account: Any, sagemaker: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = deploy(tmp_path, "ncf-new", "run-n", 1)
+    sagemaker.delete_endpoint(EndpointName="ncf-new")
+    account.faults.add("hold", "ncf-new", state="Creating", seconds=0.5)
+    tags = [{"Key": "ncf:run", "Value": "run-n"}]
+    sagemaker.create_endpoint(EndpointName="ncf-new", EndpointConfigName=config, Tags=tags)
+    capsys.readouterr()
+    execution.run(Clean, ["--run", "run-n", "--dry-run", "false"])
+    out = capsys.readouterr().out
+    assert "endpoint        ncf-new  (Creating, which is waited for)" in out
+    assert "nothing of run run-n is left" in out
+
+
 def test_clean_fails_if_anything_remains(tmp_path: Path, sagemaker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     version = deploy(tmp_path, "ncf-remains", "run-r", 1)
     monkeypatch.setattr("ncf.sagemaker.hosting.versions._DELETIONS", ())

@@ -130,6 +130,33 @@ def test_a_rolled_back_update_is_a_failure_and_leaves_nothing(aws: Aws, sagemake
     assert list(sagemaker.models) == list(sagemaker.configs) == [plan().version]
 
 
+def test_the_update_is_undone_before_the_log_is_read(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    bring_up(aws, plan())
+    sagemaker.update_ends, sagemaker.log = "RolledBack", {f"{VARIANT}/i-1": ["out of memory"]}
+    with pytest.raises(RemoteError, match="out of memory"):
+        bring_up(aws, plan(model="worse"))
+    operations = sagemaker.operations()
+    assert operations.index("DeleteModel") < operations.index("DescribeLogStreams")
+    sagemaker.calls.clear()
+    sagemaker.create_ends = "Failed"
+    with pytest.raises(RemoteError, match="out of memory"):
+        bring_up(aws, plan(endpoint_name="new"))
+    operations = sagemaker.operations()
+    assert operations.index("DeleteEndpoint") < operations.index("DescribeLogStreams")
+
+
+def test_what_is_not_undone_is_said(aws: Aws, sagemaker: FakeSageMaker, caplog: pytest.LogCaptureFixture) -> None:
+    bring_up(aws, plan())
+
+    def check() -> None:
+        sagemaker.refusals["UpdateEndpoint"] = RefusalError("AccessDeniedException", "not allowed")
+        fail()
+
+    with pytest.raises(RemoteError, match="wrong items"):
+        deploy(aws, plan(model="worse"), upload=lambda: None, check=check)
+    assert "shop: its state before is not restored: AWS refused update_endpoint: AccessDenied" in caplog.text
+
+
 def test_an_endpoint_that_does_not_come_up_is_deleted(aws: Aws, sagemaker: FakeSageMaker) -> None:
     sagemaker.create_ends = "Failed"
     with pytest.raises(RemoteError, match="endpoint shop: Failed: The primary container did not pass the ping"):

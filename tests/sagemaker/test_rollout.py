@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from deployments import bring_up, last_update, plan
+from deployments import bring_up, fail, last_update, plan
 from fake_sagemaker import FakeSageMaker
 
-from ncf.aws.names import VARIANT
 from ncf.aws.session import Aws
-from ncf.errors import RemoteError
+from ncf.errors import InputError, RemoteError
+from ncf.sagemaker.hosting.deployment import deploy
 
 
 @pytest.mark.parametrize(
@@ -89,15 +89,20 @@ def test_a_rolled_back_update_names_the_alarm(aws: Aws, sagemaker: FakeSageMaker
     assert "shop-errors: 3 answers were 5xx" in caught.value.report
 
 
-def test_the_number_of_instances_stays_where_it_is_scaled(aws: Aws, sagemaker: FakeSageMaker) -> None:
-    bring_up(aws, plan(max_instance_count=4, invocations_per_instance=500))
-    resource = f"endpoint/shop/variant/{VARIANT}"
-    assert sagemaker.scalable[resource]["target"]["MinCapacity"] == 1
-    assert sagemaker.scalable[resource]["target"]["MaxCapacity"] == 4
-    policy = sagemaker.scalable[resource]["policy"]["TargetTrackingScalingPolicyConfiguration"]
-    assert policy["TargetValue"] == 500.0
-    bring_up(aws, plan(model="better"))
-    assert last_update(sagemaker)["RetainAllVariantProperties"] is True
-    sagemaker.scalable.clear()
-    bring_up(aws, plan(model="best"))
-    assert last_update(sagemaker)["RetainAllVariantProperties"] is False
+def test_a_serverless_endpoint_has_no_guardrails(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    serverless = {"serverless_memory": 2048, "network_isolation": False, "s3_prefix": "s3://b/ncf"}
+    bring_up(aws, plan(**serverless))
+    bring_up(aws, plan(model="better", **serverless))
+    assert last_update(sagemaker).keys() == {"EndpointName", "EndpointConfigName"}
+    assert sagemaker.alarms == {}
+    with pytest.raises(RemoteError, match="wrong items"):
+        deploy(aws, plan(model="worse", **serverless), upload=lambda: None, check=fail)
+    assert sagemaker.endpoints["shop"]["config"] == plan(model="better", **serverless).version
+    assert "DeploymentConfig" not in last_update(sagemaker), "nor has the rollback"
+
+
+def test_instances_do_not_become_serverless(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    bring_up(aws, plan())
+    with pytest.raises(InputError, match=r"shop has instances.*'serverless_memory'"):
+        bring_up(aws, plan(serverless_memory=2048, network_isolation=False, s3_prefix="s3://b/ncf"))
+    assert "UpdateEndpoint" not in sagemaker.operations()

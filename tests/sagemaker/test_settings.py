@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from ncf.errors import InputError
+from ncf.operators.rollback import Rollback
 from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.sagemaker.training.settings import JobSettings
+from ncf.stage import parsing
+from ncf.stages.evaluate import Evaluate
 
 ROLE = "arn:aws:iam::123456789012:role/ncf"
 JOB = {"role": ROLE, "train_image": "image"}
@@ -68,6 +72,13 @@ SERVERLESS = {"serverless_memory": 2048, "network_isolation": False, "s3_prefix"
         ({**SERVERLESS, "data_capture_s3_uri": "s3://b/c"}, ("data_capture_s3_uri", "serverless")),
         ({**SERVERLESS, "max_instance_count": 3}, ("max_instance_count", "serverless")),
         ({**SERVERLESS, "resource_encryption_key": "k"}, ("resource_encryption_key", "serverless")),
+        ({**SERVERLESS, "alarms": "mine"}, ("alarms", "serverless")),
+        ({**SERVERLESS, "max_latency": 50}, ("max_latency", "serverless")),
+        ({**SERVERLESS, "traffic_shift": "canary"}, ("traffic_shift", "serverless", "all_at_once")),
+        *(
+            ({"max_instance_count": 3, "endpoint_instance_type": burstable}, ("max_instance_count", burstable))
+            for burstable in ("ml.t2.medium", "ml.t3.xlarge", "ml.t3a.large", "ml.t4g.large")
+        ),
         ({**SERVERLESS, "s3_prefix": ""}, ("s3_prefix", "archive")),
         ({**SERVERLESS, "serverless_memory": 1500}, ("serverless_memory", "1024")),
         ({"max_instance_count": 1, "initial_instance_count": 2}, ("max_instance_count", "initial_instance_count")),
@@ -96,10 +107,26 @@ def test_a_serverless_endpoint_is_accepted() -> None:
     EndpointSettings(role=ROLE, deploy_image="image", **SERVERLESS)
 
 
-@pytest.mark.parametrize("name", ["-x", "x-", "a b", "x" * 64, "ü"])
+@pytest.mark.parametrize("name", ["-x", "x-", "a b", "x" * 64, "ü", "Shop", "shoP-1"])
 def test_endpoint_names_are_checked(name: str) -> None:
     with pytest.raises(ValidationError, match="endpoint_name"):
         EndpointSettings(role=ROLE, deploy_image="image", endpoint_name=name)
+
+
+def test_a_name_that_is_refused_everywhere() -> None:
+    """AWS returns ARNs in lower case, from which ``ncf clean`` reads the names."""
+    for refuse in (
+        lambda: parsing.parse(Rollback, ["Shop"]),
+        lambda: parsing.parse(Evaluate, ["--champion-endpoint", "Shop"]),
+        lambda: EndpointSettings(role=ROLE, deploy_image="image", endpoint_name="Shop"),
+    ):
+        with pytest.raises((InputError, ValidationError), match=r"(?s)endpoint.*lowercase"):
+            refuse()
+
+
+def test_types_that_burst_no_more_than_others_are_scaled() -> None:
+    for kind in ("ml.m5.large", "ml.trn1.2xlarge", "ml.g5.xlarge"):
+        EndpointSettings(role=ROLE, deploy_image="image", max_instance_count=3, endpoint_instance_type=kind)
 
 
 def test_lists_are_split() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_sagemaker import FakeSageMaker
+from botocore.response import StreamingBody
+from fake_sagemaker import FakeSageMaker, RefusalError
 from random_model import random_model
+from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
 
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.aws.session import Aws
@@ -81,3 +85,56 @@ def test_the_smoke_test_finds_items_seen_before(aws: Aws, sagemaker: FakeSageMak
     sagemaker.answer = answer
     with pytest.raises(RemoteError, match=f"u0 gets items seen before: {seen}"):
         test.run(aws, "shop")
+
+
+class Breaking(io.RawIOBase):
+    """A connection that breaks while the answer is read."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self._error = error
+
+    def read(self, *_: Any) -> bytes:
+        if self._error:
+            raise self._error
+        return b""  # the server has closed the connection
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ReadTimeoutError(None, "url", "Read timed out."),  # type: ignore[arg-type]
+        ProtocolError("Connection broken: IncompleteRead(5 bytes read)"),
+        SSLError("bad record mac"),
+        http.client.IncompleteRead(b"{"),
+        ConnectionResetError(104, "Connection reset by peer"),
+        TimeoutError("timed out"),
+        None,
+    ],
+    ids=repr,
+)
+def test_a_connection_that_breaks_in_the_answer_is_waited_out(
+    error: Exception | None, aws: Aws, sagemaker: FakeSageMaker, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sagemaker.answer, invoke, breaks = answer_of(model_folder), sagemaker.InvokeEndpoint, [error] * 3
+
+    def break_first(**request: Any) -> dict[str, Any]:
+        return {"Body": StreamingBody(Breaking(breaks.pop()), 100)} if breaks else invoke(**request)
+
+    monkeypatch.setattr(sagemaker, "InvokeEndpoint", break_first)
+    SmokeTest.of_model(model_folder, 3).run(aws, "shop")
+    assert sagemaker.operations().count("InvokeEndpoint") == 4
+
+
+def test_a_serverless_endpoint_that_is_not_ready_is_waited_for(
+    aws: Aws, sagemaker: FakeSageMaker, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sagemaker.answer, invoke, refusals = answer_of(model_folder), sagemaker.InvokeEndpoint, [1, 2]
+
+    def refuse_first(**request: Any) -> dict[str, Any]:
+        if refusals:
+            refusals.pop()
+            raise RefusalError("ModelNotReadyException", "resources are still being provisioned")
+        return invoke(**request)
+
+    monkeypatch.setattr(sagemaker, "InvokeEndpoint", refuse_first)
+    SmokeTest.of_model(model_folder, 3).run(aws, "shop")

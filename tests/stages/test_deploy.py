@@ -17,6 +17,7 @@ from random_model import random_model
 
 from components.local.aws.processes import wait_until
 from ncf.errors import InputError, RemoteError
+from ncf.sagemaker.hosting.endpoint import Endpoint
 from ncf.stage import execution, parsing
 from ncf.stages.deploy import Deploy
 from ncf.storage import list_objects, upload
@@ -96,7 +97,7 @@ def test_a_model_that_does_not_come_up_leaves_the_old_one_serving(tmp_path: Path
     execution.run(Deploy, arguments(tmp_path, write_model(tmp_path / "good", 4), *flags))
     before = client.describe_endpoint(EndpointName="steady")["EndpointConfigName"]
     models = {entry["ModelName"] for entry in client.list_models(MaxResults=100)["Models"]}
-    with pytest.raises(RemoteError, match="rolled back"):
+    with pytest.raises(RemoteError, match=r"(?s)last log lines:\n.*  \| this model does not load\n[^|]*rolled back"):
         execution.run(Deploy, arguments(tmp_path, write_model(tmp_path / "bad", 5, broken=True), *flags))
     after = client.describe_endpoint(EndpointName="steady")
     assert (after["EndpointStatus"], after["EndpointConfigName"]) == ("InService", before)
@@ -201,3 +202,67 @@ def test_overrides_reach_the_endpoint(tmp_path: Path, client: Any) -> None:
         parsing.parse(Deploy, arguments(tmp_path, "x", "--deploy-overrides", '{"keep_version": 5}'))
     with pytest.raises(InputError, match=r"deploy_overrides': 'bake_time' is -1"):
         parsing.parse(Deploy, arguments(tmp_path, "x", "--deploy-overrides", '{"bake_time": -1}'))
+
+
+FLAGS = ("--s3-prefix", PREFIX, "--bake-time", "0")
+
+
+@pytest.fixture
+def target() -> Callable[[str], tuple[int, int] | None]:
+    """Finds the limits of an endpoint's autoscaling; None without."""
+    scaling = boto3.client("application-autoscaling")
+
+    def find(endpoint: str) -> tuple[int, int] | None:
+        resource = f"endpoint/{endpoint}/variant/AllTraffic"
+        found = scaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=[resource])
+        return next(((each["MinCapacity"], each["MaxCapacity"]) for each in found["ScalableTargets"]), None)
+
+    return find
+
+
+@pytest.mark.parametrize("is_good", [True, False], ids=["good", "bad"])
+def test_a_retry_of_a_killed_pod_continues_its_update_to_other_instances(
+    is_good: bool, tmp_path: Path, account: Any, client: Any, target: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"killed-{'good' if is_good else 'bad'}"
+    scaled = (*FLAGS, "--endpoint-name", name, "--max-instance-count", "2")
+    execution.run(Deploy, arguments(tmp_path, write_model(tmp_path / "1", 1), *scaled, "--run-id", "1"))
+    before = client.describe_endpoint(EndpointName=name)["EndpointConfigName"]
+    model = write_model(tmp_path / "2", 2, errs=not is_good)
+    larger = (*scaled[:-1], "5", "--endpoint-instance-type", "ml.c5.xlarge", "--run-id", "2")
+    account.faults.add("hold", name, state="Updating", seconds=1.0)
+    settled = Endpoint.settled
+
+    def killed(self: Endpoint, *given: Any, **more: Any) -> Any:
+        if client.describe_endpoint(EndpointName=name)["EndpointStatus"] == "Updating":
+            raise SystemExit(137)
+        return settled(self, *given, **more)
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(Endpoint, "settled", killed)
+        execution.run(Deploy, arguments(tmp_path, model, *larger))
+    updating = client.describe_endpoint(EndpointName=name)
+    assert (updating["EndpointStatus"], updating["EndpointConfigName"]) == ("Updating", before)
+    assert target(name) is None
+    if is_good:
+        execution.run(Deploy, arguments(tmp_path, model, *larger))
+    else:
+        with pytest.raises(RemoteError, match="InvokeEndpoint|invoke_endpoint"):
+            execution.run(Deploy, arguments(tmp_path, model, *larger))
+    after = client.describe_endpoint(EndpointName=name)
+    expected = updating["PendingDeploymentSummary"]["EndpointConfigName"] if is_good else before
+    assert (after["EndpointStatus"], after["EndpointConfigName"]) == ("InService", expected)
+    assert target(name) == ((1, 5) if is_good else (1, 2))
+
+
+def test_what_is_seen_late_or_broken_off_fails_no_deployment(tmp_path: Path, account: Any, client: Any) -> None:
+    flags = (*FLAGS, "--endpoint-name", "late")
+    for name, states in (("1", ("Creating", "CreateEndpoint")), ("2", ("Updating", "UpdateEndpoint"))):
+        account.faults.add("hold", "late", state=states[0], seconds=0.5)
+        for operation in ("CreateEndpointConfig", states[1], "DescribeEndpoint", "InvokeEndpoint"):
+            account.faults.add("late", operation)
+        account.faults.add("refuse", "InvokeEndpoint", error="cut")
+        model = write_model(tmp_path / name, int(name))
+        execution.run(Deploy, arguments(tmp_path, model, *flags, "--run-id", name))
+        assert account.faults.coming() == []
+    assert client.describe_endpoint(EndpointName="late")["EndpointStatus"] == "InService"

@@ -12,6 +12,8 @@ from typing import Any
 from botocore.model import ServiceModel
 from botocore.session import get_session
 
+from components.local.aws import serverless
+from components.local.aws.autoscaling import ScalableTargets, check_registration
 from components.local.aws.errors import ApiError, invalid
 from components.local.aws.faults import Faults
 from components.local.aws.fleet import LOG_GROUP, Fleet
@@ -71,6 +73,7 @@ class SageMakerApi:
         self._models = Records("Model", "model", self._arn, self.tags)
         self._configs = Records("EndpointConfig", "endpoint-config", self._arn, self.tags)
         self._endpoints: dict[str, Endpoint] = {}
+        self._targets = ScalableTargets(services)
         self._closed = False
 
     def operation(self, name: str) -> Callable[[Request], Answer] | None:
@@ -205,10 +208,11 @@ class SageMakerApi:
         return self._models.list(request)
 
     def create_endpoint_config(self, request: Request) -> Answer:
+        if self._faults.take("late", "CreateEndpointConfig"):
+            raise self._models.missing(request["ProductionVariants"][0].get("ModelName", ""))
         for variant in request["ProductionVariants"]:
             model = self._models.get(variant.get("ModelName", ""))
-            if "ServerlessConfig" in variant:
-                _check_serverless(variant, model, request)
+            serverless.check_config(variant, model, request)
         return self._configs.create(request)
 
     def describe_endpoint_config(self, request: Request) -> Answer:
@@ -229,11 +233,11 @@ class SageMakerApi:
 
     def create_endpoint(self, request: Request) -> Answer:
         name = request["EndpointName"]
-        self._configs.describe(request)
+        self._config_of("CreateEndpoint", request)
         with self._lock:
             self._check_open()
-            if name in self._endpoints:
-                raise invalid(f'Cannot create already existing endpoint "{self._endpoints[name].arn}".')
+            if name.lower() in map(str.lower, self._endpoints):
+                raise invalid(f'Cannot create already existing endpoint "{self._arn("endpoint", name)}".')
             arn = self._tagged_arn("endpoint", name, request)
             endpoint = Endpoint(
                 name,
@@ -253,7 +257,11 @@ class SageMakerApi:
 
     def update_endpoint(self, request: Request) -> Answer:
         endpoint = self.endpoint(request["EndpointName"])
-        self._configs.describe(request)
+        after = self._config_of("UpdateEndpoint", request)["ProductionVariants"][0]
+        endpoint.check_settled()
+        if before := endpoint.variant:
+            self._targets.check_update(endpoint.name, before, after)
+            serverless.check_update(before, after, request)
         endpoint.deploy(
             request["EndpointConfigName"],
             request.get("DeploymentConfig"),
@@ -261,16 +269,34 @@ class SageMakerApi:
         )
         return {"EndpointArn": endpoint.arn}
 
+    def _config_of(self, operation: str, request: Request) -> Answer:
+        """The endpoint config of a request.
+
+        Raises:
+            ApiError: if it does not exist, or is not seen yet by a read that is late.
+        """
+        if self._faults.take("late", operation):
+            raise self._configs.missing(request["EndpointConfigName"])
+        return self._configs.describe(request)
+
     def update_endpoint_weights_and_capacities(self, request: Request) -> Answer:
         endpoint = self.endpoint(request["EndpointName"])
         endpoint.set_count(request["DesiredWeightsAndCapacities"][0]["DesiredInstanceCount"])
         return {"EndpointArn": endpoint.arn}
 
     def describe_endpoint(self, request: Request) -> Answer:
-        return self.endpoint(request["EndpointName"]).describe()
+        endpoint = self.endpoint(request["EndpointName"])
+        if endpoint.is_in_progress and self._faults.take("late", "DescribeEndpoint"):
+            if before := endpoint.describe_late():
+                return before
+            raise self._missing_endpoint(endpoint.name)
+        return endpoint.describe()
 
     def delete_endpoint(self, request: Request) -> Answer:
         endpoint = self.endpoint(request["EndpointName"])
+        endpoint.check_settled()
+        if variant := endpoint.variant:
+            self._targets.remove(endpoint.name, variant)
         with self._lock:
             self._endpoints.pop(request["EndpointName"], None)
             self.tags.remove(endpoint.arn)
@@ -298,7 +324,28 @@ class SageMakerApi:
         with self._lock:
             if endpoint := self._endpoints.get(name):
                 return endpoint
-        raise invalid(f'Could not find endpoint "{self._arn("endpoint", name)}".')
+        raise self._missing_endpoint(name)
+
+    def endpoint_of_invocation(self, name: str) -> Endpoint:
+        """The endpoint of a request to the runtime.
+
+        Raises:
+            ApiError: if it does not exist, or is not seen yet by a read that is late.
+        """
+        if self._faults.take("late", "InvokeEndpoint"):
+            raise self._missing_endpoint(name)
+        return self.endpoint(name)
+
+    def _missing_endpoint(self, name: str) -> ApiError:
+        return invalid(f'Could not find endpoint "{self._arn("endpoint", name)}".')
+
+    def check_scalable_target(self, request: Request) -> None:
+        """Check a request of RegisterScalableTarget, which moto answers.
+
+        Raises:
+            ApiError: if the target cannot be scaled.
+        """
+        check_registration(request, lambda name: self.endpoint(name).variant)
 
     def _fleet(self, endpoint: str, config: str, count: int | None) -> Fleet:
         settings = self._configs.get(config)
@@ -351,24 +398,6 @@ def _checked(method: Callable[[Request], Answer], name: str, request: Request) -
 @cache
 def _service_model() -> ServiceModel:
     return get_session().get_service_model("sagemaker")
-
-
-def _check_serverless(variant: Request, model: Request, request: Request) -> None:
-    """Check the variant of a serverless endpoint.
-
-    Raises:
-        ApiError: for features that serverless endpoints do not support.
-    """
-    source = model.get("PrimaryContainer", {}).get("ModelDataSource")
-    refused = {
-        "an instance type": "InstanceType" in variant,
-        "a VPC": "VpcConfig" in model,
-        "network isolation": model.get("EnableNetworkIsolation", False),
-        "data capture": request.get("DataCaptureConfig", {}).get("EnableCapture", False),
-        "ModelDataSource": source is not None,
-    }
-    if named := [name for name, is_there in refused.items() if is_there]:
-        raise invalid(f"Serverless endpoints do not support {', '.join(named)}.")
 
 
 OPERATIONS = frozenset(

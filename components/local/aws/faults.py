@@ -19,7 +19,7 @@ PATH = "/_faults"
 _USUAL_STATES = {"fail": "Training", "interrupt": "Training"}
 _KEPT_LINES = 1000
 
-Kind = Literal["interrupt", "fail", "hold", "refuse", "slow", "expire", "alarm"]
+Kind = Literal["interrupt", "fail", "hold", "refuse", "slow", "late", "expire", "alarm"]
 
 
 class Fault(BaseModel):
@@ -27,7 +27,9 @@ class Fault(BaseModel):
 
     Kinds: ``interrupt`` takes the instances of a spot job away; ``fail`` ends a job or the deployment of an endpoint
     with a ``reason``; ``hold`` keeps a job or endpoint in a ``state`` for ``seconds``; ``refuse`` answers an operation
-    with an ``error``; ``slow`` delays an operation by ``seconds``; ``expire`` refuses an access key; ``alarm`` sets an
+    with an ``error``; ``slow`` delays an operation by ``seconds``; ``late`` is eventual consistency:
+    CreateEndpointConfig, CreateEndpoint, UpdateEndpoint and InvokeEndpoint do not find what was created before, and
+    DescribeEndpoint answers as before the deployment in progress; ``expire`` refuses an access key; ``alarm`` sets an
     alarm to ALARM during an endpoint update.
     """
 
@@ -139,6 +141,6 @@ class Watch:
 
 
 def _fits(fault: Fault, kind: Kind, name: str, state: str) -> bool:
-    exact = kind in ("refuse", "slow", "expire")
+    exact = kind in ("refuse", "slow", "late", "expire")
     named = fault.name == name if exact else fault.name in name
     return fault.kind == kind and named and (fault.state or _USUAL_STATES.get(kind, state)) == state

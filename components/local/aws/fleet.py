@@ -6,8 +6,8 @@ import contextlib
 import http.client
 import itertools
 import json
+import secrets
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -75,7 +75,7 @@ class Fleet:
             else:
                 services.extract_archive(source["S3Uri"], model)
         variables = {**({} if isolated else environment), **container.get("Environment", {})}
-        self._stream = LogStream(services, log_group, f"{variant['VariantName']}/i-{time.time_ns():x}")
+        self._stream = LogStream(services, log_group, f"{variant['VariantName']}/i-{secrets.token_hex(9)[1:]}")
         self._network = instances.open_network(self._folder.name, isolated)
         start = Start(
             container["Image"],

@@ -2,59 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from components.local.aws import capture
 from components.local.aws.alarms import Alarms, EndpointMetrics
 from components.local.aws.errors import ApiError, invalid
 from components.local.aws.faults import Faults
 from components.local.aws.fleet import INVOKE_SECONDS, Fleet
 from components.local.aws.services import Services
-from ncf.storage import split_uri
+from components.local.aws.traffic import Deployment
 
 MAX_BODY, MAX_SERVERLESS_BODY = 6 * 1024 * 1024, 4 * 1024 * 1024
 _LOOK_SECONDS = 0.1
-
-
-class Deployment:
-    """Traffic shifting of an update, from the ``DeploymentConfig`` of a request.
-
-    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_DeploymentConfig.html
-    """
-
-    def __init__(self, config: Mapping[str, Any] | None) -> None:
-        self.config = dict(config or {})
-        policy = self.config.get("BlueGreenUpdatePolicy", {})
-        routing = policy.get("TrafficRoutingConfiguration", {})
-        self.shares = _shares(routing)
-        self.bake_seconds = float(routing.get("WaitIntervalInSeconds", 0))
-        self.termination_seconds = float(policy.get("TerminationWaitInSeconds", 0))
-        rollback = self.config.get("AutoRollbackConfiguration", {})
-        self.alarm_names = [alarm["AlarmName"] for alarm in rollback.get("Alarms", [])]
-
-
-def _shares(routing: Mapping[str, Any]) -> list[float]:
-    """Share of traffic for the new fleet, in each step."""
-    kind = routing.get("Type", "ALL_AT_ONCE")
-    if kind == "CANARY":
-        return [_share(routing["CanarySize"]), 1.0]
-    if kind == "LINEAR":
-        step = _share(routing["LinearStepSize"])
-        return [min(1.0, step * number) for number in range(1, round(1 / step + 0.499) + 1)]
-    return [1.0]
-
-
-def _share(size: Mapping[str, Any]) -> float:
-    if size["Type"] != "CAPACITY_PERCENT":
-        raise invalid("This stand-in supports only the type CAPACITY_PERCENT")
-    return float(size["Value"]) / 100
+_IN_PROGRESS = ("Creating", "Updating", "RollingBack")
 
 
 class _RolledBackError(Exception):
@@ -89,6 +54,8 @@ class Endpoint:
         self._services, self._faults = services, faults
         self._lock = threading.Lock()
         self._config, self._status, self._reason = "", "Creating", ""
+        self._pending: dict[str, Any] = {}
+        self._before: dict[str, Any] | None = None
         self._created = self._modified = time.time()
         self._fleet: Fleet | None = None
         self._coming: Fleet | None = None
@@ -105,6 +72,11 @@ class Endpoint:
     @property
     def config(self) -> str:
         return self._config
+
+    @property
+    def variant(self) -> Mapping[str, Any] | None:
+        """Variant in service; None if there is none."""
+        return self._fleet.variant if self._fleet else None
 
     @property
     def address(self) -> str:
@@ -125,14 +97,16 @@ class Endpoint:
         """
         with self._lock:
             if self._thread is not None and self._status != "InService":
-                raise invalid(f'Cannot update in-progress endpoint "{self.arn}", status {self._status}.')
+                raise self._in_progress()
             plan = Deployment(deployment)
             alarms = Alarms(self._services, plan.alarm_names)
+            self._before = self._described() if self._thread else None
             count = self._fleet.count if self._fleet and keep_properties else None
             self._status = "Updating" if self._fleet else "Creating"
             self._config = self._config or config
             self._reason = ""
             self._modified = time.time()
+            self._pending = {"EndpointConfigName": config, "StartTime": self._modified}
             name = f"endpoint {self.name}"
             arguments = (config, plan, alarms, count)
             self._thread = threading.Thread(target=self._deploy, args=arguments, daemon=True, name=name)
@@ -222,7 +196,7 @@ class Endpoint:
         """Set the number of instances: UpdateEndpointWeightsAndCapacities and autoscaling."""
         with self._lock:
             if self._fleet is None or self._status != "InService":
-                raise invalid(f'Cannot update in-progress endpoint "{self.arn}", status {self._status}.')
+                raise self._in_progress()
             self._fleet.count = count
 
     def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[bytes, str, str]:
@@ -263,7 +237,7 @@ class Endpoint:
             return self._coming
         return self._fleet
 
-    def _capture(self, fleet: Fleet, asked: tuple[bytes, str], answered: tuple[bytes, str]) -> None:
+    def _capture(self, fleet: Fleet, asked: capture.Side, answered: capture.Side) -> None:
         """Write a request and its answer to S3, at the sampling percentage of the data capture."""
         settings = fleet.capture
         if not settings.get("EnableCapture"):
@@ -273,44 +247,56 @@ class Endpoint:
             if self._capture_credit < 1 - 1e-9:
                 return
             self._capture_credit -= 1
-        now, event = datetime.now(UTC), str(uuid.uuid4())
-        sides = {"Input": ("endpointInput", asked), "Output": ("endpointOutput", answered)}
-        modes = [option["CaptureMode"] for option in settings["CaptureOptions"]]
-        record = {
-            "captureData": {key: _captured(mode, *sides[mode][1]) for mode in modes for key in [sides[mode][0]]},
-            "eventMetadata": {"eventId": event, "inferenceTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")},
-            "eventVersion": "0",
-        }
-        bucket, prefix = split_uri(settings["DestinationS3Uri"])
-        folder = f"{prefix}/{self.name}/{fleet.variant['VariantName']}/{now:%Y/%m/%d/%H}"
-        key = f"{folder}/{now:%M-%S-%f}-{event}.jsonl".lstrip("/")
-        self._services.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(record).encode() + b"\n")
+        capture.write_record(
+            self._services, settings, self.name, fleet.variant["VariantName"], asked=asked, answered=answered
+        )
 
     def describe(self) -> dict[str, Any]:
         """The answer of DescribeEndpoint."""
         with self._lock:
-            answer: dict[str, Any] = {
-                "EndpointName": self.name,
-                "EndpointArn": self.arn,
-                "EndpointConfigName": self._config,
-                "EndpointStatus": self._status,
-                "CreationTime": self._created,
-                "LastModifiedTime": self._modified,
-            }
-            if self._reason:
-                answer["FailureReason"] = self._reason
-            if self._deployment.config:
-                answer["LastDeploymentConfig"] = self._deployment.config
-            if self._fleet:
-                answer["ProductionVariants"] = [self._fleet.summary()]
-                if capture := self._fleet.capture:
-                    answer["DataCaptureConfig"] = {
-                        "EnableCapture": capture["EnableCapture"],
-                        "CaptureStatus": "Started",
-                        "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
-                        "DestinationS3Uri": capture["DestinationS3Uri"],
-                        "KmsKeyId": capture.get("KmsKeyId", ""),
-                    }
+            return self._described()
+
+    def describe_late(self) -> dict[str, Any] | None:
+        """The answer of an eventually consistent read during a deployment: the one before; None for a new endpoint."""
+        with self._lock:
+            return self._before
+
+    @property
+    def is_in_progress(self) -> bool:
+        """Whether the endpoint can neither be updated nor deleted."""
+        return self._status in _IN_PROGRESS
+
+    def check_settled(self) -> None:
+        """
+        Raises:
+            ApiError: if a deployment is in progress.
+        """
+        with self._lock:
+            if self.is_in_progress:
+                raise self._in_progress()
+
+    def _in_progress(self) -> ApiError:
+        return invalid(f'Cannot update in-progress endpoint "{self.arn}".')
+
+    def _described(self) -> dict[str, Any]:
+        answer: dict[str, Any] = {
+            "EndpointName": self.name,
+            "EndpointArn": self.arn,
+            "EndpointConfigName": self._config,
+            "EndpointStatus": self._status,
+            "CreationTime": self._created,
+            "LastModifiedTime": self._modified,
+        }
+        if self._status in ("Creating", "Updating"):
+            answer["PendingDeploymentSummary"] = self._pending
+        if self._reason:
+            answer["FailureReason"] = self._reason
+        if self._deployment.config:
+            answer["LastDeploymentConfig"] = self._deployment.config
+        if self._fleet:
+            answer["ProductionVariants"] = [self._fleet.summary()]
+            if self._fleet.capture:
+                answer["DataCaptureConfig"] = capture.describe(self._fleet.capture)
         return answer
 
     def close(self) -> None:
@@ -348,13 +334,3 @@ class ModelError(ApiError):
 
     def body(self) -> bytes:
         return json.dumps({"Message": self.message, **self.original}).encode()
-
-
-def _captured(mode: str, content: bytes, content_type: str) -> dict[str, str]:
-    is_text = "json" in content_type or content_type.startswith("text/")
-    return {
-        "observedContentType": content_type,
-        "mode": mode.upper(),
-        "data": content.decode(errors="replace") if is_text else base64.b64encode(content).decode(),
-        "encoding": "JSON" if is_text else "BASE64",
-    }

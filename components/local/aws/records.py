@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from components.local.aws.errors import invalid
+from components.local.aws.errors import ApiError, invalid
 from components.local.aws.jobs import page
 from components.local.aws.tags import Tags
 
@@ -50,7 +50,11 @@ class Records:
         with self._lock:
             if name in self._by_name:
                 return dict(self._by_name[name])
-        raise invalid(f'Could not find {self._words} "{self._arn(self._kind, name)}".')
+        raise self.missing(name)
+
+    def missing(self, name: str) -> ApiError:
+        """Error of a resource that does not exist."""
+        return invalid(f'Could not find {self._words} "{self._arn(self._kind, name)}".')
 
     def delete(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self.describe(request)
@@ -70,4 +74,4 @@ class Records:
 
     @property
     def _words(self) -> str:
-        return self._kind.replace("-", " ")
+        return {"endpoint-config": "endpoint configuration"}.get(self._kind, self._kind)

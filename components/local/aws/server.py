@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from components.local.aws.access import Access, read_body
 from components.local.aws.api import ACCOUNT, OPERATIONS, SageMakerApi
+from components.local.aws.autoscaling import REGISTRATION
 from components.local.aws.errors import ApiError
 from components.local.aws.faults import PATH as FAULTS_PATH
 from components.local.aws.faults import Fault, Faults
@@ -209,6 +210,13 @@ class LocalAws:
                 except ApiError as error:
                     return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        if target == REGISTRATION:
+            body = read_body(environ)
+            try:
+                self._api.check_scalable_target(json.loads(body or b"{}"))
+            except ApiError as error:
+                return _error(start_response, error)
+            environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         if target == _PRICES:  # no prices: nothing costs money here
             return _json(start_response, {"FormatVersion": "aws_v1", "PriceList": []})
         if target == _TAGGED:
@@ -240,7 +248,7 @@ class LocalAws:
         headers = {header: environ[key] for key, header in _FORWARDED.items() if environ.get(key)}
         try:
             try:
-                endpoint = self._api.endpoint(name)
+                endpoint = self._api.endpoint_of_invocation(name)
             except ApiError:
                 raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.") from None
             body, content_type, variant = endpoint.invoke(read_body(environ), headers)

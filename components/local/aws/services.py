@@ -48,6 +48,7 @@ class Services:
         )
         client = partial(session.client, endpoint_url=endpoint_url, config=Config(proxies={}))
         self.s3, self.logs, self.cloudwatch = client("s3"), client("logs"), client("cloudwatch")
+        self.autoscaling = client("application-autoscaling")
         self.runtime = client("sagemaker-runtime")
 
     def keys(self, uri: str) -> list[str]:

@@ -20,7 +20,7 @@ class Quotas:
     def __init__(self, account: Account) -> None:
         self._account = account
 
-    def check(self, name: str, instance_type: str, usage: str, instances: int) -> Check:
+    def check(self, name: str, instance_type: str, usage: str, instances: int, need: str = "") -> Check:
         """The check of one quota.
 
         Args:
@@ -28,18 +28,19 @@ class Quotas:
             instance_type: such as ``ml.m5.large``.
             usage: of the instances, as in the quota's name: ``endpoint``, ``training job``, ``spot training job``.
             instances: that are needed.
+            need: words after "needed".
         """
         quota = f"{instance_type} for {usage} usage"
         by_hand = f"{_PAGE} should show {instances} or more for '{quota}'"
-        return Check(name, lambda: self._check(quota, instances), CALLS[0], by_hand)
+        return Check(name, lambda: self._check(quota, instances, need), CALLS[0], by_hand)
 
-    def _check(self, name: str, instances: int) -> str:
+    def _check(self, name: str, instances: int, need: str) -> str:
         quota, region = self._by_name.get(name), self._account.region
         if quota is None:
             raise SkippedError(
                 f"{region} has no quota '{name}'; check that this instance type exists in that region: {_PAGE}"
             )
-        finding = f"'{name}' is {quota['Value']:g}; {instances} needed"
+        finding = f"'{name}' is {quota['Value']:g}; {instances} needed{need}"
         if quota["Value"] < instances:
             raise FailedError(
                 f"{finding}; 'aws service-quotas request-service-quota-increase --service-code sagemaker --quota-code "

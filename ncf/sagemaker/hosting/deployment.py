@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from ncf.aws.errors import RefusedError
 from ncf.aws.links import with_link
-from ncf.aws.logs import ENDPOINT_GROUP, LogReader
-from ncf.aws.names import PREVIOUS_TAG, VARIANT
+from ncf.aws.logs import ENDPOINT_GROUP, excerpt, last_lines
+from ncf.aws.names import DEPLOYED_TAG, PREVIOUS_TAG, VARIANT
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.reports.markdown import code_block, escape, link
 from ncf.sagemaker.hosting import versions
-from ncf.sagemaker.hosting.endpoint import SETTLED, Description, Endpoint
+from ncf.sagemaker.hosting.autoscaling import Scaling
+from ncf.sagemaker.hosting.endpoint import MAX_STARTS, Description, Endpoint, InProgressError, pending_config
 from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
 from ncf.sagemaker.hosting.rollout import Rollout
 from ncf.termination_message import last_words
 
 _log = logging.getLogger(__name__)
 _MAX_REASON = 1024  # characters, as of SageMaker's FailureReason
+_UNDO_SECONDS = 60.0
+_CLOCK_MARGIN = timedelta(seconds=60)  # between this machine's clock and AWS's
 
 CALLS = (
     "sagemaker:AddTags",
@@ -65,17 +68,25 @@ def deploy(aws: Aws, plan: EndpointPlan, upload: Callable[[], None], check: Call
     except (KeyboardInterrupt, SystemExit):
         message = (
             f"terminated while endpoint {plan.name} is being created or updated, which continues: a retry of this run "
-            f"waits for it; 'aws sagemaker delete-endpoint --endpoint-name {plan.name}' deletes it"
+            f"waits for it; after that 'aws sagemaker delete-endpoint --endpoint-name {plan.name}' deletes it"
         )
         last_words(message)
         _log.warning("%s", message)
         raise
-    except Exception:
-        with suppress(RemoteError):
+    except Exception as error:
+        try:
             deployment.undo()
+        except (InputError, RemoteError) as failure:
+            _log.warning("endpoint %s: its state before is not restored: %s", plan.name, failure)
+        if isinstance(error, _NotInServiceError):  # logs are read last: they can be slow to read
+            raise deployment.with_logs(error) from error
         raise
     deployment.complete()  # the model is in service: later errors undo nothing
     return checked
+
+
+class _NotInServiceError(RemoteError):
+    """The new config is not in service, with SageMaker's reason."""
 
 
 class _Deployment:
@@ -83,8 +94,12 @@ class _Deployment:
         self._aws, self._plan = aws, plan
         self._endpoint = Endpoint(aws, plan.name)
         self._rollout = Rollout(aws, plan.settings, plan.name)
-        self._is_created = False
-        """Whether this run has created the endpoint."""
+        self._is_created = self._is_in_service = False
+        """Whether this run has created the endpoint, and whether the new config has been in service."""
+        self._former: tuple[Description | None, ...] = ()
+        """The description before the change that this process has made."""
+        self._began = datetime.now(UTC) - _CLOCK_MARGIN
+        """Time before the creation or the update."""
         self._previous = ""
         """Config before this update."""
         self._tagged_previous = ""
@@ -102,37 +117,67 @@ class _Deployment:
         """Create or update the endpoint, and wait until the new config is in service.
 
         Raises:
-            RemoteError: with SageMaker's reason and the last log lines.
+            RemoteError: with SageMaker's reason.
         """
         name, version = self._plan.name, self._plan.version
-        state = self._endpoint.find()
-        if state and state["EndpointConfigName"] == version:
-            self._attach(state)
-        if state and (state["EndpointConfigName"] != version or state["EndpointStatus"] == "Deleting"):
-            state = self._settled()
-        if state is None:
-            self._is_created = self._create("create_endpoint", self._plan.endpoint_request())
-        elif state["EndpointConfigName"] != version:
-            self._update(state)
-        state = self._settled()
+        self._start_or_attach()
+        state = self._endpoint.settled(self._plan.settings.endpoint_wait_time, self._former)
         status = state["EndpointStatus"] if state else "deleted by another user"
-        if state and status == "InService" and state["EndpointConfigName"] == version:
+        self._is_in_service = status == "InService" and state is not None and state["EndpointConfigName"] == version
+        if self._is_in_service:
             return
         outcome = "it was rolled back, and the previous model is in service" if status == "InService" else status
-        raise self._failure(f"endpoint {name}: {outcome}: {self._reason(state)}")
+        raise _NotInServiceError(f"endpoint {name}: {outcome}: {self._reason(state)}")
+
+    def _start_or_attach(self) -> None:
+        """Create or update the endpoint, or continue what an earlier try of this run has started.
+
+        Other updates are waited for. Another pod may start one at any time.
+        """
+        for _ in range(MAX_STARTS):
+            state = self._endpoint.find()
+            if not self._is_of_version(state):
+                state = self._endpoint.settled(self._plan.settings.endpoint_wait_time)
+            if state and self._is_of_version(state):
+                self._attach(state)
+                return
+            if self._create_endpoint() if state is None else self._update(state):
+                self._former = (state,)
+                return
+        raise RemoteError(f"endpoint {self._plan.name} is not updated: other updates of it start again and again")
+
+    def _is_of_version(self, state: Description | None) -> bool:
+        """Whether the endpoint serves the new config, or is being created with it or updated to it."""
+        if state is None or state["EndpointStatus"] == "Deleting":
+            return False
+        return self._plan.version in (state["EndpointConfigName"], pending_config(state))
 
     def _attach(self, state: Description) -> None:
-        """Continue what an earlier try of this run has started: a new endpoint or an update."""
-        previous = tags_of(self._aws, state["EndpointArn"]).get(PREVIOUS_TAG, "")
-        if previous not in ("", self._plan.version) and self._aws.find(
-            "sagemaker", "describe_endpoint_config", EndpointConfigName=previous
-        ):
+        """Find out what the endpoint has to return to if the model of an earlier try fails the check."""
+        version, live = self._plan.version, state["EndpointConfigName"]
+        tags = tags_of(self._aws, state["EndpointArn"])
+        previous = live if live != version else tags.get(PREVIOUS_TAG, "")
+        if not previous:  # it has never had another config
+            self._is_created = tags.get(DEPLOYED_TAG) != version
+        elif previous != version and self._exists(previous):
             self._previous = previous
-        else:
-            self._is_created = state["EndpointStatus"] in ("Creating", "Failed")
+        began = state.get("PendingDeploymentSummary", {}).get("StartTime") or state["LastModifiedTime"]
+        self._began = state["CreationTime"] if self._is_created else began
+        _log.info("endpoint %s: the deployment of %s by an earlier try is continued", self._plan.name, version)
 
-    def _update(self, state: Description) -> None:
-        name = self._plan.name
+    def _exists(self, config: str) -> bool:
+        return self._aws.find("sagemaker", "describe_endpoint_config", EndpointConfigName=config) is not None
+
+    def _create_endpoint(self) -> bool:
+        """Create the endpoint; False if another pod has."""
+        self._is_created = self._create("create_endpoint", self._plan.endpoint_request())
+        if not self._is_created:
+            self._endpoint.settled(self._plan.settings.endpoint_wait_time, former=(None,))
+        return self._is_created
+
+    def _update(self, state: Description) -> bool:
+        """Start the update; False if another one is in progress."""
+        name, settings = self._plan.name, self._plan.settings
         if state["EndpointStatus"] != "InService":
             raise RemoteError(
                 f"endpoint {name} is {state['EndpointStatus']} and cannot be updated: {self._reason(state)}; "
@@ -144,19 +189,18 @@ class _Deployment:
         self._tagged_previous = tags_of(self._aws, state["EndpointArn"]).get(PREVIOUS_TAG, "")
         # tagged first: the process may be killed during the update
         versions.tag_endpoint(self._aws, state["EndpointArn"], previous=self._previous)
-        self._endpoint.update(self._plan.version, self._rollout.deployment_config())
+        self._began = datetime.now(UTC) - _CLOCK_MARGIN
+        return self._endpoint.update(
+            state, self._plan.version, self._rollout.deployment_config(), keeps_count=settings.max_instance_count > 0
+        )
 
-    def _settled(self) -> Description | None:
-        return self._endpoint.settled(self._plan.settings.endpoint_wait_time)
-
-    def _failure(self, reason: str) -> RemoteError:
-        """An error with the last log lines and a link, and the same in Markdown."""
+    def with_logs(self, error: RemoteError) -> RemoteError:
+        """An error with the last log lines since the start and a link, and the same in Markdown."""
         name, url = self._plan.name, self._endpoint.url
-        logs = LogReader(self._aws, f"{ENDPOINT_GROUP}/{name}", VARIANT)
-        logs.read()
-        parts = [f"# {link(name, url)}", f"**{escape(reason, _MAX_REASON)}**", code_block("\n".join(logs.tail))]
+        lines = last_lines(self._aws, f"{ENDPOINT_GROUP}/{name}", f"{VARIANT}/", self._began)
+        parts = [f"# {link(name, url)}", f"**{escape(str(error), _MAX_REASON)}**", code_block("\n".join(lines))]
         report = "\n\n".join(parts) + "\n"
-        return RemoteError(with_link(f"{logs.excerpt('the endpoint')}{reason}", url), report)
+        return RemoteError(with_link(f"{excerpt('the endpoint', lines)}{error}", url), report)
 
     def _reason(self, state: Description | None) -> str:
         """SageMaker's reason on one line, and the alarms that fire."""
@@ -169,39 +213,51 @@ class _Deployment:
     def complete(self) -> None:
         """Set up autoscaling, tag the endpoint, and delete old versions."""
         settings, name = self._plan.settings, self._plan.name
-        if settings.max_instance_count:
-            self._endpoint.autoscaling.register(settings)
         state = self._endpoint.find()
         if state is None:
             return  # deleted by another user
+        scaling = Scaling.of_settings(settings, name) if settings.max_instance_count else None
+        self._endpoint.autoscaling.replace(state["EndpointArn"], scaling)
         versions.tag_endpoint(self._aws, state["EndpointArn"], run=self._plan.run, deployed=self._plan.version)
         versions.prune(self._aws, name, state["EndpointArn"], self._plan.version, settings.keep_versions)
 
     def undo(self) -> None:
         """Return the endpoint to its state before, and delete the new version."""
-        name, version = self._plan.name, self._plan.version
-        state = self._endpoint.find()
-        if state and state["EndpointStatus"] not in SETTLED:
+        name, version, wait_time = self._plan.name, self._plan.version, self._plan.settings.endpoint_wait_time
+        try:
+            state = self._endpoint.settled(wait_time if self._is_in_service else _UNDO_SECONDS, self._former)
+        except InProgressError:
+            if self._is_in_service:
+                raise  # autoscaling changes the number of instances
             return  # the wait time is over, and the update continues: the version is in use
         if state and state["EndpointConfigName"] == version:
             if self._is_created:
-                self._endpoint.delete()
+                self._endpoint.delete(wait_time)
+                state = None
             elif self._previous:
-                state = self._endpoint.return_to(self._previous, self._plan.settings.endpoint_wait_time)
+                state = self._endpoint.return_to(state, self._previous, wait_time)
                 if state and state["EndpointConfigName"] == version:
                     _log.warning("endpoint %s: rollback to %s failed: it serves %s", name, self._previous, version)
                     return
             else:
-                return  # an earlier try has brought it into service: the version is in use
-        if state and self._tagged_previous:
-            versions.tag_endpoint(self._aws, state["EndpointArn"], previous=self._tagged_previous)
+                _log.warning("endpoint %s serves %s: there is no config before it to return to", name, version)
+                return
+        if state:
+            self._restore(state)
         versions.delete(self._aws, version)
         _log.info("endpoint %s: version %s is deleted", name, version)
+
+    def _restore(self, state: Description) -> None:
+        """Set the autoscaling and the tag of the previous config as before the update."""
+        if state["EndpointStatus"] == "InService":
+            self._endpoint.resume_autoscaling(state)
+        if self._tagged_previous:
+            versions.tag_endpoint(self._aws, state["EndpointArn"], previous=self._tagged_previous)
 
     def _create(self, operation: str, request: Mapping[str, Any]) -> bool:
         """Create a resource; False if it exists: an earlier try or another pod has created it."""
         try:
-            self._aws.call("sagemaker", operation, **request)
+            self._aws.call_with_new("sagemaker", operation, **request)
         except RefusedError as error:
             if error.says_exists:
                 return False

@@ -99,7 +99,7 @@ class Rollout:
 
 def _own_alarms(settings: EndpointSettings, endpoint: str) -> list[dict[str, Any]]:
     """Arguments of PutMetricAlarm for each of the endpoint's own alarms."""
-    if not settings.bake_time:
+    if not settings.bake_time or settings.serverless_memory:
         return []
     common = {
         "Namespace": "AWS/SageMaker",

@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from ncf.api.limits import MAX_USERS
 from ncf.sagemaker.settings import AwsSettings, check_encryption_key, checked_instance_type, checked_s3, split_names
 
-_ENDPOINT_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}")
+_ENDPOINT_NAME = re.compile(r"[a-z0-9](-*[a-z0-9]){0,62}")
+_BURSTABLE = re.compile(r"ml\.t\d.*")
 _MAX_ALARMS, _MIN_LINEAR_PERCENT = 10, 10
 MAX_UPDATE_SECONDS = 28_800
 """Seconds: SageMaker's limit of DeploymentConfig.MaximumExecutionTimeoutInSeconds."""
@@ -65,7 +66,8 @@ class EndpointSettings(AwsSettings):
         0,
         ge=0,
         le=100,
-        description="Upper limit of autoscaling, from 'initial_instance_count' instances on; 0: no autoscaling",
+        description="Upper limit of autoscaling, from 'initial_instance_count' instances on; 0: no autoscaling, and an "
+        "existing one of the endpoint is deregistered",
     )
     invocations_per_instance: int = Field(
         1000, ge=1, le=10_000_000, description="Target of autoscaling: requests per minute and instance"
@@ -109,6 +111,12 @@ class EndpointSettings(AwsSettings):
                 f"parameter 'max_instance_count' is {self.max_instance_count}: expected 0, or at least "
                 f"'initial_instance_count', {self.initial_instance_count}"
             )
+        if self.max_instance_count and is_burstable(self.endpoint_instance_type):
+            raise ValueError(
+                f"parameter 'max_instance_count' is {self.max_instance_count}: AWS does not autoscale burstable "
+                f"instances ('endpoint_instance_type' is {self.endpoint_instance_type}); set it to 0, or choose a type "
+                "such as ml.m5.large"
+            )
         own = int(self.alarm_on_errors) + int(self.max_latency > 0)
         if len(self.alarm_names()) + own > _MAX_ALARMS:
             raise ValueError(
@@ -143,11 +151,18 @@ class EndpointSettings(AwsSettings):
             "data_capture_s3_uri": bool(self.data_capture_s3_uri),
             "max_instance_count": bool(self.max_instance_count),
             "resource_encryption_key": bool(self.resource_encryption_key),
+            "alarms": bool(self.alarms),
+            "max_latency": bool(self.max_latency),
         }
         if named := [name for name, is_set in refused.items() if is_set]:
             raise ValueError(
                 f"parameter '{named[0]}' is {getattr(self, named[0])!r}: a serverless endpoint ('serverless_memory' is "
                 f"{self.serverless_memory}) cannot have it; set it to {type(getattr(self, named[0]))()!r}"
+            )
+        if self.traffic_shift != "all_at_once":
+            raise ValueError(
+                f"parameter 'traffic_shift' is '{self.traffic_shift}': the traffic of a serverless endpoint "
+                f"('serverless_memory' is {self.serverless_memory}) is shifted all at once; set it to 'all_at_once'"
             )
         if not self.s3_prefix:
             raise ValueError(
@@ -157,6 +172,8 @@ class EndpointSettings(AwsSettings):
 
     def shift_seconds(self) -> int:
         """Seconds that an update waits while it shifts the traffic, and then before it ends the old instances."""
+        if self.serverless_memory:
+            return 0
         steps = {"all_at_once": 1, "canary": 2, "linear": -(-100 // self.shift_percent)}[self.traffic_shift]
         return steps * self.bake_time + self.termination_wait
 
@@ -169,8 +186,16 @@ def checked_endpoint_name(value: str) -> str:
     """The name of an endpoint, or '' for none.
 
     Raises:
-        ValueError: if SageMaker would refuse it.
+        ValueError: if SageMaker would refuse it, or it has capital letters.
     """
     if value and not _ENDPOINT_NAME.fullmatch(value):
-        raise ValueError("expected 1 to 63 letters, digits and hyphens, a hyphen neither first nor last")
+        raise ValueError(
+            "expected 1 to 63 lowercase letters, digits and hyphens, a hyphen neither first nor last (AWS returns "
+            "names in ARNs in lower case)"
+        )
     return value
+
+
+def is_burstable(instance_type: str) -> bool:
+    """Whether instances have burstable performance, such as ml.t2.medium. AWS does not autoscale them."""
+    return bool(_BURSTABLE.fullmatch(instance_type))

@@ -71,14 +71,14 @@ class SmokeTest:
             RemoteError: if the answer is not as expected; the message names the difference.
         """
         start = time.perf_counter()
-        answer = aws.call(
+        answer = aws.call_with_new(
             "sagemaker-runtime",
             "invoke_endpoint",
             EndpointName=endpoint,
             ContentType=CONTENT_TYPE,
             Body=self.body(),
         )
-        content = answer["Body"].read()
+        content = answer["Body"]
         seconds = time.perf_counter() - start
         try:
             fault = self._fault(json.loads(content))

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ncf.aws.names import DEPLOYED_TAG, ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, hashed_stem, tag_list
+from ncf.aws.names import DEPLOYED_TAG, ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, SCALING_TAG, hashed_stem, tag_list
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import RemoteError
@@ -75,7 +75,9 @@ def prune(aws: Aws, endpoint: str, arn: str, live: str, keep: int) -> None:
         _log.warning("endpoint %s: old versions are not deleted: %s", endpoint, error)
 
 
-def tag_endpoint(aws: Aws, arn: str, run: str = "", previous: str = "", deployed: str = "") -> None:
+def tag_endpoint(
+    aws: Aws, arn: str, run: str = "", previous: str = "", deployed: str = "", scaling: str | None = None
+) -> None:
     """Set the tags that are given.
 
     Args:
@@ -84,6 +86,8 @@ def tag_endpoint(aws: Aws, arn: str, run: str = "", previous: str = "", deployed
         run: whose model it serves.
         previous: config that a rollback returns to.
         deployed: config that is in service and tested.
+        scaling: autoscaling that is deregistered during an update; '' to clear it.
     """
-    tags = ((RUN_TAG, run), (PREVIOUS_TAG, previous), (DEPLOYED_TAG, deployed))
-    aws.call("sagemaker", "add_tags", ResourceArn=arn, Tags=tag_list({tag: value for tag, value in tags if value}))
+    tags = {tag: value for tag, value in ((RUN_TAG, run), (PREVIOUS_TAG, previous), (DEPLOYED_TAG, deployed)) if value}
+    tags |= {} if scaling is None else {SCALING_TAG: scaling}
+    aws.call("sagemaker", "add_tags", ResourceArn=arn, Tags=tag_list(tags))
