@@ -130,4 +130,12 @@ def _typed(name: str, text: str, kfp_type: str) -> Any:
             "Dict": "a JSON object",
         }
         raise InputError(f"parameter '{name}' is '{text}'; expected {words.get(kfp_type, kfp_type)}")
-    return value
+    return _as_float(name, value) if kfp_type == "Float" else value
+
+
+def _as_float(name: str, value: float) -> float:
+    """A number as a float: KFP's local runner refuses the whole number 4 for a parameter of type float."""
+    try:
+        return float(value)
+    except OverflowError:
+        raise InputError(f"parameter '{name}' is too large; expected a number below 1.8e308") from None
