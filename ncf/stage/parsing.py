@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import SUPPRESS
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic_settings import CliSettingsSource, SettingsError
 from ncf.errors import InputError
 from ncf.stage.declaration import FinalStatus, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
+from ncf.stage.pipeline_names import names_in_pipeline
 
 
 def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> Stage:
@@ -34,6 +35,7 @@ def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> S
             cli_hide_none_type=True,
             cli_exit_on_error=False,
         )
+        _add_pipeline_names(source.root_parser, command)
         if other := command.alternative:
             group = source.root_parser.add_argument_group(
                 f"instead of all this (see 'ncf {name} {other.flag} X --help')"
@@ -46,6 +48,14 @@ def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> S
         raise InputError(f"{name}: {reason}; 'ncf {name} --help' lists the parameters") from None
     except ValidationError as error:
         raise InputError("; ".join(_explain(name, entry) for entry in error.errors())) from None
+
+
+def _add_pipeline_names(parser: ArgumentParser, command: type[Stage]) -> None:
+    """Add the names that parameters have in the pipeline to the help, where they differ."""
+    names = names_in_pipeline(command.command_name())
+    for action in parser._actions:
+        if name := names.get(action.dest.replace("-", "_")):
+            action.help = f"{action.help} (in the pipeline: {name})"
 
 
 def from_executor_input(command: type[Stage], executor_input: ExecutorInput) -> Stage:
