@@ -14,7 +14,7 @@ from typing import Any
 from components.cluster import schedule, triggers, upload
 from components.cluster.client import Api, Connection, warn
 from components.cluster.storage_check import check_storage
-from components.cluster.submission import Request, check_package, descriptive_name, submit, wait, with_time
+from components.cluster.submission import Submission, check_package, descriptive_name, submit, wait, with_time
 from components.compiling.arguments import parse_arguments
 from ncf.errors import InputError
 from ncf.kfp_access import COOKIE_VARIABLE, TOKEN_VARIABLE
@@ -146,7 +146,7 @@ def _connection(options: argparse.Namespace) -> Connection:
     return Connection(options.host, options.token, options.cookie, options.ca_cert, options.namespace)
 
 
-def _request(options: argparse.Namespace, name: str) -> Request:
+def _request(options: argparse.Namespace, name: str) -> Submission:
     """The run, checked as far as possible without the cluster."""
     pipeline, _ = options.packages[options.pipeline]
     arguments = parse_arguments(options.param, pipeline)
@@ -160,7 +160,7 @@ def _request(options: argparse.Namespace, name: str) -> Request:
     if not name:
         name = descriptive_name(options.pipeline, parameters, arguments)
         name = with_time(name) if options.function is _submit else name
-    return Request(package, name, options.experiment, arguments, options.pipeline_root, options.service_account)
+    return Submission(package, name, options.experiment, arguments, options.pipeline_root, options.service_account)
 
 
 def _package(options: argparse.Namespace) -> Path:

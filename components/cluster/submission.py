@@ -30,7 +30,7 @@ _MAX_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
-class Request:
+class Submission:
     """A run to start, once or on a schedule.
 
     Attributes:
@@ -103,7 +103,7 @@ def check_package(package: Path) -> None:
         )
 
 
-def submit(api: Api, request: Request) -> str:
+def submit(api: Api, request: Submission) -> str:
     """Start a run.
 
     Returns:

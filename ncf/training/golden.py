@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ncf.api.limits import MAX_ID_LENGTH
-from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, Request
+from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, TopKRequest
 from ncf.artifacts.model_folder import ModelConfig, Weights
 from ncf.errors import InputError
 from ncf.models.networks import USER_TABLES, Network
@@ -43,7 +43,7 @@ def golden_answers(config: ModelConfig, weights: Weights, user_ids: Sequence[str
         found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         requests.append(
             GoldenRequest(
-                request=Request(users=(user_ids[user],), k=k, exclude_seen=False),
+                request=TopKRequest(users=(user_ids[user],), k=k, exclude_seen=False),
                 items=[ExpectedItem(item=item_ids[item], score=score) for item, score in found],
             )
         )
