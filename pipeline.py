@@ -21,7 +21,7 @@ from kfp import compiler, dsl
 from components.check.component import check
 from components.cluster import commands as cluster_commands
 from components.cluster import ephemeral_storage, permissions, stop_jobs
-from components.compiling import parameter_table
+from components.compiling import parameter_table, pipeline_names
 from components.compiling.kubeflow_1_7 import write_older
 from components.deploy.component import deploy
 from components.evaluate.component import evaluate
@@ -262,6 +262,7 @@ def compile_all(folder: Path) -> list[Path]:
     written += [kind.write(cluster) for kind in (permissions, stop_jobs, ephemeral_storage)]
     if folder == ROOT:
         parameter_table.write(folder / PIPELINE_YAML, ROOT / parameter_table.README)
+        pipeline_names.write([composed.pipeline_spec for composed, _ in PIPELINES.values()], ROOT / pipeline_names.FILE)
     return written
 
 

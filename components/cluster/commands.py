@@ -15,7 +15,7 @@ from components.cluster import schedule, triggers, upload
 from components.cluster.client import Api, Connection, warn
 from components.cluster.storage_check import check_storage
 from components.cluster.submission import (
-    Request,
+    Submission,
     check_package,
     descriptive_name,
     pipeline_of,
@@ -154,7 +154,7 @@ def _connection(options: argparse.Namespace) -> Connection:
     return Connection(options.host, options.token, options.cookie, options.ca_cert, options.namespace)
 
 
-def _request(options: argparse.Namespace, name: str) -> Request:
+def _request(options: argparse.Namespace, name: str) -> Submission:
     """The run, checked as far as possible without the cluster."""
     pipeline = _pipeline(options)
     arguments = typed_arguments(options.param, pipeline)
@@ -172,7 +172,7 @@ def _request(options: argparse.Namespace, name: str) -> Request:
         of_package = str(pipeline.pipeline_spec.pipeline_info.name)
         name = descriptive_name(options.pipeline if of_package == own else of_package, parameters, arguments)
         name = with_time(name) if options.function is _submit else name
-    return Request(package, name, options.experiment, arguments, options.pipeline_root, options.service_account)
+    return Submission(package, name, options.experiment, arguments, options.pipeline_root, options.service_account)
 
 
 def _pipeline(options: argparse.Namespace) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.cluster.client import Api
-from components.cluster.submission import Request, experiment
+from components.cluster.submission import Submission, experiment
 from ncf.errors import InputError, RemoteError
 
 _PAGE = 100
@@ -27,7 +27,7 @@ class Trigger:
     interval: int = 0
 
 
-def schedule(api: Api, request: Request, trigger: Trigger, version: tuple[str, str] | None) -> str:
+def schedule(api: Api, request: Submission, trigger: Trigger, version: tuple[str, str] | None) -> str:
     """Create a recurring run. One run is active at a time, and missed times are not caught up.
 
     Args:

@@ -31,7 +31,7 @@ _MAX_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
-class Request:
+class Submission:
     """A run to start, once or on a schedule.
 
     Attributes:
@@ -118,7 +118,7 @@ def pipeline_of(package: Path) -> Any:
         ) from None
 
 
-def submit(api: Api, request: Request) -> str:
+def submit(api: Api, request: Submission) -> str:
     """Start a run.
 
     Returns:

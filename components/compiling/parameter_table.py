@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from google.protobuf import json_format
+from kfp.pipeline_spec import pipeline_spec_pb2
 
+from components.compiling.parameters_check import names_in_pipeline
+from components.compiling.pipeline_names import in_stages
 from ncf.stages.check import Check
 
 README = "components/README.md"
@@ -42,17 +46,18 @@ def write(package: Path, readme: Path) -> None:
 
 
 def table(package: Path) -> str:
-    """Markdown table with a row for each parameter: name, default and description.
+    """Markdown table with a row for each parameter: name, name in the stages, default and description.
 
     Args:
         package: compiled pipeline.
     """
     content = yaml.safe_load(package.read_text())
-    rows = ["| parameter | default | description |", "|---|---|---|"]
+    names = names_in_pipeline(json_format.ParseDict(content, pipeline_spec_pb2.PipelineSpec()))
+    rows = ["| parameter | in the stage | default | description |", "|---|---|---|---|"]
     for name, entry in sorted(content["root"]["inputDefinitions"]["parameters"].items()):
         text = _DESCRIPTIONS.get(name) or next(_descriptions(content, content["root"], name))
         text = re.sub(r"'(\S*)'", r"`\1`", text).replace("``", "none").replace("|", "\\|")
-        rows.append(f"| `{name}` | {_default(entry)} | {text} |")
+        rows.append(f"| `{name}` | {in_stages(name, names)} | {_default(entry)} | {text} |")
     return "\n".join(rows) + "\n"
 
 

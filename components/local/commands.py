@@ -79,7 +79,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.items and not options.data:
         raise InputError("items: titles are given without --data; generated data bring their own")
     pipeline = options.pipelines["ncf"]
-    request = run.Request(
+    request = run.RunRequest(
         data=options.data,
         items=options.items,
         output=options.output,

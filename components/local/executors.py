@@ -14,11 +14,14 @@ from components.local.aws import Processes
 from components.local.aws.instances import Instances
 from components.local.docker_runner import memory_limits, pods_as_containers, use_tag, with_tag
 from components.local.process_runner import Listener, pods_as_processes
+from images.build import current_tag
 from ncf.errors import InputError
 
 _IMAGES = Path(__file__).parents[2] / "images"
 _PROGRAMS = {"train": "train", "deploy": "serve"}
 """Folder of an image -> its program for SageMaker."""
+_NO_IMAGE = "processes-of-this-machine"
+"""In place of the registry."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,10 @@ class Executor:
 
 @contextmanager
 def in_processes() -> Iterator[Executor]:
-    """Executor with processes of this machine."""
+    """Executor with processes of this machine. Reports name them, with the commit, in place of an image."""
     programs = {f"ncf-{folder}": [str(_IMAGES / folder / program)] for folder, program in _PROGRAMS.items()}
-    yield Executor(Processes(programs), pods_as_processes)
+    arguments = {f"{folder}_image": f"{_NO_IMAGE}/ncf-{folder}:{current_tag()}" for folder in _PROGRAMS}
+    yield Executor(Processes(programs), pods_as_processes, arguments)
 
 
 @contextmanager

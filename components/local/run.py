@@ -49,7 +49,7 @@ _OF_AWS = ("AWS_", "BOTO", "MOTO_")
 
 
 @dataclass(frozen=True)
-class Request:
+class RunRequest:
     """Options of a run: see ``pipeline.py run --help``."""
 
     data: str
@@ -65,7 +65,7 @@ class Request:
     """Whether a pod that fails is tried again, as on a cluster."""
 
 
-def run(pipeline: Any, request: Request, console: Console) -> dict[str, Any]:
+def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
     """Compile and run the pipeline in a folder of its own; the output path becomes a link to it at the end.
 
     Returns:
@@ -163,7 +163,7 @@ def compiled(pipeline: Any, folder: Path, retry: bool, run_id: str) -> Path:
     return package
 
 
-def _data(request: Request, folder: Path, console: Console) -> tuple[str, str]:
+def _data(request: RunRequest, folder: Path, console: Console) -> tuple[str, str]:
     """Paths of interactions and titles. Objects in S3 are copied; without data, both are generated.
 
     The pipeline cannot read the user's bucket: its S3 is the stand-in.

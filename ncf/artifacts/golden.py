@@ -27,7 +27,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Request(_Part):
+class TopKRequest(_Part):
     """Body of a request for one user. The endpoint checks the values."""
 
     users: tuple[str]
@@ -45,7 +45,7 @@ class ExpectedItem(_Part):
 class GoldenRequest(_Part):
     """A request and its expected answer: the items, highest score first."""
 
-    request: Request
+    request: TopKRequest
     items: list[ExpectedItem] = Field(min_length=1)
 
     @property

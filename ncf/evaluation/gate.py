@@ -13,7 +13,7 @@ METRIC = "gate_passed"
 
 
 @dataclass(frozen=True)
-class Check:
+class GateCondition:
     """Condition of the gate, with its text and result."""
 
     text: str
@@ -22,7 +22,7 @@ class Check:
 
 def gate(
     summary: Summary, min_hr_at_10: float, not_worse_than_popularity: bool, max_loss_to_champion: float
-) -> list[Check]:
+) -> list[GateCondition]:
     """Conditions for the deployment of a model, which must all hold.
 
     The gate compares the 95 % interval of the difference in NDCG@10 to the champion, paired by user. It closes if the
@@ -39,15 +39,17 @@ def gate(
     if min_hr_at_10 > 0:
         hr = values["hr_at_10"]
         passed = hr >= min_hr_at_10
-        checks.append(Check(f"HR@10 is {hr:.4f}; at least {min_hr_at_10:g} is asked for (min_hr_at_10)", passed))
+        checks.append(
+            GateCondition(f"HR@10 is {hr:.4f}; at least {min_hr_at_10:g} is asked for (min_hr_at_10)", passed)
+        )
     if not_worse_than_popularity:
         for metric, label in (("hr_at_10", "HR@10"), ("ndcg_at_10", "NDCG@10")):
             own, bar = values[metric], values[f"popularity_{metric}"]
-            checks.append(Check(f"{label} is {own:.4f}; popularity's is {bar:.4f}", own >= bar))
+            checks.append(GateCondition(f"{label} is {own:.4f}; popularity's is {bar:.4f}", own >= bar))
     if summary.champion is not None:
         gain = summary.champion.gains["ndcg_at_10"]
         checks.append(
-            Check(
+            GateCondition(
                 f"NDCG@10 is {gain.mean:+.4f} against the champion's (95 %: {gain.low:+.4f} to {gain.high:+.4f}); "
                 f"the interval must not lie wholly below {-max_loss_to_champion:g} (max_loss_to_champion)",
                 gain.high >= -max_loss_to_champion,

@@ -10,7 +10,7 @@ from ncf.artifacts.provenance import Provenance
 from ncf.evaluation import metrics
 from ncf.evaluation.evaluation import Evaluation
 from ncf.evaluation.examples import Example
-from ncf.evaluation.gate import Check
+from ncf.evaluation.gate import GateCondition
 from ncf.evaluation.summary import FULL_CUTOFFS, Summary, prefix_of
 from ncf.reports import evaluation_plots, markdown
 from ncf.reports.better_baselines import better_baselines
@@ -52,7 +52,7 @@ class EvaluationReport:
     provenance: Provenance
     evaluation: Evaluation
     summary: Summary
-    checks: Sequence[Check]
+    checks: Sequence[GateCondition]
     examples: Sequence[Example]
     settings: Table
     max_loss_to_champion: float

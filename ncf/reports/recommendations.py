@@ -26,7 +26,7 @@ class Totals:
         answered: users with at least one row.
         items: raw IDs of all recommended items.
         made: users scored by this attempt.
-        parts_taken_up: parts that an earlier attempt has finished.
+        parts_resumed: parts that an earlier attempt has finished.
         seconds: time of scoring and writing.
         recall: of candidate retrieval, measured on some users; NaN if all items were scored.
         first: the first rows.
@@ -36,7 +36,7 @@ class Totals:
     answered: int = 0
     items: set[str] = field(default_factory=set)
     made: int = 0
-    parts_taken_up: int = 0
+    parts_resumed: int = 0
     seconds: float = 0.0
     recall: float = math.nan
     first: list[dict[str, Any]] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Totals:
             "coverage": len(self.items) / n_items,
             "seconds": round(self.seconds, 3),
             "users_per_second": round(self.made / self.seconds, 1) if self.made else 0.0,
-            "parts_taken_up": self.parts_taken_up,
+            "parts_resumed": self.parts_resumed,
             "repeated_users": users.repeated,
         }
         return figures if math.isnan(self.recall) else {**figures, "recall": self.recall}
@@ -96,7 +96,7 @@ def _rows(figures: Mapping[str, float]) -> list[tuple[str, str]]:
         ("share of the catalogue recommended to at least one user", percent(figures["coverage"])),
         ("time, in seconds", f"{figures['seconds']:,.1f}"),
         ("users per second", count(figures["users_per_second"])),
-        ("finished parts of an earlier attempt", count(figures["parts_taken_up"])),
+        ("finished parts of an earlier attempt", count(figures["parts_resumed"])),
     ]
     if "recall" in figures:
         rows.append(("recall of candidate retrieval, measured on some users", percent(figures["recall"], digits=2)))

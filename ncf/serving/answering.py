@@ -7,13 +7,18 @@ from collections.abc import Iterable, Iterator
 from ncf.api.answers import Failure, OneList, Recommendation
 from ncf.api.formats import Writer
 from ncf.api.requests import AnyForm, Invocation, RequestError
-from ncf.serving.backpressure import Check
+from ncf.serving.backpressure import CheckConnected
 from ncf.serving.recommender import Recommender
 from ncf.serving.request_stats import RequestStats
 
 
 def answer_body(
-    recommender: Recommender, requests: Iterable[AnyForm], media: str, single: bool, stats: RequestStats, check: Check
+    recommender: Recommender,
+    requests: Iterable[AnyForm],
+    media: str,
+    single: bool,
+    stats: RequestStats,
+    check: CheckConnected,
 ) -> bytes:
     """The body of an answer.
 
@@ -52,7 +57,7 @@ def answer_body(
 
 
 def _counted(
-    request: Invocation, found: Iterable[Recommendation], stats: RequestStats, check: Check
+    request: Invocation, found: Iterable[Recommendation], stats: RequestStats, check: CheckConnected
 ) -> Iterator[Recommendation]:
     for recommendation in found:
         check()

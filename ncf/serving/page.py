@@ -32,7 +32,7 @@ _COMPARED = 10_000
 """User ids with a prefix, the first in order, of which the shortest are suggested."""
 
 
-class Users:
+class UserIndex:
     """Raw ids of the model's users in order, for search by prefix."""
 
     def __init__(self, users: Iterable[str]) -> None:
@@ -60,8 +60,8 @@ class _Answers:
         self._recommender, self._model = recommender, recommender.model
 
     @cached_property
-    def _users(self) -> Users:
-        return Users(self._recommender.users)
+    def _users(self) -> UserIndex:
+        return UserIndex(self._recommender.users)
 
     @cached_property
     def _titles(self) -> TitleIndex:

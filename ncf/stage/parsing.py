@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import SUPPRESS
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Sequence
 from typing import Any, get_origin
 
@@ -14,6 +14,7 @@ from ncf.errors import InputError
 from ncf.parameters import read
 from ncf.stage.declaration import FinalStatus, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
+from ncf.stage.pipeline_names import names_in_pipeline
 
 
 def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> Stage:
@@ -35,6 +36,7 @@ def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> S
             cli_hide_none_type=True,
             cli_exit_on_error=False,
         )
+        _add_pipeline_names(source.root_parser, command)
         if other := command.alternative:
             group = source.root_parser.add_argument_group(
                 f"instead of all this (see 'ncf {name} {other.flag} X --help')"
@@ -80,6 +82,14 @@ def _json_of(flag: str, text: str, annotation: Any) -> str:
         return json.dumps(read(text, annotation))
     except ValueError as error:
         raise SettingsError(f"parameter '{flag[2:].replace('-', '_')}' is {text!r}: {error}") from None
+
+
+def _add_pipeline_names(parser: ArgumentParser, command: type[Stage]) -> None:
+    """Add the names that parameters have in the pipeline to the help, where they differ."""
+    names = names_in_pipeline(command.command_name())
+    for action in parser._actions:
+        if name := names.get(action.dest.replace("-", "_")):
+            action.help = f"{action.help} (in the pipeline: {name})"
 
 
 def from_executor_input(command: type[Stage], executor_input: ExecutorInput) -> Stage:

@@ -126,10 +126,10 @@ class Recommend(Stage, Region):
                     totals.made += part.stop - part.start
                 else:
                     shown.update(part.stop - part.start)
-                    totals.parts_taken_up += 1
+                    totals.parts_resumed += 1
                 totals.add(table)
-        if totals.parts_taken_up:
-            _log.info("%d of %d parts were finished by an earlier attempt", totals.parts_taken_up, len(slices))
+        if totals.parts_resumed:
+            _log.info("%d of %d parts were finished by an earlier attempt", totals.parts_resumed, len(slices))
         totals.seconds = time.monotonic() - start
         if not tables.ranker.scores_all(self.top_k):
             totals.recall = tables.recall(users, _RECALL_USERS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, Request
+from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, TopKRequest
 from ncf.artifacts.ids import MAX_ID_LENGTH
 from ncf.artifacts.model_folder import ModelConfig, Weights
 from ncf.errors import InputError
@@ -43,7 +43,7 @@ def golden_answers(config: ModelConfig, weights: Weights, user_ids: Sequence[str
         found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         requests.append(
             GoldenRequest(
-                request=Request(users=(user_ids[user],), k=k, exclude_seen=False),
+                request=TopKRequest(users=(user_ids[user],), k=k, exclude_seen=False),
                 items=[ExpectedItem(item=item_ids[item], score=score) for item, score in found],
             )
         )

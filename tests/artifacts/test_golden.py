@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ncf.artifacts.golden import ExpectedItem, GoldenRequest, Request
+from ncf.artifacts.golden import ExpectedItem, GoldenRequest, TopKRequest
 from ncf.errors import InputError
 
 RIGHT = [("a", 5.0), ("b", 3.0), ("c", 2.0), ("d", 1.0)]
 GOLDEN = GoldenRequest(
-    request=Request(users=("u1",), k=4, exclude_seen=False),
+    request=TopKRequest(users=("u1",), k=4, exclude_seen=False),
     items=[ExpectedItem(item=item, score=score) for item, score in RIGHT],
 )
 
@@ -73,7 +73,7 @@ def test_small_scores_are_compared_too():
 
 
 def test_ids_in_messages_are_cut_short():
-    golden = GOLDEN.model_copy(update={"request": Request(users=("u" * 500,), k=4, exclude_seen=False)})
+    golden = GOLDEN.model_copy(update={"request": TopKRequest(users=("u" * 500,), k=4, exclude_seen=False)})
     with pytest.raises(InputError) as caught:
         golden.compare([])
     assert len(str(caught.value)) < 150

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, Request
+from ncf.artifacts.golden import ExpectedItem, Golden, GoldenRequest, K, TopKRequest
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig, ModelFolder, ModelName, Weights
 from ncf.artifacts.strings import Strings
@@ -56,7 +56,7 @@ def golden_of(config: ModelConfig, weights: Weights) -> Golden:
     return Golden(
         requests=[
             GoldenRequest(
-                request=Request(users=(f"u{user}",), k=k, exclude_seen=False),
+                request=TopKRequest(users=(f"u{user}",), k=k, exclude_seen=False),
                 items=[
                     ExpectedItem(item=f"i{item}", score=score) for item, score in zip(items.tolist(), scores.tolist())
                 ],

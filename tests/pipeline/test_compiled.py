@@ -19,7 +19,7 @@ from older_proto import parse_older
 
 import ncf
 import pipeline
-from components.compiling import parameter_table
+from components.compiling import parameter_table, pipeline_names
 from components.factory import DEFAULT_REGISTRY
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage import command
@@ -58,6 +58,19 @@ def test_committed_yaml_is_fresh(name: str, fresh: Path) -> None:
 
 def test_the_table_of_parameters_in_the_readme_is_fresh(fresh: Path) -> None:
     assert parameter_table.table(fresh / pipeline.PIPELINE_YAML) in (ROOT / parameter_table.README).read_text()
+
+
+def test_the_names_in_the_help_of_stages_are_fresh() -> None:
+    specs = [composed.pipeline_spec for composed, _ in pipeline.PIPELINES.values()]
+    assert pipeline_names.content(specs) == (ROOT / pipeline_names.FILE).read_text(), "run 'make pipeline'"
+
+
+def test_both_names_of_a_parameter_are_in_the_table(fresh: Path) -> None:
+    rows = [row.split(" | ")[:2] for row in parameter_table.table(fresh / pipeline.PIPELINE_YAML).splitlines()[2:]]
+    names = {name.strip("| `"): stage.strip() for name, stage in rows}
+    assert names["data_min_rating"] == "`min_rating`"
+    assert names["deploy_endpoint_name"] == "`champion_endpoint` of evaluate, `endpoint_name` of deploy"
+    assert names["seed"] == ""
 
 
 @pytest.mark.parametrize("name", [*(newer for newer, _ in PAIRS), *COMPONENTS])

@@ -95,3 +95,11 @@ def test_a_text_of_parameters_is_split_before_each_name(text: str, assignments: 
 )
 def test_a_stage_that_fails_names_parameters_that_the_pipeline_has(stage: str, message: str, shown: str) -> None:
     assert renamed(pipeline.ncf_pipeline.pipeline_spec, stage, message) == shown
+
+
+def test_a_whole_number_is_a_float_where_kfp_expects_one() -> None:
+    """KFP's local runner refuses 4 for a parameter of type float."""
+    value = parse_arguments(["data_min_rating=4"], pipeline.ncf_pipeline)["data_min_rating"]
+    assert (type(value), value) == (float, 4.0)
+    with pytest.raises(InputError, match="'data_min_rating' is '1000.*expected a number"):
+        parse_arguments(["data_min_rating=1" + 400 * "0"], pipeline.ncf_pipeline)

@@ -172,6 +172,12 @@ def test_the_console_shows_stages_metrics_titles_and_report(
         assert re.search(r"HR@10 0\.\d{4}, NDCG@10 0\.\d{4}", results[stage])
 
 
+def test_the_report_names_processes_and_no_image(finished: tuple[dict[str, Any], str, Path]) -> None:
+    report = Path(finished[0]["report"]).read_text()
+    assert re.search(r"Training image</t[dh]><td[^>]*>processes-of-this-machine/ncf-train:\w", report)
+    assert ".dkr.ecr." not in report
+
+
 def test_the_run_s_id_and_paths_are_printed_and_in_the_summary(finished: tuple[dict[str, Any], str, Path]) -> None:
     summary, out, output = finished
     folder = output.resolve()

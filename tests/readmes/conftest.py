@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -16,6 +17,7 @@ from string import Template
 import pytest
 from random_model import random_model
 from readmes import ROOT
+from warm_python import warm_python
 
 from ncf.data import synthetic
 
@@ -23,10 +25,13 @@ _FOLDERS = ("components", "images", "ncf", ".github")
 _FILES = ("Makefile", "pipeline.py", "pyproject.toml", "constraints.txt", "*.yaml")
 _NOT_INHERITED = ("AWS_", "NCF_", "MAKE", "MFLAGS")
 _ACCOUNT = "123456789012"
+_CONFIG_MAP = {"data": {"defaultPipelineRoot": "s3://my-bucket/kfp"}}
 _TOOL = f"""#!{sys.executable}
 import json, os, pathlib, sys
 with open(os.environ["CALLS"], "a") as calls:
     print(json.dumps([pathlib.Path(sys.argv[0]).name, *sys.argv[1:]]), file=calls)
+if sys.argv[1:3] == ["get", "configmap"]:
+    print({json.dumps(json.dumps(_CONFIG_MAP))})
 """
 _TOOLS = ("aws", "docker", "kubectl")
 
@@ -71,15 +76,22 @@ class Sandbox:
         return [json.loads(line) for line in self.calls.read_text().splitlines()] if self.calls.exists() else []
 
 
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Python for the virtual environments of sandboxes."""
+    with warm_python(tmp_path_factory.mktemp("python")) as executable:
+        yield executable
+
+
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Sandbox:
+def sandbox(tmp_path: Path, python: Path) -> Sandbox:
     """The checkout, data, a model and what ``make pipeline`` writes; it is up to date for make."""
     folder = tmp_path / "checkout"
     for name in _FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in (path for pattern in _FILES for path in ROOT.glob(pattern)):
         shutil.copy(path, folder)
-    _environment_of(folder)
+    _environment_of(folder, python)
     _data(folder)
     _build(folder)
     tools = tmp_path / "tools"
@@ -92,13 +104,22 @@ def sandbox(tmp_path: Path) -> Sandbox:
     return Sandbox(folder, tmp_path / "calls", environment)
 
 
-def _environment_of(folder: Path) -> None:
+def _environment_of(folder: Path, python: Path) -> None:
     """The virtual environment of the tests, newer than everything that it is made from."""
     venv = folder / ".venv"
-    venv.mkdir()
+    (venv / "bin").mkdir(parents=True)
     for path in Path(sys.prefix).iterdir():
-        if not path.name.startswith("."):
+        if not path.name.startswith(".") and path.name != "bin":
             (venv / path.name).symlink_to(path)
+    for path in (Path(sys.prefix) / "bin").iterdir():
+        if not path.name.startswith("python"):
+            (venv / "bin" / path.name).symlink_to(path)
+    for name in ("python", "python3"):
+        (venv / "bin" / name).symlink_to(python.with_name(name))
+    _, _, program = (Path(sys.prefix) / "bin" / "ncf").read_text().partition("\n")
+    (venv / "bin" / "ncf").unlink()
+    (venv / "bin" / "ncf").write_text(f"#!{venv}/bin/python\n{program}")
+    (venv / "bin" / "ncf").chmod(0o755)
     now = time.time() + 60
     for name in (".installed", ".ready"):
         (venv / name).touch()
@@ -106,12 +127,15 @@ def _environment_of(folder: Path) -> None:
 
 
 def _data(folder: Path) -> None:
+    """Interactions from 2017 on: a README has a test period that begins in 2018."""
     synthetic.write(folder / "data", users=150, items=200, interactions=4_500, seed=3)
-    (folder / "data" / "interactions.csv").rename(folder / "ratings.csv")
     (folder / "data" / "items.csv").rename(folder / "movies.csv")
-    header, _, rows = (folder / "ratings.csv").read_text().partition("\n")
+    header, *rows = (folder / "data" / "interactions.csv").read_text().splitlines()
     assert header == "user,item,rating,timestamp"
-    (folder / "purchases.csv").write_text(f"buyer,sku,rating,timestamp\n{rows}")
+    earlier = [(row, int(time) - 3 * synthetic.YEAR) for row, _, time in (row.rpartition(",") for row in rows)]
+    for name, columns in (("ratings", header), ("purchases", "buyer,sku,rating,timestamp")):
+        lines = [columns, *(f"{row},{time}" for row, time in earlier)]
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
     (folder / "users.txt").write_text("u1\nu2\n")
     (folder / "cookies.txt").write_text("authservice_session=abc\n")
     random_model(n_users=50).save(folder / "output" / "run" / "model", {}, {})

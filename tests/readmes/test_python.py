@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -112,8 +113,11 @@ def _tasks(content: Any) -> dict[str, tuple[Any, Any]]:
 
 
 @pytest.mark.slow
-def test_the_example_trains_a_model(compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_trains_a_model(
+    compiled: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On this machine, where artifacts are not in S3 and so travel through a prefix."""
+    monkeypatch.setattr(sys, "executable", str(python))
     own = load_component_from_file(str(compiled / "own.yaml"))
     names = Names()
     with in_processes() as executor, LocalAws(tmp_path / "aws", executor.instances) as aws:

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 from readmes import READMES, ROOT, SHELL, anchors, blocks, prose, text_of
 
-from ncf.api import requests
+from ncf.api import limits
 
 _LANGUAGES = (*SHELL, "python", "yaml", "json", "")
 _COMMAND = re.compile(r"^\s*(\$ |make |\.venv/|python |pip |docker |kubectl |aws |curl )", re.MULTILINE)
+
+_LIMITS: Mapping[str, tuple[str, str]] = {
+    "body": ("MAX_BODY_BYTES", "{mib} MiB"),
+    "records in a body": ("MAX_RECORDS", "{:,}"),
+    "items that all records of a body request (`users` × `k`)": ("MAX_ITEMS", "{:,}"),
+    "`users`": ("MAX_USERS", "{:,}"),
+    "`k`": ("MAX_K", "{:,}"),
+    "`items`, pairs, `allow`, `deny`": ("MAX_CANDIDATES", "{:,} each"),
+    "`history`": ("MAX_HISTORY", "{:,}"),
+    "length of an id": ("MAX_ID_LENGTH", "{:,} characters"),
+    "open connections": ("MAX_CONNECTIONS", "{:,}"),
+    "requests at a time": ("MAX_REQUESTS", "{:,}"),
+    "answers that clients have not read": ("MAX_UNREAD_BYTES", "{mib} MiB"),
+    "time for a body to arrive": ("BODY_SECONDS", "{:g} seconds"),
+    "time for a client to read an answer": ("SEND_SECONDS", "{:g} seconds"),
+    "time in which a client reads nothing": ("STALL_SECONDS", "{:g} seconds"),
+}
+"""Row of the table of limits -> the limit, and how the row shows it."""
 
 
 def test_the_first_readme_is_short() -> None:
@@ -74,11 +93,11 @@ def test_blocks_have_a_language_in_which_they_are_valid(readme: str) -> None:
             assert not _COMMAND.search(block.content), f"{where}: a command outside of a shell block is not tested"
 
 
-def test_limits_of_requests_are_those_of_the_code() -> None:
+def test_limits_are_those_of_the_code() -> None:
     table = text_of("ncf/serving/README.md").split("## Limits")[1].split("\n\n")[1]
-    rows = {cells[1].strip(): cells[2].strip() for row in table.splitlines()[2:] for cells in [row.split("|")]}
-    assert rows["`users`"] == f"{requests.MAX_USERS:,}"
-    assert rows["`k`"] == f"{requests.MAX_K:,}"
-    assert rows["`items`, pairs, `allow`, `deny`"] == f"{requests.MAX_CANDIDATES:,} each"
-    assert rows["`history`"] == f"{requests.MAX_HISTORY:,}"
-    assert rows["length of an id"] == f"{requests.MAX_ID_LENGTH:,} characters"
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+    values = {name: getattr(limits, name) for name in vars(limits) if name.isupper()}
+    texts = {name: text.format(values[name], mib=int(values[name]) >> 20) for name, text in _LIMITS.values()}
+    assert {row: value for row, value, _ in cells} == {row: texts[name] for row, (name, _) in _LIMITS.items()}
+    assert len(cells) == len(_LIMITS)
+    assert values.keys() - texts.keys() == {"RETRY_AFTER_SECONDS"}, "each limit has a row"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from ncf.sagemaker.runs.notification import Message
-from ncf.sagemaker.runs.outcome import Endpoint, Evidence, Job, Verdict, verdict
+from ncf.sagemaker.runs.outcome import Evidence, Job, RunEndpoint, Verdict, verdict
 
 
 def made_job(status: str, number: int, **more: Any) -> Job:
     return Job(f"ncf-train-{number}", status, f"https://console/jobs/{number}", **more)
 
 
-ENDPOINT = Endpoint("ncf-shop", "InService", "https://console/endpoints/ncf-shop", "run-0", True, False)
+ENDPOINT = RunEndpoint("ncf-shop", "InService", "https://console/endpoints/ncf-shop", "run-0", True, False)
 
 
 def test_the_message_names_each_job_and_endpoint_once() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ncf.sagemaker.runs.outcome import Endpoint, Evidence, Job, Outputs, verdict
+from ncf.sagemaker.runs.outcome import Evidence, Job, Outputs, RunEndpoint, verdict
 
 RUN = "run-1"
 FOLDER = f"s3://bucket/root/ncf/{RUN}"
@@ -97,8 +97,8 @@ def job(status: str, number: int = 1, **more: Any) -> Job:
     return Job(f"ncf-train-{number}", status, f"https://console/jobs/{number}", **more)
 
 
-def endpoint(status: str = "InService", run: str = RUN, is_deployed: bool = True, is_new: bool = True) -> Endpoint:
-    return Endpoint("ncf-shop", status, "https://console/endpoints/ncf-shop", run, is_deployed, is_new)
+def endpoint(status: str = "InService", run: str = RUN, is_deployed: bool = True, is_new: bool = True) -> RunEndpoint:
+    return RunEndpoint("ncf-shop", status, "https://console/endpoints/ncf-shop", run, is_deployed, is_new)
 
 
 def outputs(*ended: str, gate: bool | None = None) -> Outputs:
@@ -106,7 +106,7 @@ def outputs(*ended: str, gate: bool | None = None) -> Outputs:
 
 
 def world(
-    state: str, left: Sequence[str], ended: Sequence[str], gate: bool | None, endpoints: Sequence[Endpoint]
+    state: str, left: Sequence[str], ended: Sequence[str], gate: bool | None, endpoints: Sequence[RunEndpoint]
 ) -> Any:
     """All that there was of a run, where its root can be read."""
     statuses = left if "train" not in ended else ("Completed",)
@@ -258,7 +258,7 @@ def test_any_other_state_proves_nothing(state: str) -> None:
     ],
 )
 def test_what_the_evidence_says(
-    jobs: list[str], endpoints: list[Endpoint], found: Outputs | None, title: str, reason: str
+    jobs: list[str], endpoints: list[RunEndpoint], found: Outputs | None, title: str, reason: str
 ) -> None:
     listed = [job(status, number) for number, status in enumerate(jobs)]
     judged = verdict(Evidence(RUN, "RUNNING", listed, endpoints, found))

@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 
 from ncf.artifacts.strings import Strings
 from ncf.serving.app import create_app
-from ncf.serving.page import HISTORY_ITEMS, MAX_QUERY_LENGTH, SUGGESTIONS, Users
+from ncf.serving.page import HISTORY_ITEMS, MAX_QUERY_LENGTH, SUGGESTIONS, UserIndex
 from ncf.serving.recommender import Recommender
 from ncf.serving.serve import Serve
 from ncf.stage import parsing
@@ -105,7 +105,7 @@ def test_users_are_suggested_by_how_they_begin(client: TestClient) -> None:
 @given(st.sets(st.text(min_size=1), min_size=1), st.text(max_size=2))
 def test_suggestions_are_the_shortest_of_those_that_begin_so(users: set[str], prefix: str) -> None:
     alike = sorted((user for user in users if user.startswith(prefix)), key=lambda user: (len(user), user))
-    found = Users(users).suggest(prefix)
+    found = UserIndex(users).suggest(prefix)
     if prefix:
         assert found == alike[:SUGGESTIONS]
     else:

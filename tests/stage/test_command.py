@@ -20,6 +20,7 @@ from pydantic import Field
 from ncf.errors import InputError
 from ncf.stage import command, execution, exits, parsing
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
+from ncf.stage.registry import load_stage
 
 
 class Sum(Stage):
@@ -135,6 +136,22 @@ def test_help_tells_description_bounds_and_default(capsys: pytest.CaptureFixture
     text = " ".join(capsys.readouterr().out.split())
     assert "Where to begin, units (0 <= value < 10) (default: 0)" in text
     assert "{plain,fancy}" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "description"),
+    [
+        ("preprocess", "Minimum rating of a positive interaction (default: 0.0) (in the pipeline: data_min_rating)"),
+        ("train", "(1 <= value <= 1000) (default: 12) (in the pipeline: train_epochs)"),
+        ("recommend", "(in the pipeline: users_uri)"),
+    ],
+)
+def test_help_has_the_name_of_a_parameter_in_the_pipeline(
+    name: str, description: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parsing.parse(load_stage(name), ["--help"])
+    assert description in " ".join(capsys.readouterr().out.split())
 
 
 def test_every_command_is_listed_with_its_description() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 from local_account import BUCKET, ROLE, executor_input, local_account
 
 from ncf import storage
+from ncf.aws.session import Aws
 from ncf.errors import InputError
+from ncf.sagemaker.settings import AwsSettings
 from ncf.stage.execution import run
 from ncf.stages.check import Check
 from ncf.stages.deploy import Deploy
@@ -141,6 +144,34 @@ def test_amazon_s_sagemaker_pulls_from_ecr_only(tmp_path: Path, monkeypatch: pyt
             train_image="123456789012.dkr.ecr.us-east-1.amazonaws.com/ncf-train:1",
             deploy_image="docker.io/x:1",
         )
+
+
+@pytest.mark.parametrize(
+    ("stage", "image"),
+    [
+        (Train(dataset="gone", samples="gone", role=ROLE, train_image="docker.io/x:1"), "train_image"),
+        (Deploy(model="gone", role=ROLE, deploy_image="docker.io/x:1"), "deploy_image"),
+    ],
+)
+def test_stages_check_the_image_before_they_read_anything(
+    stage: Any, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(InputError, match=rf"'{image}' is 'docker.io/x:1': SageMaker pulls images from ECR only"):
+        stage.run()
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted"),
+    [("123456789012.dkr.ecr.us-east-1.amazonaws.com/x:1", True), ("docker.io/x:1", False), ("x", False)],
+)
+def test_another_service_than_amazon_s_has_rules_of_its_own(
+    name: str, accepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Aws(AwsSettings(role=ROLE)).check_image("train_image", name)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with nullcontext() if accepted else pytest.raises(InputError, match="pulls images from ECR only"):
+        Aws(AwsSettings(role=ROLE)).check_image("train_image", name)
 
 
 @pytest.mark.parametrize(("stage", "parameter"), [(Train, "train_overrides"), (Deploy, "deploy_overrides")])

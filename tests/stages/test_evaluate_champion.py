@@ -85,7 +85,10 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--champion", "a", "--champion-endpoint", "b"), "'champion' .a. and 'champion_endpoint' .b. both name"),
-        (("--champion-endpoint", "not/a/name"), "'champion_endpoint' is 'not/a/name': expected 1 to 63 lowercase letters"),
+        (
+            ("--champion-endpoint", "not/a/name"),
+            "'champion_endpoint' is 'not/a/name': expected 1 to 63 lowercase letters",
+        ),
         (("--max-loss-to-champion", "-0.1"), "'max_loss_to_champion' is -0.1: input should be greater"),
         (("--max-loss-to-champion", "much"), "'max_loss_to_champion' is 'much': expected a number"),
     ],

@@ -207,7 +207,7 @@ def test_a_batch_that_was_cut_off_goes_on(model: Path, tmp_path: Path, small_par
     damaged.write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
     run(Recommend, arguments(model, tmp_path / "out", f"--checkpoints={kept}"))
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert metrics["parts_taken_up"] == 2, "the damaged one is made again"
+    assert metrics["parts_resumed"] == 2, "the damaged one is made again"
     whole, resumed = contents(tmp_path / "whole"), contents(tmp_path / "out")
     assert {name: data for name, data in whole.items() if name != "manifest.json"} == {
         name: data for name, data in resumed.items() if name != "manifest.json"
@@ -217,7 +217,7 @@ def test_a_batch_that_was_cut_off_goes_on(model: Path, tmp_path: Path, small_par
             **json.loads((tmp_path / name / "metrics.json").read_text()),
             "seconds": 0,
             "users_per_second": 0,
-            "parts_taken_up": 0,
+            "parts_resumed": 0,
         }
         for name in ("whole", "out")
     ]
@@ -233,7 +233,7 @@ def test_parts_are_kept_until_kfp_knows_of_the_output(model: Path, tmp_path: Pat
         run(Recommend, given)
     assert len(list((tmp_path / "kept").rglob("part-*.parquet"))) == 5
     run(Recommend, given)
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["parts_taken_up"] == 5
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["parts_resumed"] == 5
     assert not (tmp_path / "kept").exists()
 
 
@@ -243,7 +243,7 @@ def test_parts_of_another_batch_are_not_taken_up(change: str, model: Path, tmp_p
     with cut_off(2):
         run(Recommend, arguments(model, tmp_path / "out", kept))
     run(Recommend, arguments(model, tmp_path / "out", kept, change))
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["parts_taken_up"] == 0
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["parts_resumed"] == 0
     assert len(list((tmp_path / "kept").rglob("*.parquet"))) == 2, "those of the first one are still there"
 
 
@@ -254,7 +254,7 @@ def test_a_renamed_part_is_not_taken_up(model: Path, tmp_path: Path, small_parts
     (own,), (other,) = ((tmp_path / name).rglob("*.parquet") for name in ("a", "b"))
     own.write_bytes(other.read_bytes())
     run(Recommend, arguments(model, tmp_path / "out", f"--checkpoints={tmp_path}/a"))
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["parts_taken_up"] == 0
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["parts_resumed"] == 0
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_another_pod_goes_on_from_s3(account: Any, model: Path, tmp_path: Path, 
     run(
         Recommend, executor_input(Recommend, arguments(f"{root}/model", tmp_path / "second", *given), tmp_path, outputs)
     )
-    assert json.loads((tmp_path / "second" / "metrics.json").read_text())["parts_taken_up"] == 3
+    assert json.loads((tmp_path / "second" / "metrics.json").read_text())["parts_resumed"] == 3
     assert len(rows_of(tmp_path / "second")) == 2000
     assert len(list_objects(f"{root}/checkpoints")) == 4, "the output has yet to be uploaded: a third try needs them"
     artifacts = json.loads((tmp_path / "executor_output.json").read_text())["artifacts"]
@@ -397,7 +397,7 @@ def test_after_a_sigkill_the_next_try_makes_the_missing_parts_alone(
     whole, resumed = contents(tmp_path / "whole"), contents(tmp_path / "out")
     assert kept.items() <= resumed.items(), "taken up as they were"
     assert {**whole, "manifest.json": b""} == {**resumed, "manifest.json": b""}
-    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["parts_taken_up"] == 5 - len(second)
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["parts_resumed"] == 5 - len(second)
     found = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert found == ["metrics.json", "recommendations", "summary.md"], "nothing is left of the one that was killed"
     assert not (tmp_path / "kept").exists()

@@ -253,10 +253,10 @@ class TrainingJob(Job):
         time_is_up = time.monotonic() + limit - self._trained_seconds
         next_sync = time.monotonic() + _CHECKPOINT_SECONDS
         blamed: int | None = None
-        told_to_end: float | None = None
+        terminated_at: float | None = None
         while running := [program for program in programs if program.running]:
             now = time.monotonic()
-            if told_to_end is None:
+            if terminated_at is None:
                 blamed = self._first_failed(programs, running)
                 if now > time_is_up and blamed is None:
                     self._stop("MaxRuntimeExceeded")
@@ -265,8 +265,8 @@ class TrainingJob(Job):
                 if blamed is not None or self._stop_as or watch.is_due():
                     for program in running:
                         program.terminate()
-                    told_to_end = now
-            elif now > told_to_end + self._grace:
+                    terminated_at = now
+            elif now > terminated_at + self._grace:
                 for program in running:
                     program.kill()
             if now > next_sync:
@@ -274,7 +274,7 @@ class TrainingJob(Job):
                 next_sync = time.monotonic() + _CHECKPOINT_SECONDS
             time.sleep(_WATCH_SECONDS)
         self._sync_checkpoints()
-        return self._first_failed(programs, ()) if told_to_end is None else blamed
+        return self._first_failed(programs, ()) if terminated_at is None else blamed
 
     def _first_failed(self, programs: Sequence[Program], running: Sequence[Program]) -> int | None:
         """Index of the first failed host with a failure file; without one, of the first failed host; None for none."""

@@ -59,7 +59,6 @@ def deploy(aws: Aws, plan: EndpointPlan, upload: Callable[[], None], check: Call
         RemoteError: if the endpoint does not come into service, the update was rolled back, or the check failed.
         SystemExit, KeyboardInterrupt: if the process is terminated. The update continues.
     """
-    aws.check_image("deploy_image", plan.settings.deploy_image)
     deployment = _Deployment(aws, plan)
     try:
         deployment.create_version(upload)

@@ -25,10 +25,10 @@ from ncf.sagemaker.runs.outcome import (
     EVALUATE,
     IN_PROGRESS,
     TRAIN,
-    Endpoint,
     Evidence,
     Job,
     Outputs,
+    RunEndpoint,
 )
 from ncf.sagemaker.runs.resources import describe, run_of_config, tagged
 from ncf.sagemaker.training import jobs, stopping
@@ -64,7 +64,7 @@ def gather(
     """
     incomplete: dict[str, str] = {}
     found_jobs: dict[str, tuple[datetime, Job]] = {}
-    endpoints: dict[str, Endpoint] = {}
+    endpoints: dict[str, RunEndpoint] = {}
     outputs = None
     with _noted("jobs", incomplete):
         aws = _connect(train)
@@ -152,12 +152,12 @@ def _endpoint_names(aws: Aws, run: str, endpoint_name: str) -> Iterator[str]:
             yield from filter(None, [tags_of(aws, config["EndpointConfigArn"]).get(ENDPOINT_TAG)])
 
 
-def _endpoint(aws: Aws, state: Mapping[str, Any], run: str) -> Endpoint:
+def _endpoint(aws: Aws, state: Mapping[str, Any], run: str) -> RunEndpoint:
     name = state["EndpointName"]
     # during an update, EndpointConfigName is the config in service
     config = state.get("PendingDeploymentSummary", {}).get("EndpointConfigName") or state["EndpointConfigName"]
     tags = tags_of(aws, state["EndpointArn"])
-    return Endpoint(
+    return RunEndpoint(
         name,
         state["EndpointStatus"],
         aws.console_url(f"endpoints/{name}"),

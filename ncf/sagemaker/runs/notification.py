@@ -16,7 +16,7 @@ from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
 from ncf.reports import run as report
-from ncf.sagemaker.runs.outcome import Endpoint, Evidence, Job, Verdict, endpoint_text, job_text
+from ncf.sagemaker.runs.outcome import Evidence, Job, RunEndpoint, Verdict, endpoint_text, job_text
 from ncf.sagemaker.runs.settings import check_notify
 
 _log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Message:
         ]
 
 
-def _brief(resource: Job | Endpoint) -> dict[str, str]:
+def _brief(resource: Job | RunEndpoint) -> dict[str, str]:
     return {"name": resource.name, "status": resource.status, "url": resource.url}
 
 

@@ -43,7 +43,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class RunEndpoint:
     """An endpoint that the run deploys to.
 
     Attributes:
@@ -98,7 +98,7 @@ class Evidence:
     run: str
     kfp_state: str
     jobs: Sequence[Job] = ()
-    endpoints: Sequence[Endpoint] = ()
+    endpoints: Sequence[RunEndpoint] = ()
     outputs: Outputs | None = None
     incomplete: Mapping[str, str] = field(default_factory=dict)
 
@@ -199,7 +199,7 @@ def job_text(job: Job) -> str:
     return f"training job {job.name}: {', '.join(part for part in parts if part)}"
 
 
-def endpoint_text(endpoint: Endpoint, run: str) -> str:
+def endpoint_text(endpoint: RunEndpoint, run: str) -> str:
     """An endpoint and its state, in words, with advice after an interrupted deploy.
 
     Args:

@@ -51,7 +51,7 @@ class Kernel:
         self._tables = {n: w for n, w in network.named_parameters() if n in USER_TABLES + ITEM_TABLES}
         self._buffers: dict[str, Tensor] = {}
         self._shared: dict[str, Tensor] = {}
-        self._step = structures.Step()
+        self._step = structures.StepData()
         self._describe()
 
     @staticmethod

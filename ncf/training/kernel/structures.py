@@ -59,7 +59,7 @@ class Adam(ctypes.Structure):
     )
 
 
-class Step(ctypes.Structure):
+class StepData(ctypes.Structure):
     """A network and the samples of a step."""
 
     _fields_ = (
