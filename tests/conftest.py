@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 # tests run side by side: threads of BLAS would wait for each other; read when numpy is imported
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import botocore.session
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -22,6 +25,9 @@ from ncf.artifacts.strings import Strings
 for variable in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
     os.environ.pop(variable, None)
 
+# sessions with AWS share one loader: each would parse the service models, of megabytes, again
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+
 # the same cases in each run: new ones are searched for with --hypothesis-profile=default
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -31,6 +37,13 @@ _CALLS_OF_TESTS = {"sagemaker:ListEndpoints"}
 """What tests themselves call through our clients."""
 SHARED = Path(__file__).parents[2] / "shared"
 SHARED_DATA = SHARED / "data"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """The objects of all imported modules leave the collector's sight: they live until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
