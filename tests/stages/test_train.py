@@ -52,6 +52,7 @@ class Pod:
             "role": ROLE,
             "train-image": "registry/ncf-train:1",
             "trained-model": place / "trained_model",
+            "model-uri": place / "model_uri",
             "metrics": place / "metrics",
             "summary": place / "summary",
         }
