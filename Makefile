@@ -8,6 +8,9 @@ READY := $(VENV)/.ready
 INSTALLED := $(VENV)/.installed
 KERNEL := ncf/training/kernel
 LOCAL_MODE := build/local-mode
+# worksteal: each worker has one half of the tests in their order, so that few modules' fixtures are made twice.
+# Bytecode is kept, whatever the shell says: each worker imports all tests, and many tests start a Python.
+PYTEST := PYTHONDONTWRITEBYTECODE="" $(BIN)/python -m pytest -n 2 --dist worksteal
 LIST_EXTRAS := import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies'], sep=',')
 
 # make bench-peer
@@ -105,10 +108,10 @@ push: $(READY) ## Push the images that were built: REGISTRY=... [TAG=...]
 	@$(BIN)/python -m images.build push --tag "$(TAG)" --registry "$(REGISTRY)"
 
 test: $(READY) ## Run the tests, in minutes: no Docker, AWS or GPU
-	@$(BIN)/python -m pytest -n 2 -m "not docker and not gpu and not slow" $(ARGS)
+	@$(PYTEST) -m "not docker and not gpu and not slow" $(ARGS)
 
 test-slow: $(READY) ## Run the slow tests: whole pipelines, the commands of all READMEs
-	@$(BIN)/python -m pytest -n 2 -m "slow and not docker and not gpu" $(ARGS)
+	@$(PYTEST) -m "slow and not docker and not gpu" $(ARGS)
 
 test-images: images ## Test the images, and the pipeline in containers (takes what images takes)
 	@NCF_TEST_TAG="$(TAG)" $(BIN)/python -m pytest -m docker tests/images $(ARGS)

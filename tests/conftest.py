@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from unittest.mock import patch
 # tests run side by side: threads of BLAS would wait for each other; read when numpy is imported
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import botocore.session
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -22,6 +25,9 @@ from ncf.artifacts.strings import Strings
 # tests run make as a user does, though they themselves may run under `make test`
 for variable in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
     os.environ.pop(variable, None)
+
+# sessions with AWS share one loader: each would parse the service models, of megabytes, again
+botocore.session.create_loader = functools.cache(botocore.session.create_loader)
 
 # the same cases in each run: new ones are searched for with --hypothesis-profile=default
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -42,6 +48,13 @@ def random_key() -> Iterator[Callable[[], Any]]:
     original = AccessKey.random
     with patch.object(AccessKey, "random", return_value=original()):
         yield original
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """The objects of all imported modules leave the collector's sight: they live until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from botocore.loaders import Loader
-from botocore.session import Session, get_session
 from fake_sagemaker import ROLE, FakeSageMaker
 
 from ncf.aws import logs, session
@@ -13,19 +11,9 @@ from ncf.sagemaker.hosting import rollout
 from ncf.sagemaker.settings import AwsSettings
 from ncf.sagemaker.training import job as training_job
 
-MODELS = Loader()
-
-
-def session_with_models() -> Session:
-    """A botocore session that reads AWS's service models, which are large, only once for all tests."""
-    made = get_session()
-    made.register_component("data_loader", MODELS)
-    return made
-
 
 def set_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials and a region; polling and retries take no time."""
-    monkeypatch.setattr(session, "get_session", session_with_models)
     for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

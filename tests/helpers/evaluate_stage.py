@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from random_model import random_model
@@ -13,6 +15,7 @@ from random_model import random_model
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
+from ncf.reports import evaluation_plots, training_plots
 from ncf.stage.execution import run
 from ncf.stages.evaluate import Evaluate
 
@@ -58,6 +61,14 @@ def make(folder: Path, good: bool = True, **options: Any) -> tuple[Path, Path]:
         exclusion=ItemsByUser.of(model.train.users(), np.asarray(model.train.items), 40),
     ).save(folder / "samples", {})
     return folder / "model", folder / "samples"
+
+
+def run_undrawn(folder: Path, model: Path, samples: Path, *arguments: str) -> dict[str, Any]:
+    """:func:`run_stage` for tests of numbers and words: the charts are set up, but not drawn, which takes a second."""
+    with ExitStack() as stack:
+        for module in (evaluation_plots, training_plots):
+            stack.enter_context(patch.object(module, "svg", lambda _: "<svg/>"))
+        return run_stage(folder, model, samples, *arguments)
 
 
 def run_stage(folder: Path, model: Path, samples: Path, *arguments: str) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def train(folder: Path, dataset: Path, run: str, *more: str) -> None:
         "train-image": "registry/ncf-train:1",
         "s3-prefix": PREFIX,
         "run-id": run,
-        **{name: folder / run / name for name in ("trained-model", "summary", "metrics")},
+        **{name: folder / run / name for name in ("trained-model", "model-uri", "summary", "metrics")},
     }
     execution.run(Train, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
 

@@ -188,7 +188,7 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
     flags = {
         "dataset": second.of("preprocess").outputs["dataset"]["uri"],
         "samples": second.of("negative-sampling").outputs["samples"]["uri"],
-        **{name: str(undisturbed / name) for name in ("trained-model", "metrics", "summary")},
+        **{name: str(undisturbed / name) for name in ("trained-model", "model-uri", "metrics", "summary")},
         "role": ROLE,
         "train-image": "ncf-train:1",
         "s3-prefix": f"s3://{BUCKET}/ncf",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluate_stage import make, run_stage
+from evaluate_stage import make, run_stage, run_undrawn
 
 from ncf.artifacts import manifest
 from ncf.artifacts.model_folder import ModelFolder
@@ -73,7 +73,7 @@ def test_a_bad_model_closes_it_without_an_error(bad: Run) -> None:
     ],
 )
 def test_each_condition_of_the_gate(arguments: list[str], passed: str, tmp_path: Path) -> None:
-    result = run_stage(tmp_path / "out", *make(tmp_path, good=False), *arguments)
+    result = run_undrawn(tmp_path / "out", *make(tmp_path, good=False), *arguments)
     assert result["passed"] == passed
     assert result["summary"].startswith(f"**Gate {'passed' if passed == 'true' else 'closed'}: ")
 
@@ -138,7 +138,7 @@ def test_it_says_which_run_made_the_model_of_what(good: Run, tmp_path: Path) -> 
         },
     }  # fmt: skip
     (model / manifest.FILE_NAME).write_text(json.dumps(content))
-    report = run_stage(tmp_path / "out", model, samples)["report"]
+    report = run_undrawn(tmp_path / "out", model, samples)["report"]
     for words in (
         "run-&lt;7&gt;",
         "ncf-1234",
@@ -224,7 +224,7 @@ def test_samples_of_other_data_are_refused(tmp_path: Path) -> None:
     content["counts"]["items"] = 151
     (samples / manifest.FILE_NAME).write_text(json.dumps(content))
     with pytest.raises(InputError, match="expected the samples of the model's data set"):
-        run_stage(tmp_path / "out", model, samples)
+        run_undrawn(tmp_path / "out", model, samples)
     assert not (tmp_path / "out").exists()
 
 
@@ -235,7 +235,7 @@ def test_samples_of_another_data_set_of_the_same_size_are_refused(tmp_path: Path
         content["source"] = {"fingerprint": fingerprint}
         (folder / manifest.FILE_NAME).write_text(json.dumps(content))
     with pytest.raises(InputError, match="fitted on data set one, but .* drawn for other"):
-        run_stage(tmp_path / "out", model, samples)
+        run_undrawn(tmp_path / "out", model, samples)
 
 
 def test_a_model_with_wrong_shapes_is_refused(tmp_path: Path) -> None:
@@ -245,5 +245,5 @@ def test_a_model_with_wrong_shapes_is_refused(tmp_path: Path) -> None:
     loaded = json.loads((model / manifest.FILE_NAME).read_text())
     manifest.write(model, "model", loaded["counts"], {}, {})
     with pytest.raises(InputError, match="item_gmf.weight"):
-        run_stage(tmp_path / "out", model, samples)
+        run_undrawn(tmp_path / "out", model, samples)
     assert not (tmp_path / "out").exists()

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
-from evaluate_stage import make, run_stage
+from evaluate_stage import make, run_stage, run_undrawn
 from local_account import BUCKET, ROLE, local_account
 
 from ncf import storage
@@ -58,11 +58,11 @@ def test_a_folder(own: bool, others: bool, passed: str, tmp_path: Path) -> None:
 def test_the_allowed_loss(tmp_path: Path) -> None:
     other, _ = make(tmp_path / "other")
     arguments = ("--champion", str(other), "--max-loss-to-champion", "1")
-    assert run_stage(tmp_path / "out", *make(tmp_path, good=False), *arguments)["passed"] == "true"
+    assert run_undrawn(tmp_path / "out", *make(tmp_path, good=False), *arguments)["passed"] == "true"
 
 
 def test_without_a_champion_no_aws_is_asked(tmp_path: Path, no_aws: None) -> None:
-    result = run_stage(tmp_path / "out", *make(tmp_path))
+    result = run_undrawn(tmp_path / "out", *make(tmp_path))
     assert "is set." in result["report"]
     assert "is set." in result["summary"]
     assert not [name for name in result["metrics"] if "champion" in name]
@@ -70,14 +70,14 @@ def test_without_a_champion_no_aws_is_asked(tmp_path: Path, no_aws: None) -> Non
 
 def test_an_endpoint_s_champion_needs_aws(tmp_path: Path, no_aws: None) -> None:
     with pytest.raises(InputError, match="region|credentials"):
-        run_stage(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "shop")
+        run_undrawn(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "shop")
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     model, samples = make(tmp_path)
     for folder in (tmp_path / "absent", samples):
         with pytest.raises(InputError, match=f"parameter 'champion' is '{folder}': .*; expected a folder written by"):
-            run_stage(tmp_path / "out", model, samples, "--champion", str(folder))
+            run_undrawn(tmp_path / "out", model, samples, "--champion", str(folder))
     assert not (tmp_path / "out").exists()
 
 
@@ -101,7 +101,7 @@ def test_bad_values_are_named(arguments: tuple[str, ...], message: str) -> None:
 def test_too_few_comparable_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(champion, "MIN_COMPARABLE", 100)
     other, _ = make(tmp_path / "other")
-    result = run_stage(tmp_path / "out", *make(tmp_path, good=False), "--champion", str(other))
+    result = run_undrawn(tmp_path / "out", *make(tmp_path, good=False), "--champion", str(other))
     assert result["passed"] == "true"  # though it is far worse
     assert "Only 40 of 40 test positives can be compared" in result["summary"]
 
@@ -127,13 +127,13 @@ def test_what_an_endpoint_hosts(serverless: bool, tmp_path: Path, account: Any) 
     more = ("--serverless-memory", "2048", "--network-isolation", "false") if serverless else ()
     deploy(tmp_path, other, name, *more)
     model, samples = make(tmp_path, good=False)
-    result = run_stage(tmp_path / "out", model, samples, "--champion-endpoint", name)
+    result = run_undrawn(tmp_path / "out", model, samples, "--champion-endpoint", name)
     assert result["passed"] == "false"
     assert f"The champion is endpoint {name}, version {ModelFolder.load(other).version}" in result["report"]
 
 
 def test_an_endpoint_that_is_not_there(tmp_path: Path, account: Any) -> None:
-    result = run_stage(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "nowhere")
+    result = run_undrawn(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "nowhere")
     assert result["passed"] == "true"
     assert "There is no endpoint nowhere in us-east-1" in result["report"]
     assert "There is no endpoint nowhere" in result["summary"]
@@ -145,7 +145,7 @@ def test_an_endpoint_that_hosts_something_else(tmp_path: Path, account: Any) -> 
     client = boto3.client("sagemaker")
     version = client.describe_endpoint(EndpointName="strange")["EndpointConfigName"]
     boto3.client("s3").put_object(Bucket=BUCKET, Key=f"champions/{version}/model/config.json", Body=b"{}")
-    result = run_stage(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "strange")
+    result = run_undrawn(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "strange")
     assert result["passed"] == "true"
     assert "Endpoint strange hosts a model that cannot be compared" in result["report"]
     assert "config.json" in result["summary"]
@@ -157,7 +157,7 @@ def test_a_model_that_may_not_be_read_is_an_error(tmp_path: Path, account: Any) 
     version = boto3.client("sagemaker").describe_endpoint(EndpointName="emptied")["EndpointConfigName"]
     storage.delete_objects(f"{PREFIX}/{version}/model")
     with pytest.raises(InputError, match=f"{version}/model.*: no such object"):
-        run_stage(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "emptied")
+        run_undrawn(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "emptied")
 
 
 def test_an_archive_that_is_none(tmp_path: Path, account: Any) -> None:
@@ -207,4 +207,4 @@ def test_endpoints_of_other_kinds(status: str, variant: Any, model: Any, absence
 def test_aws_that_refuses_is_an_error(tmp_path: Path, account: Any) -> None:
     account.faults.add("refuse", "DescribeEndpoint", error="AccessDeniedException", times=1)
     with pytest.raises(RemoteError, match="AccessDenied"):
-        run_stage(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "shop")
+        run_undrawn(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "shop")

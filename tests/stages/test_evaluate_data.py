@@ -29,7 +29,8 @@ def prepare(folder: Path, data: Path, *options: str) -> tuple[Path, Path]:
     outputs = ("--report", str(folder / "report.html"), "--metrics", str(folder / "metrics.json"))
     execution.run(Preprocess, ["--interactions", str(data), "--dataset", str(dataset), *outputs, *options])
     execution.run(NegativeSampling, ["--dataset", str(dataset), "--samples", str(samples)])
-    flags = ["--dataset", str(dataset), "--samples", str(samples), "--trained-model", str(model)]
+    made = ("--trained-model", str(model), "--metrics", str(folder / "fit.json"))
+    flags = ["--dataset", str(dataset), "--samples", str(samples), *made]
     execution.run(Fit, [*flags, "--model", "gmf", "--factors", "8", "--epochs", "2"])
     return model, samples
 

@@ -52,6 +52,7 @@ class Pod:
             "role": ROLE,
             "train-image": "registry/ncf-train:1",
             "trained-model": path / "trained_model",
+            "model-uri": path / "model_uri",
             "metrics": path / "metrics",
             "summary": path / "summary",
         }

@@ -75,9 +75,9 @@ def unused_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Sums of torch in the same order each time."""
+    """Sums of torch in the same order each time. Threads of tests that run side by side would wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

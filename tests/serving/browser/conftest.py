@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import shutil
@@ -91,13 +92,25 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A browser. While it is open, an event loop runs in this thread, which tests of other modules must not meet."""
+@pytest.fixture(scope="session")
+def launched() -> Iterator[tuple[asyncio.AbstractEventLoop, Browser]]:
+    """A browser, and playwright's event loop, which counts as running in this thread from its start to its end."""
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+        loop = asyncio.get_running_loop()
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        asyncio._set_running_loop(None)
+        yield loop, opened
+        asyncio._set_running_loop(loop)
+        opened.close()
+
+
+@pytest.fixture
+def browser(launched: tuple[asyncio.AbstractEventLoop, Browser]) -> Iterator[Browser]:
+    """The browser. Its event loop rests outside the tests of this folder: others run loops of their own."""
+    loop, opened = launched
+    asyncio._set_running_loop(loop)
+    yield opened
+    asyncio._set_running_loop(None)
 
 
 @pytest.fixture
