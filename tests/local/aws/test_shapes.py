@@ -36,7 +36,7 @@ TRANSFORM = {
     "MaxPayloadInMB": 1,
     "MaxConcurrentTransforms": 2,
     "ModelClientConfig": {"InvocationsMaxRetries": 0},
-    "Environment": {"A": "b"},
+    "Environment": {"NCF_A": "b"},
     "Tags": [{"Key": "k", "Value": "v"}],
 }
 ROUTING = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}}
