@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import mmap
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from ncf.artifacts.strings import Strings
 from ncf.errors import InputError
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_BYTES_PER_BLOCK = 1 << 20
 _DIMENSIONS = {1: "one dimension", 2: "two dimensions"}
 
 
@@ -110,12 +111,14 @@ class UntrustedFiles:
 
     def strings(self, name: str) -> Strings:
         data = self.array(f"{name}.bytes.npy", np.uint8)
-        strings = Strings(data, self._offsets(f"{name}.offsets.npy", len(data)))
+        offsets = self._offsets(f"{name}.offsets.npy", len(data))
         try:
-            deque(strings, maxlen=0)
+            _check_utf8(data)
         except UnicodeDecodeError as error:
-            raise InputError(f"{self.folder / name}.bytes.npy: not UTF-8: {error}") from None
-        return strings
+            raise InputError(f"{self.folder / name}.bytes.npy: not UTF-8: {error.reason}") from None
+        if ((data[offsets[offsets < len(data)]] & 0xC0) == 0x80).any():  # the second or a later byte of a character
+            raise InputError(f"{self.folder / name}.bytes.npy: not UTF-8: a string begins within a character")
+        return Strings(data, offsets)
 
     def items_by_user(self, name: str) -> ItemsByUser:
         items = self.array(f"{name}_items.npy", np.int32)
@@ -159,6 +162,14 @@ class UntrustedFiles:
             size = int(np.prod(shape, dtype=np.int64))
             weights[weight] = np.frombuffer(content, np.float32, size, start + begin).reshape(shape)
         return weights
+
+
+def _check_utf8(data: NDArray[np.uint8]) -> None:
+    """Decode all bytes, in blocks."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _BYTES_PER_BLOCK):
+        decoder.decode(data[start : start + _BYTES_PER_BLOCK].tobytes())
+    decoder.decode(b"", final=True)
 
 
 def _mapped(stream: IO[bytes]) -> mmap.mmap:

@@ -22,6 +22,7 @@ def server_of(app: Starlette) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
         http=Connection,
+        ws="none",
         backlog=_BACKLOG,
         limit_concurrency=most_connections(),
         log_config=None,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ncf.artifacts import items_by_user as items_by_user_module
-from ncf.artifacts import manifest
+from ncf.artifacts import manifest, untrusted_files
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.strings import Strings
@@ -35,6 +35,29 @@ def test_strings_are_memory_mapped_files(tmp_path: Path) -> None:
         Strings.of(values).save(tmp_path, name)
         names = [path.name for path in tmp_path.iterdir()]
         assert list(UntrustedFiles.of(tmp_path, names).strings(name)) == values
+
+
+@pytest.mark.parametrize(
+    ("content", "offsets"),
+    [
+        ("é", [0, 1, 2]),
+        ("aé", [0, 2, 3]),
+        ("日本", [0, 3, 5, 6]),
+        (b"\xff", [0, 1]),
+        (b"a\xc3", [0, 2]),
+        (b"\xed\xa0\x80", [0, 3]),
+    ],
+)
+@pytest.mark.parametrize("at_once", [1, 1 << 20])
+def test_strings_that_are_not_utf_8_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | bytes, offsets: list[int], at_once: int
+) -> None:
+    monkeypatch.setattr(untrusted_files, "_BYTES_PER_BLOCK", at_once)
+    data = content.encode() if isinstance(content, str) else content
+    Strings(np.frombuffer(data, np.uint8), np.array(offsets, np.int64)).save(tmp_path, "ids")
+    files = UntrustedFiles.of(tmp_path, ["ids.bytes.npy", "ids.offsets.npy"])
+    with pytest.raises(InputError, match=r"ids\.bytes\.npy: not UTF-8"):
+        files.strings("ids")
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 1 << 22])
