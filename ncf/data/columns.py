@@ -194,6 +194,12 @@ def _placed(path: Path, free: Sequence[int], columns: Sequence[Column], kinds: S
     for column in movable:
         if column.required or (column.role in usual and kinds[usual[column.role]] in column.kinds):
             take(column, usual.get(column.role))
+    for column in columns:
+        if not column.kinds and kinds and column.role in found and kinds[found[column.role]] == "time":
+            _log.warning(
+                "%s: column %d is read as the %s, but its values look like times; %s gives another one",
+                path.name, found[column.role] + 1, column.role, column.parameter,
+            )  # fmt: skip
     if any(found.get(column.role) != usual.get(column.role) for column in movable):
         _say_placed(path, movable, found)
     return found

@@ -6,12 +6,12 @@ import csv
 import logging
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ncf.data import dates, units
 from ncf.data.columns import SHOWN_CHARACTERS, Column, Kind, plain_name
@@ -109,13 +109,21 @@ def _sniffed(lines: Sequence[str]) -> str:
 def _split(line: str, delimiter: str, quotes: bool) -> list[str]:
     if not quotes:
         return [field.strip() for field in line.split(delimiter)]
-    return [field.strip() for field in next(csv_rows([line], delimiter))]
+    return [field.strip() for field in next(csv_rows([line], delimiter))[1]]
 
 
-def csv_rows(lines: Iterable[str], delimiter: str, strict: bool = False) -> Any:
-    """Reader of quoted fields, which may be as long as a block."""
-    csv.field_size_limit(sys.maxsize)
-    return csv.reader(lines, delimiter=delimiter, strict=strict)
+def csv_rows(lines: Iterable[str], delimiter: str, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Line number, from 1, and fields of each row. Quoted fields may be as long as a block."""
+    reader = csv.reader(lines, delimiter=delimiter, strict=strict)
+    while True:
+        limit = csv.field_size_limit(sys.maxsize)  # of all readers of the process, so it is set for this row alone
+        try:
+            row = next(reader, None)
+        finally:
+            csv.field_size_limit(limit)
+        if row is None:
+            return
+        yield reader.line_num, row
 
 
 def _is_quoted(lines: Sequence[str]) -> bool:
@@ -124,12 +132,11 @@ def _is_quoted(lines: Sequence[str]) -> bool:
     texts = [[field for field in row if _number(field) is None] for row in rows]
     if not any(row and all(map(_is_enclosed, row)) for row in texts):
         return False
-    reader = csv_rows(lines, "\t", strict=True)
     try:
-        for _ in reader:
+        for _ in csv_rows(lines, "\t", strict=True):
             pass
-    except csv.Error:
-        return bool(reader.line_num >= len(lines))  # the last row may be cut
+    except csv.Error as error:
+        return "unexpected end" in str(error)  # the last row may be cut
     return True
 
 

@@ -16,9 +16,11 @@ from ncf.artifacts.ids import MAX_ID_LENGTH
 from ncf.data import filtering, reading, split
 from ncf.data.columns import OFF
 from ncf.data.filtering import Duplicates
+from ncf.data.notes import LEAK, about_split
 from ncf.data.reading import Interactions
 from ncf.data.release import Release, read_release, split_release
 from ncf.data.split import Split
+from ncf.data.steps import Step, Steps
 from ncf.data.times import to_time
 from ncf.data.titles import read_titles
 from ncf.errors import InputError
@@ -48,25 +50,6 @@ class Settings:
     separator: str = "auto"
     max_unreadable: float = 1e-4
     seed: int = DEFAULT_SEED
-
-
-@dataclass(frozen=True)
-class Step:
-    """Counts of one step.
-
-    Attributes:
-        name: of the step in metrics.
-        what: description of the dropped interactions.
-        dropped: number of dropped interactions.
-        interactions, users, items: remaining numbers.
-    """
-
-    name: str
-    what: str
-    dropped: int
-    interactions: int
-    users: int
-    items: int
 
 
 @dataclass(frozen=True)
@@ -111,20 +94,6 @@ class Prepared:
         }
 
 
-@dataclass
-class _Steps:
-    """Counts of the steps so far. Repeated steps are added up."""
-
-    by_name: dict[str, Step] = field(default_factory=dict)
-    remaining: int = 0
-
-    def add(self, name: str, what: str, user: NDArray[np.int32], item: NDArray[np.int32]) -> None:
-        dropped = self.remaining - len(user) if self.by_name else 0
-        dropped += self.by_name[name].dropped if name in self.by_name else 0
-        self.remaining = len(user)
-        self.by_name[name] = Step(name, what, dropped, len(user), _distinct(user), _distinct(item))
-
-
 def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepared:
     """Prepare a data set from the interactions at ``path``.
 
@@ -157,7 +126,7 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
         steps.add("unknown", "Held out, but user or item unknown in training", parts.user, parts.item)
     user_ids, item_ids, parts = _compact(parts, kept)
     _require_two_items(path, item_ids)
-    notes.append(_about_split(settings.split, kept.time is not None, settings.seed))
+    notes.append(about_split(settings.split, kept.time is not None, settings.seed))
     if settings.split == "temporal" and settings.duplicates == "latest" and steps.by_name["duplicates"].dropped:
         notes.append(
             "Of repeated interactions the latest was kept, so training lacks those that were repeated after its end; "
@@ -187,7 +156,7 @@ def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | No
             )
     release: Release = read_release(files)
     train, test = release.train, release.test
-    steps = _Steps()
+    steps = Steps()
     remaining = len(train) + release.repeated + release.leaked + len(test)
     users, items = (np.concatenate([part, test[:, column]]) for column, part in enumerate((train.user, train.item)))
     steps.add("read", "Read", users, items)
@@ -207,7 +176,7 @@ def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | No
         f"{release.test_negatives.shape[1]} negatives each. The validation item {drawn} among the training "
         f"items"
         f"{'' if train.time is not None else ', since the timestamps tell no order'}.",
-        _LEAK,
+        LEAK,
     ]
     return _prepared(
         parts, train.user_ids, train.item_ids, titles, settings, steps, notes, None, train.files,
@@ -220,8 +189,8 @@ def without_time(interactions: Interactions) -> bool:
     return interactions.time is not None and reading.without_constant_time(interactions).time is None
 
 
-def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Interactions, _Steps]:
-    steps = _Steps()
+def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Interactions, Steps]:
+    steps = Steps()
     steps.add("read", "Read", read.user, read.item)
     if read.unreadable:
         first = steps.by_name["read"]
@@ -285,34 +254,13 @@ def _require_two_items(path: Path, item_ids: Sequence[str]) -> None:
         raise InputError(f"{path}: only one item, '{item_ids[0]}', is left; a ranking needs two or more")
 
 
-_LEAK = (
-    "Leave-one-out leaks the future: what other users did after a held-out interaction is in the training "
-    "data, which a hosted model would not have had. The temporal split does not."
-)
-
-
-def _about_split(name: str, timed: bool, seed: int) -> str:
-    if name == "temporal":
-        return (
-            "Everything from a date on is held out, so that training sees nothing of the future. Held-out "
-            "interactions of users or items that do not occur in training are dropped."
-        )
-    how = (
-        "Each user's latest item is held out for test and the one before it for validation; the order of items at the "
-        f"same time is drawn by seed {seed}."
-        if timed
-        else f"A test and a validation item of each user are drawn by seed {seed}."
-    )
-    return f"{how} {_LEAK}"
-
-
 def _prepared(
     parts: Split,
     user_ids: Sequence[str],
     item_ids: Sequence[str],
     titles: Path | None,
     settings: Settings,
-    steps: _Steps,
+    steps: Steps,
     notes: list[str],
     time: NDArray[np.int64] | None,
     files: Sequence[str],
@@ -349,7 +297,3 @@ def _check_lengths(files: Sequence[str], ids: Mapping[str, Sequence[str]]) -> No
                 f"{MAX_ID_LENGTH} at most, as the endpoint accepts no longer ids (parameter '{role}_column' names the "
                 "column of ids)"
             )
-
-
-def _distinct(index: NDArray[np.int32]) -> int:
-    return int((np.bincount(index) > 0).sum()) if len(index) else 0

@@ -153,8 +153,8 @@ class _Parser:
             lines = enumerate(text.removesuffix("\n").split("\n"), self.first_line)
             yield from ((number, line.split(self.delimiter) if line.rstrip("\r") else []) for number, line in lines)
             return
-        reader = csv_rows(io.StringIO(text, newline=""), self.delimiter)
-        yield from ((self.first_line + reader.line_num - 1, fields) for fields in reader)
+        for number, fields in csv_rows(io.StringIO(text, newline=""), self.delimiter):
+            yield self.first_line + number - 1, fields
 
 
 def _not_utf8(path: Path, row: int) -> InputError:

@@ -108,6 +108,18 @@ def test_the_look_of_a_file_without_a_header_is_told(tmp_path: Path, caplog: pyt
     assert "r.csv has no header; by the look of the values, column 3 is the timestamp (timestamp_column)" in caplog.text
 
 
+@pytest.mark.parametrize("time", [SECONDS, DATE])
+def test_times_where_items_are_expected_are_told(time: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = rows_of("u{}", time, "i{}")
+    roles(tmp_path / "r.csv", rows)
+    assert "r.csv: column 2 is read as the item, but its values look like times; item_column gives another one" in (
+        caplog.text
+    )
+    caplog.clear()
+    assert roles(tmp_path / "r.csv", rows, item="3") == {"user": "1", "item": "3", "timestamp": "2"}
+    assert "is read as the item" not in caplog.text
+
+
 @pytest.mark.parametrize("separator", ["auto", "semicolon"])
 def test_no_separator_is_an_error_that_says_so(separator: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the first row, '10~20', has no separator of columns; .*'separator' sets it"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,12 @@ def test_an_unbalanced_quotation_mark_is_explained(tmp_path: Path, monkeypatch: 
     path.write_text("user,item\n" + 'u,"i\n' + "u,i\n" * 100)
     with pytest.raises(InputError, match=r"rows\.csv: a row longer than .* quotation mark"):
         read_interactions(path, columns())
+
+
+def test_long_fields_leave_the_limit_of_other_readers(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    path = tmp_path / "rows.csv"
+    path.write_text(f'user,item,{"x" * 2 * before}\nu,i,"{"x" * 2 * before}"\nu,i\n')
+    with pytest.raises(InputError, match="row 3: 2 fields"):
+        read_interactions(path, columns())
+    assert csv.field_size_limit() == before
