@@ -85,7 +85,10 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--champion", "a", "--champion-endpoint", "b"), "'champion' .a. and 'champion_endpoint' .b. both name"),
-        (("--champion-endpoint", "not/a/name"), "'champion_endpoint' is 'not/a/name': expected 1 to 63 letters"),
+        (
+            ("--champion-endpoint", "not/a/name"),
+            "'champion_endpoint' is 'not/a/name': expected 1 to 63 lowercase letters",
+        ),
         (("--max-loss-to-champion", "-0.1"), "'max_loss_to_champion' is '-0.1': input should be greater"),
         (("--max-loss-to-champion", "much"), "'max_loss_to_champion' is 'much': input should be a valid number"),
     ],
@@ -120,7 +123,7 @@ def deploy(folder: Path, model: Path, endpoint: str, *more: str) -> None:
 @pytest.mark.parametrize("serverless", [False, True])
 def test_what_an_endpoint_hosts(serverless: bool, tmp_path: Path, account: Any) -> None:
     other, _ = make(tmp_path / "other")
-    name = f"hosted-{serverless}"
+    name = f"hosted-{serverless}".lower()
     more = ("--serverless-memory", "2048", "--network-isolation", "false") if serverless else ()
     deploy(tmp_path, other, name, *more)
     model, samples = make(tmp_path, good=False)
