@@ -15,7 +15,7 @@ from ncf.api.formats import read_requests
 from ncf.api.media_types import JSON, accepted, media_type
 from ncf.api.requests import AnyForm, ForHistory, ForItem, Invocation, RequestError, parse
 from ncf.serving.answering import answer_body
-from ncf.serving.backpressure import Backpressure, CheckConnected, UnavailableError
+from ncf.serving.backpressure import Backpressure, Check, UnavailableError
 from ncf.serving.body import RequestBody
 from ncf.serving.error_response import error_response
 from ncf.serving.metrics import Metrics
@@ -92,7 +92,7 @@ class Invocations:
         """The whole answer, made in the event loop if that is quick, or else by one call in a worker thread."""
         form = parse(body) if given == JSON and len(body) <= _QUICK_BYTES else None
 
-        def work(check: CheckConnected) -> bytes:
+        def work(check: Check) -> bytes:
             requests = read_requests(body, given) if form is None else [form]
             return answer_body(recommender, requests, wanted, given == JSON, stats, check)
 
