@@ -7,18 +7,13 @@ from collections.abc import Iterable, Iterator
 from ncf.api.answers import Failure, OneList, Recommendation
 from ncf.api.formats import Writer
 from ncf.api.requests import AnyForm, Invocation, RequestError
-from ncf.serving.backpressure import CheckConnected
+from ncf.serving.backpressure import Check
 from ncf.serving.recommender import Recommender
 from ncf.serving.request_stats import RequestStats
 
 
 def answer_body(
-    recommender: Recommender,
-    requests: Iterable[AnyForm],
-    media: str,
-    single: bool,
-    stats: RequestStats,
-    check: CheckConnected,
+    recommender: Recommender, requests: Iterable[AnyForm], media: str, single: bool, stats: RequestStats, check: Check
 ) -> bytes:
     """The body of an answer.
 
@@ -57,7 +52,7 @@ def answer_body(
 
 
 def _counted(
-    request: Invocation, found: Iterable[Recommendation], stats: RequestStats, check: CheckConnected
+    request: Invocation, found: Iterable[Recommendation], stats: RequestStats, check: Check
 ) -> Iterator[Recommendation]:
     for recommendation in found:
         check()

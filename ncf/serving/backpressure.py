@@ -16,7 +16,7 @@ from ncf.api import limits
 from ncf.cores import available_cores
 
 _Result = TypeVar("_Result")
-CheckConnected = Callable[[], None]
+Check = Callable[[], None]
 """Raises ``ClientDisconnect`` if the client has disconnected."""
 
 
@@ -68,7 +68,7 @@ class Backpressure:
         finally:
             self.unread_bytes -= size
 
-    def run(self, work: Callable[[CheckConnected], _Result]) -> _Result:
+    def run(self, work: Callable[[Check], _Result]) -> _Result:
         """Run quick work in the event loop.
 
         Raises:
@@ -77,9 +77,7 @@ class Backpressure:
         self._check_unread()
         return work(lambda: None)
 
-    async def run_in_thread(
-        self, work: Callable[[CheckConnected], _Result], receive: Receive, many_lists: bool
-    ) -> _Result:
+    async def run_in_thread(self, work: Callable[[Check], _Result], receive: Receive, many_lists: bool) -> _Result:
         """Run work in a worker thread, unless the client disconnects while it waits for one.
 
         Args:

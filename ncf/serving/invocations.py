@@ -16,7 +16,7 @@ from ncf.api.formats import media_of, read_requests
 from ncf.api.media_types import JSON, accepted, media_type
 from ncf.api.requests import AnyForm, ForHistory, ForItem, Invocation, RequestError
 from ncf.serving.answering import answer_body
-from ncf.serving.backpressure import Backpressure, CheckConnected, UnavailableError
+from ncf.serving.backpressure import Backpressure, Check, UnavailableError
 from ncf.serving.body import RequestBody
 from ncf.serving.error_response import error_response
 from ncf.serving.metrics import Metrics
@@ -98,7 +98,7 @@ class Invocations:
         """The whole answer, made in the event loop if that is quick, or else by one call in a worker thread."""
         form = read_requests(body, given)[0] if given == JSON and len(body) <= _QUICK_BYTES else None
 
-        def work(check: CheckConnected) -> bytes:
+        def work(check: Check) -> bytes:
             if form is None:
                 with self._reading:
                     check()

@@ -90,7 +90,6 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         inputs = {channel: location for channel, location in inputs.items() if location}
         uris = {channel: self.uri_of(channel) for channel in ("dataset", "samples")} | {"warm_start": start.warm_start}
         aws = Aws(settings)
-        aws.check_image("train_image", settings.train_image)
         run = run_identity(settings.run_id)
         fingerprints = {channel: fingerprint(location, _KINDS[channel]) for channel, location in inputs.items()}
         hyperparameters = _as_strings(chosen)

@@ -14,7 +14,7 @@ from readmes import READMES, ROOT, prose
 
 _COMMENT = re.compile(r"<!-- figures: (?P<section>[^:]+?)(?:: (?P<rows>.+?))? -->")
 _NUMBER = re.compile(r"(?<![\w.@,/-])-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?![\w@]|\.\d)")
-_MEASURED = re.compile(r"(?<![\w.])\.\d{3}|\d (?:ms|s|times|MB|bytes)\b|thousand|samples a second")
+_MEASURED = re.compile(r"(?<![\w.])\.\d{3}|\d (?:ms|s|times|bytes)\b|\d\d MB\b|thousand|samples a second")
 """What only a benchmark can tell: accuracy, speed, memory, ratios. Limits and settings are in words: '60 seconds'."""
 _NO_FIGURE = re.compile(r"(?:HR|NDCG)@\d+|p\d+|95 %|MovieLens \d+M")
 

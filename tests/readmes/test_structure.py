@@ -11,7 +11,7 @@ import pytest
 import yaml
 from readmes import READMES, ROOT, SHELL, anchors, blocks, prose, text_of
 
-from ncf.api import limits
+from ncf.api import limits, requests
 
 _LANGUAGES = (*SHELL, "python", "yaml", "json", "")
 _COMMAND = re.compile(r"^\s*(\$ |make |\.venv/|python |pip |docker |kubectl |aws |curl )", re.MULTILINE)
@@ -28,6 +28,7 @@ _LIMITS: Mapping[str, tuple[str, str]] = {
     "open connections": ("MAX_CONNECTIONS", "{:,}"),
     "requests at a time": ("MAX_REQUESTS", "{:,}"),
     "answers that clients have not read": ("MAX_UNREAD_BYTES", "{mib} MiB"),
+    "time for the head of a request to arrive": ("HEAD_SECONDS", "{:g} seconds"),
     "time for a body to arrive": ("BODY_SECONDS", "{:g} seconds"),
     "time for a client to read an answer": ("SEND_SECONDS", "{:g} seconds"),
     "time in which a client reads nothing": ("STALL_SECONDS", "{:g} seconds"),
@@ -96,7 +97,8 @@ def test_blocks_have_a_language_in_which_they_are_valid(readme: str) -> None:
 def test_limits_are_those_of_the_code() -> None:
     table = text_of("ncf/serving/README.md").split("## Limits")[1].split("\n\n")[1]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
-    values = {name: getattr(limits, name) for name in vars(limits) if name.isupper()}
+    values = {name: value for name, value in vars(limits).items() if name.isupper()}
+    values["MAX_ID_LENGTH"] = requests.MAX_ID_LENGTH
     texts = {name: text.format(values[name], mib=int(values[name]) >> 20) for name, text in _LIMITS.values()}
     assert {row: value for row, value, _ in cells} == {row: texts[name] for row, (name, _) in _LIMITS.items()}
     assert len(cells) == len(_LIMITS)

@@ -236,6 +236,20 @@ def test_an_image_in_another_format_is_explained(aws: Aws, sagemaker: FakeSageMa
         Launch().run(aws, plan())
 
 
+def test_amazon_s_sagemaker_pulls_from_ecr_only(aws: Aws, sagemaker: FakeSageMaker) -> None:
+    with pytest.raises(InputError, match=r"train_image.*docker\.io/ncf-train.*ECR"):
+        Launch().run(aws, plan(train_image="docker.io/ncf-train:1"))
+    assert sagemaker.calls == []
+
+
+def test_another_service_knows_itself_what_it_can_run(
+    sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:1")
+    aws = sagemaker.attach(Aws(AwsSettings(role=ROLE)))
+    assert Launch().run(aws, plan(train_image="ncf-train"))["TrainingJobStatus"] == "Completed"
+
+
 def test_a_missing_region_is_named(monkeypatch: pytest.MonkeyPatch, sagemaker: FakeSageMaker) -> None:
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")

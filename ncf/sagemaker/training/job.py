@@ -50,6 +50,7 @@ def run_job(aws: Aws, plan: JobPlan, upload: Callable[[], None], write: Callable
         SystemExit, KeyboardInterrupt, BrokenPipeError: if the launcher is terminated, or its output is closed. The job
             is marked as abandoned and stopped, so that a retry of the run starts another one.
     """
+    aws.check_image("train_image", plan.settings.train_image)
     attempt = failures = 0
     while True:
         attempt += 1
