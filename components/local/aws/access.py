@@ -23,6 +23,8 @@ _AUTHORIZATION = re.compile(
     r"SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]{64})"
 )
 _SCOPE = re.compile(r"([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+_LENGTH = re.compile(r"[0-9]{1,15}")
+_SECONDS = re.compile(r"[0-9]{1,6}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PAYLOAD_HEADER = "x-amz-content-sha256"
 _TIME_FORMAT = "%Y%m%dT%H%M%SZ"
@@ -67,7 +69,7 @@ class _Signature:
         given = dict(parse_qsl(query))
         scope = _SCOPE.fullmatch(given.get("X-Amz-Credential", ""))
         seconds = given.get("X-Amz-Expires", "")
-        if scope is None or not seconds.isdecimal():
+        if scope is None or not _SECONDS.fullmatch(seconds):
             return None
         signed = "&".join(part for part in query.split("&") if not part.startswith("X-Amz-Signature="))
         names, value = given.get("X-Amz-SignedHeaders", ""), given.get("X-Amz-Signature", "")
@@ -157,10 +159,12 @@ def _header(environ: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def read_body(environ: Mapping[str, Any]) -> bytes:
-    """The body of a WSGI request."""
-    if environ.get("wsgi.input_terminated"):
+def read_body(environ: Mapping[str, Any], limit: int | None = None) -> bytes:
+    """The body of a WSGI request, or its first ``limit`` bytes."""
+    given = environ.get("CONTENT_LENGTH") or ""
+    length = int(given) if _LENGTH.fullmatch(given) else 0
+    if limit is None and environ.get("wsgi.input_terminated"):
         body: bytes = environ["wsgi.input"].read()
         return body
-    read: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    read: bytes = environ["wsgi.input"].read(length if limit is None else min(length, limit))
     return read

@@ -187,7 +187,7 @@ class LocalAws:
         try:
             self._access.check(environ)
         except ApiError as error:
-            environ["wsgi.input"].read(min(int(environ.get("CONTENT_LENGTH") or 0), _REFUSED_BYTES))
+            read_body(environ, _REFUSED_BYTES)
             return _fail(error, environ, start_response, [("Connection", "close")])
         if environ.get("PATH_INFO") == FAULTS_PATH:
             return self._control(environ, start_response)

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import boto3
 import pytest
@@ -124,6 +124,22 @@ def test_a_preflight_is_not_answered(aws: LocalAws, path: str) -> None:
         status, _, got = answer(aws, urllib.request.Request(f"{aws.endpoint_url}{path}", method="OPTIONS"), **headers)
         assert status == 403
         assert not [name for name in got if name.lower().startswith("access-control-")]
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "9" * 5000, "1_0"])
+def test_a_length_that_is_none_is_not_waited_for(aws: LocalAws, length: str) -> None:
+    for method in ("POST", "PUT"):
+        asked = urllib.request.Request(f"{aws.endpoint_url}/bucket/x", method=method)
+        assert answer(aws, asked, **{"Content-Length": length})[0] == 403
+
+
+def test_a_presigned_url_of_no_time_is_refused(aws: LocalAws) -> None:
+    for seconds in ("9" * 5000, "-1", "x", "٣"):
+        url = f"{aws.endpoint_url}/bucket/data/a?" + urlencode(
+            {"X-Amz-Credential": "a/20261128/us-east-1/s3/aws4_request", "X-Amz-Expires": seconds}
+        )
+        status, body, _ = answer(aws, urllib.request.Request(url))
+        assert (status, b"InvalidClientTokenId" in body) == (403, True)
 
 
 @pytest.mark.parametrize("size", [0, 100, 20 << 20])
