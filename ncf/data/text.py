@@ -101,13 +101,21 @@ def _sniff(line: str) -> str:
 def _split(line: str, delimiter: str) -> list[str]:
     if len(delimiter) > 1 or delimiter == "\t":
         return [field.strip() for field in line.split(delimiter)]
-    return [field.strip() for field in next(_csv_rows([line], delimiter))]
+    return [field.strip() for field in next(_csv_rows([line], delimiter))[1]]
 
 
-def _csv_rows(lines: Iterable[str], delimiter: str) -> Any:
-    """Reader of quoted fields, which may be as long as a block."""
-    csv.field_size_limit(sys.maxsize)
-    return csv.reader(lines, delimiter=delimiter)
+def _csv_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of each row, without the limit of csv on fields, which is one of the whole process."""
+    reader = csv.reader(lines, delimiter=delimiter)
+    while True:
+        before = csv.field_size_limit(sys.maxsize)
+        try:
+            fields = next(reader, None)
+        finally:
+            csv.field_size_limit(before)
+        if fields is None:
+            return
+        yield reader.line_num, fields
 
 
 def _has_header(fields: Sequence[str], columns: Sequence[Column]) -> bool:
@@ -225,8 +233,8 @@ class _Parser:
             lines = enumerate(text.removesuffix("\n").split("\n"), self.first_line)
             yield from ((number, line.split(self.delimiter) if line.rstrip("\r") else []) for number, line in lines)
             return
-        reader = _csv_rows(io.StringIO(text, newline=""), self.delimiter)
-        yield from ((self.first_line + reader.line_num - 1, fields) for fields in reader)
+        rows = _csv_rows(io.StringIO(text, newline=""), self.delimiter)
+        yield from ((self.first_line + number - 1, fields) for number, fields in rows)
 
 
 def _not_utf8(path: Path, row: int) -> InputError:
