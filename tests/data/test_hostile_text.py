@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import time
 from pathlib import Path
 
@@ -57,3 +58,4 @@ def test_a_long_field_is_quoted_in_part(tmp_path: Path, content, message) -> Non
     with pytest.raises(InputError, match=message) as refused:
         read_interactions(tmp_path / "rows.csv", columns())
     assert len(str(refused.value).removeprefix(str(tmp_path))) < 200 + SHOWN_CHARACTERS
+    assert csv.field_size_limit() == 131_072, "the endpoint's limit"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import pytest
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.errors import InputError
 from ncf.stage.parsing import parse
+from ncf.training import sagemaker_program
 from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.launch import Hosts
@@ -89,6 +91,19 @@ def test_says_in_the_failure_file_what_to_mend(make_root, hyperparameters: dict[
     assert reason in (root / "output/failure").read_text()
     assert "Traceback" not in output
     assert not list((root / "model").iterdir())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EDQUOT])
+def test_a_full_disk_is_the_reason_of_a_failure(tmp_path: Path, monkeypatch, capsys, number: int) -> None:
+    def train(_: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setenv(sagemaker_program.ROOT_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(sagemaker_program, "_train", train)
+    with pytest.raises(SystemExit, match="2"):
+        sagemaker_program.main()
+    assert (tmp_path / "output" / "failure").read_text() == f"output: {os.strerror(number)}"
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.slow
