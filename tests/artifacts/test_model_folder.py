@@ -355,7 +355,7 @@ def test_an_array_whose_header_lies_is_refused(folder: Path, content):
         ModelFolder.load(folder)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_the_bytes_it_is_refused_or_scores(tmp_path: Path, data):
     folder = tmp_path / "model"
