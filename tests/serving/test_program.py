@@ -181,12 +181,12 @@ def test_a_model_that_scores_otherwise_than_the_trained_one_never_takes_traffic(
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("port", ["eighty", "70000"])
-def test_a_port_that_is_none_is_refused(root, port):
+@pytest.mark.parametrize(("port", "shown"), [("eighty", "'eighty'"), ("70000", "70000")])
+def test_a_port_that_is_none_is_refused(root, port, shown):
     process = start(root, port)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert f"parameter 'port' is '{port}'" in err
+    assert f"parameter 'port' is {shown}" in err
 
 
 def test_a_port_in_use_is_refused(root):
