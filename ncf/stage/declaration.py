@@ -226,6 +226,10 @@ class Stage(Parameters, BaseSettings):
         """The region to call S3 in; '' for the environment's."""
         return str(getattr(self, "region", ""))
 
+    def shares_outputs(self) -> bool:
+        """Whether other processes of the same run have the same output paths."""
+        return False
+
     @abstractmethod
     def run(self) -> Mapping[str, str] | None:
         """Do the stage's work: read the inputs, write **every** output to the path in its field.

@@ -13,7 +13,7 @@ from pathlib import Path
 from ncf.artifacts import manifest
 from ncf.console_text import visible
 from ncf.errors import InputError, RemoteError
-from ncf.stage.declaration import ArtifactKind, Role, Stage
+from ncf.stage.declaration import ArtifactKind, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
 from ncf.stage.exits import reason_of
 from ncf.stage.output_paths import check_output_paths
@@ -52,7 +52,10 @@ def _run(stage: Stage, executor_input: ExecutorInput | None) -> None:
     paths = {output: Path(getattr(stage, output)) for output in outputs}
     with s3_region(stage.s3_region()), _reported(stage), ExitStack() as stack:
         temporary = {
-            output: stack.enter_context(_staged(output, path, outputs[output])) for output, path in paths.items()
+            output: stack.enter_context(
+                _staged(output, path, exclusive=outputs[output].is_folder and not stage.shares_outputs())
+            )
+            for output, path in paths.items()
         }
         working = stage.model_copy(update=temporary)
         working._uris = executor_input.uris if executor_input else {}
@@ -70,11 +73,17 @@ def _run(stage: Stage, executor_input: ExecutorInput | None) -> None:
 
 
 @contextmanager
-def _staged(name: str, path: Path, role: Role) -> Iterator[Path]:
-    """The temporary path of an output. A folder has one writer at a time."""
+def _staged(name: str, path: Path, exclusive: bool) -> Iterator[Path]:
+    """The temporary path of an output.
+
+    Args:
+        name: parameter of the output.
+        path: final path.
+        exclusive: whether to refuse a path that another process is writing.
+    """
     with ExitStack() as stack:
         try:
-            temporary = stack.enter_context(staged(path, optional=True, exclusive=role.is_folder))
+            temporary = stack.enter_context(staged(path, optional=True, exclusive=exclusive))
         except BlockingIOError:
             raise InputError(
                 f"parameter '{name}' is '{path}', which another process is writing; wait for its end, or choose "

@@ -59,6 +59,9 @@ class Fit(Stage, Hyperparameters, WarmStart):
         self.check_start(self.pretrain)
         return self
 
+    def shares_outputs(self) -> bool:
+        return is_worker()  # the first process writes for all
+
     def run(self) -> None:
         cpu.prepare()
         if is_s3(self.checkpoints):
