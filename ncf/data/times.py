@@ -68,7 +68,7 @@ class Times:
         array = block.columns[_ROLE]
         if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
             return self._noted(block, _moments(array, array.type))
-        if not array.null_count and casts(array, pa.int64()):
+        if not (array.null_count or pa.types.is_boolean(array.type)) and casts(array, pa.int64()):
             return self._noted(block, np.asarray(array.cast(pa.int64())))
         if pa.types.is_string(array.type):
             trimmed = pc.utf8_trim_whitespace(array)

@@ -93,3 +93,11 @@ def test_long_fields_leave_the_limit_of_other_readers(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="row 3: 2 fields"):
         read_interactions(path, columns())
     assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("rows", [['u,"i,1,1'], ['"u,i,1,1']], ids=["item", "user"])
+def test_the_row_of_an_unbalanced_quotation_mark_is_named(rows: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["user,item,rating,ts", *["u,i,1,1"] * 3, *rows, *["u,i,1,1"] * 9, ""]))
+    with pytest.raises(InputError, match=r"it begins in row 5: is a quotation mark unbalanced there\?"):
+        read_interactions(path, columns())

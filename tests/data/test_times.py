@@ -12,6 +12,7 @@ from pyarrow import parquet
 from ncf.data import text
 from ncf.data.reading import columns, read_interactions
 from ncf.data.times import to_time
+from ncf.errors import InputError
 from ncf.reports.dataset import _over_time, _shown
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 in seconds since 1970, UTC
@@ -159,3 +160,19 @@ def test_a_parameter_s_date_is_read_as_those_of_a_file() -> None:
         "20240101",
     ):
         assert to_time(text_) == NEW_YEAR * SECOND
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+@pytest.mark.parametrize("time", ["2024-01-01T00:00:00Z", "2024-01-01 01:00:00+01:00", str(NEW_YEAR)])
+def test_times_as_texts_of_any_type_of_parquet(time: str, kind: pa.DataType, tmp_path: Path) -> None:
+    written = pa.table({"user": ["u", "u"], "item": ["a", "b"], "timestamp": pa.array([time, time], kind)})
+    parquet.write_table(written, tmp_path / "r.parquet")
+    found = read_interactions(tmp_path / "r.parquet", columns()).time
+    assert found is not None
+    assert found.tolist() == [NEW_YEAR * SECOND] * 2
+
+
+def test_booleans_are_no_times(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"user": ["u"], "item": ["a"], "timestamp": [True]}), tmp_path / "r.parquet")
+    with pytest.raises(InputError, match=r"column 'timestamp': values of type bool; .*timestamp_column"):
+        read_interactions(tmp_path / "r.parquet", columns())
