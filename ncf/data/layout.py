@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ SEPARATORS: Mapping[str, str] = {
     "double_colon": "::", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " ",
 }  # fmt: skip
 _QUOTE = '"'
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _SNIFFED_ROWS = 200
 _SNIFFED_BYTES = 1 << 17
 _KNOWN_NAMES = 2  # fields of a row that are names of columns, from which the row is a header
@@ -61,7 +63,7 @@ def layout_of(path: Path, start: bytes, separator: str, columns: Sequence[Column
     Raises:
         InputError: if there is no separator in the first row.
     """
-    lines = start[:_SNIFFED_BYTES].decode(errors="replace").splitlines()
+    lines = _LINE_END.split(start[:_SNIFFED_BYTES].decode(errors="replace"))
     lines = [line for line in islice(lines, _SNIFFED_ROWS) if line.strip()]
     delimiter = _sniffed(lines) if separator == "auto" else SEPARATORS[separator]
     if delimiter == " " and separator == "auto":
