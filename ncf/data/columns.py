@@ -73,6 +73,15 @@ class Block:
     rows: int
     row_number: Callable[[int], int]
 
+    def text(self, role: str, index: int) -> str:
+        """Text of a value, for messages; '' for null. Dates beyond those of Python are numbers of their unit."""
+        value = self.columns[role][index]
+        try:
+            python = value.as_py()
+        except (OverflowError, ValueError):
+            return f"{value.value} of type {value.type}"
+        return "" if python is None else str(python)
+
     def fault(self, role: str, index: int, reason: str) -> InputError:
         """An error with file, row and column."""
         return InputError(f"{self.path}: row {self.row_number(index)}, column '{self.names[role]}': {reason}")

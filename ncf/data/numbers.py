@@ -160,8 +160,8 @@ def fault_of(block: Block, column: str, index: int, role: str = "") -> InputErro
         index: of the row in the block.
         role: of what is expected; '' for that of the column.
     """
-    value = block.columns[column][index].as_py()
-    found = f"'{str(value)[:SHOWN_CHARACTERS]}'" if str(value or "").strip() else "empty"
+    value = block.text(column, index)
+    found = f"'{value[:SHOWN_CHARACTERS]}'" if value.strip() else "empty"
     return block.fault(column, index, f"{found}; expected {EXPECTED[role or column]}")
 
 

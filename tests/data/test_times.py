@@ -172,6 +172,40 @@ def test_times_as_texts_of_any_type_of_parquet(time: str, kind: pa.DataType, tmp
     assert found.tolist() == [NEW_YEAR * SECOND] * 2
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(pa.timestamp("ms"), 2**63 - 1), (pa.timestamp("ms", "UTC"), -(2**62)), (pa.date32(), 2**31 - 1)],
+    ids=str,
+)
+def test_dates_beyond_64_bits_of_microseconds_are_unreadable(kind: pa.DataType, value: int, tmp_path: Path) -> None:
+    number = pa.int32() if kind == pa.date32() else pa.int64()
+    times = pa.array([18_262, value, None], number).cast(kind)
+    written = pa.table({"user": ["u"] * 3, "item": ["a", "b", "c"], "timestamp": times})
+    parquet.write_table(written, tmp_path / "r.parquet")
+    with pytest.raises(
+        InputError, match=rf"row 2, column 'timestamp': '{value} of type .+'; expected .* \(2 of 3 rows"
+    ):
+        read_interactions(tmp_path / "r.parquet", columns())
+    assert len(read_interactions(tmp_path / "r.parquet", columns(), max_unreadable=0.9)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(pa.timestamp("us"), 2**63 - 1), (pa.timestamp("ns"), -(2**63) + 1), (pa.date32(), 10**8)],
+    ids=str,
+)
+def test_dates_beyond_those_of_python_are_told(
+    kind: pa.DataType, value: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = pa.int32() if kind == pa.date32() else pa.int64()
+    day = {"us": 86_400 * 10**6, "ns": 86_400 * 10**9}.get(getattr(kind, "unit", ""), 1)
+    times = pa.array([18_262 * day, value, 18_263 * day], number).cast(kind)
+    written = pa.table({"user": ["u"] * 3, "item": ["a", "b", "c"], "timestamp": times})
+    parquet.write_table(written, tmp_path / "r.parquet")
+    assert len(read_interactions(tmp_path / "r.parquet", columns())) == 3
+    assert f"r.parquet, row 2: '{value} of type" in caplog.text
+
+
 def test_booleans_are_no_times(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"user": ["u"], "item": ["a"], "timestamp": [True]}), tmp_path / "r.parquet")
     with pytest.raises(InputError, match=r"column 'timestamp': values of type bool; .*timestamp_column"):
