@@ -84,10 +84,14 @@ class Ids:
 
         if not (pa.types.is_floating(array.type) or pa.types.is_decimal(array.type)):
             return array
-        broken = pc.and_(pc.invert(pc.is_nan(array.cast(pa.float64()))), pc.not_equal(pc.floor(array), array))
+        floats = array.cast(pa.float64())
         if pa.types.is_floating(array.type):
-            largest = _WHOLE[array.type.bit_width]
-            broken = pc.or_(broken, pc.greater_equal(pc.abs(array.cast(pa.float64())), largest))
+            broken = pc.or_(
+                pc.and_(pc.invert(pc.is_nan(floats)), pc.not_equal(pc.floor(floats), floats)),
+                pc.greater_equal(pc.abs(floats), _WHOLE[array.type.bit_width]),
+            )
+        else:
+            broken = pc.not_equal(pc.floor(array), array)
         if (index := pc.index(broken.fill_null(False), True).as_py()) >= 0:
             raise block.fault(
                 role,

@@ -128,6 +128,22 @@ def test_the_look_of_a_file_without_a_header_is_told(tmp_path: Path, caplog: pyt
     assert "r.csv has no header; by the look of the values, column 3 is the timestamp (timestamp_column)" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("header", "given"),
+    [("0,1,2,3", {}), ("0,1,2,3", {"user": "1", "item": "2"}), ("who,what", {"user": "1", "item": "2"})],
+)
+def test_a_first_row_that_may_be_a_header_is_told(
+    header: str, given: Roles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = ("1{}", "2{}", "{}", SECONDS) if header.startswith("0") else ("u{}", "i{}")
+    roles(tmp_path / "r.csv", [header, *rows_of(*fields)], **given)
+    shown = ", ".join(f"'{field}'" for field in header.split(","))
+    assert f"r.csv: the first row, {shown}, is read as data; if it is a header, delete it" in caplog.text
+    caplog.clear()
+    roles(tmp_path / "r.csv", rows_of("1{}", "2{}", "{}", SECONDS), **given)
+    assert "first row" not in caplog.text
+
+
 @pytest.mark.parametrize("time", [SECONDS, DATE])
 def test_times_where_items_are_expected_are_told(time: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = rows_of("u{}", time, "i{}")

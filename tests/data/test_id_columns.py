@@ -85,6 +85,8 @@ def test_doubtful_ids_are_told(users: list[str], said: str, tmp_path: Path, capl
     ("kind", "values"),
     [
         (pa.float64(), [1.0, 2.0, 10.0]),
+        (pa.float32(), [1.0, 2.0, 10.0]),
+        (pa.float16(), [1.0, 2.0, 10.0]),
         (pa.int64(), [1, 2, 10]),
         (pa.uint64(), [1, 2, 10]),
         (pa.decimal128(38, 0), [Decimal(1), Decimal(2), Decimal(10)]),
