@@ -42,7 +42,7 @@ def read(value: Any, annotation: Any) -> Any:
 
     KFP passes whole numbers as floats, floats as whole numbers, and what a form has no type for as text. SageMaker
     passes all values as text. People write lists and objects in JSON or Python, lists without brackets, and objects as
-    ``name=value,name=value``.
+    ``name=value,name=value``. Numbers and booleans in an object of texts become texts.
 
     Args:
         value: of any type.
@@ -57,7 +57,11 @@ def read(value: Any, annotation: Any) -> Any:
     text = unquoted(value).strip() if isinstance(value, str) else value
     try:
         found = _READERS[kind](text)
-        return [read(element, typing.get_args(annotation)[0]) for element in found] if kind is list else found
+        if kind is list:
+            return [read(element, typing.get_args(annotation)[0]) for element in found]
+        if typing.get_args(annotation) == (str, str):
+            return {name: _text(content) for name, content in found.items()}
+        return found
     except (ValueError, SyntaxError, TypeError, OverflowError, RecursionError, MemoryError):
         raise ValueError(f"expected {EXPECTED[kind]}") from None
 
@@ -132,6 +136,15 @@ def _dict(value: Any) -> dict[Any, Any]:
     if not isinstance(found, dict):
         raise TypeError
     return found
+
+
+def _text(value: Any) -> Any:
+    """Text of a number or boolean as people write it; any other value as it is."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(int(value) if float(value).is_integer() else value)
+    return value
 
 
 def _literal(text: str) -> Any:

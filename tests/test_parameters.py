@@ -24,7 +24,7 @@ from ncf.training.fit import Fit
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.sagemaker_program import fit_arguments
 
-LIST, DICT = list[int], dict[str, Any]
+LIST, DICT, TEXTS = list[int], dict[str, Any], dict[str, str]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,8 @@ LIST, DICT = list[int], dict[str, Any]
         (DICT, "{'gmf': {'epochs': 3}, 'mlp': {'tower': [8, 4]}}", {"gmf": {"epochs": 3}, "mlp": {"tower": [8, 4]}}),
         (DICT, "{'rate': 1e-3, 'low': -2}", {"rate": 0.001, "low": -2}),
         (DICT, "team=recs,cost-centre=12", {"team": "recs", "cost-centre": "12"}),
+        *((TEXTS, value, {"a": "42"}) for value in ({"a": 42}, {"a": 42.0}, "{'a': 42}", '{"a": "42"}', "a=42")),
+        (TEXTS, "{'a': True, 'b': 0.5}", {"a": "true", "b": "0.5"}),
         (str, "'as it is' ", "'as it is' "),
         (str, "4", "4"),
     ],

@@ -68,7 +68,7 @@ def typed_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]
         name, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"parameter '{assignment}': expected NAME=VALUE")
-        own = next(iter(renamed[name].values())) if name in settings and name in renamed else name
+        own = _own_name(name, settings, renamed)
         if own in given:
             also = f", also as '{given[own]}'" if given[own] != name else ""
             raise InputError(f"parameter '{name}' is given twice{also}; expected one value")
@@ -82,9 +82,41 @@ def typed_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]
         else:
             hint = _other_names(name, renamed.get(name, {})) or _hint(name, [*inputs, *settings])
             raise InputError(f"'{name}' is not a parameter of the pipeline; {hint}")
+    _check_overrides(arguments, given, settings, renamed)
     for carrier, values in overrides.items():
         arguments[carrier] = {**arguments.get(carrier, {}), **values}
     return arguments
+
+
+def _own_name(name: str, settings: Container[str], renamed: Mapping[str, Mapping[str, str]]) -> str:
+    """Parameter of the pipeline that a name means; the name itself for a setting without one."""
+    return next(iter(renamed[name].values())) if name in settings and name in renamed else name
+
+
+def _check_overrides(
+    arguments: Mapping[str, Any],
+    given: Mapping[str, str],
+    settings: Mapping[str, _Setting],
+    renamed: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Refuse settings that are given by their names and in an object of overrides.
+
+    Args:
+        arguments: of the pipeline, with the objects as they were given.
+        given: names on the command line, by the parameter of the pipeline or the setting.
+        settings: that the objects carry.
+        renamed: names in the pipeline of the stages' parameters.
+
+    Raises:
+        InputError: that names both.
+    """
+    for carrier in {carrier for setting in settings.values() for carrier in setting.carriers} & arguments.keys():
+        for name in arguments[carrier]:
+            own = _own_name(name, settings, renamed)
+            if own in given:
+                raise InputError(
+                    f"parameter '{given[own]}' is given twice, also as '{name}' in '{carrier}'; expected one value"
+                )
 
 
 def split_assignments(text: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -30,7 +31,7 @@ def media_of(body: bytes, media: str) -> str:
     """
     if media != JSON:
         return media
-    first, _, others = body.strip().partition(b"\n")
+    first, _, others = body.removeprefix(BOM_UTF8).strip().partition(b"\n")
     if not others:
         return JSON
     try:
@@ -45,12 +46,13 @@ def read_requests(body: bytes, media: str) -> list[AnyForm]:
     Args:
         body: one request in JSON; one a line in JSON Lines; one a row in CSV without a header. A row is a user, to be
             answered with the ten best items, or a user and an item, to be answered with the score.
-        media: media type of the body.
+        media: media type of the body, of which a byte order mark is ignored.
 
     Raises:
         RequestError: 400 or 422 that names the line at fault; 413 if the body has more than ``MAX_RECORDS`` records,
             or they ask for more than ``MAX_ITEMS`` items in all.
     """
+    body = body.removeprefix(BOM_UTF8)
     if media == JSON:
         return [_one_request(body)]
     requests: list[AnyForm] = []
@@ -88,7 +90,7 @@ def _json_lines(body: bytes) -> Iterator[tuple[int, _Read]]:
 
 def _csv_rows(body: bytes) -> Iterator[tuple[int, _Read]]:
     try:
-        text = body.decode("utf-8-sig")
+        text = body.decode()
     except UnicodeDecodeError as error:
         raise RequestError(400, f"body is not UTF-8: {error.reason} at byte {error.start}") from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)

@@ -17,6 +17,8 @@ CONTENT_TYPE = "application/json"
 DEFAULT_K = 10
 """Items in a list where the request does not say."""
 _MAX_INTEGER = 1 << 63
+_MAX_EXACT = 1 << 53
+"""Lowest whole number that a float may stand for beside another one."""
 _MAX_KEYS = 100
 
 
@@ -35,7 +37,7 @@ class RequestError(Exception):
 
 def _canonical(value: object) -> object:
     """The id that a text or a whole number stands for. Other values are left to the type's own check."""
-    if type(value) is float and value.is_integer():
+    if type(value) is float and value.is_integer() and abs(value) < _MAX_EXACT:
         value = int(value)
     if type(value) is int and abs(value) < _MAX_INTEGER:
         value = str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _FLOAT_ENDING = ".0"
-_WORDS = ("none", "null", "nan", "n/a", "<na>")
+_WORDS = ("none", "null", "nan", "-nan", "n/a", "#n/a", "<na>")
 _MISSING = frozenset(
     ["", "NA", "NaN", "\\N", *(form for word in _WORDS for form in (word, word.upper(), word.capitalize()))]
 )
@@ -19,7 +19,7 @@ def canonical_id(text: str) -> str:
     - A whole number with ``.0`` is that number: ``'42.0'`` is ``'42'``. pandas writes integers so, if the column has
       missing values.
     - Empty text and the words that programs write for a missing value are missing: ``None``, ``null``, ``nan``,
-      ``NA``, ``N/A``, ``<NA>`` and ``\\N``.
+      ``NA``, ``N/A``, ``#N/A``, ``<NA>`` and ``\\N``.
 
     All else stays as it is: ``'007'``, ``'1e5'``, capital letters, forms of Unicode. The id of an id is itself.
 

@@ -27,6 +27,7 @@ _MAX_LINE_BYTES = 4 * MAX_ID_LENGTH + len("\ufeff\r\n".encode())  # up to four b
 _LINES_PER_BLOCK = 1 << 16
 _HEADERS = ("user", "userid")
 _SHOWN = 3
+_GZIP = b"\x1f\x8b"
 _log = logging.getLogger(__name__)
 
 
@@ -108,6 +109,11 @@ class Users:
             )  # fmt: skip
 
 
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(_GZIP)) == _GZIP
+
+
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Number, from 1, and id of each line that is not blank.
 
@@ -118,7 +124,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a file of user ids")
     number = missing = 0
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+        with gzip.open(path, "rb") if path.suffix == ".gz" or _is_gzip(path) else path.open("rb") as stream:
             while line := stream.readline(_MAX_LINE_BYTES + 1):
                 number += 1
                 text = "" if len(line) > _MAX_LINE_BYTES else line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -127,6 +133,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 if len(line) > _MAX_LINE_BYTES or len(text) > MAX_ID_LENGTH:
                     raise InputError(
                         f"{path}: line {number} has more than {MAX_ID_LENGTH} characters; expected one user id a line"
+                    )
+                if "\r" in text:
+                    raise InputError(
+                        f"{path}: line {number} has a carriage return within, {text[:20]!r}; expected one user id a "
+                        "line, with line feeds at the ends"
                     )
                 missing += bool(stripped) and not text
                 if text:

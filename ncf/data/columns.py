@@ -52,7 +52,7 @@ class Column:
     @property
     def is_off(self) -> bool:
         """Whether the column is left out."""
-        return self.given.lower() == OFF and not self.required
+        return self.given.strip().lower() == OFF and not self.required
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,15 @@ class Block:
     rows: int
     row_number: Callable[[int], int]
 
+    def text(self, role: str, index: int) -> str:
+        """Text of a value, for messages; '' for null. Dates beyond those of Python are numbers of their unit."""
+        value = self.columns[role][index]
+        try:
+            python = value.as_py()
+        except (OverflowError, ValueError):
+            return f"{value.value} of type {value.type}"
+        return "" if python is None else str(python)
+
     def fault(self, role: str, index: int, reason: str) -> InputError:
         """An error with file, row and column."""
         return InputError(f"{self.path}: row {self.row_number(index)}, column '{self.names[role]}': {reason}")
@@ -91,7 +100,7 @@ def find_columns(
         header: names of the columns; None without a header.
         count: number of columns.
         columns: to find.
-        kinds: kind of each column of a file without a header; empty if they are unknown.
+        kinds: kind of each column; empty if they are unknown.
 
     Raises:
         InputError: if a required column is missing, a given one does not exist or is not the only one of its name, or
@@ -108,7 +117,7 @@ def find_columns(
             )
     free = [index for index in range(count) if index not in given.values()]
     others = [column for column in wanted if not column.given]
-    found = _named(path, header, free, others) if header else _placed(path, free, others, kinds)
+    found = _named(path, header, free, others, kinds) if header else _placed(path, free, others, kinds)
     for column in others:
         if column.role not in found and column.required:
             listed = _listed(header) if header else f"{count} columns and no header"
@@ -120,7 +129,7 @@ def find_columns(
 
 
 def _given(path: Path, header: Sequence[str] | None, count: int, column: Column) -> int:
-    name = column.given
+    name = column.given.strip()
     if header and name in header:
         places = [index for index, other in enumerate(header) if other == name]
         if len(places) > 1:
@@ -139,7 +148,9 @@ def _given(path: Path, header: Sequence[str] | None, count: int, column: Column)
     )
 
 
-def _named(path: Path, header: Sequence[str], free: Sequence[int], columns: Sequence[Column]) -> dict[str, int]:
+def _named(
+    path: Path, header: Sequence[str], free: Sequence[int], columns: Sequence[Column], kinds: Sequence[Kind]
+) -> dict[str, int]:
     """Index of each column that is recognised by its name."""
     found: dict[str, int] = {}
     for column in columns:
@@ -152,13 +163,30 @@ def _named(path: Path, header: Sequence[str], free: Sequence[int], columns: Sequ
                 found[column.role] = same[0]
                 break
         else:
-            _hint(path, header, places, column, found)
+            alike = [index for index in places if kinds and column.kinds[:1] == ("time",) == (kinds[index],)]
+            _hint(path, header, places, column, found, alike)
     return found
 
 
-def _hint(path: Path, header: Sequence[str], places: Mapping[int, str], column: Column, found: dict[str, int]) -> None:
-    """Take the only column with a likely name if one is required. Otherwise say that it may be the one."""
-    likely = [index for index, name in places.items() if column.hint and re.search(column.hint, name)]
+def _hint(
+    path: Path,
+    header: Sequence[str],
+    places: Mapping[int, str],
+    column: Column,
+    found: dict[str, int],
+    alike: Sequence[int],
+) -> None:
+    """Take the only column with a likely name if one is required. Otherwise say that it may be the one.
+
+    Args:
+        path: of the file, for messages.
+        header: names of the columns.
+        places: plain name of each free column, by its index.
+        column: to find.
+        found: index of each column that is found, which is changed.
+        alike: free columns with the values of an optional column.
+    """
+    likely = [index for index, name in places.items() if column.hint and re.search(column.hint, name)] or alike
     if column.required and len(likely) == 1:
         found[column.role] = likely[0]
         _log.warning(

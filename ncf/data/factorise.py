@@ -16,11 +16,22 @@ from ncf.data.numbers import casts, fault_of
 MISSING = -1
 """Number of a missing id."""
 _MAX_SHOWN = 60
+_WHOLE: Mapping[int, float] = {16: 2.0**11, 32: 2.0**24, 64: 2.0**53}
+"""Bits of a float -> lowest number from which whole numbers next to each other are one."""
 _DOUBTS: Mapping[str, str] = {
     r'^".*"$|^\'.*\'$': "are in quotation marks, which are taken as part of the id",
     r"^[0-9](?:\.[0-9]+)?[Ee]\+[0-9]+$": "look like numbers shortened by a spreadsheet, so that several are one",
+    r"[\p{Cc}\x{ad}\x{200b}\x{200e}\x{200f}\x{202a}-\x{202e}\x{2060}\x{feff}]": (
+        "hold invisible characters, which are taken as part of the id"
+    ),
+    r"(?i)^(?:undefined|unknown|nil|anonymous|guest|missing|#(?:ref|value)!|-1|-+|\?+)$": (
+        "may stand for a missing one, but are taken as ids"
+    ),
 }
 """Pattern of a doubtful id, and what is doubtful about it."""
+
+_PADDED = r"^(?:\+?0[0-9]+|\+[0-9]+|\+?[0-9]+\.0+)(?:\.0+)?$"
+"""Pattern of whole numbers with zeros before them, zeros behind the point, or a plus sign."""
 
 
 class Ids:
@@ -73,9 +84,21 @@ class Ids:
 
         if not (pa.types.is_floating(array.type) or pa.types.is_decimal(array.type)):
             return array
-        broken = pc.and_(pc.is_finite(array.cast(pa.float64())), pc.not_equal(pc.floor(array), array)).fill_null(False)
-        if (index := pc.index(broken, True).as_py()) >= 0:
-            raise block.fault(role, index, f"{array[index].as_py()}; expected ids that are text or whole numbers")
+        floats = array.cast(pa.float64())
+        if pa.types.is_floating(array.type):
+            broken = pc.or_(
+                pc.and_(pc.invert(pc.is_nan(floats)), pc.not_equal(pc.floor(floats), floats)),
+                pc.greater_equal(pc.abs(floats), _WHOLE[array.type.bit_width]),
+            )
+        else:
+            broken = pc.not_equal(pc.floor(array), array)
+        if (index := pc.index(broken.fill_null(False), True).as_py()) >= 0:
+            raise block.fault(
+                role,
+                index,
+                f"{array[index].as_py()} of type {array.type}; expected ids that are text or whole numbers, "
+                f"of which the type is exact; {role}_column names another column",
+            )
         return array.cast(pa.int64()) if pa.types.is_decimal(array.type) and casts(array, pa.int64()) else array
 
     def require(self, block: Block, column: str = "") -> NDArray[np.int32]:
@@ -115,10 +138,16 @@ class Ids:
             if len(doubtful):
                 example = _shown(doubtful[0].as_py())
                 found.append(f"{len(doubtful):,} {self._role} ids {doubt}, such as {example}")
-        other = ids.filter(pc.invert(pc.string_is_ascii(ids))).to_pylist()
-        if alike := len(other) - len({unicodedata.normalize("NFC", text) for text in other}):
+        padded = ids.filter(pc.match_substring_regex(ids, pattern=_PADDED)).to_pylist()
+        if alike := [text for text in padded if self._numbers.get(_unpadded(text), MISSING) >= 0]:
             found.append(
-                f"{alike:,} {self._role} ids look like another one and differ in the form of Unicode (NFC, NFD)"
+                f"{len(alike):,} {self._role} ids look like another one and differ in zeros or a sign, such as "
+                f"{_shown(alike[0])} and {_shown(_unpadded(alike[0]))}"
+            )
+        other = ids.filter(pc.invert(pc.string_is_ascii(ids))).to_pylist()
+        if same := len(other) - len({unicodedata.normalize("NFC", text) for text in other}):
+            found.append(
+                f"{same:,} {self._role} ids look like another one and differ in the form of Unicode (NFC, NFD)"
             )
         return found
 
@@ -149,6 +178,11 @@ class _Numbers(dict[str, int]):
             self.changed[what] = first, count + 1
         self[text] = number
         return number
+
+
+def _unpadded(text: str) -> str:
+    """Whole number of a text that :data:`_PADDED` matches."""
+    return text.partition(".")[0].lstrip("+0") or "0"
 
 
 def _shown(text: str) -> str:

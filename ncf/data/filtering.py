@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ncf.data.reading import Interactions
 
+_log = logging.getLogger(__name__)
 Duplicates = Literal["latest", "first"]
 
 
@@ -62,11 +64,15 @@ def _keys(interactions: Interactions) -> NDArray[np.int64]:
 
 
 def at_least(interactions: Interactions, min_rating: float) -> Interactions:
-    """Interactions rated ``min_rating`` or higher; all interactions if there are no ratings."""
+    """Interactions rated ``min_rating`` or higher; all interactions if there are no ratings. The others are logged."""
     if interactions.rating is None:
         return interactions
     enough = interactions.rating >= np.float32(min_rating)
-    return interactions if enough.all() else select(interactions, enough)
+    if enough.all():
+        return interactions
+    low, total = f"{np.count_nonzero(~enough):,}", f"{len(enough):,}"
+    _log.warning("dropped %s of %s interactions with a rating below min_rating, %g", low, total, min_rating)
+    return select(interactions, enough)
 
 
 def core(

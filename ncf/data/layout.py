@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ Separator = Literal["auto", "comma", "tab", "double_colon", "semicolon", "pipe",
 SEPARATORS: Mapping[str, str] = {
     "double_colon": "::", "tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " ",
 }  # fmt: skip
+_SHOWN_FIELDS = 5
 _QUOTE = '"'
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _SNIFFED_ROWS = 200
 _SNIFFED_BYTES = 1 << 17
 _KNOWN_NAMES = 2  # fields of a row that are names of columns, from which the row is a header
@@ -61,7 +64,7 @@ def layout_of(path: Path, start: bytes, separator: str, columns: Sequence[Column
     Raises:
         InputError: if there is no separator in the first row.
     """
-    lines = start[:_SNIFFED_BYTES].decode(errors="replace").splitlines()
+    lines = _LINE_END.split(start[:_SNIFFED_BYTES].decode(errors="replace"))
     lines = [line for line in islice(lines, _SNIFFED_ROWS) if line.strip()]
     delimiter = _sniffed(lines) if separator == "auto" else SEPARATORS[separator]
     if delimiter == " " and separator == "auto":
@@ -82,6 +85,11 @@ def layout_of(path: Path, start: bytes, separator: str, columns: Sequence[Column
     is_header = _is_header(fields, below, columns)
     shown = below if is_header else [fields, *below]
     kinds = [kind_of([row[index] for row in shown]) for index in range(len(fields))]
+    if not is_header and (set(kinds) == {"text"} or fields == [str(number) for number in range(len(fields))]):
+        _log.warning(
+            "%s: the first row, %s, is read as data; if it is a header, delete it or name its columns",
+            path.name, ", ".join(f"'{field[:SHOWN_CHARACTERS]}'" for field in fields[:_SHOWN_FIELDS]),
+        )  # fmt: skip
     return Layout(delimiter, quotes, fields, fields if is_header else None, kinds)
 
 

@@ -42,6 +42,7 @@ class Unreadable:
         self._share = share
         self.rows = 0
         self._faults: list[InputError] = []
+        self._other = ""
 
     def kept(self, block: Block, values: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_] | None:
         """Rows of a block to keep, bool [rows], or None for all rows.
@@ -56,6 +57,7 @@ class Unreadable:
             return None
         for role, rows in bad.items():
             for index in np.flatnonzero(rows)[:_MAX_LOGGED].tolist():
+                self._other = self._other or _other(role)
                 self._faults.append(fault_of(block, role, index))
         self.rows += int(dropped.sum())
         return ~dropped
@@ -69,7 +71,7 @@ class Unreadable:
         if self.rows > self._share * total:
             raise InputError(
                 f"{self._faults[0]} ({self.rows:,} of {total:,} rows are unreadable; "
-                f"'max_unreadable' accepts a share of {self._share:g})"
+                f"'max_unreadable' accepts a share of {self._share:g}, {self._other})"
             )
         if self.rows:
             _log.warning("dropped %s of %s rows that cannot be read", f"{self.rows:,}", f"{total:,}")
@@ -91,7 +93,7 @@ def numbers(block: Block, role: str) -> NDArray[np.float64]:
         array = array.cast(array.type.value_type)
     text = pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
     if not (text or pa.types.is_integer(array.type) or pa.types.is_floating(array.type) or _is_decimal(array.type)):
-        raise block.fault(role, 0, f"values of type {array.type}; expected {EXPECTED[role]}")
+        raise block.fault(role, 0, f"values of type {array.type}; expected {EXPECTED[role]} ({_other(role)})")
     encoded = array.dictionary_encode()  # there are few distinct ratings: each is parsed once
     values = pc.utf8_trim_whitespace(encoded.dictionary) if text else encoded.dictionary
 
@@ -133,7 +135,13 @@ def readable(
         at_index = np.zeros(len(array), bool)
         at_index[index] = True
         array = pc.replace_with_mask(array, pa.array(at_index), pa.scalar(None, array.type))
-    raise fault_of(block, role, row_of(first))
+    raise InputError(f"{fault_of(block, role, row_of(first))} ({_other(role)})")
+
+
+def _other(role: str) -> str:
+    """Parameter that helps where a column has other values than its role."""
+    off = "" if role in IDS else " or 'none'"
+    return f"'{role}_column' names another column{off}"
 
 
 def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -152,8 +160,8 @@ def fault_of(block: Block, column: str, index: int, role: str = "") -> InputErro
         index: of the row in the block.
         role: of what is expected; '' for that of the column.
     """
-    value = block.columns[column][index].as_py()
-    found = f"'{str(value)[:SHOWN_CHARACTERS]}'" if str(value or "").strip() else "empty"
+    value = block.text(column, index)
+    found = f"'{value[:SHOWN_CHARACTERS]}'" if value.strip() else "empty"
     return block.fault(column, index, f"{found}; expected {EXPECTED[role or column]}")
 
 

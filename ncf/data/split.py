@@ -162,8 +162,9 @@ def leave_one_out(interactions: Interactions, seed: int) -> Split:
     enough = counts >= MIN_POSITIVES
     if not enough.any():
         raise InputError(
-            f"no user has {MIN_POSITIVES} positives, so none can be held out; "
-            "lower min_rating or min_item_interactions, or give more interactions"
+            f"no user has {MIN_POSITIVES} positives, so none can be held out: {np.count_nonzero(counts):,} users have "
+            f"{len(user):,} positives, {counts.max()} at most; lower min_rating or min_item_interactions, give more "
+            "interactions, or name another column of users with user_column"
         )
     part = np.full(len(user), TRAIN, np.int8)
     if interactions.time is None:

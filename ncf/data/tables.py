@@ -8,7 +8,7 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
-from ncf.data.columns import Block, Column, find_columns
+from ncf.data.columns import Block, Column, Kind, find_columns
 from ncf.data.decoding import COMPRESSIONS, first_bytes, first_line_of
 from ncf.data.text import text_blocks
 from ncf.errors import InputError
@@ -69,7 +69,8 @@ def _parquet_blocks(path: Path, columns: Sequence[Column]) -> Iterator[Block]:
     try:
         with parquet.ParquetFile(path) as file:
             header = list(file.schema_arrow.names)
-            found = find_columns(path, header, len(header), columns)
+            kinds = [_kind(field.type) for field in file.schema_arrow]
+            found = find_columns(path, header, len(header), columns, kinds)
             names = {role: header[index] for role, index in found.items()}
             place = {role: header[:index].count(header[index]) for role, index in found.items()}  # among equal names
             before = 0
@@ -82,5 +83,18 @@ def _parquet_blocks(path: Path, columns: Sequence[Column]) -> Iterator[Block]:
 
 
 def _column(batch: Any, name: str, place: int) -> Any:
-    """Column of a pyarrow batch: the one at ``place``, from 0, among those of that name."""
-    return batch.column([index for index, other in enumerate(batch.schema.names) if other == name][place])
+    """Column of a pyarrow batch: the one at ``place``, from 0, among those of that name. All texts are of one type."""
+    import pyarrow as pa
+
+    column = batch.column([index for index, other in enumerate(batch.schema.names) if other == name][place])
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return column.cast(pa.string() if pa.types.is_large_string(kind) or kind == pa.string_view() else kind)
+
+
+def _kind(kind: Any) -> Kind:
+    """Kind of a column by its type."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return "time"
+    return "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "text"

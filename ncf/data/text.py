@@ -138,12 +138,16 @@ class _Parser:
             self.data.decode()
         except UnicodeDecodeError as fault:
             return _not_utf8(self.path, self.first_line + self.data.count(b"\n", 0, fault.start))
+        before = self.first_line - 1
         for line, fields in self._rows():
             if fields and len(fields) != self.fields:
+                quoted = line - before > 1 and self.quotes
+                hint = f"; it begins in row {before + 1}: is a quotation mark unbalanced there?" if quoted else ""
                 return InputError(
                     f"{self.path}: row {line}: {len(fields)} fields separated by {self.delimiter!r}; "
-                    f"the first row has {self.fields}"
+                    f"the first row has {self.fields}{hint}"
                 )
+            before = line
         return InputError(f"{self.path}: {first_line_of(error)}")
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:

@@ -21,6 +21,8 @@ USUAL = (365 * 86_400 * MICROSECONDS, 4_102_444_800 * MICROSECONDS)
 """Microseconds of 1971-01-01 and 2100-01-01. Times outside are often dates that stand for an unknown time."""
 _SNIFFED = 9  # first values of a block: most of them numbers or most of them dates
 _SIZES = 2 * len(units.NAMES) + 1
+_FACTORS = {"D": 86_400 * MICROSECONDS, "s": MICROSECONDS, "ms": 1000, "us": 1, "ns": 1}
+"""Unit of dates in parquet -> microseconds of one, rounded up."""
 _ROLE = "timestamp"
 _log = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ class Times:
         array = block.columns[_ROLE]
         if pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
             return self._noted(block, _moments(array, array.type))
-        if not array.null_count and casts(array, pa.int64()):
+        if not (array.null_count or pa.types.is_boolean(array.type)) and casts(array, pa.int64()):
             return self._noted(block, np.asarray(array.cast(pa.int64())))
         if pa.types.is_string(array.type):
             trimmed = pc.utf8_trim_whitespace(array)
@@ -227,8 +229,7 @@ def _warn_of_mixture(groups: Mapping[str, _Group], then: str = "") -> None:
 
 
 def _place(block: Block, index: int) -> str:
-    value = block.columns[_ROLE][index].as_py()
-    return f"{block.path.name}, row {block.row_number(index)}: {str(value)[:40]!r}"
+    return f"{block.path.name}, row {block.row_number(index)}: {block.text(_ROLE, index)[:40]!r}"
 
 
 def _may_be_last_day(number: float) -> bool:
@@ -236,9 +237,16 @@ def _may_be_last_day(number: float) -> bool:
 
 
 def _moments(array: Any, kind: Any) -> NDArray[Any]:
-    """Dates of a pyarrow array, datetime64[us] UTC."""
+    """Dates of a pyarrow array, datetime64[us] UTC; NaT for those beyond 64 bits of microseconds."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    moment = array.cast(kind).cast(pa.timestamp("us", getattr(kind, "tz", None)), safe=False)
+    moment = array.cast(kind)
+    factor = _FACTORS["D" if pa.types.is_date32(kind) else getattr(kind, "unit", "ms")]
+    number = moment.cast(pa.int32() if pa.types.is_date32(kind) else pa.int64())
+    limit = np.iinfo(np.int64).max // factor
+    moment = pc.if_else(pc.and_(pc.less_equal(number, limit), pc.greater_equal(number, -limit)), moment, None).cast(
+        pa.timestamp("us", getattr(kind, "tz", None)), safe=False
+    )
     found: NDArray[Any] = moment.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
     return found

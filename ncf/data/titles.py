@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ncf.artifacts.ids import canonical_id
 from ncf.data.columns import Column, plain_name
+from ncf.data.numbers import casts
 from ncf.data.reading import ITEM_NAMES
 from ncf.data.tables import read_blocks
 from ncf.errors import InputError
@@ -45,6 +46,9 @@ def read_titles(
     title_of = dict.fromkeys(item_ids, "")
     rows, first = 0, list[str]()
     for block in read_blocks(path, columns, may_be_latin=True):
+        for role in ("item", "title"):
+            if not casts(block.columns[role], pa.string()):
+                raise block.fault(role, 0, f"values of type {block.columns[role].type}; expected text")
         ids = [canonical_id(str(item)) for item in block.columns["item"].to_pylist()]
         titles = pc.utf8_trim_whitespace(block.columns["title"].cast(pa.string())).to_pylist()
         rows += block.rows

@@ -100,9 +100,24 @@ def test_missing_values_are_named(field: str, value: str) -> None:
     )
 
 
-@pytest.mark.parametrize("value", [42.5, 1e300, True, None])
+@pytest.mark.parametrize("value", [42.5, 2.0**53, -1e18, 1e300, True, None])
 def test_other_numbers_are_no_ids(value: Any) -> None:
     assert "or an integer of 64 bits" in post({"users": [value]}).json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "given"),
+    [
+        ('{"users": ["42"]}', JSON),
+        ('{"users": ["42"]}', LINES),
+        ('{"users": ["42"]}\n{"users": ["1"]}', JSON),
+        ("42\n", CSV),
+    ],
+)
+def test_a_byte_order_mark_is_ignored(body: str, given: str) -> None:
+    answer = post(f"\ufeff{body}", given)
+    assert answer.status_code == 200
+    assert answer.text == post(body, given).text
 
 
 def test_a_list_of_users_is_read_alike(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -102,6 +102,17 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         Users.read(torn, KNOWN)
 
 
+def test_a_compressed_list_is_known_by_its_content(tmp_path: Path) -> None:
+    assert list(read(tmp_path / "users.txt", gzip.compress(b"u0\nu1\n")).ids) == ["u0", "u1"]
+
+
+def test_carriage_returns_end_no_line(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"users\.txt: line 1 has a carriage return within, 'u0\\ru1'; expected one user"
+    ):
+        read(tmp_path / "users.txt", b"u0\ru1\r")
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(content=st.binary(max_size=200) | st.text(max_size=80).map(str.encode))
 def test_any_bytes_are_a_list_or_an_error_that_names_the_file(content: bytes, tmp_path: Path) -> None:

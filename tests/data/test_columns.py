@@ -103,9 +103,45 @@ def test_a_likely_name_of_a_time_is_told(name: str, tmp_path: Path, caplog: pyte
     )
 
 
+@pytest.mark.parametrize("time", [SECONDS, MILLISECONDS, DATE])
+def test_likely_values_of_a_time_are_told(time: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = ["user,item,n,when", *rows_of("1{}", "2{}", "{}", time)]
+    assert "timestamp" not in roles(tmp_path / "r.csv", rows)
+    assert "no column is recognised as the timestamp; is it 'when'? Then give its name with timestamp_column" in (
+        caplog.text
+    )
+    caplog.clear()
+    assert roles(tmp_path / "r.csv", rows, timestamp=" when ")["timestamp"] == "when"
+    assert "timestamp" not in roles(tmp_path / "r.csv", rows, timestamp=" none")
+    assert "no column" not in caplog.text
+
+
+def test_likely_values_of_a_time_in_parquet_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    times = pa.array([1, 2], pa.timestamp("s"))
+    parquet.write_table(pa.table({"user": ["u", "v"], "item": ["a", "b"], "when": times}), tmp_path / "r.parquet")
+    assert read_interactions(tmp_path / "r.parquet", columns()).time is None
+    assert "is it 'when'? Then give its name with timestamp_column" in caplog.text
+
+
 def test_the_look_of_a_file_without_a_header_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     roles(tmp_path / "r.csv", rows_of("1{}", "2{}", SECONDS))
     assert "r.csv has no header; by the look of the values, column 3 is the timestamp (timestamp_column)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("header", "given"),
+    [("0,1,2,3", {}), ("0,1,2,3", {"user": "1", "item": "2"}), ("who,what", {"user": "1", "item": "2"})],
+)
+def test_a_first_row_that_may_be_a_header_is_told(
+    header: str, given: Roles, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fields = ("1{}", "2{}", "{}", SECONDS) if header.startswith("0") else ("u{}", "i{}")
+    roles(tmp_path / "r.csv", [header, *rows_of(*fields)], **given)
+    shown = ", ".join(f"'{field}'" for field in header.split(","))
+    assert f"r.csv: the first row, {shown}, is read as data; if it is a header, delete it" in caplog.text
+    caplog.clear()
+    roles(tmp_path / "r.csv", rows_of("1{}", "2{}", "{}", SECONDS), **given)
+    assert "first row" not in caplog.text
 
 
 @pytest.mark.parametrize("time", [SECONDS, DATE])
@@ -189,6 +225,17 @@ def test_titles(name: str, tmp_path: Path) -> None:
     path = tmp_path / ("t.tsv" if b"\t" in content else "t.csv")
     path.write_bytes(content)
     assert read_titles(path, ["1"], **given) == ["Caf\u00e9"]
+
+
+@pytest.mark.parametrize("column", ["item", "title"])
+@pytest.mark.parametrize(
+    "values", [[["a"], ["b"]], [b"\xff", b"a"], [{"a": 1}, {"a": 2}]], ids=["list", "bytes", "struct"]
+)
+def test_values_without_a_text_are_no_titles(column: str, values: list[object], tmp_path: Path) -> None:
+    written = {"item": ["1", "2"], "title": ["Tea", "Coffee"], column: values}
+    parquet.write_table(pa.table(written), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=rf"t\.parquet: row 1, column '{column}': values of type .+; expected text"):
+        read_titles(tmp_path / "t.parquet", ["1"])
 
 
 @pytest.mark.parametrize("name", ["latin-1", "Windows-1252", "neither"])

@@ -35,7 +35,9 @@ def test_ids_of_text(users: list[str], expected: list[str], tmp_path: Path) -> N
     assert list(read(tmp_path / "r.csv", users).user_ids) == expected
 
 
-@pytest.mark.parametrize("missing", ["", "  ", "None", "nan", "NaN", "NULL", "null", "<NA>", "\\N", '""'])
+@pytest.mark.parametrize(
+    "missing", ["", "  ", "None", "nan", "NaN", "NULL", "null", "<NA>", "#N/A", "-nan", "\\N", '""']
+)
 def test_rows_without_an_id_are_dropped_up_to_the_share(
     missing: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -60,7 +62,17 @@ def test_nothing_but_missing_ids_is_an_error(tmp_path: Path) -> None:
         (['"""u1"""', "u2"], "1 user ids are in quotation marks, which are taken as part of the id, such as '\"u1\"'"),
         (["1.23457E+12", "2"], "1 user ids look like numbers shortened by a spreadsheet"),
         (["caf\u00e9", "cafe\u0301"], "1 user ids look like another one and differ in the form of Unicode"),
-        (["007", "1e5", "u1", "A", "a", "caf\u00e9"], ""),
+        (["007", "7"], "1 user ids look like another one and differ in zeros or a sign, such as '007' and '7'"),
+        (["1.00", "1", "2"], "1 user ids look like another one and differ in zeros or a sign, such as '1.00' and '1'"),
+        (["+1", "1"], "1 user ids look like another one and differ in zeros or a sign, such as '+1' and '1'"),
+        (
+            ["\u200b1", "1"],
+            r"1 user ids hold invisible characters, which are taken as part of the id, such as '\u200b1'",
+        ),
+        (["a", "a\ufeff"], "1 user ids hold invisible characters"),
+        (["undefined", "2"], "1 user ids may stand for a missing one, but are taken as ids, such as 'undefined'"),
+        (["-1", "?", "1"], "2 user ids may stand for a missing one"),
+        (["007", "1e5", "u1", "A", "a", "caf\u00e9", "0", "-12", "1.50"], ""),
     ],
 )
 def test_doubtful_ids_are_told(users: list[str], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -73,6 +85,8 @@ def test_doubtful_ids_are_told(users: list[str], said: str, tmp_path: Path, capl
     ("kind", "values"),
     [
         (pa.float64(), [1.0, 2.0, 10.0]),
+        (pa.float32(), [1.0, 2.0, 10.0]),
+        (pa.float16(), [1.0, 2.0, 10.0]),
         (pa.int64(), [1, 2, 10]),
         (pa.uint64(), [1, 2, 10]),
         (pa.decimal128(38, 0), [Decimal(1), Decimal(2), Decimal(10)]),
@@ -93,7 +107,18 @@ def test_ids_of_parquet(kind: pa.DataType, values: list[object], with_missing: b
     assert found.unreadable == int(with_missing)
 
 
+@pytest.mark.parametrize(
+    ("kind", "value"), [(pa.float32(), 2.0**24), (pa.float64(), -(2.0**53)), (pa.float64(), float("inf"))], ids=str
+)
+def test_numbers_of_parquet_that_are_not_exact_are_no_ids(kind: pa.DataType, value: float, tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"user": pa.array([1.0, value], kind), "item": ["a", "b"]}), tmp_path / "r.parquet")
+    with pytest.raises(InputError, match=r"row 2, column 'user': .* of type \w+; .* type is exact; user_column names"):
+        read_interactions(tmp_path / "r.parquet", columns())
+
+
 def test_broken_numbers_of_parquet_are_no_ids(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"user": [1.0, 2.5, float("nan")], "item": ["a", "b", "c"]}), tmp_path / "r.parquet")
-    with pytest.raises(InputError, match=r"row 2, column 'user': 2\.5; expected ids that are text or whole numbers"):
+    with pytest.raises(
+        InputError, match=r"row 2, column 'user': 2\.5 of type double; expected ids that are text or whole numbers"
+    ):
         read_interactions(tmp_path / "r.parquet", columns())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -66,7 +69,7 @@ def test_quotation_marks_of_tsv(tmp_path: Path, rows: list[str], users: list[str
 
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r", "mixed"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_line_ends_and_encodings(tmp_path: Path, ends: str, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "_BYTES_PER_BLOCK", 64)
     lines = ["user,item", *(f"u{n:03}\u00e9,i{n:03}" for n in range(50))]
@@ -93,3 +96,50 @@ def test_long_fields_leave_the_limit_of_other_readers(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="row 3: 2 fields"):
         read_interactions(path, columns())
     assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("rows", [['u,"i,1,1'], ['"u,i,1,1']], ids=["item", "user"])
+def test_the_row_of_an_unbalanced_quotation_mark_is_named(rows: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["user,item,rating,ts", *["u,i,1,1"] * 3, *rows, *["u,i,1,1"] * 9, ""]))
+    with pytest.raises(InputError, match=r"it begins in row 5: is a quotation mark unbalanced there\?"):
+        read_interactions(path, columns())
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_only_line_ends_end_a_row(sign: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(f"u1,i{sign}1,1\nu2,i2,2\n")
+    found = read_interactions(tmp_path / "rows.csv", columns())
+    assert set(found.item_ids) == {f"i{sign}1", "i2"}
+
+
+def _tar(content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        member = tarfile.TarInfo("rows.csv")
+        member.size = len(content)
+        archive.addfile(member, io.BytesIO(content))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"PK\x03\x04\x14\0\0\0", "is a zip archive or a workbook; expected text"),
+        (gzip.compress(gzip.compress(b"user,item\n")), "is gzip data within compressed data"),
+        (gzip.compress(b"PAR1\x15\0"), "is compressed parquet"),
+        (_tar(b"user,item\n"), "is a tar archive; expected text, such as CSV, or parquet; unpack or convert the file"),
+    ],
+    ids=["zip", "gzip twice", "parquet in gzip", "tar"],
+)
+def test_content_that_is_no_text_is_named(content: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(content)
+    with pytest.raises(InputError, match=rf"rows\.csv: {said}"):
+        read_interactions(tmp_path / "rows.csv", columns())
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".zst", ".xz"])
+def test_a_plain_file_with_the_ending_of_a_compressed_one(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"rows.csv{suffix}").write_text("user,item\nu,i\n")
+    with pytest.raises(InputError, match=rf"if it is not compressed, leave out the ending \{suffix}$"):
+        read_interactions(tmp_path / f"rows.csv{suffix}", columns())

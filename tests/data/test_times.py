@@ -12,6 +12,7 @@ from pyarrow import parquet
 from ncf.data import text
 from ncf.data.reading import columns, read_interactions
 from ncf.data.times import to_time
+from ncf.errors import InputError
 from ncf.reports.dataset import _over_time, _shown
 
 NEW_YEAR = 1_704_067_200  # 2024-01-01 in seconds since 1970, UTC
@@ -159,3 +160,53 @@ def test_a_parameter_s_date_is_read_as_those_of_a_file() -> None:
         "20240101",
     ):
         assert to_time(text_) == NEW_YEAR * SECOND
+
+
+@pytest.mark.parametrize("kind", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())], ids=str)
+@pytest.mark.parametrize("time", ["2024-01-01T00:00:00Z", "2024-01-01 01:00:00+01:00", str(NEW_YEAR)])
+def test_times_as_texts_of_any_type_of_parquet(time: str, kind: pa.DataType, tmp_path: Path) -> None:
+    written = pa.table({"user": ["u", "u"], "item": ["a", "b"], "timestamp": pa.array([time, time], kind)})
+    parquet.write_table(written, tmp_path / "r.parquet")
+    found = read_interactions(tmp_path / "r.parquet", columns()).time
+    assert found is not None
+    assert found.tolist() == [NEW_YEAR * SECOND] * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(pa.timestamp("ms"), 2**63 - 1), (pa.timestamp("ms", "UTC"), -(2**62)), (pa.date32(), 2**31 - 1)],
+    ids=str,
+)
+def test_dates_beyond_64_bits_of_microseconds_are_unreadable(kind: pa.DataType, value: int, tmp_path: Path) -> None:
+    number = pa.int32() if kind == pa.date32() else pa.int64()
+    times = pa.array([18_262, value, None], number).cast(kind)
+    written = pa.table({"user": ["u"] * 3, "item": ["a", "b", "c"], "timestamp": times})
+    parquet.write_table(written, tmp_path / "r.parquet")
+    with pytest.raises(
+        InputError, match=rf"row 2, column 'timestamp': '{value} of type .+'; expected .* \(2 of 3 rows"
+    ):
+        read_interactions(tmp_path / "r.parquet", columns())
+    assert len(read_interactions(tmp_path / "r.parquet", columns(), max_unreadable=0.9)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(pa.timestamp("us"), 2**63 - 1), (pa.timestamp("ns"), -(2**63) + 1), (pa.date32(), 10**8)],
+    ids=str,
+)
+def test_dates_beyond_those_of_python_are_told(
+    kind: pa.DataType, value: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    number = pa.int32() if kind == pa.date32() else pa.int64()
+    day = {"us": 86_400 * 10**6, "ns": 86_400 * 10**9}.get(getattr(kind, "unit", ""), 1)
+    times = pa.array([18_262 * day, value, 18_263 * day], number).cast(kind)
+    written = pa.table({"user": ["u"] * 3, "item": ["a", "b", "c"], "timestamp": times})
+    parquet.write_table(written, tmp_path / "r.parquet")
+    assert len(read_interactions(tmp_path / "r.parquet", columns())) == 3
+    assert f"r.parquet, row 2: '{value} of type" in caplog.text
+
+
+def test_booleans_are_no_times(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"user": ["u"], "item": ["a"], "timestamp": [True]}), tmp_path / "r.parquet")
+    with pytest.raises(InputError, match=r"column 'timestamp': values of type bool; .*timestamp_column"):
+        read_interactions(tmp_path / "r.parquet", columns())

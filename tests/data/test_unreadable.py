@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ncf.data.filtering import at_least
 from ncf.data.reading import Interactions, columns, read_interactions
 from ncf.errors import InputError
 
@@ -44,3 +46,17 @@ def test_more_than_the_share_is_an_error_that_names_the_first(tmp_path: Path, ca
 def test_a_column_of_something_else_is_an_error_whatever_the_share(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"row 2, column 'rating'"):
         read(tmp_path / "r.csv", {row: f"u{row},i{row},word{row},1" for row in range(400)}, 400, 1.0)
+
+
+@pytest.mark.parametrize(("times", "bad"), [("number", "17/{}/2024"), ("date", "{}.05.2024")])
+def test_a_column_of_something_else_is_an_error_that_names_the_parameter(times: str, bad: str, tmp_path: Path) -> None:
+    rows = {row: f"u{row},i{row},1,{bad.format(row)}" for row in range(400)}
+    with pytest.raises(InputError, match=r"row 2, .*'timestamp_column' names another column or 'none'"):
+        read(tmp_path / "r.csv", rows, 400, 1.0, times)
+
+
+def test_ratings_below_the_lowest_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    index = np.arange(4, dtype=np.int32)
+    read = Interactions(index, index, np.array([-1, 0, 1, -1], np.float32), None, list("abcd"), list("abcd"), ["r.csv"])
+    assert len(at_least(read, 0)) == 2
+    assert "dropped 2 of 4 interactions with a rating below min_rating, 0" in caplog.text

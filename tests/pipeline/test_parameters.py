@@ -21,6 +21,18 @@ from ncf.errors import InputError
         (["epochs=abc"], "^parameter 'epochs' is 'abc'"),
         (["epochs=3", "epochs=4"], "parameter 'epochs' is given twice"),
         (["epochs=3", "train_epochs=4"], "parameter 'train_epochs' is given twice, also as 'epochs'"),
+        (
+            ["tower=[32, 16]", "train_overrides={'tower': [64, 32]}"],
+            "'tower' is given twice, also as 'tower' in 'train_ov",
+        ),
+        (
+            ["train_overrides=epochs=5", "train_epochs=4"],
+            "'train_epochs' is given twice, also as 'epochs' in 'train_over",
+        ),
+        (
+            ["tags=a=b", "deploy_overrides={'tags': {'a': 'c'}}"],
+            "'tags' is given twice, also as 'tags' in 'deploy_overrides",
+        ),
         (["min_rating=4"], "'min_rating' is a parameter of the component preprocess; here it is 'data_min_rating'"),
         (["candidates=30"], "component negative-sampling; here it is 'sampling_candidates'"),
         (
