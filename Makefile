@@ -85,7 +85,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Run the pipeline on this machine: [DATA=path] [ITEMS=path] [PARAMS="epochs=5 model=gmf"] [OUTPUT=link to make] [KEEP_ENDPOINT=1] [EXECUTOR=docker]
 	@$(BIN)/python pipeline.py run --data $(call quoted,$(DATA)) --items $(call quoted,$(ITEMS)) \
 		--output $(call quoted,$(or $(OUTPUT),output/run)) --executor $(call quoted,$(EXECUTOR)) --tag $(call quoted,$(TAG)) \
-		--params $(call quoted,$(PARAMS)) $(if $(KEEP_ENDPOINT),--keep-endpoint)
+		--params $(call quoted,$(PARAMS)) $(if $(filter-out 0 no false,$(KEEP_ENDPOINT)),--keep-endpoint)
 
 recommend: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Recommend to all users here, by the pipeline for it: MODEL=folder [USERS=file of ids] [PARAMS="top_k=20"] [OUTPUT=link to make] [EXECUTOR=docker]
 	@$(BIN)/python pipeline.py recommend --model $(call quoted,$(MODEL)) --users $(call quoted,$(USERS)) \

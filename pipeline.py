@@ -304,9 +304,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exit status: 0, 2 for invalid input, 1 for other failures, 130 after Ctrl-C."""
-    from ncf.stage.exits import fail, interruptible, reason_of
+    from ncf.stage.exits import quiet_if_unread
 
     accept_any_text()
+    with quiet_if_unread():
+        _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> None:
+    from ncf.stage.exits import fail, interruptible, reason_of
+
     options = _parser().parse_args(arguments)
     interrupted = getattr(options, "interrupted", "everything that was started has been stopped")
     try:

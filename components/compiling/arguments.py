@@ -68,6 +68,8 @@ def typed_arguments(assignments: Sequence[str], pipeline: Any) -> dict[str, Any]
         name, equals, text = assignment.partition("=")
         if not equals:
             raise InputError(f"parameter '{assignment}': expected NAME=VALUE")
+        if name != name.strip():  # blanks around the sign
+            name, text = name.strip(), text.strip()
         own = _own_name(name, settings, renamed)
         if own in given:
             also = f", also as '{given[own]}'" if given[own] != name else ""

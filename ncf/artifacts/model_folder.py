@@ -221,7 +221,7 @@ def _check_top_level(folder: Path) -> None:
         if below:
             raise InputError(
                 f"{folder / manifest.FILE_NAME}: missing, but folder '{below[0].parent.name}' has one; "
-                "expected the files of the model at the top level: pack or copy them without that folder"
+                f"give '{below[0].parent}', or an archive with the files of the model at its top level"
             )
 
 

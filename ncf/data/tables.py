@@ -16,6 +16,7 @@ from ncf.errors import InputError
 PARQUET_SUFFIXES = (".parquet", ".pq")
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".rating", ".negative", "")
 _ROWS_PER_BLOCK = 1 << 20
+_ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 _PARQUET_MAGIC = b"PAR1"
 
 
@@ -52,8 +53,9 @@ def read_blocks(
     is_parquet = first_bytes(path).startswith(_PARQUET_MAGIC)
     if not is_parquet and not is_table(path):
         accepted = ", ".join([suffix for suffix in TEXT_SUFFIXES if suffix] + list(PARQUET_SUFFIXES))
+        advice = "unpack it: " if path.suffix.lower() in _ARCHIVES else ""
         raise InputError(
-            f"{path}: file type '{path.suffix}' is not supported; expected one of {accepted}, "
+            f"{path}: file type '{path.suffix}' is not supported; {advice}expected one of {accepted}, "
             f"text also compressed as {', '.join(COMPRESSIONS)}"
         )
     if is_parquet or stem_and_suffix(path)[1] in PARQUET_SUFFIXES:

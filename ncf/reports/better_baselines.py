@@ -40,11 +40,17 @@ def _first_better(summary: Summary, prefix: str) -> dict[str, list[str]]:
 
 
 def _sentence(summary: Summary, names: Sequence[str], protocol: str, metric: str, label: str) -> str:
-    values = " and ".join(decimal(summary.of_rankers[name][metric].mean) for name in names)
+    values = _listed([decimal(summary.of_rankers[name][metric].mean) for name in names])
     own = decimal(summary.of_rankers["model"][metric].mean)
     unsure = [LABELS[name] for name in names if summary.gains[name][metric].high >= 0]
-    note = f" (the 95 % interval of the difference to {' and '.join(unsure)} includes 0)" if unsure else ""
+    note = f" (the 95 % interval of the difference to {_listed(unsure)} includes 0)" if unsure else ""
     verb = "has" if len(names) == 1 else "have"
-    who = " and ".join(LABELS[name] for name in names)
+    who = _listed([LABELS[name] for name in names])
     subject = f"{who[0].upper()}{who[1:]}"
     return f"{subject} {verb} a better {label}@{CUTOFF} {protocol}: {values} against {own}{note}."
+
+
+def _listed(texts: Sequence[str]) -> str:
+    """Texts as in a sentence: 'a', 'a and b', 'a, b and c'."""
+    *first, last = texts
+    return f"{', '.join(first)} and {last}" if first else last

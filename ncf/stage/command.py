@@ -12,7 +12,7 @@ from ncf.errors import InputError, RemoteError
 from ncf.stage.declaration import Stage
 from ncf.stage.documentation import summary
 from ncf.stage.execution import run
-from ncf.stage.exits import fail, interruptible, reason_of
+from ncf.stage.exits import fail, interruptible, quiet_if_unread, reason_of
 from ncf.stage.registry import command_names, load_stage
 
 COMMANDS: Mapping[str, str] = {
@@ -29,6 +29,11 @@ COMMANDS: Mapping[str, str] = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0, 2 for faults that the user can correct, 1 for others, 130 and 143 for signals."""
+    with quiet_if_unread():
+        _main(arguments)
+
+
+def _main(arguments: Sequence[str] | None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     accept_any_text()
     handler = logging.StreamHandler(sys.stderr)

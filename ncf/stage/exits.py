@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NoReturn
 
 from ncf.console_text import visible_error
@@ -32,6 +34,32 @@ def fail(message: str, status: int = 2) -> NoReturn:
     last_words(shown)
     print(f"ncf: error: {shown}", file=sys.stderr)
     sys.exit(status)
+
+
+@contextmanager
+def quiet_if_unread() -> Iterator[None]:
+    """End without a message if the reader of stdout has gone, as in ``ncf show ... | head``: exit status 141.
+
+    An exit or an error in progress keeps its own status and message.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        sys.exit(128 + signal.SIGPIPE)
+    except BaseException:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _discard_output()
+        raise
+
+
+def _discard_output() -> None:
+    """Send the rest of stdout nowhere. The interpreter flushes it at its end."""
+    with suppress(OSError, ValueError), Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @contextmanager

@@ -318,7 +318,7 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(folder: Path):
 
 
 def test_a_model_one_level_down_is_pointed_out(folder: Path):
-    with pytest.raises(InputError, match="folder 'model' has one"):
+    with pytest.raises(InputError, match="folder 'model' has one; give '.*/model'"):
         ModelFolder.load(folder.parent)
     with pytest.raises(InputError, match="no such folder"):
         ModelFolder.load(folder / "nowhere")

@@ -66,3 +66,9 @@ def test_values_reach_the_command_as_they_are() -> None:
 def test_the_variables_of_a_target_are_known(arguments: tuple[str, ...]) -> None:
     code, out = make(*arguments)
     assert code == 0, out
+
+
+@pytest.mark.parametrize(("given", "kept"), [("1", True), ("yes", True), ("0", False), ("no", False), ("", False)])
+def test_keep_endpoint_can_be_switched_off(given: str, kept: bool) -> None:
+    code, out = make("-n", "run", f"KEEP_ENDPOINT={given}")
+    assert (code, "--keep-endpoint" in out) == (0, kept)

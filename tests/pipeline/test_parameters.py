@@ -115,3 +115,7 @@ def test_a_whole_number_is_a_float_where_kfp_expects_one() -> None:
     assert (type(value), value) == (float, 4.0)
     with pytest.raises(InputError, match="'data_min_rating' is '1000.*expected a number"):
         parse_arguments(["data_min_rating=1" + 400 * "0"], pipeline.ncf_pipeline)
+
+
+def test_blanks_around_the_sign_are_left_out() -> None:
+    assert parse_arguments(["data_min_rating = 4"], pipeline.ncf_pipeline)["data_min_rating"] == 4

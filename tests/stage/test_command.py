@@ -255,3 +255,13 @@ def test_it_is_given_although_nobody_reads_stderr_any_more(tmp_path: Path, monke
     with pytest.raises(BrokenPipeError):
         exits.fail("the reason of \udcff")
     assert log.read_text() == r"the reason of \udcff"
+
+
+@pytest.mark.parametrize("program", [["-m", "ncf", "--help"], ["pipeline.py", "compile", "--help"]])
+def test_a_reader_that_has_gone_ends_a_command_quietly(program: list[str]) -> None:
+    with subprocess.Popen([sys.executable, *program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        run.stdout.close()
+        assert run.stderr.read() == ""
+    assert run.returncode in (0, 128 + signal.SIGPIPE)
