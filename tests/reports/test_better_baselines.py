@@ -38,10 +38,10 @@ def summary(others: Mapping[str, Mapping[str, float]], width: float = 0.001) -> 
             ["EASE and item-kNN have a better NDCG@10 over the full catalogue: 0.0380 and 0.0350 against 0.0290."],
         ),
         (
-            {name: {"full_ndcg_at_10": 0.03} for name in ("ease", "item_knn", "popularity")},
+            {name: {"full_ndcg_at_10": 0.035} for name in ("ease", "item_knn", "popularity")},
             [
                 "EASE, item-kNN and popularity have a better NDCG@10 over the full catalogue: "
-                "0.0300, 0.0300 and 0.0300 against 0.0290."
+                "0.0350, 0.0350 and 0.0350 against 0.0290."
             ],
         ),
         (
