@@ -29,6 +29,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PAYLOAD_HEADER = "x-amz-content-sha256"
 _TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 _FORBIDDEN = 403
+_MAX_SKEW = timedelta(minutes=15)
+"""Difference between the time of a signature and that of the server, as AWS accepts it."""
+_TARGET_HEADER = "x-amz-target"
+"""Header that names the operation of the services whose requests are JSON."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,19 @@ class _Signature:
 
     @property
     def is_expired(self) -> bool:
-        """Whether it is that of a presigned URL, and no longer valid."""
-        if self.query is None:
-            return False
+        """Whether it is no longer valid, or of a time to come."""
+        valid_for = _MAX_SKEW if self.query is None else timedelta(seconds=self.seconds)
         try:
             made = datetime.strptime(self.time, _TIME_FORMAT).replace(tzinfo=UTC)
-            return datetime.now(UTC) > made + timedelta(seconds=self.seconds)
+            return not made - _MAX_SKEW <= datetime.now(UTC) <= made + valid_for
         except (ValueError, OverflowError):
             return True
+
+    def covers_operation(self, environ: Mapping[str, Any]) -> bool:
+        """Whether it is one of the operation that the request names in a header, if it names one."""
+        if not _header(environ, _TARGET_HEADER):
+            return True
+        return self.query is None and self.service != "s3" and _TARGET_HEADER in self.headers
 
     def expected(self, key: AccessKey, environ: Mapping[str, Any], body: bytes) -> str:
         """The signature that botocore makes of the request with a key."""
@@ -139,7 +148,7 @@ class Access:
         body = read_body(environ)
         environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         is_right = hmac.compare_digest(signature.expected(key, environ, body), signature.value)
-        if not is_right or not _is_signed(environ, signature, body):
+        if not (is_right and signature.covers_operation(environ) and _is_signed(environ, signature, body)):
             raise ApiError("SignatureDoesNotMatch", "The request signature does not match", _FORBIDDEN)
         if signature.is_expired:
             raise ApiError("AccessDenied", "Request has expired", _FORBIDDEN)

@@ -46,6 +46,8 @@ _MESSAGES = {
 }
 _XML_SERVICES = ("S3:", "STS:", "IAM:", "SNS:")
 _REFUSED_BYTES = 1 << 20
+_CONNECTION_SECONDS = 60.0
+"""Time after which a connection is closed on which nothing arrives."""
 """Part of a refused request's body that is read, so that its client reads the answer."""
 _active: list[LocalAws] = []
 
@@ -98,6 +100,15 @@ class LocalAws:
 
         class SilentHandler(MotoRequestHandler):
             protocol_version = "HTTP/1.1"
+            timeout = _CONNECTION_SECONDS
+
+            def run_wsgi(self) -> None:
+                """Answer a request; 400 for a target that is no URL."""
+                try:
+                    super().run_wsgi()
+                except ValueError:
+                    self.send_error(400)
+                    self.close_connection = True
 
             def log_request(self, *args: Any) -> None:
                 """Log nothing."""

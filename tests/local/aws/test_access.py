@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -183,6 +185,46 @@ def test_a_presigned_url_holds_for_its_object_and_time(aws: LocalAws) -> None:
     assert (status, b"InvalidClientTokenId" in body) == (403, True)
     status, body, _ = answer(aws, urllib.request.Request(url(0)))
     assert (status, b"expired" in body) == (403, True)
+
+
+@pytest.mark.parametrize("operation", ["get_object", "put_object"])
+def test_a_signature_of_s3_runs_no_operation_of_another_service(aws: LocalAws, sagemaker: Any, operation: str) -> None:
+    """The header that names the operation is not part of a presigned URL, and its body is not signed."""
+    url = presigning(aws).generate_presigned_url(operation, {"Bucket": "bucket", "Key": "data/a"}, 60)
+    asked = urllib.request.Request(
+        url, json.dumps(request("by-a-url")).encode(), method="GET" if operation == "get_object" else "PUT"
+    )
+    target = {"X-Amz-Target": "SageMaker.CreateTrainingJob", "Content-Type": "application/x-amz-json-1.1"}
+    assert answer(aws, asked, **target)[0] == 403
+    assert "by-a-url" not in jobs(sagemaker)
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(-20, 403), (-10, 200), (10, 200), (20, 403)])
+def test_a_signature_holds_for_a_quarter_of_an_hour(
+    aws: LocalAws, monkeypatch: pytest.MonkeyPatch, minutes: int, status: int
+) -> None:
+    made = datetime.now(UTC) + timedelta(minutes=minutes)
+    monkeypatch.setattr("botocore.auth.get_current_datetime", lambda: made.replace(tzinfo=None))
+    headers = {"X-Amz-Target": "SageMaker.ListTrainingJobs", "Content-Type": "application/x-amz-json-1.1"}
+    assert answer(aws, signed(aws, "/", b"{}", **headers))[0] == status
+
+
+def test_a_target_that_is_no_url_is_refused_without_a_traceback(
+    aws: LocalAws, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = urlsplit(aws.endpoint_url)
+    with socket.create_connection((str(url.hostname), int(url.port or 0)), timeout=5) as connection:
+        connection.sendall(b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 400 " in connection.recv(1000).partition(b"\r\n")[0]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_connection_that_sends_nothing_is_closed(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert aws._server.RequestHandlerClass.timeout == 60
+    monkeypatch.setattr(aws._server.RequestHandlerClass, "timeout", 0.1)
+    url = urlsplit(aws.endpoint_url)
+    with socket.create_connection((str(url.hostname), int(url.port or 0)), timeout=5) as connection:
+        assert connection.recv(1) == b""
 
 
 def test_uploads_in_parts_and_in_chunks_are_accepted(aws: LocalAws) -> None:
