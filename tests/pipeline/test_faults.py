@@ -117,6 +117,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two minutes on an idle machine
 def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
     synthetic.write(tmp_path / "data", users=700, items=300, interactions=40_000, seed=3)
 
