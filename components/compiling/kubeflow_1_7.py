@@ -16,7 +16,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from ncf.errors import InputError
-from ncf.storage import staged
+from ncf.staged_output import staged
 
 ROOT_SUFFIX = "-root"
 OWN_IMAGES = "ncf-"

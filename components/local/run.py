@@ -34,7 +34,8 @@ from ncf.data import synthetic
 from ncf.data.release import names_to_read
 from ncf.errors import InputError
 from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
-from ncf.storage import Select, download, is_s3, staged
+from ncf.staged_output import staged
+from ncf.storage import Select, download, is_s3
 
 BUCKET = "ncf-local"
 PIPELINE_YAML = "pipeline.yaml"

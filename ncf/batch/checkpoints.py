@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ncf.errors import InputError
-from ncf.storage import download, is_s3, list_objects, staged, upload
+from ncf.staged_output import staged
+from ncf.storage import download, is_s3, list_objects, upload
 
 _FINGERPRINT = b"ncf.fingerprint"
 _log = logging.getLogger(__name__)

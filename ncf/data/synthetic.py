@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.storage import staged
+from ncf.staged_output import staged
 
 USERS, ITEMS, INTERACTIONS, SEED = 2_000, 1_000, 120_000, 7
 _TASTES = 6

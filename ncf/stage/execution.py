@@ -18,7 +18,8 @@ from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
 from ncf.stage.exits import reason_of
 from ncf.stage.output_paths import check_output_paths
 from ncf.stage.parsing import from_executor_input, parse
-from ncf.storage import s3_region, staged
+from ncf.staged_output import staged
+from ncf.storage import s3_region
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ncf.errors import InputError
-from ncf.storage import staged
+from ncf.staged_output import staged
 
 EXECUTOR_INPUT = "--executor-input"
 RUN_ID_PLACEHOLDER = "{{workflow.uid}}"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ncf.errors import InputError
-from ncf.storage import staged
+from ncf.staged_output import staged
 
 _log = logging.getLogger(__name__)
 _DIGEST_BYTES = hashlib.sha256().digest_size

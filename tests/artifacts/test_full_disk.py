@@ -17,7 +17,7 @@ from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.stage.command import main
 from ncf.stage.exits import reason_of
-from ncf.storage import staged
+from ncf.staged_output import staged
 
 
 @contextmanager

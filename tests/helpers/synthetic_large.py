@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.data.synthetic import SEED, START, YEAR, Interactions
-from ncf.storage import staged
+from ncf.staged_output import staged
 
 INTERACTIONS_PER_BLOCK = 1 << 22
 """Approximate size of a block, which bounds the memory: some 100 bytes an interaction."""

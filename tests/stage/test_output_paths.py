@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ncf import storage
 from ncf.data import synthetic
 from ncf.errors import InputError
 from ncf.serving.serve import Serve
 from ncf.stage import execution
 from ncf.stage.declaration import Stage
+from ncf.staged_output import staged
 from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
 from ncf.stages.recommend import Recommend
@@ -43,7 +43,7 @@ def refused(stage: type[Stage], *arguments: str, match: str) -> None:
 
 def test_a_folder_that_another_process_is_writing_is_refused_by_name(interactions: Path) -> None:
     arguments = ["--interactions", str(interactions), "--dataset", "mine/dataset"]
-    with storage.staged(Path("mine/dataset")) as first:
+    with staged(Path("mine/dataset")) as first:
         first.mkdir()
         (first / "of the first").touch()
         refused(Preprocess, *arguments, match="'dataset' is 'mine/dataset', which another process is writing; wait")
@@ -52,7 +52,7 @@ def test_a_folder_that_another_process_is_writing_is_refused_by_name(interaction
 
 def test_what_a_killed_process_was_writing_is_not_in_the_way(interactions: Path) -> None:
     program = (
-        "import os, signal\nfrom pathlib import Path\nfrom ncf.storage import staged\n"
+        "import os, signal\nfrom pathlib import Path\nfrom ncf.staged_output import staged\n"
         "with staged(Path('mine/dataset')) as path:\n    path.mkdir(); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL

@@ -338,7 +338,7 @@ def test_sigterm_leaves_finished_parts_and_no_output(tmp_path: Path) -> None:
 
 PROGRAM_IN_PARTS = """
 import sys, time
-from ncf import storage
+from ncf import staged_output
 from ncf.stage import command
 from ncf.batch import checkpoints, tables
 from ncf.stages import recommend
@@ -361,7 +361,7 @@ def wait_at(step):
         time.sleep(60)
 original, tables.Tables.of = tables.Tables.of, of
 original_write, checkpoints.Checkpoints.write = checkpoints.Checkpoints.write, write
-original_publish, storage.publish = storage.publish, publish
+original_publish, staged_output.publish = staged_output.publish, publish
 try:
     command.main(["recommend", *given])
 finally:
