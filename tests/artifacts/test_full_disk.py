@@ -102,5 +102,5 @@ def test_a_stage_ends_with_one_line_and_status_2(make_dataset: Callable[..., Pat
         (ValueError("262144 requested and 2032 written"), ""),
     ],
 )
-def test_errors_of_a_disk_are_told_from_others(error: Exception, reason: str) -> None:
+def test_errors_of_a_disk_are_distinguished_from_others(error: Exception, reason: str) -> None:
     assert reason_of(error) == reason

@@ -102,7 +102,7 @@ def test_of_two_columns_of_one_name_one_is_chosen_by_number(read: Callable[..., 
     assert parts(read("p_dup.parquet", "--item-column=3")) != parts(read("base.csv"))
 
 
-def test_a_last_day_of_the_calendar_is_told_and_not_drawn(
+def test_a_last_day_of_the_calendar_is_reported_and_not_drawn(
     read: Callable[..., Dataset], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()

@@ -96,7 +96,7 @@ def test_with_a_header(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["order_dt_time", "purchase_date_utc", "my stamp"])
-def test_a_likely_name_of_a_time_is_told(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_likely_name_of_a_time_is_reported(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert "timestamp" not in roles(tmp_path / "r.csv", [f"user,item,n,{name}", *rows_of("1{}", "2{}", "{}", SECONDS)])
     assert f"no column is recognised as the timestamp; is it '{name}'? Then give its name with timestamp_column" in (
         caplog.text
@@ -104,7 +104,7 @@ def test_a_likely_name_of_a_time_is_told(name: str, tmp_path: Path, caplog: pyte
 
 
 @pytest.mark.parametrize("time", [SECONDS, MILLISECONDS, DATE])
-def test_likely_values_of_a_time_are_told(time: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_likely_values_of_a_time_are_reported(time: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     rows = ["user,item,n,when", *rows_of("1{}", "2{}", "{}", time)]
     assert "timestamp" not in roles(tmp_path / "r.csv", rows)
     assert "no column is recognised as the timestamp; is it 'when'? Then give its name with timestamp_column" in (
@@ -116,14 +116,14 @@ def test_likely_values_of_a_time_are_told(time: str, tmp_path: Path, caplog: pyt
     assert "no column" not in caplog.text
 
 
-def test_likely_values_of_a_time_in_parquet_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_likely_values_of_a_time_in_parquet_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     times = pa.array([1, 2], pa.timestamp("s"))
     parquet.write_table(pa.table({"user": ["u", "v"], "item": ["a", "b"], "when": times}), tmp_path / "r.parquet")
     assert read_interactions(tmp_path / "r.parquet", columns()).time is None
     assert "is it 'when'? Then give its name with timestamp_column" in caplog.text
 
 
-def test_the_look_of_a_file_without_a_header_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_look_of_a_file_without_a_header_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     roles(tmp_path / "r.csv", rows_of("1{}", "2{}", SECONDS))
     assert "r.csv has no header; by the look of the values, column 3 is the timestamp (timestamp_column)" in caplog.text
 
@@ -132,7 +132,7 @@ def test_the_look_of_a_file_without_a_header_is_told(tmp_path: Path, caplog: pyt
     ("header", "given"),
     [("0,1,2,3", {}), ("0,1,2,3", {"user": "1", "item": "2"}), ("who,what", {"user": "1", "item": "2"})],
 )
-def test_a_first_row_that_may_be_a_header_is_told(
+def test_a_first_row_that_may_be_a_header_is_reported(
     header: str, given: Roles, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     fields = ("1{}", "2{}", "{}", SECONDS) if header.startswith("0") else ("u{}", "i{}")
@@ -145,7 +145,9 @@ def test_a_first_row_that_may_be_a_header_is_told(
 
 
 @pytest.mark.parametrize("time", [SECONDS, DATE])
-def test_times_where_items_are_expected_are_told(time: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_times_where_items_are_expected_are_reported(
+    time: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rows = rows_of("u{}", time, "i{}")
     roles(tmp_path / "r.csv", rows)
     assert "r.csv: column 2 is read as the item, but its values look like times; item_column gives another one" in (
@@ -239,7 +241,7 @@ def test_values_without_a_text_are_no_titles(column: str, values: list[object], 
 
 
 @pytest.mark.parametrize("name", ["latin-1", "Windows-1252", "neither"])
-def test_the_encoding_of_titles_is_told(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_encoding_of_titles_is_reported(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "t.csv").write_bytes(TITLES[name][0])
     read_titles(tmp_path / "t.csv", ["1"])
     assert "t.csv is not UTF-8 and is read as latin-1" in caplog.text

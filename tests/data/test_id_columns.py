@@ -75,7 +75,9 @@ def test_nothing_but_missing_ids_is_an_error(tmp_path: Path) -> None:
         (["007", "1e5", "u1", "A", "a", "caf\u00e9", "0", "-12", "1.50"], ""),
     ],
 )
-def test_doubtful_ids_are_told(users: list[str], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_doubtful_ids_are_reported(
+    users: list[str], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     read(tmp_path / "r.csv", users)
     assert said in caplog.text
     assert bool(caplog.text) is bool(said)

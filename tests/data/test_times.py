@@ -194,7 +194,7 @@ def test_dates_beyond_64_bits_of_microseconds_are_unreadable(kind: pa.DataType, 
     [(pa.timestamp("us"), 2**63 - 1), (pa.timestamp("ns"), -(2**63) + 1), (pa.date32(), 10**8)],
     ids=str,
 )
-def test_dates_beyond_those_of_python_are_told(
+def test_dates_beyond_those_of_python_are_reported(
     kind: pa.DataType, value: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     number = pa.int32() if kind == pa.date32() else pa.int64()

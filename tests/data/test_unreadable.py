@@ -55,7 +55,7 @@ def test_a_column_of_something_else_is_an_error_that_names_the_parameter(times: 
         read(tmp_path / "r.csv", rows, 400, 1.0, times)
 
 
-def test_ratings_below_the_lowest_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_ratings_below_the_lowest_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     index = np.arange(4, dtype=np.int32)
     read = Interactions(index, index, np.array([-1, 0, 1, -1], np.float32), None, list("abcd"), list("abcd"), ["r.csv"])
     assert len(at_least(read, 0)) == 2
