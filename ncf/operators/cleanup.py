@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from ncf.aws.errors import DENIED, RefusedError
 from ncf.aws.names import ENDPOINT_TAG, has_prefix, hashed_stem, name_of_first
 from ncf.aws.session import Aws, poll
 from ncf.aws.tags import tags_of
@@ -24,6 +25,7 @@ CALLS = ("s3:DeleteObject",)
 _DELETION_SECONDS = 1800.0
 _ROUNDS = 2  # a stopped job still uploads its output
 _VERSION = re.compile(r".+-[0-9a-f]{16}")
+_FOREIGN = "its name is not one of this project's"
 _JOB_IN_PROGRESS = ("InProgress", "Stopping")
 
 
@@ -67,11 +69,20 @@ def find(aws: Aws, run: str, job_prefix: str) -> Found:
     kept: list[Resource] = []
     uris: set[str] = set()
     for kind, name, _ in tagged(aws, run):
-        described = describe(aws, kind, name)
+        if not _has_own_name(kind, name, job_prefix):
+            kept.append(Resource(kind, name, _FOREIGN))
+            continue
+        try:
+            described = describe(aws, kind, name)
+        except RefusedError as error:
+            if error.code not in DENIED:
+                raise
+            kept.append(Resource(kind, name, "the permissions do not cover it"))
+            continue
         if described is None:
             continue  # deleted, but still in the index of tags
-        if not _is_own(kind, name, described, job_prefix):
-            kept.append(Resource(kind, name, "its name is not one of this project's"))
+        if kind == "endpoint" and not has_prefix(described["EndpointConfigName"], hashed_stem(name)):
+            kept.append(Resource(kind, name, _FOREIGN))
             continue
         if kind == "training-job":
             uris |= _uris_of_job(described)
@@ -95,13 +106,11 @@ def find(aws: Aws, run: str, job_prefix: str) -> Found:
     return Found(to_delete, kept)
 
 
-def _is_own(kind: str, name: str, described: dict[str, Any], job_prefix: str) -> bool:
-    """Whether a resource has a name that this project gives."""
+def _has_own_name(kind: str, name: str, job_prefix: str) -> bool:
+    """Whether this project may have given the name. That of an endpoint is chosen by the user, its config's is not."""
     if kind == "training-job":
         return has_prefix(name, job_prefix)
-    if kind == "endpoint":  # its own name is chosen by the user, that of its config is not
-        return has_prefix(described["EndpointConfigName"], hashed_stem(name))
-    return _VERSION.fullmatch(name) is not None
+    return kind == "endpoint" or _VERSION.fullmatch(name) is not None
 
 
 def _other_run(aws: Aws, endpoint: dict[str, Any], run: str) -> str:

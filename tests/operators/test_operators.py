@@ -159,6 +159,21 @@ def test_a_tag_that_anybody_can_write_deletes_nothing_elsewhere(account: Any, ru
     client.delete_model(ModelName="data")
 
 
+def test_what_permissions_do_not_cover_is_kept_and_ends_nothing(
+    account: Any, running: str, tmp_path: Path, sagemaker: Any, capsys: Any
+) -> None:
+    """The policy of operators denies the description of an endpoint with another prefix, whatever its tags."""
+    deploy(tmp_path, "ncf-foreign", "run-foreign", 1)
+    arn = sagemaker.describe_endpoint(EndpointName="ncf-foreign")["EndpointArn"]
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "ncf:run", "Value": run_of(running)}])
+    account.faults.add("refuse", "DescribeEndpoint", error="AccessDeniedException")
+    execution.run(Clean, ["--run", run_of(running), "--dry-run", "false"])
+    assert account.faults.coming() == []
+    assert "ncf-foreign  (the permissions do not cover it): kept" in capsys.readouterr().out
+    assert sagemaker.describe_endpoint(EndpointName="ncf-foreign")["EndpointStatus"] == "InService"
+    assert status(running) in ("Stopping", "Stopped")
+
+
 def test_clean_deletes_the_checkpoints_of_all_attempts_which_share_them(
     account: Any, running: str, capsys: Any
 ) -> None:
