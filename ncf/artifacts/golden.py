@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
+from ncf.artifacts.regular_files import shown
 from ncf.errors import InputError
 
 FILE_NAME = "golden.json"
@@ -20,7 +21,6 @@ K = 10
 # of a logit. A difference of 1e-3 has another cause.
 _TOLERANCE = {"rel_tol": 1e-3, "abs_tol": 1e-3}
 _MAX_REQUESTS = 100
-_SHOWN_CHARACTERS = 60
 
 
 class _Part(BaseModel):
@@ -64,7 +64,7 @@ class GoldenRequest(_Part):
         Raises:
             InputError: with the user, the item, the expected score and the score found.
         """
-        request = f"{FILE_NAME}: user {_shown(self.user)}"
+        request = f"{FILE_NAME}: user {_short(self.user)}"
         if len(found) != len(self.items):
             raise InputError(f"{request}: {len(self.items)} items expected, {len(found)} found")
         scores = dict(found)
@@ -76,21 +76,21 @@ class GoldenRequest(_Part):
                 score = scores[item.item]
                 if not math.isclose(item.score, score, **_TOLERANCE):
                     raise InputError(
-                        f"{request}, item {_shown(item.item)}: score {item.score:g} expected, {score:g} found"
+                        f"{request}, item {_short(item.item)}: score {item.score:g} expected, {score:g} found"
                     )
                 difference = max(difference, abs(item.score - score))
             # only an item that ties with the last one may be missing
             elif not math.isclose(item.score, ranked[-1][1], **_TOLERANCE):
                 last, score = ranked[-1]
                 raise InputError(
-                    f"{request}, item {_shown(item.item)}: score {item.score:g} expected, item not found; "
-                    f"the last that is, {_shown(last)}, has {score:g}"
+                    f"{request}, item {_short(item.item)}: score {item.score:g} expected, item not found; "
+                    f"the last that is, {_short(last)}, has {score:g}"
                 )
         for rank, (item, (other, score)) in enumerate(zip(expected, ranked, strict=True), 1):
             if not math.isclose(item.score, score, **_TOLERANCE):
                 raise InputError(
-                    f"{request}, rank {rank}: item {_shown(item.item)} with score {item.score:g} expected, "
-                    f"{_shown(other)} with {score:g} found"
+                    f"{request}, rank {rank}: item {_short(item.item)} with score {item.score:g} expected, "
+                    f"{_short(other)} with {score:g} found"
                 )
             difference = max(difference, abs(item.score - score))
         return difference
@@ -116,10 +116,9 @@ class Golden(_Part):
             ("item", {item.item for request in self.requests for item in request.items}, items),
         ):
             if unknown := sorted(ids.difference(known)):
-                raise InputError(f"{path}: {kind} {_shown(unknown[0])} is not in the model")
+                raise InputError(f"{path}: {kind} {_short(unknown[0])} is not in the model")
 
 
-def _shown(value: str) -> str:
-    """Id for a message, truncated."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+def _short(value: str) -> str:
+    """Id for a message."""
+    return shown(value, characters=60)

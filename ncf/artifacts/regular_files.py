@@ -124,7 +124,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def shown(value: object) -> str:
-    """A value in a message, shortened."""
+def shown(value: object, characters: int = _SHOWN_CHARACTERS) -> str:
+    """A value in a message, shortened to a number of characters."""
     text = repr(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+    return text if len(text) <= characters else f"{text[:characters]}..."
