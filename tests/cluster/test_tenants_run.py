@@ -1,4 +1,4 @@
-"""A whole run within a namespace: the role of its pods allows each of its calls, on the very resource and tags."""
+"""A whole run within a namespace: the role of its pods allows each call to SageMaker, on the very resource and tags."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def tags(account: Any, arn: str, request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_the_role_allows_a_run_all_that_it_does(
+def test_the_role_allows_a_run_its_calls_to_sagemaker(
     tmp_path: Path, make_dataset: Callable[..., Path], calls: list[str]
 ) -> None:
     train(tmp_path, make_dataset(), "run-1")

@@ -69,13 +69,18 @@ def test_units_are_mixed_by_files_and_blocks(
     assert "20 in milliseconds (the first is day1.csv, row 2: '1704067200000')" in caplog.text
 
 
-@pytest.mark.parametrize("unit", UNITS.values(), ids=UNITS)
-@pytest.mark.parametrize("unknown", [0, -1, 86_400, 253_402_300_799, -2_208_988_800])
+@pytest.mark.parametrize(
+    ("unknown", "unit"),
+    [
+        (unknown, unit)
+        for unknown in (0, -1, 86_400, 253_402_300_799, -2_208_988_800)
+        for unit in UNITS.values()
+        if unknown * unit < 2**63
+    ],
+)
 def test_a_date_for_an_unknown_time_changes_no_unit(
     unknown: int, unit: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if unknown * unit >= 2**63:
-        pytest.skip("beyond 64 bits")
     seconds = [NEW_YEAR, unknown, NEW_YEAR + 1, NEW_YEAR + 2]
     assert read(tmp_path / "r.csv", [second * unit for second in seconds]) == seconds
     assert "1 of 4 timestamps are before 1971 or after 2099: " in caplog.text

@@ -16,7 +16,7 @@ from components.local.process_runner import TaskRun
 from components.local.run_folder import RunFolder
 from ncf.stage.executor_input import EXECUTOR_INPUT
 
-FOLDER = Path("/work/output/run-2026-11-28T17-04-09-0a1b2c3d")
+FOLDER = Path("/project/output/run-2026-11-28T17-04-09-0a1b2c3d")
 ARTIFACTS = FOLDER / "artifacts" / "ncf-2026-11-28-17-12-39-072199"
 
 
@@ -144,7 +144,7 @@ def test_a_pod_s_carriage_return_begins_no_line(recorder: Recorder, printed: io.
 
 
 def test_titles_users_and_paths_are_printed_as_they_are_read(recorder: Recorder, printed: io.StringIO) -> None:
-    folder = RunFolder(Path(f"/work/{HOSTILE}"), Path("/work/run"), "id")
+    folder = RunFolder(Path(f"/project/{HOSTILE}"), Path("/project/run"), "id")
     entry = {"user": HOSTILE, "items": [{"item": "1", "title": HOSTILE}, {"item": HOSTILE}]}
     result = {
         "stages": [],
