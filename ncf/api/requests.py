@@ -163,9 +163,11 @@ class ForItem(Form):
 
 
 class ForHistory(Form):
-    """The best items of an unknown user, from a history of items that the user has liked."""
+    """The best items of a user by a history of items: of an unknown user, or of a known one since training."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"history": ["i1", "i2"], "k": 10}]})
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"history": ["i1", "i2"], "k": 10}, {"user": "u42", "history": ["i3"]}]}
+    )
     label, key = "history", "history"
 
     history: Annotated[
@@ -173,10 +175,14 @@ class ForHistory(Form):
         Field(
             min_length=1,
             max_length=MAX_HISTORY,
-            description="Raw ids. They are not recommended again. Unknown items are ignored and listed",
+            description="Raw ids, the oldest first. They are not recommended again. Unknown items are ignored and "
+            "listed",
         ),
         FailFast(),
     ]
+    user: Annotated[
+        RawId | None, _description("Raw id of a user whose known items come before the history; unknown: as null")
+    ] = None
     k: K = DEFAULT_K
     allow: Allow = None
     deny: Deny = None

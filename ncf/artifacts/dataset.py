@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from ncf.errors import InputError
 KIND = "dataset"
 DAYS = "days.npy"
 NEGATIVES = "test_negatives.npy"
-_USERS_AT_ONCE = 1 << 14
 Pairs = NDArray[np.int32]  # [n, 2]: user index, item index; sorted by user
 
 
@@ -58,29 +57,27 @@ class Dataset:
         return len(self.item_ids)
 
     def positives(self) -> ItemsByUser:
-        """All positives of training, validation and test."""
-        held_out = np.concatenate([self.validation, self.test])
-        return self.train.union(held_out[:, 0], held_out[:, 1])
+        """All positives, of training, validation and test: items of a user in order of time."""
+        return self.train_with(self.validation, self.test)
+
+    def train_with(self, *held_out: Pairs) -> ItemsByUser:
+        """Training positives and those of ``held_out``, int32 [n, 2] each, later ones last."""
+        columns = [(self.train.counts(), self.train.items)]
+        columns += [(self._counts_of(pairs), pairs[:, 1]) for pairs in held_out]
+        offsets = np.concatenate([[0], np.cumsum(sum(counts for counts, _ in columns))])
+        return ItemsByUser(offsets, _side_by_side(columns, offsets))
 
     def positive_days(self) -> NDArray[np.int32] | None:
         """Days since 1970 UTC of each of :meth:`positives`, int32, in the same order; None without times."""
         if self.days is None:
             return None
-        parts = [np.empty(0, np.int32)]
-        for start in range(0, self.n_users, _USERS_AT_ONCE):
-            end = min(start + _USERS_AT_ONCE, self.n_users)
-            first, last = self.train.offsets[[start, end]].tolist()
-            users, items = [self.train.users_between(start, end)], [self.train.items[first:last]]
-            days, before = [self.days[first:last]], len(self.train.items)
-            for pairs in (self.validation, self.test):
-                first, last = np.searchsorted(pairs[:, 0], [start, end]).tolist()
-                users.append(pairs[first:last, 0])
-                items.append(pairs[first:last, 1])
-                days.append(self.days[before + first : before + last])
-                before += len(pairs)
-            keys = np.concatenate(users).astype(np.int64) << 32 | np.concatenate(items)
-            parts.append(np.concatenate(days)[np.unique(keys, return_index=True)[1]])
-        return np.concatenate(parts)
+        counts = [self.train.counts(), self._counts_of(self.validation), self._counts_of(self.test)]
+        parts = np.split(self.days, np.cumsum([len(self.train.items), len(self.validation)]))
+        return _side_by_side(list(zip(counts, parts, strict=True)), np.concatenate([[0], np.cumsum(sum(counts))]))
+
+    def _counts_of(self, pairs: Pairs) -> NDArray[np.int64]:
+        """Pairs of each user, int64 [users]."""
+        return np.bincount(pairs[:, 0], minlength=self.n_users)
 
     def save(self, folder: Path, parameters: Mapping[str, Any], source: Mapping[str, Any]) -> None:
         """Write the folder, which must not exist, with the manifest last."""
@@ -145,6 +142,24 @@ class Dataset:
             if len(self.test_negatives) != len(self.test):
                 raise InputError(f"{folder}: {len(self.test_negatives)} rows of negatives for {len(self.test)} tests")
             check_range(folder / NEGATIVES, self.test_negatives, self.n_items)
+
+
+def _side_by_side(
+    columns: Sequence[tuple[NDArray[np.int64], NDArray[np.int32]]], offsets: NDArray[np.int64]
+) -> NDArray[np.int32]:
+    """Values of several columns, one user after the other, and a user's in the order of the columns.
+
+    Args:
+        columns: values of each user, int64 [users] numbers of them, and int32 [n] the values.
+        offsets: int64 [users + 1], first value of each user in the result.
+    """
+    values = np.empty(offsets[-1], np.int32)
+    first = offsets[:-1].copy()
+    for counts, of_column in columns:
+        begin = np.cumsum(counts) - counts
+        values[np.repeat(first - begin, counts) + np.arange(len(of_column))] = of_column
+        first += counts
+    return values
 
 
 def check_pairs(path: Path, pairs: Pairs, n_users: int, n_items: int) -> None:

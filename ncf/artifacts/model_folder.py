@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,12 +25,16 @@ from ncf.errors import InputError
 KIND = "model"
 CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"
+HOSTED_WEIGHTS = "hosted.safetensors"
 POPULARITY = "popularity.npy"
 HISTORY = "history.json"
 SEEN_DAYS = "seen_days.npy"
+MAX_HISTORY = 200
+"""Largest number of latest items in a user's vector."""
+_LARGEST_RECENCY = 60.0  # its exponential, and one over it, are well inside float32
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
-ModelName = Literal["gmf", "mlp", "neumf"]
+ModelName = Literal["history", "gmf", "mlp", "neumf"]
 Weights = Mapping[str, NDArray[np.float32]]
 
 
@@ -37,11 +42,14 @@ class ModelConfig(BaseModel):
     """Architecture and sizes of a model (He et al. 2017, section 3).
 
     Attributes:
-        model: ``gmf`` (3.2), ``mlp`` (3.3) or ``neumf`` (3.4), which joins both before the output layer.
+        model: ``gmf`` (3.2), ``mlp`` (3.3) or ``neumf`` (3.4), which joins both before the output layer; or
+            ``history``, a GMF whose user vector is the weighted mean of the embeddings of the user's items.
         factors: width of the GMF embeddings; not used by ``mlp``.
         tower: widths of the MLP's layers, the first that of the concatenated user and item embeddings; not
-            used by ``gmf``.
+            used by ``gmf`` and ``history``.
         n_users, n_items: rows of the embedding tables.
+        history: number of a user's latest items, which are weighted by recency (``history``); 0: all items, equally,
+            for data without times.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -51,6 +59,7 @@ class ModelConfig(BaseModel):
     tower: list[Annotated[int, Field(ge=1)]]
     n_users: int = Field(ge=1)
     n_items: int = Field(ge=1)
+    history: int = Field(0, ge=0, le=MAX_HISTORY)
 
     @model_validator(mode="after")
     def _tower_has_layers(self) -> ModelConfig:
@@ -67,13 +76,39 @@ class ModelConfig(BaseModel):
         return self.model in ("mlp", "neumf")
 
     @property
+    def has_history(self) -> bool:
+        """Whether the user's vector is made of the user's items."""
+        return self.model == "history"
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether the user's latest items are weighted by recency."""
+        return self.has_history and self.history > 0
+
+    @property
+    def has_product(self) -> bool:
+        """Whether the logit has an inner product of a user's and an item's vector."""
+        return self.has_gmf or self.has_history
+
+    @property
+    def product_width(self) -> int:
+        """Width of these vectors; that of ``history`` has a column for the item's bias."""
+        return self.factors + self.has_history if self.has_product else 0
+
+    @property
     def n_layers(self) -> int:
         """Fully connected layers of the tower."""
         return len(self.tower) - 1 if self.has_tower else 0
 
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every weight. The input of ``output.weight`` is the GMF vector, then that of the tower."""
+        """Name and shape of every weight. The input of ``output.weight`` is the GMF vector, then that of the tower.
+
+        ``recency`` and ``scale`` are logarithms; the latest item comes first in ``recency``.
+        """
         shapes: dict[str, tuple[int, ...]] = {}
+        if self.has_history:
+            shapes |= {"item_gmf.weight": (self.n_items, self.factors), "item_bias.weight": (self.n_items, 1)}
+            return shapes | ({"recency": (self.history,)} if self.history else {}) | {"scale": (1,)}
         if self.has_gmf:
             shapes["user_gmf.weight"] = (self.n_users, self.factors)
             shapes["item_gmf.weight"] = (self.n_items, self.factors)
@@ -96,13 +131,14 @@ class ModelFolder:
         weights: float32 arrays, named and shaped as :meth:`ModelConfig.weight_shapes` says.
         user_ids, item_ids: raw id of each index.
         item_titles: title of each item index ('' where unknown), or None without titles.
-        train: positives that the model was fitted on, training and validation. Evaluation masks them and fits its
-            baselines to them.
-        seen: all positives, test included. Serving does not recommend them again.
+        train: positives that ``weights`` were fitted on, training and validation; items of a user are in order of
+            time. Evaluation masks them and fits its baselines to them.
+        seen: all positives, test included, in order of time. Serving does not recommend them again.
         popularity: int64 [n_items], interactions of each item in ``train``.
         history: epochs of the selection and the final fit, the hyperparameters and the speed.
         golden: requests and the answers of the trained network, which the server checks before it takes traffic.
         seen_days: int32 [positives in ``seen``], days since 1970 UTC of each, or None without times.
+        hosted_weights: as ``weights``, fitted on all positives, which are hosted; None: ``weights`` are hosted.
         version: first 12 hexadecimal digits of the fingerprint of the folder; '' for a model that was not loaded.
     """
 
@@ -117,7 +153,24 @@ class ModelFolder:
     history: Mapping[str, Any]
     golden: Golden
     seen_days: NDArray[np.int32] | None = None
+    hosted_weights: Weights | None = None
     version: str = ""
+
+    def hosted(self) -> ModelFolder:
+        """The model that batch and serving answer with: it was fitted on, or at least knows, all positives.
+
+        The vectors of a ``history`` model's users are made of all their items, whatever its weights were fitted on.
+        """
+        if self.hosted_weights is None and not self.config.has_history:
+            return self
+        popularity = np.bincount(self.seen.items, minlength=self.config.n_items)
+        return replace(
+            self,
+            weights=self.hosted_weights or self.weights,
+            hosted_weights=None,
+            train=self.seen,
+            popularity=popularity,
+        )
 
     def save(self, folder: Path, parameters: Mapping[str, Any], source: Mapping[str, Any]) -> None:
         """Write the folder, with the manifest last.
@@ -132,9 +185,10 @@ class ModelFolder:
         (folder / CONFIG).write_text(self.config.model_dump_json(indent=2) + "\n")
         (folder / HISTORY).write_text(json.dumps(self.history, indent=2) + "\n")
         (folder / golden.FILE_NAME).write_text(self.golden.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        contiguous = {name: np.ascontiguousarray(array) for name, array in self.weights.items()}
-        save_file(contiguous, folder / WEIGHTS)
-        (folder / WEIGHTS).chmod(0o644)  # safetensors writes mode 0600, but pods run as other users
+        for name, weights in ((WEIGHTS, self.weights), (HOSTED_WEIGHTS, self.hosted_weights)):
+            if weights is not None:
+                save_file({key: np.ascontiguousarray(array) for key, array in weights.items()}, folder / name)
+                (folder / name).chmod(0o644)  # safetensors writes mode 0600, but pods run as other users
         self.user_ids.save(folder, "user_ids")
         self.item_ids.save(folder, "item_ids")
         if self.item_titles is not None:
@@ -162,6 +216,7 @@ class ModelFolder:
         model = cls(
             config=config,
             weights=files.weights(WEIGHTS, config.weight_shapes()),
+            hosted_weights=files.weights(HOSTED_WEIGHTS, config.weight_shapes()) if files.has(HOSTED_WEIGHTS) else None,
             user_ids=files.strings("user_ids"),
             item_ids=files.strings("item_ids"),
             item_titles=files.strings("item_titles") if files.has("item_titles.bytes.npy") else None,
@@ -189,6 +244,8 @@ class ModelFolder:
         """Check that arrays fit the config and each other."""
         n_users, n_items = self.config.n_users, self.config.n_items
         _check_weights(folder / WEIGHTS, self.config, self.weights)
+        if self.hosted_weights is not None:
+            _check_weights(folder / HOSTED_WEIGHTS, self.config, self.hosted_weights)
         sizes = {
             "user_ids.offsets.npy": (len(self.user_ids), n_users, "ids"),
             "item_ids.offsets.npy": (len(self.item_ids), n_items, "ids"),
@@ -257,6 +314,12 @@ def _largest_score(config: ModelConfig, weights: Weights) -> float:
     def largest(name: str) -> float:
         return max(-float(weights[name].min()), float(weights[name].max()))
 
+    if config.has_history:
+        with np.errstate(over="ignore"):
+            scale = float(np.exp(largest("scale"))) * config.factors
+        if config.history and largest("recency") > _LARGEST_RECENCY:
+            return math.inf
+        return scale * max(1.0, largest("item_gmf.weight")) ** 2 + largest("item_bias.weight")
     output = np.abs(weights["output.weight"][0].astype(np.float64))
     split = config.factors if config.has_gmf else 0
     bound = largest("output.bias")

@@ -20,7 +20,7 @@ from ncf.errors import InputError
 KIND = "samples"
 LEFT_OUT = "users_left_out"
 """Name of a count in the manifest and of a metric of evaluate."""
-FitName = Literal["selection", "final"]
+FitName = Literal["selection", "final", "hosted"]
 
 
 @dataclass(frozen=True)

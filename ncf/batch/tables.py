@@ -50,7 +50,8 @@ class Tables:
     """
 
     def __init__(self, model: ModelFolder, k: int, exclude_seen: bool, with_titles: bool, candidates: int) -> None:
-        self.ranker = Ranker(model.config, model.weights, candidates)
+        model = model.hosted()
+        self.ranker = Ranker(model.config, model.weights, candidates, model.train)
         self.schema = schema(with_titles)
         self._k, self._exclude = k, model.seen if exclude_seen else None
         self._popularity = model.popularity

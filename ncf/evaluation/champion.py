@@ -83,7 +83,7 @@ class Champion:
     def __init__(self, champion: ModelFolder, model: ModelFolder, name: str) -> None:
         self.name, self.version = name, champion.version
         self._train, self._n_items = champion.train, champion.config.n_items
-        self._scorer = Scorer(champion.config, champion.weights)
+        self._scorer = Scorer(champion.config, champion.weights, champion.train)
         self._user_of = _match(model.user_ids, champion.user_ids)
         self._item_of = _match(model.item_ids, champion.item_ids)
 

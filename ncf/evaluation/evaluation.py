@@ -87,7 +87,7 @@ def evaluate(
         *(f"{n:,}" for n in (len(test), len(np.unique(test[:, 0])), n_items)),
     )
     others, left_out = baselines.rankers(model)
-    rankers: dict[str, ItemScorer] = {"model": Scorer(model.config, model.weights), **others}
+    rankers: dict[str, ItemScorer] = {"model": Scorer(model.config, model.weights, model.train), **others}
     all_rows = np.ones(len(test), bool)
     ranks = {name: _ranks(name, ranker, samples, all_rows) for name, ranker in rankers.items()}
     users = draw_users(test, max_eval_users, seed)

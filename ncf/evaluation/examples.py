@@ -49,7 +49,7 @@ def examples(model: ModelFolder, test: Pairs) -> Sequence[Example]:
     users = np.unique(test[:, 0])
     by_activity = users[np.argsort(model.train.counts()[users], kind="stable")]
     chosen = dict.fromkeys(by_activity[int(quantile * len(users))] for quantile in _QUANTILES)
-    scorer = Scorer(model.config, model.weights)
+    scorer = Scorer(model.config, model.weights, model.train)
     return [_example(model, scorer, int(user), test[test[:, 0] == user, 1]) for user in chosen]
 
 
@@ -63,8 +63,7 @@ def _example(model: ModelFolder, scorer: Scorer, user: int, test: NDArray[np.int
         seen = slice(*model.seen.offsets[user : user + 2].tolist())
         known = np.isin(model.seen.items[seen], fitted_on)
         history, days = model.seen.items[seen][known], model.seen_days[seen][known]
-        latest = np.argsort(-days, kind="stable")
-        history, days = history[latest], days[latest][:LIST_LENGTH]
+        history, days = history[::-1], days[::-1][:LIST_LENGTH]  # the latest first
     return Example(
         user=user,
         interactions=len(fitted_on),

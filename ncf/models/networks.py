@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ncf.artifacts.model_folder import ModelConfig
+from ncf.models.history_network import HistoryNetwork
 
 USER_TABLES = ("user_gmf.weight", "user_mlp.weight")
-ITEM_TABLES = ("item_gmf.weight", "item_mlp.weight")
+ITEM_TABLES = ("item_gmf.weight", "item_mlp.weight", "item_bias.weight")
 
 
 def is_tower(name: str) -> bool:
@@ -114,6 +115,9 @@ class Network(nn.Module):
     def _activated(self, hidden: Tensor) -> Tensor:
         hidden = hidden.relu_()
         return F.dropout(hidden, self.dropout) if self.dropout and self.training else hidden
+
+
+AnyNetwork = Network | HistoryNetwork
 
 
 def initialise(network: Network, seed: int, init_std: float, users: range, n_users: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,13 +27,20 @@ class Ranker:
         weights: float32 arrays of :meth:`ModelConfig.weight_shapes`.
         candidates: lowest number of items to score exactly for a user in a catalogue of more than ``EXACT_UP_TO``
             items. A higher number misses fewer of the best items.
+        histories: items of each user, oldest first, for a ``history`` model.
 
     Attributes:
         scorer: forward pass of the model.
     """
 
-    def __init__(self, config: ModelConfig, weights: Weights, candidates: int = CANDIDATES) -> None:
-        self.scorer = Scorer(config, weights)
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Weights,
+        candidates: int = CANDIDATES,
+        histories: ItemsByUser | None = None,
+    ) -> None:
+        self.scorer = Scorer(config, weights, histories)
         self._candidates = candidates
         self._retriever: Retriever | None = None
         self._lock = threading.Lock()
@@ -93,9 +100,16 @@ class Ranker:
 
     def with_users(self, gmf: NDArray[np.float32] | None, mlp: NDArray[np.float32] | None) -> Ranker:
         """A ranker of the same items with other user embeddings; the arrays of the items are shared."""
+        return self._with_scorer(lambda scorer: scorer.with_users(gmf, mlp))
+
+    def with_histories(self, histories: ItemsByUser) -> Ranker:
+        """A ranker of the same items whose users, from 0, have these histories, oldest first (``history`` models)."""
+        return self._with_scorer(lambda scorer: scorer.with_histories(histories))
+
+    def _with_scorer(self, changed: Callable[[Scorer], Scorer]) -> Ranker:
         retriever = None if self.scores_all(1) else self._prepared_retriever()
         other = copy.copy(self)
-        other.scorer = self.scorer.with_users(gmf, mlp)
+        other.scorer = changed(self.scorer)
         other._retriever = retriever and retriever.with_scorer(other.scorer)
         return other
 
@@ -103,8 +117,8 @@ class Ranker:
         with self._lock:  # several threads rank with one ranker
             if self._retriever is None:
                 retriever = Retriever(self.scorer, self._candidates)
-                if self.scorer.config.has_gmf:  # the retriever has a copy of the vectors: one of both is enough
-                    self.scorer = self.scorer.with_gmf_items(retriever.items[:, : self.scorer.config.factors])
+                if self.scorer.config.has_product:  # the retriever has a copy of the vectors: one of both is enough
+                    self.scorer = self.scorer.with_gmf_items(retriever.items[:, : self.scorer.config.product_width])
                 self._retriever = retriever.with_scorer(self.scorer)
             return self._retriever
 

@@ -124,7 +124,7 @@ def _landmarks(scorer: Scorer) -> int:
     """Largest number of landmarks for an architecture."""
     if not scorer.config.has_tower:
         return 0
-    return _LANDMARKS_NEUMF if scorer.config.has_gmf else _LANDMARKS_MLP
+    return _LANDMARKS_NEUMF if scorer.config.has_product else _LANDMARKS_MLP
 
 
 def _depth(exact: NDArray[np.float32], approximate: NDArray[np.float32], k: int) -> int:

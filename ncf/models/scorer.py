@@ -1,4 +1,4 @@
-"""Forward pass of GMF, MLP and NeuMF in numpy. Evaluation, batch and serving score with it."""
+"""Forward pass of all models in numpy. Evaluation, batch and serving score with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig, Weights
+from ncf.models.user_history import UserVectors
 
 Indices = NDArray[np.integer[Any]]
 Candidates = slice | Indices
@@ -19,7 +21,7 @@ _PAIRS_PER_BLOCK = 1024  # user-item pairs; their activations fit into the cache
 
 
 class Scorer:
-    """The forward pass of GMF, MLP or NeuMF in numpy (He et al. 2017, section 3).
+    """The forward pass of GMF, MLP, NeuMF (He et al. 2017, section 3) or ``history`` in numpy.
 
     The first layer of the tower is factored: ``W [user; item] + b = Wu user + (Wi item + b)``. The item part is
     computed once for all users, the user part once for all items of a call. The result is the same.
@@ -27,10 +29,18 @@ class Scorer:
     Args:
         config: architecture and sizes.
         weights: float32 arrays of :meth:`ModelConfig.weight_shapes`; the user embeddings are not copied.
+        histories: items of each user, oldest first, for a ``history`` model; other models need none.
     """
 
-    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, histories: ItemsByUser | None = None) -> None:
         self.config = config
+        self._user_gmf: UserVectors | NDArray[np.float32]
+        if config.has_history:
+            assert histories is not None
+            self._bias = np.zeros(1, np.float32)
+            self._user_gmf = UserVectors(config, weights, histories)
+            self._item_gmf = np.concatenate([weights["item_gmf.weight"], weights["item_bias.weight"]], 1)
+            return
         output = weights["output.weight"][0]
         self._bias = weights["output.bias"]
         split = config.factors if config.has_gmf else 0
@@ -68,6 +78,10 @@ class Scorer:
 
     def rescore(self, users: Indices, candidates: Candidates) -> NDArray[np.float32]:
         """Logits of each user with the same candidates: int [B], C candidates -> float32 [B, C]."""
+        if not self.config.has_tower:
+            scores: NDArray[np.float32] = self._user_gmf[users] @ self._item_gmf[candidates].T
+            scores += self._bias
+            return scores
         return _for_shared(self._score, users, self._bounded(candidates))
 
     def tower(self, users: Indices, candidates: Candidates) -> NDArray[np.float32]:
@@ -75,20 +89,28 @@ class Scorer:
         return _for_shared(self._tower, users, self._bounded(candidates))
 
     def gmf_users(self, users: Indices) -> NDArray[np.float32]:
-        """GMF vectors of users, float32 [B, factors]; [B, 0] for an MLP."""
-        return self._user_gmf[users] if self.config.has_gmf else np.empty((len(users), 0), np.float32)
+        """Vectors of users in the inner product, float32 [B, product_width]; [B, 0] for an MLP."""
+        return self._user_gmf[users] if self.config.has_product else np.empty((len(users), 0), np.float32)
 
     def gmf_items(self) -> NDArray[np.float32]:
-        """GMF vectors of all items, output weights included, float32 [n_items, factors]; [n_items, 0] for an MLP.
+        """Vectors of all items, float32 [n_items, product_width]; [n_items, 0] for an MLP.
 
-        The inner product of a user's and an item's vector is the GMF part of the logit.
+        The inner product with a user's vector is the GMF part of the logit, output weights included; for a ``history``
+        model it is the logit.
         """
-        return self._item_gmf if self.config.has_gmf else np.empty((self.config.n_items, 0), np.float32)
+        return self._item_gmf if self.config.has_product else np.empty((self.config.n_items, 0), np.float32)
 
     def with_gmf_items(self, items: NDArray[np.float32]) -> Scorer:
         """A scorer that reads the GMF item vectors from ``items``, equal to :meth:`gmf_items`, and keeps no copy."""
         other = copy.copy(self)
         other._item_gmf = items
+        return other
+
+    def with_histories(self, histories: ItemsByUser) -> Scorer:
+        """A scorer of the same items whose users, from 0, have these histories, oldest first (``history`` models)."""
+        other = copy.copy(self)
+        assert isinstance(self._user_gmf, UserVectors)
+        other._user_gmf = self._user_gmf.of(histories)
         return other
 
     def with_users(self, gmf: NDArray[np.float32] | None, mlp: NDArray[np.float32] | None) -> Scorer:
@@ -107,7 +129,7 @@ class Scorer:
     def _score(self, users: Indices, items: Candidates) -> NDArray[np.float32]:
         """Logits of a block: users [b] with shared items [c], or with a row of items each [b, c]."""
         scores: NDArray[np.float32] | None = None
-        if self.config.has_gmf:
+        if self.config.has_product:
             left, right = self._user_gmf[users], self._item_gmf[items]  # [b, factors], [(b,) c, factors]
             scores = left @ right.T if right.ndim == 2 else (right @ left[:, :, None])[..., 0]
         if self.config.has_tower:

@@ -14,8 +14,8 @@ class SimilarItems:
     """Cosine similarity of items in the space in which the network combines them with users.
 
     The vector of an item is, for GMF, its embedding times the output weights, so that the inner product with a user
-    embedding is the GMF part of the logit (He et al. 2017, equation 9 with h). For MLP it is the item part of the
-    first layer before the ReLU, ``Wi item``, without the bias, which all items share. For NeuMF it is both, each
+    embedding is the GMF part of the logit (He et al. 2017, equation 9 with h); for ``history`` it is the embedding. For
+    MLP it is the item part of the first layer before the ReLU, ``Wi item``, without the bias, which all items share. For NeuMF it is both, each
     scaled to mean norm 1. Embedding dimensions that the network ignores have no effect on the similarity.
 
     Args:
@@ -25,6 +25,8 @@ class SimilarItems:
 
     def __init__(self, config: ModelConfig, weights: Weights) -> None:
         parts = []
+        if config.has_history:
+            parts.append(weights["item_gmf.weight"])
         if config.has_gmf:
             parts.append(weights["item_gmf.weight"] * weights["output.weight"][0, : config.factors])
         if config.has_tower:

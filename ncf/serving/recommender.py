@@ -35,8 +35,9 @@ class Recommender:
     """Answers with the items that a model ranks highest for a user, or the popular ones for an unknown user."""
 
     def __init__(self, model: ModelFolder) -> None:
+        model = model.hosted()
         self.version, self.config = model.version, model.config
-        self._ranker = Ranker(model.config, model.weights)
+        self._ranker = Ranker(model.config, model.weights, histories=model.train)
         self._users = {user: index for index, user in enumerate(model.user_ids)}
         self._items = {item: index for index, item in enumerate(model.item_ids)}
         self._seen = model.seen
@@ -53,7 +54,8 @@ class Recommender:
         with self._lock:
             if self._similar_items is None:
                 self._similar_items = SimilarItems(self.config, self._model.weights)
-                self._cold_start = ColdStart(self._ranker, self._model.weights, self._model.train)
+                if not self.config.has_history:
+                    self._cold_start = ColdStart(self._ranker, self._model.weights, self._model.train)
 
     def pairs(self, form: AnyForm) -> int:
         """How many pairs of user and item are scored for a request."""
@@ -191,17 +193,27 @@ class Recommender:
         }
 
     def _from_history(self, form: ForHistory) -> Ranking:
-        known, denied = self._known(form.history), self._known(form.deny or ())
+        known, denied = self._known(form.history[::-1])[::-1], self._known(form.deny or ())  # of repeats the latest
         allowed = None if form.allow is None else self._known(form.allow)
         unknown = self.unknown([*form.history, *(form.allow or ())])
         if not len(known):
-            return self._ranking("popular", self._popular_of(form.k, allowed, denied), unknown, form.with_titles)
+            popular = self._popular_of(form.k, allowed, denied)
+            return self._ranking("popular", popular, unknown, form.with_titles, form.user)
+        user = self._users.get(form.user) if form.user is not None else None
+        if user is not None:
+            before = self._seen.of_user(user)
+            known = np.concatenate([before[~np.isin(before, known)], known])
+        history = ItemsByUser(np.array([0, len(known)]), known.astype(np.int32))
+        (best,) = self._best(self._with_history(history), np.zeros(1, np.int64), form.k, history, allowed, denied)
+        return self._ranking("history", best, unknown, form.with_titles, form.user)
+
+    def _with_history(self, history: ItemsByUser) -> Ranker:
+        """A ranker whose only user, 0, has this history."""
+        if self.config.has_history:
+            return self._ranker.with_histories(history)
         self.prepare()
         assert self._cold_start is not None
-        ranker = self._cold_start.with_history(known)
-        history = ItemsByUser(np.array([0, len(known)]), np.sort(known).astype(np.int32))
-        (best,) = self._best(ranker, np.zeros(1, np.int64), form.k, history, allowed, denied)
-        return self._ranking("history", best, unknown, form.with_titles)
+        return self._cold_start.with_history(history.items)
 
     def _ranking(
         self,

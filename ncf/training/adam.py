@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
+from ncf.models.networks import ITEM_TABLES, USER_TABLES, AnyNetwork
 
 LAZY_ABOVE = {"users": 8.0, "items": 3.0}
 """Ratio of a table's rows to the users of the positives, or items of the samples, of a step above which the table is
@@ -29,7 +29,7 @@ _REMEMBERED = 192
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
-def lazy_tables(network: Network, users: int, positives: int, samples: int) -> frozenset[str]:
+def lazy_tables(network: AnyNetwork, users: int, positives: int, samples: int) -> frozenset[str]:
     """Names of the tables in which a step updates only the rows of its samples.
 
     Args:
@@ -38,7 +38,7 @@ def lazy_tables(network: Network, users: int, positives: int, samples: int) -> f
         positives: in a step of all processes.
         samples: positives and negatives in a step.
     """
-    if network.output.weight.device.type != "cpu":
+    if next(network.parameters()).device.type != "cpu":
         return frozenset()
     names = set[str]()
     if users / positives > LAZY_ABOVE["users"]:
@@ -71,7 +71,7 @@ class AdamState:
 
     def __init__(
         self,
-        network: Network,
+        network: AnyNetwork,
         optimiser: torch.optim.Adam,
         learning_rate: Callable[[int], float],
         steps: int,
@@ -182,14 +182,22 @@ class AdamState:
         square[rows] *= self.betas[1] ** missed
 
     @torch.no_grad()
-    def update(self, users: Tensor, items: Tensor) -> None:
-        """Update all weights by their ``grad``; of lazy tables, only the given rows."""
+    def update(self, users: Tensor, items: Tensor, gradients: Mapping[str, Tensor] | None = None) -> None:
+        """Update all weights by their ``grad``; of lazy tables, only the given rows.
+
+        Args:
+            users: int, rows of the user tables, distinct.
+            items: as ``users``, of the item tables.
+            gradients: of the given rows by the name of a lazy table, where tables have no ``grad``.
+        """
         for name in self.lazy:
-            weight = self._weights[name]
-            assert weight.grad is not None
-            rows = users if name in USER_TABLES else items
-            self._update(name, rows, weight.grad[rows])
-            weight.grad = None  # torch's Adam skips it
+            weight, rows = self._weights[name], users if name in USER_TABLES else items
+            if gradients is None:
+                assert weight.grad is not None
+                self._update(name, rows, weight.grad[rows])
+                weight.grad = None  # torch's Adam skips it
+            else:
+                self._update(name, rows, gradients[name])
         self._optimiser.step()
 
     def _update(self, name: str, rows: Tensor, gradient: Tensor) -> None:

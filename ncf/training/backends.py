@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ncf.artifacts.items_by_user import ItemsByUser
-from ncf.models.networks import Network, is_tower
+from ncf.artifacts.model_folder import ModelConfig
+from ncf.models.history_network import HistoryNetwork
+from ncf.models.networks import AnyNetwork, is_tower
 from ncf.training import kernel
 from ncf.training.adam import AdamState, lazy_tables
 from ncf.training.batches import SampledSource, part_of
 from ncf.training.device_step import DeviceStep
 from ncf.training.distributed import World
+from ncf.training.history_batches import HistorySource
 from ncf.training.host_step import AutogradStep
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.kernel.draws import CompiledSource
 from ncf.training.kernel.step import KernelStep
 from ncf.training.negatives import NegativeSampler, without_full_users
 from ncf.training.schedule import Schedule
+from ncf.training.softmax_step import SoftmaxStep
 from ncf.training.step import EpochSource, Step
 
 
 def make_step(
-    network: Network,
+    network: AnyNetwork,
     schedule: Schedule,
     settings: Hyperparameters,
     world: World,
     n_users: int,
+    popularity: NDArray[np.int64],
     seed: list[int],
     on_device: bool | None = None,
 ) -> Step:
@@ -37,11 +46,14 @@ def make_step(
         settings: hyperparameters.
         world: the processes.
         n_users: of all processes.
-        seed: of dropout, one for each fit and process.
+        popularity: int64 [n_items], positives of each item in the fit, by which a ``history`` network's negatives are
+            drawn.
+        seed: of dropout and of these negatives, one for each fit and process.
         on_device: whether steps run whole on the device; None: on a GPU, in a single process.
     """
     on_gpu = world.device.type == "cuda"
-    on_device = on_gpu and world.size == 1 if on_device is None else on_device
+    is_history = isinstance(network, HistoryNetwork)
+    on_device = on_gpu and world.size == 1 and not is_history if on_device is None else on_device
     # Adam's `weight_decay` adds `weight_decay * weight` to the gradient: the L2 term of the tower
     groups = [
         {"params": [weight], "weight_decay": settings.tower_l2 if is_tower(name) else 0.0}
@@ -52,8 +64,11 @@ def make_step(
     positives = schedule.positives_per_step
     lazy = frozenset[str]()
     if not on_device:
-        lazy = lazy_tables(network, n_users, positives, positives * schedule.samples_per_positive)
+        drawn = settings.shared_negatives if is_history else positives * settings.negatives
+        lazy = lazy_tables(network, n_users, positives, positives + drawn)
     adam = AdamState(network, optimiser, schedule.learning_rate, schedule.steps, lazy)
+    if isinstance(network, HistoryNetwork):
+        return SoftmaxStep(network, optimiser, adam, schedule, world, popularity, settings.shared_negatives, seed)
     if isinstance(rate, torch.Tensor):
         return DeviceStep(network, optimiser, adam, rate, schedule, settings.l2, seed, capture=on_gpu)
     if kernel.Kernel.fits(network):
@@ -66,11 +81,11 @@ def make_source(
     positives: ItemsByUser,
     exclusion: ItemsByUser,
     users: range,
-    n_items: int,
+    config: ModelConfig,
     negatives: int,
     seed: list[int],
     device: torch.device,
-) -> EpochSource:
+) -> EpochSource[Any]:
     """The epochs of one fit in one process.
 
     Args:
@@ -78,12 +93,16 @@ def make_source(
         exclusion: items that are no negatives: the positives of this fit. The negatives of a user with all items
             are drawn from all items.
         users: those that this process owns.
-        n_items: size of the catalogue.
+        config: architecture and sizes. Negatives are drawn here unless it is that of a ``history`` network, whose steps
+            draw them.
         negatives: of each positive.
         seed: one for each fit and process.
         device: of the samples.
     """
-    own, excluded = part_of(positives, users), without_full_users(part_of(exclusion, users), n_items)
+    own, n_items = part_of(positives, users), config.n_items
+    if config.has_history:
+        return HistorySource(own, config.history, seed, device)
+    excluded = without_full_users(part_of(exclusion, users), n_items)
     if device.type == "cpu" and kernel.is_available():
         return CompiledSource(own, excluded, n_items, negatives, seed, torch.get_num_threads())
     return SampledSource(own, NegativeSampler(excluded, n_items, device), negatives, seed)

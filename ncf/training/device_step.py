@@ -18,7 +18,7 @@ from ncf.training.adam import AdamState
 from ncf.training.l2 import add_l2
 from ncf.training.schedule import Schedule
 from ncf.training.seeds import derived_seed
-from ncf.training.step import Epoch, Position
+from ncf.training.step import Batch, Epoch, Position
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class DeviceStep:
         """Whether steps are replayed from a graph."""
         return self._graph is not None
 
-    def begin(self, epoch: Epoch, position: Position) -> None:
+    def begin(self, epoch: Epoch[Batch], position: Position) -> None:
         """Copy all samples of an epoch to the device; the next step is the one at ``position``."""
         row = 0
         for users, items in epoch.batches(0):

@@ -38,8 +38,9 @@ _NOT_IN_CHECKPOINTS = {"device", "processes_per_host"}
 class Fit(Stage, Hyperparameters, WarmStart):
     """Train a model on this machine.
 
-    The number of epochs is selected on the validation positives. Then one fit on training and validation
-    positives gives the model. With several processes, each owns a part of the users.
+    The number of epochs is selected on the validation positives. One fit on training and validation positives gives the
+    model that is evaluated, and one on all positives the model that is hosted. With several processes, each owns a part
+    of the users.
     """
 
     read_too = ("warm_start", "checkpoints")
@@ -127,18 +128,23 @@ class Fit(Stage, Hyperparameters, WarmStart):
                 config = model_config(settings, dataset)
                 if not world.is_first:
                     return {}
+                popularity = np.bincount(dataset.train.items, minlength=dataset.n_items)
                 return warm_started(
-                    earlier, config, dataset.user_ids, dataset.item_ids, settings.seed, settings.init_std
+                    earlier, config, dataset.user_ids, dataset.item_ids, popularity, settings.seed, settings.init_std
                 )
 
             trained = train(settings, make, None if earlier is None else warm)
         if not world.is_first:
             raise SystemExit(0)  # the first process writes for all
         trainer, record = trained.trainer, trained.trainer.record
-        weights = {name: weight.numpy() for name, weight in trained.weights.items()}
+        weights = {
+            fit: {name: weight.numpy() for name, weight in of_fit.items()} for fit, of_fit in trained.weights.items()
+        }
+        hosted, seen = weights.get("hosted"), dataset.positives()
         history: dict[str, Any] = {
             "selection": record.epochs["selection"],
             "final": record.epochs["final"],
+            "hosted": record.epochs["hosted"],
             "best_epoch": record.best_epoch,
             "start": record.start_metrics,
             "parts": trained.parts,
@@ -147,21 +153,23 @@ class Fit(Stage, Hyperparameters, WarmStart):
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "validation": {
                 "positives": len(samples.validation),
+                "ranked_among": settings.validation,
                 "candidates": samples.validation_candidates.shape[1],
             },
         }
         ModelFolder(
             config=trainer.config,
-            weights=weights,
+            weights=weights["final"],
+            hosted_weights=hosted,
             user_ids=dataset.user_ids,
             item_ids=dataset.item_ids,
             item_titles=dataset.item_titles,
             train=trainer.positives,
-            seen=dataset.positives(),
+            seen=seen,
             seen_days=dataset.positive_days(),
             popularity=np.bincount(trainer.positives.items, minlength=dataset.n_items),
             history=history,
-            golden=golden_answers(trainer.config, weights, dataset.user_ids, dataset.item_ids),
+            golden=golden_answers(trainer.config, hosted or weights["final"], dataset.user_ids, dataset.item_ids, seen),
         ).save(self.trained_model, settings.model_dump(mode="json"), source_of_model(dataset_manifest, fingerprint))
         self.metrics.write_text(json.dumps(compared_metrics(history), indent=2) + "\n")
 

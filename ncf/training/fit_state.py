@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ncf.models.networks import USER_TABLES, Network
+from ncf.models.networks import USER_TABLES, AnyNetwork
 from ncf.training.adam import MOMENTS, AdamState
 from ncf.training.distributed import World
 
@@ -28,7 +28,7 @@ class FitState:
         bounds: int64 [processes + 1], ranges of users that the processes own.
     """
 
-    def __init__(self, network: Network, adam: AdamState, world: World, bounds: NDArray[np.int64]) -> None:
+    def __init__(self, network: AnyNetwork, adam: AdamState, world: World, bounds: NDArray[np.int64]) -> None:
         self._network, self._adam, self._world, self._bounds = network, adam, world, bounds
 
     def weights(self) -> dict[str, Tensor]:

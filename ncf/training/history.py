@@ -13,7 +13,7 @@ def compared_metrics(history: Mapping[str, Any]) -> dict[str, float]:
     by_epoch = [history.get("start", {}), *history["selection"]]
     best = by_epoch[history["best_epoch"]] if history["selection"] else {}
     fits = [history, *history.get("parts", {}).values()]
-    epochs = [epoch for fit in fits for epoch in (*fit["selection"], *fit["final"])]
+    epochs = [epoch for fit in fits for epoch in (*fit["selection"], *fit["final"], *fit.get("hosted", []))]
     return {
         **{f"validation_{name}": best[name] for name in _COMPARED if name in best},
         "best_epoch": history["best_epoch"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +18,10 @@ from ncf.training.schedule import Schedule
 from ncf.training.seeds import derived_seed
 from ncf.training.step import Batch, Epoch, Position
 
+BatchT = TypeVar("BatchT")
 
-class HostStep(ABC):
+
+class HostStep(ABC, Generic[BatchT]):
     """Gradients of this process, their sum over all processes, then Adam.
 
     Args:
@@ -35,9 +38,9 @@ class HostStep(ABC):
         self.adam, self._schedule, self._world = adam, schedule, world
         self.loss = torch.zeros((), dtype=torch.float64, device=world.device)
         self._epoch = self._step = 0
-        self._batches: Iterator[Batch] = iter(())
+        self._batches: Iterator[BatchT] = iter(())
 
-    def begin(self, epoch: Epoch, position: Position) -> None:
+    def begin(self, epoch: Epoch[BatchT], position: Position) -> None:
         """Take the samples of an epoch, from the step at ``position`` on."""
         self._epoch, self._step = position.epoch, position.step
         self._batches = epoch.batches(position.step)
@@ -45,8 +48,7 @@ class HostStep(ABC):
 
     def run(self, stop: bool) -> bool:
         """Run the next step; see :meth:`ncf.training.step.Step.run`."""
-        users, items = next(self._batches)
-        self.loss += self._compute_gradients(users, items, self._schedule.samples(self._step))
+        self.loss += self._compute_gradients(next(self._batches), self._schedule.samples(self._step))
         stop = self._sum_gradients(stop)
         self._step += 1
         self._update()
@@ -56,12 +58,11 @@ class HostStep(ABC):
         return stop
 
     @abstractmethod
-    def _compute_gradients(self, users: Tensor, items: Tensor, samples: int) -> Tensor | float:
+    def _compute_gradients(self, batch: BatchT, samples: int) -> Tensor | float:
         """Set the gradients of this process's samples; return their summed loss.
 
         Args:
-            users: int32 [B].
-            items: int32 [B, 1 + negatives].
+            batch: this process's samples.
             samples: of the step in all processes, whose mean is the loss.
         """
 
@@ -78,7 +79,7 @@ class HostStep(ABC):
         """Bring all rows of lazy tables to the end of this step."""
 
 
-class AutogradStep(HostStep):
+class AutogradStep(HostStep[Batch]):
     """Steps by torch's autograd and optimiser.
 
     Args:
@@ -108,7 +109,8 @@ class AutogradStep(HostStep):
         self._label[0] = 1  # the positive comes first
         self._rows = (torch.empty(0, dtype=torch.int32),) * 2  # of lazy user and item tables
 
-    def _compute_gradients(self, users: Tensor, items: Tensor, samples: int) -> Tensor:
+    def _compute_gradients(self, batch: Batch, samples: int) -> Tensor:
+        users, items = batch
         if self.adam.is_lazy:
             self._rows = torch.unique(users), self._world.union(torch.unique(items))
             self.adam.catch_up(*self._rows)

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ncf.artifacts.model_folder import ModelName
+from ncf.artifacts.model_folder import MAX_HISTORY, ModelName
 from ncf.parameters import Parameters
 from ncf.seed import seed_field
 
@@ -18,16 +18,27 @@ PARTS = ("gmf", "mlp")
 
 _SHARED_BY_PARTS = {
     *("model", "factors", "tower", "pretrain", "pretrain_alpha", "pretrain_overrides", "device"),
-    "processes_per_host",
+    *("processes_per_host", "refit"),
 }
 
 
 class Hyperparameters(Parameters, extra="forbid"):
     """Settings on which the weights of a model depend, beside the data."""
 
-    model: ModelName = Field("neumf", description="Network: gmf, mlp, or neumf, which joins both")
+    model: ModelName = Field(
+        "history",
+        description="Network: history, a GMF whose user is the mean of the user's items; or gmf, mlp, neumf (both) of "
+        "He et al. 2017",
+    )
     epochs: int = Field(12, ge=1, le=1000, description="Passes over the positives, which the schedule spans")
-    factors: int = Field(64, ge=1, le=4096, description="Width of the GMF embeddings (gmf, neumf)")
+    factors: int = Field(64, ge=1, le=4096, description="Width of the GMF embeddings (history, gmf, neumf)")
+    history: int = Field(
+        20,
+        ge=1,
+        le=MAX_HISTORY,
+        description="Number of a user's latest items that make up the user, weighted by recency (history); data "
+        "without times take all items",
+    )
     tower: list[int] = Field(
         [64, 32, 16],
         description="Widths of the MLP (mlp, neumf): user and item embedding together, then hidden layers",
@@ -35,7 +46,15 @@ class Hyperparameters(Parameters, extra="forbid"):
     dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of hidden units dropped in training (mlp, neumf); 0: none"
     )
-    negatives: int = Field(4, ge=1, le=100, description="Negatives drawn for each positive in each epoch")
+    negatives: int = Field(
+        4, ge=1, le=100, description="Negatives drawn for each positive in each epoch (gmf, mlp, neumf)"
+    )
+    shared_negatives: int = Field(
+        512,
+        ge=1,
+        le=1 << 20,
+        description="Negatives drawn for each step by popularity, for all of its positives (history)",
+    )
     batch_size: int = Field(
         0,
         ge=0,
@@ -52,7 +71,8 @@ class Hyperparameters(Parameters, extra="forbid"):
         0.0075,
         ge=0,
         le=1000,
-        description="L2 regularisation of the embeddings, once for each sample of a user or item; 0: none",
+        description="L2 regularisation of the embeddings, once for each sample of a user or item (gmf, mlp, neumf); 0: "
+        "none",
     )
     tower_l2: float = Field(
         1e-5, ge=0, le=1000, description="L2 regularisation of the tower's weights in each step (mlp, neumf); 0: none"
@@ -68,6 +88,17 @@ class Hyperparameters(Parameters, extra="forbid"):
         ge=0,
         le=1000,
         description="Epochs without a better validation NDCG before selection stops; 0: never",
+    )
+    validation: Literal["catalogue", "sampled"] = Field(
+        "catalogue",
+        description="What the validation positives are ranked among to select the number of epochs: catalogue (all "
+        "items, for at most 10,000 users) or sampled (the candidates of negative-sampling)",
+    )
+    refit: bool = Field(
+        True,
+        description="Whether to fit the model once more to host it, on training, validation and test positives "
+        "together; the evaluated weights stay beside it. About a third of the training time; false: the evaluated "
+        "weights are hosted",
     )
     pretrain: bool = Field(
         False, description="Whether to train a GMF and an MLP first and start from both (neumf only)"
@@ -132,13 +163,18 @@ class Hyperparameters(Parameters, extra="forbid"):
         """The hyperparameters without the fields of a subclass."""
         return Hyperparameters(**{name: getattr(self, name) for name in Hyperparameters.model_fields})
 
+    @property
+    def samples_per_positive(self) -> int:
+        """Samples of a positive in a step: itself and its own negatives."""
+        return 1 if self.model == "history" else 1 + self.negatives
+
     def positives_per_batch(self, n_positives: int) -> int:
         """Positives in a step over all processes, each of which brings its negatives.
 
         Unless ``batch_size`` is set, the batch grows with the data, so that an epoch of small data has enough steps and
         one of large data has large, fast steps.
         """
-        samples = 1 + self.negatives
+        samples = self.samples_per_positive
         if self.batch_size:
             return max(1, self.batch_size // samples)
         low, high = _BATCH_BOUNDS
@@ -147,7 +183,7 @@ class Hyperparameters(Parameters, extra="forbid"):
 
     def scaled_learning_rate(self, positives_per_batch: int) -> float:
         """Peak learning rate for a batch: Adam's grows with the square root of the batch's size."""
-        batch = positives_per_batch * (1 + self.negatives)
+        batch = positives_per_batch * self.samples_per_positive
         return self.learning_rate * math.sqrt(batch / _REFERENCE_BATCH)
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ncf.artifacts.model_folder import ModelConfig, ModelFolder
 from ncf.errors import InputError
-from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network, initialise
+from ncf.models.history_network import HistoryNetwork, initialise_history
+from ncf.models.networks import ITEM_TABLES, USER_TABLES, AnyNetwork, Network, initialise
 
 
 def fused(gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
@@ -30,7 +31,13 @@ def fused(gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor], alpha: float) ->
 
 
 def warm_started(
-    earlier: ModelFolder, config: ModelConfig, user_ids: Sequence[str], item_ids: Sequence[str], seed: int, std: float
+    earlier: ModelFolder,
+    config: ModelConfig,
+    user_ids: Sequence[str],
+    item_ids: Sequence[str],
+    popularity: NDArray[np.int64],
+    seed: int,
+    std: float,
 ) -> dict[str, Tensor]:
     """The weights of an earlier model for today's users and items.
 
@@ -41,6 +48,7 @@ def warm_started(
         earlier: the model to start from.
         config: the architecture to train.
         user_ids, item_ids: raw id of each index today.
+        popularity: int64 [n_items], training positives of each item today.
         seed: of new embeddings.
         std: their standard deviation.
 
@@ -50,7 +58,9 @@ def warm_started(
     Raises:
         InputError: if the architectures differ; the message names the differences.
     """
-    parts = ["model"] + ["factors"] * config.has_gmf + ["tower"] * config.has_tower
+    parts = (
+        ["model"] + ["factors"] * config.has_product + ["tower"] * config.has_tower + ["history"] * config.has_history
+    )
     differences = [
         f"'{name}' is {getattr(config, name)}, the earlier model's is {getattr(earlier.config, name)}"
         for name in parts
@@ -58,8 +68,13 @@ def warm_started(
     ]
     if differences:
         raise InputError(f"parameter 'warm_start': {'; '.join(differences)}; a warm start needs the same architecture")
-    network = Network(config, config.n_users)
-    initialise(network, seed, std, range(config.n_users), config.n_users)
+    network: AnyNetwork
+    if config.has_history:
+        network = HistoryNetwork(config)
+        initialise_history(network, seed, std, popularity)
+    else:
+        network = Network(config, config.n_users)
+        initialise(network, seed, std, range(config.n_users), config.n_users)
     weights = {name: weight.detach() for name, weight in network.named_parameters()}
     indices = {
         **dict.fromkeys(USER_TABLES, _common_indices(earlier.user_ids, user_ids)),

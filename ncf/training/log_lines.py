@@ -16,8 +16,9 @@ _DIGITS: Mapping[str, str] = {
 }
 """Metrics of an epoch's line, and their format."""
 
-FITS: tuple[FitName, ...] = ("selection", "final")
-"""``selection`` chooses the number of epochs on the validation positives; ``final`` trains the model that is kept."""
+FITS: tuple[FitName, ...] = ("selection", "final", "hosted")
+"""``selection`` chooses the number of epochs on the validation positives; ``final`` trains the model that is evaluated,
+``hosted`` the one that is hosted, on all positives."""
 
 
 def epoch_line(fit: str, epoch: int, values: Mapping[str, float]) -> str:
@@ -33,7 +34,7 @@ def parse_epoch_line(line: str) -> dict[str, str]:
 
 
 def metric_definitions() -> list[dict[str, str]]:
-    """SageMaker's ``MetricDefinitions`` (40 at most) for the epoch lines of both fits.
+    """SageMaker's ``MetricDefinitions`` (40 at most) for the epoch lines of all fits.
 
     A metric is named ``selection:hr_at_10``; its expression finds the number in the fit's lines.
     """

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ncf.errors import InputError
-from ncf.models.networks import Network
+from ncf.models.history_network import HistoryNetwork
+from ncf.models.networks import AnyNetwork
 from ncf.progress import Progress
 from ncf.training.backends import make_step
 from ncf.training.distributed import World
@@ -41,13 +43,14 @@ class FitLoop:
 
     Each process takes the steps of its own users, whose rows no other process has; the gradients of all other
     weights are summed over the processes. The loss is binary cross-entropy, averaged over the samples of a
-    step in all processes (He et al. 2017, equation 7).
+    step in all processes (He et al. 2017, equation 7); for a ``history`` network it is the sampled softmax.
 
     Args:
         network: this process's, on its device.
         source: epochs of the users that this process owns.
         positives: int64 [processes], positives of each process.
         bounds: int64 [processes + 1], ranges of users that the processes own.
+        popularity: int64 [n_items], positives of each item, of all processes.
         settings: hyperparameters.
         world: the processes.
         seed: of dropout, one for each fit and process.
@@ -63,10 +66,11 @@ class FitLoop:
 
     def __init__(
         self,
-        network: Network,
-        source: EpochSource,
+        network: AnyNetwork,
+        source: EpochSource[Any],
         positives: NDArray[np.int64],
         bounds: NDArray[np.int64],
+        popularity: NDArray[np.int64],
         settings: Hyperparameters,
         world: World,
         seed: list[int],
@@ -75,9 +79,11 @@ class FitLoop:
         self.network, self.position = network, Position()
         self._source, self._settings, self._world = source, settings, world
         self.schedule = schedule = Schedule(settings, positives)
-        self.step = make_step(network, schedule, settings, world, int(bounds[-1]), seed, on_device)
+        self.step = make_step(network, schedule, settings, world, int(bounds[-1]), popularity, seed, on_device)
         self.state = FitState(network, self.step.adam, world, bounds)
         fan = schedule.samples_per_positive
+        if isinstance(network, HistoryNetwork):
+            fan = min(settings.shared_negatives, network.n_items)
         work = schedule.positives_per_step * fan / world.size * network.multiplications(fan)
         self._threads = min(torch.get_num_threads(), max(1, int(work // _WORK_OF_A_THREAD)))
 

@@ -33,12 +33,12 @@ class Trained:
     """A trained model.
 
     Attributes:
-        weights: by name; empty in all processes but the first.
+        weights: of the final fit and, with ``refit``, of the hosted one, by name; empty in all processes but the first.
         trainer: of the model.
         parts: metrics of each epoch of both fits, by part that the model started from.
     """
 
-    weights: Mapping[str, Tensor]
+    weights: Mapping[FitName, Mapping[str, Tensor]]
     trainer: Trainer
     parts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -49,8 +49,8 @@ def train(
     """Train a model, and with ``pretrain`` its parts first.
 
     Args:
-        settings: with ``pretrain``, a GMF and an MLP are trained first. Each is trained twice: once for the
-            selection fit, once for the final fit.
+        settings: with ``pretrain``, a GMF and an MLP are trained first. Each is trained once for each
+            fit.
         make: the trainer of a model.
         warm: gives the weights of an earlier model to start from; None for random weights.
     """
@@ -58,14 +58,13 @@ def train(
         start = None if warm is None else dict.fromkeys(FITS, warm())
         trainer = make(settings, "", start)
         return Trained(trainer.run(), trainer)
-    weights: dict[FitName, dict[str, Mapping[str, Tensor]]] = {fit: {} for fit in FITS}
+    weights: dict[FitName, dict[str, Mapping[str, Tensor]]] = {}
     history = {}
     for part in PARTS:
         trainer = make(settings.of_part(part), part, is_part=True)
-        weights["final"][part] = trainer.run()
-        weights["selection"][part] = trainer.selection_weights
+        for fit, of_part in trainer.run().items():
+            weights.setdefault(fit, {})[part] = of_part
         history[part] = trainer.record.epochs
-    trainer = make(
-        settings, "neumf", {fit: fused(**weights[fit], alpha=settings.pretrain_alpha) for fit in FITS}, may_stay=True
-    )
+    start = {fit: fused(**of_parts, alpha=settings.pretrain_alpha) for fit, of_parts in weights.items()}
+    trainer = make(settings, "neumf", start, may_stay=True)
     return Trained(trainer.run(), trainer, history)

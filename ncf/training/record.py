@@ -16,11 +16,11 @@ hit rate."""
 
 
 class TrainingRecord:
-    """Metrics of the epochs of both fits.
+    """Metrics of the epochs of all fits.
 
     Args:
         settings: hyperparameters.
-        is_part: whether the model is a part of a NeuMF: then both fits run all epochs.
+        is_part: whether the model is a part of a NeuMF: then all fits run all epochs.
 
     Attributes:
         epochs: metrics of each epoch, by fit.
@@ -29,7 +29,7 @@ class TrainingRecord:
 
     def __init__(self, settings: Hyperparameters, is_part: bool) -> None:
         self._settings, self._is_part = settings, is_part
-        self.epochs: dict[FitName, list[dict[str, float]]] = {"selection": [], "final": []}
+        self.epochs: dict[FitName, list[dict[str, float]]] = {fit: [] for fit in FITS}
         self.start_metrics: dict[str, float] = {}
 
     @property
@@ -49,7 +49,7 @@ class TrainingRecord:
 
     @property
     def samples_per_second(self) -> float:
-        """Training samples, positives and negatives, a second of both fits, over all processes."""
+        """Training samples, positives and negatives, a second of all fits, over all processes."""
         epochs = [metrics for fit in FITS for metrics in self.epochs[fit]]
         seconds = sum(metrics["seconds"] for metrics in epochs)
         return sum(metrics["samples_per_second"] * metrics["seconds"] for metrics in epochs) / max(seconds, 1e-9)
@@ -57,7 +57,7 @@ class TrainingRecord:
     def is_finished(self, fit: FitName) -> bool:
         """Whether a fit has run its last epoch."""
         done = len(self.epochs[fit])
-        if fit == "final":
+        if fit != "selection":
             return done >= self.best_epoch
         patience = 0 if self._is_part else self._settings.patience
         return done >= self._settings.epochs or bool(patience and done and done - self.best_epoch >= patience)

@@ -13,16 +13,17 @@ from ncf.artifacts.samples import FitName
 from ncf.errors import InputError
 from ncf.training.checkpoint import Checkpoint, Checkpoints
 from ncf.training.distributed import World
+from ncf.training.log_lines import FITS
 from ncf.training.loop import FitLoop
 from ncf.training.record import TrainingRecord
 from ncf.training.step import Position
 
-_SELECTION = "selection/"
-"""Prefix of the names of a selection fit's weights in a checkpoint of the final fit."""
+_KEPT = "kept:"
+"""Prefix of the names of an earlier fit's weights in a checkpoint: ``kept:final/item_gmf.weight``."""
 
 
 class RunCheckpoints:
-    """State of both fits of a model, in checkpoints.
+    """State of the fits of a model, in checkpoints.
 
     Args:
         checkpoints: of the run; None: nothing is written or read.
@@ -33,15 +34,23 @@ class RunCheckpoints:
         self._checkpoints, self._world = checkpoints, world
 
     def write(
-        self, fit: FitName, loop: FitLoop, record: TrainingRecord, selection_weights: Mapping[str, Tensor]
+        self,
+        fit: FitName,
+        loop: FitLoop,
+        record: TrainingRecord,
+        weights: Mapping[FitName, Mapping[str, Tensor]],
     ) -> None:
-        """Write the state of the current fit, and the selection fit's weights if they are kept."""
+        """Write the state of the current fit, and the weights of earlier ones that are kept."""
         if self._checkpoints is None:
             return
         tensors = loop.state.tensors()
         if self._world.is_first:
             progress = {"fit": fit, "position": asdict(loop.position), **record.state()}
-            kept = {f"{_SELECTION}{name}": weight for name, weight in selection_weights.items()}
+            kept = {
+                f"{_KEPT}{earlier}/{name}": weight
+                for earlier, of_fit in weights.items()
+                for name, weight in of_fit.items()
+            }
             self._checkpoints.write(Checkpoint(progress, tensors | kept))
 
     def latest(self) -> Checkpoint | None:
@@ -66,13 +75,15 @@ class RunCheckpoints:
         return None if shared["progress"] is None else Checkpoint(shared["progress"], tensors)
 
 
-def selection_weights_of(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The selection fit's weights in a checkpoint of the final fit, by name; empty if they were not kept."""
-    return {
-        name.removeprefix(_SELECTION): tensor
-        for name, tensor in checkpoint.tensors.items()
-        if name.startswith(_SELECTION)
-    }
+def kept_weights(checkpoint: Checkpoint) -> dict[FitName, dict[str, Tensor]]:
+    """Weights of the fits that were finished and kept, by fit and name."""
+    found: dict[FitName, dict[str, Tensor]] = {}
+    for fit in FITS:
+        prefix = f"{_KEPT}{fit}/"
+        weights = {n.removeprefix(prefix): t for n, t in checkpoint.tensors.items() if n.startswith(prefix)}
+        if weights:
+            found[fit] = weights
+    return found
 
 
 def position_of(checkpoint: Checkpoint) -> Position:

@@ -18,7 +18,7 @@ class Schedule:
         positives: int64 [processes], training positives of each process.
 
     Attributes:
-        samples_per_positive: the positive and its negatives.
+        samples_per_positive: the positive and its own negatives.
         positives_per_step: of all processes; a step may have one less.
         steps_per_epoch: the same in every process.
         steps: of the whole fit.
@@ -29,7 +29,7 @@ class Schedule:
     def __init__(self, settings: Hyperparameters, positives: NDArray[np.int64]) -> None:
         total = int(positives.sum())
         self._positives, self._warmup_epochs = positives, settings.warmup
-        self.samples_per_positive = 1 + settings.negatives
+        self.samples_per_positive = settings.samples_per_positive
         self.positives_per_step = min(settings.positives_per_batch(total), total)
         self.steps_per_epoch = -(-total // self.positives_per_step)
         self.steps = settings.epochs * self.steps_per_epoch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -13,18 +13,20 @@ from ncf.training.adam import AdamState
 Batch = tuple[Tensor, Tensor]
 """Samples of a step: users, int32 [B], and items, int32 [B, 1 + negatives], the positive first."""
 
+BatchT_co = TypeVar("BatchT_co", covariant=True)
 
-class Epoch(Protocol):
+
+class Epoch(Protocol[BatchT_co]):
     """The samples of one epoch in one process."""
 
-    def batches(self, first_step: int) -> Iterator[Batch]:
+    def batches(self, first_step: int) -> Iterator[BatchT_co]:
         """The samples of each step from ``first_step`` on."""
 
 
-class EpochSource(Protocol):
+class EpochSource(Protocol[BatchT_co]):
     """The epochs of one fit in one process. They depend only on the seed and the number of the epoch."""
 
-    def epoch(self, number: int, steps: int) -> Epoch:
+    def epoch(self, number: int, steps: int) -> Epoch[BatchT_co]:
         """Epoch ``number``, from 1, in ``steps`` steps."""
 
 
@@ -48,8 +50,9 @@ class Position:
 class Step(Protocol):
     """Training steps of one process: forward pass, gradients of all processes and Adam.
 
-    The implementations are :class:`ncf.training.host_step.AutogradStep`, :class:`ncf.training.device_step.DeviceStep`
-    and, where it is compiled, :class:`ncf.training.kernel.step.KernelStep`.
+    The implementations are :class:`ncf.training.host_step.AutogradStep`, :class:`ncf.training.device_step.DeviceStep`,
+    :class:`ncf.training.softmax_step.SoftmaxStep` and, where it is compiled,
+    :class:`ncf.training.kernel.step.KernelStep`.
     """
 
     @property
@@ -60,7 +63,7 @@ class Step(Protocol):
     def loss(self) -> Tensor:
         """float64 [], sum over this process's samples since :meth:`begin`."""
 
-    def begin(self, epoch: Epoch, position: Position) -> None:
+    def begin(self, epoch: Epoch[Any], position: Position) -> None:
         """Take the samples of an epoch, from the step at ``position`` on."""
 
     def run(self, stop: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Training of one model: a fit that selects the best epoch, then one on training and validation positives."""
+"""Training of one model: a fit that selects the best epoch, one on training and validation positives, one on all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ncf.artifacts.dataset import Dataset
@@ -15,7 +16,8 @@ from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig
 from ncf.artifacts.samples import FitName, Samples
 from ncf.errors import InputError
-from ncf.models.networks import Network, initialise
+from ncf.models.history_network import HistoryNetwork, initialise_history
+from ncf.models.networks import AnyNetwork, Network, initialise
 from ncf.progress import Progress
 from ncf.progress import progress as progress_bar
 from ncf.training.backends import make_source
@@ -25,8 +27,8 @@ from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.log_lines import FITS, epoch_line
 from ncf.training.loop import FitLoop
 from ncf.training.record import TrainingRecord
-from ncf.training.run_checkpoints import RunCheckpoints, position_of, selection_weights_of
-from ncf.training.validation import Validation
+from ncf.training.run_checkpoints import RunCheckpoints, kept_weights, position_of
+from ncf.training.validation import CatalogueValidation, SampledValidation, Validation
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ def model_config(settings: Hyperparameters, dataset: Dataset) -> ModelConfig:
         tower=settings.tower,
         n_users=dataset.n_users,
         n_items=dataset.n_items,
+        history=settings.history if settings.model == "history" and dataset.days is not None else 0,
     )
 
 
@@ -57,16 +60,15 @@ class Trainer:
         stop_requested: whether to write a checkpoint after the current step and exit.
         start: initial weights of each fit, whole tables, in the first process; empty mappings of the same keys in the
             others. A fit without them starts from random weights.
-        is_part: whether the model is a part of a NeuMF: then both fits run all epochs, and the weights of the
+        is_part: whether the model is a part of a NeuMF: then all fits run all epochs, and the weights of the
             selection fit are kept too.
         may_stay: whether the initial weights may be selected, so that the final fit has no epochs. Only if they do not
             depend on validation positives.
 
     Attributes:
         config: architecture.
-        positives: of the final fit.
+        positives: of the final fit, in order of time.
         record: metrics of all epochs.
-        selection_weights: of a part's selection fit, by name; empty in all processes except the first.
     """
 
     def __init__(
@@ -88,18 +90,20 @@ class Trainer:
         self._checkpoints, self._stop_requested = RunCheckpoints(checkpoints, world), stop_requested
         self._start, self._is_part, self._may_stay = start or {}, is_part, may_stay
         self.record = TrainingRecord(settings, is_part)
-        self.selection_weights: dict[str, Tensor] = {}
-        held_out = dataset.validation
-        self.positives = dataset.train.union(held_out[:, 0], held_out[:, 1])
+        self._weights: dict[FitName, dict[str, Tensor]] = {}
+        self.positives = dataset.train_with(dataset.validation)
         self._positives: dict[FitName, ItemsByUser] = {"selection": dataset.train, "final": self.positives}
+        if settings.refit and len(dataset.test):
+            self._positives["hosted"] = dataset.positives()
         self._bounds = owned_users(self.positives.counts(), world.size)
         self._users = range(*self._bounds[world.rank : world.rank + 2].tolist())
 
-    def run(self) -> dict[str, Tensor]:
+    def run(self) -> dict[FitName, dict[str, Tensor]]:
         """Train, or resume from a checkpoint.
 
         Returns:
-            Weights by name, on the CPU; empty in all processes except the first.
+            Weights of the final fit, of the hosted one if ``refit`` is set, and of a part's selection fit, by name and
+            on the CPU; empty in all processes except the first.
 
         Raises:
             InputError: if the loss is no longer a finite number, or a checkpoint belongs to another run.
@@ -107,17 +111,18 @@ class Trainer:
         """
         self._log_users()
         checkpoint = self._resume()
-        fit: FitName
         loop: FitLoop | None = None
-        for fit in FITS:
+        for fit in self._positives:
             if fit == "selection" and not len(self._samples.validation):
                 continue
             if checkpoint is not None and checkpoint.progress["fit"] != fit:
+                if self._is_kept(fit):
+                    self._weights[fit] = {}  # the first process has them from the checkpoint
                 continue
             loop = None  # frees the tables of the earlier fit
             loop = self._loop(fit)
             if checkpoint is not None:
-                self.selection_weights = selection_weights_of(checkpoint)
+                self._weights |= kept_weights(checkpoint)
                 loop.restore(checkpoint.tensors, position_of(checkpoint))
                 checkpoint = None
             elif fit in self._start:
@@ -125,13 +130,15 @@ class Trainer:
                 if self._may_stay and fit == "selection":
                     self._rank_start(loop)
             self._run_fit(fit, loop)
-            if fit == "selection" and self._is_part:
-                self.selection_weights = loop.state.weights()
-        assert loop is not None
-        return loop.state.weights()
+            if self._is_kept(fit):
+                self._weights[fit] = loop.state.weights()
+        return self._weights
+
+    def _is_kept(self, fit: FitName) -> bool:
+        return fit != "selection" or self._is_part
 
     def _rank_start(self, loop: FitLoop) -> None:
-        metrics = self.record.start_metrics = Validation(self._samples, self._users, self._world).metrics(loop.network)
+        metrics = self.record.start_metrics = self._validation().metrics(loop.network)
         if self._world.is_first:
             values = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             _log.info("the fused parts, before any epoch: validation %s", values)
@@ -155,8 +162,17 @@ class Trainer:
                 np.count_nonzero((validation >= users.start) & (validation < users.stop)),
             )
 
-    def _loop(self, fit: FitName) -> FitLoop:
-        settings, world, positives = self._settings, self._world, self._positives[fit]
+    def _validation(self) -> Validation:
+        if self._settings.validation == "sampled":
+            return SampledValidation(self._samples, self._users, self._world)
+        return CatalogueValidation(self._samples, self._positives["selection"], self.config, self._users, self._world)
+
+    def _network(self, popularity: NDArray[np.int64]) -> AnyNetwork:
+        settings = self._settings
+        if self.config.has_history:
+            history = HistoryNetwork(self.config)
+            initialise_history(history, settings.seed, settings.init_std, popularity)
+            return history
         network = Network(
             self.config,
             len(self._users),
@@ -165,22 +181,28 @@ class Trainer:
             mixed_precision=settings.precision == "mixed",
         )
         initialise(network, settings.seed, settings.init_std, self._users, self.config.n_users)
+        return network
+
+    def _loop(self, fit: FitName) -> FitLoop:
+        settings, world, positives = self._settings, self._world, self._positives[fit]
+        popularity = np.bincount(positives.items, minlength=self.config.n_items)
+        network = self._network(popularity)
         seed = [settings.seed, FITS.index(fit), world.rank]
-        exclusion = self._samples.exclusion if fit == "selection" else self.positives
+        exclusion = self._samples.exclusion if fit == "selection" else positives.in_order()
         source = make_source(
             positives=positives,
             exclusion=exclusion,
             users=self._users,
-            n_items=self.config.n_items,
+            config=self.config,
             negatives=settings.negatives,
             seed=seed,
             device=world.device,
         )
         shares = np.diff(positives.offsets[self._bounds])
-        return FitLoop(network.to(world.device), source, shares, self._bounds, settings, world, seed)
+        return FitLoop(network.to(world.device), source, shares, self._bounds, popularity, settings, world, seed)
 
     def _run_fit(self, fit: FitName, loop: FitLoop) -> None:
-        validation = Validation(self._samples, self._users, self._world) if fit == "selection" else None
+        validation = self._validation() if fit == "selection" else None
         records = self.record.epochs[fit]
         while not self.record.is_finished(fit):
             epoch = loop.position.epoch
@@ -207,7 +229,7 @@ class Trainer:
             yield _Silent()
 
     def _write_checkpoint(self, fit: FitName, loop: FitLoop) -> None:
-        self._checkpoints.write(fit, loop, self.record, self.selection_weights)
+        self._checkpoints.write(fit, loop, self.record, self._weights)
 
     def _stop(self, fit: FitName, loop: FitLoop) -> NoReturn:
         self._write_checkpoint(fit, loop)

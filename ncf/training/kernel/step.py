@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from ncf.training.distributed import World
 from ncf.training.host_step import HostStep
 from ncf.training.kernel import Kernel
 from ncf.training.schedule import Schedule
+from ncf.training.step import Batch
 
 
-class KernelStep(HostStep):
+class KernelStep(HostStep[Batch]):
     """Steps on a CPU, without dropout.
 
     Args:
@@ -23,7 +22,8 @@ class KernelStep(HostStep):
         super().__init__(kernel.adam, schedule, world)
         self._kernel = kernel
 
-    def _compute_gradients(self, users: Tensor, items: Tensor, samples: int) -> float:
+    def _compute_gradients(self, batch: Batch, samples: int) -> float:
+        users, items = batch
         return self._kernel.add_gradients(users, items, 1 / samples, self._world.union)
 
     def _sum_gradients(self, stop: bool) -> bool:
