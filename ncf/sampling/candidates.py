@@ -36,7 +36,7 @@ def draw_candidates(dataset: Dataset, candidates: int, strategy: Strategy, seed:
     Raises:
         InputError: if more than half of the users would be left out.
     """
-    positives = dataset.positives()
+    positives = dataset.positives().in_order()
     weights = popularity(dataset.train, dataset.n_items)
     drawn_for = [dataset.validation, *([dataset.test] if dataset.test_negatives is None else [])]
     kept = _users_kept(np.concatenate(drawn_for)[:, 0], positives, dataset.n_items, candidates)
