@@ -105,6 +105,11 @@ class HistoryNetwork(nn.Module):
         """Logits of users, float32 [B, factors], with all items: float32 [B, n_items]."""
         return torch.addmm(self.item_bias.weight[:, 0], users, self.item_gmf.weight.T)
 
+    def scores_of(self, users: Tensor, items: Tensor) -> Tensor:
+        """Logits of users, float32 [B, factors], with a row of items each, int [B, C]: float32 [B, C]."""
+        products: Tensor = torch.bmm(self.item_gmf(items), users.unsqueeze(2)) + self.item_bias(items)
+        return products.squeeze(2)
+
 
 class _WindowSum(torch.autograd.Function):
     """Weighted sum of the rows before each row: ``sum[n] = weights[n, l] * rows[n - 1 - l]`` over ``l``.

@@ -27,7 +27,7 @@ class SampledSoftmax(torch.autograd.Function):
             negatives: float32 [N, factors], embeddings.
             bias: float32 [N], of the negatives, sampling corrected.
             positive: float32 [B], scores of the positives, sampling corrected.
-            excluded: bool [B, N] or int64 [2, n], cells whose negative is the positive of the row.
+            excluded: int64 [2, n], cells whose negative is the positive of the row, sorted by row.
 
         Returns:
             float32 [].

@@ -163,9 +163,10 @@ class Trainer:
             )
 
     def _validation(self) -> Validation:
+        train = self._positives["selection"]
         if self._settings.validation == "sampled":
-            return SampledValidation(self._samples, self._users, self._world)
-        return CatalogueValidation(self._samples, self._positives["selection"], self.config, self._users, self._world)
+            return SampledValidation(self._samples, train, self._users, self._world)
+        return CatalogueValidation(self._samples, train, self.config, self._users, self._world)
 
     def _network(self, popularity: NDArray[np.int64]) -> AnyNetwork:
         settings = self._settings

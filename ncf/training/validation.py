@@ -64,12 +64,14 @@ class SampledValidation(Validation):
 
     Args:
         samples: positives, sorted by user, and their candidates.
+        train: items of all users, the histories of a ``history`` network.
         users: of this process.
         world: the processes.
     """
 
-    def __init__(self, samples: Samples, users: range, world: World) -> None:
+    def __init__(self, samples: Samples, train: ItemsByUser, users: range, world: World) -> None:
         super().__init__(len(samples.validation), world)
+        self._train, self._first = train, users.start
         rows = slice(*np.searchsorted(samples.validation[:, 0], [users.start, users.stop]).tolist())
         pairs = samples.validation[rows]
         ranked = np.concatenate([pairs[:, 1:], samples.validation_candidates[rows]], 1)
@@ -79,7 +81,12 @@ class SampledValidation(Validation):
     def _add(self, network: AnyNetwork, sums: Tensor) -> None:
         rows = max(1, _PAIRS_AT_ONCE // self._items.shape[1])
         for users, items in zip(torch.split(self._users, rows), torch.split(self._items, rows), strict=True):
-            sums += _hits_and_gains(ranks(network(users, items), items))
+            if isinstance(network, HistoryNetwork):
+                histories = _histories(self._train, (users + self._first).tolist(), self._world.device)
+                scores = network.scores_of(network.of_users(*histories), items)
+            else:
+                scores = network(users, items)
+            sums += _hits_and_gains(ranks(scores, items))
 
 
 class CatalogueValidation(Validation):
@@ -116,9 +123,7 @@ class CatalogueValidation(Validation):
     def _ranks(self, network: AnyNetwork, pairs: NDArray[np.int32]) -> Tensor:
         """Rank of each positive of ``pairs``, int32 [n, 2]: int64 [n], from 0."""
         device = self._world.device
-        known = [self._train.of_user(user) for user in pairs[:, 0].tolist()]
-        offsets = torch.from_numpy(np.concatenate([[0], np.cumsum([len(items) for items in known])])).to(device)
-        items = torch.from_numpy(np.concatenate(known).astype(np.int64)).to(device)
+        items, offsets = _histories(self._train, pairs[:, 0].tolist(), device)
         positives = torch.from_numpy(pairs[:, 1:].astype(np.int64)).to(device)
         if isinstance(network, HistoryNetwork):
             scores = network.scores(network.of_users(items, offsets))
@@ -127,6 +132,13 @@ class CatalogueValidation(Validation):
         own = scores.gather(1, positives)
         scores[torch.repeat_interleave(offsets.diff()), items] = -torch.inf
         return (~(scores < own)).sum(1) - 1  # the positive itself is not below its score
+
+
+def _histories(train: ItemsByUser, users: list[int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Items of some users, one after the other, int64 [n], and the first of each, int64 [users + 1]."""
+    known = [train.of_user(user) for user in users]
+    offsets = torch.from_numpy(np.cumsum([0, *(len(items) for items in known)], dtype=np.int64)).to(device)
+    return torch.from_numpy(np.concatenate([np.empty(0, np.int64), *known])).to(device), offsets
 
 
 def _scores(network: Network, users: Tensor, n_items: int) -> Tensor:

@@ -83,7 +83,16 @@ def test_the_lazy_ones_are_the_tables_much_larger_than_a_step() -> None:
 
 def _trained(folders: Folders) -> Trainer:
     settings = Hyperparameters(
-        factors=8, tower=[16, 8], epochs=30, batch_size=100, learning_rate=0.1, init_std=0.3, l2=0.01, patience=0
+        model="neumf",
+        factors=8,
+        tower=[16, 8],
+        epochs=30,
+        batch_size=100,
+        learning_rate=0.1,
+        init_std=0.3,
+        l2=0.01,
+        patience=0,
+        validation="sampled",
     )
     dataset, samples = folders.load()
     run = Trainer(dataset, samples, settings, World(0, 1, torch.device("cpu")))

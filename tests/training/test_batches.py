@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.model_folder import ModelConfig
 from ncf.training import batches, kernel
 from ncf.training.backends import make_source
 from ncf.training.batches import ShuffledEpoch
 from ncf.training.step import Epoch, EpochSource
 
 CPU = torch.device("cpu")
+CONFIG = ModelConfig(model="gmf", factors=1, tower=[], n_users=40, n_items=60)
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def _drawn_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 def source(positives: ItemsByUser, users: range) -> EpochSource:
-    return make_source(positives, positives, users, 60, 3, [1, 2], CPU)
+    return make_source(positives, positives, users, CONFIG, 3, [1, 2], CPU)
 
 
 def joined(epoch: Epoch, first_step: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -37,16 +37,27 @@ class _Bar(Progress):
 
 def _loop(folders: Folders, on_device: bool, device: torch.device = CPU, **changes: float) -> FitLoop:
     # 800 positives in 11 steps, of 72 and of 73
-    values = {"factors": 8, "tower": [16, 8, 4], "epochs": 3, "batch_size": 365, "init_std": 0.3, **changes}
+    values = {
+        "model": "neumf",
+        "factors": 8,
+        "tower": [16, 8, 4],
+        "epochs": 3,
+        "batch_size": 365,
+        "init_std": 0.3,
+        **changes,
+    }
     settings = Hyperparameters(**values)
     dataset, samples = folders.load()
     config = model_config(settings, dataset)
     network = Network(config, dataset.n_users, settings.dropout)
     initialise(network, 1, settings.init_std, range(dataset.n_users), dataset.n_users)
     users, seed = range(dataset.n_users), [1, 0, 0]
-    source = make_source(dataset.train, samples.exclusion, users, dataset.n_items, 4, seed, device)
+    source = make_source(dataset.train, samples.exclusion, users, config, 4, seed, device)
     shares, bounds = np.array([len(dataset.train.items)]), np.array([0, dataset.n_users])
-    return FitLoop(network.to(device), source, shares, bounds, settings, World(0, 1, device), seed, on_device)
+    popularity = np.bincount(dataset.train.items, minlength=dataset.n_items)
+    return FitLoop(
+        network.to(device), source, shares, bounds, popularity, settings, World(0, 1, device), seed, on_device
+    )
 
 
 def _whole(loop: FitLoop) -> tuple[dict[str, Tensor], list[float]]:

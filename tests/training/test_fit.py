@@ -30,6 +30,10 @@ from ncf.training.fit import Fit
 from .conftest import Folders
 
 QUICK = [
+    "--model",
+    "neumf",
+    "--validation",
+    "sampled",
     "--factors",
     "8",
     "--tower",
@@ -49,8 +53,9 @@ def arguments(folders: Folders, output: Path, *more: str) -> list[str]:
     return [*inputs, *outputs, *QUICK, "--device", "cpu", *more]
 
 
-def test_writes_a_model_with_all_that_evaluation_and_serving_need(folders: Folders, tmp_path: Path) -> None:
-    run(Fit, arguments(folders, tmp_path))
+@pytest.mark.parametrize("name", ["neumf", "history"])
+def test_writes_a_model_with_all_that_evaluation_and_serving_need(folders: Folders, tmp_path: Path, name: str) -> None:
+    run(Fit, arguments(folders, tmp_path, "--model", name))
     dataset, _ = folders.load()
     model = ModelFolder.load(tmp_path / "model")
     assert list(model.item_ids) == list(dataset.item_ids)
@@ -58,11 +63,20 @@ def test_writes_a_model_with_all_that_evaluation_and_serving_need(folders: Folde
     assert len(model.seen.items) == len(model.train.items) + len(dataset.test)
     assert model.popularity.sum() == len(model.train.items)
     assert not any(item in model.train.of_user(user) for user, item in dataset.test)
+    for user in (0, 7):
+        in_order = [*dataset.train.of_user(user), dataset.validation[user, 1], dataset.test[user, 1]]
+        assert (model.seen.of_user(user).tolist(), model.train.of_user(user).tolist()) == (in_order, in_order[:-1])
+    assert model.hosted_weights is not None
+    assert len(model.history["hosted"]) == len(model.history["final"])
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     best = model.history["selection"][model.history["best_epoch"] - 1]
     assert metrics["validation_hr_at_10"] == best["hr_at_10"] > 0.5
     assert len(model.history["final"]) == metrics["best_epoch"] == best["epoch"]
-    assert model.history["validation"] == {"positives": len(dataset.validation), "candidates": 50}
+    assert model.history["validation"] == {
+        "positives": len(dataset.validation),
+        "ranked_among": "sampled",
+        "candidates": 50,
+    }
     assert datetime.fromisoformat(model.history["trained_at"]).utcoffset() == timedelta(0)
     assert model.seen_days is not None
     assert np.array_equal(model.seen_days, dataset.positive_days())
@@ -71,7 +85,7 @@ def test_writes_a_model_with_all_that_evaluation_and_serving_need(folders: Folde
     assert made_of.fingerprint == manifest.fingerprint(manifest.read(folders.dataset, "dataset"))
 
 
-@pytest.mark.parametrize("model", ["gmf", "mlp", "neumf"])
+@pytest.mark.parametrize("model", ["gmf", "mlp", "neumf", "history"])
 def test_the_golden_answers_of_the_network_are_those_of_what_serves(
     folders: Folders, tmp_path: Path, model: str
 ) -> None:
@@ -80,6 +94,15 @@ def test_the_golden_answers_of_the_network_are_those_of_what_serves(
     assert [request.user for request in loaded.golden.requests] == ["u0", "u16", "u32", "u48", "u64"]
     assert all(len(request.items) == 10 for request in loaded.golden.requests)
     assert check(Recommender(loaded), loaded.golden) < 1e-4
+
+
+def test_without_a_refit_the_evaluated_weights_are_hosted(folders: Folders, tmp_path: Path) -> None:
+    run(Fit, arguments(folders, tmp_path, "--model", "history", "--refit", "false", "--epochs", "2"))
+    model = ModelFolder.load(tmp_path / "model")
+    assert model.hosted_weights is None
+    assert model.history["hosted"] == []
+    assert check(Recommender(model), model.golden) < 1e-4
+    assert model.hosted().weights is model.weights
 
 
 def test_samples_of_another_data_set_are_refused(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig, ModelName
 from ncf.errors import InputError
 from ncf.models.networks import Network, initialise
@@ -14,6 +15,7 @@ from ncf.training import golden
 from ncf.training.golden import golden_answers
 
 N_USERS, N_ITEMS = 23, 40
+NONE = ItemsByUser(np.zeros(N_USERS + 1, np.int64), np.empty(0, np.int32))
 
 
 def build(
@@ -36,7 +38,7 @@ def test_the_answers_are_the_networks(model: ModelName, items_at_once: int, monk
     # what serves has no part in what is expected of it
     monkeypatch.setattr(Scorer, "__init__", lambda *_: pytest.fail("scored in numpy"))
     config, network, weights = build(model)
-    answers = golden_answers(config, weights, ids("u", N_USERS), ids("i", N_ITEMS))
+    answers = golden_answers(config, weights, ids("u", N_USERS), ids("i", N_ITEMS), NONE)
     assert [request.user for request in answers.requests] == ["u0", "u4", "u9", "u13", "u18"]
     with torch.inference_mode():
         scores = network(torch.arange(N_USERS), torch.arange(N_ITEMS).expand(N_USERS, -1)).numpy()
@@ -51,7 +53,7 @@ def test_the_answers_are_the_networks(model: ModelName, items_at_once: int, monk
 
 def test_fewer_users_and_items_than_asked_for() -> None:
     config, _, weights = build(n_users=2, n_items=3)
-    answers = golden_answers(config, weights, ids("u", 2), ids("i", 3))
+    answers = golden_answers(config, weights, ids("u", 2), ids("i", 3), NONE)
     assert [request.user for request in answers.requests] == ["u0", "u1"]
     assert [(request.request.k, len(request.items)) for request in answers.requests] == [(3, 3)] * 2
 
@@ -60,13 +62,13 @@ def test_users_whose_ids_the_endpoint_refuses_are_not_asked_for() -> None:
     config, _, weights = build()
     users = ids("u", N_USERS)
     users[0] = "u" * 513
-    assert golden_answers(config, weights, users, ids("i", N_ITEMS)).requests[0].user == "u1"
+    assert golden_answers(config, weights, users, ids("i", N_ITEMS), NONE).requests[0].user == "u1"
     with pytest.raises(InputError, match="more than 512 characters"):
-        golden_answers(config, weights, ["u" * 513] * N_USERS, ids("i", N_ITEMS))
+        golden_answers(config, weights, ["u" * 513] * N_USERS, ids("i", N_ITEMS), NONE)
 
 
 def test_scores_that_are_not_finite_are_refused() -> None:
     config, _, weights = build()
     weights["item_gmf.weight"] = np.full_like(weights["item_gmf.weight"], np.nan)
     with pytest.raises(InputError, match="user 'u0' are not finite"):
-        golden_answers(config, weights, ids("u", N_USERS), ids("i", N_ITEMS))
+        golden_answers(config, weights, ids("u", N_USERS), ids("i", N_ITEMS), NONE)

@@ -36,14 +36,17 @@ def test_every_hyperparameter_is_described() -> None:
     assert all(field.description for field in Hyperparameters.model_fields.values())
 
 
-def test_the_batch_grows_with_the_data_between_bounds() -> None:
-    settings = Hyperparameters(negatives=4)
-    sizes = [5 * settings.positives_per_batch(n) for n in (10, 100_000, 1_000_000, 10**9)]
+@pytest.mark.parametrize(("model", "samples"), [("neumf", 5), ("history", 1)])
+def test_the_batch_grows_with_the_data_between_bounds(model: str, samples: int) -> None:
+    settings = Hyperparameters(model=model, negatives=4)
+    sizes = [samples * settings.positives_per_batch(n) for n in (10, 100_000, 1_000_000, 10**9)]
     assert sizes == sorted(sizes)
     assert sizes[0] == pytest.approx(1024, abs=5)
-    assert 5 * Hyperparameters(negatives=4, batch_size=500).positives_per_batch(10**6) == 500
+    assert sizes[-1] == pytest.approx(1 << 16, abs=5)
+    assert samples * Hyperparameters(model=model, negatives=4, batch_size=500).positives_per_batch(10**6) == 500
 
 
-def test_the_learning_rate_grows_with_the_root_of_the_batch() -> None:
-    settings = Hyperparameters(negatives=4)
+@pytest.mark.parametrize("model", ["neumf", "history"])
+def test_the_learning_rate_grows_with_the_root_of_the_batch(model: str) -> None:
+    settings = Hyperparameters(model=model)
     assert settings.scaled_learning_rate(4000) == pytest.approx(2 * settings.scaled_learning_rate(1000))

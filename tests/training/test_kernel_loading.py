@@ -27,7 +27,7 @@ from .conftest import Folders
 
 CPU, ELSEWHERE = torch.device("cpu"), torch.device("meta")
 AARCH64 = 183
-SETTINGS = {"factors": 8, "tower": [16, 8], "epochs": 2, "batch_size": 500}
+SETTINGS = {"model": "neumf", "factors": 8, "tower": [16, 8], "epochs": 2, "batch_size": 500}
 
 
 @pytest.fixture
@@ -141,8 +141,10 @@ def test_a_run_without_it_gives_what_torch_alone_gives(
     assert len([record for record in caplog.records if "GLIBC_9.99" in record.message]) == 1
     monkeypatch.setattr(kernel, "is_available", lambda: False)
     expected = Trainer(dataset, samples, Hyperparameters(**SETTINGS), World(0, 1, CPU)).run()
-    for name, weight in expected.items():
-        np.testing.assert_array_equal(found[name], weight, err_msg=name)
+    assert expected.keys() == found.keys() == {"final", "hosted"}
+    for fit, weights in expected.items():
+        for name, weight in weights.items():
+            np.testing.assert_array_equal(found[fit][name], weight, err_msg=f"{fit} {name}")
 
 
 def test_it_is_not_looked_for_where_it_cannot_do_the_network(never_asked: None) -> None:
@@ -158,8 +160,10 @@ def test_it_is_not_looked_for_on_another_device(never_asked: None, folders: Fold
     settings = Hyperparameters(**SETTINGS)
     dataset, samples = folders.load()
     device = CPU if on_device else ELSEWHERE
-    network = Network(model_config(settings, dataset), dataset.n_users, 0.0).to(device)
+    config = model_config(settings, dataset)
+    network = Network(config, dataset.n_users, 0.0).to(device)
     users = range(dataset.n_users)
-    source = make_source(dataset.train, samples.exclusion, users, dataset.n_items, 4, [1], ELSEWHERE)
+    source = make_source(dataset.train, samples.exclusion, users, config, 4, [1], ELSEWHERE)
     shares, bounds = np.array([len(dataset.train.items)]), np.array([0, dataset.n_users])
-    FitLoop(network, source, shares, bounds, settings, World(0, 1, device), [1], on_device)
+    popularity = np.bincount(dataset.train.items, minlength=dataset.n_items)
+    FitLoop(network, source, shares, bounds, popularity, settings, World(0, 1, device), [1], on_device)

@@ -16,7 +16,8 @@ def test_the_line_has_one_form() -> None:
 
 
 def test_sagemaker_finds_each_number_in_the_lines_of_its_fit_alone() -> None:
-    lines = [epoch_line("selection", 3, {**VALUES, **RANKING}), epoch_line("final", 2, VALUES)]
+    lines = [epoch_line("selection", 3, {**VALUES, **RANKING})]
+    lines += [epoch_line(fit, 2, VALUES) for fit in ("final", "hosted")]
     definitions = metric_definitions()
     assert len(definitions) <= 40
     for definition in definitions:

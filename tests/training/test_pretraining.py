@@ -82,9 +82,12 @@ def test_a_pretraining_that_is_stopped_goes_on_to_the_same_model(
         with pytest.raises(StoppedError):
             run(Fit, again)
     run(Fit, again)
-    weights = [ModelFolder.load(tmp_path / name / "model").weights for name in ("whole", "resumed")]
-    for name in weights[0]:
-        np.testing.assert_array_equal(weights[0][name], weights[1][name])
+    whole, resumed = (ModelFolder.load(tmp_path / name / "model") for name in ("whole", "resumed"))
+    assert whole.hosted_weights is not None
+    assert resumed.hosted_weights is not None
+    for name in whole.weights:
+        np.testing.assert_array_equal(whole.weights[name], resumed.weights[name])
+        np.testing.assert_array_equal(whole.hosted_weights[name], resumed.hosted_weights[name])
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,8 @@ def test_a_warm_start_keeps_what_is_known_and_grows(folders: Folders) -> None:
     weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in config.weight_shapes().items()}
     earlier = _Earlier(config, weights, earlier_users, earlier_items)
     today = ModelConfig(model="neumf", factors=4, tower=[8, 4], n_users=dataset.n_users, n_items=dataset.n_items)
-    found = warm_started(earlier, today, dataset.user_ids, dataset.item_ids, 1, 0.05)  # type: ignore[arg-type]
+    popularity = np.bincount(dataset.train.items, minlength=dataset.n_items)
+    found = warm_started(earlier, today, dataset.user_ids, dataset.item_ids, popularity, 1, 0.05)  # type: ignore[arg-type]
     assert {name: tuple(weight.shape) for name, weight in found.items()} == today.weight_shapes()
     for table in ("user_gmf.weight", "user_mlp.weight"):
         np.testing.assert_array_equal(found[table][5], weights[table][0])

@@ -25,7 +25,7 @@ from .conftest import Folders
 
 PROGRAM = Path(__file__).parents[2] / "images" / "train" / "train"
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # `python`, as images have it
-QUICK = {"factors": "4", "tower": "[8, 4]", "epochs": "2", "device": "cpu"}
+QUICK = {"factors": "4", "batch_size": "100", "learning_rate": "0.1", "epochs": "2", "device": "cpu"}
 
 
 @pytest.fixture

@@ -21,8 +21,11 @@ from ncf.training.trainer import STOPPED, Trainer
 
 from .conftest import Folders
 
-Weights = dict[str, NDArray[np.float32]]
-QUICK = {"factors": 8, "tower": [16, 8], "epochs": 4, "batch_size": 500, "dropout": 0.1}
+Weights = dict[str, dict[str, NDArray[np.float32]]]
+"""By fit and name."""
+QUICK = {"model": "neumf", "factors": 8, "tower": [16, 8], "epochs": 4, "batch_size": 500, "dropout": 0.1}
+MODELS = {"neumf": {}, "history": {"model": "history", "batch_size": 100, "shared_negatives": 60, "learning_rate": 0.2}}
+FITS = {"final", "hosted"}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -47,18 +50,34 @@ def after(calls: int) -> Callable[[], bool]:
 
 def assert_same(one: Weights, other: Weights) -> None:
     assert one.keys() == other.keys()
+    for fit in one:
+        assert_equal(one[fit], other[fit])
+
+
+def assert_equal(one: dict[str, NDArray[np.float32]], other: dict[str, NDArray[np.float32]]) -> None:
+    assert one.keys() == other.keys()
     for name in one:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
 @pytest.mark.parametrize(
-    ("model", "precision"), [("gmf", "float32"), ("mlp", "float32"), ("neumf", "float32"), ("mlp", "mixed")]
+    ("model", "precision"),
+    [("gmf", "float32"), ("mlp", "float32"), ("neumf", "float32"), ("mlp", "mixed"), ("history", "float32")],
 )
 def test_finds_the_items_of_a_users_group(folders: Folders, model: str, precision: str) -> None:
-    settings = {"epochs": 30, "learning_rate": 0.1, "init_std": 0.3, "dropout": 0.0, "patience": 0}
+    settings = {
+        "epochs": 30,
+        "learning_rate": 0.1,
+        "init_std": 0.3,
+        "dropout": 0.0,
+        "patience": 0,
+        "validation": "sampled",
+    }
     run = trainer(folders, model=model, precision=precision, **settings)
     weights = run.run()
-    assert {name: weight.shape for name, weight in weights.items()} == run.config.weight_shapes()
+    assert weights.keys() == FITS
+    for of_fit in weights.values():
+        assert {name: weight.shape for name, weight in of_fit.items()} == run.config.weight_shapes()
     selection = run.record.epochs["selection"]
     assert selection[run.record.best_epoch - 1]["ndcg_at_10"] == max(epoch["ndcg_at_10"] for epoch in selection)
     # 50 candidates: at random one positive in five is among the first ten
@@ -66,15 +85,47 @@ def test_finds_the_items_of_a_users_group(folders: Folders, model: str, precisio
     assert len(run.record.epochs["final"]) == run.record.best_epoch
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(folders: Folders) -> None:
-    weights = trainer(folders).run()
-    assert_same(weights, trainer(folders).run())
-    assert not np.array_equal(weights["item_gmf.weight"], trainer(folders, seed=2).run()["item_gmf.weight"])
+@pytest.mark.parametrize("model", MODELS)
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(folders: Folders, model: str) -> None:
+    settings = MODELS[model]
+    weights = trainer(folders, **settings).run()
+    assert_same(weights, trainer(folders, **settings).run())
+    other = trainer(folders, **settings, seed=2).run()
+    for fit in FITS:
+        assert not np.array_equal(weights[fit]["item_gmf.weight"], other[fit]["item_gmf.weight"])
 
 
-def test_nothing_is_learnt_from_the_test_items(make_folders: Callable[..., Folders], folders: Folders) -> None:
-    """But for the number of epochs: other test items are other candidates of the validation items."""
-    assert_same(trainer(folders, epochs=1).run(), trainer(make_folders(other_test=True), epochs=1).run())
+@pytest.mark.parametrize("model", MODELS)
+def test_nothing_is_learnt_from_the_test_items_but_by_what_is_hosted(
+    make_folders: Callable[..., Folders], folders: Folders, model: str
+) -> None:
+    one, other = (trainer(each, **MODELS[model]) for each in (folders, make_folders(other_test=True)))
+    weights, of_other = one.run(), other.run()
+    assert_equal(weights["final"], of_other["final"])
+    assert one.record.best_epoch == other.record.best_epoch
+    for first, second in zip(one.record.epochs["selection"], other.record.epochs["selection"], strict=True):
+        assert first["ndcg_at_10"] == second["ndcg_at_10"]
+    assert not np.array_equal(weights["hosted"]["item_gmf.weight"], of_other["hosted"]["item_gmf.weight"])
+
+
+def test_without_a_refit_the_fit_is_the_same_but_nothing_is_hosted(folders: Folders) -> None:
+    weights = trainer(folders, refit=False).run()
+    assert weights.keys() == {"final"}
+    assert_equal(weights["final"], trainer(folders).run()["final"])
+
+
+def test_what_is_hosted_is_fitted_on_all_positives_as_long_as_what_is_evaluated(folders: Folders) -> None:
+    dataset, _ = folders.load()
+    run = trainer(folders)
+    run.run()
+    assert len(run.record.epochs["hosted"]) == len(run.record.epochs["final"]) == run.record.best_epoch
+    for fit, extra in (("selection", 0), ("final", 1), ("hosted", 2)):
+        assert len(run._positives[fit].items) == len(dataset.train.items) + extra * dataset.n_users
+    assert run._positives["hosted"].of_user(3).tolist() == [
+        *dataset.train.of_user(3),
+        dataset.validation[3, 1],
+        dataset.test[3, 1],
+    ]
 
 
 def test_without_validation_positives_all_epochs_are_fitted(folders: Folders) -> None:
@@ -99,22 +150,34 @@ def test_patience_ends_the_selection(folders: Folders) -> None:
 def test_a_loss_that_is_no_number_is_an_error_that_names_the_parameter(
     folders: Folders, weight: str, dropout: float
 ) -> None:
-    run = trainer(folders, dropout=dropout)
+    assert_no_number_is_an_error(trainer(folders, dropout=dropout), weight)
+
+
+@pytest.mark.parametrize("weight", ["item_gmf.weight", "item_bias.weight", "recency", "scale"])
+def test_a_loss_of_a_history_model_that_is_no_number_is_an_error_too(folders: Folders, weight: str) -> None:
+    assert_no_number_is_an_error(trainer(folders, **MODELS["history"]), weight)
+
+
+def assert_no_number_is_an_error(run: Trainer, weight: str) -> None:
     loop = run._loop("selection")
     torch.nn.init.constant_(loop.network.get_parameter(weight), float("nan"))
     with pytest.raises(InputError, match=r"learning_rate.*lower it"):
         run._run_fit("selection", loop)
 
 
-# asked after each of 8 steps (9 in the final fit) and after each epoch
-@pytest.mark.parametrize("calls", [3, 9, 25, 40])
-def test_a_run_that_was_stopped_goes_on_to_the_very_same_weights(folders: Folders, tmp_path: Path, calls: int) -> None:
-    whole = trainer(folders)
+# asked after each of 8 steps (9 in the final fit, 10 in the hosted one) and after each epoch; -3: near the end
+@pytest.mark.parametrize("calls", [3, 9, 25, 40, -3])
+@pytest.mark.parametrize("model", MODELS)
+def test_a_run_that_was_stopped_goes_on_to_the_very_same_weights(
+    folders: Folders, tmp_path: Path, calls: int, model: str
+) -> None:
+    settings, asked = MODELS[model], list[None]()
+    whole = trainer(folders, stop=lambda: bool(asked.append(None)), **settings)
     expected = whole.run()
     with pytest.raises(SystemExit) as stopped:
-        trainer(folders, tmp_path, after(calls)).run()
+        trainer(folders, tmp_path, after(calls % len(asked)), **settings).run()
     assert stopped.value.code == STOPPED
-    resumed = trainer(folders, tmp_path)
+    resumed = trainer(folders, tmp_path, **settings)
     assert_same(expected, resumed.run())
     for fit, records in whole.record.epochs.items():
         for record, again in zip(records, resumed.record.epochs[fit], strict=True):
@@ -122,14 +185,21 @@ def test_a_run_that_was_stopped_goes_on_to_the_very_same_weights(folders: Folder
             assert again.get("ndcg_at_10") == record.get("ndcg_at_10")
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.1])  # by the compiled step, and by torch
+@pytest.mark.parametrize(
+    ("settings", "lazy"),
+    [
+        ({"dropout": 0.0}, 4),  # by the compiled step
+        ({"dropout": 0.1}, 4),  # by torch
+        ({"model": "history", "batch_size": 10, "shared_negatives": 20, "learning_rate": 0.2}, 2),
+    ],
+)
 def test_a_run_with_lazy_tables_goes_on_to_the_very_same_weights(
-    folders: Folders, tmp_path: Path, dropout: float, monkeypatch: pytest.MonkeyPatch
+    folders: Folders, tmp_path: Path, settings: dict[str, Any], lazy: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adam, "LAZY_ABOVE", {"users": 2, "items": 2})
-    settings = {"batch_size": 50, "epochs": 2, "dropout": dropout}  # 80 steps an epoch, of 10 positives
+    settings = {"batch_size": 50, "epochs": 2, **settings}  # 80 steps an epoch, of 10 positives
     whole = trainer(folders, **settings)
-    assert len(whole._loop("selection").step.adam.lazy) == 4
+    assert len(whole._loop("selection").step.adam.lazy) == lazy
     expected = whole.run()
     with pytest.raises(SystemExit):
         trainer(folders, tmp_path, after(110), **settings).run()
