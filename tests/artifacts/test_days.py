@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from random_model import random_model
 
-from ncf.artifacts import dataset as dataset_module
 from ncf.artifacts import manifest
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.model_folder import ModelFolder
@@ -34,12 +33,8 @@ def prepared(tmp_path: Path, timed: bool = True, **settings: object) -> Dataset:
     return Dataset.load(tmp_path / "dataset")
 
 
-@pytest.mark.parametrize("users_at_once", [1, 2, 1 << 14])
 @pytest.mark.parametrize("settings", [{}, {"split": "temporal", "test_after": str(240 * DAY)}])
-def test_each_positive_has_its_day(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], users_at_once: int
-) -> None:
-    monkeypatch.setattr(dataset_module, "_USERS_AT_ONCE", users_at_once)
+def test_each_positive_has_its_day(tmp_path: Path, settings: dict[str, str]) -> None:
     dataset = prepared(tmp_path, **settings)
     positives, days = dataset.positives(), dataset.positive_days()
     assert days is not None
@@ -51,6 +46,8 @@ def test_each_positive_has_its_day(
     expected = {(user, item): time // DAY for user, item, time in ROWS}
     assert found == {pair: expected[pair] for pair in found}
     assert len(found) == len(dataset.train.items) + len(dataset.validation) + len(dataset.test)
+    for first, last in zip(positives.offsets[:-1].tolist(), positives.offsets[1:].tolist(), strict=True):
+        assert days[first:last].tolist() == sorted(days[first:last].tolist()), "a user's positives are in order of time"
 
 
 def test_interactions_without_times_have_no_days(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def sign(folder: Path) -> None:
     manifest.write(folder, "model", {}, {}, {})
 
 
-@pytest.mark.parametrize("name", ["gmf", "mlp", "neumf"])
+@pytest.mark.parametrize("name", ["gmf", "mlp", "neumf", "history"])
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path, name):
     model = random_model(name)
     model.save(tmp_path / "model", {"epochs": 2}, {"fingerprint": "abc"})

@@ -15,12 +15,17 @@ TEST = np.array([[user, 30 + user % 5] for user in range(8)], np.int32)
 
 
 def model_with_days(days: bool = True) -> ModelFolder:
-    """User ``u`` of 8 has ``3 * u + 3`` training items, from 0 on, each a day earlier than the one before."""
+    """User ``u`` of 8 has ``3 * u + 3`` training items, from 0 on, each a day earlier than the one before, and a test item.
+
+    Positives are in order of time, or of items without times.
+    """
     counts = 3 * np.arange(8) + 3
     users = np.repeat(np.arange(8, dtype=np.int32), counts)
     items = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
-    train = ItemsByUser.of(users, items, 8)
-    seen = train.union(TEST[:, 0], TEST[:, 1])
+    order = np.lexsort((-items if days else items, users))
+    train = ItemsByUser.of_sorted(users, items[order], 8)
+    rows = [np.append(train.of_user(user), TEST[user, 1]) for user in range(8)]
+    seen = ItemsByUser.of_sorted(np.repeat(np.arange(8, dtype=np.int32), counts + 1), np.concatenate(rows), 8)
     of_test = np.isin(seen.users().astype(np.int64) * 100 + seen.items, TEST[:, 0].astype(np.int64) * 100 + TEST[:, 1])
     seen_days = np.where(of_test, 1000, 500 - seen.items).astype(np.int32)
     model = random_model(n_users=8, n_items=40)

@@ -24,7 +24,8 @@ def check_forms(ask: Ask, model: ModelFolder) -> None:
     Raises:
         AssertionError: if an answer is another one.
     """
-    scorer = Scorer(model.config, model.weights)
+    hosted = model.hosted()
+    scorer = Scorer(hosted.config, hosted.weights, hosted.train)
     scores = scorer.score_all(np.array([1]))[0]
     seen = set(model.seen.of_user(1).tolist())
     ranked = [item for item in np.argsort(-scores, kind="stable").tolist() if item not in seen]
@@ -62,6 +63,10 @@ def check_forms(ask: Ask, model: ModelFolder) -> None:
     history = post({"history": ["i1", "i2", "nothing"], "k": 4})
     assert (history["source"], history["unknown"], len(history["items"])) == ("history", ["nothing"], 4)
     assert not {"i1", "i2"} & set(ids(history["items"]))
+
+    known = post({"history": ["i1"], "user": "u1", "k": 4})
+    assert (known["source"], known["user"], len(known["items"])) == ("history", "u1", 4)
+    assert not {"i1", *(model.item_ids[item] for item in seen)} & set(ids(known["items"]))
 
     mixed = json.dumps({"users": ["u1"], "history": ["i1"]}).encode()
     status, content = ask(mixed, {"Content-Type": JSON})

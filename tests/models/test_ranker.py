@@ -9,7 +9,7 @@ from random_model import random_model
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.models.ranker import NO_ITEM, Ranker, top_k_indices
 
-MODELS = ("gmf", "mlp", "neumf")
+MODELS = ("gmf", "mlp", "neumf", "history")
 WIDE = {"n_users": 9, "n_items": 2500, "factors": 8, "tower": (32, 16, 8)}  # several blocks for each user
 
 
@@ -17,7 +17,7 @@ WIDE = {"n_users": 9, "n_items": 2500, "factors": 8, "tower": (32, 16, 8)}  # se
 @pytest.mark.parametrize("k", [1, 10, 2499, 2500, 10**9])
 def test_top_k_is_the_head_of_a_full_sort_without_what_is_excluded(name, k):
     model = random_model(name, **WIDE)
-    ranker = Ranker(model.config, model.weights)
+    ranker = Ranker(model.config, model.weights, histories=model.train)
     users = np.array([3, 0, 3])
     items, scores = ranker.top_k(users, k, model.seen)
     assert items.shape == scores.shape == (3, min(k, 2500))
@@ -36,7 +36,7 @@ def test_top_k_is_the_head_of_a_full_sort_without_what_is_excluded(name, k):
 
 def test_seen_items_come_back_where_nothing_is_excluded():
     model = random_model("neumf", n_items=6, positives=6)
-    ranker = Ranker(model.config, model.weights)
+    ranker = Ranker(model.config, model.weights, histories=model.train)
     assert sorted(ranker.top_k(np.array([0]), 6)[0][0].tolist()) == list(range(6))
     assert ranker.top_k(np.array([0]), 6, model.seen)[0].tolist() == [[NO_ITEM] * 6]
 

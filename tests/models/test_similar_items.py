@@ -6,7 +6,7 @@ from random_model import random_model
 
 from ncf.models.similar_items import SimilarItems
 
-MODELS = ("gmf", "mlp", "neumf")
+MODELS = ("gmf", "mlp", "neumf", "history")
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -141,7 +141,7 @@ def test_an_item_is_similar_to_all_others_and_an_unknown_item_is_an_error() -> N
         ({"user": "u1", "items": ["i1"], "item": "i1"}, ["'items'", "'item'", "one form"]),
         (
             {"history": ["i1"], "exclude_seen": True},
-            ["'exclude_seen' is not a field beside 'history'", "accepted are history, k, allow"],
+            ["'exclude_seen' is not a field beside 'history'", "accepted are history, user, k, allow"],
         ),
         ({"item": "i1", "history": ["i1"]}, ["'item'", "'history'", "one form"]),
         (

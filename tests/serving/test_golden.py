@@ -24,7 +24,7 @@ from ncf.serving.recommender import Recommender
 from ncf.serving.serve import _load
 
 
-@pytest.mark.parametrize("name", ["gmf", "mlp", "neumf"])
+@pytest.mark.parametrize("name", ["gmf", "mlp", "neumf", "history"])
 def test_a_good_model_answers_right(name):
     model = random_model(name)
     assert check(Recommender(model), model.golden) < 1e-5
@@ -36,11 +36,12 @@ def test_a_catalogue_smaller_than_k_is_expected_whole():
     assert check(Recommender(model), model.golden) < 1e-5
 
 
-@pytest.mark.parametrize("name", ["gmf", "mlp", "neumf"])
+@pytest.mark.parametrize("name", ["gmf", "mlp", "neumf", "history"])
 def test_a_change_of_any_weight_is_noticed(name):
     model = random_model(name)
     for weight in model.weights:
-        changed = dict(model.weights) | {weight: model.weights[weight] + np.float32(0.1)}
+        own = model.weights[weight]
+        changed = dict(model.weights) | {weight: own + np.resize(np.float32([0.1, -0.2]), own.shape)}
         with pytest.raises(InputError, match=r"golden\.json: user 'u0'"):
             check(Recommender(replace(model, weights=changed)), model.golden)
 
