@@ -32,6 +32,7 @@ SEEN_DAYS = "seen_days.npy"
 MAX_HISTORY = 200
 """Largest number of latest items in a user's vector."""
 _LARGEST_RECENCY = 60.0  # its exponential, and one over it, are well inside float32
+_LARGEST_SCALE = 700.0  # its exponential is inside float64
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 ModelName = Literal["history", "gmf", "mlp", "neumf"]
@@ -315,11 +316,12 @@ def _largest_score(config: ModelConfig, weights: Weights) -> float:
         return max(-float(weights[name].min()), float(weights[name].max()))
 
     if config.has_history:
-        with np.errstate(over="ignore"):
-            scale = float(np.exp(largest("scale"))) * config.factors
-        if config.history and largest("recency") > _LARGEST_RECENCY:
+        recency = largest("recency") if config.history else 0.0
+        if recency > _LARGEST_RECENCY or largest("scale") > _LARGEST_SCALE:
             return math.inf
-        return scale * max(1.0, largest("item_gmf.weight")) ** 2 + largest("item_bias.weight")
+        scale = math.exp(largest("scale"))
+        score = scale * config.factors * max(1.0, largest("item_gmf.weight")) ** 2 + largest("item_bias.weight")
+        return max(score, scale * math.exp(recency))  # what the weights of a history are multiplied by
     output = np.abs(weights["output.weight"][0].astype(np.float64))
     split = config.factors if config.has_gmf else 0
     bound = largest("output.bias")

@@ -58,6 +58,34 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, name):
     assert content["parameters"] == {"epochs": 2}
 
 
+@pytest.mark.parametrize("name", ["neumf", "history"])
+def test_what_is_hosted_is_kept_beside_what_was_evaluated(tmp_path: Path, name):
+    model = replace(random_model(name), hosted_weights=random_model(name, seed=1).weights)
+    model.save(tmp_path / "model", {}, {})
+    loaded = ModelFolder.load(tmp_path / "model")
+    assert loaded.hosted_weights is not None
+    hosted = loaded.hosted()
+    for weight, array in model.weights.items():
+        np.testing.assert_array_equal(loaded.weights[weight], array)
+        np.testing.assert_array_equal(loaded.hosted_weights[weight], model.hosted_weights[weight])
+        np.testing.assert_array_equal(hosted.weights[weight], model.hosted_weights[weight])
+    assert hosted.train is loaded.seen
+    assert hosted.popularity.tolist() == np.bincount(model.seen.items, minlength=40).tolist()
+    assert hosted.version == loaded.version
+    assert hosted.hosted_weights is None
+    again = hosted.hosted()
+    assert (again.weights, again.train) == (hosted.weights, hosted.train)
+    random_model(name).save(tmp_path / "other", {}, {})
+    assert ModelFolder.load(tmp_path / "other").version != loaded.version
+
+
+def test_a_model_without_other_weights_is_hosted_as_it_is_but_users_are_all_their_items():
+    model, history = random_model("neumf"), random_model("history")
+    assert model.hosted() is model
+    assert history.hosted().weights is history.weights
+    assert history.hosted().train is history.seen
+
+
 def test_titles_are_optional_and_positives_may_be_none(tmp_path: Path):
     model = random_model(titles=False)
     nobody = replace(model.train, offsets=np.zeros(13, np.int64), items=np.empty(0, np.int32))
@@ -90,6 +118,8 @@ def test_other_users_can_read_every_file(folder: Path):
         ({"n_items": 0}, "n_items"),
         ({"model": "svd"}, "model"),
         ({"layers": 3}, "layers"),
+        ({"model": "history", "history": -1}, "history"),
+        ({"model": "history", "history": 201}, "history"),
     ],
 )
 def test_a_config_that_makes_no_model_is_refused(change, message):
@@ -119,6 +149,71 @@ def edit_weights(change: Callable[[dict], object]) -> Callable[[Path], None]:
 
 def put(name: str, array: np.ndarray) -> Callable[[Path], None]:
     return lambda folder: np.save(folder / name, array)
+
+
+HISTORY_TAMPERED = {
+    "recency missing": (lambda w: w.pop("recency"), r"weight 'recency' is missing; expected float32 \[3\]"),
+    "recency of another length": (
+        lambda w: w.update(recency=np.zeros(4, np.float32)),
+        r"'recency' is float32 \[4\]; expected float32 \[3\]",
+    ),
+    "users": (
+        lambda w: w.update({"user_gmf.weight": np.zeros((12, 4), np.float32)}),
+        "a history model has no weight 'user_gmf.weight'; expected item_gmf.weight, item_bias.weight, recency, scale",
+    ),
+    "NaN": (lambda w: w.update(recency=np.full(3, np.nan, np.float32)), "'recency' has values that are not finite"),
+    "infinite bias": (
+        lambda w: w.update({"item_bias.weight": np.full((40, 1), np.inf, np.float32)}),
+        r"'item_bias\.weight' has values that are not finite",
+    ),
+    **{
+        f"{name} {value}": (
+            lambda w, name=name, value=value: w.update({name: np.full_like(w[name], value)}),
+            "scores may exceed float32",
+        )
+        for name, value in (
+            ("recency", 100),
+            ("recency", -100),
+            ("scale", 90),
+            ("scale", -1e30),
+            ("scale", 3e38),
+            ("item_gmf.weight", 1e19),
+            ("item_gmf.weight", -3e38),
+        )
+    },
+    "scale times recency": (
+        lambda w: w.update(scale=np.array([70], np.float32), recency=np.full(3, -59, np.float32)),
+        "scores may exceed float32",
+    ),
+}
+
+
+@pytest.mark.parametrize("file", ["weights", "hosted"])
+@pytest.mark.parametrize("case", HISTORY_TAMPERED)
+def test_tampered_weights_of_a_history_model_are_refused_whichever_is_hosted(tmp_path: Path, case, file):
+    change, message = HISTORY_TAMPERED[case]
+    model = random_model("history")
+    replace(model, hosted_weights=model.weights).save(tmp_path, {}, {})
+    weights = dict(load_file(tmp_path / f"{file}.safetensors"))
+    change(weights)
+    save_file(weights, tmp_path / f"{file}.safetensors")
+    sign(tmp_path)
+    with pytest.raises(InputError, match=rf"{file}\.safetensors: .*{message}"):
+        ModelFolder.load(tmp_path)
+
+
+@pytest.mark.parametrize("history", [0, 3])
+@pytest.mark.parametrize(("scale", "recency"), [(80, 0), (-80, 0), (20, -60), (20, 60), (-20, 60)])
+def test_large_weights_of_a_history_model_that_are_accepted_give_scores(history, scale, recency):
+    model = random_model("history", history=history)
+    weights = dict(model.weights) | {"scale": np.array([scale], np.float32)}
+    if history:
+        weights["recency"] = np.array([recency, 0, recency], np.float32)
+    changed = replace(model, weights=weights)
+    changed._check(Path())
+    with np.errstate(all="raise", under="ignore"):
+        scores = Ranker(model.config, weights, histories=model.seen).scorer.score_all(np.arange(12))
+    assert np.isfinite(scores).all()
 
 
 def text(name: str, content: str | bytes) -> Callable[[Path], None]:
@@ -364,8 +459,9 @@ def test_an_array_whose_header_lies_is_refused(folder: Path, content):
 def test_whatever_the_bytes_it_is_refused_or_scores(tmp_path: Path, data):
     folder = tmp_path / "model"
     shutil.rmtree(folder, ignore_errors=True)
-    random_model().save(folder, {}, {})
-    path = folder / data.draw(st.sampled_from(FILES))
+    made = random_model(data.draw(st.sampled_from(["neumf", "history"])))
+    replace(made, hosted_weights=made.weights).save(folder, {}, {})
+    path = folder / data.draw(st.sampled_from([*FILES, "hosted.safetensors"]))
     content = bytearray(path.read_bytes())
     last = len(content) - 1
     headers, anywhere = st.integers(0, min(last, 159)), st.integers(0, last)
@@ -377,5 +473,7 @@ def test_whatever_the_bytes_it_is_refused_or_scores(tmp_path: Path, data):
         model = ModelFolder.load(folder)
     except InputError:
         return
-    items, scores = Ranker(model.config, model.weights).top_k(np.arange(12), 40, model.seen)
-    assert np.isfinite(scores[items >= 0]).all()
+    for each in (model, model.hosted()):
+        ranker = Ranker(each.config, each.weights, histories=each.train)
+        items, scores = ranker.top_k(np.arange(12), 40, each.seen)
+        assert np.isfinite(scores[items >= 0]).all()
