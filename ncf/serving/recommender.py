@@ -196,13 +196,13 @@ class Recommender:
         known, denied = self._known(form.history[::-1])[::-1], self._known(form.deny or ())  # of repeats the latest
         allowed = None if form.allow is None else self._known(form.allow)
         unknown = self.unknown([*form.history, *(form.allow or ())])
-        if not len(known):
-            popular = self._popular_of(form.k, allowed, denied)
-            return self._ranking("popular", popular, unknown, form.with_titles, form.user)
         user = self._users.get(form.user) if form.user is not None else None
         if user is not None:
             before = self._seen.of_user(user)
             known = np.concatenate([before[~np.isin(before, known)], known])
+        if not len(known):
+            popular = self._popular_of(form.k, allowed, denied)
+            return self._ranking("popular", popular, unknown, form.with_titles, form.user)
         history = ItemsByUser(np.array([0, len(known)]), known.astype(np.int32))
         (best,) = self._best(self._with_history(history), np.zeros(1, np.int64), form.k, history, allowed, denied)
         return self._ranking("history", best, unknown, form.with_titles, form.user)
