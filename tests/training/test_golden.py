@@ -9,7 +9,9 @@ import torch
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig, ModelName
 from ncf.errors import InputError
+from ncf.models.history_network import HistoryNetwork, initialise_history
 from ncf.models.networks import Network, initialise
+from ncf.models.ranker import Ranker
 from ncf.models.scorer import Scorer
 from ncf.training import golden
 from ncf.training.golden import golden_answers
@@ -49,6 +51,22 @@ def test_the_answers_are_the_networks(model: ModelName, items_at_once: int, monk
         assert len(set(items)) == 10  # among those that tie, as in a tower whose units are all off, any will do
         np.testing.assert_allclose(found, row[items], atol=1e-5)
         np.testing.assert_allclose(found, np.sort(row)[::-1][:10], atol=1e-5)
+
+
+@pytest.mark.parametrize("history", [0, 3])
+def test_the_answers_of_a_history_network_are_those_of_what_serves(history: int) -> None:
+    config = ModelConfig(model="history", factors=6, tower=[], n_users=N_USERS, n_items=N_ITEMS, history=history)
+    network = HistoryNetwork(config)
+    initialise_history(network, 3, 0.5, np.arange(N_ITEMS))
+    weights = {name: weight.detach().numpy() for name, weight in network.named_parameters()}
+    rng = np.random.default_rng(1)
+    sizes = np.arange(N_USERS) % 7  # the first one has no item
+    histories = ItemsByUser(np.cumsum([0, *sizes]), rng.integers(0, N_ITEMS, sizes.sum()).astype(np.int32))
+    answers = golden_answers(config, weights, ids("u", N_USERS), ids("i", N_ITEMS), histories)
+    items, scores = Ranker(config, weights, histories=histories).top_k(np.array([0, 4, 9, 13, 18]), 10)
+    for request, row, of_row in zip(answers.requests, items.tolist(), scores.tolist(), strict=True):
+        assert [item.item for item in request.items] == [f"i{item}" for item in row]
+        assert [item.score for item in request.items] == pytest.approx(of_row, abs=1e-5)
 
 
 def test_fewer_users_and_items_than_asked_for() -> None:

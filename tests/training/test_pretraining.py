@@ -123,6 +123,32 @@ def test_a_warm_start_keeps_what_is_known_and_grows(folders: Folders) -> None:
     np.testing.assert_array_equal(found["tower.0.weight"], weights["tower.0.weight"])
 
 
+@pytest.mark.parametrize("history", [0, 6])
+def test_a_warm_start_of_a_history_model_keeps_items_and_new_ones_are_as_popular_as_they_are(
+    folders: Folders, history: int
+) -> None:
+    dataset, _ = folders.load()
+    rng = np.random.default_rng(1)
+    sizes = {"model": "history", "factors": 4, "tower": [], "history": history}
+    config = ModelConfig(n_users=3, n_items=2, **sizes)  # type: ignore[arg-type]
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in config.weight_shapes().items()}
+    earlier = _Earlier(config, weights, ["gone"] * 3, [dataset.item_ids[7], "old"])
+    today = ModelConfig(n_users=dataset.n_users, n_items=dataset.n_items, **sizes)  # type: ignore[arg-type]
+    popularity = np.arange(dataset.n_items)
+    users, items = dataset.user_ids, dataset.item_ids
+    found = warm_started(earlier, today, users, items, popularity, 1, 0.05)  # type: ignore[arg-type]
+    assert {name: tuple(weight.shape) for name, weight in found.items()} == today.weight_shapes()
+    for name in weights:
+        if name.startswith("item"):
+            np.testing.assert_array_equal(found[name][7], weights[name][0])
+        else:
+            np.testing.assert_array_equal(found[name], weights[name])
+    assert bool((found["item_bias.weight"][8:].diff(dim=0) > 0).all())
+    other = today.model_copy(update={"history": 5})
+    with pytest.raises(InputError, match=f"'history' is 5, the earlier model's is {history}"):
+        warm_started(earlier, other, users, items, popularity, 1, 0.05)  # type: ignore[arg-type]
+
+
 class _Earlier:
     """What of a model folder a warm start reads."""
 
@@ -132,9 +158,12 @@ class _Earlier:
         self.config, self.weights, self.user_ids, self.item_ids = config, weights, user_ids, item_ids
 
 
-def test_a_warm_start_is_ahead_from_its_first_epoch(folders: Folders, tmp_path: Path) -> None:
-    run(Fit, arguments(folders, tmp_path / "cold"))
-    warm = ["--warm-start", str(tmp_path / "cold" / "model"), "--epochs", "1", "--learning-rate", "0.001"]
+@pytest.mark.parametrize("name", ["neumf", "history"])
+def test_a_warm_start_is_ahead_from_its_first_epoch(folders: Folders, tmp_path: Path, name: str) -> None:
+    chosen = ["--model", name, "--batch-size", "500" if name == "neumf" else "100"]
+    run(Fit, arguments(folders, tmp_path / "cold", *chosen))
+    earlier = ["--warm-start", str(tmp_path / "cold" / "model")]
+    warm = [*chosen, *earlier, "--epochs", "1", "--learning-rate", "0.001"]
     run(Fit, arguments(folders, tmp_path / "warm", *warm))
     cold, warmed = (ModelFolder.load(tmp_path / name / "model").history["selection"] for name in ("cold", "warm"))
     assert warmed[0]["ndcg_at_10"] > cold[0]["ndcg_at_10"]
