@@ -23,6 +23,7 @@ from ncf.progress import progress as progress_bar
 from ncf.training.backends import make_source
 from ncf.training.checkpoint import Checkpoint, Checkpoints
 from ncf.training.distributed import World, owned_users
+from ncf.training.history_batches import positives_in_epoch
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.log_lines import FITS, epoch_line
 from ncf.training.loop import FitLoop
@@ -198,7 +199,8 @@ class Trainer:
             seed=seed,
             device=world.device,
         )
-        shares = np.diff(positives.offsets[self._bounds])
+        counts = positives_in_epoch(positives) if self.config.has_history else positives.counts()
+        shares = np.add.reduceat(np.append(counts, 0), self._bounds[:-1]) * (np.diff(self._bounds) > 0)
         return FitLoop(network.to(world.device), source, shares, self._bounds, popularity, settings, world, seed)
 
     def _run_fit(self, fit: FitName, loop: FitLoop) -> None:
