@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,10 @@ from ncf.errors import InputError
 
 KIND = "dataset"
 DAYS = "days.npy"
+WEIGHTS = "weights.npy"
 NEGATIVES = "test_negatives.npy"
 _USERS_AT_ONCE = 1 << 14
+_Value = TypeVar("_Value", np.int32, np.float32)
 Pairs = NDArray[np.int32]  # [n, 2]: user index, item index; sorted by user
 
 
@@ -38,6 +40,8 @@ class Dataset:
         test_negatives: int32 [m, candidates] from the NCF release format, or None.
         days: int32 [positives], days since 1970 UTC of those of ``train``, then ``validation``, then ``test``; None
             without times.
+        weights: float32 [positives], > 0, in the order of ``days``: sum of the weights of the events of each positive;
+            None without event types.
     """
 
     train: ItemsByUser
@@ -48,6 +52,7 @@ class Dataset:
     item_titles: Strings | None = None
     test_negatives: NDArray[np.int32] | None = None
     days: NDArray[np.int32] | None = None
+    weights: NDArray[np.float32] | None = None
 
     @property
     def n_users(self) -> int:
@@ -64,22 +69,28 @@ class Dataset:
 
     def positive_days(self) -> NDArray[np.int32] | None:
         """Days since 1970 UTC of each of :meth:`positives`, int32, in the same order; None without times."""
-        if self.days is None:
-            return None
-        parts = [np.empty(0, np.int32)]
+        return None if self.days is None else self._of_positives(self.days)
+
+    def positive_weights(self) -> NDArray[np.float32] | None:
+        """Weight of each of :meth:`positives`, float32, in the same order; None without event types."""
+        return None if self.weights is None else self._of_positives(self.weights)
+
+    def _of_positives(self, values: NDArray[_Value]) -> NDArray[_Value]:
+        """Values of the positives of training, validation and test, one after the other, in the order of all."""
+        parts = [np.empty(0, values.dtype)]
         for start in range(0, self.n_users, _USERS_AT_ONCE):
             end = min(start + _USERS_AT_ONCE, self.n_users)
             first, last = self.train.offsets[[start, end]].tolist()
             users, items = [self.train.users_between(start, end)], [self.train.items[first:last]]
-            days, before = [self.days[first:last]], len(self.train.items)
+            own, before = [values[first:last]], len(self.train.items)
             for pairs in (self.validation, self.test):
                 first, last = np.searchsorted(pairs[:, 0], [start, end]).tolist()
                 users.append(pairs[first:last, 0])
                 items.append(pairs[first:last, 1])
-                days.append(self.days[before + first : before + last])
+                own.append(values[before + first : before + last])
                 before += len(pairs)
             keys = np.concatenate(users).astype(np.int64) << 32 | np.concatenate(items)
-            parts.append(np.concatenate(days)[np.unique(keys, return_index=True)[1]])
+            parts.append(np.concatenate(own)[np.unique(keys, return_index=True)[1]])
         return np.concatenate(parts)
 
     def save(self, folder: Path, parameters: Mapping[str, Any], source: Mapping[str, Any]) -> None:
@@ -96,6 +107,8 @@ class Dataset:
             save_array(folder / NEGATIVES, self.test_negatives)
         if self.days is not None:
             save_array(folder / DAYS, self.days)
+        if self.weights is not None:
+            save_array(folder / WEIGHTS, self.weights)
         manifest.write(folder, KIND, self._counts(), parameters, source)
 
     @classmethod
@@ -116,6 +129,7 @@ class Dataset:
             item_titles=files.strings("item_titles") if files.has("item_titles.bytes.npy") else None,
             test_negatives=files.array(NEGATIVES, np.int32, 2) if files.has(NEGATIVES) else None,
             days=files.array(DAYS, np.int32) if files.has(DAYS) else None,
+            weights=files.array(WEIGHTS, np.float32) if files.has(WEIGHTS) else None,
         )
         dataset._check(folder)
         manifest.check_counts(folder, content, dataset._counts())
@@ -141,6 +155,8 @@ class Dataset:
         positives = len(self.train.items) + len(self.validation) + len(self.test)
         if self.days is not None and len(self.days) != positives:
             raise InputError(f"{folder / DAYS}: {len(self.days)} days for {positives} positives")
+        if self.weights is not None:
+            check_weights(folder / WEIGHTS, self.weights, positives)
         if self.test_negatives is not None:
             if len(self.test_negatives) != len(self.test):
                 raise InputError(f"{folder}: {len(self.test_negatives)} rows of negatives for {len(self.test)} tests")
@@ -159,6 +175,19 @@ def check_pairs(path: Path, pairs: Pairs, n_users: int, n_items: int) -> None:
     check_range(path, pairs[:, 1], n_items)
     if (pairs[1:, 0] < pairs[:-1, 0]).any():
         raise InputError(f"{path}: users are not sorted; expected pairs in ascending order of users")
+
+
+def check_weights(path: Path, weights: NDArray[np.float32], positives: int) -> None:
+    """Check the weights of positives.
+
+    Raises:
+        InputError: if there are more or fewer, or one is not a finite number above 0, with ``path`` in its message.
+    """
+    if len(weights) != positives:
+        raise InputError(f"{path}: {len(weights)} weights for {positives} positives")
+    if not (fine := (weights > 0) & (weights < np.inf)).all():
+        place = int(fine.argmin())
+        raise InputError(f"{path}: weight {place} is {weights[place]}; expected finite numbers above 0")
 
 
 def check_range(path: Path, indices: NDArray[np.int32], size: int) -> None:
