@@ -147,6 +147,8 @@ def _by_time_in_blocks(
             item=interactions.item[rows],
             rating=None,
             time=interactions.time[rows],
+            event=None,
+            weight=None,
         )
         user[target], item[target], time[target] = _by_time_and_item(own)
         user[target] += np.int32(block * width)
