@@ -61,30 +61,33 @@ def merge_duplicates(interactions: Interactions, keep: Duplicates, periods: Sequ
     if interactions.time is None:
         by_rating = by_time
     order = np.lexsort((by_rating, by_time * sign, key[rows]))
-    last = np.diff(key[rows][order], append=-1) != 0
+    rows = rows[order]
+    last = np.diff(key[rows], append=-1) != 0
     if interactions.weight is not None:
         weight = interactions.weight.copy()
-        weight[rows[order[last]]] = _weights(select(interactions, rows[order]), last, periods)
+        time = interactions.time[rows] if periods and interactions.time is not None else None
+        weight[rows[last]] = _weights(weight[rows], time, last, periods)
         interactions = replace(interactions, weight=weight)
     chosen = np.ones(len(key), bool)
     chosen[rows] = False
-    chosen[rows[order[last]]] = True
+    chosen[rows[last]] = True
     return select(interactions, chosen)
 
 
-def _weights(repeated: Interactions, last: NDArray[np.bool_], periods: Sequence[int]) -> NDArray[np.float32]:
-    """Weight of each pair of user and item, float32 [pairs].
+def _weights(
+    weight: NDArray[np.float32], time: NDArray[np.int64] | None, last: NDArray[np.bool_], periods: Sequence[int]
+) -> NDArray[np.float32]:
+    """Weight of each pair of user and item, float32 [pairs], from events of which those of a pair are side by side.
 
     Args:
-        repeated: interactions, those of a pair one after the other.
-        last: whether each is the last of its pair, the one that is kept.
+        weight: of each event.
+        time: of each event, or None if all events count.
+        last: whether each event is the last of its pair, the one that is kept.
         periods: as in :func:`merge_duplicates`.
     """
-    assert repeated.weight is not None
     pair: NDArray[np.int64] = np.cumsum(last) - last
-    weight = repeated.weight
-    if periods and repeated.time is not None:
-        period = np.searchsorted(periods, repeated.time, side="right")
+    if time is not None:
+        period = np.searchsorted(periods, time, side="right")
         counts = period <= period[last][pair]
         pair, weight = pair[counts], weight[counts]
     return summed(pair, weight, int(np.count_nonzero(last)))
