@@ -40,12 +40,14 @@ class HistoryBatch:
         offsets: int64 [users + 1], first of each user in ``items``.
         rows: int64 [B], which of ``items`` are the step's positives.
         owners: int64 [B], number of each positive's user.
+        weights: float32 [B], of each positive in the loss; None: 1 each.
     """
 
     items: Tensor
     offsets: Tensor
     rows: Tensor
     owners: Tensor
+    weights: Tensor | None = None
 
     def vectors(self, network: HistoryNetwork, table: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors of the users and embeddings of the positives, float32 [B, factors] each.
@@ -68,14 +70,23 @@ class HistorySource:
 
     Args:
         positives: of this process's users, numbered from 0, oldest first.
+        weights: float32 [positives], of each in the loss, or None.
         history: number of latest items in a history; 0: all items.
         seed: one for each fit and process.
         device: of the batches.
     """
 
-    def __init__(self, positives: ItemsByUser, history: int, seed: list[int], device: torch.device) -> None:
+    def __init__(
+        self,
+        positives: ItemsByUser,
+        weights: NDArray[np.float32] | None,
+        history: int,
+        seed: list[int],
+        device: torch.device,
+    ) -> None:
         self._history, self._seed, self._device = history, seed, device
         self._offsets = np.asarray(positives.offsets)
+        self._weights = None if weights is None else torch.from_numpy(np.array(weights, np.float32)).to(device)
         self._items = torch.from_numpy(np.asarray(positives.items).astype(np.int64)).to(device)
 
     def epoch(self, number: int, steps: int) -> HistoryEpoch:
@@ -92,7 +103,9 @@ class HistorySource:
             order = np.lexsort((keys, np.repeat(np.arange(len(counts)), counts)))
             positions = order[_ranges(self._offsets[:-1][users], chosen[users])]
         owners = np.repeat(users, chosen[users])
-        return HistoryEpoch(self._items, self._offsets, positions, owners, steps, self._history, self._device)
+        return HistoryEpoch(
+            self._items, self._weights, self._offsets, positions, owners, steps, self._history, self._device
+        )
 
 
 @dataclass(frozen=True)
@@ -101,6 +114,7 @@ class HistoryEpoch:
 
     Attributes:
         items: int64 [positives], by user, oldest first.
+        weights: float32 [positives], of each in the loss, or None.
         offsets: int64 [users + 1].
         positions: int64 [n], the epoch's positives, as positions in ``items``; those of a user are side by side and,
             with times, ascend by one.
@@ -111,6 +125,7 @@ class HistoryEpoch:
     """
 
     items: Tensor
+    weights: Tensor | None
     offsets: Numbers
     positions: Numbers
     owners: Numbers
@@ -135,7 +150,9 @@ class HistoryEpoch:
         of_user = np.repeat(np.arange(len(users)), counts)
         rows = positions - (begin - offsets[:-1])[of_user]
         items = self.items[torch.from_numpy(_ranges(begin, end - begin)).to(self.device)]
-        return HistoryBatch(items, *(torch.from_numpy(part).to(self.device) for part in (offsets, rows, of_user)))
+        weights = None if self.weights is None else self.weights[torch.from_numpy(positions).to(self.device)]
+        parts = (torch.from_numpy(part).to(self.device) for part in (offsets, rows, of_user))
+        return HistoryBatch(items, *parts, weights)
 
 
 def _ranges(begin: Numbers, lengths: Numbers) -> Numbers:

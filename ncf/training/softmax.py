@@ -28,6 +28,7 @@ class SampledSoftmax(torch.autograd.Function):
             negatives: float32 [N, factors], embeddings.
             bias: float32 [N], of the negatives, sampling corrected.
             positive: float32 [B], scores of the positives, sampling corrected.
+            weight: float32 [B], of each positive in the sum; no gradient.
             excluded: int64 [2, n], cells whose negative is the positive of the row, sorted by row.
 
         Returns:
@@ -50,9 +51,9 @@ class SampledSoftmax(torch.autograd.Function):
             weights = scores.sub_(best.unsqueeze(1)).exp_()
             of_own = (positive[rows] - best).exp_()
             total = weights.sum(1) + of_own
-            loss += (total.log() + best - positive[rows]).sum()
-            of_positive[rows] = of_own / total - 1
-            share = total.reciprocal().unsqueeze(1)  # scales the small factors, not the matrix of scores
+            loss += torch.dot(weight[rows], total.log() + best - positive[rows])
+            of_positive[rows] = weight[rows] * (of_own / total - 1)
+            share = (weight[rows] / total).unsqueeze(1)  # scales the small factors, not the matrix of scores
             torch.mul(weights @ negatives, share, out=of_users[rows])
             with_bias.addmm_(weights.T, torch.cat([users[rows] * share, share], 1))
         ctx.save_for_backward(of_users, with_bias[:, :factors], with_bias[:, factors], of_positive)
@@ -60,7 +61,7 @@ class SampledSoftmax(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(saved * gradients[0] for saved in ctx.saved_tensors), None)
+        return (*(saved * gradients[0] for saved in ctx.saved_tensors), None, None)
 
 
 def cells_of_positives(positives: Tensor, negatives: Tensor) -> Tensor:

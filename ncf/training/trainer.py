@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.dataset import PARTS, Dataset
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig
 from ncf.artifacts.samples import FitName, Samples
@@ -92,10 +92,11 @@ class Trainer:
         self._start, self._is_part, self._may_stay = start or {}, is_part, may_stay
         self.record = TrainingRecord(settings, is_part)
         self._weights: dict[FitName, dict[str, Tensor]] = {}
-        self.positives = dataset.train_with(dataset.validation)
+        self.positives = dataset.positives_up_to("validation")
         self._positives: dict[FitName, ItemsByUser] = {"selection": dataset.train, "final": self.positives}
         if settings.refit and len(dataset.test):
             self._positives["hosted"] = dataset.positives()
+        self._weights_of = {fit: dataset.positive_weights(part) for fit, part in zip(FITS, PARTS, strict=True)}
         self._bounds = owned_users(self.positives.counts(), world.size)
         self._users = range(*self._bounds[world.rank : world.rank + 2].tolist())
 
@@ -192,6 +193,7 @@ class Trainer:
         exclusion = self._samples.exclusion if fit == "selection" else positives.in_order()
         source = make_source(
             positives=positives,
+            weights=self._weights_of[fit],
             exclusion=exclusion,
             users=self._users,
             config=self.config,
