@@ -19,7 +19,15 @@ class SampledSoftmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, users: Tensor, negatives: Tensor, bias: Tensor, positive: Tensor, excluded: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        users: Tensor,
+        negatives: Tensor,
+        bias: Tensor,
+        positive: Tensor,
+        weight: Tensor,
+        excluded: Tensor,
+    ) -> Tensor:
         """The loss.
 
         Args:
