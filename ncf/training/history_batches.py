@@ -151,8 +151,8 @@ class HistoryEpoch:
         rows = positions - (begin - offsets[:-1])[of_user]
         items = self.items[torch.from_numpy(_ranges(begin, end - begin)).to(self.device)]
         weights = None if self.weights is None else self.weights[torch.from_numpy(positions).to(self.device)]
-        parts = (torch.from_numpy(part).to(self.device) for part in (offsets, rows, of_user))
-        return HistoryBatch(items, *parts, weights)
+        parts = [torch.from_numpy(part).to(self.device) for part in (offsets, rows, of_user)]
+        return HistoryBatch(items, parts[0], parts[1], parts[2], weights)
 
 
 def _ranges(begin: Numbers, lengths: Numbers) -> Numbers:
