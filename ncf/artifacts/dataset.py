@@ -111,8 +111,8 @@ class Dataset:
             train=files.items_by_user("train"),
             validation=files.array("validation.npy", np.int32, 2),
             test=files.array("test.npy", np.int32, 2),
-            user_ids=files.strings("user_ids"),
-            item_ids=files.strings("item_ids"),
+            user_ids=files.ids("user_ids"),
+            item_ids=files.ids("item_ids"),
             item_titles=files.strings("item_titles") if files.has("item_titles.bytes.npy") else None,
             test_negatives=files.array(NEGATIVES, np.int32, 2) if files.has(NEGATIVES) else None,
             days=files.array(DAYS, np.int32) if files.has(DAYS) else None,
@@ -144,7 +144,7 @@ class Dataset:
         if self.test_negatives is not None:
             if len(self.test_negatives) != len(self.test):
                 raise InputError(f"{folder}: {len(self.test_negatives)} rows of negatives for {len(self.test)} tests")
-            check_range(folder / NEGATIVES, self.test_negatives, self.n_items)
+            check_candidates(folder / NEGATIVES, self.test_negatives, self.n_items)
 
 
 def check_pairs(path: Path, pairs: Pairs, n_users: int, n_items: int) -> None:
@@ -159,6 +159,17 @@ def check_pairs(path: Path, pairs: Pairs, n_users: int, n_items: int) -> None:
     check_range(path, pairs[:, 1], n_items)
     if (pairs[1:, 0] < pairs[:-1, 0]).any():
         raise InputError(f"{path}: users are not sorted; expected pairs in ascending order of users")
+
+
+def check_candidates(path: Path, candidates: NDArray[np.int32], n_items: int) -> None:
+    """Check the negatives of held-out pairs, int32 [n, negatives].
+
+    Raises:
+        InputError: if there are none for a pair, or an index is out of range.
+    """
+    if not candidates.shape[1]:
+        raise InputError(f"{path}: shape {candidates.shape}; expected one or more negatives in a row")
+    check_range(path, candidates, n_items)
 
 
 def check_range(path: Path, indices: NDArray[np.int32], size: int) -> None:
