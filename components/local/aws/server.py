@@ -331,9 +331,9 @@ def _parsed(body: bytes) -> dict[str, Any]:
     try:
         request = json.loads(body or b"{}")
     except (ValueError, RecursionError) as error:
-        raise ApiError("SerializationException", f"the body is not JSON: {error}") from None
+        raise ApiError("SerializationException", f"expected a JSON object: {error}") from None
     if not isinstance(request, dict):
-        raise ApiError("SerializationException", "the body is not a JSON object")
+        raise ApiError("SerializationException", "expected a JSON object")
     return request
 
 
