@@ -122,8 +122,8 @@ class Dataset:
             train=files.items_by_user("train"),
             validation=files.array("validation.npy", np.int32, 2),
             test=files.array("test.npy", np.int32, 2),
-            user_ids=files.strings("user_ids"),
-            item_ids=files.strings("item_ids"),
+            user_ids=files.ids("user_ids"),
+            item_ids=files.ids("item_ids"),
             item_titles=files.strings("item_titles") if files.has("item_titles.bytes.npy") else None,
             test_negatives=files.array(NEGATIVES, np.int32, 2) if files.has(NEGATIVES) else None,
             days=files.array(DAYS, np.int32) if files.has(DAYS) else None,
@@ -158,7 +158,7 @@ class Dataset:
         if self.test_negatives is not None:
             if len(self.test_negatives) != len(self.test):
                 raise InputError(f"{folder}: {len(self.test_negatives)} rows of negatives for {len(self.test)} tests")
-            check_range(folder / NEGATIVES, self.test_negatives, self.n_items)
+            check_candidates(folder / NEGATIVES, self.test_negatives, self.n_items)
 
 
 def _offsets(counts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -208,6 +208,17 @@ def check_weights(path: Path, weights: NDArray[np.float32], positives: int) -> N
     if not (fine := (weights > 0) & (weights < np.inf)).all():
         place = int(fine.argmin())
         raise InputError(f"{path}: weight {place} is {weights[place]}; expected finite numbers above 0")
+
+
+def check_candidates(path: Path, candidates: NDArray[np.int32], n_items: int) -> None:
+    """Check the negatives of held-out pairs, int32 [n, negatives].
+
+    Raises:
+        InputError: if there are none for a pair, or an index is out of range.
+    """
+    if not candidates.shape[1]:
+        raise InputError(f"{path}: shape {candidates.shape}; expected one or more negatives in a row")
+    check_range(path, candidates, n_items)
 
 
 def check_range(path: Path, indices: NDArray[np.int32], size: int) -> None:
