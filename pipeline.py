@@ -88,6 +88,10 @@ def ncf_pipeline(
     data_item_column: str = default(Preprocess, "item_column"),
     data_rating_column: str = default(Preprocess, "rating_column"),
     data_timestamp_column: str = default(Preprocess, "timestamp_column"),
+    data_event_column: str = default(Preprocess, "event_column"),
+    data_event_weights: dict = default(Preprocess, "event_weights"),  # type: ignore[type-arg]
+    data_since: str = default(Preprocess, "since"),
+    data_days: int = default(Preprocess, "days"),
     data_title_column: str = default(Preprocess, "title_column"),
     data_title_item_column: str = default(Preprocess, "title_item_column"),
     data_separator: str = default(Preprocess, "separator"),
@@ -128,6 +132,10 @@ def ncf_pipeline(
     with dsl.ExitHandler(finished, name="preprocess-train-evaluate-deploy"):
         checked = task(
             check,
+            data_event_column=data_event_column,
+            data_event_weights=data_event_weights,
+            data_since=data_since,
+            data_days=data_days,
             train_role=train_role,
             train_image=train_image,
             train_model=train_model,
@@ -154,6 +162,10 @@ def ncf_pipeline(
             item_column=data_item_column,
             rating_column=data_rating_column,
             timestamp_column=data_timestamp_column,
+            event_column=data_event_column,
+            event_weights=data_event_weights,
+            since=data_since,
+            days=data_days,
             title_column=data_title_column,
             title_item_column=data_title_item_column,
             separator=data_separator,

@@ -24,6 +24,7 @@ from kfp import local
 from kfp.local import subprocess_task_handler
 from kfp.local.status import Status
 
+from components.local.aws.processes import OF_KFP, without
 from components.local.aws.watcher import watcher
 from ncf.console_text import visible
 from ncf.stage.executor_input import EXECUTOR_INPUT
@@ -98,7 +99,7 @@ def pods_as_processes(pipeline_root: Path, environment: Mapping[str, str], liste
 
     Args:
         pipeline_root: folder that receives the artifacts.
-        environment: variables of every process, in addition to those of this one.
+        environment: variables of every process, in addition to those of this one, except its access to KFP.
         listener: receives the events of each task.
     """
 
@@ -144,7 +145,7 @@ def _run(command: list[str], environment: Mapping[str, str], listener: Listener)
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={
-            **os.environ,
+            **without(os.environ, *OF_KFP),  # as in a cluster
             "PYTHONUNBUFFERED": "1",
             "PYTHONIOENCODING": "utf-8",
             **environment,

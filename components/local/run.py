@@ -22,7 +22,7 @@ from components.compiling.parameters_check import renamed
 from components.local import summary
 from components.local.aws import LocalAws
 from components.local.aws.errors import ApiError
-from components.local.aws.processes import PAGE_VARIABLE
+from components.local.aws.processes import OF_AWS, OF_KFP, PAGE_VARIABLE, without
 from components.local.console import Recorder, escape, reason
 from components.local.executors import Executor, in_containers, in_processes
 from components.local.process_runner import TaskRun, set_retries
@@ -45,8 +45,6 @@ TOP_K = 10
 _USER_ERROR = 2
 _ROLE = "arn:aws:iam::123456789012:role/ncf-local"
 _SECONDS_BETWEEN_LOOKS = 0.5
-_OF_AWS = ("AWS_", "BOTO", "MOTO_")
-"""Beginnings of the names of variables that AWS clients and moto read."""
 
 
 @dataclass(frozen=True)
@@ -215,14 +213,13 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
 
 @contextmanager
 def own_environment() -> Iterator[None]:
-    """The environment without variables of AWS, for the time of the block.
+    """The environment without access to AWS and KFP, for the time of the block.
 
-    Some of them direct clients to other services than the stand-in, or to another account.
+    Some variables of AWS direct clients to other services than the stand-in, or to another account.
     """
     saved = dict(os.environ)
-    for name in saved:
-        if name.startswith(_OF_AWS):
-            del os.environ[name]
+    for name in saved.keys() - without(saved, *OF_AWS, *OF_KFP).keys():
+        del os.environ[name]
     try:
         yield
     finally:

@@ -9,6 +9,8 @@ _MISSING = frozenset(
 )
 MAX_ID_LENGTH = 512
 """Characters of a raw id: in training, at the endpoint and in batch."""
+MAX_TITLE_LENGTH = 500
+"""Characters of a title; preprocess cuts longer ones. It bounds the answers of the endpoint."""
 _MAX_DIGITS = 1000  # Python parses integers of some thousand digits at most
 
 

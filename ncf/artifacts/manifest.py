@@ -119,13 +119,15 @@ def _content(path: Path, kind: str) -> dict[str, Any]:
         raise InputError(f"{path}: not a manifest of a {kind} folder: {error}") from None
     if found != kind:
         raise InputError(f"{path}: this is a {shown(found)} folder; a '{kind}' folder is needed here")
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version != SCHEMA_VERSION:
         raise InputError(f"{path}: schema version {shown(version)}; this version of ncf reads {SCHEMA_VERSION}")
     try:
         _Content.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"]))[:200]
+        if first["type"] == "missing":
+            raise InputError(f"{path}: not a manifest of a {kind} folder: {shown(field)} is missing") from None
         raise InputError(f"{path}: {field} is {shown(first['input'])}: {first['msg']}") from None
     for name in content["files"]:
         parts = PurePosixPath(name).parts
@@ -170,11 +172,12 @@ def check_counts(folder: Path, content: Mapping[str, Any], found: Mapping[str, i
     """Check the counts of a manifest against those of the arrays.
 
     Raises:
-        InputError: with the first count that differs.
+        InputError: with the first count that differs or is missing.
     """
     for name, count in found.items():
-        if (stated := content["counts"].get(name, count)) != count:
-            raise InputError(f"{folder / FILE_NAME}: counts.{name} is {stated}; the files have {count}")
+        if (stated := content["counts"].get(name)) != count:
+            given = "missing" if stated is None else stated
+            raise InputError(f"{folder / FILE_NAME}: counts.{name} is {given}; the files have {count}")
 
 
 def require(folder: Path, *names: str) -> None:

@@ -18,6 +18,7 @@ from ncf.artifacts.arrays import save_array
 from ncf.artifacts.dataset import check_range
 from ncf.artifacts.golden import Golden
 from ncf.artifacts.items_by_user import ItemsByUser
+from ncf.artifacts.regular_files import shown
 from ncf.artifacts.strings import Strings
 from ncf.artifacts.untrusted_files import UntrustedFiles
 from ncf.errors import InputError
@@ -34,6 +35,10 @@ MAX_HISTORY = 200
 _LARGEST_RECENCY = 60.0  # its exponential, and one over it, are well inside float32
 _LARGEST_SCALE = 700.0  # its exponential is inside float64
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+_MAX_TOWER = 100
+_Size = Annotated[int, Field(ge=1, lt=1 << 31)]
+"""Size of a dimension; indices are int32."""
 
 ModelName = Literal["history", "gmf", "mlp", "neumf"]
 Weights = Mapping[str, NDArray[np.float32]]
@@ -56,10 +61,10 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     model: ModelName
-    factors: int = Field(ge=1)
-    tower: list[Annotated[int, Field(ge=1)]]
-    n_users: int = Field(ge=1)
-    n_items: int = Field(ge=1)
+    factors: _Size
+    tower: list[_Size] = Field(max_length=_MAX_TOWER)
+    n_users: _Size
+    n_items: _Size
     history: int = Field(0, ge=0, le=MAX_HISTORY)
 
     @model_validator(mode="after")
@@ -218,8 +223,8 @@ class ModelFolder:
             config=config,
             weights=files.weights(WEIGHTS, config.weight_shapes()),
             hosted_weights=files.weights(HOSTED_WEIGHTS, config.weight_shapes()) if files.has(HOSTED_WEIGHTS) else None,
-            user_ids=files.strings("user_ids"),
-            item_ids=files.strings("item_ids"),
+            user_ids=files.ids("user_ids"),
+            item_ids=files.ids("item_ids"),
             item_titles=files.strings("item_titles") if files.has("item_titles.bytes.npy") else None,
             train=files.items_by_user("train"),
             seen=files.items_by_user("seen"),
@@ -294,7 +299,7 @@ def _check_weights(path: Path, config: ModelConfig, weights: Weights) -> None:
     for name in sorted(shapes.keys() | weights.keys()):
         if name not in shapes:
             expected = ", ".join(shapes)
-            raise InputError(f"{path}: a {config.model} model has no weight '{name}'; expected {expected}")
+            raise InputError(f"{path}: a {config.model} model has no weight {shown(name)}; expected {expected}")
         if name not in weights:
             raise InputError(f"{path}: weight '{name}' is missing; expected float32 {list(shapes[name])}")
         found = weights[name]

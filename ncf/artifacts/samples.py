@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ncf.artifacts import manifest
 from ncf.artifacts.arrays import save_array
-from ncf.artifacts.dataset import Pairs, check_pairs, check_range
+from ncf.artifacts.dataset import Pairs, check_candidates, check_pairs, check_range
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.untrusted_files import UntrustedFiles
 from ncf.errors import InputError
@@ -94,7 +94,7 @@ class Samples:
                     f"a row for each row of {split}_candidates.npy"
                 )
             check_pairs(folder / f"{split}.npy", pairs[split], n_users, n_items)
-            check_range(folder / f"{split}_candidates.npy", candidates[split], n_items)
+            check_candidates(folder / f"{split}_candidates.npy", candidates[split], n_items)
         exclusion = files.items_by_user("exclusion")
         if exclusion.n_users != n_users:
             raise InputError(f"{folder / 'exclusion_offsets.npy'}: {exclusion.n_users} users; expected {n_users}")

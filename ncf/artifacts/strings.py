@@ -55,3 +55,15 @@ class Strings(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         data, offsets = self.data.tobytes(), self.offsets.tolist()
         return (data[start:end].decode() for start, end in zip(offsets, offsets[1:], strict=False))
+
+    def repeated(self) -> str | None:
+        """A string that occurs more than once; None if all differ."""
+        hashes = np.fromiter(map(hash, self), np.int64, len(self))
+        ordered = np.sort(hashes)
+        alike = np.flatnonzero(np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]]))
+        found: set[str] = set()
+        for text in map(self.__getitem__, alike.tolist()):
+            if text in found:
+                return text
+            found.add(text)
+        return None

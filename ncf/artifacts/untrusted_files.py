@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from ncf.artifacts import manifest
+from ncf.artifacts.ids import MAX_ID_LENGTH, MAX_TITLE_LENGTH
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.regular_files import exists, open_regular, parse_json, read_json, shown
 from ncf.artifacts.strings import Strings
@@ -23,6 +24,10 @@ from ncf.errors import InputError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _BYTES_PER_BLOCK = 1 << 20
+_MAX_HEADER_BYTES = 1 << 20
+"""Header of a safetensors file: names, types, shapes and places of all weights."""
+_MAX_SIZE = 1 << 40
+"""Sizes of an array's dimensions are lower: numpy makes no larger array, even of an empty one."""
 _DIMENSIONS = {1: "one dimension", 2: "two dimensions"}
 
 
@@ -101,7 +106,8 @@ class UntrustedFiles:
             except Exception as error:  # the parser of numpy raises whatever Python's tokenizer does
                 raise InputError(f"{self.folder / name}: not an array file: {str(error)[:200]}") from None
             start, content = stream.tell(), _mapped(stream)
-        if len(shape) != dimensions or found != dtype or min(shape, default=0) < 0:
+        is_shape = all(type(size) is int and 0 <= size < _MAX_SIZE for size in shape)
+        if len(shape) != dimensions or found != dtype or not is_shape:
             expected = f"{np.dtype(dtype).name} with {_DIMENSIONS[dimensions]}"
             raise InputError(f"{self.folder / name}: {found} {shown(list(shape))}; expected {expected}")
         values, size = (len(content) - start) / found.itemsize, math.prod(shape)
@@ -109,7 +115,8 @@ class UntrustedFiles:
             raise InputError(f"{self.folder / name}: not an array file: has {values:g} values; its header says {size}")
         return np.frombuffer(content, dtype, size, start).reshape(shape, order="F" if by_column else "C")
 
-    def strings(self, name: str) -> Strings:
+    def strings(self, name: str, longest: int = MAX_TITLE_LENGTH) -> Strings:
+        """Strings in UTF-8 of ``longest`` characters at most."""
         data = self.array(f"{name}.bytes.npy", np.uint8)
         offsets = self._offsets(f"{name}.offsets.npy", len(data))
         try:
@@ -118,7 +125,19 @@ class UntrustedFiles:
             raise InputError(f"{self.folder / name}.bytes.npy: not UTF-8: {error.reason}") from None
         if ((data[offsets[offsets < len(data)]] & 0xC0) == 0x80).any():  # the second or a later byte of a character
             raise InputError(f"{self.folder / name}.bytes.npy: not UTF-8: a string begins within a character")
-        return Strings(data, offsets)
+        strings = Strings(data, offsets)
+        for row in np.flatnonzero(np.diff(offsets) > longest).tolist():
+            if (length := len(strings[row])) > longest:
+                found = f"string {row} has {length} characters"
+                raise InputError(f"{self.folder / name}.bytes.npy: {found}; expected {longest} at most")
+        return strings
+
+    def ids(self, name: str) -> Strings:
+        """Raw ids, each once: a request for an id has one answer."""
+        ids = self.strings(name, MAX_ID_LENGTH)
+        if (again := ids.repeated()) is not None:
+            raise InputError(f"{self.folder / name}.bytes.npy: {shown(again)} is given more than once")
+        return ids
 
     def items_by_user(self, name: str) -> ItemsByUser:
         items = self.array(f"{name}_items.npy", np.int32)
@@ -133,7 +152,8 @@ class UntrustedFiles:
     def weights(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
         """Arrays of a safetensors file, memory-mapped.
 
-        The safetensors library checks the header: its size, unique names, arrays that cover the file without overlap.
+        The safetensors library checks the header: unique names, arrays that cover the file without overlap. It takes
+        quadratic time for many names.
         Memory mapping avoids its copy of the arrays.
 
         Args:
@@ -144,6 +164,9 @@ class UntrustedFiles:
 
         path = self.path(name)
         with self.open(name) as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            if size > _MAX_HEADER_BYTES:
+                raise InputError(f"{path}: its header has {size} bytes; expected {_MAX_HEADER_BYTES} at most")
             try:
                 with safe_open(f"/dev/fd/{stream.fileno()}", framework="numpy") as checked:  # the file that is open
                     names = list(checked.keys())

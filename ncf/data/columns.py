@@ -65,6 +65,7 @@ class Block:
         names: name or number of each of these columns in the file.
         rows: number of rows.
         row_number: function from the index of a row in the block to its line in the file.
+        unused: function to the first values of the columns that are not read, by their name or number in the file.
     """
 
     path: Path
@@ -72,6 +73,7 @@ class Block:
     names: Mapping[str, str]
     rows: int
     row_number: Callable[[int], int]
+    unused: Callable[[], Mapping[str, Sequence[str]]] = dict
 
     def text(self, role: str, index: int) -> str:
         """Text of a value, for messages; '' for null. Dates beyond those of Python are numbers of their unit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,15 +41,22 @@ class Ids:
     digits.
 
     Args:
-        role: ``user`` or ``item``.
+        role: ``user``, ``item`` or ``event``.
+        what: word for the ids in messages.
     """
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, role: str, what: str = "ids") -> None:
         self._role = role
+        self._what = what
         self._numbers = _Numbers()
 
     def __len__(self) -> int:
         return len(self._numbers.ids)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Id of each number."""
+        return self._numbers.ids
 
     def encode(self, block: Block, column: str = "") -> NDArray[np.int32]:
         """Numbers of the ids in a block, int32 [rows]; ``MISSING`` without an id. New ids get the next numbers.
@@ -66,7 +73,7 @@ class Ids:
         array = block.columns[column or self._role]
         kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
         if not (_is_number(kind) or _is_text(kind)):
-            raise block.fault(column or self._role, 0, f"ids of type {kind}; expected text or whole numbers")
+            raise block.fault(column or self._role, 0, f"{self._what} of type {kind}; expected text or whole numbers")
         array = self._whole(block, column or self._role, array.cast(kind))
         encoded = array.dictionary_encode()  # the dictionary of a file may have unused values
         values = encoded.dictionary
@@ -76,8 +83,7 @@ class Ids:
         found: NDArray[np.int32] = numbers[np.asarray(encoded.indices.fill_null(len(values)))]
         return found
 
-    @staticmethod
-    def _whole(block: Block, role: str, array: Any) -> Any:
+    def _whole(self, block: Block, role: str, array: Any) -> Any:
         """The ids of a block; of numbers, each is whole. Decimals become integers."""
         import pyarrow as pa
         import pyarrow.compute as pc
@@ -96,7 +102,7 @@ class Ids:
             raise block.fault(
                 role,
                 index,
-                f"{array[index].as_py()} of type {array.type}; expected ids that are text or whole numbers, "
+                f"{array[index].as_py()} of type {array.type}; expected {self._what} that are text or whole numbers, "
                 f"of which the type is exact; {role}_column names another column",
             )
         return array.cast(pa.int64()) if pa.types.is_decimal(array.type) and casts(array, pa.int64()) else array

@@ -43,6 +43,7 @@ class Layout:
         fields: fields of the first row.
         header: fields of the first row if it is a header, else None.
         kinds: kind of each column, from the first rows behind the header.
+        rows: these first rows.
     """
 
     delimiter: str
@@ -50,6 +51,7 @@ class Layout:
     fields: Sequence[str]
     header: Sequence[str] | None
     kinds: Sequence[Kind]
+    rows: Sequence[Sequence[str]]
 
 
 def layout_of(path: Path, start: bytes, separator: str, columns: Sequence[Column]) -> Layout:
@@ -90,7 +92,7 @@ def layout_of(path: Path, start: bytes, separator: str, columns: Sequence[Column
             "%s: the first row, %s, is read as data; if it is a header, delete it or name its columns",
             path.name, ", ".join(f"'{field[:SHOWN_CHARACTERS]}'" for field in fields[:_SHOWN_FIELDS]),
         )  # fmt: skip
-    return Layout(delimiter, quotes, fields, fields if is_header else None, kinds)
+    return Layout(delimiter, quotes, fields, fields if is_header else None, kinds, shown)
 
 
 def kind_of(values: Sequence[str]) -> Kind:

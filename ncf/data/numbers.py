@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from ncf.data.columns import SHOWN_CHARACTERS, Block
 from ncf.errors import InputError
 
-IDS = ("user", "item")
+CODED = ("user", "item", "event")
+"""Roles whose values are numbers of texts, negative where missing."""
 EXPECTED = {
-    **dict.fromkeys(IDS, "an id"),
+    **dict.fromkeys(("user", "item"), "an id"),
+    "event": "an event type",
     "rating": "a finite number such as 4 or 3.5",
     "timestamp": "seconds or milliseconds since 1970, or an ISO 8601 date such as 2024-05-31T12:00:00Z",
 }
@@ -29,7 +31,7 @@ def ratings(block: Block) -> NDArray[np.float32]:
 
 
 class Unreadable:
-    """Count of rows that are dropped for a missing id, or an unreadable rating or time.
+    """Count of rows that are dropped for a missing id or event type, or an unreadable rating or time.
 
     Args:
         share: largest accepted share of all rows, 0 to 1.
@@ -49,9 +51,9 @@ class Unreadable:
 
         Args:
             block: for messages.
-            values: array of each role, negative for ids, NaN or NaT for others, where unreadable.
+            values: array of each role, negative for ids and event types, NaN or NaT for others, where unreadable.
         """
-        bad = {role: array < 0 if role in IDS else _missing(array) for role, array in values.items()}
+        bad = {role: array < 0 if role in CODED else _missing(array) for role, array in values.items()}
         dropped = np.logical_or.reduce(list(bad.values())) if bad else np.zeros(0, bool)
         if not dropped.any():
             return None
@@ -140,7 +142,7 @@ def readable(
 
 def _other(role: str) -> str:
     """Parameter that helps where a column has other values than its role."""
-    off = "" if role in IDS else " or 'none'"
+    off = "" if role in CODED else " or 'none'"
     return f"'{role}_column' names another column{off}"
 
 

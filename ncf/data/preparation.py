@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.ids import MAX_ID_LENGTH
 from ncf.data import filtering, reading, split
+from ncf.data.choice import Choice, choose, with_weights
 from ncf.data.columns import OFF
+from ncf.data.events import event_columns
 from ncf.data.filtering import Duplicates
-from ncf.data.notes import LEAK, about_split
+from ncf.data.notes import about_split
 from ncf.data.reading import Interactions
-from ncf.data.release import Release, read_release, split_release
 from ncf.data.split import Split
 from ncf.data.steps import Step, Steps
 from ncf.data.times import to_time
@@ -44,6 +45,10 @@ class Settings:
     item_column: str = ""
     rating_column: str = ""
     timestamp_column: str = ""
+    event_column: str = ""
+    event_weights: Mapping[str, float] = field(default_factory=dict)
+    since: str = ""
+    days: int = 0
     title_column: str = ""
     title_item_column: str = ""
     duplicates: Duplicates = "latest"
@@ -59,11 +64,12 @@ class Prepared:
     Attributes:
         dataset: the data set.
         steps: in their order; the first one is reading.
-        notes: remarks on times, split and titles for the report.
+        notes: remarks on event types, times, split and titles for the report.
         time: int64 [n], microseconds since 1970 UTC of the remaining interactions, or None without times.
         files: names of the files.
         short_users: number of users without held-out items, as they have too few positives.
         columns: role -> name or number of its column in the interactions; empty for the NCF release format.
+        choice: the time window and the event types.
     """
 
     dataset: Dataset
@@ -73,6 +79,7 @@ class Prepared:
     files: Sequence[str]
     short_users: int
     columns: Mapping[str, str] = field(default_factory=dict)
+    choice: Choice = field(default_factory=Choice)
 
     def metrics(self) -> dict[str, float]:
         """Figures of the data set and of the dropped interactions (``dropped_*``)."""
@@ -105,11 +112,14 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
     Raises:
         InputError: with the file or parameter at fault.
     """
-    wanted = reading.columns(
-        settings.user_column, settings.item_column, settings.rating_column, settings.timestamp_column
+    wanted = (
+        *reading.columns(settings.user_column, settings.item_column, settings.rating_column, settings.timestamp_column),
+        *event_columns(settings.event_column, settings.event_weights),
     )
-    read = reading.read_interactions(path, wanted, settings.separator, settings.max_unreadable)
-    notes = []
+    read = reading.read_interactions(path, wanted, settings.separator, settings.max_unreadable, settings.event_weights)
+    if read.hint:
+        _log.warning("%s", read.hint)
+    hints, notes = [read.hint] if read.hint else [], []
     if read.time is None:
         notes.append("There are no timestamps.")
     elif without_time(read):
@@ -119,69 +129,28 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
     for note in notes:
         _log.warning("%s Held-out items are drawn by seed %d.", note, settings.seed)
     read = reading.without_constant_time(read)
-    kept, steps = _filtered(read, settings, path)
-    del read  # frees memory: only the kept interactions are needed from here on
-    parts = _split(kept, settings)
+    steps = _first_steps(read)
+    read, choice = choose(read, settings.event_weights, settings.since, settings.days, path, steps)
+    try:
+        kept = _filtered(read, settings, path, steps)
+        del read  # frees memory: only the kept interactions are needed from here on
+        parts = with_weights(_split(kept, settings), kept)
+    except InputError as error:
+        if not (left_out := choice.left_out()):
+            raise
+        raise InputError(f"{error}; {left_out}") from None
     if settings.split == "temporal":
         steps.add("unknown", "Held out, but user or item unknown in training", parts.user, parts.item)
     user_ids, item_ids, parts = _compact(parts, kept)
-    _require_two_items(path, item_ids)
+    require_two_items(path, item_ids)
     notes.append(about_split(settings.split, kept.time is not None, settings.seed))
     if settings.split == "temporal" and settings.duplicates == "latest" and steps.by_name["duplicates"].dropped:
         notes.append(
             "Of repeated interactions the latest was kept, so training lacks those that were repeated after its end; "
             "with duplicates 'first' it has them."
         )
-    prepared = _prepared(parts, user_ids, item_ids, titles, settings, steps, notes, kept.time, kept.files)
-    return replace(prepared, columns=kept.columns)
-
-
-def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | None = None) -> Prepared:
-    """Prepare a data set from a folder in the NCF release format, with its own test pairs and negatives.
-
-    Args:
-        files: of the release, from :func:`ncf.data.release.release_files`.
-        settings: parameters.
-        titles: table of titles, or None.
-
-    Raises:
-        InputError: with the file at fault, or a parameter that does not apply to a release.
-    """
-    accepted = {"seed", "title_column", "title_item_column", "duplicates", "max_unreadable"}
-    for name, value in vars(Settings()).items():
-        if name not in accepted and getattr(settings, name) != value:
-            raise InputError(
-                f"{name} is {getattr(settings, name)!r}, but the data are in the NCF release format, "
-                f"whose split, columns and interactions are taken as they are; leave {name} at {value!r}"
-            )
-    release: Release = read_release(files)
-    train, test = release.train, release.test
-    steps = Steps()
-    remaining = len(train) + release.repeated + release.leaked + len(test)
-    users, items = (np.concatenate([part, test[:, column]]) for column, part in enumerate((train.user, train.item)))
-    steps.add("read", "Read", users, items)
-    read = steps.by_name["read"]
-    steps.by_name["read"] = replace(read, interactions=remaining)
-    for name, what, dropped in (
-        ("duplicates", "Repeated pairs of user and item", release.repeated),
-        ("leaked", "Test pairs found in training", release.leaked),
-    ):
-        remaining -= dropped
-        steps.by_name[name] = Step(name, what, dropped, remaining, read.users, read.items)
-    parts = split_release(release, settings.seed)
-    _require_two_items(files[0].parent, train.item_ids)
-    drawn = "is each user's latest" if train.time is not None else f"was drawn by seed {settings.seed}"
-    notes = [
-        "The data are in the NCF release format: its test pairs are kept, and so are their "
-        f"{release.test_negatives.shape[1]} negatives each. The validation item {drawn} among the training "
-        f"items"
-        f"{'' if train.time is not None else ', since the timestamps tell no order'}.",
-        LEAK,
-    ]
-    return _prepared(
-        parts, train.user_ids, train.item_ids, titles, settings, steps, notes, None, train.files,
-        release.test_negatives,
-    )  # fmt: skip
+    made = prepared(parts, user_ids, item_ids, titles, settings, steps, hints + notes, kept.time, kept.files)
+    return replace(made, columns=kept.columns, choice=choice)
 
 
 def without_time(interactions: Interactions) -> bool:
@@ -189,15 +158,20 @@ def without_time(interactions: Interactions) -> bool:
     return interactions.time is not None and reading.without_constant_time(interactions).time is None
 
 
-def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Interactions, Steps]:
+def _first_steps(read: Interactions) -> Steps:
     steps = Steps()
     steps.add("read", "Read", read.user, read.item)
     if read.unreadable:
         first = steps.by_name["read"]
         steps.by_name["read"] = replace(first, interactions=first.interactions + read.unreadable)
-        what = "No id, or rating or timestamp unreadable"
+        what = "No id or event type, or rating or timestamp unreadable"
         steps.by_name["unreadable"] = replace(first, name="unreadable", what=what, dropped=read.unreadable)
-    kept = filtering.merge_duplicates(read, settings.duplicates)
+    return steps
+
+
+def _filtered(read: Interactions, settings: Settings, path: Path, steps: Steps) -> Interactions:
+    periods = sorted(to_time(date) for date in (settings.validation_after, settings.test_after) if date)
+    kept = filtering.merge_duplicates(read, settings.duplicates, periods)
     if repeated := len(read) - len(kept):
         _log.info("dropped %s repeated pairs of user and item; the %s was kept", f"{repeated:,}", settings.duplicates)
     steps.add("duplicates", f"Repeated pairs of user and item ({settings.duplicates} kept)", kept.user, kept.item)
@@ -227,8 +201,8 @@ def _filtered(read: Interactions, settings: Settings, path: Path) -> tuple[Inter
             f"{minima['items']}: a user has at most {largest['users']} interactions, "
             f"an item at most {largest['items']}; lower them"
         )
-    _require_two_items(path, [kept.item_ids[index] for index in {int(kept.item.min()), int(kept.item.max())}])
-    return kept, steps
+    require_two_items(path, [kept.item_ids[index] for index in {int(kept.item.min()), int(kept.item.max())}])
+    return kept
 
 
 def _split(kept: Interactions, settings: Settings) -> Split:
@@ -249,12 +223,12 @@ def _compact(parts: Split, kept: Interactions) -> tuple[list[str], list[str], Sp
     return ids[0], ids[1], replace(parts, user=indices[0], item=indices[1])
 
 
-def _require_two_items(path: Path, item_ids: Sequence[str]) -> None:
+def require_two_items(path: Path, item_ids: Sequence[str]) -> None:
     if len(item_ids) < 2:
         raise InputError(f"{path}: only one item, '{item_ids[0]}', is left; a ranking needs two or more")
 
 
-def _prepared(
+def prepared(
     parts: Split,
     user_ids: Sequence[str],
     item_ids: Sequence[str],

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.data.columns import Block, Column
+from ncf.data.event_hints import event_column_hint
+from ncf.data.events import NO_WEIGHTS, Events
 from ncf.data.factorise import Ids
 from ncf.data.numbers import Unreadable, ratings
 from ncf.data.tables import is_table, read_blocks, stem_and_suffix
@@ -54,6 +56,11 @@ class Interactions:
         user_ids, item_ids: raw id of each index.
         files: names of the files.
         unreadable: number of rows that were dropped for an unreadable rating or time.
+        event: int16 [n], index of each event's type in ``event_types``; None without a column of event types, and once
+            the events are weighed.
+        event_types: the types of events.
+        weight: float32 [n], > 0: sum of the weights of the events; None if they have none.
+        hint: remark on a column that looks like the type of an event and is not read; '' for none.
         columns: role -> name or number of its column in the last file.
     """
 
@@ -65,6 +72,10 @@ class Interactions:
     item_ids: Sequence[str]
     files: Sequence[str]
     unreadable: int = 0
+    event: NDArray[np.int16] | None = None
+    event_types: Sequence[str] = ()
+    weight: NDArray[np.float32] | None = None
+    hint: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -86,16 +97,21 @@ def columns(user: str = "", item: str = "", rating: str = "", timestamp: str = "
 
 
 def read_interactions(
-    path: Path, wanted: Sequence[Column], separator: str = "auto", max_unreadable: float = 0.0
+    path: Path,
+    wanted: Sequence[Column],
+    separator: str = "auto",
+    max_unreadable: float = 0.0,
+    event_weights: Mapping[str, float] = NO_WEIGHTS,
 ) -> Interactions:
     """Read interactions from a file, or from those files of a folder that :func:`interaction_files` chooses.
 
     Args:
         path: of the file or folder.
-        wanted: columns, from :func:`columns`.
+        wanted: columns, from :func:`columns` and :func:`ncf.data.events.event_columns`.
         separator: of text; see :func:`ncf.data.tables.read_blocks`.
         max_unreadable: largest accepted share of rows without an id, or with an unreadable rating or time, 0 to 1. They
             are dropped.
+        event_weights: weight of each type, if there is a column of event types.
 
     Raises:
         InputError: with file, row, column and value at fault.
@@ -105,11 +121,12 @@ def read_interactions(
     if path.is_dir():
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         _log.info("reading folder %s, files: %d: %s%s", path.name, len(names), ", ".join(names[:_SHOWN]), more)
-    users, items, times = Ids("user"), Ids("item"), Times()
+    users, items, times, events = Ids("user"), Ids("item"), Times(), Events(event_weights)
     readers: Mapping[str, Callable[[Block], NDArray[Any]]] = {
-        "user": users.encode, "item": items.encode, "rating": ratings, "timestamp": times.read,
+        "user": users.encode, "item": items.encode, "rating": ratings, "timestamp": times.read, "event": events.read,
     }  # fmt: skip
-    parts: dict[str, list[NDArray[Any]]] = {"user": [], "item": [], "rating": [], "timestamp": []}
+    parts: dict[str, list[NDArray[Any]]] = {role: [] for role in readers}
+    hint = ""
     present: set[str] | None = None
     column_names: Mapping[str, str] = {}
     unreadable, rows = Unreadable(max_unreadable), 0
@@ -123,6 +140,8 @@ def read_interactions(
                     )
                 if block.names != column_names:
                     _log.info("columns of %s: %s", file.name, ", ".join(f"{n} ({r})" for r, n in block.names.items()))
+                if present is None and "event" not in {column.role for column in wanted}:
+                    hint = event_column_hint(block.unused())
                 present, column_names = set(block.columns), block.names
                 values = {role: read(block) for role, read in readers.items() if role in present}
                 kept = unreadable.kept(block, values)
@@ -135,6 +154,7 @@ def read_interactions(
     unreadable.check(rows)
     if unreadable.rows == rows:
         raise InputError(f"{path}: none of the {rows:,} rows can be read")
+    event_types, event = events.result(parts.pop("event"), path) if parts["event"] else ((), None)
     user_ids, user_index = users.sorted()
     item_ids, item_index = items.sorted()
     read = Interactions(
@@ -145,6 +165,9 @@ def read_interactions(
         user_ids=user_ids,
         item_ids=item_ids,
         unreadable=unreadable.rows,
+        event=event,
+        event_types=event_types,
+        hint=hint,
         columns=dict(column_names),
         files=names,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ _KEY_BITS = 63
 _MAX_BLOCK_BITS = 6  # up to 64 blocks of users are sorted one by one
 _TIMES_PER_BLOCK = 1 << 20
 _DAY = 24 * 3600 * MICROSECONDS
+_Value = TypeVar("_Value", np.int32, np.float32)
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Split:
         part: int8 [n]: TRAIN, VALIDATION or TEST.
         unknown: number of held-out interactions that were dropped, as user or item do not occur in training.
         day: int32 [n], days since 1970 UTC, or None without times.
+        weight: float32 [n], or None without event types.
     """
 
     user: NDArray[np.int32]
@@ -42,6 +45,7 @@ class Split:
     part: NDArray[np.int8]
     unknown: int = 0
     day: NDArray[np.int32] | None = None
+    weight: NDArray[np.float32] | None = None
 
     def pairs(self, part: int) -> Pairs:
         """Pairs (user, item) of one part, int32 [n, 2], sorted by user."""
@@ -57,7 +61,6 @@ class Split:
     ) -> Dataset:
         """Data set of this split, with the ids and titles of its indices."""
         train = self.part == TRAIN
-        day = self.day
         return Dataset(
             train=ItemsByUser.of_sorted(self.user[train], self.item[train], len(user_ids)),
             validation=self.pairs(VALIDATION),
@@ -66,10 +69,13 @@ class Split:
             item_ids=Strings.of(item_ids),
             item_titles=None if titles is None else Strings.of(titles),
             test_negatives=test_negatives,
-            days=None
-            if day is None
-            else np.concatenate([day[self.part == part] for part in (TRAIN, VALIDATION, TEST)]),
+            days=None if self.day is None else self._by_part(self.day),
+            weights=None if self.weight is None else self._by_part(self.weight),
         )
+
+    def _by_part(self, values: NDArray[_Value]) -> NDArray[_Value]:
+        """Values of the interactions for training, then validation, then test."""
+        return np.concatenate([values[self.part == part] for part in (TRAIN, VALIDATION, TEST)])
 
 
 def by_time(interactions: Interactions, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
@@ -141,6 +147,8 @@ def _by_time_in_blocks(
             item=interactions.item[rows],
             rating=None,
             time=interactions.time[rows],
+            event=None,
+            weight=None,
         )
         user[target], item[target], time[target] = _by_time_and_item(own)
         user[target] += np.int32(block * width)

@@ -16,6 +16,7 @@ from ncf.errors import InputError
 PARQUET_SUFFIXES = (".parquet", ".pq")
 TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".rating", ".negative", "")
 _ROWS_PER_BLOCK = 1 << 20
+_SAMPLED_ROWS = 200
 _ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")
 _PARQUET_MAGIC = b"PAR1"
 
@@ -75,13 +76,35 @@ def _parquet_blocks(path: Path, columns: Sequence[Column]) -> Iterator[Block]:
             found = find_columns(path, header, len(header), columns, kinds)
             names = {role: header[index] for role, index in found.items()}
             place = {role: header[:index].count(header[index]) for role, index in found.items()}  # among equal names
+            unused = partial(_first_values, file, [i for i in range(len(header)) if i not in found.values()])
             before = 0
             for batch in file.iter_batches(_ROWS_PER_BLOCK, columns=list(names.values())):
                 arrays = {role: _column(batch, name, place[role]) for role, name in names.items()}
-                yield Block(path, arrays, names, batch.num_rows, partial(add, before + 1))
+                yield Block(path, arrays, names, batch.num_rows, partial(add, before + 1), unused)
                 before += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable parquet file: {first_line_of(error)}") from None
+
+
+def _first_values(file: Any, places: Sequence[int]) -> dict[str, list[str]]:
+    """First values, as texts, of columns of a parquet file with texts or whole numbers."""
+    import pyarrow as pa
+
+    schema = file.schema_arrow
+    names = []
+    for name, kind in ((schema.names[place], schema.types[place]) for place in places):
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        is_plain = (
+            pa.types.is_integer(kind) or pa.types.is_large_string(kind) or kind in (pa.string(), pa.string_view())
+        )
+        if is_plain and schema.names.count(name) == 1:
+            names.append(name)
+    try:
+        first = next(file.iter_batches(_SAMPLED_ROWS, columns=names), None) if names else None
+    except (pa.ArrowException, OSError):  # a damaged column that nobody reads is no fault
+        first = None
+    columns = [] if first is None else zip(first.schema.names, first.columns, strict=True)
+    return {name: ["" if value is None else str(value) for value in column.to_pylist()] for name, column in columns}
 
 
 def _column(batch: Any, name: str, place: int) -> Any:

@@ -41,6 +41,11 @@ def text_blocks(path: Path, columns: Sequence[Column], separator: str, may_be_la
     header, fields = layout.header, layout.fields
     found = find_columns(path, header, len(fields), columns, layout.kinds)
     names = {role: fields[index] if header else str(index + 1) for role, index in found.items()}
+
+    def unused() -> dict[str, list[str]]:
+        others = [index for index in range(len(fields)) if index not in found.values()]
+        return {fields[i] if header else str(i + 1): [row[i] for row in layout.rows] for i in others}
+
     line = 1
     if header is not None:
         line += start[: blank + len(first) + 1].count(b"\n")
@@ -50,7 +55,7 @@ def text_blocks(path: Path, columns: Sequence[Column], separator: str, may_be_la
         table = parser.parse(found)
         if table.num_rows:
             arrays = {role: table.column(str(index)).combine_chunks() for role, index in found.items()}
-            yield Block(path, arrays, names, table.num_rows, parser.row_number)
+            yield Block(path, arrays, names, table.num_rows, parser.row_number, unused)
         line += data.count(b"\n")
 
 

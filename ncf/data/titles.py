@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ncf.artifacts.ids import canonical_id
+from ncf.artifacts.ids import MAX_TITLE_LENGTH, canonical_id
 from ncf.data.columns import Column, plain_name
 from ncf.data.numbers import casts
 from ncf.data.reading import ITEM_NAMES
@@ -15,6 +16,7 @@ from ncf.errors import InputError
 TITLE_NAMES = ("title", "name", "itemtitle", "productname", "movietitle", "itemname", "label")
 _HINT = "title|name"
 _SHOWN = 3
+_log = logging.getLogger(__name__)
 
 
 def read_titles(
@@ -23,7 +25,8 @@ def read_titles(
     """Title of each item, '' where it is unknown. The first of several rows of an item counts.
 
     The table is read as interactions are: same formats, same rule for ids, columns recognised or given, column 1 for
-    items and 2 for titles without a header. Text that is not UTF-8 is read as Windows-1252, which is logged.
+    items and 2 for titles without a header. Text that is not UTF-8 is read as Windows-1252, and titles of more than
+    ``MAX_TITLE_LENGTH`` characters are cut; both is logged.
 
     Args:
         path: of the table.
@@ -63,7 +66,22 @@ def read_titles(
             "one item a row, and a title in each; title_item_column and title_column name other columns, and "
             "title_column 'none' leaves titles out"
         )
-    return list(title_of.values())
+    return _cut(path, title_of)
+
+
+def _cut(path: Path, title_of: Mapping[str, str]) -> list[str]:
+    """Titles of ``MAX_TITLE_LENGTH`` characters at most."""
+    if long := [item for item, title in title_of.items() if len(title) > MAX_TITLE_LENGTH]:
+        _log.warning(
+            "%s: %s titles have more than %d characters and are cut, that of item '%s' first",
+            path,
+            f"{len(long):,}",
+            MAX_TITLE_LENGTH,
+            long[0],
+        )
+    return [
+        title if len(title) <= MAX_TITLE_LENGTH else f"{title[: MAX_TITLE_LENGTH - 1]}…" for title in title_of.values()
+    ]
 
 
 def _sample(ids: Sequence[str]) -> str:

@@ -15,8 +15,9 @@ class SimilarItems:
 
     The vector of an item is, for GMF, its embedding times the output weights, so that the inner product with a user
     embedding is the GMF part of the logit (He et al. 2017, equation 9 with h); for ``history`` it is the embedding. For
-    MLP it is the item part of the first layer before the ReLU, ``Wi item``, without the bias, which all items share. For NeuMF it is both, each
-    scaled to mean norm 1. Embedding dimensions that the network ignores have no effect on the similarity.
+    MLP it is the item part of the first layer before the ReLU, ``Wi item``, without the bias, which all items share.
+    For NeuMF it is both, each scaled to mean norm 1. Embedding dimensions that the network ignores have no effect on
+    the similarity.
 
     Args:
         config: architecture and sizes.

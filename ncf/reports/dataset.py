@@ -19,6 +19,8 @@ _MICROSECONDS_PER_DAY, _DAYS_PER_YEAR = 86_400e6, 365.25
 _MAX_DAYS = 1000
 """Longest time span that is given in days; longer ones are given in years."""
 _MAX_FILES = 5
+_MAX_TYPES, _MAX_NAME = 50, 60
+"""Event types in the table, and characters of a name there."""
 _DRAWN = np.array(["0100-01-01", "9000-01-01"], "datetime64[us]").astype(np.int64)
 """First and last time on an axis of dates, with room for its margins."""
 
@@ -34,6 +36,7 @@ def dataset_report(prepared: Prepared, fingerprint: str, settings: Table) -> str
     sections = [
         _figures(prepared),
         _source(prepared, fingerprint),
+        *_events(prepared),
         _dropped(prepared),
         _split(prepared),
         _distributions(prepared),
@@ -68,6 +71,30 @@ def _source(prepared: Prepared, fingerprint: str) -> Section:
         ("Data fingerprint", fingerprint),
     ]
     return Section("Source", tables=[Table(("", ""), [row for row in rows if row[1]])])
+
+
+def _events(prepared: Prepared) -> list[Section]:
+    """Time window and event types; nothing if neither was chosen."""
+    window, types = prepared.choice.window, prepared.choice.types
+    text = [f"Time window: {window}."] if window else []
+    if types:
+        text.append(
+            "The weight of a positive is the sum of the weights of its events of one user and item. Events with weight "
+            "0 are left out."
+        )
+    if len(types) > _MAX_TYPES:
+        text.append(f"The {_MAX_TYPES} most frequent of {len(types)} event types are shown.")
+    total = sum(event.count for event in types)
+    head = ("Event type", "Weight", "Events", "Share", *(["In the time window"] if window else []))
+    rows = [
+        (
+            event.name[:_MAX_NAME], f"{event.weight:g}", count(event.count), percent(event.count / total),
+            *([count(event.in_window)] if window else []),
+        )
+        for event in sorted(types, key=lambda event: -event.count)[:_MAX_TYPES]
+    ]  # fmt: skip
+    tables = [Table(head, rows)] if rows else []
+    return [Section("Events", text, tables=tables)] if text else []
 
 
 def _dropped(prepared: Prepared) -> Section:

@@ -41,7 +41,11 @@ def _table(model: ModelFolder, example: Example) -> Table:
 
 
 def _caption(model: ModelFolder, example: Example) -> str:
-    latest = f", the latest on {np.datetime64(int(example.days[0]), 'D')}" if example.days is not None else ""
+    latest = (
+        f", the latest on {np.datetime64(int(example.days[0]), 'D')}"
+        if example.days is not None and len(example.days)
+        else ""
+    )
     titles = [_title(model, item) for item in example.test.tolist()]
     more = f" and {count(len(titles) - _MAX_TITLES)} more" if len(titles) > _MAX_TITLES else ""
     items = f"test item{'s' if len(titles) > 1 else ''}: {', '.join(titles[:_MAX_TITLES])}{more}"

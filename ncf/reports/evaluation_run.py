@@ -59,7 +59,8 @@ def settings_sections(model: ModelFolder, evaluation: Table) -> list[Section]:
         evaluation: parameters of the stage.
     """
     sections = [Section("Settings of the evaluation", tables=[evaluation])]
-    if hyperparameters := model.history.get("hyperparameters"):
+    hyperparameters = model.history.get("hyperparameters")
+    if hyperparameters and isinstance(hyperparameters, dict):
         table = settings_table(hyperparameters, Hyperparameters.model_fields)
         sections.insert(0, Section("Settings of the training", tables=[table]))
     return sections

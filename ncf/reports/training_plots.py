@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from ncf.reports.html import Section
 from ncf.reports.plots import INK, MODEL, Chart, legend_below, plot, svg
 
 _SIZE = (5.2, 2.9)
 _METRICS = {"hr_at_10": ("HR@10", "-"), "ndcg_at_10": ("NDCG@10", "--")}
+_EpochNumber = Annotated[int, Field(ge=0, lt=1 << 31)]
+
+
+class _Validated(BaseModel):
+    epoch: _EpochNumber = 0
+    hr_at_10: FiniteFloat
+    ndcg_at_10: FiniteFloat
+
+
+class _Fitted(BaseModel):
+    epoch: _EpochNumber
+    loss: FiniteFloat
+
+
+class _Selected(_Fitted, _Validated):
+    """An epoch of the selection fit."""
+
+
+class _History(BaseModel):
+    """Parts of ``history.json`` that the section shows."""
+
+    selection: list[_Selected] = Field(min_length=1)
+    final: list[_Fitted] = []
+    start: _Validated | None = None
+    best_epoch: _EpochNumber | None = None
 
 
 def training_sections(history: Mapping[str, Any]) -> list[Section]:
-    """Loss and validation metrics by epoch; no section for a model without epochs in its history."""
-    selection = history.get("selection") or []
-    if not selection:
+    """Loss and validation metrics by epoch; no section for a model without such epochs in its history."""
+    try:
+        found = _History.model_validate({name: value for name, value in history.items() if value not in (None, {})})
+    except ValidationError:
         return []
-    start = [{"epoch": 0, **found}] if (found := history.get("start")) else []
-    best = history.get("best_epoch", selection[-1]["epoch"])
-    charts = [_losses(selection, history.get("final") or []), _validation([*start, *selection], best)]
+    selection = found.selection
+    start = [found.start] if found.start else []
+    best = selection[-1].epoch if found.best_epoch is None else found.best_epoch
+    charts = [_losses(selection, found.final), _validation([*start, *selection], best)]
     if best:
         text = (
             f"Selection fit: epoch {best} of {len(selection)} has the best NDCG@10 on the validation items. Final fit: "
@@ -34,7 +63,7 @@ def training_sections(history: Mapping[str, Any]) -> list[Section]:
     return [Section("Training", [text], charts=charts)]
 
 
-def _losses(selection: Sequence[Mapping[str, Any]], final: Sequence[Mapping[str, Any]]) -> Chart:
+def _losses(selection: Sequence[_Fitted], final: Sequence[_Fitted]) -> Chart:
     with plot(*_SIZE) as (figure, axes):
         axes.plot(
             _values(selection, "epoch"),
@@ -52,7 +81,7 @@ def _losses(selection: Sequence[Mapping[str, Any]], final: Sequence[Mapping[str,
         return Chart(svg(figure))
 
 
-def _validation(records: Sequence[Mapping[str, Any]], best: int) -> Chart:
+def _validation(records: Sequence[_Validated], best: int) -> Chart:
     with plot(*_SIZE) as (figure, axes):
         for metric, (label, style) in _METRICS.items():
             axes.plot(
@@ -64,5 +93,5 @@ def _validation(records: Sequence[Mapping[str, Any]], best: int) -> Chart:
         return Chart(svg(figure))
 
 
-def _values(records: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
-    return [record[name] for record in records]
+def _values(records: Sequence[BaseModel], name: str) -> list[Any]:
+    return [getattr(record, name) for record in records]

@@ -34,9 +34,16 @@ def draw_candidates(dataset: Dataset, candidates: int, strategy: Strategy, seed:
         fingerprint: of the data set.
 
     Raises:
-        InputError: if more than half of the users would be left out.
+        InputError: if more than half of the users would be left out, or the data set has a positive more than once:
+            one that is held out and in training would be ranked by a model that has seen it.
     """
     positives = dataset.positives().in_order()
+    stated = len(dataset.train.items) + len(dataset.validation) + len(dataset.test)
+    if repeated := stated - len(positives.items):
+        raise InputError(
+            f"{repeated:,} of {stated:,} positives of training, validation and test are given more than once; expected "
+            "each pair of user and item once"
+        )
     weights = popularity(dataset.train, dataset.n_items)
     drawn_for = [dataset.validation, *([dataset.test] if dataset.test_negatives is None else [])]
     kept = _users_kept(np.concatenate(drawn_for)[:, 0], positives, dataset.n_items, candidates)

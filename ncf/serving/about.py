@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from ncf.artifacts.model_folder import ModelFolder
 
-_NAMES = {"gmf": "GMF", "mlp": "MLP", "neumf": "NeuMF"}
+_NAMES = {"history": "History", "gmf": "GMF", "mlp": "MLP", "neumf": "NeuMF"}
 
 
 _Share = Annotated[float, Field(ge=0, le=1)]

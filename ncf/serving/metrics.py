@@ -50,9 +50,12 @@ class Metrics:
         """All metrics and their content type: Prometheus' text format, or OpenMetrics if the client asks for it.
 
         Args:
-            accept: header of the request.
+            accept: header of the request; ignored if it names a version that is no number.
         """
-        generate, content_type = choose_encoder(accept)
+        try:
+            generate, content_type = choose_encoder(accept)
+        except (TypeError, ValueError):
+            generate, content_type = choose_encoder("")
         return generate(self._registry), content_type
 
     def observe(self, stats: RequestStats, seconds: float) -> None:

@@ -21,6 +21,7 @@ def server_of(app: Starlette) -> uvicorn.Server:
     """The HTTP server of an application, for sockets of :func:`listen`."""
     config = uvicorn.Config(
         app,
+        loop="asyncio",
         http=Connection,
         ws="none",
         backlog=_BACKLOG,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
@@ -118,8 +119,7 @@ def _width(text: str) -> int:
 
 def _cut(text: str, width: int) -> str:
     """The text, cut to ``width`` columns."""
-    if _width(text) <= width:
+    widths = list(accumulate(map(_width, text)))  # of each prefix
+    if not widths or widths[-1] <= width:
         return text
-    while _width(text) > width - 1:
-        text = text[:-1]
-    return f"{text}\N{HORIZONTAL ELLIPSIS}"
+    return f"{text[: bisect_right(widths, width - 1)]}\N{HORIZONTAL ELLIPSIS}"

@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic import BaseModel, Field, model_validator
 
 from ncf.aws.settings import Region
+from ncf.data.event_settings import EventSettings
 from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.sagemaker.runs.settings import check_notify
 from ncf.sagemaker.training.settings import JobSettings
@@ -17,6 +18,7 @@ from ncf.stage.overrides import with_overrides
 from ncf.stage.pod import Pod
 from ncf.training.hyperparameters import Hyperparameters, WarmStart
 
+_EVENT_NAMES = {name: f"data_{name}" for name in EventSettings.model_fields}
 _TRAINING_NAMES = {
     "role": "train_role",
     "train_image": "train_image",
@@ -45,9 +47,9 @@ def _as_in(settings: type[BaseModel], name: str) -> Any:
 class Check(Stage, Region):
     """Check parameters, images, credentials and storage before any work is done.
 
-    Checked are the parameters of training, its job and the endpoint, with their overrides, and access of SageMaker to
-    the artifacts of the run. KFP's UI accepts any value. Without this stage, an invalid parameter of deploy would fail
-    the run only after training has been paid for.
+    Checked are the weights of event types, the time window, the parameters of training, its job and the endpoint, with
+    their overrides, and access of SageMaker to the artifacts of the run. KFP's UI accepts any value. Without this
+    stage, an invalid parameter of deploy would fail the run only after training has been paid for.
     """
 
     image = LAUNCHER
@@ -55,6 +57,10 @@ class Check(Stage, Region):
     calls = ("ncf.storage", "ncf.aws.session")
     default_images = {"train_image": "train", "deploy_image": "deploy"}
 
+    data_event_column: str = _as_in(EventSettings, "event_column")
+    data_event_weights: dict[str, float] = _as_in(EventSettings, "event_weights")
+    data_since: str = _as_in(EventSettings, "since")
+    data_days: int = _as_in(EventSettings, "days")
     train_role: str = _as_in(JobSettings, "role")
     train_image: str = _as_in(JobSettings, "train_image")
     train_model: str = _as_in(Hyperparameters, "model")
@@ -75,13 +81,24 @@ class Check(Stage, Region):
 
     @model_validator(mode="after")
     def _fits(self) -> Check:
-        for stage, make in (("train", self.of_training), ("deploy", self.of_hosting)):
+        for stage, make in (
+            ("preprocess", self.of_events), ("train", self.of_training), ("deploy", self.of_hosting),
+        ):  # fmt: skip
             try:
                 make()
             except ValueError as error:
                 raise ValueError(f"the stage {stage} would refuse this: {error}") from None
         check_notify(self.notify)
         return self
+
+    def of_events(self) -> EventSettings:
+        """Event types and time window of the interactions.
+
+        Raises:
+            ValueError: as :meth:`of_training`.
+        """
+        values = {field: getattr(self, name) for field, name in _EVENT_NAMES.items()}
+        return cast("EventSettings", with_overrides(values, _EVENT_NAMES, "", {}, EventSettings)[0])
 
     def of_training(self) -> JobSettings:
         """Settings of the training job.

@@ -12,9 +12,11 @@ from pydantic import Field, model_validator
 
 from ncf.aws.settings import Region
 from ncf.data import reading, release
+from ncf.data.event_settings import EventSettings
 from ncf.data.filtering import Duplicates
 from ncf.data.layout import Separator
-from ncf.data.preparation import Settings, prepare, prepare_release
+from ncf.data.preparation import Settings, prepare
+from ncf.data.release_preparation import prepare_release
 from ncf.data.times import to_time
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, Stage, check_one_given
@@ -24,7 +26,7 @@ from ncf.storage import local_copy
 _DEFAULTS = Settings()
 
 
-class Preprocess(Stage, Region):
+class Preprocess(Stage, EventSettings, Region):
     """Convert raw interactions to a data set: filtered, split into training, validation and test, ids as indices.
 
     The source is the artifact 'interactions' or the location 'interactions_uri'. Supported formats are CSV, TSV,
@@ -116,9 +118,9 @@ class Preprocess(Stage, Region):
         _DEFAULTS.max_unreadable,
         ge=0,
         le=1,
-        description="Maximum share of rows without an id, or with an unreadable rating or timestamp. These rows are "
-        "dropped and reported; a larger share is an error. With the default, one such row in fewer than 10,000 rows is "
-        "an error",
+        description="Maximum share of rows without an id or event type, or with an unreadable rating or timestamp. "
+        "These rows are dropped and reported; a larger share is an error. With the default, one such row in fewer than "
+        "10,000 rows is an error",
     )
     seed: int = seed_field("Seed of the held-out items where timestamps are equal or missing")
 

@@ -79,6 +79,7 @@ def make_step(
 
 def make_source(
     positives: ItemsByUser,
+    weights: NDArray[np.float32] | None,
     exclusion: ItemsByUser,
     users: range,
     config: ModelConfig,
@@ -90,6 +91,8 @@ def make_source(
 
     Args:
         positives: items of all users that the fit trains on.
+        weights: float32 [positives], of each of ``positives`` in the loss of a ``history`` network, or None; other
+            networks take each positive once.
         exclusion: items that are no negatives: the positives of this fit. The negatives of a user with all items
             are drawn from all items.
         users: those that this process owns.
@@ -101,7 +104,9 @@ def make_source(
     """
     own, n_items = part_of(positives, users), config.n_items
     if config.has_history:
-        return HistorySource(own, config.history, seed, device)
+        if weights is not None:
+            weights = weights[positives.offsets[users.start] : positives.offsets[users.stop]] / weights.mean()
+        return HistorySource(own, weights, config.history, seed, device)
     excluded = without_full_users(part_of(exclusion, users), n_items)
     if device.type == "cpu" and kernel.is_available():
         return CompiledSource(own, excluded, n_items, negatives, seed, torch.get_num_threads())

@@ -1,6 +1,7 @@
 """Epochs of the ``history`` network: positives of shuffled users, each with what its user had before.
 
-The positives of a user stay together, so that an item is gathered once for all histories that it is in.
+The positives of a user stay together, so that an item is gathered once for all histories that it is in. Of a user with
+many positives an epoch has only some, drawn anew, since metrics count users, not positives.
 """
 
 from __future__ import annotations
@@ -10,12 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.models.history_network import HistoryNetwork
 from ncf.training.schedule import first_row
 from ncf.training.seeds import derived_seed
+
+Numbers = NDArray[np.int64]
+
+MOST_POSITIVES = 100
+"""Largest number of positives of a user in an epoch."""
+
+
+def positives_in_epoch(positives: ItemsByUser) -> Numbers:
+    """Positives of each user in an epoch, int64 [users]."""
+    return np.minimum(positives.counts(), MOST_POSITIVES)
 
 
 @dataclass(frozen=True)
@@ -28,12 +40,14 @@ class HistoryBatch:
         offsets: int64 [users + 1], first of each user in ``items``.
         rows: int64 [B], which of ``items`` are the step's positives.
         owners: int64 [B], number of each positive's user.
+        weights: float32 [B], of each positive in the loss; None: 1 each.
     """
 
     items: Tensor
     offsets: Tensor
     rows: Tensor
     owners: Tensor
+    weights: Tensor | None = None
 
     def vectors(self, network: HistoryNetwork, table: Tensor, items: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors of the users and embeddings of the positives, float32 [B, factors] each.
@@ -56,20 +70,42 @@ class HistorySource:
 
     Args:
         positives: of this process's users, numbered from 0, oldest first.
+        weights: float32 [positives], of each in the loss, or None.
         history: number of latest items in a history; 0: all items.
         seed: one for each fit and process.
         device: of the batches.
     """
 
-    def __init__(self, positives: ItemsByUser, history: int, seed: list[int], device: torch.device) -> None:
+    def __init__(
+        self,
+        positives: ItemsByUser,
+        weights: NDArray[np.float32] | None,
+        history: int,
+        seed: list[int],
+        device: torch.device,
+    ) -> None:
         self._history, self._seed, self._device = history, seed, device
         self._offsets = np.asarray(positives.offsets)
+        self._weights = None if weights is None else torch.from_numpy(np.array(weights, np.float32)).to(device)
         self._items = torch.from_numpy(np.asarray(positives.items).astype(np.int64)).to(device)
 
     def epoch(self, number: int, steps: int) -> HistoryEpoch:
         """Epoch ``number``, from 1, in ``steps`` steps."""
-        order = np.random.default_rng(derived_seed(*self._seed, number)).permutation(len(self._offsets) - 1)
-        return HistoryEpoch(self._items, self._offsets, order, steps, self._history, self._device)
+        rng = np.random.default_rng(derived_seed(*self._seed, number))
+        users = rng.permutation(len(self._offsets) - 1)
+        counts = np.diff(self._offsets)
+        chosen = np.minimum(counts, MOST_POSITIVES)
+        if self._history:  # some in a row, so that their histories overlap
+            first = rng.integers(0, counts - chosen + 1)
+            positions = _ranges((self._offsets[:-1] + first)[users], chosen[users])
+        else:
+            keys = rng.random(len(self._items))
+            order = np.lexsort((keys, np.repeat(np.arange(len(counts)), counts)))
+            positions = order[_ranges(self._offsets[:-1][users], chosen[users])]
+        owners = np.repeat(users, chosen[users])
+        return HistoryEpoch(
+            self._items, self._weights, self._offsets, positions, owners, steps, self._history, self._device
+        )
 
 
 @dataclass(frozen=True)
@@ -78,54 +114,49 @@ class HistoryEpoch:
 
     Attributes:
         items: int64 [positives], by user, oldest first.
+        weights: float32 [positives], of each in the loss, or None.
         offsets: int64 [users + 1].
-        order: int64 [users], a permutation.
+        positions: int64 [n], the epoch's positives, as positions in ``items``; those of a user are side by side and,
+            with times, ascend by one.
+        owners: int64 [n], their users.
         steps: steps in the epoch, the same in every process.
         history: number of latest items in a history; 0: all items.
         device: of the batches.
     """
 
     items: Tensor
-    offsets: np.ndarray[tuple[int], np.dtype[np.int64]]
-    order: np.ndarray[tuple[int], np.dtype[np.int64]]
+    weights: Tensor | None
+    offsets: Numbers
+    positions: Numbers
+    owners: Numbers
     steps: int
     history: int
     device: torch.device
 
     def batches(self, first_step: int) -> Iterator[HistoryBatch]:
         """The positives of each step from ``first_step`` on."""
-        ends = np.cumsum(np.diff(self.offsets)[self.order])  # positives of the shuffled users, up to each
-        total = len(self.items)
+        total = len(self.positions)
         for step in range(first_step, self.steps):
-            yield self._batch(ends, first_row(step, total, self.steps), first_row(step + 1, total, self.steps))
+            part = slice(first_row(step, total, self.steps), first_row(step + 1, total, self.steps))
+            yield self._batch(self.positions[part], self.owners[part])
 
-    def _batch(self, ends: np.ndarray[tuple[int], np.dtype[np.int64]], start: int, stop: int) -> HistoryBatch:
-        """The positives ``start`` to ``stop`` of the shuffled epoch; the first and last user may have others."""
-        if start == stop:
-            nothing = torch.empty(0, dtype=torch.int64, device=self.device)
-            return HistoryBatch(nothing, torch.zeros(1, dtype=torch.int64, device=self.device), nothing, nothing)
-        first, last = np.searchsorted(ends, [start, stop - 1], side="right").tolist()
-        users = self.order[first : last + 1]
-        users = users[self.offsets[users + 1] > self.offsets[users]]
-        begin, end = self.offsets[users].copy(), self.offsets[users + 1].copy()
-        own_begin, own_end = begin.copy(), end.copy()
-        own_end[-1] -= ends[last] - stop
-        own_begin[0] = end[0] - (ends[first] - start)
+    def _batch(self, positions: Numbers, owners: Numbers) -> HistoryBatch:
+        starts = np.flatnonzero(np.diff(owners, prepend=-1))  # first row of each user
+        users, counts = owners[starts], np.diff(starts, append=len(owners))
+        begin, end = self.offsets[users], self.offsets[users + 1]
         if self.history:
-            begin[0], end = max(int(begin[0]), int(own_begin[0]) - self.history), own_end
-        lengths, own_lengths = end - begin, own_end - own_begin
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        positions = _ranges(begin, lengths)
-        rows = _ranges(offsets[:-1] + own_begin - begin, own_lengths)
-        owners = np.repeat(np.arange(len(users)), own_lengths)
-        items = self.items[torch.from_numpy(positions).to(self.device)]
-        parts = (torch.from_numpy(part).to(self.device) for part in (offsets, rows, owners))
-        return HistoryBatch(items, *parts)
+            begin, end = np.maximum(begin, positions[starts] - self.history), positions[starts] + counts
+        offsets = np.concatenate([[0], np.cumsum(end - begin)])
+        of_user = np.repeat(np.arange(len(users)), counts)
+        rows = positions - (begin - offsets[:-1])[of_user]
+        items = self.items[torch.from_numpy(_ranges(begin, end - begin)).to(self.device)]
+        weights = None if self.weights is None else self.weights[torch.from_numpy(positions).to(self.device)]
+        parts = [torch.from_numpy(part).to(self.device) for part in (offsets, rows, of_user)]
+        return HistoryBatch(items, parts[0], parts[1], parts[2], weights)
 
 
-def _ranges(
-    begin: np.ndarray[tuple[int], np.dtype[np.int64]], lengths: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _ranges(begin: Numbers, lengths: Numbers) -> Numbers:
     """Numbers from each ``begin`` on, as many as ``lengths`` says, one range after the other; int64."""
     before = np.cumsum(lengths) - lengths
-    return np.repeat(begin - before, lengths) + np.arange(int(lengths.sum()))
+    ranges: Numbers = np.repeat(begin - before, lengths) + np.arange(int(lengths.sum()))
+    return ranges

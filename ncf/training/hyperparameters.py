@@ -9,7 +9,8 @@ from ncf.artifacts.model_folder import MAX_HISTORY, ModelName
 from ncf.parameters import Parameters
 from ncf.seed import seed_field
 
-_STEPS_PER_EPOCH = 300
+_STEPS_PER_EPOCH = {False: 300, True: 1000}
+"""Steps of an epoch where the bounds of the batch allow them, by whether the model is ``history``."""
 _BATCH_BOUNDS = (1024, 1 << 16)
 _REFERENCE_BATCH = 16384
 
@@ -50,10 +51,11 @@ class Hyperparameters(Parameters, extra="forbid"):
         4, ge=1, le=100, description="Negatives drawn for each positive in each epoch (gmf, mlp, neumf)"
     )
     shared_negatives: int = Field(
-        512,
+        4096,
         ge=1,
         le=1 << 20,
-        description="Negatives drawn for each step by popularity, for all of its positives (history)",
+        description="Negatives drawn for each step by popularity, for all of its positives (history); if the catalogue "
+        "has no more items, all of them",
     )
     batch_size: int = Field(
         0,
@@ -178,7 +180,7 @@ class Hyperparameters(Parameters, extra="forbid"):
         if self.batch_size:
             return max(1, self.batch_size // samples)
         low, high = _BATCH_BOUNDS
-        wanted = n_positives * samples / _STEPS_PER_EPOCH
+        wanted = n_positives * samples / _STEPS_PER_EPOCH[self.model == "history"]
         return max(1, round(min(high, max(low, wanted))) // samples)
 
     def scaled_learning_rate(self, positives_per_batch: int) -> float:

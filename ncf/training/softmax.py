@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,7 +19,15 @@ class SampledSoftmax(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, users: Tensor, negatives: Tensor, bias: Tensor, positive: Tensor, excluded: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        users: Tensor,
+        negatives: Tensor,
+        bias: Tensor,
+        positive: Tensor,
+        weight: Tensor,
+        excluded: Tensor,
+    ) -> Tensor:
         """The loss.
 
         Args:
@@ -27,39 +36,40 @@ class SampledSoftmax(torch.autograd.Function):
             negatives: float32 [N, factors], embeddings.
             bias: float32 [N], of the negatives, sampling corrected.
             positive: float32 [B], scores of the positives, sampling corrected.
+            weight: float32 [B], of each positive in the sum; no gradient.
             excluded: int64 [2, n], cells whose negative is the positive of the row, sorted by row.
 
         Returns:
             float32 [].
         """
-        of_users, of_negatives = torch.empty_like(users), torch.zeros_like(negatives)
-        of_bias, of_positive = torch.zeros_like(bias), torch.empty_like(positive)
+        factors = users.shape[1]
+        of_users, of_positive = torch.empty_like(users), torch.empty_like(positive)
+        with_bias = torch.zeros(len(negatives), factors + 1, device=users.device)  # gradients of embeddings and biases
         loss = torch.zeros((), device=users.device)
         across = negatives.T.contiguous()
         height = max(1, _CELLS_PER_BLOCK // max(1, len(negatives))) if users.device.type == "cpu" else len(users)
-        bounds = torch.searchsorted(excluded[0], torch.arange(0, len(users) + height, height, device=users.device))
-        cuts = bounds.tolist()
-        for block, start in enumerate(range(0, len(users), height)):
+        starts = range(0, len(users), max(1, height))
+        cuts = torch.searchsorted(excluded[0].contiguous(), torch.tensor([*starts, len(users)], device=users.device))
+        for start, (first, last) in zip(starts, pairwise(cuts.tolist()), strict=True):
             rows = slice(start, start + height)
             scores = torch.addmm(bias, users[rows], across)  # [b, N]
-            own = excluded[:, cuts[block] : cuts[block + 1]]
+            own = excluded[:, first:last]
             scores[own[0] - start, own[1]] = _EXCLUDED
             best = torch.maximum(scores.amax(1), positive[rows])
             weights = scores.sub_(best.unsqueeze(1)).exp_()
             of_own = (positive[rows] - best).exp_()
             total = weights.sum(1) + of_own
-            loss += (total.log() + best - positive[rows]).sum()
-            weights /= total.unsqueeze(1)
-            of_positive[rows] = of_own / total - 1
-            torch.mm(weights, negatives, out=of_users[rows])
-            of_negatives.addmm_(weights.T, users[rows])
-            of_bias += weights.sum(0)
-        ctx.save_for_backward(of_users, of_negatives, of_bias, of_positive)
+            loss += torch.dot(weight[rows], total.log() + best - positive[rows])
+            of_positive[rows] = weight[rows] * (of_own / total - 1)
+            share = (weight[rows] / total).unsqueeze(1)  # scales the small factors, not the matrix of scores
+            torch.mul(weights @ negatives, share, out=of_users[rows])
+            with_bias.addmm_(weights.T, torch.cat([users[rows] * share, share], 1))
+        ctx.save_for_backward(of_users, with_bias[:, :factors], with_bias[:, factors], of_positive)
         return loss
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(saved * gradients[0] for saved in ctx.saved_tensors), None)
+        return (*(saved * gradients[0] for saved in ctx.saved_tensors), None, None)
 
 
 def cells_of_positives(positives: Tensor, negatives: Tensor) -> Tensor:

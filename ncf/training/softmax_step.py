@@ -76,7 +76,8 @@ class SoftmaxStep(HostStep[HistoryBatch]):
             scores = scores - self._expected[positives]
             negative_bias = negative_bias - self._expected[negatives]
         cells = cells_of_positives(positives, negatives)
-        loss: Tensor = SampledSoftmax.apply(users, of_negatives, negative_bias, scores, cells)  # type: ignore[no-untyped-call]
+        weights = torch.ones_like(scores) if batch.weights is None else batch.weights
+        loss: Tensor = SampledSoftmax.apply(users, of_negatives, negative_bias, scores, weights, cells)  # type: ignore[no-untyped-call]
         self._optimiser.zero_grad()
         torch.autograd.backward(loss / samples)
         if self.adam.is_lazy:

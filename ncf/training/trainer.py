@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.dataset import PARTS, Dataset
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig
 from ncf.artifacts.samples import FitName, Samples
@@ -23,6 +23,7 @@ from ncf.progress import progress as progress_bar
 from ncf.training.backends import make_source
 from ncf.training.checkpoint import Checkpoint, Checkpoints
 from ncf.training.distributed import World, owned_users
+from ncf.training.history_batches import positives_in_epoch
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.log_lines import FITS, epoch_line
 from ncf.training.loop import FitLoop
@@ -91,10 +92,11 @@ class Trainer:
         self._start, self._is_part, self._may_stay = start or {}, is_part, may_stay
         self.record = TrainingRecord(settings, is_part)
         self._weights: dict[FitName, dict[str, Tensor]] = {}
-        self.positives = dataset.train_with(dataset.validation)
+        self.positives = dataset.positives_up_to("validation")
         self._positives: dict[FitName, ItemsByUser] = {"selection": dataset.train, "final": self.positives}
         if settings.refit and len(dataset.test):
             self._positives["hosted"] = dataset.positives()
+        self._weights_of = {fit: dataset.positive_weights(part) for fit, part in zip(FITS, PARTS, strict=True)}
         self._bounds = owned_users(self.positives.counts(), world.size)
         self._users = range(*self._bounds[world.rank : world.rank + 2].tolist())
 
@@ -192,6 +194,7 @@ class Trainer:
         exclusion = self._samples.exclusion if fit == "selection" else positives.in_order()
         source = make_source(
             positives=positives,
+            weights=self._weights_of[fit],
             exclusion=exclusion,
             users=self._users,
             config=self.config,
@@ -199,7 +202,8 @@ class Trainer:
             seed=seed,
             device=world.device,
         )
-        shares = np.diff(positives.offsets[self._bounds])
+        counts = positives_in_epoch(positives) if self.config.has_history else positives.counts()
+        shares = np.add.reduceat(np.append(counts, 0), self._bounds[:-1]) * (np.diff(self._bounds) > 0)
         return FitLoop(network.to(world.device), source, shares, self._bounds, popularity, settings, world, seed)
 
     def _run_fit(self, fit: FitName, loop: FitLoop) -> None:

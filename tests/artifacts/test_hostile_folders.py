@@ -19,6 +19,8 @@ from ncf.artifacts import manifest
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
+from ncf.artifacts.strings import Strings
+from ncf.artifacts.untrusted_files import UntrustedFiles
 from ncf.errors import InputError
 from ncf.stage.command import main
 
@@ -218,6 +220,9 @@ TAMPERED: dict[str, Callable[[str], str | bytes]] = {
     "version a list": text('"schema_version": ', '"schema_version": [], "x": '),
     "version huge": text('"schema_version": ', '"schema_version": ' + "9" * 4000),
     "no version": text('"schema_version": ', '"x": '),
+    "version true": text('"schema_version": 1', '"schema_version": true'),
+    "version a float": text('"schema_version": 1', '"schema_version": 1.0'),
+    "no count": text('"users": ', '"x": '),
     "a long name": text('"files": {', '"files": {"' + "x" * 100_000 + '": {"bytes": 1, "sha256": ""}, "x": 1, '),
 }
 
@@ -236,6 +241,16 @@ def test_a_tampered_manifest_is_refused_in_one_line(kind: str, folder: Path, cas
     assert len(message) < 600
 
 
+@pytest.mark.parametrize("field", ["kind", "schema_version", "counts", "parameters", "source", "files"])
+def test_a_missing_field_of_a_manifest_is_named(kind: str, folder: Path, field: str) -> None:
+    path = folder / manifest.FILE_NAME
+    content = json.loads(path.read_text())
+    del content[field]
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"manifest\.json: not a manifest of a {kind} folder: '{field}' is missing$"):
+        LOADERS[kind](folder)
+
+
 def array(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         np.save(folder / name, change(np.load(folder / name)))
@@ -243,6 +258,19 @@ def array(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Pa
     return write
 
 
+def strings(name: str, change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        Strings.of(change(list(UntrustedFiles.of(folder, LISTED).strings(name)))).save(folder, name)
+
+    return write
+
+
+LISTED = [f"{name}.{part}.npy" for name in ("user_ids", "item_ids", "item_titles") for part in ("bytes", "offsets")]
+REPEATED = [
+    (strings("user_ids", lambda ids: ["u1", *ids[1:]]), r"user_ids\.bytes\.npy: 'u1' is given more than once"),
+    (strings("item_ids", lambda ids: [ids[-1]] * len(ids)), r"item_ids\.bytes\.npy: 'i\d+' is given more than once"),
+    (strings("item_ids", lambda ids: ["é" * 513, *ids[1:]]), r"item_ids\.bytes\.npy: string 0 has 513 .*512 at most"),
+]
 WRONG_ARRAYS = {
     "dataset": [
         (array("test.npy", lambda a: a.astype(np.int64)), r"test\.npy: int64 .*expected int32 with two dimensions"),
@@ -256,13 +284,27 @@ WRONG_ARRAYS = {
         (array("user_ids.bytes.npy", lambda a: a | 128), r"user_ids\.bytes\.npy: not UTF-8"),
         (array("user_ids.offsets.npy", lambda a: a[::-1]), r"user_ids\.offsets\.npy: expected offsets"),
         (array("item_titles.bytes.npy", lambda a: a[:-1]), r"item_titles\.offsets\.npy: expected offsets"),
+        (
+            strings("item_titles", lambda a: [*a[:-1], "x" * 501]),
+            r"item_titles\.bytes\.npy: string 199 has 501 characters",
+        ),
+        (
+            lambda folder: np.save(folder / "test_negatives.npy", np.zeros((30, 0), np.int32)),
+            r"test_negatives\.npy: shape \(30, 0\); expected one or more",
+        ),
+        *REPEATED,
     ],
+    "model": REPEATED,
     "samples": [
         (array("test.npy", lambda a: a.astype(np.int64)), r"test\.npy: int64 .*expected int32 with two dimensions"),
         (array("validation.npy", lambda a: a[::-1]), r"validation\.npy: users are not sorted"),
         (
             array("test_candidates.npy", lambda a: a[:, :3]),
             r"manifest\.json: counts\.candidates is 4; the files have 3",
+        ),
+        (
+            array("validation_candidates.npy", lambda a: a[:, :0]),
+            r"validation_candidates\.npy: shape \(30, 0\); expected",
         ),
         (array("test_candidates.npy", lambda a: a - 1), r"test_candidates\.npy: indices from -1"),
         (array("exclusion_items.npy", lambda a: a.astype(np.int64)), r"exclusion_items\.npy: int64"),
@@ -277,6 +319,25 @@ def test_a_wrong_array_is_refused_though_the_manifest_agrees(kind: str, folder: 
     change(folder)
     resign(kind, folder)
     with pytest.raises(InputError, match=message):
+        LOADERS[kind](folder)
+
+
+SHAPES = {
+    "a product of many digits": f"({'9' * 4299}, {'9' * 4299})",
+    "no rows of a number that numpy does not know": f"(0, {10**30})",
+    "no rows of a number of bytes that numpy does not know": f"(0, {1 << 62})",
+    "true": "(True, 2)",
+}
+
+
+@pytest.mark.parametrize("kind", ["dataset", "samples"])
+@pytest.mark.parametrize("case", SHAPES)
+def test_a_shape_that_no_array_has_is_refused(kind: str, folder: Path, case: str) -> None:
+    header = f"{{'descr': '<i4', 'fortran_order': False, 'shape': {SHAPES[case]}}}\n".encode()
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8 if case == "true" else 0)
+    (folder / "test.npy").write_bytes(content)
+    resign(kind, folder)
+    with pytest.raises(InputError, match=r"test\.npy: int32 \[.*; expected int32 with two dimensions"):
         LOADERS[kind](folder)
 
 

@@ -229,6 +229,16 @@ def test_titles(name: str, tmp_path: Path) -> None:
     assert read_titles(path, ["1"], **given) == ["Caf\u00e9"]
 
 
+def test_long_titles_are_cut_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"item,title\n1,{'é' * 500}\n2,{'é' * 501}\n3,{'x' * 100_000}\n4,{'x' * 501}\n")
+    first, second, third = read_titles(path, ["1", "2", "3"])
+    assert first == "é" * 500
+    assert second == "é" * 499 + "…"
+    assert len(third) == 500
+    assert "t.csv: 2 titles have more than 500 characters and are cut, that of item '2' first" in caplog.text
+
+
 @pytest.mark.parametrize("column", ["item", "title"])
 @pytest.mark.parametrize(
     "values", [[["a"], ["b"]], [b"\xff", b"a"], [{"a": 1}, {"a": 2}]], ids=["list", "bytes", "struct"]

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ncf.data.preparation import Prepared, Settings, prepare_release
+from ncf.data.preparation import Prepared, Settings
 from ncf.data.release import read_release, release_files
+from ncf.data.release_preparation import prepare_release
 from ncf.errors import InputError
 
 TRAIN = "1\t10\t5\t30\n0\t10\t5\t1\n0\t20\t4\t3\n0\t30\t4\t2\n0\t20\t4\t3\n1\t40\t1\t9\n2\t10\t1\t1\n0\t99\t1\t9\n"

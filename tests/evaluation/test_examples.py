@@ -10,6 +10,7 @@ from random_model import random_model
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.evaluation.examples import examples
+from ncf.reports.evaluation_examples import examples_section
 
 TEST = np.array([[user, 30 + user % 5] for user in range(8)], np.int32)
 
@@ -64,3 +65,10 @@ def test_few_users_or_items_give_fewer() -> None:
     everything = ItemsByUser.of(np.zeros(38, np.int32), np.arange(2, 40, dtype=np.int32), 8)
     (few,) = examples(dataclasses.replace(model, train=everything, seen_days=None), TEST[:1])
     assert set(few.recommended.tolist()) == {0, 1}
+
+
+def test_a_user_without_interactions_has_a_caption() -> None:
+    nothing = ItemsByUser.of(np.empty(0, np.int32), np.empty(0, np.int32), 8)
+    model = dataclasses.replace(model_with_days(), train=nothing)
+    section = examples_section(model, examples(model, TEST[:1]))
+    assert section.tables[0].caption == "User u0: 0 interactions; test item: Title 30"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from pathlib import Path
 
@@ -141,6 +142,14 @@ def test_a_pod_s_carriage_return_begins_no_line(recorder: Recorder, printed: io.
     task = process_runner._run(command, {}, recorder)
     assert task.last_line.startswith("it ended with status 0")
     assert r"a\r17:00:00 forged" in printed.getvalue()
+
+
+def test_a_pod_has_no_access_to_kfp(recorder: Recorder, printed: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NCF_KFP_TOKEN", "NCF_KFP_COOKIE", "KF_PIPELINES_SA_TOKEN_PATH", "NCF_OTHER"):
+        monkeypatch.setenv(name, f"secret-{name}")
+    program = "import os; print(*(value for value in os.environ.values() if value.startswith('secret')))"
+    process_runner._run(["python", "-c", program, "ncf", "train", EXECUTOR_INPUT, '{"outputs": {}}'], {}, recorder)
+    assert re.findall(r"secret-\w+", printed.getvalue()) == ["secret-NCF_OTHER"]
 
 
 def test_titles_users_and_paths_are_printed_as_they_are_read(recorder: Recorder, printed: io.StringIO) -> None:

@@ -42,6 +42,11 @@ from ncf.errors import InputError
         (["data_rating=4"], "did you mean .*data_min_rating"),
         (["sampling_candidates=0"], "parameter 'sampling_candidates' is 0"),
         (["data_max_unreadable=2"], "parameter 'data_max_unreadable' is 2"),
+        (
+            ["data_event_weights=view=-1"],
+            "parameter 'data_event_weights' is .*: the weight of 'view' is -1; expected 0, or",
+        ),
+        (["data_since=soon"], "parameter 'data_since' is 'soon': expected an ISO date"),
         (["vpc_subnets=subnet-1"], "'vpc_subnets' and 'vpc_security_group_ids' go together"),
         (["spot_instance=true"], "max_wait_time"),
         (["serverless_memory=2048"], "'network_isolation' is True"),

@@ -136,6 +136,11 @@ def _data(folder: Path) -> None:
     for name, columns in (("ratings", header), ("purchases", "buyer,sku,rating,timestamp")):
         lines = [columns, *(f"{row},{time}" for row, time in earlier)]
         (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    kinds = ("view", "view", "cart", "purchase")
+    events = [
+        f"{row.rpartition(',')[0]},{kinds[place % len(kinds)]},{time}" for place, (row, time) in enumerate(earlier)
+    ]
+    (folder / "events.csv").write_text("\n".join(["user_id,item_id,event_type,timestamp", *events]) + "\n")
     (folder / "users.txt").write_text("u1\nu2\n")
     (folder / "cookies.txt").write_text("authservice_session=abc\n")
     random_model(n_users=50).save(folder / "output" / "run" / "model", {}, {})

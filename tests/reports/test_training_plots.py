@@ -32,3 +32,20 @@ def test_it_says_where_the_model_comes_from(history: dict[str, Any], text: str) 
     assert len(section.charts) == 2
     (paragraph,) = section.text
     assert re.search(text, paragraph)
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        {"selection": 5},
+        {"selection": [5]},
+        {"selection": [{"epoch": 1}]},
+        {"selection": [{**SELECTION[0], "loss": "x"}]},
+        {"selection": SELECTION, "final": [None]},
+        {"selection": SELECTION, "start": 1},
+        {"selection": SELECTION, "best_epoch": []},
+        {"selection": SELECTION, "best_epoch": 10**400},
+    ],
+)
+def test_a_history_of_another_kind_gives_no_such_section(history: dict[str, Any]) -> None:
+    assert training_sections(history) == []

@@ -167,3 +167,10 @@ def test_metrics_come_as_openmetrics_to_who_asks_for_it() -> None:
     response = TestClient(app_of(random_model())).get("/metrics", headers={"accept": "application/openmetrics-text"})
     assert response.headers["content-type"].startswith("application/openmetrics-text")
     assert response.text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("version", ["abc", "1.x.0", '"1.0.0"', "\u0661"])
+def test_metrics_come_as_text_to_who_asks_for_a_version_that_is_no_number(version: str) -> None:
+    accept = f"application/openmetrics-text; version={version}".encode()
+    response = TestClient(app_of(random_model())).get("/metrics", headers={b"accept": accept})
+    assert response.status_code == 200

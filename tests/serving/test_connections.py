@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 from live_server import Live, live, post, until
 from random_model import random_model
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ncf.api import formats, limits
 from ncf.api.requests import AnyForm
@@ -22,7 +23,12 @@ from ncf.serving.connections import most_connections
 MODEL = random_model()
 PING = b"GET /ping HTTP/1.1\r\nhost: test\r\n\r\n"
 HALF_HEAD = b"POST /invocations HTTP/1.1\r\nhost: test\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n"
 HALF_BODY = post(b'{"item": "i1"}')[:-1]
+
+
+def head_of(headers: bytes) -> bytes:
+    return b"POST /invocations HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n" + headers + b"\r\n"
 
 
 @pytest.fixture
@@ -104,6 +110,21 @@ def test_others_are_answered_while_there_are_too_many_connections(server, sent, 
         client.close()
 
 
+def test_a_client_that_sends_much_at_once_leaves_others_their_turn(server, monkeypatch) -> None:
+    sizes, original = [], H11Protocol.data_received
+
+    def received(self: H11Protocol, data: bytes) -> None:
+        sizes.append(len(data))
+        original(self, data)
+
+    monkeypatch.setattr(H11Protocol, "data_received", received)
+    tiny = b"1\r\n \r\n" * 50_000 + b"0\r\n\r\n"
+    answer = everything(server.client(head_of(CHUNKED + b"connection: close\r\n") + tiny))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert sum(sizes) > len(tiny)
+    assert max(sizes) <= 1 << 13
+
+
 @pytest.mark.parametrize("limit", [3])
 def test_half_a_body_gives_way_last(server, monkeypatch) -> None:
     monkeypatch.setattr(limits, "HEAD_SECONDS", 30.0)
@@ -147,7 +168,6 @@ def test_at_the_end_clients_that_send_or_read_no_more_are_left_without_a_traceba
         client.close()
 
 
-CHUNKED = b"transfer-encoding: chunked\r\n"
 BODY = b'{"users": ["u1"]}'
 IN_CHUNKS = b"11\r\n" + BODY + b"\r\n0\r\n\r\n"
 

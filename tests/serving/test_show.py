@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from ncf.artifacts.strings import Strings
 from ncf.errors import InputError
 from ncf.serving import show
 from ncf.serving.recommender import Recommender
+from ncf.serving.show import _cut
 from ncf.stage import command, parsing
 
 
@@ -82,6 +84,15 @@ def test_lines_fit_the_terminal(columns: int, tmp_path: Path) -> None:
     lines = shown("show", f"--model={tmp_path}/model", "--user=u0", columns=columns)
     assert max(map(show._width, lines[2:])) <= columns
     assert ("history" in lines[2]) == (columns >= 80), "below each other where there is no room"
+
+
+def test_a_long_title_is_cut_at_once() -> None:
+    start = time.process_time()
+    assert _cut("\u65e5" * 500_000, 10) == "\u65e5" * 4 + "\u2026"
+    assert _cut("e\u0301" * 500_000, 10) == "e\u0301" * 9 + "\u2026"
+    assert _cut("exactly", 7) == "exactly"
+    assert _cut("", 0) == ""
+    assert time.process_time() - start < 10, "quadratic work would take hours"
 
 
 def test_titles_cannot_drive_the_terminal(tmp_path: Path) -> None:

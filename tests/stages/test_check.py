@@ -64,6 +64,17 @@ def test_all_is_given(tmp_path: Path) -> None:
         ),
         ({"train_overrides": {"epoch": 3}}, "'train_overrides' has 'epoch'.*did you mean epochs"),
         ({"train_overrides": {"dropout": 2}}, "'train_overrides': 'dropout' is 2"),
+        (
+            {"data_event_weights": {"view": -1}},
+            "the stage preprocess would refuse this: parameter 'data_event_weights' is .*: the weight of 'view' is -1",
+        ),
+        ({"data_event_weights": {"view": 0}}, "'data_event_weights' is .*: all weights are 0"),
+        (
+            {"data_event_weights": {"view": 1}, "data_event_column": "none"},
+            "'data_event_weights' is .* event_column is 'none'",
+        ),
+        ({"data_since": "soon"}, "'data_since' is 'soon': expected an ISO date"),
+        ({"data_days": -1}, "'data_days' is -1: .* greater than or equal to 0"),
         ({"train_epochs": 0}, "'train_epochs' is 0"),
         ({"train_model": "svd"}, "'train_model' is 'svd'"),
         ({"train_overrides": {"spot_instance": True}}, "'max_wait_time' is 0: with 'spot_instance'"),

@@ -32,7 +32,7 @@ def _drawn_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 def source(positives: ItemsByUser, users: range) -> EpochSource:
-    return make_source(positives, positives, users, CONFIG, 3, [1, 2], CPU)
+    return make_source(positives, None, positives, users, CONFIG, 3, [1, 2], CPU)
 
 
 def joined(epoch: Epoch, first_step: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

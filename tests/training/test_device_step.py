@@ -52,7 +52,7 @@ def _loop(folders: Folders, on_device: bool, device: torch.device = CPU, **chang
     network = Network(config, dataset.n_users, settings.dropout)
     initialise(network, 1, settings.init_std, range(dataset.n_users), dataset.n_users)
     users, seed = range(dataset.n_users), [1, 0, 0]
-    source = make_source(dataset.train, samples.exclusion, users, config, 4, seed, device)
+    source = make_source(dataset.train, None, samples.exclusion, users, config, 4, seed, device)
     shares, bounds = np.array([len(dataset.train.items)]), np.array([0, dataset.n_users])
     popularity = np.bincount(dataset.train.items, minlength=dataset.n_items)
     return FitLoop(

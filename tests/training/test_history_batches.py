@@ -27,7 +27,7 @@ def positives_of(sizes: list[int]) -> ItemsByUser:
 
 
 def epoch_of(sizes: list[int], steps: int, history: int, number: int = 1) -> HistoryEpoch:
-    return HistorySource(positives_of(sizes), history, [1, 2, 3], CPU).epoch(number, steps)
+    return HistorySource(positives_of(sizes), None, history, [1, 2, 3], CPU).epoch(number, steps)
 
 
 def samples_of(batch: HistoryBatch, is_sequential: bool) -> Samples:
@@ -113,6 +113,6 @@ def test_the_vectors_of_a_step_are_the_networks_of_these_histories(
 def test_a_process_has_the_positives_of_its_own_users() -> None:
     config = ModelConfig(model="history", factors=3, tower=[], n_users=4, n_items=400, history=2)
     positives = positives_of([2, 3, 4, 1])
-    source = make_source(positives, positives, range(1, 3), config, 4, [1], CPU)
+    source = make_source(positives, None, positives, range(1, 3), config, 4, [1], CPU)
     found = [item for batch in source.epoch(1, 2).batches(0) for item in batch.items[batch.rows].tolist()]
     assert sorted(found) == [100, 101, 102, 200, 201, 202, 203]

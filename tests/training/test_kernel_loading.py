@@ -163,7 +163,7 @@ def test_it_is_not_looked_for_on_another_device(never_asked: None, folders: Fold
     config = model_config(settings, dataset)
     network = Network(config, dataset.n_users, 0.0).to(device)
     users = range(dataset.n_users)
-    source = make_source(dataset.train, samples.exclusion, users, config, 4, [1], ELSEWHERE)
+    source = make_source(dataset.train, None, samples.exclusion, users, config, 4, [1], ELSEWHERE)
     shares, bounds = np.array([len(dataset.train.items)]), np.array([0, dataset.n_users])
     popularity = np.bincount(dataset.train.items, minlength=dataset.n_items)
     FitLoop(network, source, shares, bounds, popularity, settings, World(0, 1, device), [1], on_device)

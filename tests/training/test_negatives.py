@@ -62,11 +62,11 @@ def test_negatives_of_a_user_with_all_items_are_drawn_from_all(compiled: bool, m
     monkeypatch.setattr(kernel, "is_available", lambda: compiled)
     known = exclusion([{0}, {0, 1, 2}, set(), {1, 2}])
     config = ModelConfig(model="gmf", factors=1, tower=[], n_users=4, n_items=3)
-    source = make_source(known, known, range(4), config, 100, [1], CPU)
+    source = make_source(known, None, known, range(4), config, 100, [1], CPU)
     ((users, items),) = source.epoch(1, 1).batches(0)
     drawn = {user: {*items[users == user, 1:].flatten().tolist()} for user in (0, 1, 3)}
     assert drawn == {0: {1, 2}, 1: {0, 1, 2}, 3: {0}}
-    own = make_source(known, known, range(1, 2), config, 100, [1], CPU)  # a process that owns this user alone
+    own = make_source(known, None, known, range(1, 2), config, 100, [1], CPU)  # a process that owns this user alone
     ((users, items),) = own.epoch(1, 1).batches(0)
     assert users.tolist() == [0, 0, 0]
     assert {*items[:, 1:].flatten().tolist()} == {0, 1, 2}

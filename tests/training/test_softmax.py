@@ -12,13 +12,15 @@ from ncf.training import softmax
 from ncf.training.softmax import SampledSoftmax, cells_of_positives
 
 
-def plain_loss(users: Tensor, negatives: Tensor, bias: Tensor, positive: Tensor, cells: Tensor) -> Tensor:
-    """Summed cross-entropy of the positive among itself and the negatives that are not excluded."""
+def plain_loss(
+    users: Tensor, negatives: Tensor, bias: Tensor, positive: Tensor, weight: Tensor, cells: Tensor
+) -> Tensor:
+    """Weighted sum of the cross-entropy of the positive among itself and the negatives that are not excluded."""
     scores = users @ negatives.T + bias
     excluded = torch.zeros(scores.shape, dtype=torch.bool)
     excluded[cells[0], cells[1]] = True
     rows = torch.cat([positive.unsqueeze(1), scores.masked_fill(excluded, -torch.inf)], 1)
-    return (rows.logsumexp(1) - positive).sum()
+    return (weight * (rows.logsumexp(1) - positive)).sum()
 
 
 @given(
@@ -38,11 +40,11 @@ def test_loss_and_gradients_are_those_of_the_definition(
     items = torch.randint(catalogue, (drawn,), generator=generator)
     shapes = [(rows, 4), (drawn, 4), (drawn,), (rows,)]
     inputs = [(size * torch.randn(shape, generator=generator)).requires_grad_() for shape in shapes]
-    cells = cells_of_positives(positives, items)
+    weight, cells = 2 * torch.rand(rows, generator=generator), cells_of_positives(positives, items)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(softmax, "_CELLS_PER_BLOCK", cells_per_block)
-        found = SampledSoftmax.apply(*inputs, cells)
-    expected = plain_loss(*inputs, cells)
+        found = SampledSoftmax.apply(*inputs, weight, cells)
+    expected = plain_loss(*inputs, weight, cells)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
     one, other = (torch.autograd.grad(3 * loss, inputs) for loss in (found, expected))
     for gradient, wanted in zip(one, other, strict=True):
@@ -52,7 +54,7 @@ def test_loss_and_gradients_are_those_of_the_definition(
 def test_a_step_without_positives_has_no_loss_and_no_gradients() -> None:
     inputs = [torch.ones(shape, requires_grad=True) for shape in ((0, 4), (3, 4), (3,), (0,))]
     nothing = torch.empty(0, dtype=torch.int64)
-    loss = SampledSoftmax.apply(*inputs, cells_of_positives(nothing, torch.tensor([1, 2, 3])))
+    loss = SampledSoftmax.apply(*inputs, torch.ones(0), cells_of_positives(nothing, torch.tensor([1, 2, 3])))
     assert float(loss.detach()) == 0
     for gradient in torch.autograd.grad(loss, inputs):
         assert not gradient.any()
@@ -61,7 +63,7 @@ def test_a_step_without_positives_has_no_loss_and_no_gradients() -> None:
 def test_a_row_whose_negatives_are_all_its_positive_has_no_loss() -> None:
     users, negatives = torch.ones(1, 2), torch.ones(2, 2)
     cells = cells_of_positives(torch.tensor([5]), torch.tensor([5, 5]))
-    loss = SampledSoftmax.apply(users, negatives, torch.zeros(2), torch.tensor([-4.0]), cells)
+    loss = SampledSoftmax.apply(users, negatives, torch.zeros(2), torch.tensor([-4.0]), torch.ones(1), cells)
     assert float(loss) == 0
 
 

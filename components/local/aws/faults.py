@@ -45,7 +45,11 @@ class Fault(BaseModel):
         0.0, ge=0, description="Duration of a held state, an interruption, a delay or an alarm, in seconds"
     )
     reason: str = Field("InternalServerError: a fault was injected", description="SageMaker's reason of a failure")
-    error: str = Field("ThrottlingException", description="Error code; 'drop' and 'cut' break the connection")
+    error: str = Field(
+        "ThrottlingException",
+        pattern=r"^[A-Za-z0-9.]+$",
+        description="Error code; 'drop' and 'cut' break the connection",
+    )
 
 
 class Faults:

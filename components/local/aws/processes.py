@@ -28,7 +28,16 @@ _OWN = (ROOT_VARIABLE, PORT_VARIABLE, ADDRESSES_VARIABLE, HOST_VARIABLE, PAGE_VA
 _PASSED = re.compile(r"(NCF|SAGEMAKER)_[A-Z0-9_]+")
 _SET = {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
 _LOOPBACK = "127.0.0.1"
+OF_AWS = ("AWS_", "BOTO", "MOTO_")
+"""Beginnings of the names of variables that AWS clients and moto read."""
+OF_KFP = ("NCF_KFP_", "KF_PIPELINES_")
+"""Beginnings of the names of variables that give access to the API of KFP."""
 _SECONDS_FOR_LAST_LINES = 5.0
+
+
+def without(variables: Mapping[str, str], *beginnings: str) -> dict[str, str]:
+    """Environment variables without those whose names begin so."""
+    return {name: value for name, value in variables.items() if not name.startswith(beginnings)}
 
 
 class Process:
@@ -36,7 +45,7 @@ class Process:
 
     Args:
         command: command to run.
-        environment: variables in addition to those of this process; AWS's settings of this process are omitted.
+        environment: variables in addition to those of this process; its access to AWS and KFP is omitted.
         folder: folder for ``/opt/ml`` and working directory, unique among the running programs.
         on_line: callback for each line of output.
 
@@ -55,8 +64,7 @@ class Process:
     ) -> None:
         self.last_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._mark = f"{ROOT_VARIABLE}={folder}"
-        # like a container, without the AWS credentials of this shell
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        inherited = without(os.environ, *OF_AWS, *OF_KFP)  # like a container
         # programs find `python` on PATH, as in images
         inherited["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
         self._process = subprocess.Popen(

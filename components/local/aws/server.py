@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
+from xml.sax.saxutils import escape
 
 from components.local.aws.access import Access, read_body
 from components.local.aws.api import ACCOUNT, OPERATIONS, SageMakerApi
@@ -46,9 +47,9 @@ _MESSAGES = {
 }
 _XML_SERVICES = ("S3:", "STS:", "IAM:", "SNS:")
 _REFUSED_BYTES = 1 << 20
+"""Part of a refused request's body that is read, so that its client reads the answer."""
 _CONNECTION_SECONDS = 60.0
 """Time after which a connection is closed on which nothing arrives."""
-"""Part of a refused request's body that is read, so that its client reads the answer."""
 _active: list[LocalAws] = []
 
 
@@ -194,7 +195,13 @@ class LocalAws:
         return self._api.endpoint(name).address
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        """Route a request (WSGI)."""
+        """Answer a request (WSGI)."""
+        try:
+            return self._route(environ, start_response)
+        except ApiError as error:
+            return _error(start_response, error)
+
+    def _route(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
             self._access.check(environ)
         except ApiError as error:
@@ -212,8 +219,8 @@ class LocalAws:
         name = target.removeprefix(_TARGET)
         if target.startswith(_TARGET) and name in OPERATIONS:
             body = read_body(environ)
-            request = json.loads(body or b"{}")
-            if "ResourceArn" not in request or kind_of(request["ResourceArn"]) in KINDS:
+            request = _parsed(body)
+            if "ResourceArn" not in request or kind_of(str(request["ResourceArn"])) in KINDS:
                 operation = self._api.operation(name)
                 assert operation is not None
                 try:
@@ -224,14 +231,14 @@ class LocalAws:
         if target == REGISTRATION:
             body = read_body(environ)
             try:
-                self._api.check_scalable_target(json.loads(body or b"{}"))
+                self._api.check_scalable_target(_parsed(body))
             except ApiError as error:
                 return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
         if target == _PRICES:  # no prices: nothing costs money here
             return _json(start_response, {"FormatVersion": "aws_v1", "PriceList": []})
         if target == _TAGGED:
-            return _json(start_response, self._api.tags.get_resources(json.loads(read_body(environ) or b"{}")))
+            return _json(start_response, self._api.tags.get_resources(_parsed(read_body(environ))))
         answer: Iterable[bytes] = self._moto(environ, start_response)
         return answer
 
@@ -239,11 +246,9 @@ class LocalAws:
         """List, add or clear faults by HTTP."""
         try:
             if environ["REQUEST_METHOD"] == "POST":
-                self.faults.add_request(json.loads(read_body(environ) or b"{}"))
+                self.faults.add_request(_parsed(read_body(environ)))
             elif environ["REQUEST_METHOD"] == "DELETE":
                 self.faults.clear()
-        except ValueError as error:
-            return _error(start_response, ApiError("ValidationException", f"expected a JSON object: {error}"))
         except ApiError as error:
             return _error(start_response, error)
         return _json(start_response, {"faults": self.faults.coming()})
@@ -315,10 +320,21 @@ def _fail(
     """Answer with an error, in the format of the service."""
     name = _operation_name(environ)
     if "xml" in environ.get("HTTP_ACCEPT", "") or name.startswith(_XML_SERVICES):
-        body = f"<Error><Code>{error.code}</Code><Message>{error.message}</Message></Error>"
+        body = f"<Error><Code>{escape(error.code)}</Code><Message>{escape(error.message)}</Message></Error>"
         body = body if name.startswith("S3:") else f"<ErrorResponse>{body}</ErrorResponse>"
         return _respond(start_response, error.status, body.encode(), headers, "application/xml")
     return _error(start_response, error, headers)
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    """The request in a body."""
+    try:
+        request = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as error:
+        raise ApiError("SerializationException", f"expected a JSON object: {error}") from None
+    if not isinstance(request, dict):
+        raise ApiError("SerializationException", "expected a JSON object")
+    return request
 
 
 def _json(start_response: Callable[..., Any], content: Mapping[str, Any]) -> Iterable[bytes]:

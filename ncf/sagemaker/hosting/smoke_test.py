@@ -47,7 +47,7 @@ class SmokeTest:
         """
         content = manifest.read(folder, KIND)
         files = UntrustedFiles.of(folder, content["files"])
-        user_ids, item_ids, seen = files.strings("user_ids"), files.strings("item_ids"), files.items_by_user("seen")
+        user_ids, item_ids, seen = files.ids("user_ids"), files.ids("item_ids"), files.items_by_user("seen")
         count = min(n_users, len(user_ids))
         indices = [len(user_ids) * part // count for part in range(count)]
         return cls(

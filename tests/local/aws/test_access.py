@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from xml.etree import ElementTree
 
 import boto3
 import pytest
@@ -18,7 +19,8 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from local_jobs import ROLE, another_key, client, keys_of, put_model, request, signed
 
-from components.local.aws import LocalAws
+from components.local.aws import LocalAws, server
+from components.local.aws.errors import ApiError
 from components.local.aws.keys import AccessKey
 
 TARGET = {"X-Amz-Target": "SageMaker.CreateTrainingJob", "Content-Type": "application/x-amz-json-1.1"}
@@ -285,3 +287,19 @@ def test_a_variable_that_could_change_what_runs_is_refused(aws: LocalAws, sagema
     assert "with-variables" not in jobs(sagemaker)
     sagemaker.delete_model(ModelName="transforms")
     sagemaker.delete_endpoint_config(EndpointConfigName="transforms")
+
+
+@pytest.mark.parametrize("target", ["SageMaker.CreateTrainingJob", "ResourceGroupsTaggingAPI_20170126.GetResources"])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b"1", b"\xff", b"[" * 100_000], ids=["open", "list", "1", "UTF-8", "deep"]
+)
+def test_a_body_that_is_no_json_object_is_refused(aws: LocalAws, target: str, body: bytes) -> None:
+    status, found, _ = answer(aws, signed(aws, "/", body, **{**TARGET, "X-Amz-Target": target}))
+    assert (status, json.loads(found)["__type"]) == (400, "SerializationException")
+
+
+def test_an_error_in_xml_is_escaped() -> None:
+    environ = {"REQUEST_METHOD": "GET", "HTTP_ACCEPT": "text/xml"}
+    (body,) = server._fail(ApiError("A&B", "</Message><b>&"), environ, lambda *_: None)
+    found = ElementTree.fromstring(body)
+    assert (found.findtext(".//Code"), found.findtext(".//Message")) == ("A&B", "</Message><b>&")

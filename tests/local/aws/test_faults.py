@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from local_jobs import another_key, client, finish, keys_of, log_lines, put_model, request, settle, signed, wait
 
 from components.local.aws import LocalAws
+from components.local.aws.errors import ApiError
 
 CHECKPOINTS = {"S3Uri": "s3://bucket/checkpoints/{}", "LocalPath": "/opt/ml/checkpoints"}
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -205,3 +206,9 @@ def test_a_fault_that_makes_no_sense_is_named(aws: LocalAws, content: Any, words
     message = json.loads(failure.value.read())["message"]
     assert pytest.approx(failure.value.code) == 400
     assert re.search(words, message), message
+
+
+@pytest.mark.parametrize("error", ["", "A\r\nSet-Cookie: b", "<b>", "A\n"])
+def test_an_error_code_that_no_header_can_hold_is_refused(aws: LocalAws, error: str) -> None:
+    with pytest.raises(ApiError, match="error: String should match pattern"):
+        aws.faults.add("refuse", "DescribeEndpoint", error=error)

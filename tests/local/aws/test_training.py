@@ -160,6 +160,7 @@ def test_a_program_has_the_keys_of_the_stand_in_or_none(
     aws: LocalAws, sagemaker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the real account")
+    monkeypatch.setenv("NCF_KFP_TOKEN", "of the real cluster")
     for name, isolated in (("open", False), ("isolated", True)):
         changes: dict[str, Any] = {"EnableNetworkIsolation": isolated, "Environment": {"NCF_ASKED": "for"}}
         sagemaker.create_training_job(**request(name, **changes))
@@ -167,6 +168,7 @@ def test_a_program_has_the_keys_of_the_stand_in_or_none(
         key = f"out/{name}/output/output/environment.json"
         seen = json.loads(client(aws, "s3").get_object(Bucket="bucket", Key=key)["Body"].read())
         assert seen["NCF_ASKED"] == "for"
+        assert "NCF_KFP_TOKEN" not in seen
         given = NO_ACCOUNT if isolated else aws.environment
         expected = {key: value for key, value in given.items() if key.startswith("AWS_")}
         assert {key: value for key, value in seen.items() if key.startswith("AWS_")} == expected
