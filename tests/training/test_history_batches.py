@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig
 from ncf.models.history_network import HistoryNetwork, initialise_history
+from ncf.training import history_batches
 from ncf.training.backends import make_source
-from ncf.training.history_batches import HistoryBatch, HistoryEpoch, HistorySource
+from ncf.training.history_batches import HistoryBatch, HistoryEpoch, HistorySource, positives_in_epoch
 
 CPU = torch.device("cpu")
 SIZES = st.lists(st.integers(0, 9), min_size=1, max_size=8)
@@ -61,6 +62,54 @@ def test_each_positive_comes_once_with_those_before_it_or_with_all_others(
             assert all(other < item for other in before)
         else:
             assert sorted([item, *before]) == [100 * user + other for other in range(sizes[user])]
+
+
+@pytest.mark.parametrize("history", [0, 5])
+def test_of_a_user_with_many_positives_an_epoch_has_some_drawn_anew(
+    history: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_batches, "MOST_POSITIVES", 10)
+    sizes, seen, per_epoch = [4, 30, 0, 10, 11], set[int](), [4, 10, 0, 10, 10]
+    assert positives_in_epoch(positives_of(sizes)).tolist() == per_epoch
+    for number in range(1, 60):
+        batches = list(epoch_of(sizes, 7, history, number).batches(0))
+        found = [sample for batch in batches for sample in samples_of(batch, history > 0)]
+        items = [item for item, _ in found]
+        assert len(set(items)) == len(items)
+        assert np.bincount(np.array(items) // 100, minlength=5).tolist() == per_epoch
+        own = sorted(item % 100 for item in items if item // 100 == 1)
+        if history:
+            assert own == list(range(own[0], own[0] + 10)), "some in a row"
+        for item, before in found:
+            user, position = divmod(item, 100)
+            if history:
+                assert before[-history:] == [100 * user + n for n in range(max(0, position - history), position)]
+            else:
+                assert len(before) == sizes[user] - 1
+        seen.update(items)
+    assert sorted(seen) == positives_of(sizes).items.tolist(), "each has its turn"
+
+
+@pytest.mark.parametrize("history", [0, 3])
+def test_the_weight_of_a_positive_goes_with_it(history: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_batches, "MOST_POSITIVES", 6)
+    positives = positives_of([3, 9, 0, 5])
+    weights = (positives.items + 1).astype(np.float32)
+    for batch in HistorySource(positives, weights, history, [1], CPU).epoch(1, 4).batches(0):
+        assert batch.weights is not None
+        assert batch.weights.tolist() == (batch.items[batch.rows] + 1).tolist()
+    assert all(batch.weights is None for batch in epoch_of([3, 4], 2, history).batches(0))
+
+
+def test_weights_of_a_fit_have_mean_1_over_all_processes() -> None:
+    config = ModelConfig(model="history", factors=3, tower=[], n_users=4, n_items=400, history=2)
+    positives = positives_of([2, 3, 4, 1])
+    weights = np.arange(1, 11, dtype=np.float32)
+    found = {}
+    for users in (range(2), range(2, 4)):
+        for batch in make_source(positives, weights, positives, users, config, 4, [1], CPU).epoch(1, 2).batches(0):
+            found |= dict(zip(batch.items[batch.rows].tolist(), batch.weights.tolist(), strict=True))
+    assert [found[item] for item in positives.items.tolist()] == pytest.approx(weights / weights.mean())
 
 
 def test_users_without_positives_and_fewer_positives_than_steps() -> None:

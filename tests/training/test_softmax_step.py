@@ -17,7 +17,7 @@ from torch import Tensor
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.models.history_network import HistoryNetwork
 from ncf.progress import Progress
-from ncf.training import adam
+from ncf.training import adam, history_batches
 from ncf.training.distributed import World
 from ncf.training.hyperparameters import Hyperparameters
 from ncf.training.loop import FitLoop
@@ -156,6 +156,41 @@ def test_a_fit_goes_on_elsewhere_where_other_tables_are_lazy(
     expected = dict(whole.network.named_parameters())
     for name, weight in second.network.named_parameters():
         torch.testing.assert_close(weight, expected[name], rtol=1e-2, atol=2e-3, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_positives_of_weight_2_count_as_two(folders: Folders) -> None:
+    """In the loss of a step: that of a data set whose users of group 0 weigh twice as much as others."""
+    dataset, samples = folders.load()
+    settings = Hyperparameters(factors=8, epochs=1, batch_size=800, shared_negatives=WHOLE, learning_rate=1e-9)
+
+    def loss(weights: np.ndarray | None) -> float:
+        own = np.ones(len(dataset.train.items) + 160, np.float32) if weights is None else weights
+        given = replace(dataset, weights=own)
+        return run_epochs(Trainer(given, samples, settings, WORLD)._loop("selection"), 1)[0]
+
+    of_part = []
+    heavy = np.append(dataset.train.users() % 4 == 0, np.zeros(160, bool))
+    for chosen in (heavy, ~heavy):
+        tiny = np.where(chosen, 1, 1e-6).astype(np.float32)
+        of_part.append(loss(tiny) * float(tiny[:800].mean()))
+    both = loss((1 + heavy).astype(np.float32))
+    assert both == pytest.approx((2 * of_part[0] + of_part[1]) / 1.25, rel=1e-4)
+    assert loss(None) == pytest.approx(sum(of_part), rel=1e-4)
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_the_schedule_counts_the_positives_that_an_epoch_has(
+    folders: Folders, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_batches, "MOST_POSITIVES", 7)
+    dataset, samples = folders.load()
+    settings = Hyperparameters(factors=4, epochs=1, batch_size=50, shared_negatives=20)
+    for rank in range(processes):
+        run = Trainer(dataset, samples, settings, World(rank, processes, torch.device("cpu")))
+        schedule = run._loop("selection").schedule
+        assert schedule.samples_per_epoch == 7 * dataset.n_users
+        own = run._loop("selection")._source.epoch(1, schedule.steps_per_epoch).batches(0)
+        assert sum(len(batch.rows) for batch in own) == schedule._positives[rank] == 7 * len(run._users)
 
 
 def test_items_without_any_positive_and_users_without_one_do_no_harm(folders: Folders) -> None:
