@@ -109,6 +109,34 @@ def test_compared_are_positives_whose_user_and_item_both_know() -> None:
     assert np.isin(evaluation.comparison.users, test[known, 0]).all()
 
 
+@pytest.mark.parametrize("history", [0, 3])
+def test_the_users_of_a_champion_are_made_of_its_own_positives(history: int) -> None:
+    """Not of the model's, which is evaluated on what the champion may not have known."""
+    champion = random_model("history", n_users=N_USERS, n_items=N_ITEMS, history=history)
+    asked = Champion(champion, random_model("history", n_users=N_USERS, n_items=N_ITEMS, seed=1), "other")
+    expected = Scorer(champion.config, champion.weights, champion.train).score_all(np.arange(N_USERS))
+    assert asked.score_all(np.arange(N_USERS)) == pytest.approx(expected, abs=1e-6)
+    hosted = replace(champion, hosted_weights=random_model("history", n_users=N_USERS, n_items=N_ITEMS, seed=2).weights)
+    asked = Champion(hosted, champion, "other")
+    assert asked.score_all(np.arange(N_USERS)) == pytest.approx(expected, abs=1e-6), "the evaluated weights"
+
+
+@pytest.mark.parametrize("hosted", [None, 2])
+def test_an_evaluation_asks_the_weights_that_know_no_test_item(hosted: int | None) -> None:
+    model = random_model("history", n_users=N_USERS, n_items=N_ITEMS)
+    if hosted is not None:
+        other = random_model("history", n_users=N_USERS, n_items=N_ITEMS, seed=hosted)
+        model = replace(model, hosted_weights=other.weights)
+    samples = samples_of(model)
+    evaluation = evaluate(model, samples, 1000, 0, None)
+    scores = Scorer(model.config, model.weights, model.train).score_all(np.arange(N_USERS))
+    expected = [
+        1 + int((scores[user, candidates] >= scores[user, item]).sum())
+        for (user, item), candidates in zip(samples.test, samples.test_candidates, strict=True)
+    ]
+    assert evaluation.ranks["model"].tolist() == expected
+
+
 def test_a_model_beside_itself_differs_by_nothing() -> None:
     model = model_of(1.0)
     evaluation, summary = compared(model, reordered(model, np.arange(N_USERS)[::-1], np.arange(N_ITEMS)[::-1]))

@@ -23,7 +23,7 @@ from local_account import BUCKET, executor_input, local_account
 from random_model import random_model
 
 from ncf.artifacts import manifest
-from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.model_folder import ModelFolder, ModelName
 from ncf.artifacts.strings import Strings
 from ncf.batch import tables
 from ncf.errors import InputError, RemoteError
@@ -74,13 +74,21 @@ def as_endpoint(rows: list[dict[str, Any]], with_titles: bool = True) -> list[di
 
 @pytest.mark.parametrize("exclude_seen", [True, False])
 @pytest.mark.parametrize("retrieving", [False, True])
+@pytest.mark.parametrize("name", ["neumf", "history"])
 def test_rows_are_the_answers_of_the_endpoint(
-    retrieving: bool, exclude_seen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_parts: None
+    name: ModelName,
+    retrieving: bool,
+    exclude_seen: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    small_parts: None,
 ) -> None:
     if retrieving:
         monkeypatch.setattr(ranker_module, "EXACT_UP_TO", 0)
     folder = tmp_path / "model"
-    random_model("neumf", n_users=N_USERS, n_items=3000 if retrieving else 60).save(folder, {}, {})
+    sizes = {"n_users": N_USERS, "n_items": 3000 if retrieving else 60}
+    hosted = random_model(name, **sizes, seed=1).weights  # which answer
+    dataclasses.replace(random_model(name, **sizes), hosted_weights=hosted).save(folder, {}, {})
     (tmp_path / "users").write_text("\n".join([*(f"u{number}" for number in range(0, N_USERS, 2)), "nobody"]))
     run(Recommend, arguments(folder, tmp_path, f"--users={tmp_path}/users", f"--exclude-seen={exclude_seen}"))
     recommender = Recommender(ModelFolder.load(folder))
