@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ CALLS = (
 )
 """AWS calls of this module, from which the IAM permissions are generated."""
 
+NOTED_CONFIGS = 2
 _DELETIONS = (("delete_endpoint_config", "EndpointConfigName"), ("delete_model", "ModelName"))
 
 
@@ -54,6 +56,26 @@ def delete(aws: Aws, name: str) -> None:
         aws.delete("sagemaker", operation, **{parameter: name})
 
 
+def previous_of(tags: Mapping[str, str], live: str) -> list[str]:
+    """The configs that an endpoint served before, by its tags: those that a rollback returns to, the first one first.
+
+    Args:
+        tags: of the endpoint.
+        live: config in service.
+    """
+    return [config for config in tags.get(PREVIOUS_TAG, "").split() if config != live]
+
+
+def previous_tag(live: str, older: Sequence[str]) -> str:
+    """Value of the tag of previous configs.
+
+    Args:
+        live: config before an update, or that a rollback returns to.
+        older: configs before that one, as of :func:`previous_of`.
+    """
+    return " ".join([live, *older[: NOTED_CONFIGS - 1]])
+
+
 def prune(aws: Aws, endpoint: str, arn: str, live: str, keep: int) -> None:
     """Delete old versions of an endpoint. An error is logged and ignored, as the endpoint is in service.
 
@@ -65,9 +87,9 @@ def prune(aws: Aws, endpoint: str, arn: str, live: str, keep: int) -> None:
         keep: number of versions to keep: the live one, the previous one, and the newest others.
     """
     try:
-        previous = tags_of(aws, arn).get(PREVIOUS_TAG)
+        previous = previous_of(tags_of(aws, arn), live)[:1]
         others = [version for version in of_endpoint(aws, endpoint) if version.name != live]
-        others.sort(key=lambda version: version.name != previous)
+        others.sort(key=lambda version: version.name not in previous)
         for version in others[keep - 1 :]:
             delete(aws, version.name)
             _log.info("endpoint %s: version %s is deleted; the last %d are kept", endpoint, version.name, keep)
@@ -84,7 +106,7 @@ def tag_endpoint(
         aws: clients to call.
         arn: of the endpoint.
         run: whose model it serves.
-        previous: config that a rollback returns to.
+        previous: value of the tag of previous configs; see :func:`previous_tag`.
         deployed: config that is in service and tested.
         scaling: autoscaling that is deregistered during an update; '' to clear it.
     """
