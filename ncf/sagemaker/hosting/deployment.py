@@ -230,7 +230,7 @@ class _Deployment:
             return  # the wait time is over, and the update continues: the version is in use
         if state and state["EndpointConfigName"] == version:
             if self._is_created:
-                self._endpoint.delete(wait_time)
+                self._endpoint.delete(wait_time, lambda state: state["EndpointConfigName"] == version)
                 state = None
             elif self._previous:
                 state = self._endpoint.return_to(state, self._previous, wait_time)

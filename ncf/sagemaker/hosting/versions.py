@@ -8,9 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ncf.aws.names import DEPLOYED_TAG, ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, SCALING_TAG, hashed_stem, tag_list
+from ncf.aws.names import (
+    DEPLOYED_TAG,
+    ENDPOINT_TAG,
+    NAMESPACE_TAG,
+    PREVIOUS_TAG,
+    RUN_TAG,
+    SCALING_TAG,
+    hashed_stem,
+    tag_list,
+)
 from ncf.aws.session import Aws
-from ncf.aws.tags import tags_of
+from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import RemoteError
 
 _log = logging.getLogger(__name__)
@@ -35,8 +44,15 @@ class Version:
     arn: str
 
 
-def of_endpoint(aws: Aws, endpoint: str) -> list[Version]:
-    """The versions of an endpoint, the newest first."""
+def of_endpoint(aws: Aws, endpoint: str, namespace: str) -> list[Version]:
+    """The versions of an endpoint, the newest first.
+
+    Args:
+        aws: clients to call.
+        endpoint: its name.
+        namespace: of the endpoint, by its tag; '' for none. Anybody can write the tag of an endpoint: a config of
+            another namespace is none of its versions.
+    """
     stem = hashed_stem(endpoint)
     pattern = re.compile(re.escape(stem) + "-[0-9a-f]{16}")
     filters: dict[str, Any] = {"NameContains": stem, "SortBy": "CreationTime", "SortOrder": "Descending"}
@@ -44,8 +60,12 @@ def of_endpoint(aws: Aws, endpoint: str) -> list[Version]:
     for page in aws.pages("sagemaker", "list_endpoint_configs", **filters, MaxResults=100):
         for entry in page["EndpointConfigs"]:
             version = Version(entry["EndpointConfigName"], entry["EndpointConfigArn"])
+            if not pattern.fullmatch(version.name):
+                continue
+            tags = readable_tags(aws, version.arn)
+            is_foreign = bool(namespace) and tags.get(NAMESPACE_TAG, namespace) != namespace
             # names are shortened, so that another endpoint's config may match
-            if pattern.fullmatch(version.name) and tags_of(aws, version.arn).get(ENDPOINT_TAG) == endpoint:
+            if tags.get(ENDPOINT_TAG) == endpoint and not is_foreign:
                 found.append(version)
     return found
 
@@ -87,8 +107,10 @@ def prune(aws: Aws, endpoint: str, arn: str, live: str, keep: int) -> None:
         keep: number of versions to keep: the live one, the previous one, and the newest others.
     """
     try:
-        previous = previous_of(tags_of(aws, arn), live)[:1]
-        others = [version for version in of_endpoint(aws, endpoint) if version.name != live]
+        tags = tags_of(aws, arn)
+        previous = previous_of(tags, live)[:1]
+        made = of_endpoint(aws, endpoint, tags.get(NAMESPACE_TAG, ""))
+        others = [version for version in made if version.name != live]
         others.sort(key=lambda version: version.name not in previous)
         for version in others[keep - 1 :]:
             delete(aws, version.name)
