@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 
 from components.local.aws.access import Access, read_body
 from components.local.aws.api import ACCOUNT, OPERATIONS, SageMakerApi
-from components.local.aws.autoscaling import REGISTRATION
+from components.local.aws.autoscaling import DEREGISTRATION, REGISTRATION
 from components.local.aws.errors import ApiError
 from components.local.aws.faults import PATH as FAULTS_PATH
 from components.local.aws.faults import Fault, Faults
@@ -228,10 +228,13 @@ class LocalAws:
                 except ApiError as error:
                     return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-        if target == REGISTRATION:
+        if target in (REGISTRATION, DEREGISTRATION):
             body = read_body(environ)
+            prepare = self._api.check_scalable_target
+            if target == DEREGISTRATION:
+                prepare = self._api.delete_scaling_policies
             try:
-                self._api.check_scalable_target(_parsed(body))
+                prepare(_parsed(body))
             except ApiError as error:
                 return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
