@@ -9,7 +9,7 @@ import shlex
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -110,6 +110,8 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
         summary.show(console, result, recorder.tasks, folder)
         if request.keep_endpoint and result["endpoint"]:
             _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
+        elif request.keep_endpoint:
+            console.print("\nNo endpoint is kept: the gate is closed, so none was made.")
     return result
 
 
@@ -198,7 +200,7 @@ def _ask(tasks: Mapping[str, TaskRun], aws: LocalAws) -> list[dict[str, Any]]:
 
 
 def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
-    """Keep the endpoint until Ctrl-C."""
+    """Keep the endpoint until Ctrl-C, which ends the run as planned."""
     users: Sequence[str] = [entry["user"] for entry in result["recommendations"][:1]]
     body = shlex.quote(json.dumps({"users": users, "k": TOP_K}))
     console.print(f"\nThe endpoint is up. Its page in a browser: {address}/", highlight=False, soft_wrap=True)
@@ -209,8 +211,10 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
         soft_wrap=True,
     )
     console.print("Ctrl-C stops it.")
-    while True:  # not signal.pause(): another thread may be given the signal, which would not end it
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    with suppress(KeyboardInterrupt):
+        while True:  # not signal.pause(): another thread may be given the signal, which would not end it
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    console.print("Stopping the endpoint")
 
 
 @contextmanager
