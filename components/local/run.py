@@ -203,15 +203,15 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
     """Keep the endpoint until Ctrl-C, which ends the run as planned."""
     users: Sequence[str] = [entry["user"] for entry in result["recommendations"][:1]]
     body = shlex.quote(json.dumps({"users": users, "k": TOP_K}))
-    console.print(f"\nThe endpoint is up. Its page in a browser: {address}/", highlight=False, soft_wrap=True)
-    console.print("A request:")
-    console.print(
-        escape(f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d {body}"),
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print("Ctrl-C stops it.")
     with suppress(KeyboardInterrupt):
+        console.print(f"\nThe endpoint is up. Its page in a browser: {address}/", highlight=False, soft_wrap=True)
+        console.print("A request:")
+        console.print(
+            escape(f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d {body}"),
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print("Ctrl-C stops it.")
         while True:  # not signal.pause(): another thread may be given the signal, which would not end it
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     console.print("Stopping the endpoint")
