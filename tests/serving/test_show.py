@@ -149,7 +149,7 @@ def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
             "recommend --user ID: unrecognized arguments: --recommendations=out; "
             "'ncf recommend --user ID --help' lists the parameters",
         ),
-        (["--model=x", "--usr=u0"], "recommend: unrecognized arguments: --usr=u0; 'ncf recommend --help' lists"),
+        (["--model=x", "--usr=u0"], "recommend: unrecognized arguments: --usr=u0; did you mean --user?; "),
     ],
 )
 def test_errors_name_the_command_that_was_typed(arguments: list[str], said: str) -> None:

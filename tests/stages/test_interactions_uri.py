@@ -88,7 +88,7 @@ def test_a_release_is_known_by_its_names(put: Any, tmp_path: Path) -> None:
     ("uri", "said"),
     [
         (f"{DATA}/nowhere", rf"{DATA}/nowhere: no such object, and no objects under that prefix"),
-        ("s3://no-such-bucket/x", "s3://no-such-bucket/x: NoSuchBucket"),
+        ("s3://no-such-bucket/x", "s3://no-such-bucket/x: there is no bucket 'no-such-bucket'"),
     ],
 )
 def test_nothing_at_the_uri_is_said_with_the_uri(account: Any, uri: str, said: str, tmp_path: Path) -> None:
