@@ -66,7 +66,7 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
             """Not shown."""
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     with patch.object(notification, "_PAUSE_SECONDS", 0.0):
         yield f"http://127.0.0.1:{server.server_port}/secret", posted, statuses
     server.shutdown()

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from evaluate_stage import undrawn
 from local_account import BUCKET, local_account
 
 from ncf import storage
@@ -24,6 +25,12 @@ ROWS = "userId,movieId,rating,timestamp\n" + "".join(f"u{n % 3},i{n},4,{100 + n}
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with local_account(tmp_path_factory.mktemp("account")) as aws:
         yield aws
+
+
+@pytest.fixture(autouse=True)
+def _undrawn() -> Iterator[None]:
+    with undrawn():
+        yield
 
 
 @pytest.fixture

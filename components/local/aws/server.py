@@ -49,6 +49,7 @@ _XML_SERVICES = ("S3:", "STS:", "IAM:", "SNS:")
 _REFUSED_BYTES = 1 << 20
 """Part of a refused request's body that is read, so that its client reads the answer."""
 _CONNECTION_SECONDS = 60.0
+_SHUTDOWN_POLL_SECONDS = 0.05
 """Time after which a connection is closed on which nothing arrives."""
 _active: list[LocalAws] = []
 
@@ -149,7 +150,10 @@ class LocalAws:
             self.faults,
             serving or {},
         )
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="local AWS")
+        arguments = (_SHUTDOWN_POLL_SECONDS,)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=arguments, daemon=True, name="local AWS"
+        )
         self._thread.start()
         _active.append(self)
         atexit.register(self.close)
