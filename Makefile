@@ -110,7 +110,7 @@ push: $(READY) ## Push the images that were built: REGISTRY=... [TAG=...]
 test: $(READY) ## Run the tests, in minutes: no Docker, AWS or GPU
 	@$(PYTEST) -m "not docker and not gpu and not slow" $(ARGS)
 
-test-slow: $(READY) ## Run the slow tests: whole pipelines, the commands of all READMEs
+test-slow: $(READY) ## Run the slow tests: whole pipelines, builds, killed processes, the commands of all READMEs
 	@$(PYTEST) -m "slow and not docker and not gpu" $(ARGS)
 
 test-images: images ## Test the images, and the pipeline in containers (takes what images takes)

@@ -9,6 +9,11 @@ python pipeline.py upload --host URL          uploads a pipeline to a Kubeflow c
 python pipeline.py schedule --host URL ...    runs a pipeline on a Kubeflow cluster on a schedule
 """
 
+from ncf.stage.exits import exit_on_early_interrupt
+
+if __name__ == "__main__":
+    exit_on_early_interrupt()  # the imports below take a second
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
@@ -36,7 +41,9 @@ from ncf.console_text import accept_any_text
 from ncf.errors import InputError, RemoteError
 from ncf.stage.documentation import summary
 from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
+from ncf.stage.exits import fail, interruptible, quiet_if_unread, reason_of
 from ncf.stage.registry import stage_names
+from ncf.stage.suggestions import unrecognized
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
@@ -291,8 +298,19 @@ def _compile(options: argparse.Namespace) -> None:
         print(path)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that suggests options for misspelt ones."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, rest = super().parse_known_args(args, namespace)
+        if rest:
+            said = unrecognized(rest, self._option_string_actions)
+            raise InputError(f"{said}; 'python {self.prog} --help' lists the options")
+        return options, rest
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pipeline.py", description=summary(sys.modules[__name__]))
+    parser = _Parser(prog="pipeline.py", description=summary(sys.modules[__name__]))
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     described = {
         "compile": (
@@ -316,20 +334,17 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exit status: 0, 2 for invalid input, 1 for other failures, 130 after Ctrl-C."""
-    from ncf.stage.exits import quiet_if_unread
-
     accept_any_text()
     with quiet_if_unread():
         _main(arguments)
 
 
 def _main(arguments: Sequence[str] | None) -> None:
-    from ncf.stage.exits import fail, interruptible, reason_of
-
-    options = _parser().parse_args(arguments)
-    interrupted = getattr(options, "interrupted", "everything that was started has been stopped")
+    interrupted = "everything that was started has been stopped"
     try:
         with interruptible():
+            options = _parser().parse_args(arguments)
+            interrupted = getattr(options, "interrupted", interrupted)
             options.function(options)
     except InputError as error:
         fail(str(error))

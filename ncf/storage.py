@@ -15,6 +15,7 @@ from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from ncf.credentials import no_credentials
 from ncf.errors import InputError, RemoteError
 from ncf.staged_output import staged
 
@@ -91,12 +92,15 @@ def _s3_errors(uri: str) -> Iterator[None]:
         if not isinstance(refused, ClientError):
             raise RemoteError(f"{uri}: the transfer failed after several attempts: {error}") from error
         code = refused.response["Error"]["Code"]
-        if code in ("404", "NoSuchKey", "NoSuchBucket", "403", "AccessDenied"):
+        if code == "NoSuchBucket":
+            raise InputError(f"{uri}: there is no bucket '{split_uri(uri)[0]}'; expected one that exists") from error
+        if code in ("404", "NoSuchKey", "403", "AccessDenied"):
             reason = {"403": "access denied", "404": "not found"}.get(code, code)
-            raise InputError(f"{uri}: {reason}; check the bucket, the key and the role's permissions") from error
+            raise InputError(f"{uri}: {reason}; check the bucket, the key and the permissions") from error
         raise RemoteError(f"{uri}: S3 refused: {code}: {refused.response['Error'].get('Message', '')}") from error
     except (NoCredentialsError, PartialCredentialsError, ProfileNotFound) as error:
-        raise InputError(f"{uri}: {error}; annotate the pod's service account, or log in") from error
+        reason = {} if isinstance(error, NoCredentialsError) else {"reason": str(error)}
+        raise InputError(f"{uri}: {no_credentials(**reason)}") from error
     except BotoCoreError as error:
         raise RemoteError(f"{uri}: S3 cannot be reached: {error}") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 from collections.abc import Callable, Iterator
@@ -13,10 +12,10 @@ from unittest.mock import patch
 # tests run side by side: threads of BLAS would wait for each other; read when numpy is imported
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import botocore.session
 import numpy as np
 import pytest
 from hypothesis import settings
+from quick_clients import share_service_models
 
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.items_by_user import ItemsByUser
@@ -26,8 +25,7 @@ from ncf.artifacts.strings import Strings
 for variable in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"):
     os.environ.pop(variable, None)
 
-# sessions with AWS share one loader: each would parse the service models, of megabytes, again
-botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+share_service_models()
 
 # the same cases in each run: new ones are searched for with --hypothesis-profile=default
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -80,8 +80,29 @@ def test_an_empty_object_marks_a_folder(bucket: str, tmp_path: Path) -> None:
 
 
 def test_missing_bucket_is_named(bucket: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="s3://elsewhere/x: NoSuchBucket"):
+    with pytest.raises(InputError, match="s3://elsewhere/x: there is no bucket 'elsewhere'"):
         storage.download("s3://elsewhere/x", tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    ("is_pod", "advice"),
+    [(False, "log in, for example by 'aws sso login'"), (True, "annotate the pod's service account")],
+)
+def test_missing_credentials_come_with_advice_for_this_place(
+    is_pod: bool, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    if is_pod:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    storage._client.cache_clear()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    with pytest.raises(InputError, match=f"s3://elsewhere/x: no AWS credentials were found: {advice}"):
+        storage.download("s3://elsewhere/x", tmp_path / "copy")
+    storage._client.cache_clear()
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ExpiredToken", "SlowDown"])

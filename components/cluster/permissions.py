@@ -70,6 +70,16 @@ UNSCOPED_BY_SAGEMAKER: Mapping[str, str] = {
 }
 """Actions of the training and the hosting role that AWS cannot bind to a resource, and why."""
 
+NOT_BY_STACK: Mapping[str, str] = {
+    "cloudwatch:DescribeAlarms": "reads; alarms of other teams may roll an update back, too",
+    "s3:ListBucket": "reads names of objects; SageMaker looks at the bucket as a whole",
+    **dict.fromkeys(_LOG_ACTIONS, "the log groups of training and transform jobs are those of the whole account"),
+    **dict.fromkeys(_PULL_ACTIONS, "reads; the images are shared"),
+    **dict.fromkeys(_VPC_CHANGES, "SageMaker gives network interfaces no tags; only where InVpc is true"),
+    **UNSCOPED_BY_SAGEMAKER,
+}
+"""Actions of the training and the hosting role that no parameter of the template binds to its namespace, and why."""
+
 
 def template() -> dict[str, Any]:
     """The CloudFormation template: roles of pods, of training and of hosting, and a policy for operators."""
@@ -79,6 +89,7 @@ def template() -> dict[str, Any]:
         "Metadata": {
             "ActionsWithoutResource": {**UNSCOPED, **UNSCOPED_BY_SAGEMAKER},
             "ActionsOfPodsNotBoundByNamespace": dict(NOT_BY_NAMESPACE),
+            "ActionsOfSageMakerNotBoundByNamespace": dict(NOT_BY_STACK),
         },
         "Parameters": {name: {"Type": "String", **entry} for name, entry in PARAMETERS.items()},
         "Rules": {
@@ -181,8 +192,8 @@ def _statement(actions: Collection[str], grant: Grant) -> dict[str, Any]:
 
 
 def _pass_roles() -> list[dict[str, Any]]:
-    """PassRole for each role that is handed over, to SageMaker alone; and what autoscaling makes at its first use."""
-    passed = [
+    """PassRole for each role that is handed over, to SageMaker alone."""
+    return [
         {
             "Effect": "Allow",
             "Action": ["iam:PassRole"],
@@ -192,13 +203,6 @@ def _pass_roles() -> list[dict[str, Any]]:
         for action, role in PASSED_ROLES.items()
         if action in calls(modules_of_pods())
     ]
-    service = "sagemaker.application-autoscaling.amazonaws.com"
-    linked = (
-        f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/aws-service-role/{service}/"
-        "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
-    )
-    create = Grant((linked,), {"StringEquals": {"iam:AWSServiceName": service}})
-    return [*passed, _statement(["iam:CreateServiceLinkedRole"], create)]
 
 
 def _data_bucket() -> list[dict[str, Any]]:

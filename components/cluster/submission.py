@@ -61,7 +61,7 @@ class Submission:
 
 
 def descriptive_name(pipeline: str, parameters: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
-    """A name made of pipeline, file of data or model, and network, such as ``ncf ratings.csv neumf``.
+    """A name made of pipeline, file of data or model, and network, such as ``ncf ratings.csv history``.
 
     Args:
         pipeline: name of the pipeline.

@@ -9,7 +9,7 @@ import shlex
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -108,6 +108,8 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
         summary.show(console, result, recorder.tasks, folder)
         if request.keep_endpoint and result["endpoint"]:
             _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
+        elif request.keep_endpoint:
+            console.print("\nNo endpoint is kept: the gate is closed, so none was made.")
     return result
 
 
@@ -196,19 +198,21 @@ def _ask(tasks: Mapping[str, TaskRun], aws: LocalAws) -> list[dict[str, Any]]:
 
 
 def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
-    """Keep the endpoint until Ctrl-C."""
+    """Keep the endpoint until Ctrl-C, which ends the run as planned."""
     users: Sequence[str] = [entry["user"] for entry in result["recommendations"][:1]]
     body = shlex.quote(json.dumps({"users": users, "k": TOP_K}))
-    console.print(f"\nThe endpoint is up. Its page in a browser: {address}/", highlight=False, soft_wrap=True)
-    console.print("A request:")
-    console.print(
-        escape(f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d {body}"),
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print("Ctrl-C stops it.")
-    while True:  # not signal.pause(): another thread may be given the signal, which would not end it
-        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    with suppress(KeyboardInterrupt):
+        console.print(f"\nThe endpoint is up. Its page in a browser: {address}/", highlight=False, soft_wrap=True)
+        console.print("A request:")
+        console.print(
+            escape(f"  curl -s {address}/invocations -H 'Content-Type: application/json' -d {body}"),
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print("Ctrl-C stops it.")
+        while True:  # not signal.pause(): another thread may be given the signal, which would not end it
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    console.print("Stopping the endpoint")
 
 
 @contextmanager

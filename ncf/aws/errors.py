@@ -20,9 +20,9 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.response import StreamingBody
 from urllib3.exceptions import HTTPError
 
+from ncf.credentials import no_credentials
 from ncf.errors import InputError, RemoteError
 
-NO_CREDENTIALS = "no AWS credentials were found: annotate the pod's service account, or log in"
 DENIED = ("AccessDenied", "AccessDeniedException")
 """AWS's error codes for a missing permission."""
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
@@ -132,7 +132,7 @@ def translated(operation: str, error: ClientError | BotoCoreError) -> Exception:
     if isinstance(error, ParamValidationError):
         return InputError(f"{operation}: {error}")
     if isinstance(error, NoCredentialsError):
-        return InputError(NO_CREDENTIALS)
+        return InputError(no_credentials())
     if isinstance(error, (HTTPClientError, IncompleteReadError, NoConnectionError, CredentialRetrievalError)):
         unreachable = RemoteError(f"{operation}: AWS cannot be reached: {error}")
         return TemporaryError(unreachable, isinstance(error, CredentialRetrievalError))

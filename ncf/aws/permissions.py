@@ -47,6 +47,11 @@ _REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:reposi
 OWN_CHECKPOINTS = f"{BUCKET}/${{Prefix}}${{JobPrefix}}-*", f"{OBJECTS}/${{JobPrefix}}-*"
 """Objects in folders with the name of a training job."""
 _OF_SAGEMAKER = {"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}}
+_SCALING_SERVICE = "sagemaker.application-autoscaling.amazonaws.com"
+_SCALING_ROLE = (
+    f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/aws-service-role/{_SCALING_SERVICE}/"
+    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
 
 _RESOURCE_TAG, _REQUEST_TAG = f"aws:ResourceTag/{NAMESPACE_TAG}", f"aws:RequestTag/{NAMESPACE_TAG}"
 _OTHER_TAGS = {"ForAllValues:StringNotEquals": {"aws:TagKeys": [NAMESPACE_TAG]}}
@@ -59,13 +64,16 @@ NOT_BY_NAMESPACE: Mapping[str, str] = {
     "application-autoscaling:DeregisterScalableTarget": "scalable targets are not tagged; bound to those of SageMaker",
     "application-autoscaling:PutScalingPolicy": "scalable targets are not tagged; bound to those of SageMaker",
     "application-autoscaling:RegisterScalableTarget": "bound by UpdateEndpointWeightsAndCapacities, required too",
+    "cloudwatch:DeleteAlarms TargetTracking-*": "autoscaling gives its alarms no tags; bound by EndpointPrefix",
     "cloudwatch:DescribeAlarms": "alarms of other teams may roll an update back, too",
+    "cloudwatch:PutMetricAlarm TargetTracking-*": "autoscaling gives its alarms no tags; bound by EndpointPrefix",
+    "iam:CreateServiceLinkedRole": "the role of autoscaling is that of the whole account",
     "logs:DescribeLogStreams": "the log group of training jobs is that of the whole account",
     "logs:GetLogEvents": "log streams have no tags of their own; bound by prefix",
     "s3:*": "objects have no tags of this project; bound by the parameters Bucket and Prefix",
     **dict.fromkeys(UNSCOPED, "has no resource"),
 }
-"""Actions of pods that no tag binds to their namespace, and why."""
+"""Actions of pods that no tag binds to their namespace, some with the names of the resources, and why."""
 
 
 def repositories(image: str) -> tuple[str, str]:
@@ -149,13 +157,17 @@ GRANTS: Mapping[str, Grant] = {
 BEHIND: Mapping[str, tuple[Mapping[str, Grant], str]] = {
     "application-autoscaling:RegisterScalableTarget": (
         {
+            "iam:CreateServiceLinkedRole": Grant(
+                (_SCALING_ROLE,), {"StringEquals": {"iam:AWSServiceName": _SCALING_SERVICE}}
+            ),
             "cloudwatch:DescribeAlarms": Grant((f"{_ALARM}*",)),
             "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}TargetTracking-endpoint/${{EndpointPrefix}}*",)),
             "cloudwatch:DeleteAlarms": Grant((f"{_ALARM}TargetTracking-endpoint/${{EndpointPrefix}}*",)),
             "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,), of_pods=_OWN_OR_MISSING),
             "sagemaker:UpdateEndpointWeightsAndCapacities": Grant((_ENDPOINT,), of_pods=_OWN),
         },
-        "required of the caller, as autoscaling manages alarms and instances with the caller's permissions: "
+        "required of the caller, as autoscaling manages alarms and instances with the caller's permissions, and makes "
+        "its role at its first use in an account: "
         "https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html",
     ),
     "s3:GetObject": (

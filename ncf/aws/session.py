@@ -18,8 +18,9 @@ from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, Pagin
 from botocore.paginate import Paginator
 from botocore.session import get_session
 
-from ncf.aws.errors import NO_CREDENTIALS, RefusedError, TemporaryError, check_length, read_stream, translated
+from ncf.aws.errors import RefusedError, TemporaryError, check_length, read_stream, translated
 from ncf.aws.settings import AwsAccess
+from ncf.credentials import no_credentials
 from ncf.errors import InputError, RemoteError
 from ncf.storage import REGION_VARIABLE
 
@@ -60,7 +61,7 @@ class Aws:
             if self._access.assume_role:
                 source = boto3.Session(botocore_session=self._core_session(), region_name=region)
                 if source.get_credentials() is None:
-                    raise InputError(NO_CREDENTIALS)
+                    raise InputError(no_credentials())
                 fetcher = AssumeRoleCredentialFetcher(
                     client_creator=source.client,
                     source_credentials=source.get_credentials(),

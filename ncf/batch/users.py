@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ UNKNOWN = -1
 _MAX_LINE_BYTES = 4 * MAX_ID_LENGTH + len("\ufeff\r\n".encode())  # up to four bytes a character
 _LINES_PER_BLOCK = 1 << 16
 _HEADERS = ("user", "userid")
-_SHOWN = 3
+_SHOWN, _SHOWN_CHARACTERS = 3, 60
 _GZIP = b"\x1f\x8b"
 _log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Users:
             known: raw ids of the model.
 
         Raises:
-            InputError: with the file, and the line, if it is not such a list or has no users.
+            InputError: with the file, and the line, if it is not such a list, or has no user of the model.
         """
         model = to_arrow(known)
         ids = (
@@ -94,6 +94,11 @@ class Users:
         listed = pc.indices_nonzero(pc.is_valid(rows)).to_numpy()
         indices[rows.drop_null().to_numpy()] = listed
         users = cls(from_arrow(unique), indices, len(named) - len(unique))
+        if users.unknown == len(users.ids):
+            raise InputError(
+                f"{path}: none of the {users.unknown:,} users is in the model: {_sample(users.ids)}; ids in the model: "
+                f"{_sample(known)}; expected at least one of them, as all others get the same popular items"
+            )
         users._report(path)
         return users
 
@@ -101,12 +106,17 @@ class Users:
         if self.repeated:
             _log.warning("%s: %d lines repeat a user and are dropped", path, self.repeated)
         if self.unknown:
-            unknown = np.flatnonzero(self.indices == UNKNOWN)[:_SHOWN].tolist()
-            shown = ", ".join(repr(self.ids[row][:60]) for row in unknown)
+            unknown = [self.ids[row] for row in np.flatnonzero(self.indices == UNKNOWN)[: _SHOWN + 1].tolist()]
             _log.warning(
-                "%s: %d of %d users are not in the model and get popular items: %s%s",
-                path, self.unknown, len(self.ids), shown, ", ..." if self.unknown > _SHOWN else "",
+                "%s: %d of %d users are not in the model and get popular items: %s",
+                path, self.unknown, len(self.ids), _sample(unknown),
             )  # fmt: skip
+
+
+def _sample(ids: Sequence[str]) -> str:
+    """First ids, as text for a message."""
+    shown = ", ".join(repr(ids[row][:_SHOWN_CHARACTERS]) for row in range(min(_SHOWN, len(ids))))
+    return f"{shown}, ..." if len(ids) > _SHOWN else shown
 
 
 def _is_gzip(path: Path) -> bool:

@@ -81,6 +81,12 @@ def layout_of(path: Path, start: bytes, separator: str, columns: Sequence[Column
             "'separator' sets it"
         )
     quotes = delimiter in ",;|" if delimiter != "\t" else _is_quoted(lines)
+    if quotes and (count := next(csv_rows(lines, delimiter))[0]) > 1:
+        held = "holds a line break" if count < len(lines) else "has no end"
+        raise InputError(
+            f"{path}: the first row, {lines[0][:SHOWN_CHARACTERS]!r}, has a field in quotation marks that {held}; "
+            "expected the first row on one line"
+        )
     rows = [_split(line, delimiter, quotes) for line in lines]
     fields = rows[0]
     below = [row for row in rows[1:] if len(row) == len(fields)]

@@ -39,7 +39,7 @@ TIMESTAMP_NAMES = (
 _TIME_HINT = r"time|date|stamp|epoch|^dt$|^at$"
 
 INTERACTION_FILES = ("ratings", "interactions", "events")
-TITLE_FILES = ("items", "movies")
+TITLE_FILES, _TITLE_SUFFIX = ("items", "movies"), ".item"
 OTHER_FILES = ("users", "readme", "license", "licence")
 _SHOWN = 5  # names in the log
 _log = logging.getLogger(__name__)
@@ -203,7 +203,8 @@ def interaction_names(names: Sequence[str]) -> list[str]:
     """Tables of interactions in a folder, sorted by name.
 
     These are the tables whose names begin with 'ratings', 'interactions' or 'events'. If there are none, these are all
-    tables except items, movies, users, README and LICENSE. Hidden files and names that begin with '_' are left out.
+    tables except items, movies, ``*.item``, users, README and LICENSE. Hidden files and names that begin with '_' are
+    left out.
 
     Args:
         names: of all files in the folder, relative to it.
@@ -214,7 +215,7 @@ def interaction_names(names: Sequence[str]) -> list[str]:
     shown = visible(names)
     tables = [name for name in shown if is_table(Path(name))]
     named = [name for name in tables if _stem(name).startswith(INTERACTION_FILES)]
-    others = [name for name in tables if _stem(name) not in TITLE_FILES + OTHER_FILES]
+    others = [name for name in tables if not _is_of_titles(name) and _stem(name) not in OTHER_FILES]
     if not (named or others):
         holds = f"holds {', '.join(shown[:10])}" if shown else "is empty"
         raise InputError(f"the folder {holds}; expected tables of interactions, such as ratings.csv")
@@ -222,14 +223,20 @@ def interaction_names(names: Sequence[str]) -> list[str]:
 
 
 def title_file(path: Path) -> Path | None:
-    """Table of titles in a folder of interactions: ``items.*`` or ``movies.*``; None without one."""
+    """Table of titles in a folder of interactions: ``items.*``, ``movies.*`` or ``*.item``; None without one."""
     name = title_name(_names(path)) if path.is_dir() else ""
     return path / name if name else None
 
 
 def title_name(names: Sequence[str]) -> str:
     """Name of the table of titles among the names in a folder; '' without one."""
-    return next((name for name in visible(names) if is_table(Path(name)) and _stem(name) in TITLE_FILES), "")
+    return next((name for name in visible(names) if is_table(Path(name)) and _is_of_titles(name)), "")
+
+
+def _is_of_titles(name: str) -> bool:
+    """Whether a file is named as a table of titles. MovieLens 100K names it ``u.item``."""
+    stem, suffix = stem_and_suffix(Path(name))
+    return stem.lower() in TITLE_FILES or suffix == _TITLE_SUFFIX
 
 
 def visible(names: Iterable[str]) -> list[str]:

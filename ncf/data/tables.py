@@ -14,7 +14,7 @@ from ncf.data.text import text_blocks
 from ncf.errors import InputError
 
 PARQUET_SUFFIXES = (".parquet", ".pq")
-TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".rating", ".negative", "")
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".rating", ".negative", ".item", "")
 _ROWS_PER_BLOCK = 1 << 20
 _SAMPLED_ROWS = 200
 _ARCHIVES = (".zip", ".tar", ".tgz", ".7z", ".rar")

@@ -55,6 +55,8 @@ class Times:
         self._sizes = [_Group() for _ in range(_SIZES)]
         self._zoned, self._plain = _Group(), _Group()
         self._unusual: dict[str, tuple[float, str]] = {}
+        self._first_of_kind: dict[bool, tuple[Path, str]] = {}
+        """File, and row with value, of the first number (False) and of the first date (True)."""
 
     def read(self, block: Block) -> NDArray[Any]:
         """Times of a block as in the file: int64 or float64 [rows], or datetime64[us] for dates (UTC).
@@ -93,7 +95,14 @@ class Times:
         """
         is_date = [part.dtype.kind == "M" for part in parts]
         if any(is_date) and not all(is_date):
-            raise InputError(f"{path}: some timestamps are numbers and some are dates; expected one kind")
+            shown = [
+                f"{kind}, the first in {file.relative_to(path) if path in file.parents else file.name}, {where}"
+                for kind, (file, where) in (
+                    ("numbers", self._first_of_kind[False]),
+                    ("dates", self._first_of_kind[True]),
+                )
+            ]
+            raise InputError(f"{path}: some timestamps are {' and some are '.join(shown)}; expected one kind")
         values = np.concatenate(parts)
         if any(is_date):
             if self._zoned.rows and self._plain.rows:
@@ -128,6 +137,10 @@ class Times:
             low, high = 0, 0
         if not len(present):
             return values
+        is_date = values.dtype.kind == "M"
+        if is_date not in self._first_of_kind:
+            index = int(np.flatnonzero(~(np.isnat(values) if is_date else np.isnan(values)))[0])
+            self._first_of_kind[is_date] = block.path, _row(block, index)
         ends = {"lowest": present.min(), "highest": present.max()}
         if values.dtype.kind != "M":
             self._note_sizes(block, values, *map(float, ends.values()))
@@ -229,7 +242,11 @@ def _warn_of_mixture(groups: Mapping[str, _Group], then: str = "") -> None:
 
 
 def _place(block: Block, index: int) -> str:
-    return f"{block.path.name}, row {block.row_number(index)}: {block.text(_ROLE, index)[:40]!r}"
+    return f"{block.path.name}, {_row(block, index)}"
+
+
+def _row(block: Block, index: int) -> str:
+    return f"row {block.row_number(index)}: {block.text(_ROLE, index)[:40]!r}"
 
 
 def _may_be_last_day(number: float) -> bool:

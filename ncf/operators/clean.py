@@ -16,7 +16,7 @@ class Clean(Stage, AwsAccess):
 
     These are its endpoint, endpoint configs and models, its training job if it is still in progress, and the S3 objects
     that its jobs have written. An endpoint that serves the model of another run is kept, as is a resource with the tag
-    of the run whose name is not one of this project's.
+    of the run whose name is not one of this project's, or whose namespace is another.
     """
 
     calls = (
@@ -33,6 +33,9 @@ class Clean(Stage, AwsAccess):
 
     run_id: str = Field(alias="run", min_length=1, description="ID of the run, as KFP shows it")
     job_prefix: str = Field(JOB_PREFIX, description="Parameter 'job_prefix' of the train stage")
+    namespace: str = Field(
+        "", description="Namespace of the run's pods; '': that of this pod; outside a cluster: that of its resources"
+    )
     dry_run: bool = Field(True, description="Whether to list only")
 
     @field_validator("run_id")
@@ -46,11 +49,13 @@ class Clean(Stage, AwsAccess):
         return checked_job_prefix(value)
 
     def run(self) -> None:
+        from ncf.aws.namespace import own_namespace
         from ncf.aws.session import Aws
         from ncf.operators import cleanup
 
         aws = Aws(self)
-        found = cleanup.find(aws, self.run_id, self.job_prefix)
+        namespace = self.namespace or own_namespace()
+        found = cleanup.find(aws, self.run_id, self.job_prefix, namespace)
         for resource in found.to_delete:
             print(resource)
         for resource in found.kept:
@@ -60,8 +65,9 @@ class Clean(Stage, AwsAccess):
             hint = ": this was a dry run; '--dry-run false' deletes them" if count else ""
             print(f"{count} to be deleted; nothing was{hint}")
             return
-        cleanup.delete(aws, self.run_id, self.job_prefix, found.to_delete)
+        cleanup.delete(aws, self.run_id, self.job_prefix, namespace, found.to_delete)
         if not count and not found.kept:
             print(f"no resource in {aws.region} has the tag of run {self.run_id}: nothing was deleted")
             return
-        print(f"{count} deleted; nothing of run {self.run_id} is left")
+        rest = f"{len(found.kept)} kept" if found.kept else f"nothing of run {self.run_id} is left"
+        print(f"{count} deleted; {rest}")

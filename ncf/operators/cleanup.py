@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ncf.aws.errors import DENIED, RefusedError
-from ncf.aws.names import ENDPOINT_TAG, has_prefix, hashed_stem, name_of_first
+from ncf.aws.names import ENDPOINT_TAG, NAMESPACE_TAG, has_prefix, hashed_stem
 from ncf.aws.session import Aws, poll
-from ncf.aws.tags import tags_of
-from ncf.errors import RemoteError
-from ncf.sagemaker.hosting import versions
+from ncf.aws.tags import readable_tags
+from ncf.errors import InputError, RemoteError
+from ncf.operators.s3_folders import name_of, uris_of_job, uris_of_model
 from ncf.sagemaker.hosting.endpoint import SETTLED, Endpoint, InProgressError, pending_config
-from ncf.sagemaker.runs.resources import KINDS, describe, run_of_config, tagged
+from ncf.sagemaker.runs.resources import describe, run_of_config, tagged
 from ncf.sagemaker.staging import model_uri
 from ncf.sagemaker.training.stopping import stop
 from ncf.storage import delete_objects, list_objects
 
-CALLS = ("s3:DeleteObject",)
+CALLS = ("s3:DeleteObject", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel")
 """AWS calls of this module, from which the IAM permissions are generated."""
 
 _DELETION_SECONDS = 1800.0
 _ROUNDS = 2  # a stopped job still uploads its output
 _VERSION = re.compile(r".+-[0-9a-f]{16}")
 _FOREIGN = "its name is not one of this project's"
+_DENIED = "the permissions do not cover it"
+_ORDER = ("training-job", "endpoint", "endpoint-config", "objects", "model")
+"""Kinds in the order of deletion: an endpoint refers to its config. Objects are found by their model."""
 _JOB_IN_PROGRESS = ("InProgress", "Stopping")
 
 
@@ -55,7 +58,7 @@ class Found:
     kept: list[Resource]
 
 
-def find(aws: Aws, run: str, job_prefix: str) -> Found:
+def find(aws: Aws, run: str, job_prefix: str, namespace: str) -> Found:
     """The present resources of a run.
 
     Anybody can write a tag. So a resource with a name that this project does not give is kept, and objects are deleted
@@ -64,46 +67,91 @@ def find(aws: Aws, run: str, job_prefix: str) -> Found:
     Training jobs cannot be deleted, but a job in progress is to be stopped and its S3 output is to be deleted, as are
     the copies of artifacts in S3. A version that an endpoint of another run serves is kept, with its model in S3. All
     other artifacts under the pipeline root are kept.
+
+    Args:
+        aws: clients to call.
+        run: ID of the run.
+        job_prefix: beginning of the names of its jobs.
+        namespace: whose resources are found; '' for the only one that the run's resources have.
+
+    Raises:
+        InputError: if there is no namespace, and the resources are of several.
     """
-    to_delete: list[Resource] = []
-    kept: list[Resource] = []
+    found = Found([], [])
     uris: set[str] = set()
-    for kind, name, _ in tagged(aws, run):
+    entries = list(tagged(aws, run))
+    own = [tags for kind, name, tags in entries if _has_own_name(kind, name, job_prefix)]
+    owner = namespace or _common_namespace(run, own)
+    for kind, name, tags in entries:
         if not _has_own_name(kind, name, job_prefix):
-            kept.append(Resource(kind, name, _FOREIGN))
-            continue
-        try:
-            described = describe(aws, kind, name)
-        except RefusedError as error:
-            if error.code not in DENIED:
-                raise
-            kept.append(Resource(kind, name, "the permissions do not cover it"))
-            continue
-        if described is None:
-            continue  # deleted, but still in the index of tags
-        if kind == "endpoint" and not has_prefix(described["EndpointConfigName"], hashed_stem(name)):
-            kept.append(Resource(kind, name, _FOREIGN))
-            continue
-        if kind == "training-job":
-            uris |= _uris_of_job(described)
-            if described["TrainingJobStatus"] in _JOB_IN_PROGRESS:
-                to_delete.append(Resource(kind, name, "in progress"))
-        elif kind == "endpoint":
-            (kept if (other := _other_run(aws, described, run)) else to_delete).append(
-                Resource(kind, name, other or _progress(described))
-            )
+            found.kept.append(Resource(kind, name, _FOREIGN))
+        elif tags.get(NAMESPACE_TAG, "") != owner:
+            found.kept.append(Resource(kind, name, f"its namespace is not '{owner}'"))
         else:
-            uris |= _uris_of_model(described, name) if kind == "model" else set()
-            to_delete.append(Resource(kind, name))
-    live = _live_versions(aws, to_delete)
-    kept += [resource for resource in to_delete if resource.name in live]
-    to_delete = [resource for resource in to_delete if resource.name not in live]
+            try:
+                uris |= _add(found, aws, run, kind, name)
+            except RefusedError as error:
+                if error.code not in DENIED:
+                    raise
+                found.kept.append(Resource(kind, name, _DENIED))
+    live = _live_versions(aws, found.to_delete)
     in_use = {model_uri(model) for name in live if (model := describe(aws, "model", name))}
     uris = {uri for uri in uris if not any(f"{used}/".startswith(f"{uri}/") for used in in_use)}
-    to_delete.sort(key=lambda resource: KINDS.index(resource.kind))
-    objects = {uri: len(list_objects(uri)) for uri in sorted(uris)}
-    to_delete += [Resource("objects", uri, f"{count} in S3") for uri, count in objects.items() if count]
+    to_delete = [resource for resource in found.to_delete if resource.name not in live]
+    kept = [*found.kept, *(resource for resource in found.to_delete if resource.name in live)]
+    for uri in sorted(uris):
+        try:
+            count = len(list_objects(uri))
+        except InputError as error:
+            kept.append(Resource("objects", uri, str(error).removeprefix(f"{uri}: ")))
+            # without its model, a copy is not found again
+            models = [each for each in to_delete if each.kind == "model" and each.name == name_of(uri)]
+            to_delete = [each for each in to_delete if each not in models]
+            kept += [Resource(each.kind, each.name, "its copy in S3 is kept") for each in models]
+        else:
+            to_delete += [Resource("objects", uri, f"{count} in S3")] if count else []
+    to_delete.sort(key=lambda resource: _ORDER.index(resource.kind))
     return Found(to_delete, kept)
+
+
+def _common_namespace(run: str, tagged_with: Sequence[Mapping[str, str]]) -> str:
+    """The namespace of resources, by their tags; '' if they have none.
+
+    Raises:
+        InputError: if there are several.
+    """
+    namespaces = sorted({tags.get(NAMESPACE_TAG, "") for tags in tagged_with})
+    if len(namespaces) > 1:
+        names = ", ".join(namespace or "none" for namespace in namespaces)
+        raise InputError(
+            f"parameter 'namespace' is '': resources with the tag of run {run} are of several namespaces ({names}); "
+            "expected one of them"
+        )
+    return namespaces[0] if namespaces else ""
+
+
+def _add(found: Found, aws: Aws, run: str, kind: str, name: str) -> set[str]:
+    """Add a resource of the run, if it exists.
+
+    Returns:
+        S3 URIs that it has written or is loaded from.
+    """
+    described = describe(aws, kind, name)
+    if described is None:
+        return set()  # deleted, but still in the index of tags
+    if kind == "training-job":
+        if described["TrainingJobStatus"] in _JOB_IN_PROGRESS:
+            found.to_delete.append(Resource(kind, name, "in progress"))
+        return uris_of_job(described)
+    if kind == "endpoint":
+        is_own = has_prefix(described["EndpointConfigName"], hashed_stem(name))
+        if other := _other_run(aws, described, run) if is_own else _FOREIGN:
+            found.kept.append(Resource(kind, name, other))
+        else:
+            found.to_delete.append(Resource(kind, name, _progress(described)))
+        return set()
+    found.to_delete.append(Resource(kind, name))
+    return uris_of_model(described, name) if kind == "model" else set()
 
 
 def _has_own_name(kind: str, name: str, job_prefix: str) -> bool:
@@ -113,7 +161,7 @@ def _has_own_name(kind: str, name: str, job_prefix: str) -> bool:
     return kind == "endpoint" or _VERSION.fullmatch(name) is not None
 
 
-def _other_run(aws: Aws, endpoint: dict[str, Any], run: str) -> str:
+def _other_run(aws: Aws, endpoint: Mapping[str, Any], run: str) -> str:
     """The other run that an endpoint serves the model of, or is being updated to, in words; '' for none."""
     for config, words in (
         (pending_config(endpoint), "it is being updated to the model of run"),
@@ -139,20 +187,31 @@ def _live_versions(aws: Aws, to_delete: list[Resource]) -> set[str]:
     for resource in to_delete:
         if resource.kind == "endpoint-config":
             config = describe(aws, resource.kind, resource.name)
-            endpoint = tags_of(aws, config["EndpointConfigArn"]).get(ENDPOINT_TAG, "") if config else ""
-            served = describe(aws, "endpoint", endpoint) if endpoint and endpoint not in deleted_endpoints else None
-            if served and resource.name in (served["EndpointConfigName"], pending_config(served)):
+            endpoint = readable_tags(aws, config["EndpointConfigArn"]).get(ENDPOINT_TAG, "") if config else ""
+            if endpoint and endpoint not in deleted_endpoints and _may_use(aws, endpoint, resource.name):
                 live.add(resource.name)
     return live
 
 
-def delete(aws: Aws, run: str, job_prefix: str, resources: list[Resource]) -> None:
+def _may_use(aws: Aws, endpoint: str, version: str) -> bool:
+    """Whether an endpoint serves a version or is being updated to it, or the permissions do not cover the endpoint."""
+    try:
+        state = describe(aws, "endpoint", endpoint)
+    except RefusedError as error:
+        if error.code in DENIED:
+            return True
+        raise
+    return state is not None and version in (state["EndpointConfigName"], pending_config(state))
+
+
+def delete(aws: Aws, run: str, job_prefix: str, namespace: str, resources: list[Resource]) -> None:
     """Delete resources of a run. A resource that cannot be deleted does not keep the others.
 
     Args:
         aws: clients to call.
         run: ID of the run.
         job_prefix: beginning of the names of its jobs.
+        namespace: as of :func:`find`.
         resources: as returned by :func:`find`.
 
     Raises:
@@ -164,50 +223,28 @@ def delete(aws: Aws, run: str, job_prefix: str, resources: list[Resource]) -> No
         for resource in resources:
             try:
                 if not _is_in_use(resource, reasons):
-                    _DELETIONS[resource.kind](aws, resource.name)
-            except RemoteError as error:
+                    _DELETIONS[resource.kind](aws, resource.name, run)
+            except (InputError, RemoteError) as error:
                 reasons[resource] = f": {' '.join(str(error).split())}"
-        resources = find(aws, run, job_prefix).to_delete
+        resources = find(aws, run, job_prefix, namespace).to_delete
     if resources:
         names = ", ".join(f"{resource.kind} {resource.name}{reasons.get(resource, '')}" for resource in resources)
         raise RemoteError(f"run {run}: still there: {names}")
 
 
 def _is_in_use(resource: Resource, remaining: Iterable[Resource]) -> bool:
-    """Whether a resource belongs to a version of an endpoint that could not be deleted."""
+    """Whether a resource belongs to a version of an endpoint that could not be deleted, or a model to such objects."""
+    if resource.kind == "model" and any(name_of(e.name) == resource.name for e in remaining if e.kind == "objects"):
+        return True
     endpoints = [entry.name for entry in remaining if entry.kind == "endpoint"]
-    name = resource.name.rpartition("/")[2]
+    name = name_of(resource.name)
     return resource.kind != "endpoint" and any(has_prefix(name, hashed_stem(endpoint)) for endpoint in endpoints)
 
 
-def _uris_of_job(job: dict[str, Any]) -> set[str]:
-    """S3 URIs of a job's output and checkpoints, and of the copies of its inputs. Each ends in the name of a job."""
-    name = job["TrainingJobName"]
-    first = name_of_first(name)
-    uris = {f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{name}"}
-    checkpoints = job.get("CheckpointConfig", {}).get("S3Uri", "").rstrip("/")
-    if checkpoints.rpartition("/")[2] == first:
-        uris.add(checkpoints)
-    sources = [channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in job.get("InputDataConfig", [])]
-    return uris | {copy for uri in sources if (copy := _copy_uri(uri, first))}
-
-
-def _uris_of_model(model: dict[str, Any], name: str) -> set[str]:
-    """S3 URI of the copy that a SageMaker model is loaded from; empty if it is loaded from the artifact itself."""
-    copy = _copy_uri(model_uri(model), name)
-    return {copy} if copy else set()
-
-
-def _copy_uri(uri: str, name: str) -> str:
-    """``<prefix>/<name>`` if a URI has the name as a folder; '' otherwise, as the URI is not one of a copy."""
-    before, slash, _ = uri.partition(f"/{name}/")
-    return f"{before}/{name}" if slash else ""
-
-
-def _delete_endpoint(aws: Aws, name: str) -> None:
+def _delete_endpoint(aws: Aws, name: str, run: str) -> None:
     endpoint = Endpoint(aws, name)
     try:
-        endpoint.delete(_DELETION_SECONDS)
+        endpoint.delete(_DELETION_SECONDS, lambda state: not _other_run(aws, state, run))
     except InProgressError:
         raise RemoteError(
             f"endpoint {name} is still being created or updated after {_DELETION_SECONDS:.0f} s, and AWS refuses to "
@@ -218,7 +255,15 @@ def _delete_endpoint(aws: Aws, name: str) -> None:
             return
 
 
-def _stop_job(aws: Aws, name: str) -> None:
+def _delete_config(aws: Aws, name: str, _run: str) -> None:
+    aws.delete("sagemaker", "delete_endpoint_config", EndpointConfigName=name)
+
+
+def _delete_model(aws: Aws, name: str, _run: str) -> None:
+    aws.delete("sagemaker", "delete_model", ModelName=name)
+
+
+def _stop_job(aws: Aws, name: str, _run: str) -> None:
     stop(aws, name)
     for _ in poll(_DELETION_SECONDS):
         job = describe(aws, "training-job", name)
@@ -226,14 +271,14 @@ def _stop_job(aws: Aws, name: str) -> None:
             return
 
 
-def _delete_objects(_: Aws, uri: str) -> None:
+def _delete_objects(_: Aws, uri: str, _run: str) -> None:
     delete_objects(uri)
 
 
 _DELETIONS = {
     "training-job": _stop_job,
     "endpoint": _delete_endpoint,
-    "endpoint-config": versions.delete,
-    "model": versions.delete,
+    "endpoint-config": _delete_config,
+    "model": _delete_model,
     "objects": _delete_objects,
 }

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from ncf.aws.names import JOB_PREFIX
 from ncf.aws.settings import AwsAccess
+from ncf.errors import RemoteError
 from ncf.sagemaker.training.settings import checked_job_prefix
 from ncf.stage.declaration import Stage
 
@@ -67,15 +68,21 @@ class StopJobs(Stage, AwsAccess):
         aws, now = Aws(self), datetime.now(UTC)
         owner = jobs.Owner(self.job_prefix, self.namespace or own_namespace())
         found = stopped = 0
+        refused = []
         for job in list(jobs.running(aws, owner)):
             description = describe(aws, "training-job", job.name)
             reason = jobs.overdue(description, job.abandoned, self.age(), now) if description else ""
             if reason:
                 print(f"training job {job.name} of run {job.run}: {reason}")
                 found += 1
-                stopped += 0 if self.dry_run else stop(aws, job.name)
+                try:
+                    stopped += 0 if self.dry_run else stop(aws, job.name)
+                except RemoteError as error:  # the others are stopped nevertheless, as they cost money
+                    refused.append(f"{job.name} ({' '.join(str(error).split())})")
         if self.dry_run:
             hint = ": this was a dry run; '--dry-run false' stops them" if found else ""
             print(f"{found} jobs without a launcher; nothing was stopped{hint}")
         else:
             print(f"{stopped} stopped")
+        if refused:
+            raise RemoteError(f"training jobs that are not stopped: {', '.join(refused)}")

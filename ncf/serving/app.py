@@ -91,7 +91,8 @@ def create_app(loading: Future[Recommender], max_requests: int = limits.MAX_REQU
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         known = ", ".join(f"{'/'.join(sorted(route.methods or ()))} {route.path}" for route in routes)
-        message = f"{request.method[:20]} {request.url.path[:60]}: {error.detail}; expected one of {known}"
+        hint = "; 'ncf serve --page true' serves a page here" if request.url.path == "/" and not page else ""
+        message = f"{request.method[:20]} {request.url.path[:60]}: {error.detail}; expected one of {known}{hint}"
         return error_response(error.status_code, message.replace("GET/HEAD", "GET"), error.headers)
 
     async def failed(*_: object) -> JSONResponse:

@@ -24,7 +24,8 @@ class Serve(Stage):
     """Serve a model over HTTP: POST /invocations returns recommendations, GET /ping returns 200 when ready.
 
     The server listens first and then loads the model. It is ready when it answers the model's golden requests with
-    the scores of the trained network, and exits if the scores differ. On SIGTERM, requests in flight are finished.
+    the scores of the trained network, and exits if the scores differ. On Ctrl-C and SIGTERM, requests in flight are
+    finished.
     """
 
     model: str = Input("Model", "Model folder that the train stage wrote, or a tar archive of it, such as model.tar.gz")
@@ -61,7 +62,11 @@ class Serve(Stage):
         with listen(self.host, self.port) as listener:
             _log.info("listening on http://%s:%d", *listener.getsockname()[:2])
             threading.Thread(target=_load, args=(self.model, loading), daemon=True).start()
-            server.run(sockets=[listener])
+            try:
+                server.run(sockets=[listener])
+            except KeyboardInterrupt:  # which uvicorn raises when it has stopped
+                _log.info("stopped by Ctrl-C")
+                return
         if loading.done():
             loading.result()
 

@@ -14,6 +14,7 @@ from ncf.stage.documentation import summary
 from ncf.stage.execution import run
 from ncf.stage.exits import fail, interruptible, quiet_if_unread, reason_of
 from ncf.stage.registry import command_names, load_stage
+from ncf.stage.suggestions import close_name
 
 COMMANDS: Mapping[str, str] = {
     "fit": "ncf.training.fit:Fit",
@@ -46,7 +47,9 @@ def _main(arguments: Sequence[str] | None) -> None:
         sys.exit(0 if arguments else 2)
     name, *rest = arguments
     if name not in commands():
-        fail(f"'{name}' is not a command of ncf; expected one of: {', '.join(commands())}")
+        meant = close_name(name, commands())
+        hint = f"did you mean {meant}?" if meant else f"expected one of: {', '.join(commands())}"
+        fail(f"'{name}' is not a command of ncf; {hint}")
     try:
         with interruptible():
             command, called = chosen(name, rest)

@@ -15,6 +15,10 @@ from ncf.parameters import read
 from ncf.stage.declaration import FinalStatus, Stage
 from ncf.stage.executor_input import EXECUTOR_INPUT, ExecutorInput
 from ncf.stage.pipeline_names import names_in_pipeline
+from ncf.stage.suggestions import unrecognized
+
+_UNRECOGNIZED = "unrecognized arguments: "
+"""Beginning of argparse's message."""
 
 
 def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> Stage:
@@ -46,6 +50,8 @@ def parse(command: type[Stage], arguments: Sequence[str], called: str = "") -> S
         return command(**source())
     except SettingsError as error:
         reason = str(error).removeprefix("error parsing CLI: ")
+        if reason.startswith(_UNRECOGNIZED):
+            reason = unrecognized(reason.removeprefix(_UNRECOGNIZED).split(), source.root_parser._option_string_actions)
         raise InputError(f"{name}: {reason}; 'ncf {name} --help' lists the parameters") from None
     except ValidationError as error:
         raise InputError("; ".join(_explain(name, entry) for entry in error.errors())) from None

@@ -32,7 +32,7 @@ class Preprocess(Stage, EventSettings, Region):
     The source is the artifact 'interactions' or the location 'interactions_uri'. Supported formats are CSV, TSV,
     '::'-separated text and parquet, as a file or a folder of files, plain or compressed (.gz, .bz2, .xz, .zst). In a
     folder, files named ratings*, interactions* or events* are read. Without such files, all tables except items.*,
-    movies.*, users.* and README* are read. A folder in the NCF release format (*.train.rating, *.test.rating,
+    movies.*, *.item, users.* and README* are read. A folder in the NCF release format (*.train.rating, *.test.rating,
     *.test.negative) keeps its own test pairs and negatives.
     """
 
@@ -47,7 +47,7 @@ class Preprocess(Stage, EventSettings, Region):
     )
     items: str = Field(
         "",
-        description="Path or S3 URI of the file of titles; '': items.* or movies.* in the folder of interactions",
+        description="Path or S3 URI of the file of titles; '': items.*, movies.* or *.item in the folder of the data",
     )
     min_rating: float = Field(
         _DEFAULTS.min_rating,

@@ -37,6 +37,15 @@ def test_users_come_in_their_order_once(name: str, tmp_path: Path, caplog: pytes
     assert "1 lines repeat a user" in caplog.text
 
 
+def test_a_list_of_users_of_other_data_is_refused_with_ids_of_both(tmp_path: Path) -> None:
+    message = (
+        r"users: none of the 4 users is in the model: '1', '2', '3', \.\.\.; ids in the model: 'u0', 'u1', 'über', "
+    )
+    with pytest.raises(InputError, match=message):
+        read(tmp_path / "users", b"1\n2\n3\n4\n1")
+    assert read(tmp_path / "users", b"1\n2\n3\nu1").unknown == 3
+
+
 def test_a_user_may_be_called_user(tmp_path: Path) -> None:
     assert list(read(tmp_path / "users", b"user\nu0", Strings.of([*KNOWN, "user"])).ids) == ["user", "u0"]
     assert list(read(tmp_path / "users", b"u0\nuser").ids) == ["u0", "user"], "only the first line can be a header"

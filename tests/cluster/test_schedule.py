@@ -15,7 +15,7 @@ from components.cluster.triggers import checked_cron, seconds
 from ncf.errors import InputError
 
 Run = Callable[..., tuple[int, str, str]]
-NAME = "ncf ratings.csv neumf"
+NAME = "ncf ratings.csv history"
 
 
 @pytest.mark.parametrize(

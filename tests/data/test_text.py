@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import tarfile
 from pathlib import Path
 
@@ -143,3 +144,22 @@ def test_a_plain_file_with_the_ending_of_a_compressed_one(suffix: str, tmp_path:
     (tmp_path / f"rows.csv{suffix}").write_text("user,item\nu,i\n")
     with pytest.raises(InputError, match=rf"if it is not compressed, leave out the ending \{suffix}$"):
         read_interactions(tmp_path / f"rows.csv{suffix}", columns())
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ('user,"item\nid",rating', "'user,\"item', has a field in quotation marks that holds a line break"),
+        ('user,item,"rating\r\n(stars)"', "holds a line break; expected the first row on one line"),
+        ('user,item,"rating', "has a field in quotation marks that has no end"),
+    ],
+)
+def test_a_header_on_several_lines_is_named(header: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(f"{header}\nu,i,3\nu,j,4\n".encode())
+    with pytest.raises(InputError, match=re.escape(said)):
+        list(read_blocks(tmp_path / "rows.csv", columns()))
+
+
+def test_a_quotation_mark_within_a_field_of_the_header_is_text(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text('user,item,size 5"\nu,i,3\n')
+    assert [block.rows for block in read_blocks(tmp_path / "rows.csv", columns())] == [1]

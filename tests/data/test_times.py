@@ -215,3 +215,17 @@ def test_booleans_are_no_times(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"user": ["u"], "item": ["a"], "timestamp": [True]}), tmp_path / "r.parquet")
     with pytest.raises(InputError, match=r"column 'timestamp': values of type bool; .*timestamp_column"):
         read_interactions(tmp_path / "r.parquet", columns())
+
+
+def test_files_of_numbers_and_files_of_dates_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    for name, times in (("2023/a.csv", ["", "1704067200"]), ("2024/a.csv", ["2024-01-01"]), ("2024/b.csv", ["1"])):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        rows = [f"u,i{number},{time}" for number, time in enumerate(times)]
+        (folder / name).write_text("\n".join(["user,item,timestamp", *rows, ""]))
+    expected = (
+        r"numbers, the first in 2023/a\.csv, row 3: '1704067200' and some are dates, the first in 2024/a\.csv, row 2: "
+        "'2024-01-01'; expected one kind"
+    )
+    with pytest.raises(InputError, match=expected):
+        read_interactions(folder, columns(), max_unreadable=1)

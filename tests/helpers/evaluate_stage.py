@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -15,7 +16,7 @@ from random_model import random_model
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
-from ncf.reports import evaluation_plots, training_plots
+from ncf.reports import dataset, evaluation_plots, training_plots
 from ncf.stage.execution import run
 from ncf.stages.evaluate import Evaluate
 
@@ -63,11 +64,18 @@ def make(folder: Path, good: bool = True, **options: Any) -> tuple[Path, Path]:
     return folder / "model", folder / "samples"
 
 
-def run_undrawn(folder: Path, model: Path, samples: Path, *arguments: str) -> dict[str, Any]:
-    """:func:`run_stage` for tests of numbers and words: the charts are set up, but not drawn, which takes a second."""
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """For tests of numbers and words: charts are set up, but not drawn, which takes a second a report."""
     with ExitStack() as stack:
-        for module in (evaluation_plots, training_plots):
+        for module in (dataset, evaluation_plots, training_plots):
             stack.enter_context(patch.object(module, "svg", lambda _: "<svg/>"))
+        yield
+
+
+def run_undrawn(folder: Path, model: Path, samples: Path, *arguments: str) -> dict[str, Any]:
+    """:func:`run_stage` without drawing."""
+    with undrawn():
         return run_stage(folder, model, samples, *arguments)
 
 

@@ -25,10 +25,20 @@ from ncf.stages.train import Train
 PREFIX = f"s3://{BUCKET}/ncf"
 
 
-def deploy(folder: Path, endpoint: str, run: str, seed: int, *more: str) -> str:
-    """Host a model; the name of its version."""
+def deploy(folder: Path, endpoint: str, run: str, seed: int, *more: str, **history: bool) -> str:
+    """Host a model; the name of its version.
+
+    Args:
+        folder: for the model and the outputs.
+        endpoint: its name.
+        run: ID of the run.
+        seed: of the model.
+        more: further arguments.
+        history: of the model: ``errs=True`` for one that fails the smoke test.
+    """
     model = folder / f"model-{seed}"
-    replace(random_model(seed=seed), history={"broken": False}).save(model, {}, {})
+    if not model.exists():
+        replace(random_model(seed=seed), history={"broken": False, **history}).save(model, {}, {})
     flags = {
         "model": model,
         "role": ROLE,

@@ -181,7 +181,8 @@ def test_images_of_the_package_are_loaded_under_their_names(ended_at: Callable[[
 
 
 @pytest.mark.parametrize(
-    ("version", "suffix"), [("2.14.0", ""), ("2.16.1", ""), ("2.5.0", "-root"), ("2.4.1", "-root")]
+    ("version", "suffix"),
+    [("2.14.0", ""), ("2.16.1", ""), pytest.param("2.5.0", "-root", marks=pytest.mark.slow), ("2.4.1", "-root")],
 )
 def test_releases_before_2_14_run_the_older_form(ended_at: Callable[[str], Ended], version: str, suffix: str) -> None:
     ended = ended_at(version)
@@ -241,11 +242,11 @@ def test_images_that_are_gone_are_replaced_by_their_originals(ended_at: Callable
 @pytest.mark.parametrize(
     "step",
     [
-        "kind create",
-        "kustomize/env",
+        pytest.param("kind create", marks=pytest.mark.slow),
+        pytest.param("kustomize/env", marks=pytest.mark.slow),
         "wait deployment --all",
-        "pipeline.py submit",
-        "verify.py open",
+        pytest.param("pipeline.py submit", marks=pytest.mark.slow),
+        pytest.param("verify.py open", marks=pytest.mark.slow),
         "verify.py closed",
     ],
 )
@@ -296,6 +297,7 @@ def test_a_tool_that_is_not_there_is_named(checkout: Checkout, tool: str) -> Non
     assert not ended.calls
 
 
+@pytest.mark.slow
 def test_the_users_own_cluster_configuration_is_not_touched(checkout: Checkout) -> None:
     mine = checkout.folder / "mine"
     mine.write_text("mine")

@@ -14,6 +14,7 @@ from runs import PREFIX, deploy, job_of, run_of, status, train
 
 from components.local.aws.errors import ApiError
 from ncf.errors import InputError, RemoteError
+from ncf.operators import cleanup
 from ncf.operators.clean import Clean
 from ncf.operators.rollback import Rollback
 from ncf.stage import execution
@@ -256,6 +257,7 @@ def test_clean_waits_for_an_endpoint_in_progress(
 
 def test_clean_fails_if_anything_remains(tmp_path: Path, sagemaker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     version = deploy(tmp_path, "ncf-remains", "run-r", 1)
-    monkeypatch.setattr("ncf.sagemaker.hosting.versions._DELETIONS", ())
+    for kind in ("endpoint-config", "model"):
+        monkeypatch.setitem(cleanup._DELETIONS, kind, lambda *_: None)
     with pytest.raises(RemoteError, match=f"still there: endpoint-config {version}, model {version}"):
         execution.run(Clean, ["--run", "run-r", "--dry-run", "false"])

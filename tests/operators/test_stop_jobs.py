@@ -15,7 +15,7 @@ from runs import job_of, run_of, status, tags_of
 
 from components.local.aws.errors import ApiError
 from ncf.aws.names import ABANDONED_TAG
-from ncf.errors import InputError
+from ncf.errors import InputError, RemoteError
 from ncf.operators.stop_jobs import StopJobs
 from ncf.sagemaker.training import jobs
 from ncf.stage import execution, parsing
@@ -136,6 +136,20 @@ def test_tags_that_may_not_be_read_end_nothing(account: Any, running: str, capsy
     with denied(account, running):
         execution.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
     assert capsys.readouterr().out == "0 stopped\n"
+
+
+def test_a_job_that_cannot_be_stopped_does_not_keep_the_others(account: Any, running: str, capsys: Any) -> None:
+    other = "ncf-train-fedcba9876543210"
+    account.faults.add("hold", other, state="Starting", seconds=60)
+    boto3.client("sagemaker").create_training_job(**{**job_of(account, running).request, "TrainingJobName": other})
+    abandon(running, hours=7)
+    abandon(other, hours=7)
+    account.faults.add("refuse", "StopTrainingJob", error="AccessDeniedException")
+    with pytest.raises(RemoteError, match=r"not stopped: ncf-train-[0-9a-f]{16} \(.*AccessDeniedException"):
+        execution.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
+    assert "1 stopped" in capsys.readouterr().out
+    execution.run(StopJobs, ["--older-than", "6h", "--dry-run", "false"])
+    assert {status(name) for name in (running, other)} <= {"Stopping", "Stopped"}
 
 
 @pytest.mark.parametrize("age", ["6", "0h", "6 h", "1w", "soon"])

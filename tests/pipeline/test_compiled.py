@@ -323,12 +323,14 @@ def test_registry_and_tag_come_from_the_environment(tmp_path: Path) -> None:
     ("registry", "tag"),
     [("http://r.example", "1"), ("r.example/", "1"), ("r.example", "a b"), ("r.example", "-x"), ("r.example", "{{x}}")],
 )
-def test_a_registry_or_tag_that_names_no_image_is_refused(registry: str, tag: str, tmp_path: Path) -> None:
-    environment = {"NCF_REGISTRY": registry, "NCF_TAG": tag, "PATH": ""}
-    command = [sys.executable, "pipeline.py", "compile", "--output", str(tmp_path / "out")]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 2
-    assert ended.stderr.startswith(("ncf: error: registry: ", "ncf: error: tag: "))
+def test_a_registry_or_tag_that_names_no_image_is_refused(
+    registry: str, tag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NCF_REGISTRY", registry)
+    monkeypatch.setenv("NCF_TAG", tag)
+    with pytest.raises(SystemExit, match="2"):
+        pipeline.main(["compile", "--output", str(tmp_path / "out")])
+    assert capsys.readouterr().err.startswith(("ncf: error: registry: ", "ncf: error: tag: "))
     assert not (tmp_path / "out").exists()
 
 

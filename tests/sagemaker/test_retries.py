@@ -95,6 +95,25 @@ def test_a_new_endpoint_of_a_killed_pod_is_taken_up(
     assert sagemaker.operations().count("CreateEndpoint") == 1
 
 
+def test_a_new_endpoint_that_another_run_has_updated_is_not_deleted(
+    aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other run has waited for the creation, and begins its update just before the deletion."""
+
+    delete = sagemaker.DeleteEndpoint
+
+    def refuse(**_: Any) -> dict[str, Any]:
+        monkeypatch.setattr(sagemaker, "DeleteEndpoint", delete)
+        sagemaker.UpdateEndpoint("shop", "of-another-run")
+        raise RefusalError("ValidationException", 'Cannot update in-progress endpoint "arn".')
+
+    monkeypatch.setattr(sagemaker, "DeleteEndpoint", refuse)
+    with pytest.raises(RemoteError, match="wrong items"):
+        deploy(aws, plan(), upload=lambda: None, check=fail)
+    assert sagemaker.endpoints["shop"]["config"] == "of-another-run"
+    assert "endpoint shop is not deleted, as another run has updated it" in caplog.text
+
+
 def test_an_endpoint_whose_previous_config_was_deleted_is_not(
     aws: Aws, sagemaker: FakeSageMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

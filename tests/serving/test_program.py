@@ -93,6 +93,15 @@ def server(root: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
         process.communicate()
 
 
+def test_ctrl_c_stops_it_and_is_no_error(server):
+    process, _ = server
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert err.splitlines()[-1].endswith("stopped by Ctrl-C")
+    assert "error" not in err
+
+
 def test_it_serves_survives_bad_requests_and_logs(root, server):
     process, port = server
     status, content = ask(port, "POST", "/invocations", json.dumps({"users": ["u1"], "k": 2}).encode())
@@ -101,7 +110,10 @@ def test_it_serves_survives_bad_requests_and_logs(root, server):
     assert ask(port, "POST", "/invocations", b"{")[0] == 400
     assert ask(port, "POST", "/invocations", b" " * (MAX_BODY_BYTES + 1))[0] == 413
     assert ask(port, "GET", "/ping")[0] == 200
-    assert ask(port, "GET", "/")[0] == 404, "there is no page unless it is asked for"
+    status, content = ask(port, "GET", "/")
+    assert status == 404, "there is no page unless it is asked for"
+    assert content["error"].endswith("'ncf serve --page true' serves a page here")
+    assert "page" not in ask(port, "GET", "/nowhere")[1]["error"]
     process.terminate()
     out, err = process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from ncf.errors import InputError
 from ncf.serving import show
 from ncf.serving.recommender import Recommender
 from ncf.serving.show import _cut
-from ncf.stage import command, parsing
+from ncf.stage import command, execution, parsing
+from ncf.stage.declaration import Stage
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +31,45 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shown(*arguments: str, columns: int = 100) -> list[str]:
-    environment = {**os.environ, "COLUMNS": str(columns)}
+Shown = Callable[..., list[str]]
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shown:
+    """Runs a command: the lines that it prints."""
+
+    def run(name: str, *arguments: str, columns: int = 100) -> list[str]:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        execution.run(*run_of(name, arguments))
+        out, err = capsys.readouterr()
+        assert err == ""
+        return out.splitlines()
+
+    return run
+
+
+def run_of(name: str, arguments: Sequence[str]) -> tuple[type[Stage], Sequence[str], str]:
+    """What the command line runs."""
+    stage, called = command.chosen(name, arguments)
+    return stage, arguments, called
+
+
+def test_the_program_prints_it_and_nothing_else(model: Path, shown: Shown) -> None:
+    arguments = ("recommend", f"--model={model}", "--user=u3")
     ran = subprocess.run(
-        [sys.executable, "-m", "ncf", *arguments], capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "-m", "ncf", *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "COLUMNS": "100"},
     )
-    assert ran.stderr == ""
-    return ran.stdout.splitlines()
+    assert (ran.stdout.splitlines(), ran.stderr) == (shown(*arguments), "")
 
 
 @pytest.mark.parametrize("name", ["recommend", "show"])
 @pytest.mark.parametrize("user", [["--user", "u3"], ["--user=u3"]])
 def test_the_items_are_the_endpoint_s_beside_the_history(
-    name: str, user: list[str], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, user: list[str], model: Path, tmp_path: Path, shown: Shown, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     lines = shown(name, "--model", str(model), *user)
@@ -68,7 +96,7 @@ def test_the_history_begins_with_what_the_model_likes_best(model: Path) -> None:
     assert [item["item"] for item in Recommender(loaded).history("u3")] == expected
 
 
-def test_an_unknown_user_gets_popular_items_and_no_history(model: Path) -> None:
+def test_an_unknown_user_gets_popular_items_and_no_history(model: Path, shown: Shown) -> None:
     lines = shown("recommend", f"--model={model}", "--user=nobody", "--top-k=3")
     assert lines[0].endswith("user nobody: not in the model; popular items, by number of interactions")
     assert lines[2] == "recommended"
@@ -77,7 +105,7 @@ def test_an_unknown_user_gets_popular_items_and_no_history(model: Path) -> None:
 
 
 @pytest.mark.parametrize("columns", [30, 60, 80, 200])
-def test_lines_fit_the_terminal(columns: int, tmp_path: Path) -> None:
+def test_lines_fit_the_terminal(columns: int, tmp_path: Path, shown: Shown) -> None:
     model = random_model(positives=12)
     titles = ["\u4f60\u597d" * (item % 9) + " e\u0301 " + "long " * item for item in range(40)]
     dataclasses.replace(model, item_titles=Strings.of(titles)).save(tmp_path / "model", {}, {})
@@ -95,7 +123,7 @@ def test_a_long_title_is_cut_at_once() -> None:
     assert time.process_time() - start < 10, "quadratic work would take hours"
 
 
-def test_titles_cannot_drive_the_terminal(tmp_path: Path) -> None:
+def test_titles_cannot_drive_the_terminal(tmp_path: Path, shown: Shown) -> None:
     model = random_model()
     evil = "\x1b[2J\x1b[31mred\r\n\x07"
     dataclasses.replace(model, item_titles=Strings.of([evil] * 40)).save(tmp_path / "model", {}, {})
@@ -105,7 +133,7 @@ def test_titles_cannot_drive_the_terminal(tmp_path: Path) -> None:
     assert "red" in text
 
 
-def test_a_user_who_has_seen_all(tmp_path: Path) -> None:
+def test_a_user_who_has_seen_all(tmp_path: Path, shown: Shown) -> None:
     random_model(n_items=6, positives=6).save(tmp_path / "model", {}, {})
     lines = shown("show", f"--model={tmp_path}/model", "--user=u0")
     assert lines[3].startswith("nothing is left to recommend")
@@ -134,11 +162,6 @@ def test_which_command_it_is() -> None:
     assert command.chosen("serve", ["--user", "42"]) == (command.load("serve"), "")
 
 
-def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command_line = [sys.executable, "-m", "ncf", "recommend", *arguments]
-    return subprocess.run(command_line, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"})
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -149,17 +172,23 @@ def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
             "recommend --user ID: unrecognized arguments: --recommendations=out; "
             "'ncf recommend --user ID --help' lists the parameters",
         ),
-        (["--model=x", "--usr=u0"], "recommend: unrecognized arguments: --usr=u0; 'ncf recommend --help' lists"),
+        (["--model=x", "--usr=u0"], "recommend: unrecognized arguments: --usr=u0; did you mean --user?; "),
     ],
 )
 def test_errors_name_the_command_that_was_typed(arguments: list[str], said: str) -> None:
-    result = ran(*arguments)
-    assert result.returncode == 2
-    assert result.stderr.startswith(f"ncf: error: {said}")
+    with pytest.raises(InputError) as error:
+        execution.run(*run_of("recommend", arguments))
+    assert str(error.value).startswith(said)
 
 
-def test_help_of_both_forms() -> None:
-    batch, single = ran("--help").stdout, ran("--user", "u0", "--help").stdout
+def test_help_of_both_forms(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    printed = []
+    for arguments in (["--help"], ["--user", "u0", "--help"]):
+        with pytest.raises(SystemExit, match="0"):
+            execution.run(*run_of("recommend", arguments))
+        printed.append(capsys.readouterr().out)
+    batch, single = printed
     assert "--user ID" in batch
     assert "print the items of one user" in batch
     assert "--checkpoints" in batch
@@ -168,7 +197,7 @@ def test_help_of_both_forms() -> None:
     assert "--checkpoints" not in single
 
 
-def test_a_model_may_be_an_archive(model: Path, tmp_path: Path) -> None:
+def test_a_model_may_be_an_archive(model: Path, tmp_path: Path, shown: Shown) -> None:
     with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as tar:
         tar.add(model, ".")
     for name in ("show", "recommend"):

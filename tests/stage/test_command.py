@@ -102,7 +102,9 @@ def test_a_failing_stage_keeps_what_an_earlier_run_wrote(numbers: Path, tmp_path
         (["--start", "12"], r"parameter 'start' is 12: input should be less than 10"),
         (["--start", "many"], r"parameter 'start' is 'many': expected a whole number"),
         (["--mode", "bold"], r"mode.*'plain'.*'fancy'"),
-        (["--strat", "1"], r"unrecognized arguments: --strat"),
+        (["--strat", "1"], r"unrecognized arguments: --strat 1; did you mean --start\?; 'ncf sum --help' lists"),
+        (["--strat=1", "--mod=x"], r"--strat=1 --mod=x; did you mean --start for --strat, --mode for --mod\?"),
+        (["--zzz", "1"], r"unrecognized arguments: --zzz 1; 'ncf sum --help' lists"),
         (["--start"], r"--start: expected one argument"),
     ],
 )
@@ -265,3 +267,10 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(program: list[str]) -> No
         run.stdout.close()
         assert run.stderr.read() == ""
     assert run.returncode in (0, 128 + signal.SIGPIPE)
+
+
+def test_a_misspelt_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, said in (("srve", "did you mean serve?"), ("zzz", "expected one of: check, deploy")):
+        with pytest.raises(SystemExit, match="2"):
+            command.main([name])
+        assert f"'{name}' is not a command of ncf; {said}" in capsys.readouterr().err

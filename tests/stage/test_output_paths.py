@@ -5,9 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from evaluate_stage import undrawn
 
 from ncf.data import synthetic
 from ncf.errors import InputError
@@ -22,10 +24,11 @@ from ncf.training.fit import Fit
 
 
 @pytest.fixture
-def interactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def interactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     synthetic.write(tmp_path / "raw", users=40, items=150, interactions=600, seed=3)
-    return tmp_path / "raw" / "interactions.csv"
+    with undrawn():
+        yield tmp_path / "raw" / "interactions.csv"
 
 
 def content(folder: Path) -> dict[str, bytes]:

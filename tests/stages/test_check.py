@@ -122,7 +122,7 @@ def test_a_root_that_sagemaker_cannot_reach_is_said(tmp_path: Path) -> None:
     """KFP's default root is MinIO; without a prefix train would fail, minutes later."""
     with pytest.raises(InputError, match=rf"'s3_prefix' is empty.*{MINIO}/summary.*an s3:// URI to copy"):
         check(tmp_path, MINIO)
-    with pytest.raises(InputError, match="s3://no-such-bucket: NoSuchBucket"):
+    with pytest.raises(InputError, match="s3://no-such-bucket: there is no bucket 'no-such-bucket'"):
         check(tmp_path, MINIO, s3_prefix="s3://no-such-bucket/ncf")
     check(tmp_path, MINIO, s3_prefix=f"s3://{BUCKET}/ncf")
     both = {"s3_prefix": f"s3://{BUCKET}/ncf"}
@@ -143,6 +143,7 @@ def test_credentials_that_are_not_there_are_said(tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     with pytest.raises(InputError, match="no AWS credentials were found: annotate the pod's service account"):
         check(tmp_path)
 

@@ -41,7 +41,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A model that ranks each test item last."""
     folder = tmp_path_factory.mktemp("bad")
     model, samples = make(folder, good=False)
-    return Run(model, samples, run_stage(folder / "out", model, samples, "--min-hr-at-10", "0.5"))
+    return Run(model, samples, run_undrawn(folder / "out", model, samples, "--min-hr-at-10", "0.5"))
 
 
 def test_a_good_model_opens_the_gate(good: Run) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluate_stage import run_stage
+from evaluate_stage import run_stage, run_undrawn, undrawn
 
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
@@ -27,7 +27,8 @@ def prepare(folder: Path, data: Path, *options: str) -> tuple[Path, Path]:
 
     dataset, samples, model = folder / "dataset", folder / "samples", folder / "model"
     outputs = ("--report", str(folder / "report.html"), "--metrics", str(folder / "metrics.json"))
-    execution.run(Preprocess, ["--interactions", str(data), "--dataset", str(dataset), *outputs, *options])
+    with undrawn():
+        execution.run(Preprocess, ["--interactions", str(data), "--dataset", str(dataset), *outputs, *options])
     execution.run(NegativeSampling, ["--dataset", str(dataset), "--samples", str(samples)])
     made = ("--trained-model", str(model), "--metrics", str(folder / "fit.json"))
     flags = ["--dataset", str(dataset), "--samples", str(samples), *made]
@@ -45,7 +46,7 @@ def test_short_histories_of_many_items_without_times(tmp_path: Path) -> None:
             own = rng.choice(100, 8, replace=False) * 20 + taste[user]  # 2,000 items, of which each taste has 100
             stream.writelines(f"u{user},pin{item}\n" for item in [*own, *rng.choice(2000, 2, replace=False)])
     model, samples = prepare(tmp_path, tmp_path / "pins.csv")
-    result = run_stage(tmp_path / "out", model, samples)
+    result = run_undrawn(tmp_path / "out", model, samples)
     metrics = result["metrics"]
     assert metrics["test_positives"] == metrics["full_users"] == 600
     for name in ("", "ease_", "item_knn_", "popularity_"):
@@ -79,7 +80,7 @@ def test_users_of_nearly_all_items_are_trained_but_not_evaluated(tmp_path: Path,
     model, samples = prepare(tmp_path, data)
     loaded = ModelFolder.load(model)
     assert loaded.train.counts().max() >= 148, "the power user is trained"
-    result = run_stage(tmp_path / "out", model, samples, "--champion", str(model))
+    result = run_undrawn(tmp_path / "out", model, samples, "--champion", str(model))
     metrics = result["metrics"]
     assert metrics["users_left_out"] == left_out
     assert metrics["full_users"] == metrics["test_positives"] == 60
@@ -97,7 +98,7 @@ def test_a_user_with_all_items_in_training_is_trained(tmp_path: Path, caplog: py
         model, samples = prepare(tmp_path, tmp_path / "early.csv", "--split", "temporal", "--test-after", "1577837100")
     assert ModelFolder.load(model).train.counts().max() == 150
     assert "1 users have all 150 items: their negatives are drawn from all items" in caplog.text
-    metrics = run_stage(tmp_path / "out", model, samples)["metrics"]
+    metrics = run_undrawn(tmp_path / "out", model, samples)["metrics"]
     assert metrics["users_left_out"] == 1  # the one with nearly all
 
 
@@ -141,7 +142,7 @@ def test_several_test_items_a_user(timed: tuple[Path, Path, Path], tmp_path: Pat
 
 def test_yesterday_s_model_as_champion(timed: tuple[Path, Path, Path], tmp_path: Path) -> None:
     model, samples, champion = timed
-    metrics = run_stage(tmp_path / "out", model, samples, "--champion", str(champion))["metrics"]
+    metrics = run_undrawn(tmp_path / "out", model, samples, "--champion", str(champion))["metrics"]
     counted = [metrics[f"champion_{name}"] for name in ("comparable", "unknown", "leaked")]
     assert sum(counted) == metrics["test_positives"]
     assert counted[0] >= 100
@@ -158,5 +159,5 @@ def test_a_champion_that_was_fitted_on_the_test_items(timed: tuple[Path, Path, P
     )  # leave-one-out of all data, of which most test items are training data
     asked = Champion(ModelFolder.load(fitted), ModelFolder.load(model), "fitted")
     assert asked.comparable(test).leaked > len(test) / 2
-    result = run_stage(tmp_path / "out", model, samples, "--champion", str(fitted))
+    result = run_undrawn(tmp_path / "out", model, samples, "--champion", str(fitted))
     assert "fitted on" in result["report"]

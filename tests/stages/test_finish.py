@@ -15,8 +15,9 @@ from unittest.mock import patch
 import boto3
 import pytest
 from local_account import BUCKET, executor_input, local_account
-from runs import deploy, left_behind, run_of, status, tags_of, train
+from runs import deploy, job_of, left_behind, run_of, status, tags_of, train
 
+from components.local.aws.errors import ApiError
 from ncf.aws import session
 from ncf.aws.names import ABANDONED_TAG, DEPLOYED_TAG, NAMESPACE_TAG, STAGE_TAG
 from ncf.errors import RemoteError
@@ -65,7 +66,7 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]], list[int]]]:
             """Not shown."""
 
     server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     with patch.object(notification, "_PAUSE_SECONDS", 0.0):
         yield f"http://127.0.0.1:{server.server_port}/secret", posted, statuses
     server.shutdown()
@@ -281,6 +282,27 @@ def test_what_one_way_to_jobs_is_refused_another_finds(
         is_known = operation == "ListTags"  # it is denied for the jobs of other namespaces
         assert ("the run's jobs are not known completely" in summary) == (not is_known)
         assert "no training job was in progress" not in summary
+
+
+def test_a_job_that_may_not_be_described_does_not_keep_the_others(
+    account: Any, tmp_path: Path, run: str, make_dataset: Callable[..., Path]
+) -> None:
+    describe = account._api.describe_training_job
+    with left_behind(account, tmp_path, make_dataset(), run) as job:
+        denied = "ncf-train-fedcba9876543210"  # listed first
+        account.faults.add("hold", denied, state="Starting", seconds=60)
+        boto3.client("sagemaker").create_training_job(**{**job_of(account, job).request, "TrainingJobName": denied})
+
+        def refuse(request: dict[str, Any]) -> dict[str, Any]:
+            if request["TrainingJobName"] == denied:
+                raise ApiError("AccessDeniedException", "not authorized to perform: sagemaker:DescribeTrainingJob")
+            return dict(describe(request))
+
+        with patch.object(account._api, "describe_training_job", refuse):
+            summary = finish(tmp_path, run, "FAILED")
+        boto3.client("sagemaker").stop_training_job(TrainingJobName=denied)
+        assert status(job) in ("Stopping", "Stopped")
+    assert "the run's jobs are not known completely" in summary
 
 
 def test_a_metrics_object_that_is_a_folder_too_fails_no_run(account: Any, tmp_path: Path, run: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+from evaluate_stage import undrawn
 from local_account import BUCKET, local_account
 
 from ncf import storage
@@ -24,6 +25,12 @@ ROWS = "userId,movieId,rating,timestamp\n" + "".join(f"u{n % 3},i{n},4,{100 + n}
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with local_account(tmp_path_factory.mktemp("account")) as aws:
         yield aws
+
+
+@pytest.fixture(autouse=True)
+def _undrawn() -> Iterator[None]:
+    with undrawn():
+        yield
 
 
 @pytest.fixture
@@ -88,7 +95,7 @@ def test_a_release_is_known_by_its_names(put: Any, tmp_path: Path) -> None:
     ("uri", "said"),
     [
         (f"{DATA}/nowhere", rf"{DATA}/nowhere: no such object, and no objects under that prefix"),
-        ("s3://no-such-bucket/x", "s3://no-such-bucket/x: NoSuchBucket"),
+        ("s3://no-such-bucket/x", "s3://no-such-bucket/x: there is no bucket 'no-such-bucket'"),
     ],
 )
 def test_nothing_at_the_uri_is_said_with_the_uri(account: Any, uri: str, said: str, tmp_path: Path) -> None:

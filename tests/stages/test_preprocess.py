@@ -253,6 +253,30 @@ def test_titles_come_with_the_folder_or_from_a_file(tmp_path: Path) -> None:
     assert list(dataset.item_titles) == ["", "", "", "", "Four"]
 
 
+def test_titles_of_movielens_100k(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """``u.item`` has no header, '|' between 24 columns, and is in latin-1."""
+    folder = tmp_path / "ml-100k"
+    folder.mkdir()
+    rows = [(user, str(int(item[1:]) + 1), *others) for user, item, *others in ROWS]
+    (folder / "u.data").write_text(text(rows, "\t", ""))
+    titles = [
+        "Toy Story (1995)",
+        "Jean de Florette (1986)",
+        "Misérables, Les (1995)",
+        'Day the Sun "Rose", The',
+        "unknown",
+    ]
+    genres = "|".join("0" * 19)
+    lines = [f"{number}|{title}|01-Jan-1995||http://x/?({number})|{genres}\n" for number, title in enumerate(titles, 1)]
+    (folder / "u.item").write_bytes("".join(lines).encode("latin-1"))
+    for path, arguments in ((folder, ()), (folder / "u.data", (f"--items={folder}/u.item",))):
+        dataset, metrics, _ = preprocess(path, tmp_path / f"of-{path.name}", *arguments)
+        assert dataset.item_titles is not None
+        assert list(dataset.item_titles) == titles
+        assert metrics["read"] == len(ROWS), "u.item holds no interactions"
+    assert "u.item is not UTF-8 and is read as latin-1" in caplog.text
+
+
 @pytest.mark.parametrize("titled", [2, 3])  # of 5 items
 def test_few_titles_are_a_warning(titled: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")

@@ -153,12 +153,11 @@ def test_users_with_nothing_left_have_no_rows(tmp_path: Path) -> None:
     assert (metrics["users"], metrics["rows"], metrics["users_without_items"]) == (12, 0, 12)
 
 
-def test_unknown_users_alone(model: Path, tmp_path: Path) -> None:
+def test_a_list_without_a_user_of_the_model_is_refused(model: Path, tmp_path: Path) -> None:
     (tmp_path / "users").write_text("x\ny\n")
-    run(Recommend, arguments(model, tmp_path, f"--users={tmp_path}/users", "--top-k=3"))
-    rows = rows_of(tmp_path)
-    assert [row["source"] for row in rows] == ["popular"] * 6
-    assert json.loads((tmp_path / "metrics.json").read_text())["popular_share"] == 1
+    with pytest.raises(InputError, match="none of the 2 users is in the model: 'x', 'y'; ids in the model: 'u0'"):
+        run(Recommend, arguments(model, tmp_path, f"--users={tmp_path}/users"))
+    assert not (tmp_path / "recommendations").exists()
 
 
 def test_titles_cannot_break_the_summary(tmp_path: Path) -> None:

@@ -88,7 +88,12 @@ def wait_for_log_line(process: subprocess.Popen[str], part: str) -> None:
 
 @pytest.mark.parametrize(
     ("slow", "killed_after", "stopped"),
-    [(0.08, 1.0, True), (0.08, 0.2, True), (0.4, 0.6, False), (0.4, 0.3, False)],
+    [
+        pytest.param(0.08, 1.0, True, marks=pytest.mark.slow),
+        (0.08, 0.2, True),
+        pytest.param(0.4, 0.6, False, marks=pytest.mark.slow),
+        (0.4, 0.3, False),
+    ],
 )
 def test_no_job_is_stopped_without_its_mark_and_the_next_try_goes_on(
     slow: float,

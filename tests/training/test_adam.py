@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -34,6 +35,7 @@ def _rate(step: int) -> float:
     return 0.01 * (1 + step % 3)
 
 
+@functools.cache
 def _after_training(lazy: frozenset[str], compiled: bool) -> dict[str, np.ndarray]:
     """Weights after steps that each meet few rows; some rows are never met."""
     network, rng = _network(), np.random.default_rng(3)

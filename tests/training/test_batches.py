@@ -10,7 +10,6 @@ from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig
 from ncf.training import batches, kernel
 from ncf.training.backends import make_source
-from ncf.training.batches import ShuffledEpoch
 from ncf.training.step import Epoch, EpochSource
 
 CPU = torch.device("cpu")
@@ -64,22 +63,3 @@ def test_an_epoch_goes_on_as_it_would_have(
     for (users, items), (again_users, again_items) in zip(whole[first_step:], rest, strict=True):
         assert torch.equal(users, again_users)
         assert torch.equal(items, again_items)
-
-
-def test_the_order_is_uniform(positives: ItemsByUser, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a positive comes in an epoch, and which come together, is up to chance alone."""
-    monkeypatch.setattr(batches, "POSITIVES_AT_ONCE", 3)
-    counts, together, epochs = np.zeros((12, 12)), 0, 4000
-
-    def numbers(positives: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        return positives, positives.unsqueeze(1)
-
-    for seed in range(epochs):
-        order = joined(ShuffledEpoch(numbers, 12, 6, seed, CPU))[0].numpy()  # 6 steps of 2
-        counts[order, np.arange(12)] += 1
-        place_of = np.argsort(order)
-        together += place_of[0] // 2 == place_of[1] // 2
-    expected = epochs / 12
-    statistic = ((counts - expected) ** 2 / expected).sum()  # chi squared of 121 degrees of freedom
-    assert statistic < 121 + 4 * np.sqrt(2 * 121)
-    assert together / epochs == pytest.approx(1 / 11, abs=4 * np.sqrt(1 / 11 / epochs))

@@ -29,6 +29,7 @@ echo code >"$last"
 """
 
 
+@pytest.mark.slow
 def test_ncfs_wheel_is_pure_and_holds_the_sources(tmp_path: Path) -> None:
     """Though the checkout has a compiled step."""
     pytest.importorskip("setuptools", minversion="77")
@@ -64,6 +65,7 @@ def kernel_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheel
 
 
+@pytest.mark.slow
 def test_the_kernels_wheel_is_for_one_platform(kernel_wheel: Path) -> None:
     tag = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
     assert kernel_wheel.name == f"ncf_kernel-{ncf.__version__}-{tag}.whl"
@@ -74,6 +76,7 @@ def test_the_kernels_wheel_is_for_one_platform(kernel_wheel: Path) -> None:
         assert f"ncf/training/kernel/{building.NAME}" in archive.namelist()
 
 
+@pytest.mark.slow
 def test_the_kernels_wheel_installs_a_library_that_loads(kernel_wheel: Path, tmp_path: Path) -> None:
     """Beside ncf's own modules; and its record holds the digests of all files."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--disable-pip-version-check"]
@@ -92,6 +95,7 @@ def test_the_kernels_wheel_installs_a_library_that_loads(kernel_wheel: Path, tmp
             assert path == record or (digest, size) == (f"sha256={expected}", str(len(content)))
 
 
+@pytest.mark.slow
 def test_a_compiler_without_the_c_library_to_link_in_uses_the_base_s(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -347,6 +347,10 @@ class SageMakerApi:
         """
         check_registration(request, lambda name: self.endpoint(name).variant)
 
+    def delete_scaling_policies(self, request: Request) -> None:
+        """Delete the policies of a target of DeregisterScalableTarget, which moto answers."""
+        self._targets.delete_policies(request)
+
     def _fleet(self, endpoint: str, config: str, count: int | None) -> Fleet:
         settings = self._configs.get(config)
         variant = settings["ProductionVariants"][0]

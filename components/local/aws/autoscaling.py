@@ -14,6 +14,8 @@ from components.local.aws.services import Services
 
 REGISTRATION = "AnyScaleFrontendService.RegisterScalableTarget"
 """Target header of the operation that registers a scalable target."""
+DEREGISTRATION = "AnyScaleFrontendService.DeregisterScalableTarget"
+"""Target header of the operation that deregisters a scalable target."""
 _NAMESPACE, _DIMENSION = "sagemaker", "sagemaker:variant:DesiredInstanceCount"
 _RESOURCE = re.compile(r"endpoint/([^/]+)/variant/([^/]+)")
 _BURSTABLE = re.compile(r"ml\.t\d")
@@ -77,6 +79,16 @@ class ScalableTargets:
             self._services.autoscaling.deregister_scalable_target(
                 ServiceNamespace=_NAMESPACE, ResourceId=target, ScalableDimension=_DIMENSION
             )
+
+    def delete_policies(self, request: Mapping[str, Any]) -> None:
+        """Delete the policies of a target that is being deregistered, which moto keeps.
+
+        Args:
+            request: of DeregisterScalableTarget.
+        """
+        target = {name: request[name] for name in ("ServiceNamespace", "ResourceId", "ScalableDimension")}
+        for policy in self._services.autoscaling.describe_scaling_policies(**target)["ScalingPolicies"]:
+            self._services.autoscaling.delete_scaling_policy(**target, PolicyName=policy["PolicyName"])
 
     def _find(self, endpoint: str, variant: Mapping[str, Any]) -> str:
         resource = f"endpoint/{endpoint}/variant/{variant['VariantName']}"

@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 
 from components.local.aws.access import Access, read_body
 from components.local.aws.api import ACCOUNT, OPERATIONS, SageMakerApi
-from components.local.aws.autoscaling import REGISTRATION
+from components.local.aws.autoscaling import DEREGISTRATION, REGISTRATION
 from components.local.aws.errors import ApiError
 from components.local.aws.faults import PATH as FAULTS_PATH
 from components.local.aws.faults import Fault, Faults
@@ -49,6 +49,7 @@ _XML_SERVICES = ("S3:", "STS:", "IAM:", "SNS:")
 _REFUSED_BYTES = 1 << 20
 """Part of a refused request's body that is read, so that its client reads the answer."""
 _CONNECTION_SECONDS = 60.0
+_SHUTDOWN_POLL_SECONDS = 0.05
 """Time after which a connection is closed on which nothing arrives."""
 _active: list[LocalAws] = []
 
@@ -149,7 +150,10 @@ class LocalAws:
             self.faults,
             serving or {},
         )
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="local AWS")
+        arguments = (_SHUTDOWN_POLL_SECONDS,)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=arguments, daemon=True, name="local AWS"
+        )
         self._thread.start()
         _active.append(self)
         atexit.register(self.close)
@@ -228,10 +232,13 @@ class LocalAws:
                 except ApiError as error:
                     return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
-        if target == REGISTRATION:
+        if target in (REGISTRATION, DEREGISTRATION):
             body = read_body(environ)
+            prepare = self._api.check_scalable_target
+            if target == DEREGISTRATION:
+                prepare = self._api.delete_scaling_policies
             try:
-                self._api.check_scalable_target(_parsed(body))
+                prepare(_parsed(body))
             except ApiError as error:
                 return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}

@@ -146,6 +146,8 @@ class Autoscaling:
             arn: of the endpoint. A tag notes the limits, as the process may be killed.
             scaling: present autoscaling.
         """
+        if not scaling.policies:  # the process was killed while it resumed: the tag notes more
+            scaling = self.suspended(arn) or scaling
         versions.tag_endpoint(self._aws, arn, scaling=scaling.tag())
         self._suspended = scaling
         self.remove()
@@ -175,7 +177,7 @@ class Autoscaling:
                 self._endpoint,
                 scaling,
             )
-        elif self.find() is None:
+        elif (present := self.find()) is None or not present.policies:  # it was killed between target and policy
             self.register(scaling)
             _log.info("endpoint %s: autoscaling (%s) is registered again", self._endpoint, scaling)
         self._forget(arn)

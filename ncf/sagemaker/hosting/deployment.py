@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ncf.aws.errors import RefusedError
 from ncf.aws.links import with_link
 from ncf.aws.logs import ENDPOINT_GROUP, excerpt, last_lines
-from ncf.aws.names import DEPLOYED_TAG, PREVIOUS_TAG, VARIANT
+from ncf.aws.names import DEPLOYED_TAG, VARIANT
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
@@ -101,8 +101,6 @@ class _Deployment:
         """Time before the creation or the update."""
         self._previous = ""
         """Config before this update."""
-        self._tagged_previous = ""
-        """Config that was tagged as the previous one before this update."""
 
     def create_version(self, upload: Callable[[], None]) -> None:
         """Create the model and the config, unless an earlier try has."""
@@ -155,11 +153,11 @@ class _Deployment:
         """Find out what the endpoint has to return to if the model of an earlier try fails the check."""
         version, live = self._plan.version, state["EndpointConfigName"]
         tags = tags_of(self._aws, state["EndpointArn"])
-        previous = live if live != version else tags.get(PREVIOUS_TAG, "")
+        previous = [live] if live != version else versions.previous_of(tags, live)
         if not previous:  # it has never had another config
             self._is_created = tags.get(DEPLOYED_TAG) != version
-        elif previous != version and self._exists(previous):
-            self._previous = previous
+        elif self._exists(previous[0]):
+            self._previous = previous[0]
         began = state.get("PendingDeploymentSummary", {}).get("StartTime") or state["LastModifiedTime"]
         self._began = state["CreationTime"] if self._is_created else began
         _log.info("endpoint %s: the deployment of %s by an earlier try is continued", self._plan.name, version)
@@ -185,9 +183,10 @@ class _Deployment:
         self._rollout.create_alarms(self._plan.tags({}))
         self._rollout.wait_until_quiet()
         self._previous = state["EndpointConfigName"]
-        self._tagged_previous = tags_of(self._aws, state["EndpointArn"]).get(PREVIOUS_TAG, "")
         # tagged first: the process may be killed during the update
-        versions.tag_endpoint(self._aws, state["EndpointArn"], previous=self._previous)
+        older = versions.previous_of(tags_of(self._aws, state["EndpointArn"]), self._previous)
+        tagged = versions.previous_tag(self._previous, older)
+        versions.tag_endpoint(self._aws, state["EndpointArn"], previous=tagged)
         self._began = datetime.now(UTC) - _CLOCK_MARGIN
         return self._endpoint.update(
             state, self._plan.version, self._rollout.deployment_config(), keeps_count=settings.max_instance_count > 0
@@ -231,7 +230,7 @@ class _Deployment:
             return  # the wait time is over, and the update continues: the version is in use
         if state and state["EndpointConfigName"] == version:
             if self._is_created:
-                self._endpoint.delete(wait_time)
+                self._endpoint.delete(wait_time, lambda state: state["EndpointConfigName"] == version)
                 state = None
             elif self._previous:
                 state = self._endpoint.return_to(state, self._previous, wait_time)
@@ -241,17 +240,10 @@ class _Deployment:
             else:
                 _log.warning("endpoint %s serves %s: there is no config before it to return to", name, version)
                 return
-        if state:
-            self._restore(state)
+        if state and state["EndpointStatus"] == "InService":
+            self._endpoint.resume_autoscaling(state)
         versions.delete(self._aws, version)
         _log.info("endpoint %s: version %s is deleted", name, version)
-
-    def _restore(self, state: Description) -> None:
-        """Set the autoscaling and the tag of the previous config as before the update."""
-        if state["EndpointStatus"] == "InService":
-            self._endpoint.resume_autoscaling(state)
-        if self._tagged_previous:
-            versions.tag_endpoint(self._aws, state["EndpointArn"], previous=self._tagged_previous)
 
     def _create(self, operation: str, request: Mapping[str, Any]) -> bool:
         """Create a resource; False if it exists: an earlier try or another pod has created it."""

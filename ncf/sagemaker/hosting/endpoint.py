@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ncf.aws import session
 from ncf.aws.errors import RefusedError
 from ncf.aws.links import with_link
-from ncf.aws.names import PREVIOUS_TAG, RUN_TAG, VARIANT, errors_alarm, latency_alarm
+from ncf.aws.names import NAMESPACE_TAG, RUN_TAG, VARIANT, errors_alarm, latency_alarm
 from ncf.aws.session import Aws, poll
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
@@ -216,8 +216,10 @@ class Endpoint:
             raise RemoteError(f"endpoint {self.name} is {state['EndpointStatus']}; a rollback needs one in service")
         self.resume_autoscaling(state)  # of an update whose process was killed
         live, arn = state["EndpointConfigName"], state["EndpointArn"]
-        made = {version.name: version for version in versions.of_endpoint(self._aws, self.name)}
-        target = self._previous(arn, live, list(made))
+        tags = tags_of(self._aws, arn)
+        found = versions.of_endpoint(self._aws, self.name, tags.get(NAMESPACE_TAG, ""))
+        made = {version.name: version for version in found}
+        target, *older = self._previous(tags, live, list(made))
         if self._aws.find("sagemaker", "describe_model", ModelName=target) is None:
             raise InputError(f"endpoint {self.name}: the model of its previous config {target} was deleted")
         _log.info("endpoint %s is being rolled back from %s to %s", self.name, live, target)
@@ -227,31 +229,35 @@ class Endpoint:
             reason = (after or {}).get("FailureReason", "SageMaker gives no reason")
             raise RemoteError(f"endpoint {self.name} is {status} with config {config}, not {target}: {reason}")
         run = tags_of(self._aws, made[target].arn).get(RUN_TAG, "")
-        versions.tag_endpoint(self._aws, arn, run=run, previous=_older(target, list(made)) or target)
+        versions.tag_endpoint(self._aws, arn, run=run, previous=" ".join(older or [target]))
         return Rollback(live, target)
 
-    def _previous(self, arn: str, live: str, made: list[str]) -> str:
-        """The config to roll back to, of those that exist; ``made`` begins with the newest."""
-        tagged = tags_of(self._aws, arn).get(PREVIOUS_TAG)
-        target = tagged if tagged in made and tagged != live else _older(live, made)
-        if not target:
+    def _previous(self, tags: Mapping[str, str], live: str, made: list[str]) -> list[str]:
+        """The configs to roll back to, of those that exist, the first one first; ``made`` begins with the newest."""
+        tagged = [config for config in versions.previous_of(tags, live) if config in made]
+        found = [*tagged, *(config for config in _older((tagged or [live])[-1], made) if config != live)]
+        if not found:
             raise InputError(
                 f"endpoint {self.name} serves {live}, and has no older config to roll back to (deploy's parameter "
                 "'keep_versions' sets the number of configs that are kept)"
             )
-        return target
+        return found[: versions.NOTED_CONFIGS + 1]
 
-    def delete(self, wait_time: float) -> None:
+    def delete(self, wait_time: float, is_own: Callable[[Description], bool]) -> None:
         """Delete the endpoint, its autoscaling and its alarms, if they exist.
 
         Args:
             wait_time: seconds to wait for an update or creation in progress, during which AWS refuses the deletion.
+            is_own: whether to delete the endpoint as it is after that time: another run may have updated it.
 
         Raises:
             InProgressError: if the time is over.
+            RemoteError: if the endpoint is no longer the caller's.
         """
         for _ in poll(wait_time):
-            self.settled(wait_time)
+            state = self.settled(wait_time)
+            if state and not is_own(state):
+                raise RemoteError(f"endpoint {self.name} is not deleted, as another run has updated it")
             self.autoscaling.remove()
             try:
                 self._aws.delete("sagemaker", "delete_endpoint", EndpointName=self.name)
@@ -278,7 +284,6 @@ def _identity(state: Description | None) -> tuple[Any, ...] | None:
     return state["EndpointStatus"], state["EndpointConfigName"], state["LastModifiedTime"]
 
 
-def _older(config: str, made: list[str]) -> str | None:
-    """The next older config in a list that begins with the newest."""
-    after = made[made.index(config) + 1 :] if config in made else []
-    return after[0] if after else None
+def _older(config: str, made: list[str]) -> list[str]:
+    """The configs older than one, in a list that begins with the newest."""
+    return made[made.index(config) + 1 :] if config in made else []

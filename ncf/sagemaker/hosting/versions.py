@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ncf.aws.names import DEPLOYED_TAG, ENDPOINT_TAG, PREVIOUS_TAG, RUN_TAG, SCALING_TAG, hashed_stem, tag_list
+from ncf.aws.names import (
+    DEPLOYED_TAG,
+    ENDPOINT_TAG,
+    NAMESPACE_TAG,
+    PREVIOUS_TAG,
+    RUN_TAG,
+    SCALING_TAG,
+    hashed_stem,
+    tag_list,
+)
 from ncf.aws.session import Aws
-from ncf.aws.tags import tags_of
+from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import RemoteError
 
 _log = logging.getLogger(__name__)
@@ -22,6 +32,7 @@ CALLS = (
 )
 """AWS calls of this module, from which the IAM permissions are generated."""
 
+NOTED_CONFIGS = 2
 _DELETIONS = (("delete_endpoint_config", "EndpointConfigName"), ("delete_model", "ModelName"))
 
 
@@ -33,8 +44,15 @@ class Version:
     arn: str
 
 
-def of_endpoint(aws: Aws, endpoint: str) -> list[Version]:
-    """The versions of an endpoint, the newest first."""
+def of_endpoint(aws: Aws, endpoint: str, namespace: str) -> list[Version]:
+    """The versions of an endpoint, the newest first.
+
+    Args:
+        aws: clients to call.
+        endpoint: its name.
+        namespace: of the endpoint, by its tag; '' for none. Anybody can write the tag of an endpoint: a config of
+            another namespace is none of its versions.
+    """
     stem = hashed_stem(endpoint)
     pattern = re.compile(re.escape(stem) + "-[0-9a-f]{16}")
     filters: dict[str, Any] = {"NameContains": stem, "SortBy": "CreationTime", "SortOrder": "Descending"}
@@ -42,8 +60,12 @@ def of_endpoint(aws: Aws, endpoint: str) -> list[Version]:
     for page in aws.pages("sagemaker", "list_endpoint_configs", **filters, MaxResults=100):
         for entry in page["EndpointConfigs"]:
             version = Version(entry["EndpointConfigName"], entry["EndpointConfigArn"])
+            if not pattern.fullmatch(version.name):
+                continue
+            tags = readable_tags(aws, version.arn)
+            is_foreign = bool(namespace) and tags.get(NAMESPACE_TAG, namespace) != namespace
             # names are shortened, so that another endpoint's config may match
-            if pattern.fullmatch(version.name) and tags_of(aws, version.arn).get(ENDPOINT_TAG) == endpoint:
+            if tags.get(ENDPOINT_TAG) == endpoint and not is_foreign:
                 found.append(version)
     return found
 
@@ -52,6 +74,26 @@ def delete(aws: Aws, name: str) -> None:
     """Delete a version's config and model, if they exist."""
     for operation, parameter in _DELETIONS:
         aws.delete("sagemaker", operation, **{parameter: name})
+
+
+def previous_of(tags: Mapping[str, str], live: str) -> list[str]:
+    """The configs that an endpoint served before, by its tags: those that a rollback returns to, the first one first.
+
+    Args:
+        tags: of the endpoint.
+        live: config in service.
+    """
+    return [config for config in tags.get(PREVIOUS_TAG, "").split() if config != live]
+
+
+def previous_tag(live: str, older: Sequence[str]) -> str:
+    """Value of the tag of previous configs.
+
+    Args:
+        live: config before an update, or that a rollback returns to.
+        older: configs before that one, as of :func:`previous_of`.
+    """
+    return " ".join([live, *older[: NOTED_CONFIGS - 1]])
 
 
 def prune(aws: Aws, endpoint: str, arn: str, live: str, keep: int) -> None:
@@ -65,9 +107,11 @@ def prune(aws: Aws, endpoint: str, arn: str, live: str, keep: int) -> None:
         keep: number of versions to keep: the live one, the previous one, and the newest others.
     """
     try:
-        previous = tags_of(aws, arn).get(PREVIOUS_TAG)
-        others = [version for version in of_endpoint(aws, endpoint) if version.name != live]
-        others.sort(key=lambda version: version.name != previous)
+        tags = tags_of(aws, arn)
+        previous = previous_of(tags, live)[:1]
+        made = of_endpoint(aws, endpoint, tags.get(NAMESPACE_TAG, ""))
+        others = [version for version in made if version.name != live]
+        others.sort(key=lambda version: version.name not in previous)
         for version in others[keep - 1 :]:
             delete(aws, version.name)
             _log.info("endpoint %s: version %s is deleted; the last %d are kept", endpoint, version.name, keep)
@@ -84,7 +128,7 @@ def tag_endpoint(
         aws: clients to call.
         arn: of the endpoint.
         run: whose model it serves.
-        previous: config that a rollback returns to.
+        previous: value of the tag of previous configs; see :func:`previous_tag`.
         deployed: config that is in service and tested.
         scaling: autoscaling that is deregistered during an update; '' to clear it.
     """

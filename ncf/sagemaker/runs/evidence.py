@@ -17,7 +17,7 @@ from ncf.aws.names import DEPLOYED_TAG, ENDPOINT_TAG, NAMESPACE_TAG, RUN_TAG, en
 from ncf.aws.namespace import own_namespace
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
-from ncf.aws.tags import tags_of
+from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.evaluation.gate import METRIC
 from ncf.sagemaker.runs.outcome import (
@@ -72,13 +72,16 @@ def gather(
             # a lookup may be denied while another one is not
             with _noted("jobs", incomplete):
                 for name in names:
-                    if name not in found_jobs and (job := describe(aws, "training-job", name)):
-                        found_jobs[name] = (job["CreationTime"], _job(aws, job))
+                    # one job does not keep the others from being stopped
+                    with _noted("jobs", incomplete):
+                        if name not in found_jobs and (job := describe(aws, "training-job", name)):
+                            found_jobs[name] = (job["CreationTime"], _job(aws, job))
     with _noted("endpoints", incomplete):
         aws = _connect(deploy)
         for name in _endpoint_names(aws, run, endpoint_name):
-            if name not in endpoints and (state := describe(aws, "endpoint", name)):
-                endpoints[state["EndpointName"]] = _endpoint(aws, state, run)
+            with _noted("endpoints", incomplete):
+                if name not in endpoints and (state := describe(aws, "endpoint", name)):
+                    endpoints[state["EndpointName"]] = _endpoint(aws, state, run)
     if is_s3(uri):
         with _noted("outputs", incomplete):
             outputs = _outputs(run, uri)
@@ -149,7 +152,7 @@ def _endpoint_names(aws: Aws, run: str, endpoint_name: str) -> Iterator[str]:
         if kind == "endpoint":
             yield name
         elif config := describe(aws, kind, name):
-            yield from filter(None, [tags_of(aws, config["EndpointConfigArn"]).get(ENDPOINT_TAG)])
+            yield from filter(None, [readable_tags(aws, config["EndpointConfigArn"]).get(ENDPOINT_TAG)])
 
 
 def _endpoint(aws: Aws, state: Mapping[str, Any], run: str) -> RunEndpoint:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ncf.aws.names import RUN_TAG
 from ncf.aws.session import Aws
-from ncf.aws.tags import tags_of
+from ncf.aws.tags import readable_tags
 
 CALLS = (
     "sagemaker:DescribeEndpoint",
@@ -25,7 +25,7 @@ _DESCRIBED_BY = {
     "model": ("describe_model", "ModelName"),
 }
 KINDS = tuple(_DESCRIBED_BY)
-"""Kinds as in ARNs, in the order of deletion: an endpoint refers to its config, and a config to its model."""
+"""Kinds as in ARNs."""
 
 
 def tagged(aws: Aws, run: str, kinds: Iterable[str] = KINDS) -> Iterator[tuple[str, str, dict[str, str]]]:
@@ -52,4 +52,4 @@ def describe(aws: Aws, kind: str, name: str) -> dict[str, Any] | None:
 def run_of_config(aws: Aws, name: str) -> str | None:
     """The run of an endpoint config, by its tag; "unknown" without a tag, None if the config does not exist."""
     config = describe(aws, "endpoint-config", name)
-    return tags_of(aws, config["EndpointConfigArn"]).get(RUN_TAG, "unknown") if config else None
+    return readable_tags(aws, config["EndpointConfigArn"]).get(RUN_TAG, "unknown") if config else None

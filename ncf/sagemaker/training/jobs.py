@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ncf.aws.errors import DENIED, RefusedError
 from ncf.aws.names import NAMESPACE_TAG, RUN_TAG, STAGE_TAG, has_prefix
 from ncf.aws.session import Aws
-from ncf.aws.tags import tags_of
+from ncf.aws.tags import readable_tags
 from ncf.sagemaker.training.stopping import abandoned_at
 
 CALLS = ("sagemaker:ListTrainingJobs",)
@@ -70,19 +69,9 @@ def _listed(aws: Aws, owner: Owner, run: str, **filters: Any) -> Iterator[OwnJob
             name = entry["TrainingJobName"]
             if not has_prefix(name, owner.job_prefix):
                 continue  # of another owner: reading its tags would be denied
-            tags = _tags_if_allowed(aws, entry["TrainingJobArn"])
+            tags = readable_tags(aws, entry["TrainingJobArn"])
             if owner.has(name, tags) and run in ("", tags.get(RUN_TAG)):
                 yield OwnJob(name, tags.get(RUN_TAG, ""), abandoned_at(tags))
-
-
-def _tags_if_allowed(aws: Aws, arn: str) -> dict[str, str]:
-    """Tags of a job; empty if they may not be read, as of a job of another namespace."""
-    try:
-        return tags_of(aws, arn)
-    except RefusedError as error:
-        if error.code in DENIED:
-            return {}
-        raise
 
 
 def overdue(description: Mapping[str, Any], abandoned: datetime | None, age: timedelta, now: datetime) -> str:

@@ -87,6 +87,21 @@ def test_deletion_of_an_endpoint_deregisters_its_target(aws: LocalAws) -> None:
     assert targets(aws, "gone") == []
 
 
+def test_a_target_that_is_deregistered_loses_its_policies(aws: LocalAws) -> None:
+    serve(aws, "policies")
+    scaling = client(aws, "application-autoscaling")
+    scaling.register_scalable_target(**target("policies"), MinCapacity=1, MaxCapacity=2)
+    tracking = {
+        "TargetValue": 5.0,
+        "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+    }
+    policy = {"PolicyType": "TargetTrackingScaling", "TargetTrackingScalingPolicyConfiguration": tracking}
+    scaling.put_scaling_policy(**target("policies"), PolicyName="theirs", **policy)
+    scaling.deregister_scalable_target(**target("policies"))
+    scaling.register_scalable_target(**target("policies"), MinCapacity=1, MaxCapacity=2)
+    assert scaling.describe_scaling_policies(**target("policies"))["ScalingPolicies"] == []
+
+
 def test_burstable_and_absent_variants_cannot_be_scaled(aws: LocalAws) -> None:
     scaling = client(aws, "application-autoscaling")
     put_model(aws, "burst", "x")

@@ -41,10 +41,10 @@ with LocalAws(folder, Processes(programs)) as aws:
 @pytest.mark.parametrize(
     ("mode", "model", "number"),
     [
-        ("wait", "one", signal.SIGINT),
-        ("ignore signals", "sick", 0),
+        pytest.param("wait", "one", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("ignore signals", "sick", 0, marks=pytest.mark.slow),
         ("ignore signals", "one", signal.SIGKILL),
-        ("wait", "sick", signal.SIGHUP),
+        pytest.param("wait", "sick", signal.SIGHUP, marks=pytest.mark.slow),
     ],
 )
 def test_no_process_is_left(programs: dict[str, list[str]], tmp_path: Path, mode: str, model: str, number: int) -> None:
