@@ -57,7 +57,9 @@ def test_a_run_s_name_speaks(run: Run, required: list[str]) -> None:
     kfp = FakeKfp()
     with serving(kfp) as host:
         run("submit", f"--host={host}", *required)
-        assert re.fullmatch(r"ncf ratings\.csv history \d{4}-\d\d-\d\d \d\d:\d\d", kfp.body("POST /runs")["display_name"])
+        assert re.fullmatch(
+            r"ncf ratings\.csv history \d{4}-\d\d-\d\d \d\d:\d\d", kfp.body("POST /runs")["display_name"]
+        )
         run("submit", f"--host={host}", "--pipeline=recommend", "--param=model_uri=s3://bucket/run/model/")
     assert re.fullmatch(r"recommend model \d{4}-\d\d-\d\d \d\d:\d\d", kfp.body("POST /runs")["display_name"])
 

@@ -178,8 +178,9 @@ def test_a_model_that_scores_otherwise_than_the_trained_one_never_takes_traffic(
     folder = root / "model"
     weights = load_file(folder / "weights.safetensors")
     save_file(weights | {"output.bias": weights["output.bias"] + 1}, folder / "weights.safetensors")
+    counts = json.loads((folder / manifest.FILE_NAME).read_text())["counts"]
     (folder / manifest.FILE_NAME).unlink()
-    manifest.write(folder, "model", {}, {}, {})  # by someone who knows how manifests are made
+    manifest.write(folder, "model", counts, {}, {})  # by someone who knows how manifests are made
     port = free_port()
     process = start(root, port)
     pings = set()
