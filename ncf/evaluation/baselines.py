@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ncf.artifacts.dataset import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
-from ncf.artifacts.model_folder import ModelFolder
 from ncf.evaluation.ease import REGULARISATION, ease_weights, mean_interactions, sparse_ease
 from ncf.evaluation.item_knn import item_knn
 from ncf.evaluation.names import LABELS
@@ -39,38 +38,37 @@ class Baselines:
     remarks: list[str] = field(default_factory=list)
 
 
-def fit(model: ModelFolder, train: ItemsByUser, validation: Pairs) -> Baselines:
+def fit(train: ItemsByUser, n_items: int, selection: ItemsByUser, validation: Pairs) -> Baselines:
     """Baselines fitted on what the model was fitted on. Their settings are chosen on the validation positives before.
 
     Memory: 3 GB at most for EASE. With more items its sparse form is fitted. That of item-kNN grows with the
     interactions alone.
 
     Args:
-        model: the evaluated model.
-        train: items of each user without the validation positives.
+        train: items of each user that the model was fitted on.
+        n_items: items of the catalogue.
+        selection: the same without the validation positives.
         validation: int32 [n, 2] validation positives (user, item), sorted by user.
     """
-    n_items = model.config.n_items
-    held_out = Validation.drawn(train, _countable(train), n_items, validation, _SEED)
-    counted = _countable(model.train)
+    held_out = Validation.drawn(selection, _countable(selection), n_items, validation, _SEED)
+    counted = _countable(train)
     found = Baselines(chosen_on=held_out.n_users)
-    if counted.n_users < model.train.n_users:
+    if counted.n_users < train.n_users:
         found.remarks.append(
-            f"EASE and item-kNN are fitted on {counted.n_users:,} of {model.train.n_users:,} users, drawn at random: "
-            f"all have too many pairs of items to count ({_pairs(model.train).sum():.0e})."
+            f"EASE and item-kNN are fitted on {counted.n_users:,} of {train.n_users:,} users, drawn at random: "
+            f"all have too many pairs of items to count ({_pairs(train).sum():.0e})."
         )
-    _fit_ease(found, model, counted, held_out)
+    _fit_ease(found, train, n_items, counted, held_out)
     neighbours, shrinkage = settings_of_item_knn(held_out) if found.chosen_on else (NEIGHBOURS, 0.0)
     (knn,) = item_knn(counted, n_items, neighbours, [shrinkage])
-    found.rankers["item_knn"] = knn.for_users(model.train)
+    found.rankers["item_knn"] = knn.for_users(train)
     found.settings["item_knn"] = {"neighbours": neighbours, "shrinkage": shrinkage}
-    found.rankers["popularity"] = Popularity(model.popularity)
+    found.rankers["popularity"] = Popularity(np.bincount(train.items, minlength=n_items))
     return found
 
 
-def _fit_ease(found: Baselines, model: ModelFolder, counted: ItemsByUser, held_out: Validation) -> None:
+def _fit_ease(found: Baselines, train: ItemsByUser, n_items: int, counted: ItemsByUser, held_out: Validation) -> None:
     """Add EASE in the form that the size of the catalogue allows."""
-    n_items, train = model.config.n_items, model.train
     if n_items > _SPARSE_EASE_MAX_ITEMS:
         found.remarks.append(f"EASE is left out: with {n_items:,} items its sparse form, too, would take too long.")
         return

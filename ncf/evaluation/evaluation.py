@@ -87,7 +87,7 @@ def evaluate(
         "evaluating on %s test positives of %s users, %s items",
         *(f"{n:,}" for n in (len(test), len(np.unique(test[:, 0])), n_items)),
     )
-    fitted = baselines.fit(model, samples.exclusion, samples.validation)
+    fitted = baselines.fit(model.train, n_items, samples.exclusion, samples.validation)
     rankers: dict[str, ItemScorer] = {"model": Scorer(model.config, model.weights), **fitted.rankers}
     all_rows = np.ones(len(test), bool)
     ranks = {name: _ranks(name, ranker, samples, all_rows) for name, ranker in rankers.items()}

@@ -76,8 +76,8 @@ def test_fewer_neighbours_are_the_nearest_of_more() -> None:
     assert fewer.weights.tolist() == three.weights.tolist()
 
 
-def fitted(model: ModelFolder, validation: np.ndarray | None = None) -> baselines.Baselines:
-    return baselines.fit(model, model.train, np.empty((0, 2), np.int32) if validation is None else validation)
+def fitted(model: ModelFolder) -> baselines.Baselines:
+    return baselines.fit(model.train, model.config.n_items, model.train, np.empty((0, 2), np.int32))
 
 
 def test_drawn_users_where_there_are_too_many_pairs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,7 +160,7 @@ def test_each_long_step_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     model = random_model(n_users=20, n_items=30)
     test = np.stack([np.arange(20), np.zeros(20)], axis=1).astype(np.int32)
-    fitted = baselines.fit(model, model.train, test)
+    fitted = baselines.fit(model.train, 30, model.train, test)
     catalogue.rank(fitted.rankers, model.train, 30, test, np.arange(20))
     assert [record.getMessage() for record in caplog.records] == [
         "choosing the regularisation of EASE on 20 validation users",

@@ -128,7 +128,7 @@ def test_what_is_chosen_is_fitted_on_training_and_validation(monkeypatch: pytest
 
     monkeypatch.setattr(baselines, "regularisation_of_ease", lowest)
     monkeypatch.setattr(baselines, "settings_of_item_knn", lambda _: (2, 10.0))
-    found = baselines.fit(model, before, held_out)
+    found = baselines.fit(model.train, 30, before, held_out)
     assert asked[0].train is before
     assert found.chosen_on == 40
     assert found.settings == {"ease": {"regularisation": 7.0}, "item_knn": {"neighbours": 2, "shrinkage": 10.0}}
