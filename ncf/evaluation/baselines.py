@@ -13,7 +13,13 @@ from ncf.evaluation.ease import REGULARISATION, ease_weights, mean_interactions,
 from ncf.evaluation.item_knn import item_knn
 from ncf.evaluation.names import LABELS
 from ncf.evaluation.rankers import ItemScorer, ItemToItem, Popularity
-from ncf.evaluation.tuning import NEIGHBOURS, Validation, regularisation_of_ease, settings_of_item_knn
+from ncf.evaluation.tuning import (
+    NEIGHBOURS,
+    Validation,
+    regularisation_of_ease,
+    regularisation_of_sparse_ease,
+    settings_of_item_knn,
+)
 
 _EASE_MAX_ITEMS = 10_000  # the inverse in float64 takes about 3 GB and up to a minute on two cores
 _SPARSE_EASE_MAX_ITEMS = 250_000  # 800 MB of counts, and some minutes
@@ -72,14 +78,15 @@ def _fit_ease(found: Baselines, train: ItemsByUser, n_items: int, counted: Items
     if n_items > _SPARSE_EASE_MAX_ITEMS:
         found.remarks.append(f"EASE is left out: with {n_items:,} items its sparse form, too, would take too long.")
         return
+    is_sparse = n_items > _EASE_MAX_ITEMS
+    name = "sparse_ease" if is_sparse else "ease"
     regularisation = REGULARISATION * mean_interactions(train, n_items)
     if found.chosen_on:
-        regularisation = regularisation_of_ease(held_out)
+        regularisation = (regularisation_of_sparse_ease if is_sparse else regularisation_of_ease)(held_out)
     of_counted = regularisation * counted.n_users / train.n_users
-    name = "ease"
-    if n_items > _EASE_MAX_ITEMS:
-        name = "sparse_ease"
-        found.rankers[name] = sparse_ease(counted, n_items, of_counted).for_users(train)
+    if is_sparse:
+        (sparse,) = sparse_ease(counted, n_items, [of_counted])
+        found.rankers[name] = sparse.for_users(train)
         found.remarks.append(
             f"{LABELS[name]} stands for EASE, whose dense matrix would be too large for {n_items:,} items: the weights "
             "of an item are those of its 100 nearest items alone."

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ncf.artifacts.dataset import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation import metrics
-from ncf.evaluation.ease import REGULARISATION, cooccurrence_matrix, mean_interactions, weights_of_counts
+from ncf.evaluation.ease import REGULARISATION, cooccurrence_matrix, mean_interactions, sparse_ease, weights_of_counts
 from ncf.evaluation.item_knn import item_knn
 from ncf.evaluation.rankers import ItemScorer, ItemToItem
 from ncf.progress import progress
@@ -26,6 +26,7 @@ _FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 _MAX_USERS = 2_000
 _MAX_EASE_ITEMS = 4_000
 """Lambda is chosen on so many of the most popular items: each inverse takes some seconds then."""
+_MAX_SPARSE_EASE_ITEMS = 25_000
 _CUTOFF = 10
 _log = logging.getLogger(__name__)
 
@@ -71,6 +72,20 @@ class Validation:
         owner = np.repeat(np.arange(len(users)), ends - starts)
         return float(metrics.user_ndcg(metrics.UserRanks(owner, np.concatenate(ranks)), _CUTOFF).mean())
 
+    @property
+    def unit(self) -> float:
+        """Unit of lambda: the mean number of interactions of an item that are counted."""
+        return mean_interactions(self.counted, self.n_items)
+
+    @property
+    def users_for_each_counted(self) -> float:
+        return self.train.n_users / max(self.counted.n_users, 1)
+
+    def of_most_popular(self, most: int) -> Validation:
+        """The data of the ``most`` items with the most interactions."""
+        popularity = np.bincount(self.train.items, minlength=self.n_items)
+        return self.of_items(np.sort(np.argsort(-popularity, kind="stable")[:most]).astype(np.int32))
+
     def of_items(self, items: NDArray[np.int32]) -> Validation:
         """The data of some items, int32 [n] ascending, which are numbered from 0."""
         place = np.full(self.n_items, -1, np.int32)
@@ -91,24 +106,32 @@ def regularisation_of_ease(validation: Validation) -> float:
     The search begins at the default and follows the better neighbour until there is none. Of more than 4,000 items the
     most popular ones alone are used.
     """
-    popularity = np.bincount(validation.train.items, minlength=validation.n_items)
-    most = np.sort(np.argsort(-popularity, kind="stable")[:_MAX_EASE_ITEMS]).astype(np.int32)
-    some = validation.of_items(most)
+    some = validation.of_most_popular(_MAX_EASE_ITEMS)
     if not len(some.positives):
         return REGULARISATION * mean_interactions(validation.train, validation.n_items)
     _log.info("choosing the regularisation of EASE on %s validation users", f"{some.n_users:,}")
     gram = cooccurrence_matrix(some.counted, some.n_items)
-    unit = mean_interactions(some.counted, some.n_items)
     with progress("choosing the regularisation of EASE", len(_FACTORS), "fits") as bar:
 
         def score(factor: float) -> float:
             bar.update(1)
-            weights = weights_of_counts(gram.copy(), factor * unit)
+            weights = weights_of_counts(gram.copy(), factor * some.unit)
             np.fill_diagonal(weights, 0)
             return some.ndcg(ItemToItem(weights, some.train))
 
         factor = climb(_FACTORS, REGULARISATION, score)
-    return factor * unit * some.train.n_users / some.counted.n_users
+    return factor * some.unit * some.users_for_each_counted
+
+
+def regularisation_of_sparse_ease(validation: Validation) -> float:
+    """The same of sparse EASE: all values are tried. Of more than 25,000 items the most popular ones alone are used."""
+    some = validation.of_most_popular(_MAX_SPARSE_EASE_ITEMS)
+    if not len(some.positives):
+        return REGULARISATION * mean_interactions(validation.train, validation.n_items)
+    _log.info("choosing the regularisation of sparse EASE on %s validation users", f"{some.n_users:,}")
+    found = sparse_ease(some.counted, some.n_items, [factor * some.unit for factor in _FACTORS])
+    scores = [some.ndcg(ranker.for_users(some.train)) for ranker in found]
+    return _FACTORS[int(np.argmax(scores))] * some.unit * some.users_for_each_counted
 
 
 def climb(values: Sequence[float], start: float, score: Callable[[float], float]) -> float:

@@ -135,8 +135,9 @@ def test_sparse_ease_is_ease_where_it_leaves_nothing_out(monkeypatch: pytest.Mon
     monkeypatch.setattr(ease, "_SYSTEMS_PER_BLOCK", 4)
     dense, train = interactions(60, 14, 0.5, 4)
     assert (dense.T @ dense > 0).all(), "every pair of items occurs together"
-    found = dense_weights(ease.sparse_ease(train, 14, 5.0), 14)
-    assert found == pytest.approx(ease.ease_weights(train, 14, 5.0), abs=1e-5)
+    for ranker, regularisation in zip(ease.sparse_ease(train, 14, [5.0, 1.0]), (5.0, 1.0), strict=True):
+        expected = ease.ease_weights(train, 14, regularisation)
+        assert dense_weights(ranker, 14) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.4])  # with 0.05 some items have no others, and fewer than the support
@@ -144,7 +145,7 @@ def test_sparse_ease_is_the_regression_on_the_nearest_items(share: float, monkey
     monkeypatch.setattr(ease, "_SUPPORT", 4)
     monkeypatch.setattr(ease, "_KEPT", 11)
     dense, train = interactions(40, 12, share, 5)
-    found = ease.sparse_ease(train, 12, 3.0)
+    (found,) = ease.sparse_ease(train, 12, [3.0])
     (knn,) = item_knn(train, 12, 4)
     assert found.nearest.items.tolist() == knn.nearest.items.tolist()
     for item in range(12):
@@ -161,7 +162,8 @@ def test_sparse_ease_ranks_nearly_as_ease(monkeypatch: pytest.MonkeyPatch) -> No
     train, validation = clustered()
     positives = Validation(train, train, 60, validation)
     whole = positives.ndcg(ItemToItem(ease.ease_weights(train, 60, 20.0), train))
-    assert positives.ndcg(ease.sparse_ease(train, 60, 20.0)) == pytest.approx(whole, rel=0.1)
+    (sparse,) = ease.sparse_ease(train, 60, [20.0])
+    assert positives.ndcg(sparse) == pytest.approx(whole, rel=0.1)
 
 
 def clustered() -> tuple[ItemsByUser, np.ndarray]:

@@ -84,6 +84,18 @@ def test_of_many_items_the_most_popular_choose_the_regularisation(monkeypatch: p
     assert tuning.regularisation_of_ease(validation) == pytest.approx(tuning.regularisation_of_ease(some))
 
 
+def test_the_regularisation_of_sparse_ease_is_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ease, "_SUPPORT", 20)
+    validation = tastes()
+    scores = [validation.ndcg(ease.sparse_ease(validation.train, 60, [50 * one])[0]) for one in tuning._FACTORS]
+    best = tuning._FACTORS[int(np.argmax(scores))]
+    assert tuning.regularisation_of_sparse_ease(validation) == pytest.approx(50 * best)
+    monkeypatch.setattr(tuning, "_MAX_SPARSE_EASE_ITEMS", 30)
+    some = validation.of_most_popular(30)
+    found = [tuning.regularisation_of_sparse_ease(one) for one in (validation, some)]
+    assert found[0] == found[1]
+
+
 def test_a_part_of_the_users_needs_less_regularisation(monkeypatch: pytest.MonkeyPatch) -> None:
     validation = tastes()
     half = validation.train.of_users(np.arange(0, 300, 2))
