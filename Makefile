@@ -13,6 +13,8 @@ LOCAL_MODE := build/local-mode
 PYTEST := PYTHONDONTWRITEBYTECODE="" $(BIN)/python -m pytest -n 2 --dist worksteal
 LIST_EXTRAS := import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies'], sep=',')
 
+# make bench-baselines
+DATASETS ?=
 # make bench-peer
 PEER ?=
 EPOCHS ?=
@@ -61,7 +63,7 @@ endif
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run recommend component pipeline images push test test-slow test-images check-local-mode lint bench bench-gpu bench-peer \
+.PHONY: help setup run recommend component pipeline images push test test-slow test-images check-local-mode lint bench bench-baselines bench-gpu bench-peer \
 	bench-scale bench-serving fuzz-serving reproduce clean
 
 help: ## Show the targets
@@ -148,6 +150,10 @@ reproduce: $(READY) ## Print the accuracy table: DATA=folder with an NCF release
 
 bench-gpu: $(READY) ## Measure training on this machine's GPU: [DATA=folder of the release's ml-1m]
 	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks gpu
+
+bench-baselines: $(READY) ## Print the accuracy of the baselines and of implicit ALS: [DATA=folder of data sets] [DATASETS=games,ml-1m]
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt implicit # of this benchmark alone
+	@DATA="$(DATA)" DATASETS="$(DATASETS)" $(BIN)/python -m tests.benchmarks baselines
 
 bench-peer: $(READY) ## Measure against guoyang9/NCF, run beside it: PEER=its checkout DATA=folder of the release's ml-1m [EPOCHS=1]
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt pandas # of the peer's

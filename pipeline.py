@@ -117,7 +117,7 @@ def ncf_pipeline(
     train_max_run_time: int = default(Train, "max_run_time"),
     train_image: str = image("train"),
     gate_min_hr_at_10: float = default(Evaluate, "min_hr_at_10"),
-    gate_not_worse_than_popularity: bool = default(Evaluate, "not_worse_than_popularity"),
+    gate_not_worse_than: str = default(Evaluate, "not_worse_than"),
     deploy_endpoint_name: str = default(Deploy, "endpoint_name"),
     deploy_instance_type: str = default(Deploy, "endpoint_instance_type"),
     deploy_overrides: dict = default(Deploy, "deploy_overrides"),  # type: ignore[type-arg]
@@ -208,7 +208,7 @@ def ncf_pipeline(
             model=trained.outputs["trained_model"],
             samples=sampled.outputs["samples"],
             min_hr_at_10=gate_min_hr_at_10,
-            not_worse_than_popularity=gate_not_worse_than_popularity,
+            not_worse_than=gate_not_worse_than,
             champion_endpoint=deploy_endpoint_name,
             region=aws_region,
             seed=seed,

@@ -164,9 +164,9 @@ def test_a_form_s_numbers_reach_the_stage(tmp_path: Path, rating: Any) -> None:
 
 
 def test_a_form_s_text_reaches_the_stage(tmp_path: Path) -> None:
-    given = {"not_worse_than_popularity": "False", "max_eval_users": "100.0", "min_hr_at_10": 0}
+    given = {"not_worse_than": "none", "max_eval_users": "100.0", "min_hr_at_10": 0}
     made = parsing.from_executor_input(Evaluate, executor_input(tmp_path, Evaluate, given))
-    assert (made.not_worse_than_popularity, made.max_eval_users, made.min_hr_at_10) == (False, 100, 0.0)  # type: ignore[attr-defined]
+    assert (made.not_worse_than, made.max_eval_users, made.min_hr_at_10) == ("none", 100, 0.0)  # type: ignore[attr-defined]
     given = {
         **dict.fromkeys(("train_role", "deploy_role"), ROLE),
         **dict.fromkeys(("train_image", "deploy_image"), "registry/image:1"),

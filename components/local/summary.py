@@ -18,16 +18,13 @@ from rich.table import Table
 from components.local.console import escape
 from components.local.process_runner import TaskRun
 from components.local.run_folder import RunFolder, shown
+from ncf.evaluation.names import LABELS
 from ncf.reports.html import with_links
 
 FILE_NAME = "summary.json"
 _ROOT = Path(__file__).parents[2]
 _CUTOFF = 10
 _ESCAPED = re.compile(r"\\([^\w\s])")
-_RANKERS = {"model": "", "EASE": "ease_", "item-kNN": "item_knn_", "popularity": "popularity_", "champion": "champion_"}
-"""Label -> prefix of its metrics."""
-_PROTOCOLS = {"catalogue": "full_", "candidates": ""}
-"""Label -> prefix of the metric after the ranker's."""
 _FIGURES: Mapping[str, Mapping[str, str]] = {
     "preprocess": {"users": "users", "items": "items", "interactions": "interactions"},
     "negative-sampling": {"users": "users", "items": "items", "candidates": "candidates"},
@@ -36,7 +33,11 @@ _FIGURES: Mapping[str, Mapping[str, str]] = {
         "validation_ndcg_at_10": "NDCG@10",
         "best_epoch": "best epoch",
     },
-    "evaluate": {"hr_at_10": "HR@10", "ndcg_at_10": "NDCG@10", "full_ndcg_at_10": "NDCG@10 over the full catalogue"},
+    "evaluate": {
+        "full_ndcg_at_10": "whole catalogue: NDCG@10",
+        "full_hr_at_10": "HR@10",
+        "ndcg_at_10": "among drawn items: NDCG@10",
+    },
     "deploy": {"smoke_test_users": "users of the smoke test"},
     "recommend": {"users": "users", "rows": "rows", "coverage": "coverage"},
 }
@@ -147,20 +148,33 @@ def show_paths(console: Console, folder: RunFolder, paths: Mapping[str, Path]) -
         console.print(f"{name.capitalize() + ':':<{width}} {escape(path)}", highlight=False, soft_wrap=True)
 
 
-def _quality(metrics: Mapping[str, float]) -> Table:
-    title = "Model quality: rank of the test positives in the full catalogue, and among sampled candidates"
-    table = Table(title=title, title_justify="left")
+def _quality(metrics: Mapping[str, Any]) -> Table:
+    """Model, baselines and champion on the whole catalogue, and second among drawn items. The model has intervals."""
+    table = Table(title="Model quality: rank of the test items", title_justify="left")
     table.add_column("")
-    for label in _PROTOCOLS:
-        for metric in ("HR", "NDCG"):
-            table.add_column(f"{metric}@{_CUTOFF}\n{label}", justify="right")
-    for ranker, prefix in _RANKERS.items():
-        names = [
-            f"{prefix}{protocol}{metric}_at_{_CUTOFF}" for protocol in _PROTOCOLS.values() for metric in ("hr", "ndcg")
-        ]
-        if any(name in metrics for name in names):
-            table.add_row(ranker, *(f"{metrics[name]:.4f}" if name in metrics else "" for name in names))
+    drawn = f"among {metrics['candidates']:.0f} drawn items"
+    protocols = {"full_": "whole catalogue", "": drawn}
+    shown = {
+        f"{prefix}{metric}_at_{_CUTOFF}": f"{metric.upper()}@{_CUTOFF}\n{protocol}"
+        for prefix, protocol in protocols.items()
+        for metric in ("ndcg", "hr")
+    }
+    for label in shown.values():
+        table.add_column(label, justify="right")
+    for ranker, label in LABELS.items():
+        prefix = "" if ranker == "model" else f"{ranker}_"
+        cells = [_with_bounds(metrics, prefix + name) for name in shown]
+        if any(cells):
+            table.add_row(label, *cells)
     return table
+
+
+def _with_bounds(metrics: Mapping[str, Any], name: str) -> str:
+    """A metric with its 95 % interval, if the metrics have it; '' for one that is not there."""
+    if name not in metrics:
+        return ""
+    low, high = (metrics.get(f"{name}_{bound}") for bound in ("low", "high"))
+    return f"{metrics[name]:.4f}" + (f" ({low:.4f} to {high:.4f})" if low is not None else "")
 
 
 def _top(recommendations: Sequence[Mapping[str, Any]]) -> Table:

@@ -1,4 +1,4 @@
-"""Rankings of the full catalogue: ranks of test positives, and recommended items."""
+"""Rankings of the whole catalogue: ranks of test positives, and recommended items."""
 
 from __future__ import annotations
 
@@ -13,28 +13,33 @@ from numpy.typing import NDArray
 from ncf.artifacts.dataset import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation import metrics
+from ncf.evaluation.lists import Diversity, self_information
 from ncf.evaluation.rankers import ItemScorer
 from ncf.models.ranker import top_k_indices
 from ncf.progress import progress
 
 LIST_LENGTH = 10
-"""Length of the lists for coverage and popularity."""
+"""Length of the lists for coverage, popularity, diversity and novelty."""
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Results of one ranker on the full catalogue, without the positives that each user was fitted on.
+    """Results of one ranker on the whole catalogue, without the positives that each user was fitted on.
 
     Attributes:
         ranked: ranks of the test positives of each user.
         recommended: int64 [n_items], number of users with the item among their first ten.
         popularity: float64 [users], mean popularity of the recommended items, 0 to 1.
+        diversity: float64 [users], mean distance of the recommended items from each other, 0 to 1.
+        novelty: float64 [users], mean self-information of the recommended items in bits.
     """
 
     ranked: metrics.UserRanks
     recommended: NDArray[np.int64]
     popularity: metrics.Floats
+    diversity: metrics.Floats
+    novelty: metrics.Floats
 
 
 def draw_users(test: Pairs, most: int, seed: int) -> NDArray[np.int32]:
@@ -61,7 +66,7 @@ def popularity_of_positives(train: ItemsByUser, n_items: int, test: Pairs, users
 def rank(
     rankers: Mapping[str, ItemScorer], train: ItemsByUser, n_items: int, test: Pairs, users: NDArray[np.integer[Any]]
 ) -> dict[str, Catalogue]:
-    """Rankings of the full catalogue for some users, by each ranker.
+    """Rankings of the whole catalogue for some users, by each ranker.
 
     Args:
         rankers: by name.
@@ -70,13 +75,17 @@ def rank(
         test: test positives, sorted by user. They are not masked.
         users: int [u], ascending; each has test positives.
     """
-    _log.info("ranking the full catalogue for %s users by %s", f"{len(users):,}", ", ".join(rankers))
+    _log.info("ranking the whole catalogue for %s users by %s", f"{len(users):,}", ", ".join(rankers))
     starts, ends = (np.searchsorted(test[:, 0], users, side=side) for side in ("left", "right"))
-    popular = shares(train, n_items)
+    popular, information, diversity_of = (
+        shares(train, n_items),
+        self_information(train, n_items),
+        Diversity(train, n_items),
+    )
     ranks: dict[str, list[metrics.Ranks]] = {name: [] for name in rankers}
     recommended = {name: np.zeros(n_items, np.int64) for name in rankers}
-    popularity = {name: np.zeros(len(users)) for name in rankers}
-    with progress("ranking the full catalogue", len(users), "users") as bar:
+    popularity, diversity, novelty = ({name: np.zeros(len(users)) for name in rankers} for _ in range(3))
+    with progress("ranking the whole catalogue", len(users), "users") as bar:
         for row, (user, start, end) in enumerate(zip(users.tolist(), starts, ends, strict=True)):
             fitted_on, positives = train.of_user(user), test[start:end, 1]
             for name, ranker in rankers.items():
@@ -85,11 +94,20 @@ def rank(
                 best = top_k_indices(scores, LIST_LENGTH)
                 best = best[scores[best] > -np.inf]
                 recommended[name][best] += 1
-                popularity[name][row] = popular[best].mean() if len(best) else 0.0
+                if len(best):
+                    popularity[name][row] = popular[best].mean()
+                    novelty[name][row] = information[best].mean()
+                    diversity[name][row] = diversity_of.of_list(best)
                 ranks[name].append(metrics.ranks_in_catalogue(scores, positives))
             bar.update(1)
     owner = np.repeat(np.arange(len(users)), ends - starts)
     return {
-        name: Catalogue(metrics.UserRanks(owner, np.concatenate(ranks[name])), recommended[name], popularity[name])
+        name: Catalogue(
+            ranked=metrics.UserRanks(owner, np.concatenate(ranks[name])),
+            recommended=recommended[name],
+            popularity=popularity[name],
+            diversity=diversity[name],
+            novelty=novelty[name],
+        )
         for name in rankers
     }

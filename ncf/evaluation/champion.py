@@ -17,7 +17,7 @@ from ncf.evaluation.rankers import Indices, Scores
 from ncf.models.scorer import Scorer
 
 MIN_COMPARABLE = 100
-"""Lowest number of test positives for a comparison by the gate."""
+"""Lowest number of test positives for a comparison by the gate, and of users for one on the whole catalogue."""
 _UNKNOWN = -1
 
 
@@ -57,8 +57,8 @@ class Comparison:
         version: of the champion.
         comparable: test positives that are compared.
         ranks: of ``model`` and ``champion``, int64 [comparable] among the candidates.
-        users: int32 [u], users of the full catalogue with comparable positives only; may be empty.
-        catalogue: of ``model`` and ``champion`` on the full catalogue; empty if ``users`` is.
+        users: int32 [u], users of the whole catalogue with comparable positives only; may be empty.
+        catalogue: of ``model`` and ``champion`` on the whole catalogue; empty if ``users`` is.
     """
 
     name: str
@@ -67,6 +67,11 @@ class Comparison:
     ranks: Mapping[str, metrics.Ranks]
     users: NDArray[np.int32]
     catalogue: Mapping[str, metrics.UserRanks]
+
+    @property
+    def metric(self) -> str:
+        """Metric that the gate decides by: on the whole catalogue if enough users can be compared there."""
+        return "full_ndcg_at_10" if len(self.users) >= MIN_COMPARABLE else "ndcg_at_10"
 
 
 class Champion:

@@ -14,6 +14,7 @@ from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
 from ncf.errors import InputError
 from ncf.evaluation import baselines, metrics
+from ncf.evaluation.baselines import Baselines
 from ncf.evaluation.catalogue import Catalogue, draw_users, popularity_of_positives, rank
 from ncf.evaluation.champion import Champion, Comparable, Comparison
 from ncf.evaluation.rankers import ItemScorer
@@ -32,10 +33,10 @@ class Evaluation:
         test: int32 [m, 2] test positives (user, item), sorted by user.
         ranks: of ``model`` and each baseline, int64 [m], among the candidates of each test positive.
         candidates: number of candidates beside each positive.
-        users: int32 [u], users of the full catalogue, ascending.
-        catalogues: results of ``model`` and each baseline on the full catalogue.
+        users: int32 [u], users of the whole catalogue, ascending.
+        catalogues: results of ``model`` and each baseline on the whole catalogue.
         test_popularity: mean popularity of the test positives of ``users``, 0 to 1.
-        left_out: remarks on missing baselines and on those fitted to a part of the users.
+        baselines: fitted, with their settings.
         comparison: with the champion, or None.
         no_comparison: reason for no comparison; '' if there is one.
         users_left_out: number of users with test positives but too few other items for the candidates.
@@ -47,7 +48,7 @@ class Evaluation:
     users: NDArray[np.int32]
     catalogues: Mapping[str, Catalogue]
     test_popularity: float
-    left_out: list[str]
+    baselines: Baselines
     comparison: Comparison | None = None
     no_comparison: str = ""
     users_left_out: int = 0
@@ -61,12 +62,12 @@ def evaluate(
     champion: Champion | None = None,
     no_champion: str = "",
 ) -> Evaluation:
-    """Rank every test positive among its candidates, and those of some users in the full catalogue.
+    """Rank every test positive among its candidates, and those of some users in the whole catalogue.
 
     Args:
         model: to evaluate.
         samples: of the data set that the model was trained on.
-        max_eval_users: largest number of users for the full catalogue, drawn by ``seed``.
+        max_eval_users: largest number of users for the whole catalogue, drawn by ``seed``.
         seed: of the draw.
         champion: the model that would be replaced, or None.
         no_champion: reason for no champion.
@@ -86,8 +87,8 @@ def evaluate(
         "evaluating on %s test positives of %s users, %s items",
         *(f"{n:,}" for n in (len(test), len(np.unique(test[:, 0])), n_items)),
     )
-    others, left_out = baselines.rankers(model)
-    rankers: dict[str, ItemScorer] = {"model": Scorer(model.config, model.weights, model.train), **others}
+    fitted = baselines.fit(model.train, n_items, samples.exclusion, samples.validation)
+    rankers: dict[str, ItemScorer] = {"model": Scorer(model.config, model.weights, model.train), **fitted.rankers}
     all_rows = np.ones(len(test), bool)
     ranks = {name: _ranks(name, ranker, samples, all_rows) for name, ranker in rankers.items()}
     users = draw_users(test, max_eval_users, seed)
@@ -107,7 +108,7 @@ def evaluate(
         users=users,
         catalogues=catalogues,
         test_popularity=of_test,
-        left_out=left_out,
+        baselines=fitted,
         comparison=comparison,
         no_comparison=no_champion,
         users_left_out=samples.left_out,

@@ -3,7 +3,7 @@
 Sampled protocol (He et al. 2017, section 4.1): each held-out positive is ranked among candidates that its user has
 never interacted with. Every metric is a mean over positives.
 
-Full catalogue: all items that a user was not fitted on are ranked in one list, with all test positives of the user.
+Whole catalogue: all items that a user was not fitted on are ranked in one list, with all test positives of the user.
 Every metric is a mean over users, as in torchmetrics and most of the literature. With one test positive a user, as in
 leave-one-out, Recall@K equals HR@K, and the definitions of both protocols agree.
 """
@@ -85,7 +85,7 @@ def reciprocal_ranks(ranks: Ranks) -> Floats:
 
 @dataclass(frozen=True)
 class UserRanks:
-    """Ranks of the test positives of several users in the full catalogue.
+    """Ranks of the test positives of several users in the whole catalogue.
 
     Attributes:
         owner: int64 [n], row of the user of each positive, ascending. Every user has one or more.
@@ -140,7 +140,7 @@ class OfPositives(Protocol):
 
 
 class OfUsers(Protocol):
-    """Metric on the full catalogue: one value for each user."""
+    """Metric on the whole catalogue: one value for each user."""
 
     def __call__(self, ranked: UserRanks, cutoff: int) -> Floats: ...
 

@@ -83,6 +83,18 @@ class Neighbours:
     weights: NDArray[np.float32]
     train: ItemsByUser
 
+    def nearest_only(self, neighbours: int) -> Neighbours:
+        """The same with at most ``neighbours`` neighbours of each item."""
+        counts = self.nearest.counts()
+        rank = np.arange(len(self.weights)) - np.repeat(self.nearest.offsets[:-1], counts)
+        kept = rank < neighbours
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(counts, neighbours))])
+        return Neighbours(ItemsByUser(offsets, self.nearest.items[kept]), self.weights[kept], self.train)
+
+    def for_users(self, train: ItemsByUser) -> Neighbours:
+        """The same for the users of ``train``."""
+        return Neighbours(self.nearest, self.weights, train)
+
     @cached_property
     def _table(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Neighbours and weights, [n_items, most neighbours] each, filled with the item itself and weight 0."""

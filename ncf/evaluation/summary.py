@@ -16,6 +16,7 @@ from ncf.evaluation.champion import Comparison
 from ncf.evaluation.evaluation import Evaluation
 from ncf.evaluation.groups import Group, by_activity, by_popularity
 from ncf.evaluation.intervals import Estimate, estimate
+from ncf.evaluation.names import in_order
 
 CUTOFFS = (1, 5, 10, 20)
 FULL_CUTOFFS = (5, 10, 20)
@@ -30,14 +31,16 @@ class ChampionSummary:
     """Metrics of a model and its champion on the same test positives.
 
     Attributes:
-        model, champion: ``hr_at_10``, ``ndcg_at_10`` and, if users can be compared on the full catalogue,
+        model, champion: ``hr_at_10``, ``ndcg_at_10`` and, if users can be compared on the whole catalogue,
             ``full_hr_at_10`` and so on.
         gains: model minus champion, paired.
+        metric: that the gate decides by, ``full_ndcg_at_10`` or ``ndcg_at_10``.
     """
 
     model: Estimates
     champion: Estimates
     gains: Estimates
+    metric: str
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,16 @@ class Summary:
     """All metrics of an evaluation.
 
     Attributes:
-        values: main metrics by flat name, all finite: ``hr_at_10``, ``popularity_ndcg_at_10``, ``full_hr_at_10``,
-            ``ease_full_hr_at_10``, ...
+        values: main metrics by flat name, all finite: first those on the whole catalogue, ``full_ndcg_at_10``,
+            ``ease_full_hr_at_10``, ..., then those among the drawn items, ``hr_at_10``, ``popularity_ndcg_at_10``, ...
         of_rankers: ranker -> metric at 10 -> estimate; ``hr_at_10``, ``full_recall_at_10``, ...
         gains: baseline -> metric at 10 -> model minus baseline, paired.
-        full: ranker -> metric at 5, 10 and 20 on the full catalogue.
+        full: ranker -> metric at 5, 10 and 20 on the whole catalogue.
         activity, popularity: groups of test positives.
         champion: comparison with the champion, or None.
+        candidates: number of drawn items beside each test item of the sampled protocol.
+        baselines: settings of the baselines.
+        chosen_on: number of validation users that these were chosen on; 0 for the defaults.
     """
 
     values: Mapping[str, float]
@@ -76,10 +82,21 @@ class Summary:
     activity: Sequence[GroupSummary]
     popularity: Sequence[GroupSummary]
     champion: ChampionSummary | None
+    candidates: int
+    baselines: Mapping[str, Mapping[str, float]]
+    chosen_on: int
+
+    @property
+    def best_baseline(self) -> str:
+        """The baseline with the highest NDCG@10 on the whole catalogue; the first of equal ones."""
+        return max(in_order(self.gains), key=lambda name: self.of_rankers[name][f"full_ndcg_at_{CUTOFF}"].mean)
 
     def content(self) -> dict[str, Any]:
         """Content of the metrics file: the flat values, which KFP shows, and all others in ``details``."""
         details = {
+            "best_baseline": self.best_baseline,
+            "settings_of_baselines": self.baselines,
+            "validation_users_of_baselines": self.chosen_on,
             "intervals": {name: _named(found) for name, found in self.of_rankers.items()},
             "gains": {name: _named(found) for name, found in self.gains.items()},
             "full_catalogue": self.full,
@@ -131,6 +148,9 @@ def summarise(model: ModelFolder, evaluation: Evaluation, resamples: int, seed: 
         activity=of_groups(by_activity(model.train, evaluation.test)),
         popularity=of_groups(by_popularity(model.popularity, evaluation.test)),
         champion=champion,
+        candidates=evaluation.candidates,
+        baselines=evaluation.baselines.settings,
+        chosen_on=evaluation.baselines.chosen_on,
     )
 
 
@@ -151,9 +171,9 @@ def _estimates(
 
     Args:
         ranks: ranker -> ranks of test positives among candidates, int64 [m].
-        ranked: ranker -> ranks in the full catalogue; may be empty.
+        ranked: ranker -> ranks in the whole catalogue; may be empty.
         owners: int32 [m], users of the test positives.
-        users: int32 [u], users of the full catalogue.
+        users: int32 [u], users of the whole catalogue.
         resamples: of each interval.
         seed: of the resamples.
     """
@@ -169,7 +189,7 @@ def _estimates(
     }
     of_rankers: dict[str, dict[str, Estimate]] = {name: {} for name in ranks}
     gains: dict[str, dict[str, Estimate]] = {name: {} for name in ranks if name != "model"}
-    for columns, of_rows in ((sampled, owners), (full, users)):
+    for columns, of_rows in ((full, users), (sampled, owners)):
         if not columns:
             continue
         differences = {
@@ -188,7 +208,7 @@ def _estimates(
 def _champion(comparison: Comparison, evaluation: Evaluation, resamples: int, seed: int) -> ChampionSummary:
     owners = evaluation.test[comparison.comparable.rows, 0]
     found, gains = _estimates(comparison.ranks, comparison.catalogue, owners, comparison.users, resamples, seed)
-    return ChampionSummary(found["model"], found["champion"], gains["champion"])
+    return ChampionSummary(found["model"], found["champion"], gains["champion"], comparison.metric)
 
 
 def _group(group: Group, evaluation: Evaluation, resamples: int, seed: int) -> GroupSummary:
@@ -212,12 +232,12 @@ def _flat(
     evaluation: Evaluation, of_rankers: Mapping[str, Estimates], gains: Mapping[str, Estimates]
 ) -> dict[str, float]:
     values: dict[str, float] = {}
-    for name, ranks in evaluation.ranks.items():
-        prefix, catalogue = prefix_of(name), evaluation.catalogues[name]
-        for cutoff in CUTOFFS:
-            for metric, of in metrics.SAMPLED.items():
-                values[f"{prefix}{metric}_at_{cutoff}"] = float(of(ranks, cutoff).mean())
-        values[f"{prefix}mrr"] = float(metrics.reciprocal_ranks(ranks).mean())
+    best = max(gains, key=lambda name: of_rankers[name][f"full_ndcg_at_{CUTOFF}"].mean)
+    for metric in (f"full_{name}_at_{CUTOFF}" for name in ("ndcg", "hr", "recall")):
+        values |= _bounds(metric, of_rankers["model"][metric])
+    values |= _bounds(f"full_ndcg_at_{CUTOFF}_gain_over_best", gains[best][f"full_ndcg_at_{CUTOFF}"])
+    for name, catalogue in evaluation.catalogues.items():
+        prefix = prefix_of(name)
         values |= {f"{prefix}{metric}": found.mean for metric, found in of_rankers[name].items() if "full" in metric}
         values |= {
             f"{prefix}full_mrr": float(
@@ -225,8 +245,16 @@ def _flat(
             ),
             f"{prefix}coverage_at_10": float((catalogue.recommended > 0).mean()),
             f"{prefix}gini_at_10": metrics.gini(catalogue.recommended),
+            f"{prefix}diversity_at_10": float(catalogue.diversity.mean()),
+            f"{prefix}novelty_at_10": float(catalogue.novelty.mean()),
             f"{prefix}recommended_popularity": float(catalogue.popularity.mean()),
         }
+    for name, ranks in evaluation.ranks.items():
+        prefix = prefix_of(name)
+        for cutoff in CUTOFFS:
+            for metric, of in metrics.SAMPLED.items():
+                values[f"{prefix}{metric}_at_{cutoff}"] = float(of(ranks, cutoff).mean())
+        values[f"{prefix}mrr"] = float(metrics.reciprocal_ranks(ranks).mean())
     for metric in (f"{name}_at_{CUTOFF}" for name in metrics.SAMPLED):
         _, values[f"{metric}_low"], values[f"{metric}_high"] = of_rankers["model"][metric]
         _, values[f"{metric}_gain_low"], values[f"{metric}_gain_high"] = gains["popularity"][metric]
@@ -234,8 +262,14 @@ def _flat(
         "taken_popularity": evaluation.test_popularity,
         "test_positives": float(len(evaluation.test)),
         "full_users": float(len(evaluation.users)),
+        "candidates": float(evaluation.candidates),
         LEFT_OUT: float(evaluation.users_left_out),
     }
+
+
+def _bounds(name: str, found: Estimate) -> dict[str, float]:
+    """An estimate by flat names."""
+    return {name: found.mean, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def _flat_champion(champion: ChampionSummary, comparison: Comparison) -> dict[str, float]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ncf.evaluation.names import LABELS, in_order
 from ncf.evaluation.summary import CUTOFF, Summary
-from ncf.reports.evaluation_plots import LABELS, in_order
 from ncf.reports.numbers import decimal
 
-_PROTOCOLS = {"full_": "over the full catalogue", "": "among candidates"}
+_PROTOCOLS = {"full_": "on the whole catalogue", "": "among drawn items"}
 _METRICS = {"ndcg": "NDCG", "hr": "HR", "recall": "Recall", "mrr": "MRR"}
 """Metrics in the order in which they are compared."""
 _LEAST = 5e-5

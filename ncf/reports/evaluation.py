@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ncf.artifacts.model_folder import ModelFolder
@@ -11,26 +11,23 @@ from ncf.evaluation import metrics
 from ncf.evaluation.evaluation import Evaluation
 from ncf.evaluation.examples import Example
 from ncf.evaluation.gate import GateCondition
+from ncf.evaluation.names import LABELS, in_order
 from ncf.evaluation.summary import FULL_CUTOFFS, Summary, prefix_of
 from ncf.reports import evaluation_plots, markdown
 from ncf.reports.better_baselines import better_baselines
 from ncf.reports.evaluation_examples import examples_section
-from ncf.reports.evaluation_plots import LABELS, in_order
 from ncf.reports.evaluation_run import run_section, settings_sections
 from ncf.reports.html import Report, Section, Table, Tile, render
-from ncf.reports.numbers import count, decimal, interval, percent
+from ncf.reports.numbers import bounds, count, decimal, interval, number, percent
 from ncf.reports.plots import Chart
 from ncf.reports.training_plots import training_sections
 
-_COMPARED = {
-    "full_ndcg_at_10": "NDCG@10, full catalogue",
-    "full_hr_at_10": "HR@10, full catalogue",
-    "ndcg_at_10": "NDCG@10, candidates",
-    "hr_at_10": "HR@10, candidates",
-}
-"""Metric -> its label, in the order in which key figures and the champion's are shown."""
+_WHOLE = {"full_ndcg_at_10": "NDCG@10", "full_hr_at_10": "HR@10", "full_recall_at_10": "Recall@10"}
+"""Metric on the whole catalogue -> its label, in the order in which they are shown."""
+_DRAWN = {"ndcg_at_10": "NDCG@10", "hr_at_10": "HR@10"}
+"""The same of the sampled protocol, which is shown second."""
 _FULL = {"ndcg": "NDCG", "hr": "HR", "recall": "Recall", "mrr": "MRR"}
-_CANDIDATES = ("ndcg_at_10", "hr_at_1", "hr_at_5", "hr_at_10", "hr_at_20", "mrr")
+_SAMPLED = ("ndcg_at_10", "hr_at_1", "hr_at_5", "hr_at_10", "hr_at_20", "mrr")
 
 
 @dataclass(frozen=True)
@@ -62,14 +59,14 @@ class EvaluationReport:
         return all(check.passed for check in self.checks)
 
     def html(self) -> str:
-        """The page: gate, run, key figures, recommendations, both protocols, champion, groups, training, settings."""
+        """The page: gate, key figures, run, recommendations, both protocols, champion, groups, training, settings."""
         sections = [
             self._gate(),
-            run_section(self.model, self.provenance, len(self.evaluation.test)),
             self._key_figures(),
+            run_section(self.model, self.provenance, len(self.evaluation.test)),
             examples_section(self.model, self.examples),
-            self._full_catalogue(),
-            self._candidates(),
+            self._whole_catalogue(),
+            self._drawn_items(),
             self._champion(),
             self._recommended(),
             self._groups(),
@@ -105,16 +102,33 @@ class EvaluationReport:
             return "no condition is set"
         return f"the model meets {'the condition' if len(self.checks) == 1 else f'all {len(self.checks)} conditions'}"
 
+    @property
+    def _among(self) -> str:
+        """The sampled protocol in words."""
+        return f"among {count(self.evaluation.candidates)} drawn items"
+
+    @property
+    def _one_each(self) -> bool:
+        """Whether each user has one test item, so that Recall@K equals HR@K."""
+        return bool((self.evaluation.catalogues["model"].ranked.positives == 1).all())
+
+    def _labels(self) -> dict[str, str]:
+        """Metrics of both protocols with their labels, those on the whole catalogue first."""
+        whole = {metric: f"{label}, whole catalogue" for metric, label in self._whole().items()}
+        return whole | {metric: f"{label} {self._among}" for metric, label in _DRAWN.items()}
+
+    def _whole(self) -> dict[str, str]:
+        return {metric: label for metric, label in _WHOLE.items() if not (self._one_each and "recall" in metric)}
+
     def _short_table(self) -> str:
-        shown = {"full_ndcg_at_10": "NDCG@10, full catalogue", "ndcg_at_10": "NDCG@10", "hr_at_10": "HR@10"}
-        values, champion = self.summary.values, self.summary.champion
-        rows = [
-            (LABELS[name], *(decimal(values[prefix_of(name) + metric]) for metric in shown))
-            for name in in_order(self.evaluation.ranks)
-        ]
+        shown, champion = self._labels(), self.summary.champion
+        found = {name: self.summary.of_rankers[name] for name in in_order(self.evaluation.ranks)}
         if champion is not None:
-            found = [champion.champion.get(metric) for metric in shown]
-            rows.append((LABELS["champion"], *(decimal(one.mean) if one else "" for one in found)))
+            found["champion"] = champion.champion
+        rows = [
+            (LABELS[name], *(decimal(of[metric].mean) if metric in of else "" for metric in shown))
+            for name, of in found.items()
+        ]
         return markdown.table(("", *shown.values()), rows)
 
     def _gate(self) -> Section:
@@ -129,20 +143,34 @@ class EvaluationReport:
         return Section(heading, text, tone="good" if self.passed else "bad")
 
     def _key_figures(self) -> Section:
-        own = self.summary.of_rankers["model"]
-        tiles = [Tile(label, decimal(own[name].mean), interval(own[name])) for name, label in _COMPARED.items()]
-        text = (
-            f"Means over {count(len(self.evaluation.test))} test items, which the model was not fitted on, and for the "
-            f"full catalogue over {count(len(self.evaluation.users))} users. 95 % confidence intervals (CI) by "
-            "resampling users."
-        )
-        return Section("Key figures of this model", [text], tiles=tiles)
+        own, labels = self.summary.of_rankers["model"], self._labels()
+        tiles = [Tile(labels[name], decimal(own[name].mean), interval(own[name])) for name in labels]
+        text = [
+            f"Whole catalogue: means over {count(len(self.evaluation.users))} users, whose test items are ranked among "
+            f"all items that the model was not fitted on for them. {self._among.capitalize()}: means over "
+            f"{count(len(self.evaluation.test))} test items, each ranked among so few items that values are higher. "
+            "95 % confidence intervals (CI) by resampling users."
+        ]
+        tables = [
+            self._with_intervals("Whole catalogue", self._whole()),
+            self._with_intervals(self._among.capitalize(), _DRAWN),
+        ]
+        return Section("Key figures of this model", text, tiles=tiles, tables=tables)
 
-    def _full_catalogue(self) -> Section:
+    def _with_intervals(self, caption: str, shown: Mapping[str, str]) -> Table:
+        """Model and baselines with the intervals of their means."""
+        names = in_order(self.summary.of_rankers)
+        found = [[self.summary.of_rankers[name][metric] for metric in shown] for name in names]
+        rows = [
+            (LABELS[name], *(cell for one in of for cell in (decimal(one.mean), bounds(one))))
+            for name, of in zip(names, found, strict=True)
+        ]
+        return Table(("", *(cell for label in shown.values() for cell in (label, "95 % CI"))), rows, caption)
+
+    def _whole_catalogue(self) -> Section:
         catalogues, full = self.evaluation.catalogues, self.summary.full
         names = in_order(catalogues)
-        one_each = bool((catalogues["model"].ranked.positives == 1).all())
-        shown = {metric: label for metric, label in _FULL.items() if not (one_each and metric == "recall")}
+        shown = {metric: label for metric, label in _FULL.items() if not (self._one_each and metric == "recall")}
         rows = [
             (f"{label}@{cutoff}", *(decimal(full[name][f"{metric}_at_{cutoff}"]) for name in names))
             for metric, label in shown.items()
@@ -150,14 +178,16 @@ class EvaluationReport:
         ]
         users = (
             "Each user has one test item, so Recall@K equals HR@K."
-            if one_each
+            if self._one_each
             else "HR@K is 1 for a user with a test item among the first K. Recall@K is the share of the user's test "
             "items among the first K. MRR@K is 1 / rank of the first of them."
         )
-        text = (
+        text = [
             "Each user's test items are ranked among all items that the model was not fitted on for this user. All "
-            f"values are means over users. {users}"
-        )
+            f"values are means over users. {users}",
+            self._baselines(),
+            *self.evaluation.baselines.remarks,
+        ]
         charts = [
             *(self._gains(f"full_{metric}_at_10", f"{label}@10") for metric, label in shown.items() if metric != "mrr"),
             evaluation_plots.ranks_found(
@@ -165,20 +195,34 @@ class EvaluationReport:
             ),
         ]
         table = Table(("", *(LABELS[name] for name in names)), rows)
-        return Section("Full catalogue: model and baselines", [text], tables=[table], charts=charts)
+        return Section("Whole catalogue: model and baselines", text, tables=[table], charts=charts)
 
-    def _candidates(self) -> Section:
+    def _baselines(self) -> str:
+        """How the baselines were fitted."""
+        baselines = self.evaluation.baselines
+        settings = "; ".join(
+            f"{LABELS[name]}: {', '.join(f'{setting} {number(value)}' for setting, value in found.items())}"
+            for name, found in baselines.settings.items()
+        )
+        how = "Their settings are defaults, as there are no validation items"
+        if baselines.chosen_on:
+            how = (
+                f"Their settings were chosen by NDCG@10 on the whole catalogue, on the validation items of "
+                f"{count(baselines.chosen_on)} users"
+            )
+        return f"Baselines are fitted on the same training data. {how}: {settings}."
+
+    def _drawn_items(self) -> Section:
         evaluation, values = self.evaluation, self.summary.values
         names = in_order(evaluation.ranks)
         rows = [
             (metric.upper().replace("_AT_", "@"), *(decimal(values[prefix_of(name) + metric]) for name in names))
-            for metric in _CANDIDATES
+            for metric in _SAMPLED
         ]
         text = [
             f"Each test item is ranked among {evaluation.candidates} items that its user has not interacted with. Of "
-            "equal scores the test item has the lowest rank. Baselines are fitted on the same training data. Fewer "
-            "items compete than on the full catalogue, so values of the two protocols are not comparable.",
-            *evaluation.left_out,
+            "equal scores the test item has the lowest rank. Fewer items compete than on the whole catalogue, so "
+            "values of the two protocols are not comparable.",
         ]
         charts = [
             *(self._gains(metric, label) for metric, label in (("ndcg_at_10", "NDCG@10"), ("hr_at_10", "HR@10"))),
@@ -186,7 +230,7 @@ class EvaluationReport:
             evaluation_plots.curves("HR", metrics.hits, evaluation.ranks),
         ]
         table = Table(("", *(LABELS[name] for name in names)), rows)
-        return Section("Candidates: model and baselines", text, tables=[table], charts=charts)
+        return Section(f"{self._among.capitalize()}: model and baselines", text, tables=[table], charts=charts)
 
     def _gains(self, metric: str, label: str) -> Chart:
         return evaluation_plots.gains(
@@ -202,13 +246,13 @@ class EvaluationReport:
         comparable = comparison.comparable
         text = [
             f"The champion is {comparison.name}, version {comparison.version}. Both models rank the same "
-            f"{count(comparable.rows.sum())} test items; on the full catalogue for {count(len(comparison.users))} "
+            f"{count(comparable.rows.sum())} test items; on the whole catalogue for {count(len(comparison.users))} "
             f"users. Left out: {count(comparable.unknown)} test items whose user or item the champion does not know, "
             f"and {count(comparable.leaked)} that it was fitted on. Items that it does not know have its lowest rank.",
-            "The gate closes if the whole interval of NDCG@10, candidates, is below the allowed loss of "
+            f"The gate closes if the whole interval of {self._labels()[found.metric]}, is below the allowed loss of "
             f"{self.max_loss_to_champion:g}.",
         ]
-        shown = {metric: label for metric, label in _COMPARED.items() if metric in found.gains}
+        shown = {metric: label for metric, label in self._labels().items() if metric in found.gains}
         rows = [
             (label, decimal(found.model[metric].mean), decimal(found.champion[metric].mean))
             for metric, label in shown.items()
@@ -225,6 +269,8 @@ class EvaluationReport:
                 LABELS[name],
                 percent(values[prefix_of(name) + "coverage_at_10"]),
                 f"{values[prefix_of(name) + 'gini_at_10']:.3f}",
+                f"{values[prefix_of(name) + 'diversity_at_10']:.3f}",
+                f"{values[prefix_of(name) + 'novelty_at_10']:.2f}",
             )
             for name in names
         ]
@@ -234,12 +280,14 @@ class EvaluationReport:
             evaluation_plots.long_tail(self.model.popularity, {name: catalogues[name].recommended for name in names}),
         ]
         text = (
-            f"The first ten items for each of the {count(len(self.evaluation.users))} users of the full catalogue. "
+            f"The first ten items for each of the {count(len(self.evaluation.users))} users of the whole catalogue. "
             "Popularity of an item: share of users with that item in training. Coverage: share of the catalogue that "
             "is recommended to at least one user. Gini coefficient: 0 if all items are recommended equally often, 1 if "
-            "one item has all recommendations."
+            "one item has all recommendations. Diversity: mean over the pairs of items in a list of 1 - cosine of "
+            "their users; 0 if the same users have both, 1 if nobody has both. Novelty: mean of -log2 of the "
+            "popularity, in bits; 1 more for items that half as many users have."
         )
-        table = Table(("", "coverage", "Gini coefficient"), rows)
+        table = Table(("", "coverage", "Gini coefficient", "diversity", "novelty"), rows)
         return Section("Recommended items", [text], tables=[table], charts=charts)
 
     def _groups(self) -> Section:
@@ -250,4 +298,4 @@ class EvaluationReport:
                 ("item's popularity", "training interactions of the test item: thirds of all", self.summary.popularity),
             )
         ]
-        return Section("Groups of users and items", ["Candidates protocol, with 95 % intervals."], charts=charts)
+        return Section("Groups of users and items", [f"HR@10 {self._among}, with 95 % intervals."], charts=charts)

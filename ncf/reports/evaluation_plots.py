@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ncf.evaluation.intervals import Estimate
 from ncf.evaluation.metrics import Ranks
+from ncf.evaluation.names import LABELS, in_order
 from ncf.evaluation.summary import GroupSummary
 from ncf.reports.numbers import count, decimal, percent
 from ncf.reports.plots import (
@@ -28,24 +29,18 @@ from ncf.reports.plots import (
     thinned,
 )
 
-LABELS = {
-    "model": "this model",
-    "champion": "champion",
-    "ease": "EASE",
-    "item_knn": "item-kNN",
-    "popularity": "popularity",
+COLORS = {
+    "model": MODEL,
+    "champion": CHAMPION,
+    "ease": OTHERS[0],
+    "sparse_ease": OTHERS[0],
+    "item_knn": OTHERS[1],
+    "popularity": OTHERS[2],
 }
-"""Ranker -> its name in reports, in the order in which reports list them."""
-COLORS = {"model": MODEL, "champion": CHAMPION, "ease": OTHERS[0], "item_knn": OTHERS[1], "popularity": OTHERS[2]}
-_DASHES = {"model": "-", "champion": "-", "ease": "--", "item_knn": "-.", "popularity": ":"}
+_DASHES = {"model": "-", "champion": "-", "ease": "--", "sparse_ease": "--", "item_knn": "-.", "popularity": ":"}
 _WIDTH = 5.2
 _HEIGHT = 3.2
 _CUTOFFS = range(1, 21)
-
-
-def in_order(names: Mapping[str, Any]) -> list[str]:
-    """The rankers among ``names`` in the order of the reports."""
-    return [name for name in LABELS if name in names]
 
 
 @contextmanager
@@ -118,7 +113,7 @@ def curves(label: str, metric: Callable[..., NDArray[np.float64]], ranks: Mappin
 
 
 def ranks_found(ranks: Mapping[str, Ranks], n_items: int) -> Chart:
-    """The share of test items at or above each rank of the full catalogue."""
+    """The share of test items at or above each rank of the whole catalogue."""
     with _figure("Test items found by rank") as (figure, axes):
         for name in in_order(ranks):
             at, counts = np.unique(ranks[name], return_counts=True)
@@ -127,7 +122,7 @@ def ranks_found(ranks: Mapping[str, Ranks], n_items: int) -> Chart:
             axes.plot(at[shown], share[shown], **_line(name))
         axes.set_xscale("log")
         plain_numbers(axes.xaxis)
-        axes.set(xlabel="rank in the full catalogue", ylabel="test items", ylim=(0, 1), xlim=(1, max(n_items, 2)))
+        axes.set(xlabel="rank in the whole catalogue", ylabel="test items", ylim=(0, 1), xlim=(1, max(n_items, 2)))
         percent_ticks(axes.yaxis)
         legend_below(figure, axes)
         return Chart(svg(figure))

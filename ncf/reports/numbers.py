@@ -46,7 +46,26 @@ def interval(estimate: Estimate, sign: bool = False) -> str:
     >>> interval(Estimate(0.3, 0.25, 0.35))
     '95 % CI 0.2500 to 0.3500'
     """
-    return f"95 % CI {decimal(estimate.low, sign)} to {decimal(estimate.high, sign)}"
+    return f"95 % CI {bounds(estimate, sign)}"
+
+
+def bounds(estimate: Estimate, sign: bool = False) -> str:
+    """The bounds of an interval alone, for a column of a table.
+
+    >>> from ncf.evaluation.intervals import Estimate
+    >>> bounds(Estimate(0.3, 0.25, 0.35))
+    '0.2500 to 0.3500'
+    """
+    return f"{decimal(estimate.low, sign)} to {decimal(estimate.high, sign)}"
+
+
+def number(value: float) -> str:
+    """A number with three significant digits, or all digits of a whole part that has more.
+
+    >>> number(533.21), number(20), number(1.8571)
+    ('533', '20', '1.86')
+    """
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
 
 
 def is_number(cell: object) -> bool:

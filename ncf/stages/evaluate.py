@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from ncf.artifacts import manifest
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError
+from ncf.evaluation.gate import NotWorseThan
 from ncf.sagemaker.hosting.settings import checked_endpoint_name
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 class Evaluate(Stage, AwsAccess):
     """Evaluate a model on the test items, compare it with baselines and a champion, and apply the gate.
 
-    Each test item is ranked in the full catalogue and among its sampled candidates. The champion is the model to be
+    Each test item is ranked in the whole catalogue and among its sampled candidates. The champion is the model to be
     replaced. A closed gate is a result, not an error: the stage succeeds, and deploy does not run.
     """
 
@@ -41,9 +42,15 @@ class Evaluate(Stage, AwsAccess):
 
     model: str = Input("Model", "Folder written by train")
     samples: str = Input("Dataset", "Folder written by negative-sampling for the same data set")
-    min_hr_at_10: float = Field(0.0, ge=0, le=1, description="Minimum HR@10 for the gate; 0: no minimum")
-    not_worse_than_popularity: bool = Field(
-        True, description="Whether the gate requires HR@10 and NDCG@10 at least as high as those of popularity"
+    min_hr_at_10: float = Field(
+        0.0, ge=0, le=1, description="Minimum HR@10 among the drawn items for the gate; 0: no minimum"
+    )
+    not_worse_than: NotWorseThan = Field(
+        "best",
+        description=(
+            "Baseline that the model must not be worse than: best (the best one), popularity or none. The gate closes "
+            "if the whole 95 % interval of the difference in NDCG@10 on the whole catalogue lies below 0"
+        ),
     )
     champion: str = Field(
         "",
@@ -57,16 +64,17 @@ class Evaluate(Stage, AwsAccess):
         ge=0,
         le=1,
         description=(
-            "Maximum loss of NDCG@10 against the champion. The gate closes if the whole 95 % interval of the "
-            "difference, paired by user, lies below the negative of this value, so that noise alone does not close it. "
-            "The default is about the difference between two seeds"
+            "Maximum loss of NDCG@10 against the champion, on the whole catalogue if enough users can be compared "
+            "there. The gate closes if the whole 95 % interval of the difference, paired by user, lies below the "
+            "negative of this value, so that noise alone does not close it. The default is about the difference "
+            "between two seeds"
         ),
     )
     max_eval_users: int = Field(
         2000,
         ge=1,
         le=10_000_000,
-        description="Maximum number of users of the evaluation over the full catalogue, drawn by seed",
+        description="Maximum number of users of the evaluation over the whole catalogue, drawn by seed",
     )
     bootstrap_resamples: int = Field(
         1000,
@@ -120,7 +128,7 @@ class Evaluate(Stage, AwsAccess):
             if evaluation.no_comparison:
                 _log.info("no champion: %s", evaluation.no_comparison)
             summary = summarise(model, evaluation, self.bootstrap_resamples, self.seed)
-            checks = gate(summary, self.min_hr_at_10, self.not_worse_than_popularity, self.max_loss_to_champion)
+            checks = gate(summary, self.min_hr_at_10, self.not_worse_than, self.max_loss_to_champion)
             passed = all(check.passed for check in checks)
             for check in checks:
                 _log.info("gate: %s: %s", "holds" if check.passed else "fails", check.text)

@@ -10,9 +10,12 @@ import pytest
 from random_model import random_model
 
 from ncf.artifacts.items_by_user import ItemsByUser
-from ncf.evaluation import baselines, cooccurrence
+from ncf.artifacts.model_folder import ModelFolder
+from ncf.evaluation import baselines, cooccurrence, ease
 from ncf.evaluation.cooccurrence import cooccurrences
+from ncf.evaluation.item_knn import item_knn
 from ncf.evaluation.rankers import ItemToItem, Neighbours
+from ncf.evaluation.tuning import Validation
 
 
 def interactions(users: int, items: int, share: float, seed: int) -> tuple[np.ndarray, ItemsByUser]:
@@ -44,15 +47,17 @@ def test_cooccurrence_counts_of_many_users() -> None:
     assert dense_counts(train, 3).tolist() == [[70_000, 0, 70_000], [0, 0, 0], [70_000, 0, 70_000]]
 
 
-def test_item_knn_against_a_naive_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "NEIGHBOURS", 5)
+@pytest.mark.parametrize("shrinkage", [0, 3])
+def test_item_knn_against_a_naive_form(shrinkage: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cooccurrence, "_PAIRS_PER_BLOCK", 100)
     dense, train = interactions(15, 12, 0.4, 2)
-    ranker = baselines.knn(train, 12)
+    _, ranker = item_knn(train, 12, 5, [1, shrinkage])
     scores = ranker.score_all(np.arange(15))
     for item in range(12):
         similar = [
-            dense[:, item] @ dense[:, other] / math.sqrt(max(dense[:, item].sum(), 1) * max(dense[:, other].sum(), 1))
+            dense[:, item]
+            @ dense[:, other]
+            / (math.sqrt(max(dense[:, item].sum(), 1) * max(dense[:, other].sum(), 1)) + shrinkage)
             for other in range(12)
         ]
         # ties are broken by the lower index
@@ -62,28 +67,42 @@ def test_item_knn_against_a_naive_form(monkeypatch: pytest.MonkeyPatch) -> None:
             assert scores[user, item] == pytest.approx(expected, abs=1e-5)
 
 
-def test_item_knn_on_drawn_users_where_there_are_too_many_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_neighbours_are_the_nearest_of_more() -> None:
+    _, train = interactions(15, 12, 0.4, 2)
+    (all_of_them,), (three,) = item_knn(train, 12, 11), item_knn(train, 12, 3)
+    fewer = all_of_them.nearest_only(3)
+    assert fewer.nearest.items.tolist() == three.nearest.items.tolist()
+    assert fewer.nearest.offsets.tolist() == three.nearest.offsets.tolist()
+    assert fewer.weights.tolist() == three.weights.tolist()
+
+
+def fitted(model: ModelFolder) -> baselines.Baselines:
+    return baselines.fit(model.train, model.config.n_items, model.train, np.empty((0, 2), np.int32))
+
+
+def test_drawn_users_where_there_are_too_many_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model(n_users=40, n_items=30)
-    monkeypatch.setattr(baselines, "_KNN_MAX_PAIRS", 320)  # each user has 4 items, so 16 pairs
-    found, remarks = baselines.rankers(model)
-    assert remarks == [
-        "Item-kNN finds the neighbours of items on 20 of 40 users, drawn at random: all have too many pairs of items "
-        "to count (6e+02)."
+    monkeypatch.setattr(baselines, "_MAX_PAIRS", 320)  # each user has 4 items, so 16 pairs
+    found = fitted(model)
+    assert found.remarks == [
+        "EASE and item-kNN are fitted on 20 of 40 users, drawn at random: all have too many pairs of items to count "
+        "(6e+02)."
     ]
-    ranker = found["item_knn"]
+    ranker = found.rankers["item_knn"]
     assert isinstance(ranker, Neighbours)
     assert ranker.train is model.train
-    everybody = baselines.knn(model.train, 30)
+    (everybody,) = item_knn(model.train, 30, 100)
     assert 0 < len(ranker.nearest.items) < len(everybody.nearest.items)
+    assert found.rankers["ease"].score_all(np.arange(40)).shape == (40, 30)
 
 
 @pytest.mark.parametrize("users", [40, 8])  # more than items, and fewer
 @pytest.mark.parametrize("share", [0.05, 0.4])  # with 0.05 some items have no interactions
 def test_ease_solves_its_least_squares_problem(share: float, users: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "_ITEMS_PER_BLOCK", 4)
+    monkeypatch.setattr(ease, "_ITEMS_PER_BLOCK", 4)
     dense, train = interactions(users, 9, share, 3)
-    found = baselines.ease_weights(train, 9)
-    penalty = baselines.EASE_REGULARISATION * max(dense.sum() / 9, 1)
+    penalty = 2 * max(dense.sum() / 9, 1)
+    found = ease.ease_weights(train, 9, penalty)
     for item in range(9):  # each column for itself: ridge regression on all the other items
         others = [other for other in range(9) if other != item]
         rows = np.vstack([dense[:, others], math.sqrt(penalty) * np.eye(8)])
@@ -99,38 +118,103 @@ def test_ease_finds_items_that_occur_together() -> None:
     rows = np.concatenate([users, np.delete(users, [29, 59])])
     items = np.concatenate([pair, np.delete(pair + 1, [29, 59])]).astype(np.int32)
     train = ItemsByUser.of(rows, items, 60)
-    ranker = ItemToItem(baselines.ease_weights(train, 4), train)
+    ranker = ItemToItem(ease.ease_weights(train, 4, 30), train)
     scores = ranker.score_all(np.array([29, 59]))
     assert scores[0].argmax() == 1
     assert scores[1].argmax() == 3
 
 
-def test_scores_of_pairs_are_those_of_the_catalogue() -> None:
+def dense_weights(ranker: Neighbours, n_items: int) -> np.ndarray:
+    """From an item of the user (row) to the scored item (column)."""
+    weights = np.zeros((n_items, n_items))
+    weights[ranker.nearest.items, ranker.nearest.users()] = ranker.weights
+    return weights
+
+
+def test_sparse_ease_is_ease_where_it_leaves_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ease, "_SYSTEMS_PER_BLOCK", 4)
+    dense, train = interactions(60, 14, 0.5, 4)
+    assert (dense.T @ dense > 0).all(), "every pair of items occurs together"
+    for ranker, regularisation in zip(ease.sparse_ease(train, 14, [5.0, 1.0]), (5.0, 1.0), strict=True):
+        expected = ease.ease_weights(train, 14, regularisation)
+        assert dense_weights(ranker, 14) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4])  # with 0.05 some items have no others, and fewer than the support
+def test_sparse_ease_is_the_regression_on_the_nearest_items(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ease, "_SUPPORT", 4)
+    monkeypatch.setattr(ease, "_KEPT", 11)
+    dense, train = interactions(40, 12, share, 5)
+    (found,) = ease.sparse_ease(train, 12, [3.0])
+    (knn,) = item_knn(train, 12, 4)
+    assert found.nearest.items.tolist() == knn.nearest.items.tolist()
+    for item in range(12):
+        support = knn.nearest.of_user(item)
+        gram = dense[:, support].T @ dense[:, support] + 3.0 * np.eye(len(support))
+        expected = np.linalg.solve(gram, dense[:, support].T @ dense[:, item])
+        assert dense_weights(found, 12)[support, item] == pytest.approx(expected, abs=1e-5)
+
+
+def test_sparse_ease_ranks_nearly_as_ease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With half of the items as support, and a part of the counts."""
+    monkeypatch.setattr(ease, "_SUPPORT", 30)
+    monkeypatch.setattr(ease, "_KEPT", 50)
+    train, validation = clustered()
+    positives = Validation(train, train, 60, validation)
+    whole = positives.ndcg(ItemToItem(ease.ease_weights(train, 60, 20.0), train))
+    (sparse,) = ease.sparse_ease(train, 60, [20.0])
+    assert positives.ndcg(sparse) == pytest.approx(whole, rel=0.1)
+
+
+def clustered() -> tuple[ItemsByUser, np.ndarray]:
+    """300 users of 6 tastes with 10 of 60 items each, and one held-out item of each."""
+    rng = np.random.default_rng(0)
+    pairs, held_out = [], []
+    for user in range(300):
+        weights = np.where(np.arange(60) % 6 == user % 6, 8.0, 1.0)
+        items = rng.choice(60, 11, replace=False, p=weights / weights.sum())
+        pairs += [(user, item) for item in items[1:]]
+        held_out.append((user, items[0]))
+    users, items = np.array(pairs, np.int32).T
+    return ItemsByUser.of(users, items, 300), np.array(held_out, np.int32)
+
+
+def test_scores_of_pairs_are_those_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model(n_users=20, n_items=30)
     rng = np.random.default_rng(0)
     users, items = np.arange(20), rng.integers(0, 30, (20, 8))
-    rankers, left_out = baselines.rankers(model)
-    assert list(rankers) == ["ease", "item_knn", "popularity"]
-    assert left_out == []
-    for ranker in rankers.values():
+    found = fitted(model)
+    assert list(found.rankers) == ["ease", "item_knn", "popularity"]
+    assert (found.remarks, found.chosen_on) == ([], 0)
+    assert found.settings == {
+        "ease": {"regularisation": 2 * 80 / 30},
+        "item_knn": {"neighbours": 100, "shrinkage": 0},
+    }
+    monkeypatch.setattr(baselines, "_EASE_MAX_ITEMS", 29)
+    for ranker in {**found.rankers, **fitted(model).rankers}.values():
         expected = np.take_along_axis(ranker.score_all(users), items, 1)
         assert ranker.score_pairs(users, items) == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_user_without_interactions_is_ranked_too() -> None:
+def test_a_user_without_interactions_is_ranked_too(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model(n_users=5, n_items=30)
     nobody = ItemsByUser.of_sorted(np.zeros(0, np.int32), np.zeros(0, np.int32), 5)
-    rankers, _ = baselines.rankers(replace(model, train=nobody))
-    for name in ("ease", "item_knn"):
-        assert (rankers[name].score_all(np.arange(5)) == 0).all()
+    model = replace(model, train=nobody)
+    dense = fitted(model).rankers
+    monkeypatch.setattr(baselines, "_EASE_MAX_ITEMS", 29)
+    for ranker in (dense["ease"], dense["item_knn"], fitted(model).rankers["sparse_ease"]):
+        assert (ranker.score_all(np.arange(5)) == 0).all()
 
 
-@pytest.mark.parametrize(
-    ("limit", "reason"), [("_EASE_MAX_ITEMS", "with 30 items"), ("_EASE_MAX_PAIRS", "too many pairs")]
-)
-def test_what_is_too_large_is_left_out_with_a_reason(limit: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, limit, 29)
-    rankers, remarks = baselines.rankers(random_model(n_users=20, n_items=30))
-    assert set(rankers) == {"item_knn", "popularity"}
-    assert len(remarks) == 1
-    assert reason in remarks[0]
+def test_a_large_catalogue_has_a_sparse_form_and_the_largest_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "_EASE_MAX_ITEMS", 29)
+    model = random_model(n_users=20, n_items=30)
+    found = fitted(model)
+    assert list(found.rankers) == ["sparse_ease", "item_knn", "popularity"]
+    assert found.settings["sparse_ease"] == {"regularisation": 2 * 80 / 30}
+    (remark,) = found.remarks
+    assert remark.startswith("sparse EASE stands for EASE, whose dense matrix would be too large for 30 items")
+    monkeypatch.setattr(baselines, "_SPARSE_EASE_MAX_ITEMS", 29)
+    found = fitted(model)
+    assert list(found.rankers) == ["item_knn", "popularity"]
+    assert "30 items" in found.remarks[0]

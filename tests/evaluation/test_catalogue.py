@@ -1,4 +1,4 @@
-"""Full-catalogue metrics against torchmetrics and against their definitions."""
+"""Whole-catalogue metrics against torchmetrics and against their definitions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from random_model import random_model
 
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation import baselines, catalogue, metrics
+from ncf.evaluation.lists import Diversity, self_information
 from ncf.evaluation.rankers import Popularity
 
 N_USERS, N_ITEMS = 60, 50
@@ -109,9 +110,30 @@ def test_what_is_recommended() -> None:
         lists = np.argsort(-scores, axis=1, kind="stable")[:, :10]
         assert found[name].recommended.tolist() == np.bincount(lists.ravel(), minlength=N_ITEMS).tolist()
         assert found[name].popularity == pytest.approx((popularity / N_USERS)[lists].mean(axis=1))
+        assert found[name].novelty == pytest.approx(-np.log2(np.maximum(popularity, 1) / N_USERS)[lists].mean(axis=1))
+        assert found[name].diversity == pytest.approx([distances(train, of_user) for of_user in lists])
     taken = catalogue.popularity_of_positives(train, N_ITEMS, test, np.arange(N_USERS))
     expected = np.mean([(popularity / N_USERS)[test[test[:, 0] == user, 1]].mean() for user in range(N_USERS)])
     assert taken == pytest.approx(expected)
+
+
+def distances(train: ItemsByUser, items: np.ndarray) -> float:
+    """Mean of 1 - cosine over all pairs of items, from the dense matrix of interactions."""
+    dense = np.zeros((N_USERS, N_ITEMS))
+    dense[train.users(), train.items] = 1
+    norms = np.maximum(np.linalg.norm(dense, axis=0), 1)
+    cosine = (dense.T @ dense) / np.outer(norms, norms)
+    first, second = np.triu_indices(len(items), 1)
+    return float(np.mean(1 - cosine[items[first], items[second]]))
+
+
+def test_lists_of_alike_and_of_unlike_items() -> None:
+    """Items 0 and 1 have the same users, 2 has others, and nobody has 3."""
+    train = ItemsByUser.of(np.array([0, 0, 1, 1, 2, 3], np.int32), np.array([0, 1, 0, 1, 2, 2], np.int32), 4)
+    diversity = Diversity(train, 4)
+    of_lists = [diversity.of_list(np.array(items)) for items in ([0, 1], [0, 2], [2, 3], [0, 1, 2], [1], [])]
+    assert of_lists == pytest.approx([0, 1, 1, 2 / 3, 0, 0])
+    assert self_information(train, 4) == pytest.approx([1, 1, 1, 2])
 
 
 def test_users_are_drawn_by_seed() -> None:
@@ -137,11 +159,14 @@ def test_some_of_the_users() -> None:
 def test_each_long_step_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     model = random_model(n_users=20, n_items=30)
-    rankers, _ = baselines.rankers(model)
     test = np.stack([np.arange(20), np.zeros(20)], axis=1).astype(np.int32)
-    catalogue.rank(rankers, model.train, 30, test, np.arange(20))
+    fitted = baselines.fit(model.train, 30, model.train, test)
+    catalogue.rank(fitted.rankers, model.train, 30, test, np.arange(20))
     assert [record.getMessage() for record in caplog.records] == [
+        "choosing the regularisation of EASE on 20 validation users",
         "fitting baseline EASE on 20 users and 30 items",
+        "choosing the neighbours of item-kNN on 20 validation users",
         "fitting baseline item-kNN on 20 users and 30 items",
-        "ranking the full catalogue for 20 users by ease, item_knn, popularity",
+        "fitting baseline item-kNN on 20 users and 30 items",
+        "ranking the whole catalogue for 20 users by ease, item_knn, popularity",
     ]

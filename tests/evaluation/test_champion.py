@@ -144,7 +144,7 @@ def test_a_model_beside_itself_differs_by_nothing() -> None:
     assert summary.champion is not None
     assert all(gain == (0, 0, 0) for gain in summary.champion.gains.values())
     assert set(summary.champion.gains) >= {"hr_at_10", "ndcg_at_10", "full_hr_at_10", "full_ndcg_at_10"}
-    assert all(check.passed for check in gate(summary, 0, False, 0.0))
+    assert all(check.passed for check in gate(summary, 0, "none", 0.0))
 
 
 def test_what_the_champion_was_fitted_on_is_left_out_and_counted() -> None:
@@ -166,7 +166,7 @@ def test_too_few_comparable_positives_do_not_decide(kept: int) -> None:
     model = model_of(0.0)
     better = reordered(model_of(9.0), np.arange(kept), np.arange(N_ITEMS))
     evaluation, summary = compared(model, better)
-    checks = gate(summary, 0, False, 0.0)
+    checks = gate(summary, 0, "none", 0.0)
     if kept == 100:
         assert [check.passed for check in checks] == [False]
     else:
@@ -194,7 +194,7 @@ def test_a_champion_of_other_data_altogether() -> None:
 )
 def test_the_gate_both_ways(own: float, others: float, allowed: float, passed: bool) -> None:
     _, summary = compared(model_of(own), model_of(others, noise=1))
-    (check,) = gate(summary, 0, False, allowed)
+    (check,) = gate(summary, 0, "none", allowed)
     assert check.passed is passed
     assert "max_loss_to_champion" in check.text
 
@@ -202,7 +202,7 @@ def test_the_gate_both_ways(own: float, others: float, allowed: float, passed: b
 def test_noise_alone_hardly_closes_the_gate() -> None:
     """Of two models that are equally good, either is released: at most one in forty is held back by chance."""
     summaries = [compared(model_of(1.5, noise=2 * pair), model_of(1.5, noise=2 * pair + 1))[1] for pair in range(20)]
-    closed = [summary for summary in summaries if not gate(summary, 0, False, 0.0)[0].passed]
+    closed = [summary for summary in summaries if not gate(summary, 0, "none", 0.0)[0].passed]
     worse = [summary for summary in summaries if summary.values["ndcg_at_10_gain_over_champion"] < 0]
     assert len(worse) > 4
     assert len(closed) <= 2
@@ -217,3 +217,15 @@ def test_figures_are_those_of_each_model_for_itself() -> None:
         assert summary.values[f"champion_{metric}"] == pytest.approx(alone.values[metric])
         gain = summary.values[metric] - alone.values[metric]
         assert summary.values[f"{metric}_gain_over_champion"] == pytest.approx(gain)
+
+
+@pytest.mark.parametrize(("users", "metric"), [(99, "ndcg_at_10"), (100, "full_ndcg_at_10")])
+def test_the_whole_catalogue_decides_where_enough_users_can_be_compared_there(users: int, metric: str) -> None:
+    """All test positives can be compared among their candidates, but fewer users were drawn for the whole catalogue."""
+    model, other = model_of(2.0), model_of(1.0, noise=1)
+    evaluation = evaluate(model, samples_of(model), users, 0, Champion(other, model, "other"))
+    assert evaluation.comparison is not None
+    assert evaluation.comparison.comparable.rows.all()
+    found = summarise(model, evaluation, 100, 0)
+    assert found.champion is not None
+    assert found.champion.metric == metric

@@ -20,7 +20,7 @@ from images.build import Build, build_all
 from ncf.errors import InputError
 from tests.images.conftest import TAG, environment_of_runs, left_behind
 
-PARAMETERS = ("factors=8", "tower=[16,8]", "gate_not_worse_than_popularity=false")
+PARAMETERS = ("factors=8", "tower=[16,8]", "gate_not_worse_than=none")
 
 
 def start(output: Path, data: Any, *arguments: str, epochs: int = 3, **environment: str) -> subprocess.Popen[str]:

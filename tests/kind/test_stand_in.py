@@ -42,7 +42,7 @@ PARAMETERS = {
     "train_role": ROLE,
     "deploy_role": ROLE,
     "train_epochs": 3,
-    "gate_not_worse_than_popularity": False,
+    "gate_not_worse_than": "none",
 }
 SECONDS_TO_START = 60
 

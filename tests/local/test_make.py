@@ -58,6 +58,7 @@ def test_values_reach_the_command_as_they_are() -> None:
         ("push", "REGISTRY=x", "TAG=1"),
         ("pipeline", "REGISTRY=x", "TAG=1"),
         ("setup", "PYTHON=python3", "PIP_ARGS=-v"),
+        ("bench-baselines", "DATA=x", "DATASETS=games"),
         ("bench-peer", "PEER=x", "DATA=y", "EPOCHS=1"),
         ("reproduce", "DATA=x", "SEEDS=5"),
         ("test", "ARGS=-x"),

@@ -132,7 +132,7 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
                 train_overrides=SETTINGS,
                 deploy_endpoint_name=endpoint,
                 deploy_overrides={"bake_time": 1, "traffic_shift": "canary", "shift_percent": 20},
-                gate_not_worse_than_popularity=False,
+                gate_not_worse_than="none",
                 seed=seed,
             )
         return recorder

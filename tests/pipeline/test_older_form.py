@@ -42,7 +42,7 @@ def test_the_gate_open_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                     deploy_role=ROLE,
                     train_overrides={"factors": 8, "tower": [16, 8], "epochs": 2},
                     gate_min_hr_at_10=least,
-                    gate_not_worse_than_popularity=False,
+                    gate_not_worse_than="none",
                 )
             assert [name for name in recorder.names if name in STAGES] == expected
         (endpoint,) = sagemaker.list_endpoints()["Endpoints"]

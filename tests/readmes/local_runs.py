@@ -86,7 +86,7 @@ class LocalRuns:
     def run_until_interrupted(self, command: Command) -> None:
         """The endpoint has a page and answers the printed request, until Ctrl-C."""
         run = self._output(dict(re.findall(r"(OUTPUT)=(\S+)", command.text))["OUTPUT"])
-        environment = {**self.sandbox.environment, "PARAMS": f"{_SHORT} gate_not_worse_than_popularity=false"}
+        environment = {**self.sandbox.environment, "PARAMS": f"{_SHORT} gate_not_worse_than=none"}
         with subprocess.Popen(
             shlex.split(command.text),
             cwd=self.sandbox.folder,

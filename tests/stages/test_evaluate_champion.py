@@ -51,14 +51,14 @@ def test_a_folder(own: bool, others: bool, passed: str, tmp_path: Path) -> None:
     gain = 1 if own else -1
     assert result["metrics"]["ndcg_at_10_gain_over_champion"] == gain
     assert result["metrics"]["champion_comparable"] == 40
-    assert f"NDCG@10 is {gain:+.4f} against the champion's" in result["summary"]
+    assert f"NDCG@10 on the whole catalogue differs from the champion's by {gain:+.4f}" in result["summary"]
     assert not own or "This model minus the champion" in result["report"], "in a chart, which one case draws"
     assert "The champion is model, version " in result["report"]
 
 
 def test_the_allowed_loss(tmp_path: Path) -> None:
     other, _ = make(tmp_path / "other")
-    arguments = ("--champion", str(other), "--max-loss-to-champion", "1")
+    arguments = ("--champion", str(other), "--max-loss-to-champion", "1", "--not-worse-than", "none")
     assert run_undrawn(tmp_path / "out", *make(tmp_path, good=False), *arguments)["passed"] == "true"
 
 
@@ -102,7 +102,8 @@ def test_bad_values_are_named(arguments: tuple[str, ...], message: str) -> None:
 def test_too_few_comparable_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(champion, "MIN_COMPARABLE", 100)
     other, _ = make(tmp_path / "other")
-    result = run_undrawn(tmp_path / "out", *make(tmp_path, good=False), "--champion", str(other))
+    arguments = ("--champion", str(other), "--not-worse-than", "none")
+    result = run_undrawn(tmp_path / "out", *make(tmp_path, good=False), *arguments)
     assert result["passed"] == "true"  # though it is far worse
     assert "Only 40 of 40 test positives can be compared" in result["summary"]
 
