@@ -87,7 +87,7 @@ def test_any_text_is_read_or_refused(value: str, annotation: Any) -> None:
 ROLE = "arn:aws:iam::123456789012:role/x"
 SETTINGS: dict[str, tuple[list[str], Any]] = {
     "tower": (["[64,32]", "64,32", "64, 32", "(64, 32)"], [64, 32]),
-    "pretrain": (["True", "true", "yes", "1"], True),
+    "refit": (["True", "true", "yes", "1"], True),
     "dropout": (["0", "0.0", "0e0"], 0.0),
     "epochs": (["3", "3.0"], 3),
     "pretrain_overrides": (
@@ -127,7 +127,7 @@ def test_every_entrance_reads_alike(entrance: Callable[[str, str], Any], name: s
 
 @pytest.mark.parametrize("entrance", [of_run, of_command, of_sagemaker])
 def test_every_entrance_names_the_parameter(entrance: Callable[[str, str], Any]) -> None:
-    for name in ("tower", "pretrain_overrides", "pretrain", "epochs"):
+    for name in ("tower", "pretrain_overrides", "refit", "epochs"):
         with pytest.raises(InputError, match=rf"parameter '{name}' is 'w x'[:;] expected (a|true) "):
             entrance(name, "w x")
 
@@ -170,10 +170,10 @@ def test_a_form_s_text_reaches_the_stage(tmp_path: Path) -> None:
     given = {
         **dict.fromkeys(("train_role", "deploy_role"), ROLE),
         **dict.fromkeys(("train_image", "deploy_image"), "registry/image:1"),
-        "train_overrides": "{'dropout': 0, 'tower': '64,32', 'pretrain': 'yes'}",
+        "train_overrides": "{'dropout': 0, 'tower': '64,32', 'refit': 'yes'}",
     }
     checked = parsing.from_executor_input(Check, executor_input(tmp_path, Check, given))
-    assert checked.train_overrides == {"dropout": 0, "tower": "64,32", "pretrain": "yes"}  # type: ignore[attr-defined]
+    assert checked.train_overrides == {"dropout": 0, "tower": "64,32", "refit": "yes"}  # type: ignore[attr-defined]
 
 
 def test_text_of_a_setting_stays_text() -> None:

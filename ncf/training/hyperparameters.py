@@ -138,7 +138,9 @@ class Hyperparameters(Parameters, extra="forbid"):
     @model_validator(mode="after")
     def _can_be_pretrained(self) -> Self:
         if self.pretrain and self.model != "neumf":
-            raise ValueError(f"parameter 'pretrain' is true, but 'model' is '{self.model}': only neumf has parts")
+            raise ValueError(
+                f"parameter 'pretrain' is true, but 'model' is '{self.model}': only neumf has parts; set model to neumf"
+            )
         for part in self.pretrain_overrides:
             if part not in PARTS:
                 raise ValueError(f"parameter 'pretrain_overrides' has '{part}'; expected {' and '.join(PARTS)}")

@@ -157,7 +157,7 @@ def test_titles_users_and_paths_are_printed_as_they_are_read(recorder: Recorder,
     entry = {"user": HOSTILE, "items": [{"item": "1", "title": HOSTILE}, {"item": HOSTILE}]}
     result = {
         "stages": [],
-        "metrics": {},
+        "metrics": {"candidates": 99.0},
         "gate_passed": True,
         "gate_checks": [HOSTILE],
         "recommendations": [entry],

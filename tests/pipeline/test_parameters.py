@@ -51,7 +51,7 @@ from ncf.errors import InputError
         (["spot_instance=true"], "max_wait_time"),
         (["serverless_memory=2048"], "'network_isolation' is True"),
         (["pretrain=true", "model=gmf"], "'pretrain' is true, but 'model' is 'gmf'"),
-        (["pretrain=true", "warm_start=s3://b/m"], "'warm_start' and 'pretrain' are both set"),
+        (["model=neumf", "pretrain=true", "warm_start=s3://b/m"], "'warm_start' and 'pretrain' are both set"),
         (["epoch=3"], "did you mean epochs"),
     ],
 )

@@ -185,7 +185,7 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     r"make run": Page.make_run,
     r'make run DATA=\S+ PARAMS="epochs=.*': Page.run_with_parameters,
     r'make run DATA=\S+ PARAMS="data_.*': Page.preprocess,
-    r'make run DATA=\S+ PARAMS="pretrain=.*': Page.fit,
+    r'make run DATA=\S+ PARAMS="model=neumf pretrain=.*': Page.fit,
     r"make run DATA=.* KEEP_ENDPOINT=1": Page.run_until_interrupted,
     _NCF + r"(preprocess|negative-sampling|fit|evaluate|recommend|show) .*": Page.run,
     _NCF + r"--help": Page.run,

@@ -205,6 +205,10 @@ def test_in_a_cluster_bad_input_says_that_a_retry_does_not_help(
         run(tmp_path, label="input")
 
 
+RENAMED = {"not_worse_than_popularity"}
+"""Parameters of the pipelines that ran there, which have another name today."""
+
+
 def test_a_real_backend_s_executor_inputs_are_understood(shared_kfp: Path) -> None:
     """Those of whole runs on 2.16.1, 2.17.0 and 2.0.0-alpha.7: each artifact is one of its stage's, or KFP's log."""
     seen = set()
@@ -218,7 +222,7 @@ def test_a_real_backend_s_executor_inputs_are_understood(shared_kfp: Path) -> No
             given.content["outputs"]["parameters"] = {"model_uri": {"outputFile": "/tmp/model_uri"}}  # type: ignore[index]
         stage = command.load(name)
         assert set(given.uris) - {"executor-logs"} <= {*stage.inputs(), *stage.outputs()}, path
-        assert set(given.parameters) <= set(stage.parameters()), path
+        assert set(given.parameters) - RENAMED <= set(stage.parameters()), path
         for artifact, uri in given.uris.items():
             assert given.paths[artifact] == "/" + uri.replace("://", "/", 1)
         if path.parents[2].name.startswith("older") and path.parents[3].name != "2.0.0-alpha.7":
