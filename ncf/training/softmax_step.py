@@ -25,9 +25,10 @@ _TABLES = ("item_gmf.weight", "item_bias.weight")
 class SoftmaxStep(HostStep[HistoryBatch]):
     """Cross-entropy of each positive among negatives that all positives of the step share.
 
-    Negatives are drawn by popularity, and the scores corrected by the logarithm of their expected number (Bengio and
-    Senecal 2008), so that the loss estimates that of the whole catalogue. A catalogue of no more items than that is
-    scored whole, without a draw.
+    Negatives are drawn by popularity, and all scores corrected by the logarithm of the expected number of draws of the
+    item (Bengio and Senecal 2008). Without the correction of the positive the loss would estimate that of the whole
+    catalogue without bias; on validation positives it was slightly worse (BENCHMARKS.md). A catalogue of no more items
+    than negatives is scored whole, without a draw.
 
     Where item tables are lazy (:mod:`ncf.training.adam`), a step gathers the rows of its items and updates only these,
     so that its time does not depend on the size of the catalogue.
