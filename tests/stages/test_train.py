@@ -107,10 +107,9 @@ def test_an_earlier_model_is_a_channel_of_its_own(pod: Pod) -> None:
 
 
 def test_a_start_from_two_things_buys_no_job(pod: Pod) -> None:
+    both = ("--model", "neumf", "--pretrain", "true", "--warm-start", "s3://bucket/model")
     with pytest.raises(InputError, match="'warm_start' and 'pretrain' are both set"):
-        execution.run(
-            Train, pod.arguments(*"--seed 18 --model neumf --pretrain true --warm-start s3://bucket/model".split())
-        )
+        execution.run(Train, pod.arguments("--seed", "18", *both))
     assert not jobs_of("18")
 
 
