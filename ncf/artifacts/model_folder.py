@@ -32,6 +32,9 @@ HISTORY = "history.json"
 SEEN_DAYS = "seen_days.npy"
 MAX_HISTORY = 200
 """Largest number of latest items in a user's vector."""
+RECENCY_RATE = 10.0
+"""Logarithm of an item's weight in its user's vector over the value in ``recency``. Training changes it so much faster
+than other weights, as these few values would need more steps than small data have."""
 _LARGEST_RECENCY = 60.0  # its exponential, and one over it, are well inside float32
 _LARGEST_SCALE = 700.0  # its exponential is inside float64
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -109,7 +112,7 @@ class ModelConfig(BaseModel):
     def weight_shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every weight. The input of ``output.weight`` is the GMF vector, then that of the tower.
 
-        ``recency`` and ``scale`` are logarithms; the latest item comes first in ``recency``.
+        ``scale`` is a logarithm, ``recency`` one over ``RECENCY_RATE``; the latest item comes first in ``recency``.
         """
         shapes: dict[str, tuple[int, ...]] = {}
         if self.has_history:
@@ -321,7 +324,7 @@ def _largest_score(config: ModelConfig, weights: Weights) -> float:
         return max(-float(weights[name].min()), float(weights[name].max()))
 
     if config.has_history:
-        recency = largest("recency") if config.history else 0.0
+        recency = RECENCY_RATE * largest("recency") if config.history else 0.0
         if recency > _LARGEST_RECENCY or largest("scale") > _LARGEST_SCALE:
             return math.inf
         scale = math.exp(largest("scale"))

@@ -16,12 +16,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ncf.artifacts.model_folder import ModelConfig
+from ncf.artifacts.model_folder import RECENCY_RATE, ModelConfig
 
 _TINY = 1e-30
+_ROWS_PER_BLOCK = 128
 _INITIAL_SCALE = 10.0
-_INITIAL_DECAY = 2.0
-"""Logarithm of the initial weight of the latest item over that of the oldest one."""
 
 
 class HistoryNetwork(nn.Module):
@@ -59,7 +58,7 @@ class HistoryNetwork(nn.Module):
 
     def _weights(self, present: Tensor) -> Tensor:
         """Weights of the latest items of some users, the latest first: bool [B, history] -> float32 [B, history]."""
-        weights = self.recency.exp() * present
+        weights = (RECENCY_RATE * self.recency).exp() * present
         return weights * (self.scale.exp() / weights.sum(1, keepdim=True).clamp_min(_TINY))
 
     def without(self, table: Tensor, items: Tensor, offsets: Tensor, own: Tensor, owners: Tensor) -> Tensor:
@@ -114,40 +113,56 @@ class HistoryNetwork(nn.Module):
 class _WindowSum(torch.autograd.Function):
     """Weighted sum of the rows before each row: ``sum[n] = weights[n, l] * rows[n - 1 - l]`` over ``l``.
 
-    Windows are views that overlap, so a row is gathered once, not once for each window that it is in.
+    Rows are multiplied in blocks by a matrix whose diagonals hold the weights, so that a row is gathered once, not once
+    for each window that it is in.
     """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weights: Tensor) -> Tensor:
         """float32 [N, factors] and [N, L] -> [N, factors]; weights of rows before the first one are ignored."""
-        ctx.save_for_backward(rows, weights)
-        return torch.bmm(weights.flip(1).unsqueeze(1), _windows_before(rows, weights.shape[1])).squeeze(1)
+        count, length = weights.shape
+        blocks = -(-count // _ROWS_PER_BLOCK)
+        missing = blocks * _ROWS_PER_BLOCK - count
+        padded = F.pad(rows, (0, 0, length, missing))
+        matrices = rows.new_zeros(blocks, _ROWS_PER_BLOCK, _ROWS_PER_BLOCK + length)
+        _diagonals(matrices).copy_(F.pad(weights.flip(1), (0, 0, 0, missing)).view(blocks, _ROWS_PER_BLOCK, length))
+        ctx.save_for_backward(padded, matrices)
+        ctx.count = count
+        return torch.bmm(matrices, _windows(padded, blocks)).flatten(0, 1)[:count]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        rows, weights = ctx.saved_tensors
-        (above,), length, width = gradients, weights.shape[1], rows.shape[1]
-        of_weights = torch.bmm(_windows_before(rows, length), above.unsqueeze(2)).squeeze(2).flip(1)
-        # row m is in the windows of rows m + 1 + l, with weights[m + 1 + l, l]
-        after = F.pad(above, (0, 0, 0, length)).contiguous()
-        windows = after.as_strided((len(rows), length, width), (width, width, 1), width)
-        padded = F.pad(weights, (0, 0, 0, length)).contiguous()
-        diagonals = padded.as_strided((len(rows), length), (length, length + 1), length).contiguous()
-        return torch.bmm(diagonals.unsqueeze(1), windows).squeeze(1), of_weights
+        padded, matrices = ctx.saved_tensors
+        blocks, height, span = matrices.shape
+        length = span - height
+        above = F.pad(gradients[0], (0, 0, 0, blocks * height - ctx.count)).view(blocks, height, -1)
+        of_matrices = torch.bmm(above, _windows(padded, blocks).transpose(1, 2))
+        of_windows = torch.bmm(matrices.transpose(1, 2), above)
+        of_padded = torch.zeros_like(padded)
+        for block in range(blocks):
+            of_padded[block * height : block * height + span] += of_windows[block]
+        of_weights = _diagonals(of_matrices).flatten(0, 1)[: ctx.count].flip(1)
+        return of_padded[length : length + ctx.count], of_weights
 
 
-def _windows_before(rows: Tensor, length: int) -> Tensor:
-    """The ``length`` rows before each row, oldest first: [N, factors] -> view [N, length, factors]."""
-    width = rows.shape[1]
-    padded = F.pad(rows, (0, 0, length, 0)).contiguous()
-    return padded.as_strided((len(rows), length, width), (width, width, 1))
+def _windows(padded: Tensor, blocks: int) -> Tensor:
+    """The rows before and in each block: [length + blocks * height, factors] -> [blocks, height + length, factors]."""
+    width = padded.shape[1]
+    span = len(padded) - (blocks - 1) * _ROWS_PER_BLOCK
+    return padded.as_strided((blocks, span, width), (_ROWS_PER_BLOCK * width, width, 1))
+
+
+def _diagonals(matrices: Tensor) -> Tensor:
+    """Columns ``n`` to ``n + length - 1`` of row ``n``: [blocks, height, height + length] -> [..., length]."""
+    blocks, height, span = matrices.shape
+    return matrices.as_strided((blocks, height, span - height), (height * span, span + 1, 1))
 
 
 def initialise_history(network: HistoryNetwork, seed: int, init_std: float, popularity: NDArray[np.int64]) -> None:
     """Initial weights, which depend on the seed and the positives alone.
 
     Embeddings are normal; the bias of an item is the logarithm of its popularity, so that a user without a history gets
-    popular items; recent items weigh more than older ones.
+    popular items; the weight of an item falls with one over its place, the latest first.
 
     Args:
         network: on the CPU.
@@ -161,5 +176,5 @@ def initialise_history(network: HistoryNetwork, seed: int, init_std: float, popu
         bias = np.log1p(popularity)
         network.item_bias.weight.copy_(torch.from_numpy(bias - bias.mean()).unsqueeze(1))
         if network.is_sequential:
-            network.recency.copy_(torch.linspace(0, -_INITIAL_DECAY, len(network.recency)))
+            network.recency.copy_(-torch.log1p(torch.arange(len(network.recency))) / RECENCY_RATE)
         network.scale.fill_(float(np.log(_INITIAL_SCALE)))

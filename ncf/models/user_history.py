@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts.items_by_user import ItemsByUser
-from ncf.artifacts.model_folder import ModelConfig, Weights
+from ncf.artifacts.model_folder import RECENCY_RATE, ModelConfig, Weights
 
 
 class UserVectors:
@@ -31,7 +31,9 @@ class UserVectors:
     def __init__(self, config: ModelConfig, weights: Weights, histories: ItemsByUser) -> None:
         self._table, self._histories = weights["item_gmf.weight"], histories
         self._scale = np.exp(weights["scale"][0])
-        self._weights = np.exp(weights["recency"]) if config.is_sequential else None  # [history], the latest first
+        self._weights = (
+            np.exp(RECENCY_RATE * weights["recency"]) if config.is_sequential else None
+        )  # [history], the latest first
 
     def of(self, histories: ItemsByUser) -> UserVectors:
         """Vectors of other users of the same items."""

@@ -31,10 +31,10 @@ class Hyperparameters(Parameters, extra="forbid"):
         description="Network: history, a GMF whose user is the mean of the user's items; or gmf, mlp, neumf (both) of "
         "He et al. 2017",
     )
-    epochs: int = Field(12, ge=1, le=1000, description="Passes over the positives, which the schedule spans")
+    epochs: int = Field(8, ge=1, le=1000, description="Passes over the positives, which the schedule spans")
     factors: int = Field(64, ge=1, le=4096, description="Width of the GMF embeddings (history, gmf, neumf)")
     history: int = Field(
-        20,
+        100,
         ge=1,
         le=MAX_HISTORY,
         description="Number of a user's latest items that make up the user, weighted by recency (history); data "

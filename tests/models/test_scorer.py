@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from random_model import random_model
 
-from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.model_folder import RECENCY_RATE, ModelFolder
 from ncf.models.scorer import Scorer
 
 MODELS = ("gmf", "mlp", "neumf", "history")
@@ -28,7 +28,7 @@ def as_published(model: ModelFolder, users: NDArray, items: NDArray) -> NDArray[
         table, vectors = w["item_gmf.weight"], np.zeros((config.n_users, config.factors))
         for user in range(config.n_users):
             latest = model.seen.of_user(user)[::-1][: config.history]
-            shares = np.exp(w["recency"][: len(latest)])
+            shares = np.exp(RECENCY_RATE * w["recency"][: len(latest)])
             vectors[user] = np.exp(w["scale"]) * (shares / shares.sum()) @ table[latest]
         return (vectors[users] * table[items]).sum(axis=-1) + w["item_bias.weight"][items, 0]
     if config.model in ("gmf", "neumf"):
