@@ -100,6 +100,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
         from ncf.training.init_weights import warm_started
         from ncf.training.pretraining import train
         from ncf.training.trainer import Trainer, model_config
+        from ncf.training.validation import pairs_in_catalogue
 
         dataset, samples = Dataset.load(dataset_folder), Samples.load(samples_folder)
         dataset_manifest = manifest.read(dataset_folder, dataset_layout.KIND)
@@ -141,6 +142,9 @@ class Fit(Stage, Hyperparameters, WarmStart):
             fit: {name: weight.numpy() for name, weight in of_fit.items()} for fit, of_fit in trained.weights.items()
         }
         hosted, seen = weights.get("hosted"), dataset.positives()
+        ranked, candidates = samples.validation, samples.validation_candidates.shape[1]
+        if settings.validation == "catalogue":
+            ranked, candidates = pairs_in_catalogue(samples, trainer.config), dataset.n_items - 1
         history: dict[str, Any] = {
             "selection": record.epochs["selection"],
             "final": record.epochs["final"],
@@ -152,9 +156,9 @@ class Fit(Stage, Hyperparameters, WarmStart):
             "samples_per_second": record.samples_per_second,
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "validation": {
-                "positives": len(samples.validation),
+                "positives": len(ranked),
                 "ranked_among": settings.validation,
-                "candidates": samples.validation_candidates.shape[1],
+                "candidates": candidates,
             },
         }
         ModelFolder(

@@ -97,7 +97,7 @@ class Trainer:
         if settings.refit and len(dataset.test):
             self._positives["hosted"] = dataset.positives()
         self._weights_of = {fit: dataset.positive_weights(part) for fit, part in zip(FITS, PARTS, strict=True)}
-        self._bounds = owned_users(self.positives.counts(), world.size)
+        self._bounds = owned_users(self._in_epoch(self.positives), world.size)
         self._users = range(*self._bounds[world.rank : world.rank + 2].tolist())
 
     def run(self) -> dict[FitName, dict[str, Tensor]]:
@@ -164,6 +164,10 @@ class Trainer:
                 np.count_nonzero((validation >= users.start) & (validation < users.stop)),
             )
 
+    def _in_epoch(self, positives: ItemsByUser) -> NDArray[np.int64]:
+        """Positives of each user in an epoch, int64 [users]."""
+        return positives_in_epoch(positives) if self.config.has_history else positives.counts()
+
     def _validation(self) -> Validation:
         train = self._positives["selection"]
         if self._settings.validation == "sampled":
@@ -202,7 +206,7 @@ class Trainer:
             seed=seed,
             device=world.device,
         )
-        counts = positives_in_epoch(positives) if self.config.has_history else positives.counts()
+        counts = self._in_epoch(positives)
         shares = np.add.reduceat(np.append(counts, 0), self._bounds[:-1]) * (np.diff(self._bounds) > 0)
         return FitLoop(network.to(world.device), source, shares, self._bounds, popularity, settings, world, seed)
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ncf.artifacts.dataset import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig
 from ncf.artifacts.samples import Samples
@@ -89,10 +90,26 @@ class SampledValidation(Validation):
             sums += _hits_and_gains(ranks(scores, items))
 
 
+def pairs_in_catalogue(samples: Samples, config: ModelConfig) -> Pairs:
+    """Validation positives (user, item) that are ranked in the catalogue: of all users, or of some, drawn.
+
+    The draw is the same for each epoch, number of processes and seed.
+
+    Returns:
+        int32 [n, 2], sorted by user.
+    """
+    pairs = samples.validation
+    most = MOST_USERS
+    if config.has_tower:
+        most = min(most, max(100, _PAIRS_OF_TOWER // config.n_items))
+    drawn = np.unique(pairs[:, 0])
+    if len(drawn) > most:
+        drawn = np.sort(np.random.default_rng(_SEED).choice(drawn, most, replace=False))
+    return pairs[np.isin(pairs[:, 0], drawn)]
+
+
 class CatalogueValidation(Validation):
     """Validation positives among all items that the user has not in training, for all users or some of them.
-
-    The users are drawn, the same for each epoch, number of processes and seed.
 
     Args:
         samples: positives, sorted by user.
@@ -103,14 +120,7 @@ class CatalogueValidation(Validation):
     """
 
     def __init__(self, samples: Samples, train: ItemsByUser, config: ModelConfig, users: range, world: World) -> None:
-        pairs = samples.validation
-        most = MOST_USERS
-        if config.has_tower:
-            most = min(most, max(100, _PAIRS_OF_TOWER // config.n_items))
-        drawn = np.unique(pairs[:, 0])
-        if len(drawn) > most:
-            drawn = np.sort(np.random.default_rng(_SEED).choice(drawn, most, replace=False))
-        pairs = pairs[np.isin(pairs[:, 0], drawn)]
+        pairs = pairs_in_catalogue(samples, config)
         super().__init__(len(pairs), world)
         self._pairs = pairs[slice(*np.searchsorted(pairs[:, 0], [users.start, users.stop]).tolist())]
         self._train, self._first, self._n_items = train, users.start, config.n_items

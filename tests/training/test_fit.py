@@ -97,9 +97,12 @@ def test_the_golden_answers_of_the_network_are_those_of_what_serves(
 
 
 def test_without_a_refit_the_evaluated_weights_are_hosted(folders: Folders, tmp_path: Path) -> None:
-    run(Fit, arguments(folders, tmp_path, "--model", "history", "--refit", "false", "--epochs", "2"))
+    settings = ("--model", "history", "--refit", "false", "--epochs", "2", "--validation", "catalogue")
+    run(Fit, arguments(folders, tmp_path, *settings))
     model = ModelFolder.load(tmp_path / "model")
     assert model.hosted_weights is None
+    ranked = {"positives": 80, "ranked_among": "catalogue", "candidates": model.config.n_items - 1}
+    assert model.history["validation"] == ranked, "the page tells what a positive was ranked among"
     assert model.history["hosted"] == []
     assert check(Recommender(model), model.golden) < 1e-4
     assert model.hosted().weights is model.weights
