@@ -144,7 +144,7 @@ def test_help_tells_description_bounds_and_default(capsys: pytest.CaptureFixture
     ("name", "description"),
     [
         ("preprocess", "Minimum rating of a positive interaction (default: 0.0) (in the pipeline: data_min_rating)"),
-        ("train", "(1 <= value <= 1000) (default: 12) (in the pipeline: train_epochs)"),
+        ("train", "(1 <= value <= 1000) (default: 8) (in the pipeline: train_epochs)"),
         ("recommend", "(in the pipeline: users_uri)"),
     ],
 )
