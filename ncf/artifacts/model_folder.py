@@ -30,7 +30,7 @@ HOSTED_WEIGHTS = "hosted.safetensors"
 POPULARITY = "popularity.npy"
 HISTORY = "history.json"
 SEEN_DAYS = "seen_days.npy"
-MAX_HISTORY = 200
+MAX_LATEST_ITEMS = 200
 """Largest number of latest items in a user's vector."""
 RECENCY_RATE = 10.0
 """Logarithm of an item's weight in its user's vector over the value in ``recency``. Training changes it so much faster
@@ -68,7 +68,7 @@ class ModelConfig(BaseModel):
     tower: list[_Size] = Field(max_length=_MAX_TOWER)
     n_users: _Size
     n_items: _Size
-    history: int = Field(0, ge=0, le=MAX_HISTORY)
+    history: int = Field(0, ge=0, le=MAX_LATEST_ITEMS)
 
     @model_validator(mode="after")
     def _tower_has_layers(self) -> ModelConfig:

@@ -157,7 +157,6 @@ class Fit(Stage, Hyperparameters, WarmStart):
             "trained_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "validation": {
                 "positives": len(ranked),
-                "ranked_among": settings.validation,
                 "candidates": candidates,
             },
         }

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ncf.artifacts.model_folder import MAX_HISTORY, ModelName
+from ncf.artifacts.model_folder import MAX_LATEST_ITEMS, ModelName
 from ncf.parameters import Parameters
 from ncf.seed import seed_field
 
@@ -36,7 +36,7 @@ class Hyperparameters(Parameters, extra="forbid"):
     history: int = Field(
         100,
         ge=1,
-        le=MAX_HISTORY,
+        le=MAX_LATEST_ITEMS,
         description="Number of a user's latest items that make up the user, weighted by recency (history); data "
         "without times take all items",
     )

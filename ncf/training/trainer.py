@@ -96,7 +96,7 @@ class Trainer:
         self._positives: dict[FitName, ItemsByUser] = {"selection": dataset.train, "final": self.positives}
         if settings.refit and len(dataset.test):
             self._positives["hosted"] = dataset.positives()
-        self._weights_of = {fit: dataset.positive_weights(part) for fit, part in zip(FITS, PARTS, strict=True)}
+        self._dataset = dataset
         self._bounds = owned_users(self._in_epoch(self.positives), world.size)
         self._users = range(*self._bounds[world.rank : world.rank + 2].tolist())
 
@@ -198,7 +198,7 @@ class Trainer:
         exclusion = self._samples.exclusion if fit == "selection" else positives.in_order()
         source = make_source(
             positives=positives,
-            weights=self._weights_of[fit],
+            weights=self._dataset.positive_weights(PARTS[FITS.index(fit)]),
             exclusion=exclusion,
             users=self._users,
             config=self.config,

@@ -34,7 +34,7 @@ SAME: dict[str, str] = {
 @pytest.fixture(autouse=True)
 def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     if not CASES.is_dir():
-        pytest.skip(f"no {CASES}")
+        pytest.skip(f"the cases are not at {CASES}")
     monkeypatch.setattr(dataset_report, "svg", lambda _: "<svg/>")
 
 

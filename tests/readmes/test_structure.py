@@ -15,6 +15,8 @@ from ncf.api import limits, requests
 
 _LANGUAGES = (*SHELL, "python", "yaml", "json", "")
 _COMMAND = re.compile(r"^\s*(\$ |make |\.venv/|python |pip |docker |kubectl |aws |curl )", re.MULTILINE)
+from ncf.training.history_batches import MOST_POSITIVES
+from ncf.training.hyperparameters import Hyperparameters
 
 _LIMITS: Mapping[str, tuple[str, str]] = {
     "body": ("MAX_BODY_BYTES", "{mib} MiB"),
@@ -103,3 +105,12 @@ def test_limits_are_those_of_the_code() -> None:
     assert {row: value for row, value, _ in cells} == {row: texts[name] for row, (name, _) in _LIMITS.items()}
     assert len(cells) == len(_LIMITS)
     assert values.keys() - texts.keys() == {"RETRY_AFTER_SECONDS"}, "each limit has a row"
+
+
+def test_the_description_of_the_models_has_their_defaults() -> None:
+    settings, text = Hyperparameters(), " ".join(prose("ncf/training/README.md").split())
+    assert f"the latest {settings.history} items (`history`)" in text
+    assert f"{settings.shared_negatives:,} negatives by popularity" in text
+    assert f"{settings.negatives} negatives for each positive" in text
+    assert f"at most {MOST_POSITIVES} positives of a user" in text
+    assert f"`model={settings.model}`, the default" in text

@@ -74,7 +74,6 @@ def test_writes_a_model_with_all_that_evaluation_and_serving_need(folders: Folde
     assert len(model.history["final"]) == metrics["best_epoch"] == best["epoch"]
     assert model.history["validation"] == {
         "positives": len(dataset.validation),
-        "ranked_among": "sampled",
         "candidates": 50,
     }
     assert datetime.fromisoformat(model.history["trained_at"]).utcoffset() == timedelta(0)
@@ -101,7 +100,7 @@ def test_without_a_refit_the_evaluated_weights_are_hosted(folders: Folders, tmp_
     run(Fit, arguments(folders, tmp_path, *settings))
     model = ModelFolder.load(tmp_path / "model")
     assert model.hosted_weights is None
-    ranked = {"positives": 80, "ranked_among": "catalogue", "candidates": model.config.n_items - 1}
+    ranked = {"positives": 80, "candidates": model.config.n_items - 1}
     assert model.history["validation"] == ranked, "the page tells what a positive was ranked among"
     assert model.history["hosted"] == []
     assert check(Recommender(model), model.golden) < 1e-4
