@@ -12,11 +12,11 @@ import yaml
 from readmes import READMES, ROOT, SHELL, anchors, blocks, prose, text_of
 
 from ncf.api import limits, requests
+from ncf.training.history_batches import MOST_POSITIVES
+from ncf.training.hyperparameters import Hyperparameters
 
 _LANGUAGES = (*SHELL, "python", "yaml", "json", "")
 _COMMAND = re.compile(r"^\s*(\$ |make |\.venv/|python |pip |docker |kubectl |aws |curl )", re.MULTILINE)
-from ncf.training.history_batches import MOST_POSITIVES
-from ncf.training.hyperparameters import Hyperparameters
 
 _LIMITS: Mapping[str, tuple[str, str]] = {
     "body": ("MAX_BODY_BYTES", "{mib} MiB"),
