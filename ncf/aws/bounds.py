@@ -18,6 +18,8 @@ from ncf.errors import InputError
 
 _CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": r"\s", r"\p{Alnum}": "a-zA-Z0-9"}
 """Character classes of Java's patterns, in Python's; a few more characters match."""
+_LENGTH_AFTER_END = re.compile(r"\$\{\d+,\d+\}$")
+"""What the patterns of CustomerMetadataProperties end with, which is no valid pattern. The length is checked anyway."""
 _SHOWN_VALUES = 5
 _SHOWN_CHARACTERS = 80
 
@@ -112,4 +114,5 @@ def _bound_of_text(shape: Shape, value: str) -> str:
         return f"one of {len(allowed)} values, such as {', '.join(similar)}"
     for theirs, ours in _CLASSES.items():
         pattern = pattern.replace(theirs, ours)
+    pattern = _LENGTH_AFTER_END.sub("", pattern)
     return f"what matches {pattern}" if pattern and not re.fullmatch(pattern, value) else ""

@@ -61,7 +61,7 @@ class RefusedError(RemoteError):
         """Whether the resource does not exist. SageMaker and its runtime report that as an invalid request, too."""
         return self.code in ("ResourceNotFound", "ResourceNotFoundException") or (
             self.code in ("ValidationException", "ValidationError")
-            and bool(re.search("could not find|not found", self.message, re.I))
+            and bool(re.search("could not find|not found|does not exist", self.message, re.I))
         )
 
     @property

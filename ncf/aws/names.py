@@ -30,7 +30,9 @@ ABANDONED_TAG = f"{TAG_PREFIX}left"
 run starts another one."""
 NAMESPACE_TAG = f"{TAG_PREFIX}namespace"
 """Tag of all resources that a pod creates: its namespace."""
-OWN_TAGS = 6
+PACKAGE_TAG = f"{TAG_PREFIX}package"
+"""Tag of endpoints, and of their models and configs: ARN of the model package that they were created from."""
+OWN_TAGS = 7
 """Tags of this project that one resource has at most."""
 _DIGITS = 16
 

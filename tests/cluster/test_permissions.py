@@ -62,6 +62,8 @@ def called(module: str, known: dict[str, set[str]]) -> list[set[str]]:
 
 ROOMS = ("aws", "sagemaker", "operators")
 """Folders of ncf that call AWS, beside ncf.storage."""
+WITHOUT_COMMAND = {"ncf.sagemaker.registry.package"}
+"""Modules that no stage or command uses yet."""
 WITHOUT_AWS = ("fit", "serve", "show")
 
 
@@ -118,7 +120,8 @@ def test_each_command_is_granted_the_calls_of_the_modules_it_imports(name: str) 
 
 
 def test_no_module_that_calls_aws_is_left_out() -> None:
-    assert {module for name in commands() for module in load(name).calls} == modules_with_calls() | {"ncf.storage"}
+    declared = {module for name in commands() for module in load(name).calls}
+    assert declared | WITHOUT_COMMAND == modules_with_calls() | {"ncf.storage"}
 
 
 def statements(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

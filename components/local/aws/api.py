@@ -1,4 +1,4 @@
-"""SageMaker's API for training and transform jobs, models, endpoint configs and endpoints."""
+"""SageMaker's API for training and transform jobs, models, endpoint configs, endpoints and the Model Registry."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from components.local.aws.hosting import Endpoint
 from components.local.aws.instances import Instances
 from components.local.aws.jobs import Job, Jobs, page
 from components.local.aws.records import Records
+from components.local.aws.registry import ModelRegistry
 from components.local.aws.services import Services
 from components.local.aws.tags import Tags
 from components.local.aws.training import TrainingJob
@@ -72,6 +73,7 @@ class SageMakerApi:
         self.tags = Tags()
         self._models = Records("Model", "model", self._arn, self.tags)
         self._configs = Records("EndpointConfig", "endpoint-config", self._arn, self.tags)
+        self._registry = ModelRegistry(self._arn, self.tags, faults)
         self._endpoints: dict[str, Endpoint] = {}
         self._targets = ScalableTargets(services)
         self._closed = False
@@ -79,10 +81,10 @@ class SageMakerApi:
     def operation(self, name: str) -> Callable[[Request], Answer] | None:
         """Method of an operation; None for operations of moto."""
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-        method: Callable[[Request], Answer] | None = getattr(self, snake, None) or getattr(self.tags, snake, None)
-        if method is None or name not in OPERATIONS:
-            return None
-        return partial(_checked, method, name)
+        for owner in (self, self.tags, self._registry):
+            if name in OPERATIONS and (method := getattr(owner, snake, None)):
+                return partial(_checked, method, name)
+        return None
 
     def close(self) -> None:
         """End every job and endpoint, and their programs."""
@@ -179,7 +181,7 @@ class SageMakerApi:
         return self._transforms.list(request)
 
     def _transformer(self, job: str, model: Answer, variables: Mapping[str, str]) -> Fleet:
-        container = model.get("PrimaryContainer") or model["Containers"][0]
+        container = self._container(model)
         return Fleet(
             {"VariantName": job},
             {**container, "Environment": {**container.get("Environment", {}), **variables}},
@@ -196,6 +198,8 @@ class SageMakerApi:
     def create_model(self, request: Request) -> Answer:
         for container in [request.get("PrimaryContainer", {}), *request.get("Containers", [])]:
             self._instances.check_variables(container.get("Environment", {}))
+            if package := container.get("ModelPackageName"):
+                self._registry.check_approved(package)
         return self._models.create(request)
 
     def describe_model(self, request: Request) -> Answer:
@@ -212,7 +216,7 @@ class SageMakerApi:
             raise self._models.missing(request["ProductionVariants"][0].get("ModelName", ""))
         for variant in request["ProductionVariants"]:
             model = self._models.get(variant.get("ModelName", ""))
-            serverless.check_config(variant, model, request)
+            serverless.check_config(variant, {**model, "PrimaryContainer": self._container(model)}, request)
         return self._configs.create(request)
 
     def describe_endpoint_config(self, request: Request) -> Answer:
@@ -355,7 +359,7 @@ class SageMakerApi:
         settings = self._configs.get(config)
         variant = settings["ProductionVariants"][0]
         model = self._models.get(variant["ModelName"])
-        container = model.get("PrimaryContainer") or model["Containers"][0]
+        container = self._container(model)
         return Fleet(
             variant,
             {**container, "Environment": {**container.get("Environment", {}), **self._serving}},
@@ -370,6 +374,9 @@ class SageMakerApi:
         )
 
     # shared by the operations
+
+    def _container(self, model: Answer) -> Answer:
+        return self._registry.resolved(model.get("PrimaryContainer") or model["Containers"][0])
 
     def _arn(self, kind: str, name: str) -> str:
         return f"arn:aws:sagemaker:{self._region}:{ACCOUNT}:{kind}/{name.lower()}"
@@ -418,6 +425,10 @@ OPERATIONS = frozenset(
         "Endpoint": ("Create", "Describe", "Update", "Delete"),
         "Endpoints": ("List",),
         "EndpointWeightsAndCapacities": ("Update",),
+        "ModelPackageGroup": ("Create", "Describe", "Delete"),
+        "ModelPackageGroups": ("List",),
+        "ModelPackage": ("Create", "Describe", "Update", "Delete"),
+        "ModelPackages": ("List",),
         "Tags": ("Add", "List", "Delete"),
     }.items()
     for verb in verbs

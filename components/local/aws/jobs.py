@@ -130,7 +130,7 @@ class Jobs(Generic[AnyJob]):
         shown = [
             entry
             for entry in (job.summary() for job in self)
-            if all(_is_within(entry[key], key, request) for key in ("CreationTime", "LastModifiedTime") if key in entry)
+            if all(is_within(entry[key], key, request) for key in ("CreationTime", "LastModifiedTime") if key in entry)
             and request.get("NameContains", "") in entry[f"{kind}Name"]
             and request.get("StatusEquals") in (None, entry[f"{kind}Status"])
         ]
@@ -138,7 +138,8 @@ class Jobs(Generic[AnyJob]):
         return page(f"{kind}Summaries", shown, request)
 
 
-def _is_within(time: float, key: str, request: Mapping[str, Any]) -> bool:
+def is_within(time: float, key: str, request: Mapping[str, Any]) -> bool:
+    """Whether a time is between those of a request, such as ``CreationTimeAfter`` and ``CreationTimeBefore``."""
     return bool(request.get(f"{key}After", 0.0) <= time <= request.get(f"{key}Before", float("inf")))
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from components.local.aws.errors import invalid
 
-KINDS = ("training-job", "transform-job", "model", "endpoint-config", "endpoint")
+KINDS = (
+    "training-job", "transform-job", "model", "endpoint-config", "endpoint", "model-package-group", "model-package",
+)  # fmt: skip
 """Kinds of resources of this package. moto stores the tags of other kinds."""
 _PAGE = 100
 
@@ -49,6 +51,10 @@ class Tags:
 
     def _of(self, request: Mapping[str, Any]) -> list[dict[str, str]]:
         arn = request["ResourceArn"]
+        if kind_of(arn) == "model-package":
+            raise invalid(
+                "Tags are not supported in Model Package versions. Please add them to the Model Package Group."
+            )
         if arn not in self._by_arn:
             raise invalid(f"Could not find requested resource {arn}")
         return self._by_arn[arn]

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from local_jobs import ROLE, assert_shape, client, finish, put_model, request, settle
+from model_packages import PACKAGE_ARN, package_request
 
 from components.local.aws import LocalAws
 from components.local.aws.api import OPERATIONS
@@ -75,6 +76,16 @@ CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
         },
     ),
     ("ListEndpoints", {"NameContains": NAME}),
+    ("CreateModelPackageGroup", {"ModelPackageGroupName": NAME, "Tags": [{"Key": "k", "Value": "v"}]}),
+    ("DescribeModelPackageGroup", {"ModelPackageGroupName": NAME}),
+    ("ListModelPackageGroups", {"MaxResults": 1}),
+    ("CreateModelPackage", package_request(NAME, ClientToken="shapes")),
+    ("DescribeModelPackage", {"ModelPackageName": f"{PACKAGE_ARN}/{NAME}/1"}),
+    ("UpdateModelPackage", {"ModelPackageArn": f"{PACKAGE_ARN}/{NAME}/1", "ModelApprovalStatus": "Approved"}),
+    ("DescribeModelPackage", {"ModelPackageName": f"{PACKAGE_ARN}/{NAME}/1"}),
+    ("ListModelPackages", {"ModelPackageGroupName": NAME}),
+    ("DeleteModelPackage", {"ModelPackageName": f"{PACKAGE_ARN}/{NAME}/1"}),
+    ("DeleteModelPackageGroup", {"ModelPackageGroupName": NAME}),
     ("AddTags", {"ResourceArn": ARN, "Tags": [{"Key": "a", "Value": "b"}]}),
     ("ListTags", {"ResourceArn": ARN}),
     ("DeleteTags", {"ResourceArn": ARN, "TagKeys": ["a"]}),

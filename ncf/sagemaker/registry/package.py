@@ -1,0 +1,238 @@
+"""A model package: a version of a model package group."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ncf.aws.errors import RefusedError
+from ncf.aws.names import PACKAGE_TAG
+from ncf.aws.session import Aws
+from ncf.aws.tags import readable_tags
+from ncf.errors import InputError
+from ncf.sagemaker.registry.properties import DIFF, ENDPOINT, REPORT, RUN, as_note, as_properties
+
+CALLS = (
+    "sagemaker:DescribeEndpoint",
+    "sagemaker:DescribeModelPackage",
+    "sagemaker:DescribeModelPackageGroup",
+    "sagemaker:ListModelPackages",
+    "sagemaker:UpdateModelPackage",
+)
+"""AWS calls of this module, from which the IAM permissions are generated."""
+
+PENDING, APPROVED, REJECTED = "PendingManualApproval", "Approved", "Rejected"
+"""Values of ModelApprovalStatus."""
+
+_GROUP = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
+_ARN = re.compile(rf"arn:aws[a-z-]*:sagemaker:[a-z0-9-]{{9,16}}:\d{{12}}:model-package/{_GROUP}/[1-9]\d{{0,8}}")
+_NAME = re.compile(rf"(?P<group>{_GROUP})(/(?P<version>[1-9]\d{{0,8}}))?")
+_EXPECTED = "expected the ARN of a model package version, GROUP/VERSION, or GROUP for its latest version"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A version of a model package group.
+
+    Attributes:
+        arn: ARN of the version.
+        group: name of the group.
+        version: number of the version, from 1.
+        status: :data:`PENDING`, :data:`APPROVED` or :data:`REJECTED`.
+        created: time of registration.
+        modified: time of the last change.
+        modified_by: who made it: the user profile of SageMaker Studio, or an ARN of IAM; '' if AWS does not say.
+        note: ApprovalDescription.
+        image: image of the first container.
+        model_uri: S3 URI of its model: a folder without ``/`` at the end, or an archive.
+        properties: CustomerMetadataProperties.
+        metrics_uri: URI of the metrics of evaluate; '' for none.
+    """
+
+    arn: str
+    group: str
+    version: int
+    status: str
+    created: datetime
+    modified: datetime
+    modified_by: str
+    note: str
+    image: str
+    model_uri: str
+    properties: Mapping[str, str]
+    metrics_uri: str
+
+    @property
+    def name(self) -> str:
+        """Name in messages."""
+        return f"{self.group} version {self.version}"
+
+    @property
+    def run(self) -> str:
+        """ID of the pipeline run; '' for none."""
+        return self.properties.get(RUN, "")
+
+    @property
+    def report_uri(self) -> str:
+        """URI of the report of evaluate; '' for none."""
+        return self.properties.get(REPORT, "")
+
+    @property
+    def diff_uri(self) -> str:
+        """URI of the comparison with the model that was live; '' for none."""
+        return self.properties.get(DIFF, "")
+
+
+def check_group(name: str) -> str:
+    """The name of a model package group.
+
+    Raises:
+        ValueError: if AWS does not accept it.
+    """
+    if not re.fullmatch(_GROUP, name):
+        raise ValueError("expected the name of a model package group: up to 63 letters, digits and hyphens")
+    return name
+
+
+def describe(aws: Aws, arn: str) -> Package | None:
+    """The package of an ARN; None if it does not exist."""
+    answer = aws.find("sagemaker", "describe_model_package", ModelPackageName=arn)
+    return _package(answer) if answer else None
+
+
+def packages(aws: Aws, group: str, status: str = "") -> Iterator[Package]:
+    """The packages of a group, the newest first. None if the group does not exist.
+
+    Args:
+        aws: clients.
+        group: name of the group.
+        status: only packages of this status; '' for all.
+    """
+    for arn in _arns(aws, group, status):
+        if package := describe(aws, arn):  # it may have been deleted since it was listed
+            yield package
+
+
+def _arns(aws: Aws, group: str, status: str = "") -> Iterator[str]:
+    request: dict[str, Any] = {"ModelPackageGroupName": group, "SortBy": "CreationTime", "SortOrder": "Descending"}
+    if status:
+        request["ModelApprovalStatus"] = status
+    try:
+        for page in aws.pages("sagemaker", "list_model_packages", **request):
+            for entry in page["ModelPackageSummaryList"]:
+                yield entry["ModelPackageArn"]
+    except RefusedError as error:
+        if not error.says_missing:
+            raise
+
+
+def find(aws: Aws, text: str) -> Package:
+    """The package that a person names.
+
+    Args:
+        aws: clients.
+        text: ARN, ``GROUP/VERSION``, or ``GROUP`` for its latest version.
+
+    Raises:
+        InputError: if the text is none of them, or the package does not exist. The message says what is accepted.
+    """
+    if _ARN.fullmatch(text):
+        arn = text
+    elif name := _NAME.fullmatch(text):
+        group = _group_arn(aws, name["group"])
+        if not group:
+            raise InputError(f"there is no model package group '{name['group']}' in {aws.region}; {_EXPECTED}")
+        version = name["version"]
+        arn = f"{_of_packages(group)}/{version}" if version else next(_arns(aws, name["group"]), "")
+        if not arn:
+            raise InputError(f"the model package group '{text}' has no versions")
+    else:
+        raise InputError(f"'{text}' is no model package: {_EXPECTED}")
+    if package := describe(aws, arn):
+        return package
+    raise InputError(f"there is no model package {arn}; {_EXPECTED}")
+
+
+def _group_arn(aws: Aws, group: str) -> str:
+    """ARN of a group; '' if it does not exist."""
+    answer = aws.find("sagemaker", "describe_model_package_group", ModelPackageGroupName=group)
+    return str(answer["ModelPackageGroupArn"]) if answer else ""
+
+
+def _of_packages(group_arn: str) -> str:
+    """ARN of a group's packages, without ``/VERSION``."""
+    return group_arn.replace(":model-package-group/", ":model-package/", 1)
+
+
+def latest_approved(aws: Aws, group: str) -> Package | None:
+    """The newest package of a group that is approved; None for none."""
+    return next(packages(aws, group, APPROVED), None)
+
+
+def live_package(aws: Aws, group: str) -> Package | None:
+    """The newest package of a group that an endpoint serves; None for none.
+
+    The endpoint in a package's properties must exist, and its tag must name the package: the endpoint may have been
+    deleted, or updated to another model, since the package was deployed.
+    """
+    served: dict[str, str] = {}
+    for package in packages(aws, group):
+        endpoint = package.properties.get(ENDPOINT, "")
+        if endpoint and endpoint not in served:
+            served[endpoint] = _served_by(aws, endpoint)
+        if endpoint and served[endpoint] == package.arn:
+            return package
+    return None
+
+
+def _served_by(aws: Aws, endpoint: str) -> str:
+    """ARN of the package that an endpoint serves; '' for none."""
+    answer = aws.find("sagemaker", "describe_endpoint", EndpointName=endpoint)
+    return readable_tags(aws, answer["EndpointArn"]).get(PACKAGE_TAG, "") if answer else ""
+
+
+def set_properties(aws: Aws, arn: str, values: Mapping[str, Any]) -> None:
+    """Set properties of a package; the others stay. An empty value removes a property."""
+    changes: dict[str, Any] = {}
+    if properties := as_properties(values):
+        changes["CustomerMetadataProperties"] = properties
+    if removed := [key for key in values if key not in properties]:
+        changes["CustomerMetadataPropertiesToRemove"] = removed
+    aws.call_with_new("sagemaker", "update_model_package", ModelPackageArn=arn, **changes)
+
+
+def set_status(aws: Aws, package: Package, status: str, note: str, values: Mapping[str, Any]) -> None:
+    """Set the approval status of a package, with a note and further properties, in one call."""
+    aws.call(
+        "sagemaker",
+        "update_model_package",
+        ModelPackageArn=package.arn,
+        ModelApprovalStatus=status,
+        ApprovalDescription=as_note(note),
+        CustomerMetadataProperties=as_properties(values),
+    )
+
+
+def _package(answer: Mapping[str, Any]) -> Package:
+    """The package of an answer of DescribeModelPackage."""
+    container = answer.get("InferenceSpecification", {}).get("Containers", [{}])[0]
+    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+    author = answer.get("LastModifiedBy") or answer.get("CreatedBy") or {}
+    statistics = answer.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {})
+    return Package(
+        arn=answer["ModelPackageArn"],
+        group=answer.get("ModelPackageGroupName", answer["ModelPackageName"]),
+        version=answer.get("ModelPackageVersion", 0),
+        status=answer.get("ModelApprovalStatus", PENDING),
+        created=answer["CreationTime"],
+        modified=answer.get("LastModifiedTime", answer["CreationTime"]),
+        modified_by=author.get("UserProfileName") or author.get("IamIdentity", {}).get("Arn", ""),
+        note=answer.get("ApprovalDescription", ""),
+        image=container.get("Image", ""),
+        model_uri=container.get("ModelDataUrl", "") or source.get("S3Uri", "").rstrip("/"),
+        properties=answer.get("CustomerMetadataProperties", {}),
+        metrics_uri=statistics.get("S3Uri", ""),
+    )

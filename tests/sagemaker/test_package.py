@@ -1,0 +1,182 @@
+"""Model packages, as the Model Registry describes, lists and changes them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from model_packages import (
+    GROUP_ARN,
+    PACKAGE_ARN,
+    clients,
+    endpoint_of_package,
+    new_group,
+    new_package,
+    registry_account,
+)
+
+from components.local.aws import LocalAws
+from ncf.aws.errors import RefusedError
+from ncf.aws.names import PACKAGE_TAG
+from ncf.aws.session import Aws
+from ncf.errors import InputError
+from ncf.sagemaker.registry.package import (
+    APPROVED,
+    PENDING,
+    REJECTED,
+    check_group,
+    describe,
+    find,
+    latest_approved,
+    live_package,
+    packages,
+    set_properties,
+    set_status,
+)
+from ncf.sagemaker.registry.properties import ENDPOINT, GATE, REPORT, RUN
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    with registry_account(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def aws(local: LocalAws) -> Aws:
+    return clients()
+
+
+def test_a_package_is_described(aws: Aws) -> None:
+    metrics = {"ContentType": "application/json", "S3Uri": "s3://bucket/run/metrics.json"}
+    arn = new_package(
+        aws,
+        new_group(aws, "described"),
+        CustomerMetadataProperties={RUN: "run-1", REPORT: "s3://bucket/run/report"},
+        ModelMetrics={"ModelQuality": {"Statistics": metrics}},
+    )
+    package = describe(aws, arn)
+    assert package is not None
+    assert (package.arn, package.name, package.status) == (arn, "described version 1", PENDING)
+    assert package.image == "r.example/ncf-deploy:1.0"
+    assert package.model_uri == "s3://bucket/models/m"
+    assert (package.run, package.report_uri, package.diff_uri) == ("run-1", "s3://bucket/run/report", "")
+    assert package.metrics_uri == "s3://bucket/run/metrics.json"
+    assert package.created == package.modified
+    assert package.note == ""
+
+
+def test_the_model_of_an_archive_is_its_uri(aws: Aws) -> None:
+    container = {"Image": "r.example/ncf-deploy:1.0", "ModelDataUrl": "s3://bucket/model.tar.gz"}
+    arn = new_package(aws, new_group(aws, "archive"), InferenceSpecification={"Containers": [container]})
+    package = describe(aws, arn)
+    assert package is not None
+    assert package.model_uri == "s3://bucket/model.tar.gz"
+
+
+def test_packages_are_listed_newest_first_and_by_status(aws: Aws) -> None:
+    group = new_group(aws, "listed")
+    for number in range(12):
+        new_package(aws, group, APPROVED if number in (3, 7) else REJECTED)
+    assert [package.version for package in packages(aws, group)] == list(range(12, 0, -1)), "of two pages"
+    assert [package.version for package in packages(aws, group, APPROVED)] == [8, 4]
+    latest = latest_approved(aws, group)
+    assert latest is not None
+    assert latest.version == 8
+    assert list(packages(aws, "nobody")) == []
+    assert latest_approved(aws, "nobody") is None
+
+
+def test_a_package_is_found_by_each_of_its_names(aws: Aws) -> None:
+    group = new_group(aws, "Found-Group")
+    arns = [new_package(aws, group) for _ in range(2)]
+    assert arns[0] == f"{PACKAGE_ARN}/found-group/1"
+    for text, version in ((arns[0], 1), (f"{group}/1", 1), (f"{group}/2", 2), (group, 2)):
+        assert find(aws, text).version == version
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("nobody", "there is no model package group 'nobody' in us-east-1"),
+        ("nobody/2", "there is no model package group 'nobody'"),
+        ("without-versions", "the model package group 'without-versions' has no versions"),
+        ("without-versions/4", f"there is no model package {PACKAGE_ARN}/without-versions/4"),
+        (f"{PACKAGE_ARN}/nobody/1", f"there is no model package {PACKAGE_ARN}/nobody/1"),
+        (f"{GROUP_ARN}/nobody", "is no model package: expected the ARN of a model package version, GROUP/VERSION"),
+        ("two words", "expected the ARN"),
+        ("group/0", "expected the ARN"),
+        ("", "expected the ARN"),
+    ],
+)
+def test_what_is_not_found_is_named(aws: Aws, text: str, words: str) -> None:
+    if text == "without-versions":
+        new_group(aws, text)
+    with pytest.raises(InputError, match=words):
+        find(aws, text)
+    if text.startswith("arn:") and ":model-package/" in text:
+        assert describe(aws, text) is None
+
+
+def test_other_refusals_of_a_list_are_raised(aws: Aws, local: LocalAws) -> None:
+    local.faults.add("refuse", "ListModelPackages", error="AccessDeniedException")
+    with pytest.raises(RefusedError, match="AccessDenied"):
+        list(packages(aws, "any"))
+
+
+def test_properties_are_merged_and_removed(aws: Aws) -> None:
+    arn = new_package(aws, new_group(aws, "merged"), CustomerMetadataProperties={RUN: "run-1", ENDPOINT: "old"})
+    set_properties(aws, arn, {ENDPOINT: "shop", GATE: "closed: NDCG (0.1) < 0.2, as [seen]"})
+    package = describe(aws, arn)
+    assert package is not None
+    assert package.properties == {RUN: "run-1", ENDPOINT: "shop", GATE: "closed: NDCG 0.1 0.2 as seen"}
+    set_properties(aws, arn, {ENDPOINT: ""})
+    package = describe(aws, arn)
+    assert package is not None
+    assert ENDPOINT not in package.properties
+    assert package.properties[RUN] == "run-1"
+
+
+def test_a_package_just_created_is_waited_for(aws: Aws, local: LocalAws) -> None:
+    arn = new_package(aws, new_group(aws, "late-update"))
+    local.faults.add("late", "UpdateModelPackage", times=2)
+    set_properties(aws, arn, {RUN: "run-2"})
+    package = describe(aws, arn)
+    assert package is not None
+    assert package.run == "run-2"
+    assert local.faults.coming() == []
+
+
+def test_a_status_is_set_with_who_when_and_why(aws: Aws) -> None:
+    package = find(aws, new_package(aws, new_group(aws, "decided"), CustomerMetadataProperties={RUN: "run-1"}))
+    time.sleep(0.01)
+    set_status(aws, package, APPROVED, "looks good,\nas [last] time", {"ncf:decided-by": "me"})
+    after = find(aws, package.arn)
+    assert (after.status, after.note) == (APPROVED, "looks good, as [last] time")
+    assert after.properties == {RUN: "run-1", "ncf:decided-by": "me"}
+    assert after.modified > package.modified
+    assert after.modified_by.startswith("arn:aws:")
+
+
+def test_the_live_package_is_the_one_that_its_endpoint_names(aws: Aws) -> None:
+    group = new_group(aws, "live")
+    arns = [new_package(aws, group, APPROVED) for _ in range(4)]
+    assert live_package(aws, group) is None
+    for arn in arns[:3]:
+        set_properties(aws, arn, {ENDPOINT: "shop"})
+    assert live_package(aws, group) is None, "the endpoint has been deleted"
+    endpoint_of_package(aws, "shop", arns[1])
+    live = live_package(aws, group)
+    assert live is not None
+    assert live.version == 2, "version 3 was served before"
+    endpoint = aws.call("sagemaker", "describe_endpoint", EndpointName="shop")["EndpointArn"]
+    aws.call("sagemaker", "add_tags", ResourceArn=endpoint, Tags=[{"Key": PACKAGE_TAG, "Value": "another"}])
+    assert live_package(aws, group) is None
+
+
+def test_names_of_groups_are_those_of_aws() -> None:
+    assert check_group("ncf-2") == "ncf-2"
+    for name in ("", "a_b", "-a", "a-", "x" * 64):
+        with pytest.raises(ValueError, match="model package group"):
+            check_group(name)
