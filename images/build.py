@@ -91,8 +91,10 @@ def build_all(build: Build) -> dict[str, float]:
         print(f"building {name}:{build.tag}", flush=True)
         arguments = {
             BASE: {"PYTHON_IMAGE": build.python_image},
-            "train": {"TRAIN_BASE": build.train_base, "COMMIT": current_tag()},
+            "train": {"TRAIN_BASE": build.train_base},
         }.get(folder, {"BASE": base})
+        if folder != BASE:
+            arguments["COMMIT"] = current_tag()
         _build(folder, f"{name}:{build.tag}", arguments)
         if folder in PODS:
             _build(folder, f"{name}:{build.tag}{ROOT_SUFFIX}", arguments | {"RUN_AS": "0:0"})

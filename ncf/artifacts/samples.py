@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from ncf.errors import InputError
 KIND = "samples"
 LEFT_OUT = "users_left_out"
 """Name of a count in the manifest and of a metric of evaluate."""
+NOT_KNOWN: Mapping[str, str] = MappingProxyType({})
 FitName = Literal["selection", "final", "hosted"]
 
 
@@ -54,8 +56,14 @@ class Samples:
     fingerprint: str = ""
     left_out: int = 0
 
-    def save(self, folder: Path, parameters: Mapping[str, Any]) -> None:
-        """Write the arrays, and the manifest last."""
+    def save(self, folder: Path, parameters: Mapping[str, Any], made_by: Mapping[str, str] = NOT_KNOWN) -> None:
+        """Write the arrays, and the manifest last.
+
+        Args:
+            folder: to write.
+            parameters: of the stage.
+            made_by: code and run, from :func:`ncf.artifacts.provenance.made_by`.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         save_array(folder / "validation.npy", self.validation)
         save_array(folder / "validation_candidates.npy", self.validation_candidates)
@@ -70,7 +78,7 @@ class Samples:
             "candidates": self.test_candidates.shape[1],
             LEFT_OUT: self.left_out,
         }
-        manifest.write(folder, KIND, counts, parameters, {"fingerprint": self.dataset})
+        manifest.write(folder, KIND, counts, parameters, {"fingerprint": self.dataset, **made_by})
 
     @classmethod
     def load(cls, folder: Path) -> Samples:

@@ -256,12 +256,14 @@ def _stem(name: str) -> str:
     return stem_and_suffix(Path(name))[0].lower()
 
 
-def fingerprint(root: Path, files: Iterable[Path]) -> str:
-    """SHA-256 of the names and bytes of files. Names are relative to ``root`` for files in it."""
-    lines = (
-        f"{file.relative_to(root).as_posix() if root in file.parents else file.name} {sha256(file)}\n" for file in files
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def digests(root: Path, files: Iterable[Path]) -> dict[str, str]:
+    """SHA-256 of each file, by its name: relative to ``root`` for files in it."""
+    return {file.relative_to(root).as_posix() if root in file.parents else file.name: sha256(file) for file in files}
+
+
+def fingerprint(files: Mapping[str, str]) -> str:
+    """SHA-256 of the names and bytes of files, from their :func:`digests`."""
+    return hashlib.sha256("".join(f"{name} {digest}\n" for name, digest in files.items()).encode()).hexdigest()
 
 
 def without_constant_time(interactions: Interactions) -> Interactions:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.provenance import Provenance
 from ncf.reports.html import Section, Table, settings_table
@@ -23,17 +25,23 @@ def run_section(model: ModelFolder, provenance: Provenance, test_items: int) -> 
         provenance: of the model.
         test_items: number of test items.
     """
+    digests = {
+        "raw files": provenance.raw,
+        "data set": provenance.fingerprint,
+        "samples": provenance.samples,
+        "warm start": provenance.warm_start,
+    }
     trained = str(model.history.get("trained_at") or "")
     rows = {
         "Run": provenance.run,
         "Training job": provenance.training_job,
         "Trained": f"{trained[:16].replace('T', ' ')} UTC" if trained else "",
         "Model": f"{model.config.model}, version {model.version}",
-        "Code": f"ncf {provenance.version}" if provenance.version else "",
-        "Commit": provenance.commit,
+        "Code": provenance.built_from,
+        "Fitted on": _machine(provenance.machine),
         "Training image": provenance.image,
         "Data": ", ".join(provenance.files),
-        "Data fingerprint": provenance.fingerprint[:12],
+        "Fingerprints": ", ".join(f"{what} {digest[:12]}" for what, digest in digests.items() if digest),
         "Users and items": f"{count(model.config.n_users)} users, {count(model.config.n_items)} items",
         "Interactions": _interactions(model, provenance, test_items),
         "Preprocessing": ", ".join(
@@ -41,6 +49,13 @@ def run_section(model: ModelFolder, provenance: Provenance, test_items: int) -> 
         ),
     }
     return Section("Run", tables=[Table(("", ""), [(name, value) for name, value in rows.items() if value])])
+
+
+def _machine(machine: Mapping[str, str]) -> str:
+    if not machine:
+        return ""
+    units = f"{machine.get('processes', '?')} x {machine.get('threads', '?')} threads"
+    return f"{machine.get('device', '')} ({machine.get('hardware', '')}), {units}, torch {machine.get('torch', '')}"
 
 
 def _interactions(model: ModelFolder, provenance: Provenance, test_items: int) -> str:

@@ -141,6 +141,7 @@ class Stage(Parameters, BaseSettings):
     """The flag with which the command is another one."""
 
     _uris: dict[str, str] = PrivateAttr(default_factory=dict)
+    _pipeline_run: str = PrivateAttr("")
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -221,6 +222,10 @@ class Stage(Parameters, BaseSettings):
     def uri_of(self, artifact: str) -> str:
         """Where an artifact lies for services outside this pod: its KFP URI, else its path."""
         return self._uris.get(artifact, str(getattr(self, artifact)))
+
+    def pipeline_run(self) -> str:
+        """ID of the pipeline run that the pod belongs to; '' on a command line."""
+        return self._pipeline_run
 
     def s3_region(self) -> str:
         """The region to call S3 in; '' for the environment's."""

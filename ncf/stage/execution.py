@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _SUMMARY = "summary"
 UNCACHED = "--uncached"
-"""Argument with a value that differs from run to run. The command ignores it.
+"""Argument with the ID of the pipeline run, which manifests name.
 
 KFP's key for cached results counts a container's arguments, but no parameter that a task leaves to its default.
 """
@@ -59,7 +59,8 @@ def _run(stage: Stage, executor_input: ExecutorInput | None) -> None:
             for output, path in paths.items()
         }
         working = stage.model_copy(update=temporary)
-        working._uris = executor_input.uris if executor_input else {}
+        if executor_input:
+            working._uris, working._pipeline_run = executor_input.uris, executor_input.run_id
         elsewhere = working.run() or {}
         for output in outputs:
             if output not in elsewhere and not temporary[output].exists():
@@ -149,11 +150,13 @@ def _executor_input(arguments: Sequence[str]) -> ExecutorInput | None:
     index = rest.index(EXECUTOR_INPUT)
     _, *texts = rest[index : index + 2]
     del rest[index : index + 2]
+    run_id = ""
     if rest[:1] == [UNCACHED]:
+        run_id = "".join(rest[1:2])
         del rest[:2]
     if rest:
         raise InputError(f"'{rest[0]}' beside {EXECUTOR_INPUT}: all parameters are read from there")
-    return ExecutorInput.parse("".join(texts))
+    return ExecutorInput.parse("".join(texts), run_id)
 
 
 def _metadata(path: Path, artifact: ArtifactKind) -> dict[str, float]:

@@ -28,18 +28,20 @@ class ExecutorInput:
 
     Attributes:
         content: the JSON object; see ``ExecutorInput`` in KFP's pipeline_spec.proto.
+        run_id: of the pipeline run; '' outside of a cluster, where the placeholder is not replaced.
     """
 
     content: Mapping[str, Any]
+    run_id: str = ""
 
     @classmethod
-    def parse(cls, text: str) -> ExecutorInput:
+    def parse(cls, text: str, run_id: str = "") -> ExecutorInput:
         """
         Raises:
             InputError: if it is not an executor input.
         """
         try:
-            made = cls(json.loads(text))
+            made = cls(json.loads(text), "" if run_id == RUN_ID_PLACEHOLDER else run_id)
             made._check()
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(

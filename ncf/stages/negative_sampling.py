@@ -9,6 +9,7 @@ from pydantic import Field
 from ncf.artifacts import dataset as dataset_layout
 from ncf.artifacts import manifest
 from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.provenance import made_by
 from ncf.sampling.candidates import draw_candidates
 from ncf.sampling.negatives import Strategy
 from ncf.seed import seed_field
@@ -46,4 +47,4 @@ class NegativeSampling(Stage):
             data = Dataset.load(folder)
             fingerprint = manifest.fingerprint(manifest.read(folder, dataset_layout.KIND))
             samples = draw_candidates(data, self.candidates, self.candidates_strategy, self.seed, fingerprint)
-            samples.save(self.samples, self.parameter_values())
+            samples.save(self.samples, self.parameter_values(), made_by(self.pipeline_run()))

@@ -151,6 +151,7 @@ class Preprocess(Stage, EventSettings, Region):
 
     def run(self) -> None:
         from ncf.artifacts import manifest
+        from ncf.artifacts.provenance import made_by
         from ncf.reports.dataset import dataset_report
         from ncf.reports.html import settings_table
 
@@ -161,7 +162,8 @@ class Preprocess(Stage, EventSettings, Region):
             titles = stack.enter_context(local_copy(self.items)) if self.items else reading.title_file(path)
             prepared = prepare_release(files, settings, titles) if files else prepare(path, settings, titles)
             sources = [*(files or reading.interaction_files(path)), *([titles] if titles else [])]
-            source = {"fingerprint": reading.fingerprint(path, sources), "files": list(prepared.files)}
+            digests = reading.digests(path, sources)
+        source = {"fingerprint": reading.fingerprint(digests), "files": digests, **made_by(self.pipeline_run())}
         prepared.dataset.save(self.dataset, self.parameter_values(), source)
         self.metrics.write_text(json.dumps(prepared.metrics(), indent=2) + "\n")
         settings_shown = settings_table(self.parameter_values(), self.parameters())

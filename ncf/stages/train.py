@@ -103,6 +103,7 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
             hyperparameters=hyperparameters,
             channels={channel: staging.uri(channel, uris[channel]) for channel in inputs},
             output=staging.uri("trained_model", output),
+            origins=uris,
         )
         plan.check(aws)
 

@@ -142,8 +142,12 @@ def owned_users(counts: NDArray[np.int64], processes: int) -> NDArray[np.int64]:
 
 
 @contextmanager
-def process_group(device: Literal["auto", "cpu", "cuda"]) -> Iterator[World]:
-    """Membership of the process group, with this process's device and share of the cores.
+def process_group(device: Literal["auto", "cpu", "cuda"], threads: int = 0) -> Iterator[World]:
+    """Membership of the process group, with this process's device and threads.
+
+    Args:
+        device: parameter of that name.
+        threads: of this process; 0: its share of the cores.
 
     Raises:
         InputError: if ``device`` is cuda without a GPU, or there are more processes than GPUs on this host.
@@ -161,7 +165,7 @@ def process_group(device: Literal["auto", "cpu", "cuda"]) -> Iterator[World]:
     # The moments of rarely updated rows decay towards 0, and denormal numbers (below 1e-38) slow a CPU down fourfold.
     # Set before the first parallel region, as threads inherit it.
     torch.set_flush_denormal(True)
-    torch.set_num_threads(max(1, available_cores() // local_size))
+    torch.set_num_threads(threads or max(1, available_cores() // local_size))
     try:
         if int(os.environ.get("WORLD_SIZE", 1)) == 1:
             yield World(0, 1, own_device)

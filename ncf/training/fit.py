@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ncf.artifacts import dataset as dataset_layout
-from ncf.artifacts import manifest
+from ncf.artifacts import manifest, model_folder
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.provenance import source_of_model
@@ -50,6 +50,13 @@ class Fit(Stage, Hyperparameters, WarmStart):
     checkpoints: str = Field(
         "",
         description="Folder of checkpoints, written after each epoch; training resumes from the newest one; '': none",
+    )
+
+    threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        description="Threads of each process; 0: one for each CPU core, shared by the processes of this machine",
     )
 
     trained_model: Path = Output("Model", "Weights, and the data that evaluation and serving need")
@@ -98,6 +105,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
         from ncf.training.distributed import process_group
         from ncf.training.golden import golden_answers
         from ncf.training.init_weights import warm_started
+        from ncf.training.machine import machine
         from ncf.training.pretraining import train
         from ncf.training.trainer import Trainer, model_config
         from ncf.training.validation import pairs_in_catalogue
@@ -107,11 +115,15 @@ class Fit(Stage, Hyperparameters, WarmStart):
         fingerprint = manifest.fingerprint(dataset_manifest)
         if samples.dataset != fingerprint:
             raise InputError(f"{self.samples}: drawn for another data set than {self.dataset}; run negative-sampling")
-        source = {"dataset": fingerprint, "samples": samples.fingerprint}
-        earlier = None if earlier_folder is None else ModelFolder.load(earlier_folder)
-        if earlier is not None:
-            source["warm_start"] = earlier.version
-        with process_group(settings.device) as world, _termination(bool(self.checkpoints)) as stop_requested:
+        inputs = {"dataset": fingerprint, "samples": samples.fingerprint}
+        earlier = None
+        if earlier_folder is not None:
+            earlier = ModelFolder.load(earlier_folder)
+            inputs["warm_start"] = manifest.fingerprint(manifest.read(earlier_folder, model_folder.KIND))
+        with (
+            process_group(settings.device, self.threads) as world,
+            _termination(bool(self.checkpoints)) as stop_requested,
+        ):
 
             def make(
                 settings: Hyperparameters,
@@ -120,7 +132,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
                 is_part: bool = False,
                 may_stay: bool = False,
             ) -> Trainer:
-                identity = settings.model_dump(mode="json", exclude=_NOT_IN_CHECKPOINTS) | source
+                identity = settings.model_dump(mode="json", exclude=_NOT_IN_CHECKPOINTS) | inputs
                 checkpoints = Checkpoints(Path(self.checkpoints) / folder, identity) if self.checkpoints else None
                 return Trainer(dataset, samples, settings, world, checkpoints, stop_requested, start, is_part, may_stay)
 
@@ -135,6 +147,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
                 )
 
             trained = train(settings, make, None if earlier is None else warm)
+            ran_on = machine(world)
         if not world.is_first:
             raise SystemExit(0)  # the first process writes for all
         trainer, record = trained.trainer, trained.trainer.record
@@ -173,7 +186,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
             popularity=np.bincount(trainer.positives.items, minlength=dataset.n_items),
             history=history,
             golden=golden_answers(trainer.config, hosted or weights["final"], dataset.user_ids, dataset.item_ids, seen),
-        ).save(self.trained_model, settings.model_dump(mode="json"), source_of_model(dataset_manifest, fingerprint))
+        ).save(self.trained_model, settings.model_dump(mode="json"), source_of_model(dataset_manifest, inputs, ran_on))
         self.metrics.write_text(json.dumps(compared_metrics(history), indent=2) + "\n")
 
 

@@ -41,6 +41,18 @@ def test_each_image_has_one_platform_and_dockers_manifest(
         assert [words for words in expected if words not in command] == []
 
 
+def test_all_images_except_the_base_know_their_commit(docker: FakeDocker, monkeypatch: pytest.MonkeyPatch) -> None:
+    docker.install(monkeypatch, CLASSIC_STORE, has_buildx=False)
+    monkeypatch.setattr(build, "current_tag", lambda: "0123abc")
+    build.build_all(build.Build("1"))
+    told = [command for command in docker.commands("build") if "--build-arg COMMIT=0123abc" in command]
+    assert len(told) == len(docker.commands("build")) - 1
+    assert not [command for command in told if "ncf-base:" in command and "BASE=" not in command]
+    for folder in build.FOLDERS:
+        lines = (build.ROOT / "images" / folder / "Dockerfile").read_text().splitlines()
+        assert lines.index("ENV NCF_COMMIT=${COMMIT}") > lines.index("RUN /opt/ncf-install/install --ncf")
+
+
 def test_a_builder_that_writes_oci_manifests_only_is_refused(
     docker: FakeDocker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

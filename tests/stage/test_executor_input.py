@@ -85,6 +85,16 @@ def test_kfp_hears_of_every_artifact(label: str, uri: str, tmp_path: Path) -> No
     assert total["metadata"] == {"total": 3.0}, "finite numbers alone: KFP takes neither NaN nor null"
 
 
+@pytest.mark.parametrize(("given", "run_id"), [("3f0c", "3f0c"), (RUN_ID_PLACEHOLDER, "")])
+def test_a_pod_knows_its_run(given: str, run_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = []
+    monkeypatch.setattr(Sum, "run", lambda stage: known.append(stage.pipeline_run()))
+    arguments = [EXECUTOR_INPUT, json.dumps(content(tmp_path)), execution.UNCACHED, given]
+    with pytest.raises(RuntimeError, match="did not write"):
+        execution.run(Sum, arguments)
+    assert known == [run_id]
+
+
 def test_values_as_kfp_passes_them(tmp_path: Path) -> None:
     status = {"error": {}, "state": "RUNNING"}
     given = content(

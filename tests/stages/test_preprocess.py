@@ -11,14 +11,18 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from local_account import executor_input
 from pyarrow import parquet
 
+import ncf
 from ncf.artifacts import manifest
 from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.provenance import code_fingerprint
 from ncf.errors import InputError
 from ncf.reports import dataset as dataset_report
 from ncf.stage.execution import run
 from ncf.stages.preprocess import Preprocess
+from ncf.storage import sha256
 
 HEADER = "userId,movieId,rating,timestamp"
 # two users and their items in order of time
@@ -163,6 +167,17 @@ def test_identical_input_gives_identical_bytes(tmp_path: Path, monkeypatch: pyte
         manifest.read(o / "dataset", "dataset")["source"]["fingerprint"] for o in (outputs[0], tmp_path / "other")
     ]
     assert prints[0] != prints[1]
+
+
+def test_the_manifest_names_code_run_and_each_file_that_was_read(tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder")
+    flags = [f"--{name}={tmp_path / 'out' / name}" for name in ("dataset", "report", "metrics")]
+    given = executor_input(Preprocess, [f"--interactions={tmp_path / 'folder'}", *flags], tmp_path, {})
+    run(Preprocess, [*given, "--uncached", "run-7"])
+    source = manifest.read(tmp_path / "out" / "dataset", "dataset")["source"]
+    assert (source["run"], source["version"]) == ("run-7", ncf.__version__)
+    assert source["code"] == code_fingerprint()
+    assert source["files"] == {name: sha256(tmp_path / "folder" / name) for name in source["files"]}
 
 
 def test_the_report_says_what_was_read_and_how(tmp_path: Path) -> None:

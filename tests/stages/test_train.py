@@ -123,6 +123,7 @@ def test_artifacts_in_s3_stay_there(pod: Pod) -> None:
     execution.run(Train, executor_input(Train, pod.arguments("--seed", "12"), pod.folder, {**uris, **outputs}))
     (job,) = jobs_of("12")
     channels = {entry["ChannelName"]: entry["DataSource"]["S3DataSource"] for entry in job["InputDataConfig"]}
+    assert job["Environment"]["NCF_DATASET_URI"] == uris["dataset"], "the model's manifest says where its data set lies"
     assert {name: channel["S3Uri"] for name, channel in channels.items()} == {
         name: f"{uri}/" for name, uri in uris.items()
     }

@@ -26,6 +26,7 @@ from ncf.stage.execution import run
 from ncf.stage.parsing import parse
 from ncf.training.distributed import owned_users
 from ncf.training.fit import Fit
+from ncf.training.hyperparameters import Hyperparameters
 
 from .conftest import Folders
 
@@ -82,6 +83,11 @@ def test_writes_a_model_with_all_that_evaluation_and_serving_need(folders: Folde
     made_of = Provenance.of(manifest.read(tmp_path / "model", "model"))
     assert made_of.counts["validation"] == len(dataset.validation)
     assert made_of.fingerprint == manifest.fingerprint(manifest.read(folders.dataset, "dataset"))
+    assert made_of.samples == manifest.fingerprint(manifest.read(folders.samples, "samples"))
+    assert (made_of.raw, made_of.machine["device"], made_of.machine["processes"]) == ("groups", "cpu", "1")
+    assert made_of.machine["torch"] == torch.__version__
+    parameters = manifest.read(tmp_path / "model", "model")["parameters"]
+    assert parameters == Hyperparameters(**parameters).model_dump(mode="json"), "all that a new fit needs"
 
 
 @pytest.mark.parametrize("model", ["gmf", "mlp", "neumf", "history"])
@@ -93,6 +99,11 @@ def test_the_golden_answers_of_the_network_are_those_of_what_serves(
     assert [request.user for request in loaded.golden.requests] == ["u0", "u16", "u32", "u48", "u64"]
     assert all(len(request.items) == 10 for request in loaded.golden.requests)
     assert check(Recommender(loaded), loaded.golden) < 1e-4
+
+
+def test_threads_are_those_that_are_given(folders: Folders, tmp_path: Path) -> None:
+    run(Fit, arguments(folders, tmp_path, "--threads", "3", "--epochs", "1"))
+    assert Provenance.of(manifest.read(tmp_path / "model", "model")).machine["threads"] == "3"
 
 
 def test_without_a_refit_the_evaluated_weights_are_hosted(folders: Folders, tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTrainingJob.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from ncf.artifacts.provenance import IMAGE_VARIABLE, RUN_VARIABLE
+from ncf.artifacts.provenance import IMAGE_VARIABLE, LOCATIONS, RUN_VARIABLE
 from ncf.aws.bounds import check_request
 from ncf.aws.names import RUN_TAG, STAGE_TAG, hashed_name, tag_list
 from ncf.aws.namespace import namespace_tags
@@ -19,6 +19,8 @@ from ncf.sagemaker.training.settings import JobSettings
 from ncf.training.log_lines import metric_definitions
 
 _CHECKPOINT_FOLDER = "/opt/ml/checkpoints"
+_MAX_ENVIRONMENT = 512
+"""Characters of a value in ``Environment`` of CreateTrainingJob."""
 _NOT_IN_NAME = {"job_prefix", "max_attempts", "price_per_hour", "profile", "run_id", "s3_prefix"}
 
 
@@ -58,6 +60,7 @@ class JobPlan:
         hyperparameters: as strings, as SageMaker requires.
         channels: S3 URI of each input channel.
         output: S3 URI under which the job writes ``<job>/output/model/``.
+        origins: URI or path of each input's artifact, of which a channel may be a copy.
     """
 
     name: str
@@ -66,6 +69,7 @@ class JobPlan:
     hyperparameters: Mapping[str, str]
     channels: Mapping[str, str]
     output: str
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def job_name(self, attempt: int) -> str:
         """Name of an attempt's job. The first attempt is 1."""
@@ -88,7 +92,7 @@ class JobPlan:
                 "MetricDefinitions": metric_definitions(),
             },
             "HyperParameters": dict(self.hyperparameters),
-            "Environment": {RUN_VARIABLE: self.run, IMAGE_VARIABLE: settings.train_image},
+            "Environment": {RUN_VARIABLE: self.run, IMAGE_VARIABLE: settings.train_image, **self._locations()},
             "InputDataConfig": [_channel(channel, uri) for channel, uri in self.channels.items()],
             "OutputDataConfig": {"S3OutputPath": self.output, "CompressionType": "NONE"},
             "ResourceConfig": {
@@ -115,6 +119,10 @@ class JobPlan:
             request["VpcConfig"] = vpc
         request["Tags"] = tag_list({**settings.tags, **namespace_tags(), RUN_TAG: self.run, STAGE_TAG: "train"})
         return request
+
+    def _locations(self) -> dict[str, str]:
+        """Environment variables that say where the inputs lie. One that is too long for SageMaker is left out."""
+        return {LOCATIONS[name]: uri for name, uri in self.origins.items() if uri and len(uri) <= _MAX_ENVIRONMENT}
 
     def check(self, aws: Aws, names: Mapping[str, str] = MappingProxyType({})) -> None:
         """Refuse a plan that SageMaker would refuse. Nothing is called.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, Network
+from ncf.storage import sha256
 from ncf.training.adam import AdamState
 from ncf.training.kernel import structures
 from ncf.training.kernel.structures import MOST_LAYERS, address, compiled
@@ -26,6 +27,11 @@ _MOST_THREADS = 16
 def is_available() -> bool:
     """Whether the compiled code exists and can be loaded; if not, a warning is logged. Call it only before use."""
     return structures.library() is not None
+
+
+def digest() -> str:
+    """SHA-256 of the file of the compiled code; '' if there is none."""
+    return sha256(structures.LIBRARY) if structures.LIBRARY.exists() else ""
 
 
 class Kernel:
