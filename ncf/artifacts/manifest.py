@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -88,24 +88,41 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
         InputError: if the folder or manifest is missing or unreadable, has another kind or schema version, or a file
             differs from its size or checksum.
     """
+    content = read_unchecked(folder, kind)
+    for fault in faults(folder, content):
+        raise InputError(f"{fault}; copy the folder again")
+    return content
+
+
+def read_unchecked(folder: Path, kind: str) -> dict[str, Any]:
+    """Read the manifest of a folder, without a check of the files in it.
+
+    Args:
+        folder: with a manifest.
+        kind: expected kind of the folder.
+
+    Raises:
+        InputError: if the folder or manifest is missing or unreadable, or has another kind or schema version.
+    """
     path = folder / FILE_NAME
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected a {kind} folder with a {FILE_NAME}")
     if not exists(folder, FILE_NAME):
         raise InputError(f"{folder}: no {FILE_NAME}, so this is not a {kind} folder or it is not complete")
-    content = _content(path, kind)
+    return _content(path, kind)
+
+
+def faults(folder: Path, content: Mapping[str, Any]) -> Iterator[str]:
+    """What differs from a manifest: a message for each file of another size or checksum. Files may be missing."""
     for name, entry in content["files"].items():
         if not exists(folder, name):
             continue
         with open_regular(folder, name) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size != entry["bytes"]:
-                raise InputError(
-                    f"{folder / name}: has {size} bytes, the manifest says {entry['bytes']}; copy the folder again"
-                )
-            if digest(stream) != entry["sha256"]:
-                raise InputError(f"{folder / name}: checksum differs from the manifest's; copy the folder again")
-    return content
+                yield f"{folder / name}: has {size} bytes, the manifest says {entry['bytes']}"
+            elif digest(stream) != entry["sha256"]:
+                yield f"{folder / name}: checksum differs from the manifest's"
 
 
 def _content(path: Path, kind: str) -> dict[str, Any]:

@@ -113,6 +113,7 @@ def made_by(run: str = "") -> dict[str, str]:
 
 def source_of_model(
     dataset: Mapping[str, Any],
+    samples: Mapping[str, Any],
     fingerprints: Mapping[str, str],
     machine: Mapping[str, str | int],
 ) -> dict[str, Any]:
@@ -120,6 +121,7 @@ def source_of_model(
 
     Args:
         dataset: manifest of the data set.
+        samples: manifest of the samples.
         fingerprints: of data set and samples, and of the earlier model of a warm start, by :data:`LOCATIONS`' names.
         machine: what the fit ran on, from :func:`ncf.training.machine.machine`.
     """
@@ -138,6 +140,7 @@ def source_of_model(
             "counts": dataset["counts"],
             "parameters": dataset["parameters"],
         },
+        "sampling": samples["parameters"],
     }
 
 

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "clean": "ncf.operators.clean:Clean",
     "stop-jobs": "ncf.operators.stop_jobs:StopJobs",
     "doctor": "ncf.operators.doctor:Doctor",
+    "verify": "ncf.operators.verify:Verify",
 }
 """Commands beside the stages, and their classes: what SageMaker's two containers run, and what operators run."""
 

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from ncf.artifacts import dataset as dataset_layout
 from ncf.artifacts import manifest, model_folder
+from ncf.artifacts import samples as samples_layout
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.provenance import source_of_model
@@ -112,6 +113,7 @@ class Fit(Stage, Hyperparameters, WarmStart):
 
         dataset, samples = Dataset.load(dataset_folder), Samples.load(samples_folder)
         dataset_manifest = manifest.read(dataset_folder, dataset_layout.KIND)
+        samples_manifest = manifest.read(samples_folder, samples_layout.KIND)
         fingerprint = manifest.fingerprint(dataset_manifest)
         if samples.dataset != fingerprint:
             raise InputError(f"{self.samples}: drawn for another data set than {self.dataset}; run negative-sampling")
@@ -186,7 +188,11 @@ class Fit(Stage, Hyperparameters, WarmStart):
             popularity=np.bincount(trainer.positives.items, minlength=dataset.n_items),
             history=history,
             golden=golden_answers(trainer.config, hosted or weights["final"], dataset.user_ids, dataset.item_ids, seen),
-        ).save(self.trained_model, settings.model_dump(mode="json"), source_of_model(dataset_manifest, inputs, ran_on))
+        ).save(
+            self.trained_model,
+            settings.model_dump(mode="json"),
+            source_of_model(dataset_manifest, samples_manifest, inputs, ran_on),
+        )
         self.metrics.write_text(json.dumps(compared_metrics(history), indent=2) + "\n")
 
 

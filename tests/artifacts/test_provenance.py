@@ -17,6 +17,7 @@ DATASET = {
     "parameters": {"split": "leave_one_out", "min_rating": 3.5, "items": ""},
     "source": {"fingerprint": "raw", "files": {"ratings.csv": "1f", "movies.csv": "2f"}},
 }
+SAMPLES = {"parameters": {"candidates": 99, "seed": 7}}
 INPUTS = {"dataset": "f00d", "samples": "5a5a", "warm_start": "0ld"}
 MACHINE: dict[str, str | int] = {"device": "cpu", "threads": 2}
 
@@ -27,7 +28,7 @@ def test_a_training_container_knows_its_run_image_and_job(monkeypatch: pytest.Mo
     monkeypatch.setenv("TRAINING_JOB_NAME", "ncf-1")
     monkeypatch.setenv("NCF_COMMIT", "0123abc")
     monkeypatch.setenv("NCF_DATASET_URI", "s3://bucket/dataset")
-    found = Provenance.of({"source": source_of_model(DATASET, INPUTS, MACHINE)})
+    found = Provenance.of({"source": source_of_model(DATASET, SAMPLES, INPUTS, MACHINE)})
     assert found == Provenance(
         run="run-7",
         training_job="ncf-1",
@@ -50,8 +51,8 @@ def test_a_training_container_knows_its_run_image_and_job(monkeypatch: pytest.Mo
 def test_elsewhere_what_is_unknown_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NCF_RUN_ID", "NCF_IMAGE", "NCF_COMMIT", "TRAINING_JOB_NAME", "NCF_DATASET_URI"):
         monkeypatch.delenv(name, raising=False)
-    source = source_of_model({**DATASET, "source": {}}, {"dataset": "f00d", "samples": "5a5a"}, {})
-    assert source.keys() == {"fingerprint", "samples", "version", "code", "machine", "locations", "dataset"}
+    source = source_of_model({**DATASET, "source": {}}, SAMPLES, {"dataset": "f00d", "samples": "5a5a"}, {})
+    assert source.keys() == {"fingerprint", "samples", "version", "code", "machine", "locations", "dataset", "sampling"}
     assert source["locations"] == {}
     assert (Provenance.of({"source": source}).run, Provenance.of({"source": source}).files) == ("", ())
 
