@@ -1,1 +1,1 @@
-"""Commands for operators: doctor, rollback, clean, stop-jobs."""
+"""Commands for operators: doctor, rollback, clean, stop-jobs, verify."""
