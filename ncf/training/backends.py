@@ -73,7 +73,8 @@ def make_step(
         lazy = lazy_tables(network, n_users, positives, positives + drawn)
     adam = AdamState(network, optimiser, schedule.learning_rate, schedule.steps, lazy)
     if isinstance(network, HistoryNetwork):
-        return SoftmaxStep(network, optimiser, adam, schedule, world, popularity, settings.shared_negatives, seed)
+        negatives, dropout = settings.shared_negatives, settings.user_dropout
+        return SoftmaxStep(network, optimiser, adam, schedule, world, popularity, negatives, dropout, seed)
     if isinstance(rate, torch.Tensor):
         return DeviceStep(network, optimiser, adam, rate, schedule, settings.l2, seed, capture=on_gpu)
     if kernel.Kernel.fits(network):

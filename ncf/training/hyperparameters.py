@@ -47,6 +47,9 @@ class Hyperparameters(Parameters, extra="forbid"):
     dropout: float = Field(
         0.0, ge=0, lt=1, description="Share of hidden units dropped in training (mlp, neumf); 0: none"
     )
+    user_dropout: float = Field(
+        0.2, ge=0, lt=1, description="Share of the elements of a user's vector dropped in training (history); 0: none"
+    )
     negatives: int = Field(
         4, ge=1, le=100, description="Negatives drawn for each positive in each epoch (gmf, mlp, neumf)"
     )

@@ -41,7 +41,8 @@ class SoftmaxStep(HostStep[HistoryBatch]):
         world: the processes.
         popularity: int64 [n_items], positives of each item in the fit.
         negatives: number for each step of a process.
-        seed: of the negatives, one for each fit and process.
+        dropout: share of the elements of users' vectors that are dropped (Srivastava et al., JMLR 2014).
+        seed: of negatives and dropout, one for each fit and process.
     """
 
     def __init__(
@@ -53,10 +54,12 @@ class SoftmaxStep(HostStep[HistoryBatch]):
         world: World,
         popularity: NDArray[np.int64],
         negatives: int,
+        dropout: float,
         seed: list[int],
     ) -> None:
         super().__init__(adam, schedule, world)
-        self._network, self._optimiser, self._seed, self._negatives = network, optimiser, seed, negatives
+        self._network, self._optimiser, self._seed = network, optimiser, seed
+        self._negatives, self._dropout = negatives, dropout
         self._is_whole = network.n_items <= negatives
         weights = popularity.astype(np.float64) ** _POWER
         shares = weights / weights.sum()
@@ -67,9 +70,11 @@ class SoftmaxStep(HostStep[HistoryBatch]):
         self._gradients: dict[str, Tensor] = {}
 
     def _compute_gradients(self, batch: HistoryBatch, samples: int) -> Tensor:
-        negatives = self._drawn()
+        generator = self._generator()
+        negatives = self._drawn(generator)
         table, bias, (items, negatives_) = self._tables(batch.items, negatives)
         users, own = batch.vectors(self._network, table, items)
+        users = self._dropped(users, generator)
         positives = batch.items[batch.rows]
         scores = (users * own).sum(1) + F.embedding(items[batch.rows], bias)[:, 0]
         of_negatives, negative_bias = F.embedding(negatives_, table), F.embedding(negatives_, bias)[:, 0]
@@ -88,14 +93,24 @@ class SoftmaxStep(HostStep[HistoryBatch]):
             }
         return loss.detach()
 
-    def _drawn(self) -> Tensor:
+    def _generator(self) -> torch.Generator:
+        """Generator of the random numbers of this step."""
+        return torch.Generator(self._world.device).manual_seed(derived_seed(*self._seed, self._epoch, self._step))
+
+    def _drawn(self, generator: torch.Generator) -> Tensor:
         """Negatives of this step, int64 [N]."""
         device = self._world.device
         if self._is_whole:
             return torch.arange(self._network.n_items, device=device)
-        generator = torch.Generator(device).manual_seed(derived_seed(*self._seed, self._epoch, self._step))
         points = torch.rand(self._negatives, generator=generator, device=device, dtype=torch.float64)
         return torch.searchsorted(self._up_to, points).clamp_(max=self._network.n_items - 1)
+
+    def _dropped(self, users: Tensor, generator: torch.Generator) -> Tensor:
+        """Vectors of users, float32 [B, factors], without the elements that are dropped; the others are scaled up."""
+        if not self._dropout:
+            return users
+        kept = torch.rand(users.shape, generator=generator, device=users.device) >= self._dropout
+        return users * kept / (1 - self._dropout)
 
     def _tables(self, *indices: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Embeddings and biases of this step, and the rows of some items, int64 [n] each, in them."""

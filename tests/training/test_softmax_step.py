@@ -64,7 +64,7 @@ def after(calls: int) -> Callable[[], bool]:
 @pytest.mark.parametrize("timed", [True, False])
 def test_the_loss_of_the_whole_catalogue_is_the_cross_entropy(folders: Folders, timed: bool) -> None:
     dataset, _ = folders.load()
-    loop = loop_of(folders, timed, batch_size=800, shared_negatives=WHOLE, learning_rate=1e-9)
+    loop = loop_of(folders, timed, batch_size=800, shared_negatives=WHOLE, user_dropout=0, learning_rate=1e-9)
     network = loop.network
     assert isinstance(network, HistoryNetwork)
     expected = []
@@ -127,7 +127,7 @@ def test_negatives_are_drawn_by_popularity_anew_in_each_step(folders: Folders) -
     draws = []
     for number in range(400):
         step._step = number
-        drawn = step._drawn().numpy()
+        drawn = step._drawn(step._generator()).numpy()
         draws.append(drawn)
         counts += np.bincount(drawn, minlength=120)
     assert not np.array_equal(draws[0], draws[1])
@@ -137,6 +137,27 @@ def test_negatives_are_drawn_by_popularity_anew_in_each_step(folders: Folders) -
     known = expected > 0
     statistic = ((counts[known] - expected[known]) ** 2 / expected[known]).sum()
     assert statistic < known.sum() + 5 * np.sqrt(2 * known.sum())
+
+
+def test_a_share_of_users_vectors_is_dropped_anew_in_each_step_and_the_mean_stays(folders: Folders) -> None:
+    step = loop_of(folders, user_dropout=0.3).step
+    assert isinstance(step, SoftmaxStep)
+    users = torch.ones(4000, 8)
+    found = []
+    for number in range(2):
+        step._step = number
+        found.append(step._dropped(users, step._generator()))
+        assert float((found[-1] == 0).float().mean()) == pytest.approx(0.3, abs=0.02)
+        assert float(found[-1].mean()) == pytest.approx(1, abs=0.03)
+    assert not torch.equal(*found)
+    assert torch.equal(step._dropped(users, step._generator()), found[1])
+
+
+def test_without_dropout_vectors_of_users_stay_as_they_are(folders: Folders) -> None:
+    step = loop_of(folders, user_dropout=0).step
+    assert isinstance(step, SoftmaxStep)
+    users = torch.randn(10, 8)
+    assert torch.equal(step._dropped(users, step._generator()), users)
 
 
 @pytest.mark.parametrize("first_lazy", [True, False])
@@ -161,7 +182,9 @@ def test_a_fit_goes_on_elsewhere_where_other_tables_are_lazy(
 def test_positives_of_weight_2_count_as_two(folders: Folders) -> None:
     """In the loss of a step: that of a data set whose users of group 0 weigh twice as much as others."""
     dataset, samples = folders.load()
-    settings = Hyperparameters(factors=8, epochs=1, batch_size=800, shared_negatives=WHOLE, learning_rate=1e-9)
+    settings = Hyperparameters(
+        factors=8, epochs=1, batch_size=800, shared_negatives=WHOLE, user_dropout=0, learning_rate=1e-9
+    )
 
     def loss(weights: np.ndarray | None) -> float:
         own = np.ones(len(dataset.train.items) + 160, np.float32) if weights is None else weights
@@ -213,7 +236,8 @@ def trained_by(folders: Folders, folder: Path, processes: int, *more: str) -> Mo
 @pytest.mark.slow
 def test_two_processes_give_what_one_gives(folders: Folders, tmp_path: Path) -> None:
     """A step of all positives over the whole catalogue is the same sum, whoever owns which users."""
-    more = ["--batch-size", "100000", "--shared-negatives", "120", "--epochs", "4", "--patience", "0"]
+    more = ["--batch-size", "100000", "--shared-negatives", "120", "--user-dropout", "0", "--epochs", "4"]
+    more += ["--patience", "0"]
     one, two = (trained_by(folders, tmp_path / str(n), n, *more) for n in (1, 2))
     for which in ("weights", "hosted_weights"):
         for name, weight in getattr(one, which).items():
