@@ -8,7 +8,7 @@ from typing import Any
 from ncf.errors import InputError
 from ncf.storage import is_s3, split_uri
 
-_LOCATIONS = ("data_uri", "data_items_uri", "model_uri", "users_uri", "checkpoints")
+_LOCATIONS = ("data_uri", "data_items_uri", "data_forgotten_uri", "model_uri", "users_uri", "checkpoints")
 """Parameters with a location that pods read or write; each may be empty."""
 _WARM_START = "warm_start"
 """Location in the overrides of training."""

@@ -44,6 +44,8 @@ SAMPLE_USERS = 3
 TOP_K = 10
 _USER_ERROR = 2
 _ROLE = "arn:aws:iam::123456789012:role/ncf-local"
+_LISTS = "data_forgotten_uri"
+"""Parameter of the pipeline: lists of forgotten users."""
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -79,7 +81,8 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
     pipeline_yaml = compiled(pipeline, folder.path, request.retry, folder.run_id)
     data, items = _data(request, folder.path / "data", console)
     serving = {PAGE_VARIABLE: "true"} if request.keep_endpoint else {}
-    own_files = [Path(location) for location in (data, items) if location]
+    lists = _own_path(request.arguments, _LISTS)
+    own_files = [Path(location) for location in (data, items, *lists.values()) if location]
     with (
         own_environment(),
         executor_of(request.tag, pipeline_yaml, own_files) as executor,
@@ -97,6 +100,7 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
             "deploy_role": _ROLE,
             **executor.arguments,
             **request.arguments,
+            **lists,
         }
         os.environ.update({**aws.environment, COMMIT_VARIABLE: current_tag()})
         with executor.pods(folder.path / ARTIFACTS, aws.environment, recorder):
@@ -175,6 +179,12 @@ def _data(request: RunRequest, folder: Path, console: Console) -> tuple[str, str
     console.print("No data given: generating interactions like MovieLens's")
     synthetic.write(folder)
     return str(folder / "interactions.csv"), str(folder / "items.csv")
+
+
+def _own_path(arguments: Mapping[str, Any], name: str) -> dict[str, str]:
+    """A parameter that names a path of this machine, made absolute: pods may run elsewhere. Empty for others."""
+    location = str(arguments.get(name, ""))
+    return {name: str(Path(location).resolve())} if location and not is_s3(location) else {}
 
 
 def _local_path(location: str, folder: Path, console: Console, select: Select | None = None) -> str:

@@ -136,6 +136,7 @@ def source_of_model(
         "locations": {name: found for name, variable in LOCATIONS.items() if (found := os.environ.get(variable))},
         "dataset": {
             "fingerprint": _text(raw.get("fingerprint")),
+            "forgotten": _text(raw.get("forgotten")),
             "files": list(files) if isinstance(files, list | dict) else [],
             "counts": dataset["counts"],
             "parameters": dataset["parameters"],

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import logging
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,18 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ncf.artifacts.ids import MAX_ID_LENGTH, canonical_id
 from ncf.artifacts.strings import Strings
 from ncf.batch.arrow import from_arrow, to_arrow
-from ncf.data.columns import plain_name
+from ncf.data.user_list import is_header, numbered_users
 from ncf.errors import InputError
 
 UNKNOWN = -1
-_MAX_LINE_BYTES = 4 * MAX_ID_LENGTH + len("\ufeff\r\n".encode())  # up to four bytes a character
 _LINES_PER_BLOCK = 1 << 16
-_HEADERS = ("user", "userid")
 _SHOWN, _SHOWN_CHARACTERS = 3, 60
-_GZIP = b"\x1f\x8b"
 _log = logging.getLogger(__name__)
 
 
@@ -79,8 +73,8 @@ class Users:
         model = to_arrow(known)
         ids = (
             user
-            for number, user in _lines(path)
-            if number > 1 or plain_name(user) not in _HEADERS or pc.index(model, user).as_py() >= 0
+            for number, user in numbered_users(path)
+            if number > 1 or not is_header(user) or pc.index(model, user).as_py() >= 0
         )
         blocks = iter(
             lambda: pa.array(islice(ids, _LINES_PER_BLOCK), pa.large_string()), pa.array([], pa.large_string())
@@ -117,44 +111,3 @@ def _sample(ids: Sequence[str]) -> str:
     """First ids, as text for a message."""
     shown = ", ".join(repr(ids[row][:_SHOWN_CHARACTERS]) for row in range(min(_SHOWN, len(ids))))
     return f"{shown}, ..." if len(ids) > _SHOWN else shown
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as stream:
-        return stream.read(len(_GZIP)) == _GZIP
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number, from 1, and id of each line that is not blank.
-
-    Raises:
-        InputError: with file and line.
-    """
-    if path.is_dir() or not path.exists():
-        raise InputError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a file of user ids")
-    number = missing = 0
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" or _is_gzip(path) else path.open("rb") as stream:
-            while line := stream.readline(_MAX_LINE_BYTES + 1):
-                number += 1
-                text = "" if len(line) > _MAX_LINE_BYTES else line.decode("utf-8-sig" if number == 1 else "utf-8")
-                stripped = text.strip()
-                text = canonical_id(stripped)
-                if len(line) > _MAX_LINE_BYTES or len(text) > MAX_ID_LENGTH:
-                    raise InputError(
-                        f"{path}: line {number} has more than {MAX_ID_LENGTH} characters; expected one user id a line"
-                    )
-                if "\r" in text:
-                    raise InputError(
-                        f"{path}: line {number} has a carriage return within, {text[:20]!r}; expected one user id a "
-                        "line, with line feeds at the ends"
-                    )
-                missing += bool(stripped) and not text
-                if text:
-                    yield number, text
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: line {number} is not UTF-8 ({error.reason}); expected one user id a line") from None
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be unpacked: {error}") from None
-    if missing:
-        _log.warning("%s: %d lines stand for a missing user, such as None or NaN, and are dropped", path, missing)

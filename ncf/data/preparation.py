@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.forgotten import Forgotten
 from ncf.artifacts.ids import MAX_ID_LENGTH
 from ncf.data import filtering, reading, split
 from ncf.data.choice import Choice, choose, with_weights
@@ -101,13 +102,14 @@ class Prepared:
         }
 
 
-def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepared:
+def prepare(path: Path, settings: Settings, titles: Path | None = None, forgotten: Forgotten | None = None) -> Prepared:
     """Prepare a data set from the interactions at ``path``.
 
     Args:
         path: file or folder of interactions.
         settings: parameters.
         titles: table of titles, or None.
+        forgotten: users whose interactions are left out, or None.
 
     Raises:
         InputError: with the file or parameter at fault.
@@ -116,7 +118,11 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
         *reading.columns(settings.user_column, settings.item_column, settings.rating_column, settings.timestamp_column),
         *event_columns(settings.event_column, settings.event_weights),
     )
-    read = reading.read_interactions(path, wanted, settings.separator, settings.max_unreadable, settings.event_weights)
+    read = reading.read_interactions(
+        path, wanted, settings.separator, settings.max_unreadable, settings.event_weights, forgotten
+    )
+    if read.forgotten:
+        _log.info("left out %s interactions of forgotten users", f"{read.forgotten:,}")
     if read.hint:
         _log.warning("%s", read.hint)
     hints, notes = [read.hint] if read.hint else [], []
@@ -129,7 +135,7 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None) -> Prepa
     for note in notes:
         _log.warning("%s Held-out items are drawn by seed %d.", note, settings.seed)
     read = reading.without_constant_time(read)
-    steps = _first_steps(read)
+    steps = _first_steps(read, forgotten is not None)
     read, choice = choose(read, settings.event_weights, settings.since, settings.days, path, steps)
     try:
         kept = _filtered(read, settings, path, steps)
@@ -158,12 +164,18 @@ def without_time(interactions: Interactions) -> bool:
     return interactions.time is not None and reading.without_constant_time(interactions).time is None
 
 
-def _first_steps(read: Interactions) -> Steps:
+def _first_steps(read: Interactions, forgets: bool) -> Steps:
+    """Reading and what it leaves out. Users and items of rows that it leaves out are not counted."""
     steps = Steps()
     steps.add("read", "Read", read.user, read.item)
+    first, rest = steps.by_name["read"], len(read) + read.unreadable
+    steps.by_name["read"] = replace(first, interactions=rest + read.forgotten)
+    if forgets:
+        what = "Of forgotten users"
+        steps.by_name["forgotten"] = replace(
+            first, name="forgotten", what=what, dropped=read.forgotten, interactions=rest
+        )
     if read.unreadable:
-        first = steps.by_name["read"]
-        steps.by_name["read"] = replace(first, interactions=first.interactions + read.unreadable)
         what = "No id or event type, or rating or timestamp unreadable"
         steps.by_name["unreadable"] = replace(first, name="unreadable", what=what, dropped=read.unreadable)
     return steps

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.artifacts.forgotten import Forgotten
 from ncf.data.columns import Block, Column
 from ncf.data.event_hints import event_column_hint
 from ncf.data.events import NO_WEIGHTS, Events
 from ncf.data.factorise import Ids
+from ncf.data.forgetting import ForgottenRows
 from ncf.data.numbers import Unreadable, ratings
 from ncf.data.tables import is_table, read_blocks, stem_and_suffix
 from ncf.data.times import Times
@@ -56,6 +58,7 @@ class Interactions:
         user_ids, item_ids: raw id of each index.
         files: names of the files.
         unreadable: number of rows that were dropped for an unreadable rating or time.
+        forgotten: number of rows of forgotten users, which were left out.
         event: int16 [n], index of each event's type in ``event_types``; None without a column of event types, and once
             the events are weighed.
         event_types: the types of events.
@@ -72,6 +75,7 @@ class Interactions:
     item_ids: Sequence[str]
     files: Sequence[str]
     unreadable: int = 0
+    forgotten: int = 0
     event: NDArray[np.int16] | None = None
     event_types: Sequence[str] = ()
     weight: NDArray[np.float32] | None = None
@@ -102,6 +106,7 @@ def read_interactions(
     separator: str = "auto",
     max_unreadable: float = 0.0,
     event_weights: Mapping[str, float] = NO_WEIGHTS,
+    forgotten: Forgotten | None = None,
 ) -> Interactions:
     """Read interactions from a file, or from those files of a folder that :func:`interaction_files` chooses.
 
@@ -112,6 +117,7 @@ def read_interactions(
         max_unreadable: largest accepted share of rows without an id, or with an unreadable rating or time, 0 to 1. They
             are dropped.
         event_weights: weight of each type, if there is a column of event types.
+        forgotten: users whose rows are left out, as if they were not in the files.
 
     Raises:
         InputError: with file, row, column and value at fault.
@@ -130,9 +136,13 @@ def read_interactions(
     present: set[str] | None = None
     column_names: Mapping[str, str] = {}
     unreadable, rows = Unreadable(max_unreadable), 0
+    refused = ForgottenRows(forgotten) if forgotten else None
     for file in files:
         with progress(f"reading {file.name}", unit="rows") as bar:
-            for block in read_blocks(file, wanted, separator):
+            for whole in read_blocks(file, wanted, separator):
+                block = refused.without(whole) if refused else whole
+                if whole.rows and not block.rows:
+                    continue
                 if present is not None and set(block.columns) != present:
                     raise InputError(
                         f"{file}: has the columns {', '.join(block.columns)}, but the files before it have "
@@ -165,6 +175,7 @@ def read_interactions(
         user_ids=user_ids,
         item_ids=item_ids,
         unreadable=unreadable.rows,
+        forgotten=refused.rows if refused else 0,
         event=event,
         event_types=event_types,
         hint=hint,

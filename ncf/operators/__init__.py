@@ -1,1 +1,1 @@
-"""Commands for operators: doctor, rollback, clean, stop-jobs, verify."""
+"""Commands for operators: doctor, rollback, clean, stop-jobs, verify, forget."""

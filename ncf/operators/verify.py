@@ -87,7 +87,7 @@ class Verify(Stage, AwsAccess):
         from ncf.artifacts import manifest
         from ncf.artifacts.provenance import Provenance
         from ncf.operators.verification.again import prepare
-        from ncf.operators.verification.causes import other_code
+        from ncf.operators.verification.causes import other_code, other_lists
         from ncf.operators.verification.chain import other_raw_data
 
         made = prepare(self.data, self.items, model.source["dataset"]["parameters"], scratch)
@@ -102,7 +102,9 @@ class Verify(Stage, AwsAccess):
             findings.same("preparation", "the same bytes of the data set, prepared again")
             found.setdefault("dataset", made)
         else:
-            cause = "the raw data" if raw else other_code(model.provenance, Provenance.of(content)) or "the parameters"
+            lists = other_lists(model.source["dataset"], content)
+            code = other_code(model.provenance, Provenance.of(content))
+            cause = "the raw data" if raw else lists or code or "the parameters in the manifest"
             findings.differs("preparation", f"another data set, prepared again; likely cause: {cause}")
 
     def _sample(self, model: Model, found: dict[str, Path], scratch: Path, findings: Findings) -> None:

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "stop-jobs": "ncf.operators.stop_jobs:StopJobs",
     "doctor": "ncf.operators.doctor:Doctor",
     "verify": "ncf.operators.verify:Verify",
+    "forget": "ncf.operators.forget:Forget",
 }
 """Commands beside the stages, and their classes: what SageMaker's two containers run, and what operators run."""
 

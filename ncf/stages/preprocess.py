@@ -18,6 +18,7 @@ from ncf.data.layout import Separator
 from ncf.data.preparation import Settings, prepare
 from ncf.data.release_preparation import prepare_release
 from ncf.data.times import to_time
+from ncf.errors import InputError
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, Stage, check_one_given
 from ncf.stage.pod import Pod
@@ -39,7 +40,7 @@ class Preprocess(Stage, EventSettings, Region):
     pod = Pod(cpu="2", memory="8G")
     calls = ("ncf.storage",)
 
-    read_too = ("interactions_uri", "items")
+    read_too = ("interactions_uri", "items", "forgotten_uri")
 
     interactions: str = Input("Dataset", "File or folder of interactions", optional=True)
     interactions_uri: str = Field(
@@ -48,6 +49,11 @@ class Preprocess(Stage, EventSettings, Region):
     items: str = Field(
         "",
         description="Path or S3 URI of the file of titles; '': items.*, movies.* or *.item in the folder of the data",
+    )
+    forgotten_uri: str = Field(
+        "",
+        description="Folder or S3 prefix of lists of forgotten users, which 'ncf forget' writes: their interactions "
+        "are left out; '': none",
     )
     min_rating: float = Field(
         _DEFAULTS.min_rating,
@@ -151,6 +157,7 @@ class Preprocess(Stage, EventSettings, Region):
 
     def run(self) -> None:
         from ncf.artifacts import manifest
+        from ncf.artifacts.forgotten import Forgotten
         from ncf.artifacts.provenance import made_by
         from ncf.reports.dataset import dataset_report
         from ncf.reports.html import settings_table
@@ -160,10 +167,23 @@ class Preprocess(Stage, EventSettings, Region):
             path = stack.enter_context(local_copy(self.interactions or self.interactions_uri, release.names_to_read))
             files = release.release_files(path)
             titles = stack.enter_context(local_copy(self.items)) if self.items else reading.title_file(path)
-            prepared = prepare_release(files, settings, titles) if files else prepare(path, settings, titles)
+            forgotten = (
+                Forgotten.load(stack.enter_context(local_copy(self.forgotten_uri))) if self.forgotten_uri else None
+            )
+            if files and forgotten:
+                raise InputError(
+                    f"forgotten_uri is '{self.forgotten_uri}', but the data are in the NCF release format, which is "
+                    "taken as it is; delete the rows of forgotten users there"
+                )
+            prepared = prepare_release(files, settings, titles) if files else prepare(path, settings, titles, forgotten)
             sources = [*(files or reading.interaction_files(path)), *([titles] if titles else [])]
             digests = reading.digests(path, sources)
-        source = {"fingerprint": reading.fingerprint(digests), "files": digests, **made_by(self.pipeline_run())}
+        source = {
+            "fingerprint": reading.fingerprint(digests),
+            "files": digests,
+            **({} if forgotten is None else {"forgotten": forgotten.fingerprint()}),
+            **made_by(self.pipeline_run()),
+        }
         prepared.dataset.save(self.dataset, self.parameter_values(), source)
         self.metrics.write_text(json.dumps(prepared.metrics(), indent=2) + "\n")
         settings_shown = settings_table(self.parameter_values(), self.parameters())

@@ -187,7 +187,9 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     r'make run DATA=\S+ PARAMS="data_.*': Page.preprocess,
     r'make run DATA=\S+ PARAMS="model=neumf pretrain=.*': Page.fit,
     r"make run DATA=.* KEEP_ENDPOINT=1": Page.run_until_interrupted,
-    _NCF + r"(preprocess|negative-sampling|fit|evaluate|recommend|show|verify) .*": Page.run,
+    _NCF
+    + r"(preprocess|negative-sampling|fit|evaluate|recommend|show|verify|forget --users \S+ --forgotten-uri) .*": Page.run,
+    _NCF + r"forget .* --scan .*": Page.run,
     _NCF + r"--help": Page.run,
     _NCF + r"serve .*": Page.serve,
     _NCF + r"(rollback|stop-jobs|clean) .*": Page.operate,

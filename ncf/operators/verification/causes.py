@@ -29,6 +29,18 @@ def other_code(recorded: Provenance, here: Provenance) -> str:
     return "" if same else f"code: {recorded.built_from or 'not recorded'}; here {here.built_from}"
 
 
+def other_lists(recorded: Mapping[str, Any], prepared: Mapping[str, Any]) -> str:
+    """How the lists of forgotten users differ from those at the time of the fit; '' if they do not.
+
+    Args:
+        recorded: the data set in the ``source`` of the model.
+        prepared: manifest of the data set that was prepared again.
+    """
+    before, now = recorded.get("forgotten", ""), prepared["source"].get("forgotten", "")
+    where = recorded["parameters"].get("forgotten_uri", "")
+    return "" if before == now else f"the lists of forgotten users at {where} are not those of the time of the fit"
+
+
 def likely_causes(recorded: Provenance, here: Provenance) -> list[str]:
     """What differs between the fit of a model and a new one, the likeliest cause of other bytes first.
 

@@ -1,0 +1,94 @@
+"""``ncf forget``: users whose interactions are left out from now on, and the places where they still are."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator, model_validator
+
+from ncf.aws.settings import AwsAccess
+from ncf.errors import InputError
+from ncf.stage.declaration import Stage, check_location
+
+_FOUND = 1
+
+
+class Forget(Stage, AwsAccess):
+    """Leave users out of all further data sets, or search for them.
+
+    With 'forgotten_uri', salted hashes of the users are added to the lists there. Runs with the pipeline's parameter
+    'data_forgotten_uri' leave their interactions out; without 'users' an empty list is written, for such runs to begin
+    with. With 'scan', files at these places are searched for the users: the exit status is 1 if any are found.
+    """
+
+    calls = ("ncf.storage",)
+
+    read_too = ("users",)
+
+    users: str = Field("", description="File of user ids, one a line, path or S3 URI")
+    forgotten_uri: str = Field("", description="Folder or S3 prefix of the lists, beside the pipeline's artifacts")
+    scan: list[str] = Field(
+        [],
+        description="Places to search: files, folders or S3 URIs of data sets, models, archives of models, tables, "
+        "results of batches and captured requests",
+    )
+
+    @field_validator("forgotten_uri")
+    @classmethod
+    def _is_location(cls, value: str) -> str:
+        if value:
+            check_location("forgotten_uri", value)
+        return value
+
+    @field_validator("scan")
+    @classmethod
+    def _are_locations(cls, values: list[str]) -> list[str]:
+        for value in values:
+            check_location("scan", value)
+        return values
+
+    @model_validator(mode="after")
+    def _has_one_task(self) -> Forget:
+        if bool(self.forgotten_uri) == bool(self.scan):
+            given = "both are given" if self.scan else "neither is given"
+            raise ValueError(f"'forgotten_uri' or 'scan' is required, one of them: {given}")
+        if self.scan and not self.users:
+            raise ValueError("'scan' needs the parameter 'users'")
+        return self
+
+    def run(self) -> None:
+        from ncf.operators.forgetting.lists import users_in
+
+        users = users_in(self.users) if self.users else frozenset[str]()
+        if self.scan:
+            self._search(users)
+        else:
+            self._add(users)
+
+    def _add(self, users: frozenset[str]) -> None:
+        from ncf.operators.forgetting.lists import add
+
+        added = add(self.forgotten_uri, users)
+        known = f", {added.known:,} were there" if added.known else ""
+        print(f"{self.forgotten_uri}: {added.users:,} users added{known}; {added.total:,} in all")
+        print(
+            "An exact new fit without them is a run of the pipeline with the parameters of the last one, without a "
+            f"warm start, and with --param data_forgotten_uri={self.forgotten_uri}"
+        )
+
+    def _search(self, users: frozenset[str]) -> None:
+        from ncf.operators.forgetting.scan import search
+
+        searched = holding = unread = 0
+        for location in self.scan:
+            for place in search(location, users):
+                searched += 1
+                if place.fault:
+                    unread += 1
+                    print(f"unread  {place.name}: {place.fault}", flush=True)
+                elif place.users:
+                    holding += 1
+                    print(f"found   {place.name}: {place.users:,} of {len(users):,} users", flush=True)
+        print(f"{holding:,} of {searched:,} files hold users of the list; {unread:,} could not be read")
+        if holding:
+            raise SystemExit(_FOUND)
+        if unread:
+            raise InputError(f"{unread:,} files could not be read, so it is not known whether they hold these users")
