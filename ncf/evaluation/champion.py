@@ -18,7 +18,8 @@ from ncf.models.scorer import Scorer
 
 MIN_COMPARABLE = 100
 """Lowest number of test positives for a comparison by the gate, and of users for one on the whole catalogue."""
-_UNKNOWN = -1
+UNKNOWN = -1
+"""Index of an id that the other model does not know."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ class Comparable:
             return ""
         return (
             f"Only {count:,} of {len(self.rows):,} test positives can be compared: the champion does not know "
-            f"{self.unknown:,} and was fitted on {self.leaked:,}. {MIN_COMPARABLE} are needed, so the gate does "
-            "not use it."
+            f"{self.unknown:,} and was fitted on {self.leaked:,}. {MIN_COMPARABLE} are needed to compare the metrics."
         )
 
 
@@ -56,6 +56,7 @@ class Comparison:
         name: of the champion: folder, URI or endpoint.
         version: of the champion.
         comparable: test positives that are compared.
+        owners: int32 [comparable], user of each compared positive.
         ranks: of ``model`` and ``champion``, int64 [comparable] among the candidates.
         users: int32 [u], users of the whole catalogue with comparable positives only; may be empty.
         catalogue: of ``model`` and ``champion`` on the whole catalogue; empty if ``users`` is.
@@ -64,6 +65,7 @@ class Comparison:
     name: str
     version: str
     comparable: Comparable
+    owners: NDArray[np.int32]
     ranks: Mapping[str, metrics.Ranks]
     users: NDArray[np.int32]
     catalogue: Mapping[str, metrics.UserRanks]
@@ -83,40 +85,43 @@ class Champion:
         champion: the other model.
         model: the evaluated model.
         name: of the champion: folder, URI or endpoint.
+
+    Attributes:
+        folder: of the champion.
     """
 
     def __init__(self, champion: ModelFolder, model: ModelFolder, name: str) -> None:
-        self.name, self.version = name, champion.version
+        self.name, self.version, self.folder = name, champion.version, champion
         self._train, self._n_items = champion.train, champion.config.n_items
         self._scorer = Scorer(champion.config, champion.weights, champion.train)
-        self._user_of = _match(model.user_ids, champion.user_ids)
-        self._item_of = _match(model.item_ids, champion.item_ids)
+        self._user_of = match(model.user_ids, champion.user_ids)
+        self._item_of = match(model.item_ids, champion.item_ids)
 
     def score_pairs(self, users: Indices, items: Indices) -> Scores:
         """Scores of users that the champion knows: int [B], int [B, C] -> float32 [B, C]."""
         own = self._item_of[items]
         scores = self._scorer.score_pairs(self._user_of[users], np.maximum(own, 0))
-        scores[own == _UNKNOWN] = -np.inf
+        scores[own == UNKNOWN] = -np.inf
         return scores
 
     def score_all(self, users: Indices) -> Scores:
         """Scores of users that the champion knows: int [B] -> float32 [B, items of the model]."""
         scores = self._scorer.score_all(self._user_of[users])[:, self._item_of]
-        scores[:, self._item_of == _UNKNOWN] = -np.inf
+        scores[:, self._item_of == UNKNOWN] = -np.inf
         return scores
 
     def comparable(self, test: Pairs) -> Comparable:
         """Comparable test positives among ``test``, int [m, 2] in the indices of the model."""
         users, items = self._user_of[test[:, 0]], self._item_of[test[:, 1]]
-        known = (users != _UNKNOWN) & (items != _UNKNOWN)
+        known = (users != UNKNOWN) & (items != UNKNOWN)
         fitted_on = known & _contains(self._train, users, items, self._n_items)
         return Comparable(known & ~fitted_on, int((~known).sum()), int(fitted_on.sum()))
 
 
-def _match(ids: Strings, others: Strings) -> NDArray[np.int32]:
-    """Index of each id in ``others``, int32 [len(ids)]; -1 for an unknown id."""
+def match(ids: Strings, others: Strings) -> NDArray[np.int32]:
+    """Index of each id in ``others``, int32 [len(ids)]; ``UNKNOWN`` for an unknown id."""
     index_of = {other: index for index, other in enumerate(others)}
-    return np.array([index_of.get(name, _UNKNOWN) for name in ids], np.int32)
+    return np.array([index_of.get(name, UNKNOWN) for name in ids], np.int32)
 
 
 def _contains(train: ItemsByUser, users: Indices, items: Indices, n_items: int) -> NDArray[np.bool_]:

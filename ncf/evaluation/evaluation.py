@@ -75,14 +75,8 @@ def evaluate(
     Raises:
         InputError: if the samples belong to another data set, or there are no test positives.
     """
+    _check(model, samples)
     n_items, test = model.config.n_items, samples.test
-    if (samples.n_users, samples.n_items) != (model.config.n_users, n_items):
-        raise InputError(
-            f"samples: {samples.n_users} users and {samples.n_items} items, but the model has {model.config.n_users} "
-            f"and {n_items}; expected the samples of the model's data set"
-        )
-    if not len(test):
-        raise InputError("samples: no test positives; expected one or more: see parameter 'split' of preprocess")
     _log.info(
         "evaluating on %s test positives of %s users, %s items",
         *(f"{n:,}" for n in (len(test), len(np.unique(test[:, 0])), n_items)),
@@ -115,6 +109,46 @@ def evaluate(
     )
 
 
+def compare(
+    model: ModelFolder, champion: Champion, samples: Samples, max_eval_users: int, seed: int
+) -> tuple[Comparison | None, str]:
+    """Comparison of a model with a champion alone, without baselines; None, and the reason, if there is none.
+
+    Args:
+        model: to compare.
+        champion: the other model.
+        samples: of the data set that ``model`` was trained on.
+        max_eval_users: largest number of users for the whole catalogue, drawn by ``seed``.
+        seed: of the draw.
+
+    Raises:
+        InputError: if the samples belong to another data set, or there are no test positives.
+    """
+    _check(model, samples)
+    comparable = champion.comparable(samples.test)
+    if comparable.too_few:
+        return None, comparable.too_few
+    scorer = Scorer(model.config, model.weights, model.train)
+    users = draw_users(samples.test, max_eval_users, seed)
+    ranks = _ranks("model", scorer, samples, np.ones(len(samples.test), bool))
+    catalogue = rank({"model": scorer}, model.train, model.config.n_items, samples.test, users)["model"]
+    return _compare(champion, comparable, model, samples, ranks, users, catalogue), ""
+
+
+def _check(model: ModelFolder, samples: Samples) -> None:
+    """
+    Raises:
+        InputError: if the samples belong to another data set, or there are no test positives.
+    """
+    if (samples.n_users, samples.n_items) != (model.config.n_users, model.config.n_items):
+        raise InputError(
+            f"samples: {samples.n_users} users and {samples.n_items} items, but the model has {model.config.n_users} "
+            f"and {model.config.n_items}; expected the samples of the model's data set"
+        )
+    if not len(samples.test):
+        raise InputError("samples: no test positives; expected one or more: see parameter 'split' of preprocess")
+
+
 def _compare(
     champion: Champion,
     comparable: Comparable,
@@ -134,6 +168,7 @@ def _compare(
         name=champion.name,
         version=champion.version,
         comparable=comparable,
+        owners=samples.test[comparable.rows, 0],
         ranks={
             "model": ranks[comparable.rows],
             "champion": _ranks("champion", champion, samples, comparable.rows),

@@ -1,4 +1,4 @@
-"""Groups of test positives by activity of users and popularity of items."""
+"""Groups of rows, such as test positives, by activity of users and popularity of items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POPULARITY = ("tail", "mid", "head")
 
 @dataclass(frozen=True)
 class Group:
-    """Group of test positives.
+    """Group of rows: test positives, or users.
 
     Attributes:
         name: of the group, with its range.
@@ -27,9 +27,14 @@ class Group:
     rows: NDArray[np.bool_]
 
 
-def by_activity(train: ItemsByUser, test: Pairs) -> list[Group]:
-    """Quarters of the test users by training interactions. There are fewer groups if quartiles are equal."""
-    users, owner = np.unique(test[:, 0], return_inverse=True)
+def by_activity(train: ItemsByUser, owners: NDArray[np.int32]) -> list[Group]:
+    """Quarters of users by training interactions. There are fewer groups if quartiles are equal.
+
+    Args:
+        train: items of each user.
+        owners: int32 [m], user of each row, such as those of test positives.
+    """
+    users, owner = np.unique(owners, return_inverse=True)
     counts = train.counts()[users]
     edges = np.unique(np.quantile(counts, _QUARTERS, method="higher"))
     quarter = np.searchsorted(edges, counts, side="left")

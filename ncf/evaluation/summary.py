@@ -134,7 +134,7 @@ def summarise(model: ModelFolder, evaluation: Evaluation, resamples: int, seed: 
     values = _flat(evaluation, of_rankers, gains)
     champion = None
     if evaluation.comparison is not None:
-        champion = _champion(evaluation.comparison, evaluation, resamples, seed)
+        champion = summarise_champion(evaluation.comparison, resamples, seed)
         values |= _flat_champion(champion, evaluation.comparison)
 
     def of_groups(groups: Sequence[Group]) -> list[GroupSummary]:
@@ -145,7 +145,7 @@ def summarise(model: ModelFolder, evaluation: Evaluation, resamples: int, seed: 
         of_rankers=of_rankers,
         gains=gains,
         full=full,
-        activity=of_groups(by_activity(model.train, evaluation.test)),
+        activity=of_groups(by_activity(model.train, evaluation.test[:, 0])),
         popularity=of_groups(by_popularity(model.popularity, evaluation.test)),
         champion=champion,
         candidates=evaluation.candidates,
@@ -205,9 +205,17 @@ def _estimates(
     return of_rankers, gains
 
 
-def _champion(comparison: Comparison, evaluation: Evaluation, resamples: int, seed: int) -> ChampionSummary:
-    owners = evaluation.test[comparison.comparable.rows, 0]
-    found, gains = _estimates(comparison.ranks, comparison.catalogue, owners, comparison.users, resamples, seed)
+def summarise_champion(comparison: Comparison, resamples: int, seed: int) -> ChampionSummary:
+    """Metrics of both models of a comparison.
+
+    Args:
+        comparison: of a model with its champion.
+        resamples: of each interval.
+        seed: of the resamples.
+    """
+    found, gains = _estimates(
+        comparison.ranks, comparison.catalogue, comparison.owners, comparison.users, resamples, seed
+    )
     return ChampionSummary(found["model"], found["champion"], gains["champion"], comparison.metric)
 
 

@@ -257,7 +257,9 @@ class EvaluationReport:
             (label, decimal(found.model[metric].mean), decimal(found.champion[metric].mean))
             for metric, label in shown.items()
         ]
-        chart = evaluation_plots.champion_gains(found.gains, shown, self.max_loss_to_champion)
+        chart = evaluation_plots.champion_gains(
+            "This model minus the champion", found.gains, shown, self.max_loss_to_champion
+        )
         columns = ("", LABELS["model"], LABELS["champion"])
         return Section(heading, text, tables=[Table(columns, rows)], charts=[chart])
 

@@ -192,15 +192,21 @@ def groups(title: str, unit: str, metric: str, found: Sequence[GroupSummary]) ->
         return Chart(svg(figure))
 
 
-def champion_gains(found: Mapping[str, Estimate], labels: Mapping[str, str], allowed: float) -> Chart:
-    """The model minus the champion in each metric, with intervals, and the loss that the gate allows."""
+def champion_gains(
+    title: str, found: Mapping[str, Estimate], labels: Mapping[str, str], allowed: float | None = None
+) -> Chart:
+    """The model minus the champion in each metric, with intervals, and the loss that the gate allows, if any."""
     names = [name for name in labels if name in found]
-    with _figure("This model minus the champion", 1.35 + 0.42 * len(names)) as (figure, axes):
-        axes.axvline(-allowed, color=INK, linewidth=1.4, linestyle="--", label="allowed loss of NDCG@10", zorder=1)
+    with _figure(title, 1.35 + 0.42 * len(names)) as (figure, axes):
+        if allowed is not None:
+            axes.axvline(-allowed, color=INK, linewidth=1.4, linestyle="--", label="allowed loss of NDCG@10", zorder=1)
         for row, name in enumerate(names):
             _whiskers(axes, row, found[name], COLORS["champion"])
             _value(axes, row, decimal(found[name].mean, sign=True))
         _rows(axes, [labels[name] for name in names])
-        _differences(axes, [*found.values(), Estimate(-allowed, -allowed, -allowed)])
-        legend_below(figure, axes)
+        shown = list(found.values())
+        if allowed is not None:
+            shown.append(Estimate(-allowed, -allowed, -allowed))
+            legend_below(figure, axes)
+        _differences(axes, shown)
         return Chart(svg(figure))

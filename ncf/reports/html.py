@@ -31,6 +31,17 @@ _LINKS = "<!-- links -->"
 
 
 @dataclass(frozen=True)
+class Marked:
+    """A table cell in colour: ``good`` for what comes, ``bad`` for what goes. The text says it without colour too."""
+
+    text: str
+    tone: Literal["good", "bad"]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
 class Table:
     """A table. The first cell names its row; columns of numbers are aligned right.
 
@@ -94,11 +105,17 @@ def _template() -> Template:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["cell"] = _cell
+    environment.filters["tone"] = _tone
     return environment.from_string(TEMPLATE.read_text())
 
 
 def _cell(value: object) -> object:
     return count(int(value)) if isinstance(value, Integral) and not isinstance(value, bool) else value
+
+
+def _tone(value: object) -> str:
+    """The CSS class of a cell; '' for none."""
+    return value.tone if isinstance(value, Marked) else ""
 
 
 def with_links(page: str, links: Mapping[str, str]) -> str:

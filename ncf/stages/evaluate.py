@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,8 @@ from ncf.storage import local_copy
 if TYPE_CHECKING:
     from ncf.artifacts.model_folder import ModelFolder
     from ncf.evaluation.champion import Champion
+    from ncf.evaluation.evaluation import Evaluation
+    from ncf.evaluation.summary import Summary
 
 _log = logging.getLogger(__name__)
 
@@ -86,6 +88,7 @@ class Evaluate(Stage, AwsAccess):
 
     metrics: Path = Output("Metrics", "HR, NDCG, Recall and MRR of model, baselines and champion, with intervals")
     report: Path = Output("HTML", "Plots of the evaluation: baselines, champion, groups, popularity")
+    diff: Path = Output("HTML", "What changes for users: lists and metrics of the model beside the champion's")
     summary: Path = Output("Markdown", "The gate and a short table of metrics")
     passed: Path = OutputParameter(bool, "Whether the gate is open")
 
@@ -125,14 +128,15 @@ class Evaluate(Stage, AwsAccess):
                 )
             with self._champion_of(model) as (champion, absence):
                 evaluation = evaluate(model, samples, self.max_eval_users, self.seed, champion, absence)
-            if evaluation.no_comparison:
-                _log.info("no champion: %s", evaluation.no_comparison)
-            summary = summarise(model, evaluation, self.bootstrap_resamples, self.seed)
+                if evaluation.no_comparison:
+                    _log.info("no champion: %s", evaluation.no_comparison)
+                summary = summarise(model, evaluation, self.bootstrap_resamples, self.seed)
+                lists = self._diff(model, champion, evaluation, summary)
             checks = gate(summary, self.min_hr_at_10, self.not_worse_than, self.max_loss_to_champion)
             passed = all(check.passed for check in checks)
             for check in checks:
                 _log.info("gate: %s: %s", "holds" if check.passed else "fails", check.text)
-            metrics = {METRIC: float(passed), **summary.content()}
+            metrics = {METRIC: float(passed), **lists, **summary.content()}
             self.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
             own = {name: value for name, value in self.parameter_values().items() if name not in AwsAccess.model_fields}
             report = EvaluationReport(
@@ -148,6 +152,34 @@ class Evaluate(Stage, AwsAccess):
             self.report.write_text(report.html())
             self.summary.write_text(report.markdown())
             self.passed.write_text(json.dumps(passed))
+
+    def _diff(
+        self, model: ModelFolder, champion: Champion | None, evaluation: Evaluation, summary: Summary
+    ) -> Mapping[str, float]:
+        """Write the diff.
+
+        Returns:
+            Its figures; none without a champion.
+        """
+        from ncf.evaluation.diff import diff
+        from ncf.reports.diff import DiffReport, absence_page
+
+        if champion is None:
+            self.diff.write_text(absence_page(evaluation.no_comparison))
+            return {}
+        difference = diff(champion.folder, model, self.max_eval_users, self.seed)
+        report = DiffReport(
+            difference=difference,
+            groups=difference.of_groups(evaluation.comparison, self.bootstrap_resamples, self.seed),
+            before=champion.name,
+            after="this run's model",
+            metrics=summary.champion,
+            no_metrics=evaluation.no_comparison,
+            seed=self.seed,
+        )
+        _log.info("diff: %s", report.verdict)
+        self.diff.write_text(report.html())
+        return difference.values()
 
     @contextmanager
     def _champion_of(self, model: ModelFolder) -> Iterator[tuple[Champion | None, str]]:

@@ -23,7 +23,7 @@ def test_each_positive_is_in_one_group(counts: list[int], rows: int) -> None:
     users = np.repeat(np.arange(len(counts), dtype=np.int32), rows)
     test = np.column_stack([users, users % 7]).astype(np.int32)
     popularity = np.array([0, 1, 1, 2, 5, 9, 30])
-    for groups in (by_activity(train_of(counts), test), by_popularity(popularity, test)):
+    for groups in (by_activity(train_of(counts), test[:, 0]), by_popularity(popularity, test)):
         assert (np.sum([group.rows for group in groups], axis=0) == 1).all()
         assert all(group.rows.any() for group in groups)
         assert len({group.name for group in groups}) == len(groups) <= 4
@@ -32,14 +32,14 @@ def test_each_positive_is_in_one_group(counts: list[int], rows: int) -> None:
 def test_quarters_are_of_users() -> None:
     counts = [1, 2, 3, 4, 5, 6, 7, 2000]
     test = np.array([[user, 0] for user in range(8)] + [[7, item] for item in range(1, 50)], np.int32)
-    groups = by_activity(train_of(counts), test)
+    groups = by_activity(train_of(counts), test[:, 0])
     assert [group.name for group in groups] == ["1 – 3", "4 – 5", "6 – 7", "2,000"]
     assert [np.unique(test[group.rows, 0]).tolist() for group in groups] == [[0, 1, 2], [3, 4], [5, 6], [7]]
     assert groups[-1].rows.sum() == 50
 
 
 def test_users_who_are_all_alike_are_one_group() -> None:
-    (group,) = by_activity(train_of([3, 3, 3]), np.array([[0, 1], [1, 1], [2, 1]], np.int32))
+    (group,) = by_activity(train_of([3, 3, 3]), np.arange(3, dtype=np.int32))
     assert group.name == "3"
 
 
