@@ -22,6 +22,8 @@ from ncf.evaluation.names import LABELS
 from ncf.reports.html import with_links
 
 FILE_NAME = "summary.json"
+_PAGES = {"report.html": "Evaluation", "diff.html": "What changes for users", "data-report.html": "Data report"}
+"""Reports in the folder of a run, and what links between them are called."""
 _ROOT = Path(__file__).parents[2]
 _CUTOFF = 10
 _ESCAPED = re.compile(r"\\([^\w\s])")
@@ -59,11 +61,15 @@ def collect(
     """
     evaluate, deploy = tasks["evaluate"].outputs, tasks.get("deploy")
     stages = [name for name in dict.fromkeys([*tasks, "deploy"]) if name not in _OTHERS]
-    report, data_report, model = (folder.path / name for name in ("report.html", "data-report.html", "model"))
-    pages = {report: evaluate["report"]["uri"], data_report: tasks["preprocess"].outputs["report"]["uri"]}
-    links = {report: {"Data report": data_report.name}, data_report: {"Evaluation": report.name}}
+    report, diff, data_report, model = (folder.path / name for name in (*_PAGES, "model"))
+    pages = {
+        report: evaluate["report"]["uri"],
+        diff: evaluate["diff"]["uri"],
+        data_report: tasks["preprocess"].outputs["report"]["uri"],
+    }
     for page, source in pages.items():
-        page.write_text(with_links(Path(source).read_text(), links[page]))
+        links = {label: name for name, label in _PAGES.items() if name != page.name}
+        page.write_text(with_links(Path(source).read_text(), links))
     model.symlink_to(os.path.relpath(tasks["train"].outputs["trained_model"]["uri"], folder.path))
     users = [entry["user"] for entry in recommendations] or [_first_user(model)]
     return {
@@ -71,6 +77,7 @@ def collect(
         "folder": str(folder.path),
         "model": str(model),
         "report": str(report),
+        "diff": str(diff),
         "data_report": str(data_report),
         "summary": str(folder.path / FILE_NAME),
         "next": _next_commands(model, users[0]),
@@ -119,7 +126,7 @@ def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRu
         console.print(f"  {escape(check)}", highlight=False, soft_wrap=True)
     if result["recommendations"]:
         console.print(_top(result["recommendations"]))
-    names = {"model": "model", "report": "report", "data report": "data_report", "summary": "summary"}
+    names = {"model": "model", "report": "report", "diff": "diff", "data report": "data_report", "summary": "summary"}
     show_paths(console, folder, {name: Path(result[key]) for name, key in names.items()})
     console.print("Next:")
     for command in result["next"]:

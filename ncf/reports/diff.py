@@ -69,6 +69,8 @@ class DiffReport:
             return "No user is known to both models"
         if unchanged == users:
             return "No list changes"
+        if users - unchanged == 1:
+            return f"The list of 1 of {count(users)} users changes"
         return f"The lists of {count(users - unchanged)} of {count(users)} users change"
 
     def facts(self) -> list[str]:
@@ -82,11 +84,11 @@ class DiffReport:
             f"Both models know {count(found.known_users)} users{drawn}. {_only(found)}",
         ]
         if found.seen_since:
-            sentences.append(
-                f"{count(found.seen_since)} list entries are gone because the user has interacted with the item since."
-            )
+            entries = "1 list entry is" if found.seen_since == 1 else f"{count(found.seen_since)} list entries are"
+            sentences.append(f"{entries} gone because the user has interacted with the item since.")
         if reordered := int(found.reordered.sum()):
-            sentences.append(f"The lists of {count(reordered)} users have the same items in another order.")
+            whose = "The list of 1 user has" if reordered == 1 else f"The lists of {count(reordered)} users have"
+            sentences.append(f"{whose} the same items in another order.")
         return sentences
 
     def tiles(self) -> list[Tile]:
@@ -106,12 +108,12 @@ class DiffReport:
             tiles.append(Tile(_METRICS[self.metrics.metric], decimal(gain.mean, True), f"95 %: {bounds(gain, True)}"))
         return tiles
 
-    def metric_rows(self) -> list[tuple[str, ...]]:
-        """A row for each metric: label, before, after, difference, its interval."""
-        if self.metrics is None:
-            return []
-        of = self.metrics
-        return [
+    def metric_table(self) -> Table:
+        """A row for each metric; none without metrics."""
+        columns, of = ("", "before", "after", "difference", "95 % interval"), self.metrics
+        if of is None:
+            return Table(columns, [])
+        rows = [
             (
                 label,
                 decimal(of.champion[name].mean),
@@ -119,39 +121,48 @@ class DiffReport:
                 decimal(of.gains[name].mean, True),
                 bounds(of.gains[name], True),
             )
+            for name, label in self._labels(of).items()
+        ]
+        return Table(columns, rows)
+
+    def _labels(self, of: ChampionSummary) -> dict[str, str]:
+        """Metrics that are shown, with labels. With one test item for each user, Recall equals HR."""
+        same = of.gains.get("full_recall_at_10") == of.gains.get("full_hr_at_10")
+        return {
+            name: label
             for name, label in _METRICS.items()
-            if name in of.gains
+            if name in of.gains and not (same and name == "full_recall_at_10")
+        }
+
+    def item_table(self, gains: bool) -> Table:
+        """A row for each item that gains, or loses, most lists."""
+        rows = [
+            (self.difference.title(item), before, after, f"{after - before:+,}")
+            for item, before, after in self.difference.changes(_ITEMS, gains)
         ]
+        caption = "Items that gain exposure" if gains else "Items that lose exposure"
+        return Table(("item", "before", "after", "change"), rows, caption)
 
-    def item_rows(self, gains: bool) -> list[tuple[str, int, int, str]]:
-        """A row for each item that gains, or loses, most lists: title, before, after, change."""
-        found = self.difference.changes(_ITEMS, gains)
-        return [(self.difference.title(item), before, after, f"{after - before:+,}") for item, before, after in found]
+    def group_table(self, with_items: bool = True) -> Table:
+        """A row for each group by activity, with the items that change most. Empty columns are left out."""
+        cells: list[dict[str, object]] = []
+        for group in self.groups:
+            row: dict[str, object] = {
+                "interactions": group.name,
+                "users": group.users,
+                "overlap": percent(group.overlap, 0),
+                "same list": percent(group.unchanged / group.users),
+                "all changed": percent(group.replaced / group.users),
+            }
+            if group.ndcg:
+                row |= {"NDCG@10": decimal(group.ndcg.mean, True), "95 % interval": bounds(group.ndcg, True)}
+            if with_items and group.gained and group.lost:
+                row |= {"gains most": self._change(group.gained), "loses most": self._change(group.lost)}
+            cells.append(row)
+        columns = list(dict.fromkeys(column for row in cells for column in row))
+        return Table(columns, [[row.get(column, "") for column in columns] for row in cells])
 
-    def group_rows(self) -> list[tuple[str, ...]]:
-        """A row for each group by activity, as :attr:`group_columns` says."""
-        return [
-            (
-                group.name,
-                count(group.users),
-                percent(group.overlap, 0),
-                percent(group.unchanged / group.users),
-                percent(group.replaced / group.users),
-                f"{decimal(group.ndcg.mean, True)} ({bounds(group.ndcg, True)})" if group.ndcg else "",
-                self._change(group.gained),
-                self._change(group.lost),
-            )
-            for group in self.groups
-        ]
-
-    @property
-    def group_columns(self) -> tuple[str, ...]:
-        ndcg = "NDCG@10, difference"
-        return ("interactions", "users", "overlap", "same list", "all changed", ndcg, "gains most", "loses most")
-
-    def _change(self, change: Change | None) -> str:
-        if change is None:
-            return ""
+    def _change(self, change: Change) -> str:
         return f"{self.difference.title(change.item)} ({change.after - change.before:+,})"
 
     def _verdict(self) -> Section:
@@ -165,26 +176,19 @@ class DiffReport:
             "Each difference is after minus before, paired by user, with its 95 % interval. Test items that the model "
             "before was fitted on, or does not know, are left out."
         )
-        labels = {name: label for name, label in _METRICS.items() if name in self.metrics.gains}
-        chart = evaluation_plots.champion_gains("After minus before", self.metrics.gains, labels)
-        columns = ("", "before", "after", "difference", "95 % interval")
-        return Section(heading, [text], tables=[Table(columns, self.metric_rows())], charts=[chart])
+        chart = evaluation_plots.champion_gains("After minus before", self.metrics.gains, self._labels(self.metrics))
+        return Section(heading, [text], tables=[self.metric_table()], charts=[chart])
 
     def _lists(self) -> Section:
         charts = [diff_plots.overlap(self.difference), diff_plots.groups(self.groups)]
-        rows, columns = self.group_rows(), self.group_columns
-        kept = [at for at in range(len(columns)) if not at or any(row[at] for row in rows)]
-        table = Table([columns[at] for at in kept], [[row[at] for at in kept] for row in rows])
-        text = "Groups are quarters of the users by the interactions that the model after was fitted on."
-        return Section("How much of the lists stays", [text], tables=[table], charts=charts)
+        text = (
+            "Groups are quarters of the users by the interactions that the model after was fitted on. NDCG@10 is the "
+            "difference on the whole catalogue."
+        )
+        return Section("How much of the lists stays", [text], tables=[self.group_table()], charts=charts)
 
     def _items(self) -> Section:
-        columns = ("item", "before", "after", "change")
-        tables = [
-            Table(columns, rows, caption)
-            for gains, caption in ((True, "Items that gain exposure"), (False, "Items that lose exposure"))
-            if (rows := self.item_rows(gains))
-        ]
+        tables = [table for gains in (True, False) if (table := self.item_table(gains)).rows]
         text = "Number of lists with the item."
         if not tables:
             text = "Each item is in as many lists as before."
@@ -204,9 +208,12 @@ class DiffReport:
             [item for item in lists[row].tolist() if item != NO_ITEM]
             for lists in (found.lists_before, found.lists_after)
         )
-        left = [found.title(item) if item in after else Marked(f"− {found.title(item)}", "bad") for item in before]
+        left = [
+            Marked(found.title(item), "same") if item in after else Marked(f"− {found.title(item)}", "bad")
+            for item in before
+        ]
         right = [
-            f"{found.title(item)}{_moved(before.index(item) - place)}"
+            Marked(f"{found.title(item)}{_moved(before.index(item) - place)}", "same")
             if item in before
             else Marked(f"+ {found.title(item)}", "good")
             for place, item in enumerate(after)

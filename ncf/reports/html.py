@@ -32,10 +32,13 @@ _LINKS = "<!-- links -->"
 
 @dataclass(frozen=True)
 class Marked:
-    """A table cell in colour: ``good`` for what comes, ``bad`` for what goes. The text says it without colour too."""
+    """A table cell in colour: ``good`` for what comes, ``bad`` for what goes, ``same`` beside them for what stays.
+
+    The text says it without colour too.
+    """
 
     text: str
-    tone: Literal["good", "bad"]
+    tone: Literal["good", "bad", "same"]
 
     def __str__(self) -> str:
         return self.text

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "fit": "ncf.training.fit:Fit",
     "serve": "ncf.serving.serve:Serve",
     "show": "ncf.serving.show:Show",
+    "diff": "ncf.operators.diff:Diff",
     "rollback": "ncf.operators.rollback:Rollback",
     "clean": "ncf.operators.clean:Clean",
     "stop-jobs": "ncf.operators.stop_jobs:StopJobs",

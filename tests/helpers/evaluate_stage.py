@@ -16,7 +16,7 @@ from random_model import random_model
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
-from ncf.reports import dataset, evaluation_plots, training_plots
+from ncf.reports import dataset, diff_plots, evaluation_plots, training_plots
 from ncf.stage.execution import run
 from ncf.stages.evaluate import Evaluate
 
@@ -68,7 +68,7 @@ def make(folder: Path, good: bool = True, **options: Any) -> tuple[Path, Path]:
 def undrawn() -> Iterator[None]:
     """For tests of numbers and words: charts are set up, but not drawn, which takes a second a report."""
     with ExitStack() as stack:
-        for module in (dataset, evaluation_plots, training_plots):
+        for module in (dataset, diff_plots, evaluation_plots, training_plots):
             stack.enter_context(patch.object(module, "svg", lambda _: "<svg/>"))
         yield
 
@@ -83,6 +83,7 @@ def run_stage(folder: Path, model: Path, samples: Path, *arguments: str) -> dict
     outputs = {
         "metrics": "metrics.json",
         "report": "report.html",
+        "diff": "diff.html",
         "summary": "summary.md",
         "passed": "passed",
     }
@@ -91,6 +92,7 @@ def run_stage(folder: Path, model: Path, samples: Path, *arguments: str) -> dict
     return {
         "metrics": json.loads((folder / "metrics.json").read_text()),
         "report": (folder / "report.html").read_text(),
+        "diff": (folder / "diff.html").read_text(),
         "summary": (folder / "summary.md").read_text(),
         "passed": (folder / "passed").read_text(),
     }

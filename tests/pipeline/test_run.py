@@ -193,7 +193,11 @@ def test_the_run_s_id_and_paths_are_printed_and_in_the_summary(finished: tuple[d
     assert folder.name.startswith("out-")
     assert folder.name.endswith(summary["run_id"][:8])
     assert out.startswith(f"Run {summary['run_id']} in {folder}\n")
-    files = {"report": "report.html", "data_report": "data-report.html", "summary": "summary.json", "model": "model"}
+    pages = {"report": "report.html", "diff": "diff.html", "data_report": "data-report.html"}
+    files = {**pages, "summary": "summary.json", "model": "model"}
+    for page in pages.values():
+        links = set(re.findall(r'<a href="([\w.-]+)">', (folder / page).read_text()))
+        assert links == set(pages.values()) - {page}
     assert {name: summary[name] for name in files} == {name: str(folder / file) for name, file in files.items()}
     assert summary["folder"] == str(folder)
     end = out[out.index("Folder:") :]

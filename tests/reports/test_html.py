@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydantic.fields import FieldInfo
 
-from ncf.reports.html import Report, Section, Table, Tile, render, settings_table, with_links
+from ncf.reports.html import Marked, Report, Section, Table, Tile, render, settings_table, with_links
 from ncf.reports.plots import Chart, log_histogram, plot, svg
 
 VOID = {"meta", "br", "hr", "img", "path", "use", "rect", "line", "circle"}
@@ -108,6 +108,12 @@ def test_all_of_a_column_stands_on_one_side_and_names_of_rows_left(column: tuple
     assert [table.right(column) for column in range(2)] == right
     text = render(Report("t", sections=[Section("s", tables=[table])]))
     assert text.count('class="figure"') == (1 + len(column)) * sum(right)
+
+
+def test_a_marked_cell_has_its_tone_and_is_escaped() -> None:
+    table = Table(("before", "after"), [(Marked("− <x>", "bad"), "kept")])
+    text = render(Report("t", sections=[Section("s", tables=[table])]))
+    assert '<td class="bad">− &lt;x&gt;</td><td>kept</td>' in text
 
 
 def test_same_content_same_bytes() -> None:

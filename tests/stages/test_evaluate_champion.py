@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,11 @@ def test_a_folder(own: bool, others: bool, passed: str, tmp_path: Path) -> None:
     assert f"NDCG@10 on the whole catalogue differs from the champion's by {gain:+.4f}" in result["summary"]
     assert not own or "This model minus the champion" in result["report"], "in a chart, which one case draws"
     assert "The champion is model, version " in result["report"]
+    assert "<h2>No list changes</h2>" in result["diff"], "they differ in test items alone, which users have had"
+    assert "before: model (version " in result["diff"]
+    assert f'<td>NDCG@10, whole catalogue</td><td class="figure">{others:.4f}</td>' in result["diff"]
+    assert "Each item is in as many lists as before." in result["diff"]
+    assert (result["metrics"]["list_overlap_at_10"], result["metrics"]["lists_unchanged"]) == (1, 1)
 
 
 def test_the_allowed_loss(tmp_path: Path) -> None:
@@ -66,6 +72,9 @@ def test_without_a_champion_no_aws_is_asked(tmp_path: Path, no_aws: None) -> Non
     result = run_undrawn(tmp_path / "out", *make(tmp_path))
     assert "is set." in result["report"]
     assert "is set." in result["summary"]
+    assert "There is no other model to compare with" in result["diff"]
+    assert "is set." in result["diff"]
+    assert not [name for name in result["metrics"] if name.startswith("list")]
     assert not [name for name in result["metrics"] if "champion" in name]
 
 
@@ -101,11 +110,13 @@ def test_bad_values_are_named(arguments: tuple[str, ...], message: str) -> None:
 
 def test_too_few_comparable_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(champion, "MIN_COMPARABLE", 100)
-    other, _ = make(tmp_path / "other")
+    other, _ = make(tmp_path / "other", seed=1)
     arguments = ("--champion", str(other), "--not-worse-than", "none")
     result = run_undrawn(tmp_path / "out", *make(tmp_path, good=False), *arguments)
     assert result["passed"] == "true"  # though it is far worse
-    assert "Only 40 of 40 test positives can be compared" in result["summary"]
+    for text in (result["summary"], result["diff"]):
+        assert "Only 38 of 40 test positives can be compared" in text
+    assert re.search(r"The lists of \d\d of 40 users change", result["diff"]), "lists are compared without test items"
 
 
 def deploy(folder: Path, model: Path, endpoint: str, *more: str) -> None:
