@@ -90,7 +90,8 @@ def test_equal_models_in_another_order_change_no_list(name: str) -> None:
     model = model_of(name)
     found = diff(reordered(model), model, 1000, 0)
     assert found.unchanged.all()
-    assert not (found.reordered.any() or found.replaced.any())
+    assert not found.reordered.any()
+    assert not found.replaced.any()
     assert found.values() == {"list_overlap_at_10": 1, "lists_unchanged": 1, "lists_replaced": 0}
     assert found.changes(5, gains=True) == found.changes(5, gains=False) == []
     assert found.seen_since == 0

@@ -139,6 +139,7 @@ class Page(LocalRuns):
                 deploy(folder, "ncf-shop", run, seed)
             self.sandbox.environment |= {**account.environment, "RUN_ID": _RUN_ID}
             self.account = True
+        self.patch.chdir(self.sandbox.folder)
         ncf_command.main(self.sandbox.words(command.text)[1:])
 
     def compile_example(self, command: Command) -> None:
@@ -192,7 +193,7 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     _NCF + r"forget .* --scan .*": Page.run,
     _NCF + r"--help": Page.run,
     _NCF + r"serve .*": Page.serve,
-    _NCF + r"(rollback|stop-jobs|clean) .*": Page.operate,
+    _NCF + r"(diff|rollback|stop-jobs|clean) .*": Page.operate,
     _NCF + r"doctor .*": Page.examine,
     _PIPELINE + r"run --data ratings\.csv --param .*": Page.run_without_make,
     _PIPELINE + r"run --data .* --output .*": Page.run_with_parameters,
