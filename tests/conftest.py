@@ -32,8 +32,7 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 _PERMISSION_OF = {"s3:HeadBucket": "s3:ListBucket"}
-_OF_THE_REGISTRY = ("CreateModelPackage", "CreateModelPackageGroup", "UpdateModelPackage")
-_CALLS_OF_TESTS = {"sagemaker:ListEndpoints"} | {f"sagemaker:{call}" for call in _OF_THE_REGISTRY}
+_CALLS_OF_TESTS = {"sagemaker:ListEndpoints"}
 """What tests themselves call through our clients."""
 SHARED = Path(__file__).parents[2] / "shared"
 SHARED_DATA = SHARED / "data"
@@ -62,8 +61,7 @@ def calls_are_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
     from components.cluster.permissions import modules_of_operators, modules_of_pods
     from ncf.aws import permissions, session
 
-    modules = modules_of_pods() | modules_of_operators() | {"ncf.sagemaker.registry.package"}
-    permitted = permissions.calls(modules) | permissions.FREE
+    permitted = permissions.calls(modules_of_pods() | modules_of_operators()) | permissions.FREE
     original = session.Aws.call
     prefixes = {
         "sagemaker-runtime": "sagemaker",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,7 @@ def template() -> dict[str, Any]:
         },
         "Conditions": {
             **{f"Has{name}": _is_given(name) for name in MAY_BE_NONE},
+            "HasReleaseAtOnce": {"Fn::Equals": [{"Ref": "ReleaseAtOnce"}, "true"]},
             "IsInVpc": {"Fn::Equals": [{"Ref": "InVpc"}, "true"]},
         },
         "Resources": {
@@ -160,6 +161,9 @@ def modules_of_operators() -> set[str]:
 def _of_modules(modules: Collection[str], is_pod: bool) -> list[dict[str, Any]]:
     """One statement for all actions that are allowed at the same places.
 
+    An action of SageMaker concerns resources of its own kinds alone. So actions with the same condition share a
+    statement, as IAM bounds the size of a policy. Actions that are allowed in two ways keep statements of their own.
+
     Args:
         modules: modules with calls.
         is_pod: whether the statements bind pods to their namespace.
@@ -167,14 +171,17 @@ def _of_modules(modules: Collection[str], is_pod: bool) -> list[dict[str, Any]]:
     granted = [(action, GRANTS[action]) for action in calls(modules)]
     granted += [entry for action in calls(modules) & BEHIND.keys() for entry in BEHIND[action][0].items()]
     granted += [(action, grant.also) for action, grant in granted if grant.also]
-    groups: dict[str, set[str]] = defaultdict(set)
+    ways = Counter(action for action, _ in granted)
+    actions: dict[str, set[str]] = defaultdict(set)
     grants: dict[str, Grant] = {}
-    for action, grant in granted:
-        found = Grant(grant.resources, grant.conditions(is_pod), grant.needs)
-        groups[repr(found)].add(action)
-        grants[repr(found)] = found
-    statements = [_statement(actions, grants[key]) for key, actions in groups.items()]
-    return sorted(statements, key=str)
+    for action, grant in sorted(granted, key=str):
+        condition = grant.conditions(is_pod)
+        is_shared = action.startswith("sagemaker:") and ways[action] == 1 and grant.resources != ("*",)
+        key = repr(("sagemaker" if is_shared else grant.resources, condition, grant.needs))
+        known = grants[key].resources if key in grants else ()
+        grants[key] = Grant(tuple(dict.fromkeys((*known, *grant.resources))), condition, grant.needs)
+        actions[key].add(action)
+    return sorted((_statement(actions[key], grant) for key, grant in grants.items()), key=str)
 
 
 def _statement(actions: Collection[str], grant: Grant) -> dict[str, Any]:

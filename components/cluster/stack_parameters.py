@@ -21,6 +21,15 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
         "Description": "What names of endpoints begin with; those that are named after a run begin with ncf",
         "AllowedPattern": "[a-z0-9]+(-[a-z0-9]+)*-?",
     },
+    "RegistryPrefix": {
+        "Description": "What names of model package groups begin with: the parameter registry_group, ncf by default",
+        "AllowedPattern": "[a-z0-9]+(-[a-z0-9]+)*-?",
+    },
+    "ReleaseAtOnce": {
+        "Description": "Whether pods may register a model as Approved, as release=at_once does: true or false",
+        "Default": "true",
+        "AllowedPattern": "true|false",
+    },
     "OidcProvider": {"Description": "OIDC issuer of the EKS cluster, as oidc.eks.REGION.amazonaws.com/id/ID"},
     "Namespace": {"Description": "Namespace of the profile whose pods run the pipeline"},
     "ServiceAccount": {"Description": "Service account of these pods", "Default": "default-editor"},

@@ -16,8 +16,11 @@ from botocore.model import Shape
 from ncf.aws.session import Aws
 from ncf.errors import InputError
 
-_CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": r"\s", r"\p{Alnum}": "a-zA-Z0-9"}
-"""Character classes of Java's patterns, in Python's; a few more characters match."""
+_CLASSES = {
+    r"\p{L}": r"\w", r"\p{N}": r"\d", r"\p{Z}": r"\s", r"\p{Alnum}": "a-zA-Z0-9",
+    **dict.fromkeys((r"\p{M}", r"\p{S}", r"\p{P}"), r"\W"),
+}  # fmt: skip
+"""Character classes of Java's patterns, in Python's; more characters match."""
 _LENGTH_AFTER_END = re.compile(r"\$\{\d+,\d+\}$")
 """What the patterns of CustomerMetadataProperties end with, which is no valid pattern. The length is checked anyway."""
 _SHOWN_VALUES = 5

@@ -21,6 +21,7 @@ UNSCOPED: Mapping[str, str] = {
     "application-autoscaling:DescribeScalingPolicies": "lists; has no resource of its own",
     "pricing:GetProducts": "AWS's public price list",
     "sagemaker:ListEndpointConfigs": "lists; has no resource of its own",
+    "sagemaker:ListModelPackages": "lists; has no resource of its own",
     "sagemaker:ListTrainingJobs": "lists; has no resource of its own",
     "servicequotas:ListServiceQuotas": "lists; has no resource of its own",
     "tag:GetResources": "finds by tag, over all kinds of resources",
@@ -34,6 +35,10 @@ _JOB = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:trainin
 _MODEL, _CONFIG, _ENDPOINT = (
     f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/${{EndpointPrefix}}*"
     for kind in ("model", "endpoint-config", "endpoint")
+)
+_GROUP, _PACKAGE = (
+    f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/${{RegistryPrefix}}*"
+    for kind in ("model-package-group", "model-package")
 )
 LOGS = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/"
 _JOB_STREAMS, _ENDPOINT_LOGS = (
@@ -53,12 +58,18 @@ _SCALING_ROLE = (
     "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 )
 
+_APPROVAL = "sagemaker:ModelApprovalStatus"
+"""Condition key: the approval status in a request."""
+_WITHOUT_APPROVAL: Condition = {"Null": {_APPROVAL: "true"}}
 _RESOURCE_TAG, _REQUEST_TAG = f"aws:ResourceTag/{NAMESPACE_TAG}", f"aws:RequestTag/{NAMESPACE_TAG}"
 _OTHER_TAGS = {"ForAllValues:StringNotEquals": {"aws:TagKeys": [NAMESPACE_TAG]}}
 _OWN: Condition = {"StringEquals": {_RESOURCE_TAG: "${Namespace}"}}
 _OWN_OR_MISSING: Condition = {"StringEqualsIfExists": {_RESOURCE_TAG: "${Namespace}"}}
 """For calls that find out whether a resource exists: a missing one has no tags, and must not look like a denied one."""
 _CREATED: Condition = {"StringEquals": {_REQUEST_TAG: "${Namespace}"}, **_OWN_OR_MISSING}
+
+_NOT_APPROVED: Condition = {"StringEquals": {_APPROVAL: ["PendingManualApproval", "Rejected"]}, **_OWN_OR_MISSING}
+_APPROVED: Condition = {"StringEquals": {_APPROVAL: "Approved"}, **_OWN_OR_MISSING}
 
 NOT_BY_NAMESPACE: Mapping[str, str] = {
     "application-autoscaling:DeregisterScalableTarget": "scalable targets are not tagged; bound to those of SageMaker",
@@ -70,6 +81,8 @@ NOT_BY_NAMESPACE: Mapping[str, str] = {
     "iam:CreateServiceLinkedRole": "the role of autoscaling is that of the whole account",
     "logs:DescribeLogStreams": "the log group of training jobs is that of the whole account",
     "logs:GetLogEvents": "log streams have no tags of their own; bound by prefix",
+    "sagemaker:DescribeModelPackage": "versions of a group have no tags; bound by RegistryPrefix",
+    "sagemaker:UpdateModelPackage": "versions of a group have no tags; bound by RegistryPrefix, without the approval",
     "s3:*": "objects have no tags of this project; bound by the parameters Bucket and Prefix",
     **dict.fromkeys(UNSCOPED, "has no resource"),
 }
@@ -128,13 +141,19 @@ GRANTS: Mapping[str, Grant] = {
     "s3:ListBucket": Grant((BUCKET,), of_pods={"StringLike": {"s3:prefix": "${Prefix}*"}}),
     "s3:PutObject": Grant((OBJECTS,)),
     "sagemaker:AddTags": Grant(
-        (_JOB, _MODEL, _CONFIG, _ENDPOINT),
+        (_JOB, _MODEL, _CONFIG, _ENDPOINT, _GROUP),
         of_pods=_CREATED,
         also=Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT), of_pods={**_OWN_OR_MISSING, **_OTHER_TAGS}),
     ),
     "sagemaker:CreateEndpoint": Grant((_CONFIG, _ENDPOINT), of_pods=_CREATED),
     "sagemaker:CreateEndpointConfig": Grant((_MODEL, _CONFIG), of_pods=_CREATED),
     "sagemaker:CreateModel": Grant((_MODEL,), of_pods=_CREATED),
+    "sagemaker:CreateModelPackage": Grant(
+        (_GROUP, _PACKAGE),
+        of_pods=_NOT_APPROVED,
+        also=Grant((_GROUP, _PACKAGE), of_pods=_APPROVED, needs="ReleaseAtOnce"),
+    ),
+    "sagemaker:CreateModelPackageGroup": Grant((_GROUP,), of_pods=_CREATED),
     "sagemaker:CreateTrainingJob": Grant((_JOB,), of_pods=_CREATED),
     "sagemaker:DeleteEndpoint": Grant((_ENDPOINT,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DeleteEndpointConfig": Grant((_CONFIG,), of_pods=_OWN_OR_MISSING),
@@ -143,16 +162,20 @@ GRANTS: Mapping[str, Grant] = {
     "sagemaker:DescribeEndpoint": Grant((_ENDPOINT,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeModel": Grant((_MODEL,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DescribeModelPackage": Grant((_PACKAGE,)),
+    "sagemaker:DescribeModelPackageGroup": Grant((_GROUP,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeTrainingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:InvokeEndpoint": Grant((_ENDPOINT,), of_pods=_OWN),
     "sagemaker:ListTags": Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT), of_pods=_OWN_OR_MISSING),
     "sagemaker:StopTrainingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:UpdateEndpoint": Grant((_ENDPOINT,), of_pods=_OWN, also=Grant((_CONFIG,), of_pods=_OWN_OR_MISSING)),
+    "sagemaker:UpdateModelPackage": Grant((_PACKAGE,), of_pods=_WITHOUT_APPROVAL),
     "sts:AssumeRole": Grant(("${AssumedRoleArn}",), needs="AssumedRoleArn"),
     "sns:Publish": Grant(("${NotifyTopicArn}",), needs="NotifyTopicArn"),
     **{action: Grant(("*",)) for action in UNSCOPED},
 }
-"""Action -> its resources. Prefixes of names identify them: of jobs, and of endpoints for the others."""
+"""Action -> its resources. Prefixes of names identify them: of jobs, of model package groups, and of endpoints for the
+others."""
 
 BEHIND: Mapping[str, tuple[Mapping[str, Grant], str]] = {
     "application-autoscaling:RegisterScalableTarget": (

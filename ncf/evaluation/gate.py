@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from ncf.evaluation.names import LABELS
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:  # finish reads METRIC in an image without scipy
 
 METRIC = "gate_passed"
 """Name of the metric: 1 if the gate is open, else 0."""
+
+_DETAILS, _CONDITIONS = "details", "gate"
+"""Key of the conditions in the metrics file."""
 
 NotWorseThan = Literal["best", "popularity", "none"]
 """Baseline that a model must not be worse than: the best by NDCG@10 on the whole catalogue, popularity, or none."""
@@ -84,3 +88,22 @@ def _champion_condition(champion: ChampionSummary, candidates: int, max_loss: fl
 
 def _paired(gain: Estimate) -> str:
     return f"{gain.mean:+.4f} (95 %: {gain.low:+.4f} to {gain.high:+.4f})"
+
+
+def with_gate(content: Mapping[str, Any], checks: Sequence[GateCondition]) -> dict[str, Any]:
+    """Content of the metrics file of evaluate: the result of the gate, the metrics, and the conditions in ``details``.
+
+    Args:
+        content: of :class:`ncf.evaluation.summary.Summary`.
+        checks: conditions of the gate.
+    """
+    details = {**content[_DETAILS], _CONDITIONS: [asdict(check) for check in checks]}
+    return {METRIC: float(all(check.passed for check in checks)), **content, _DETAILS: details}
+
+
+def reason_of_closed_gate(metrics: Mapping[str, Any]) -> str:
+    """The conditions that failed, by the metrics file of evaluate; '' if it names none."""
+    try:
+        return " / ".join(str(check["text"]) for check in metrics[_DETAILS][_CONDITIONS] if not check["passed"])
+    except (LookupError, TypeError):
+        return ""

@@ -30,6 +30,7 @@ class Doctor(Stage):
     """
 
     calls = (
+        "ncf.aws.ecr",
         "ncf.aws.session",
         "ncf.operators.checks.account",
         "ncf.operators.checks.bucket",

@@ -95,7 +95,12 @@ def check_staging(root: str, s3_prefix: str) -> None:
 
 
 def fingerprint(location: str, kind: str) -> str:
-    """Fingerprint of a ``kind`` folder. Of a folder in S3, only the manifest is read.
+    """Fingerprint of a ``kind`` folder, as :func:`manifest_of` reads it."""
+    return manifest.fingerprint(manifest_of(location, kind))
+
+
+def manifest_of(location: str, kind: str) -> dict[str, Any]:
+    """Manifest of a ``kind`` folder. Of a folder in S3, only the manifest is read.
 
     Args:
         location: path or S3 URI of the folder.
@@ -109,7 +114,7 @@ def fingerprint(location: str, kind: str) -> str:
         if is_s3(location):
             folder = Path(temporary)
             download(f"{location.rstrip('/')}/{manifest.FILE_NAME}", folder / manifest.FILE_NAME)
-        return manifest.fingerprint(manifest.read(folder, kind))
+        return manifest.read(folder, kind)
 
 
 def model_uri(model: Mapping[str, Any]) -> str:

@@ -112,7 +112,7 @@ class Evaluate(Stage, AwsAccess):
         from ncf.artifacts.samples import Samples
         from ncf.evaluation.evaluation import evaluate
         from ncf.evaluation.examples import examples
-        from ncf.evaluation.gate import METRIC, gate
+        from ncf.evaluation.gate import gate, with_gate
         from ncf.evaluation.summary import summarise
         from ncf.reports.evaluation import EvaluationReport
         from ncf.reports.html import settings_table
@@ -136,8 +136,8 @@ class Evaluate(Stage, AwsAccess):
             passed = all(check.passed for check in checks)
             for check in checks:
                 _log.info("gate: %s: %s", "holds" if check.passed else "fails", check.text)
-            metrics = {METRIC: float(passed), **lists, **summary.content()}
-            self.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
+            content = with_gate({**lists, **summary.content()}, checks)
+            self.metrics.write_text(json.dumps(content, indent=2) + "\n")
             own = {name: value for name, value in self.parameter_values().items() if name not in AwsAccess.model_fields}
             report = EvaluationReport(
                 model=model,

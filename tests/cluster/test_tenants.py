@@ -11,9 +11,10 @@ from components.cluster.permissions import template
 from ncf.aws.permissions import NOT_BY_NAMESPACE
 
 RESOURCE, REQUEST = "aws:ResourceTag/ncf:namespace", "aws:RequestTag/ncf:namespace"
-MAKERS = ("CreateTrainingJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint")
+MAKERS = ("CreateTrainingJob", "CreateModel", "CreateEndpointConfig", "CreateEndpoint", "CreateModelPackageGroup")
 FINDERS = ("DescribeTrainingJob", "DescribeModel", "DescribeEndpointConfig", "DescribeEndpoint", "ListTags")
 HASH = "0123456789abcdef"
+PENDING = {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}
 
 
 def policy(role: str, **parameters: str) -> Policy:
@@ -54,12 +55,12 @@ def test_nothing_of_another_namespace_is_reached_whatever_its_name(pods: Policy)
     cases = bound(pods)
     assert {action for action, _ in cases} > {"sagemaker:StopTrainingJob", "sagemaker:DeleteEndpoint"}
     for request in ("team-a", "team-b"):
-        of_another: Any = {RESOURCE: "team-b", REQUEST: request, "aws:TagKeys": ["ncf:run"]}
+        of_another: Any = {RESOURCE: "team-b", REQUEST: request, "aws:TagKeys": ["ncf:run"], **PENDING}
         assert [case for case in cases if pods.allows(*case, of_another)] == []
 
 
 def test_all_of_the_own_namespace_is_reached(pods: Policy) -> None:
-    own: Any = {RESOURCE: "team-a", REQUEST: "team-a", "aws:TagKeys": ["ncf:run"]}
+    own: Any = {RESOURCE: "team-a", REQUEST: "team-a", "aws:TagKeys": ["ncf:run"], **PENDING}
     assert [case for case in bound(pods) if not pods.allows(*case, own)] == []
 
 
@@ -168,6 +169,6 @@ def test_the_policy_of_a_role_fits_into_iams_quota_with_long_names(role: str) ->
     assert Policy(document, {**ACCOUNT, **region, **long, **arns, "Bucket": "x" * 50}).size() <= 10_240
 
 
-@pytest.mark.parametrize("name", ["JobPrefix", "EndpointPrefix", "Prefix", "Bucket", "Namespace"])
+@pytest.mark.parametrize("name", ["JobPrefix", "EndpointPrefix", "RegistryPrefix", "Prefix", "Bucket", "Namespace"])
 def test_a_stack_names_its_own_resources(name: str) -> None:
     assert "Default" not in template()["Parameters"][name]

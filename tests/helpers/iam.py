@@ -19,6 +19,7 @@ STACK = {
     "Prefix": "kfp/team-a/",
     "JobPrefix": "ncf-train",
     "EndpointPrefix": "ncf",
+    "RegistryPrefix": "ncf",
     "Namespace": "team-a",
     "TrainingRole.Arn": "arn:aws:iam::123456789012:role/train",
     "HostingRole.Arn": "arn:aws:iam::123456789012:role/host",
@@ -101,6 +102,8 @@ class Policy:
 
     def _matches(self, operator: str, found: str | Sequence[str] | None, wanted: Any) -> bool:
         values = [self._filled(value) for value in (wanted if isinstance(wanted, list) else [wanted])]
+        if operator == "Null":
+            return values == [str(found is None).lower()]
         is_for_all, name = operator.startswith("ForAllValues:"), operator.removeprefix("ForAllValues:")
         if found is None:
             return is_for_all or name.endswith("IfExists")

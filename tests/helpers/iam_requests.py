@@ -19,6 +19,7 @@ NAMED = {
     "EndpointName": "endpoint",
     "EndpointConfigName": "endpoint-config",
     "ModelName": "model",
+    "ModelPackageGroupName": "model-package-group",
 }
 """Parameters of SageMaker's calls, and the resources that they name. That of a new resource comes first."""
 PREFIXES = {
@@ -77,9 +78,11 @@ def _of_sagemaker(action: str, call: Call) -> Iterator[Asked]:
     variants = call.get("ProductionVariants", [])
     names = [(kind, source[key]) for source in (call, *variants) for key, kind in NAMED.items() if key in source]
     arns = [f"arn:aws:sagemaker:{OWNER}:{kind}/{name.lower()}" for kind, name in names]
-    arns += filter(None, [call.get("ResourceArn")])
-    for arn in arns or ["*"]:
-        yield Asked(action, arn, _tagged(call))
+    arns += filter(None, [call.get("ResourceArn"), call.get("ModelPackageName"), call.get("ModelPackageArn")])
+    status = call.get("ModelApprovalStatus")
+    keys = {**_tagged(call), **({"sagemaker:ModelApprovalStatus": status} if status else {})}
+    for arn in ["*"] if action == "sagemaker:ListModelPackages" else arns or ["*"]:
+        yield Asked(action, arn, keys)
     if "Create" in action and call.get("Tags"):
         yield Asked("sagemaker:AddTags", arns[0], _tagged(call))
     for role in filter(None, [call.get("RoleArn"), call.get("ExecutionRoleArn")]):

@@ -21,11 +21,11 @@ from ncf.aws.errors import RefusedError
 from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.errors import InputError
+from ncf.sagemaker.registry.names import check_group
 from ncf.sagemaker.registry.package import (
     APPROVED,
     PENDING,
     REJECTED,
-    check_group,
     describe,
     find,
     latest_approved,

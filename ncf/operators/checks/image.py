@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
+from ncf.aws.ecr import EcrImage
 from ncf.aws.errors import DENIED, RefusedError
 from ncf.aws.manifests import ARCHITECTURE, DOCKER_MANIFEST, architecture_fault, manifest_fault
 from ncf.operators.checks.account import Account
@@ -17,10 +17,6 @@ CALLS = ("ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer"
 """AWS calls of this module, from which the IAM permissions are generated."""
 
 _MAX_CONFIG_BYTES, _TIMEOUT_SECONDS = 1 << 20, 10.0
-_IMAGE = re.compile(
-    r"(?P<registry>(?P<account>\d{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z.]+)/(?P<name>[^:@\s]+)"
-    r"(:(?P<tag>[\w.-]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
-)
 
 
 def check(name: str, account: Account, image: str) -> Check:
@@ -31,15 +27,14 @@ def check(name: str, account: Account, image: str) -> Check:
         account: that SageMaker is called in.
         image: its reference.
     """
-    found = _IMAGE.fullmatch(image)
+    found = EcrImage.of(image)
     if not found:
         return Check(name, lambda: _fail_outside_ecr(account, image))
-    identifier = {"imageDigest": found["digest"]} if found["digest"] else {"imageTag": found["tag"] or "latest"}
     by_hand = (
-        f"'aws ecr describe-images --registry-id {found['account']} --repository-name {found['name']} "
-        f"--image-ids {','.join(f'{key}={value}' for key, value in identifier.items())} --region {found['region']}'"
+        f"'aws ecr describe-images --registry-id {found.account} --repository-name {found.name} "
+        f"--image-ids {','.join(f'{key}={value}' for key, value in found.identifier.items())} --region {found.region}'"
     )
-    return Check(name, lambda: _check(account, found, identifier), "ecr:DescribeImages", by_hand)
+    return Check(name, lambda: _check(account, found), "ecr:DescribeImages", by_hand)
 
 
 def _fail_outside_ecr(account: Account, image: str) -> str:
@@ -50,31 +45,30 @@ def _fail_outside_ecr(account: Account, image: str) -> str:
     )
 
 
-def _check(account: Account, image: re.Match[str], identifier: Mapping[str, str]) -> str:
+def _check(account: Account, image: EcrImage) -> str:
     region, push = account.region, _push_command(image)
-    if image["region"] != region:
+    if image.region != region:
         raise FailedError(
-            f"{image[0]} is in {image['region']}, but SageMaker is called in {region} and pulls only from that region; "
-            f"'{push.replace(image['region'], region, 1)}' pushes it there, or give --region {image['region']}"
+            f"{image.text} is in {image.region}, but SageMaker is called in {region} and pulls only from that region; "
+            f"'{push.replace(image.region, region, 1)}' pushes it there, or give --region {image.region}"
         )
-    repository = {"registryId": image["account"], "repositoryName": image["name"]}
     try:
-        details = account.call("ecr", "describe_images", **repository, imageIds=[identifier])["imageDetails"][0]
+        answer = account.call("ecr", "describe_images", **image.repository, imageIds=[image.identifier])
     except RefusedError as error:
         if error.code == "RepositoryNotFoundException":
-            create = f"'aws ecr create-repository --repository-name {image['name']} --region {region}'"
-            raise FailedError(f"{image[0]}: there is no such repository; {create}, then '{push}'") from None
+            create = f"'aws ecr create-repository --repository-name {image.name} --region {region}'"
+            raise FailedError(f"{image.text}: there is no such repository; {create}, then '{push}'") from None
         if error.code == "ImageNotFoundException":
-            raise FailedError(f"{image[0]}: there is no such image in the repository; '{push}' pushes it") from None
+            raise FailedError(f"{image.text}: there is no such image in the repository; '{push}' pushes it") from None
         raise
-    architecture = ""
+    details, architecture = answer["imageDetails"][0], ""
     fault = manifest_fault(details.get("imageManifestMediaType", "unknown"))
     if not fault:
-        architecture = _architecture(account, repository, details["imageDigest"])
+        architecture = _architecture(account, image.repository, details["imageDigest"])
         fault = architecture_fault(architecture)
     if fault:
-        raise FailedError(f"{image[0]}: {fault}; '{push}' builds it for linux/{ARCHITECTURE} and pushes it again")
-    return image[0] if architecture else f"{image[0]} (its architecture cannot be read)"
+        raise FailedError(f"{image.text}: {fault}; '{push}' builds it for linux/{ARCHITECTURE} and pushes it again")
+    return image.text if architecture else f"{image.text} (its architecture cannot be read)"
 
 
 def _architecture(account: Account, repository: Mapping[str, str], digest: str) -> str:
@@ -94,8 +88,8 @@ def _architecture(account: Account, repository: Mapping[str, str], digest: str) 
         return ""
 
 
-def _push_command(image: re.Match[str]) -> str:
+def _push_command(image: EcrImage) -> str:
     """The command that pushes this project's images to an image's registry."""
-    tag = "" if image["digest"] else f" TAG={image['tag'] or 'latest'}"
-    folder = image["name"].rpartition("/")[0]
-    return f"make images push REGISTRY={image['registry']}{folder and '/'}{folder}{tag}"
+    tag = "" if image.digest else f" TAG={image.tag or 'latest'}"
+    folder = image.name.rpartition("/")[0]
+    return f"make images push REGISTRY={image.registry}{folder and '/'}{folder}{tag}"

@@ -13,6 +13,7 @@ from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags
 from ncf.errors import InputError
+from ncf.sagemaker.registry.names import GROUP
 from ncf.sagemaker.registry.properties import DIFF, ENDPOINT, REPORT, RUN, as_note, as_properties
 
 CALLS = (
@@ -27,9 +28,8 @@ CALLS = (
 PENDING, APPROVED, REJECTED = "PendingManualApproval", "Approved", "Rejected"
 """Values of ModelApprovalStatus."""
 
-_GROUP = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
-_ARN = re.compile(rf"arn:aws[a-z-]*:sagemaker:[a-z0-9-]{{9,16}}:\d{{12}}:model-package/{_GROUP}/[1-9]\d{{0,8}}")
-_NAME = re.compile(rf"(?P<group>{_GROUP})(/(?P<version>[1-9]\d{{0,8}}))?")
+_ARN = re.compile(rf"arn:aws[a-z-]*:sagemaker:[a-z0-9-]{{9,16}}:\d{{12}}:model-package/{GROUP}/[1-9]\d{{0,8}}")
+_NAME = re.compile(rf"(?P<group>{GROUP})(/(?P<version>[1-9]\d{{0,8}}))?")
 _EXPECTED = "expected the ARN of a model package version, GROUP/VERSION, or GROUP for its latest version"
 
 
@@ -65,6 +65,28 @@ class Package:
     properties: Mapping[str, str]
     metrics_uri: str
 
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> Package:
+        """The package of an answer of DescribeModelPackage."""
+        container = answer.get("InferenceSpecification", {}).get("Containers", [{}])[0]
+        source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+        author = answer.get("LastModifiedBy") or answer.get("CreatedBy") or {}
+        statistics = answer.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {})
+        return cls(
+            arn=answer["ModelPackageArn"],
+            group=answer.get("ModelPackageGroupName", answer["ModelPackageName"]),
+            version=answer.get("ModelPackageVersion", 0),
+            status=answer.get("ModelApprovalStatus", PENDING),
+            created=answer["CreationTime"],
+            modified=answer.get("LastModifiedTime", answer["CreationTime"]),
+            modified_by=author.get("UserProfileName") or author.get("IamIdentity", {}).get("Arn", ""),
+            note=answer.get("ApprovalDescription", ""),
+            image=container.get("Image", ""),
+            model_uri=container.get("ModelDataUrl", "") or source.get("S3Uri", "").rstrip("/"),
+            properties=answer.get("CustomerMetadataProperties", {}),
+            metrics_uri=statistics.get("S3Uri", ""),
+        )
+
     @property
     def name(self) -> str:
         """Name in messages."""
@@ -86,21 +108,10 @@ class Package:
         return self.properties.get(DIFF, "")
 
 
-def check_group(name: str) -> str:
-    """The name of a model package group.
-
-    Raises:
-        ValueError: if AWS does not accept it.
-    """
-    if not re.fullmatch(_GROUP, name):
-        raise ValueError("expected the name of a model package group: up to 63 letters, digits and hyphens")
-    return name
-
-
 def describe(aws: Aws, arn: str) -> Package | None:
     """The package of an ARN; None if it does not exist."""
     answer = aws.find("sagemaker", "describe_model_package", ModelPackageName=arn)
-    return _package(answer) if answer else None
+    return Package.of(answer) if answer else None
 
 
 def packages(aws: Aws, group: str, status: str = "") -> Iterator[Package]:
@@ -213,26 +224,4 @@ def set_status(aws: Aws, package: Package, status: str, note: str, values: Mappi
         ModelApprovalStatus=status,
         ApprovalDescription=as_note(note),
         CustomerMetadataProperties=as_properties(values),
-    )
-
-
-def _package(answer: Mapping[str, Any]) -> Package:
-    """The package of an answer of DescribeModelPackage."""
-    container = answer.get("InferenceSpecification", {}).get("Containers", [{}])[0]
-    source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-    author = answer.get("LastModifiedBy") or answer.get("CreatedBy") or {}
-    statistics = answer.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {})
-    return Package(
-        arn=answer["ModelPackageArn"],
-        group=answer.get("ModelPackageGroupName", answer["ModelPackageName"]),
-        version=answer.get("ModelPackageVersion", 0),
-        status=answer.get("ModelApprovalStatus", PENDING),
-        created=answer["CreationTime"],
-        modified=answer.get("LastModifiedTime", answer["CreationTime"]),
-        modified_by=author.get("UserProfileName") or author.get("IamIdentity", {}).get("Arn", ""),
-        note=answer.get("ApprovalDescription", ""),
-        image=container.get("Image", ""),
-        model_uri=container.get("ModelDataUrl", "") or source.get("S3Uri", "").rstrip("/"),
-        properties=answer.get("CustomerMetadataProperties", {}),
-        metrics_uri=statistics.get("S3Uri", ""),
     )

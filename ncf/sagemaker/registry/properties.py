@@ -20,6 +20,8 @@ RUN, JOB, ENDPOINT = f"{TAG_PREFIX}run", f"{TAG_PREFIX}job", f"{TAG_PREFIX}endpo
 """The pipeline run, the training job, and the endpoint that the package was deployed to."""
 FINGERPRINT, MODEL = f"{TAG_PREFIX}fingerprint", f"{TAG_PREFIX}model"
 """Fingerprint of the dataset, and version of the model in its manifest."""
+MODEL_DIGEST = f"{TAG_PREFIX}sha256"
+"""Fingerprint of the model, whose first 12 digits are its version."""
 VERSION, IMAGE = f"{TAG_PREFIX}version", f"{TAG_PREFIX}image"
 """Version of this project, and training image."""
 USERS, ITEMS, INTERACTIONS = f"{TAG_PREFIX}users", f"{TAG_PREFIX}items", f"{TAG_PREFIX}interactions"
@@ -47,10 +49,15 @@ def as_value(value: Any) -> str:
     return " ".join(text.split())[:MAX_VALUE_LENGTH].rstrip()
 
 
-def as_properties(values: Mapping[str, Any]) -> dict[str, str]:
-    """Properties of values, in their order: without empty ones, and of the rest the first 50."""
+def as_properties(values: Mapping[str, Any], most: int = MAX_PROPERTIES) -> dict[str, str]:
+    """Properties of values, in their order: without empty ones, and of the rest the first ones.
+
+    Args:
+        values: by key.
+        most: number of properties at most.
+    """
     properties = {key: text for key, value in values.items() if (text := as_value(value))}
-    return dict(list(properties.items())[:MAX_PROPERTIES])
+    return dict(list(properties.items())[:most])
 
 
 def as_note(text: str) -> str:

@@ -1,0 +1,19 @@
+"""Names of model package groups and of their versions."""
+
+from __future__ import annotations
+
+import re
+
+GROUP = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
+"""Pattern of a group's name."""
+
+
+def check_group(name: str) -> str:
+    """The name of a model package group.
+
+    Raises:
+        ValueError: if AWS does not accept it.
+    """
+    if not re.fullmatch(GROUP, name):
+        raise ValueError("expected the name of a model package group: up to 63 letters, digits and hyphens")
+    return name
