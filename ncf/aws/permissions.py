@@ -78,6 +78,7 @@ NOT_BY_NAMESPACE: Mapping[str, str] = {
     "cloudwatch:DeleteAlarms TargetTracking-*": "autoscaling gives its alarms no tags; bound by EndpointPrefix",
     "cloudwatch:DescribeAlarms": "alarms of other teams may roll an update back, too",
     "cloudwatch:PutMetricAlarm TargetTracking-*": "autoscaling gives its alarms no tags; bound by EndpointPrefix",
+    "ecr:DescribeImages": "reads; the images are shared",
     "iam:CreateServiceLinkedRole": "the role of autoscaling is that of the whole account",
     "logs:DescribeLogStreams": "the log group of training jobs is that of the whole account",
     "logs:GetLogEvents": "log streams have no tags of their own; bound by prefix",

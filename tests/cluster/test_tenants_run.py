@@ -15,7 +15,7 @@ from fake_account import REGISTRY, Account
 from fake_account import ROLE as SERVICE_ROLE
 from iam_account import Decision, Iam, iam, policy
 from local_account import BUCKET, ROLE, executor_input, local_account
-from runs import PREFIX, deploy, left_behind, status, tags_of, train
+from runs import PREFIX, deploy, left_behind, register, status, tags_of, train
 
 from components.cluster.permissions import NOT_BY_STACK
 from ncf.aws import namespace
@@ -29,6 +29,7 @@ from ncf.operators.doctor import Doctor
 from ncf.operators.rollback import Rollback
 from ncf.operators.stop_jobs import StopJobs
 from ncf.sagemaker.hosting.endpoint import Endpoint
+from ncf.sagemaker.registry.package import APPROVED, find, set_properties, set_status
 from ncf.stage import execution
 from ncf.stages.finish import Finish
 from ncf.storage import upload
@@ -180,6 +181,18 @@ def test_operators_roll_back_and_clean(
     assert "nothing of run run-6 is left" in capsys.readouterr().out
     assert pods.denied == []
     assert {"s3:DeleteObject", "sagemaker:DeleteModel", "cloudwatch:DeleteAlarms"} <= actions(pods)
+
+
+@pytest.mark.parametrize("release", ["at_once", "on_approval"])
+def test_pods_register_models_and_do_not_approve_them(tmp_path: Path, pods: Iam, release: str) -> None:
+    package = register(tmp_path, f"ncf-{release.replace('_', '-')}", "run-1", 1, "--release", release)
+    assert register(tmp_path, f"ncf-{release.replace('_', '-')}", "run-1", 1, "--release", release) == package
+    assert pods.denied == []
+    aws = Aws(AwsAccess())
+    set_properties(aws, package, {"ncf:endpoint": ENDPOINT})
+    assert pods.denied == []
+    with pytest.raises(Exception, match="no identity-based policy allows the sagemaker:UpdateModelPackage action"):
+        set_status(aws, find(aws, package), APPROVED, "", {"ncf:decided-by": "a pod"})
 
 
 def test_operators_examine_an_account(monkeypatch: pytest.MonkeyPatch, pods: Iam) -> None:

@@ -17,7 +17,7 @@ from components.cluster.permissions import template
 from ncf import storage
 from ncf.aws.session import Aws
 
-CONDITIONS = ("HasNotifyTopicArn", "HasAssumedRoleArn", "HasDataBucket")
+CONDITIONS = ("HasNotifyTopicArn", "HasAssumedRoleArn", "HasDataBucket", "HasReleaseAtOnce")
 
 
 def stack(team: str) -> dict[str, str]:

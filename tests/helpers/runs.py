@@ -20,6 +20,7 @@ from ncf.errors import RemoteError
 from ncf.sagemaker.training import job as training_job
 from ncf.stage import execution
 from ncf.stages.deploy import Deploy
+from ncf.stages.register import Register
 from ncf.stages.train import Train
 
 PREFIX = f"s3://{BUCKET}/ncf"
@@ -51,6 +52,36 @@ def deploy(folder: Path, endpoint: str, run: str, seed: int, *more: str, **histo
     }
     execution.run(Deploy, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
     return str(boto3.client("sagemaker").describe_endpoint(EndpointName=endpoint)["EndpointConfigName"])
+
+
+def register(folder: Path, group: str, run: str, seed: int, *more: str) -> str:
+    """Register a model; the ARN of its package.
+
+    Args:
+        folder: for the model and the outputs.
+        group: name of the model package group.
+        run: ID of the run.
+        seed: of the model.
+        more: further arguments.
+    """
+    model = folder / f"model-{seed}"
+    if not model.exists():
+        replace(random_model(seed=seed), history={"broken": False}).save(model, {}, {})
+    (folder / "metrics.json").write_text('{"gate_passed": 1, "full_ndcg_at_10": 0.1, "full_hr_at_10": 0.2}')
+    (folder / "report.html").write_text("<p>report</p>")
+    flags = {
+        "model": model,
+        "metrics": folder / "metrics.json",
+        "report": folder / "report.html",
+        "passed": "true",
+        "deploy-image": "registry/ncf-deploy:1",
+        "s3-prefix": PREFIX,
+        "registry-group": group,
+        "run-id": run,
+        **{name: folder / run / name for name in ("package", "release-now", "summary")},
+    }
+    execution.run(Register, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
+    return (folder / run / "package").read_text()
 
 
 def train(folder: Path, dataset: Path, run: str, *more: str) -> None:
