@@ -90,7 +90,7 @@ class Verify(Stage, AwsAccess):
         from ncf.operators.verification.causes import other_code, other_lists
         from ncf.operators.verification.chain import other_raw_data
 
-        made = prepare(self.data, self.items, model.source["dataset"]["parameters"], scratch)
+        made = prepare(self.data, self.items, model.recorded_values("dataset", "parameters"), scratch)
         content = manifest.read(made, "dataset")
         known = manifest.read(found["dataset"], "dataset") if "dataset" in found else None
         raw = other_raw_data(model, content, known)
@@ -101,10 +101,11 @@ class Verify(Stage, AwsAccess):
         if manifest.fingerprint(content) == model.provenance.fingerprint:
             findings.same("preparation", "the same bytes of the data set, prepared again")
             found.setdefault("dataset", made)
+        elif not raw and (lists := other_lists(model.recorded_values("dataset"), content)):
+            findings.cannot_tell("preparation", lists)
         else:
-            lists = other_lists(model.source["dataset"], content)
             code = other_code(model.provenance, Provenance.of(content))
-            cause = "the raw data" if raw else lists or code or "the parameters in the manifest"
+            cause = "the raw data" if raw else code or "the parameters in the manifest"
             findings.differs("preparation", f"another data set, prepared again; likely cause: {cause}")
 
     def _sample(self, model: Model, found: dict[str, Path], scratch: Path, findings: Findings) -> None:
@@ -112,7 +113,7 @@ class Verify(Stage, AwsAccess):
         from ncf.artifacts import manifest
         from ncf.operators.verification.again import sample
 
-        made = sample(found["dataset"], model.source["sampling"], scratch)
+        made = sample(found["dataset"], model.recorded_values("sampling"), scratch)
         if manifest.fingerprint(manifest.read(made, "samples")) == model.provenance.samples:
             findings.same("samples", "the same bytes, drawn again")
             found["samples"] = made
@@ -128,7 +129,7 @@ class Verify(Stage, AwsAccess):
         from ncf.operators.verification.causes import likely_causes, other_code
         from ncf.operators.verification.comparison import compared_weights, other_files
 
-        again = fit(found, model.content["parameters"], model.source["machine"], scratch)
+        again = fit(found, model.content["parameters"], model.recorded_values("machine"), scratch)
         here = Provenance.of(manifest.read(again, KIND))
         causes = "; likely cause: " + "; ".join(likely_causes(model.provenance, here))
         for name, difference in compared_weights(ModelFolder.load(model.folder), ModelFolder.load(again)):

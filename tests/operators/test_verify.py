@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 import ncf
 from ncf.artifacts import manifest
+from ncf.artifacts.forgotten import write
 from ncf.artifacts.model_folder import HISTORY, HOSTED_WEIGHTS, WEIGHTS
 from ncf.errors import InputError
 from ncf.operators.verification import again
@@ -219,6 +220,23 @@ def test_raw_data_with_other_bytes_and_the_same_content_are_named_too(lineage: L
     assert "the same bytes of the data set, prepared again" in said
 
 
+def test_lists_of_forgotten_users_that_have_grown_are_named(lineage: Lineage, verify: Call) -> None:
+    lists = lineage.folder / "forgotten"
+    lists.mkdir()
+    write(lists, ["u3"])
+    arguments = [f"--interactions={lineage.path('ratings.csv')}", f"--dataset={lineage.path('dataset')}"]
+    outputs = [f"--{name}={lineage.path(name)}" for name in ("report", "metrics")]
+    run(load("preprocess"), [*arguments, f"--forgotten-uri={lists}", *outputs])
+    run(load("negative-sampling"), [*lineage.inputs(), "--candidates=20"])
+    run(load("fit"), [*lineage.inputs(), f"--trained-model={lineage.path('model')}", outputs[1], *SETTINGS])
+    given = (lineage.path("model"), "--data", lineage.path("ratings.csv"), *lineage.inputs())
+    assert verify(*given)[0] == 0
+    write(lists, ["u5"])
+    status, said = verify(*given)
+    assert (status, "are not those of the time of the fit" in said.splitlines()[-1]) == (3, True)
+    assert f"{HOSTED_WEIGHTS:<21}the same bytes, fitted again" in said
+
+
 def test_another_data_set_is_named(lineage: Lineage, verify: Call, tmp_path: Path) -> None:
     write_ratings(lineage.folder / "ratings.csv", seed=4)
     arguments = ["--interactions", lineage.path("ratings.csv"), "--dataset", str(tmp_path / "other")]
@@ -300,6 +318,26 @@ def test_a_warm_start_is_part_of_the_chain(lineage: Lineage, verify: Call) -> No
     assert (status, "a new fit needs --warm-start" in said) == (3, True)
     status, said = verify(second, *lineage.inputs(), "--warm-start", second)
     assert (status, "different: warm_start: other data" in said) == (1, True)
+
+
+def test_a_manifest_names_no_other_outputs(lineage: Lineage, tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    edit(lineage.folder / "model", lambda content: content["parameters"].update(checkpoints=str(checkpoints)))
+    history = lineage.folder / "model" / HISTORY
+    history.write_text(json.dumps({**json.loads(history.read_text()), "hyperparameters": None}))
+    mend(lineage.folder / "model")
+    with pytest.raises(InputError, match="hyperparameters checkpoints, which this version of ncf does not know"):
+        run(Verify, [lineage.path("model"), *lineage.inputs()])
+    assert not checkpoints.exists()
+
+
+def test_a_model_of_an_earlier_version_is_not_fitted_again(lineage: Lineage, verify: Call) -> None:
+    edit(lineage.folder / "model", lambda content: content["source"].pop("machine"))
+    status, said = verify(lineage.path("model"), *lineage.inputs())
+    assert (status, "names no machine: an earlier version wrote it" in said) == (3, True)
+    edit(lineage.folder / "model", lambda content: content["source"].pop("sampling"))
+    with pytest.raises(InputError, match=r"has no source\.sampling"):
+        run(Verify, [lineage.path("model"), "--data", lineage.path("ratings.csv")])
 
 
 def test_what_is_no_model_is_invalid_input(lineage: Lineage) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ncf.artifacts.provenance import IMAGE_VARIABLE, JOB_VARIABLE, LOCATIONS, RUN_VARIABLE
 from ncf.errors import InputError
+from ncf.training.hyperparameters import Hyperparameters
 
 _NOT_OF_DATA = {"interactions_uri", "items", "region", "assume_role", "profile"}
 """Parameters of preprocess that say where data lie and who reads them."""
@@ -58,10 +59,15 @@ def fit(
         folder: for the output.
 
     Raises:
-        InputError: if torch is not installed, or the fit fails.
+        InputError: if torch is not installed, a hyperparameter is unknown, or the fit fails.
     """
     if find_spec("torch") is None:
         raise InputError("a new fit needs torch: install the extra 'train', as in pip install 'ncf[train]'")
+    if unknown := sorted(hyperparameters.keys() - Hyperparameters.model_fields.keys()):
+        raise InputError(
+            f"the manifest of the model has the hyperparameters {', '.join(unknown)}, which this version of ncf does "
+            "not know; verify the model with the version that has fitted it"
+        )
     settings = {
         **hyperparameters,
         "device": "cpu",

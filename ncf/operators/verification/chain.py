@@ -42,10 +42,24 @@ class Model:
     content: Mapping[str, Any]
     provenance: Provenance
 
-    @property
-    def source(self) -> Mapping[str, Any]:
-        """What the manifest names as the origin, in full."""
-        return dict(self.content["source"])
+    def recorded_values(self, *path: str) -> Mapping[str, Any]:
+        """An object in the ``source`` of the manifest.
+
+        Args:
+            path: names from ``source`` to the object.
+
+        Raises:
+            InputError: if the manifest has none there.
+        """
+        found: Any = self.content["source"]
+        for name in path:
+            found = found.get(name) if isinstance(found, dict) else None
+        if not isinstance(found, dict):
+            raise InputError(
+                f"{self.folder / manifest.FILE_NAME}: has no source.{'.'.join(path)}, which a new fit needs: an "
+                "earlier version of ncf wrote it"
+            )
+        return found
 
     def recorded(self, name: str) -> str:
         """Recorded fingerprint of an input; '' if it is not recorded."""
