@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from pydantic import Field, field_validator, model_validator
 
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError
 from ncf.stage.declaration import Stage, check_location
+from ncf.storage import is_s3
 
 _FOUND = 1
 
@@ -19,7 +23,7 @@ class Forget(Stage, AwsAccess):
     with. With 'scan', files at these places are searched for the users: the exit status is 1 if any are found.
     """
 
-    calls = ("ncf.storage",)
+    calls = ("ncf.storage", "ncf.aws.session", "ncf.aws.tags", "ncf.sagemaker.registry.package")
 
     read_too = ("users",)
 
@@ -28,7 +32,7 @@ class Forget(Stage, AwsAccess):
     scan: list[str] = Field(
         [],
         description="Places to search: files, folders or S3 URIs of data sets, models, archives of models, tables, "
-        "results of batches and captured requests",
+        "results of batches and captured requests; or a model package group, for the models of all its versions",
     )
 
     @field_validator("forgotten_uri")
@@ -78,17 +82,37 @@ class Forget(Stage, AwsAccess):
         from ncf.operators.forgetting.scan import search
 
         searched = holding = unread = 0
-        for location in self.scan:
+        for location, owner in self._locations():
             for place in search(location, users):
                 searched += 1
+                name = f"{owner}{place.name}"
                 if place.fault:
                     unread += 1
-                    print(f"unread  {place.name}: {place.fault}", flush=True)
+                    print(f"unread  {name}: {place.fault}", flush=True)
                 elif place.users:
                     holding += 1
-                    print(f"found   {place.name}: {place.users:,} of {len(users):,} users", flush=True)
+                    print(f"found   {name}: {place.users:,} of {len(users):,} users", flush=True)
         print(f"{holding:,} of {searched:,} files hold users of the list; {unread:,} could not be read")
         if holding:
             raise SystemExit(_FOUND)
         if unread:
             raise InputError(f"{unread:,} files could not be read, so it is not known whether they hold these users")
+
+    def _locations(self) -> Iterator[tuple[str, str]]:
+        """Paths and URIs to search, each with the package that it is the model of: ``ncf version 3 (Approved): ``."""
+        for location in self.scan:
+            if is_s3(location) or Path(location).exists() or location.startswith(("/", ".", "~")):
+                yield location, ""
+                continue
+
+            from ncf.aws.session import Aws
+            from ncf.sagemaker.registry.package import packages
+
+            try:
+                versions = list(packages(Aws(self), location))
+            except InputError as error:
+                raise InputError(f"{location}: no such file or folder, and no model package group: {error}") from None
+            if not versions:
+                raise InputError(f"{location}: no such file or folder, and no model package group with versions")
+            for package in versions:
+                yield package.model_uri, f"{package.name} ({package.status}): "

@@ -10,11 +10,14 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from ncf.aws.settings import AwsAccess
+from ncf.errors import InputError
 from ncf.stage.declaration import Stage
+from ncf.storage import is_s3
 
 if TYPE_CHECKING:
     from ncf.operators.verification.chain import Model
     from ncf.operators.verification.findings import Findings
+    from ncf.sagemaker.registry.package import Package
 
 _ON_GPU = (
     "it was fitted on a GPU, where sums in another order give other bytes; its origin is shown by the fingerprints, "
@@ -25,17 +28,21 @@ _ON_GPU = (
 class Verify(Stage, AwsAccess):
     """Check that a model is what its manifest says, by its chain of fingerprints and by a new fit.
 
-    The files are compared with the manifest, and the fingerprints of samples and data set with those that the manifest
-    names. With 'data' the data set is prepared again. Then the model is fitted again with the recorded settings, and
-    the weights are compared byte by byte. Exit status: 0 for the same bytes, 1 for a difference, 2 for invalid input,
-    3 if nothing differs but the weights cannot be compared.
+    Of a model package, the fingerprints that it records are checked too. The files are compared with the manifest, and
+    the fingerprints of samples and data set with those that the manifest names. With 'data' the data set is prepared
+    again. Then the model is fitted again with the recorded settings, and the weights are compared byte by byte. Exit
+    status: 0 for the same bytes, 1 for a difference, 2 for invalid input, 3 if nothing differs but the weights cannot
+    be compared.
     """
 
-    calls = ("ncf.storage",)
+    calls = ("ncf.storage", "ncf.aws.session", "ncf.aws.tags", "ncf.sagemaker.registry.package")
 
     read_too = ("data", "items", "dataset", "samples", "warm_start")
 
-    model: CliPositionalArg[str] = Field(min_length=1, description="Model: folder or archive, path or S3 URI")
+    model: CliPositionalArg[str] = Field(
+        min_length=1,
+        description="Model: folder or archive, path or S3 URI; or model package: ARN, GROUP/VERSION or GROUP",
+    )
     data: str = Field("", description="Path or S3 URI of the raw interactions, to prepare the data set again")
     items: str = Field("", description="Path or S3 URI of the titles; '': beside the interactions")
     dataset: str = Field("", description="Data set, path or S3 URI; '': where the manifest of the model says")
@@ -45,11 +52,15 @@ class Verify(Stage, AwsAccess):
     )
 
     def run(self) -> None:
-        from ncf.operators.verification.chain import opened
+        from ncf.operators.verification.chain import check_package, opened
         from ncf.operators.verification.findings import STATUSES, Findings
 
         findings = Findings()
-        with tempfile.TemporaryDirectory(prefix="ncf-") as scratch, opened(self.model, findings) as model:
+        package = self._package()
+        location = package.model_uri if package else self.model
+        with tempfile.TemporaryDirectory(prefix="ncf-") as scratch, opened(location, findings) as model:
+            if package:
+                check_package(package, model, findings)
             if not findings.differences:
                 self._compare(model, Path(scratch), findings)
         if findings.verdict == "same":
@@ -59,6 +70,25 @@ class Verify(Stage, AwsAccess):
         else:
             print(f"nothing differs, but this was not compared: {'; '.join(findings.unknown)}")
         raise SystemExit(STATUSES[findings.verdict])
+
+    def _package(self) -> Package | None:
+        """The model package that is named; None for a path or an S3 URI.
+
+        Raises:
+            InputError: if there is neither a file nor a package of this name.
+        """
+        if is_s3(self.model) or Path(self.model).exists():
+            return None
+        if self.model.startswith(("/", ".", "~")):
+            raise InputError(f"{self.model}: no such file or folder")
+
+        from ncf.aws.session import Aws
+        from ncf.sagemaker.registry.package import find
+
+        try:
+            return find(Aws(self), self.model)
+        except InputError as error:
+            raise InputError(f"{self.model}: no such file or folder, and no model package: {error}") from None
 
     def _compare(self, model: Model, scratch: Path, findings: Findings) -> None:
         from ncf.artifacts import manifest

@@ -30,6 +30,16 @@ def package_request(group: str, status: str = "PendingManualApproval", **changes
     }
 
 
+def specification(uri: str) -> dict[str, Any]:
+    """InferenceSpecification of a model at an S3 URI: a folder, or an archive."""
+    source = {"S3Uri": f"{uri}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    data = {"ModelDataUrl": uri} if uri.endswith(".tar.gz") else {"ModelDataSource": {"S3DataSource": source}}
+    return {
+        "Containers": [{"Image": "r.example/ncf-deploy:1.0", **data}],
+        "SupportedContentTypes": ["application/json"],
+    }
+
+
 @contextmanager
 def registry_account(folder: Path) -> Iterator[LocalAws]:
     """A stand-in that the environment leads all clients to; retries and polling take no time."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 import torch
 from local_account import BUCKET, local_account
+from model_packages import clients, new_group, new_package, specification
 from pyarrow import parquet
 from random_model import random_model
 
@@ -113,7 +114,7 @@ def test_recurring_runs_may_begin_with_an_empty_list(tmp_path: Path, users: str)
         (["--users", "USERS", "--forgotten-uri", "x", "--scan", "y"], "one of them: both are given"),
         (["--scan", "y"], "'scan' needs the parameter 'users'"),
         (["--users", "EMPTY", "--scan", "y"], "has no user"),
-        (["--users", "USERS", "--scan", "nowhere"], "nowhere: there is nothing"),
+        (["--users", "USERS", "--scan", "./nowhere"], "nowhere: there is nothing"),
         (["--users", "USERS", "--scan", "gs://b/x"], "expected an s3:// URI"),
         (["--users", "USERS", "--forgotten-uri", "USERS"], "a file; expected a folder"),
         (["--users", "missing.txt", "--forgotten-uri", "x"], "missing.txt: no such file"),
@@ -245,3 +246,24 @@ def test_lists_and_places_in_s3(users: str, tmp_path: Path, capsys: pytest.Captu
         said = capsys.readouterr().out
         assert f"found   {root}/model/user_ids.bytes.npy: 2 of 3 users" in said
         assert "1 of 2 files hold users of the list" in said
+
+
+def test_all_versions_of_a_group_are_searched(users: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with local_account(tmp_path):
+        write_model(tmp_path / "model")
+        write_archive(tmp_path / "packed")
+        random_model(n_users=3).save(tmp_path / "clean", {}, {})  # u0 to u2
+        aws, root = clients(), f"s3://{BUCKET}/models"
+        group = new_group(aws, "shop")
+        for name in ("model", "packed.tar.gz", "clean"):
+            upload(tmp_path / name, f"{root}/{name}")
+            new_package(aws, group, InferenceSpecification=specification(f"{root}/{name}"))
+        capsys.readouterr()
+        with pytest.raises(SystemExit):
+            run(Forget, ["--users", users, "--scan", group])
+        said = capsys.readouterr().out
+        assert f"found   shop version 1 (PendingManualApproval): {root}/model/user_ids.bytes.npy: 2 of 3 users" in said
+        assert f"found   shop version 2 (PendingManualApproval): {root}/packed.tar.gz/user_ids.bytes.npy: 2 of" in said
+        assert "2 of 3 files hold users of the list" in said
+        with pytest.raises(InputError, match="other: no such file or folder, and no model package group"):
+            run(Forget, ["--users", users, "--scan", "other"])

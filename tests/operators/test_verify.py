@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from local_account import BUCKET, local_account
+from model_packages import clients, new_group, new_package, specification
 from safetensors.numpy import load_file, save_file
 
 import ncf
@@ -24,8 +26,10 @@ from ncf.artifacts.model_folder import HISTORY, HOSTED_WEIGHTS, WEIGHTS
 from ncf.errors import InputError
 from ncf.operators.verification import again
 from ncf.operators.verify import Verify
+from ncf.sagemaker.registry import properties
 from ncf.stage.command import load
 from ncf.stage.execution import run
+from ncf.storage import upload
 
 SETTINGS = ("--epochs=1", "--factors=8", "--device=cpu", "--threads=1")
 
@@ -347,3 +351,35 @@ def test_what_is_no_model_is_invalid_input(lineage: Lineage) -> None:
     (lineage.folder / "model" / WEIGHTS).unlink()
     with pytest.raises(InputError, match=f"{WEIGHTS}: missing"):
         run(Verify, [lineage.path("model")])
+
+
+def test_a_package_is_verified_by_its_fingerprints_and_its_model(
+    lineage: Lineage, verify: Call, tmp_path: Path
+) -> None:
+    with local_account(tmp_path):
+        uri = f"s3://{BUCKET}/lineage/model"
+        upload(lineage.folder / "model", uri)
+        content = manifest.read(lineage.folder / "model", "model")
+        recorded = {
+            properties.RUN: "run-1",
+            properties.MODEL_DIGEST: manifest.fingerprint(content),
+            properties.FINGERPRINT: content["source"]["fingerprint"],
+        }
+        aws = clients()
+        group = new_group(aws, "verified")
+        arn = new_package(aws, group, InferenceSpecification=specification(uri), CustomerMetadataProperties=recorded)
+        for name in (arn, "verified/1", "verified"):
+            status, said = verify(name, *lineage.inputs())
+            assert (status, said.splitlines()[-1]) == (0, "same bytes")
+        assert f"same     package              verified version 1, PendingManualApproval, of run run-1: {uri}" in said
+        tamper(lineage.folder / "model", WEIGHTS)
+        mend(lineage.folder / "model")
+        upload(lineage.folder / "model", uri)
+        status, said = verify(arn, *lineage.inputs())
+        assert (status, "different: package: verified version 1 records" in said) == (1, True)
+        new_package(aws, group, InferenceSpecification=specification(uri))
+        status, said = verify("verified", *lineage.inputs())
+        assert "verified version 2 records no fingerprint of its model" in said
+        for name in ("verified/7", "nothing"):
+            with pytest.raises(InputError, match=f"{name}: no such file or folder, and no model package: there is no"):
+                run(Verify, [name])

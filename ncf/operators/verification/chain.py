@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ncf.artifacts import dataset as dataset_layout
 from ncf.artifacts import manifest, model_folder
@@ -18,7 +18,11 @@ from ncf.artifacts.regular_files import exists, parse_json, read_json
 from ncf.errors import InputError
 from ncf.operators.verification.causes import other_settings
 from ncf.operators.verification.findings import Findings
+from ncf.sagemaker.registry import properties
 from ncf.storage import local_copy
+
+if TYPE_CHECKING:
+    from ncf.sagemaker.registry.package import Package
 
 LINKS: Mapping[str, str] = {
     "dataset": dataset_layout.KIND,
@@ -85,6 +89,26 @@ def opened(location: str, findings: Findings) -> Iterator[Model]:
         for text in settings:
             findings.differs("settings", text)
         yield Model(folder, content, Provenance.of(content))
+
+
+def check_package(package: Package, model: Model, findings: Findings) -> None:
+    """Compare the fingerprints that a model package records with those of its model."""
+    fingerprints = {
+        "model": (package.properties.get(properties.MODEL_DIGEST, ""), manifest.fingerprint(model.content)),
+        "data set": (package.properties.get(properties.FINGERPRINT, ""), model.recorded("dataset")),
+    }
+    equal = True
+    for what, (recorded, found) in fingerprints.items():
+        equal = equal and recorded == found
+        if not recorded:
+            findings.cannot_tell("package", f"{package.name} records no fingerprint of its {what}")
+        elif recorded != found:
+            findings.differs(
+                "package", f"{package.name} records {recorded[:12]} for its {what}; the model has {found[:12]}"
+            )
+    if equal:
+        of_run = f"of run {package.run}" if package.run else "of no run"
+        findings.same("package", f"{package.name}, {package.status}, {of_run}: {package.model_uri}")
 
 
 def _checked(folder: Path, kind: str, link: str, findings: Findings) -> dict[str, Any]:
