@@ -26,7 +26,13 @@ class Diff(Stage, AwsAccess):
     With samples, the metrics of both models on the test items follow.
     """
 
-    calls = ("ncf.storage", "ncf.aws.session", "ncf.sagemaker.hosting.deployed_model")
+    calls = (
+        "ncf.storage",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.registry.package",
+    )
 
     read_too = ("samples",)
 

@@ -1,4 +1,4 @@
-"""The model that a person names: a folder, an S3 URI or an endpoint."""
+"""The model that a person names: a folder, an S3 URI, a model package or an endpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from ncf.storage import is_s3, local_copy
 if TYPE_CHECKING:
     from ncf.artifacts.model_folder import ModelFolder
 
-ACCEPTED = "a model folder or an archive of it, its s3:// URI, or the name of an endpoint"
+ACCEPTED = (
+    "a model folder or an archive of it, its s3:// URI, a model package as GROUP/VERSION or its ARN, or the name of an "
+    "endpoint"
+)
 """What a person may name, for messages and descriptions."""
 
 
@@ -51,14 +54,17 @@ def _located(access: AwsAccess, text: str) -> tuple[str, str]:
     """
     if is_s3(text) or Path(text).exists():
         return text, text.rstrip("/")
+    from ncf.aws.session import Aws
+    from ncf.sagemaker.hosting.deployed_model import deployed_model
+    from ncf.sagemaker.registry.package import find, is_version
+
+    if is_version(text):
+        package = find(Aws(access), text)
+        return package.model_uri, package.name
     try:
         endpoint = checked_endpoint_name(text)
     except ValueError:
         raise InputError("there is no such file or folder") from None
-
-    from ncf.aws.session import Aws
-    from ncf.sagemaker.hosting.deployed_model import deployed_model
-
     deployed = deployed_model(Aws(access), endpoint)
     if deployed.absence:
         raise InputError(deployed.absence.removesuffix("."))

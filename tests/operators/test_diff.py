@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 from evaluate_stage import make, undrawn
-from local_account import local_account
+from local_account import BUCKET, local_account
+from model_packages import clients, new_group, new_package
 from runs import deploy
 
 from ncf.errors import InputError
 from ncf.evaluation import champion
 from ncf.operators.diff import Diff
 from ncf.stage import execution
+from ncf.storage import upload
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +67,22 @@ def test_what_an_endpoint_serves(tmp_path: Path, capsys: Any) -> None:
             InputError, match="'after' is 'nobody': There is no endpoint nobody in .*; expected a model"
         ):
             execution.run(Diff, ["ncf-shown", "nobody"])
+
+
+def test_packages(tmp_path: Path, capsys: Any) -> None:
+    model, _ = make(tmp_path)
+    (tmp_path / "account").mkdir()
+    with local_account(tmp_path / "account"):
+        upload(model, f"s3://{BUCKET}/model")
+        aws = clients()
+        source = {"S3Uri": f"s3://{BUCKET}/model/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+        container = {"Image": "r.example/ncf-deploy:1.0", "ModelDataSource": {"S3DataSource": source}}
+        arn = new_package(aws, new_group(aws, "shop"), InferenceSpecification={"Containers": [container]})
+        execution.run(Diff, ["shop/1", arn])
+        said = capsys.readouterr().out
+        assert said.startswith("No list changes.\nBefore: shop version 1 (version ")
+        with pytest.raises(InputError, match="'after' is 'shop/2': there is no model package .*shop/2"):
+            execution.run(Diff, ["shop/1", "shop/2"])
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from live_server import live
 from local_account import local_account
 from random_model import random_model
 from readmes import READMES, ROOT, Command, blocks, commands
-from runs import deploy
+from runs import deploy, register
 
 import pipeline
 from components.local import recommend as local_recommend
@@ -130,13 +130,14 @@ class Page(LocalRuns):
         pipeline.main([self.hosts[host] if word == host else word for word in words[2:]])
 
     def operate(self, command: Command) -> None:
-        """Against an account with an endpoint that two runs have updated."""
+        """Against an account with an endpoint that two runs have updated, each with a model package."""
         if not self.account:
             folder = self.sandbox.folder / "account"
             folder.mkdir()
             account = self.stack.enter_context(local_account(folder))
             for run, seed in (("first", 1), (_RUN_ID, 2)):
                 deploy(folder, "ncf-shop", run, seed)
+                register(folder, "ncf", run, seed, "--release", "on_approval")
             self.sandbox.environment |= {**account.environment, "RUN_ID": _RUN_ID}
             self.account = True
         self.patch.chdir(self.sandbox.folder)
@@ -193,7 +194,7 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     _NCF + r"forget .* --scan .*": Page.run,
     _NCF + r"--help": Page.run,
     _NCF + r"serve .*": Page.serve,
-    _NCF + r"(diff|rollback|stop-jobs|clean) .*": Page.operate,
+    _NCF + r"(models|diff|approve|reject|rollback|stop-jobs|clean)( .*)?": Page.operate,
     _NCF + r"doctor .*": Page.examine,
     _PIPELINE + r"run --data ratings\.csv --param .*": Page.run_without_make,
     _PIPELINE + r"run --data .* --output .*": Page.run_with_parameters,

@@ -140,6 +140,12 @@ def _arns(aws: Aws, group: str, status: str = "") -> Iterator[str]:
             raise
 
 
+def is_version(text: str) -> bool:
+    """Whether a text is the ARN of a package, or GROUP/VERSION."""
+    name = _NAME.fullmatch(text)
+    return bool(_ARN.fullmatch(text) or (name and name["version"]))
+
+
 def find(aws: Aws, text: str) -> Package:
     """The package that a person names.
 
@@ -165,6 +171,11 @@ def find(aws: Aws, text: str) -> Package:
     if package := describe(aws, arn):
         return package
     raise InputError(f"there is no model package {arn}; {_EXPECTED}")
+
+
+def has_group(aws: Aws, group: str) -> bool:
+    """Whether a group exists."""
+    return bool(_group_arn(aws, group))
 
 
 def _group_arn(aws: Aws, group: str) -> str:
@@ -193,16 +204,22 @@ def live_package(aws: Aws, group: str) -> Package | None:
     for package in packages(aws, group):
         endpoint = package.properties.get(ENDPOINT, "")
         if endpoint and endpoint not in served:
-            served[endpoint] = _served_by(aws, endpoint)
+            served[endpoint] = served_by(aws, endpoint)
         if endpoint and served[endpoint] == package.arn:
             return package
     return None
 
 
-def _served_by(aws: Aws, endpoint: str) -> str:
+def served_by(aws: Aws, endpoint: str) -> str:
     """ARN of the package that an endpoint serves; '' for none."""
     answer = aws.find("sagemaker", "describe_endpoint", EndpointName=endpoint)
     return readable_tags(aws, answer["EndpointArn"]).get(PACKAGE_TAG, "") if answer else ""
+
+
+def live_endpoint(aws: Aws, package: Package) -> str:
+    """The endpoint that serves a package; '' for none."""
+    endpoint = package.properties.get(ENDPOINT, "")
+    return endpoint if endpoint and served_by(aws, endpoint) == package.arn else ""
 
 
 def set_properties(aws: Aws, arn: str, values: Mapping[str, Any]) -> None:

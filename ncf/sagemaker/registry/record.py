@@ -106,7 +106,7 @@ class Record:
         provenance, counts = Provenance.of(self.content), self.content["counts"]
         own = {
             keys.RUN: self.run,
-            keys.GATE: f"closed: {self.closed_by}" if self.closed_by else "passed",
+            keys.GATE: f"{keys.CLOSED}: {self.closed_by}" if self.closed_by else "passed",
             keys.RELEASE: self.release,
             keys.JOB: provenance.training_job,
             keys.FINGERPRINT: provenance.fingerprint,

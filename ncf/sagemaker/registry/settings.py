@@ -13,8 +13,8 @@ from ncf.sagemaker.settings import checked_s3
 
 ALL, NONE = "all", "none"
 """Values of the parameter 'models'; the third is 'passed'."""
-AT_ONCE, ON_APPROVAL = "at_once", "on_approval"
-"""Values of the parameter 'release'; the third is 'never'."""
+AT_ONCE, ON_APPROVAL, NEVER = "at_once", "on_approval", "never"
+"""Values of the parameter 'release'."""
 
 
 class RegistrySettings(Parameters):

@@ -1,0 +1,65 @@
+"""What ``ncf approve`` and ``ncf reject`` share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from ncf.aws.settings import AwsAccess
+from ncf.sagemaker.registry.properties import MAX_NOTE_LENGTH
+from ncf.stage.declaration import Stage
+
+if TYPE_CHECKING:
+    from ncf.aws.session import Aws
+    from ncf.sagemaker.registry.package import Package
+
+
+class Deciding(Stage, AwsAccess):
+    """A command that sets the approval status of a package."""
+
+    calls = (
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.registry.decision",
+        "ncf.sagemaker.registry.package",
+    )
+    status: ClassVar[str]
+
+    package: CliPositionalArg[str] = Field(
+        min_length=1, description="Model package: ARN, GROUP/VERSION, or GROUP for its latest version"
+    )
+    note: str = Field(
+        min_length=1, max_length=MAX_NOTE_LENGTH, description="Reason, which the package keeps with your identity"
+    )
+
+    def run(self) -> None:
+        from ncf.aws.session import Aws
+        from ncf.sagemaker.registry.decision import decide, decision_of
+        from ncf.sagemaker.registry.package import find
+
+        aws = Aws(self)
+        package = find(aws, self.package)
+        before = decision_of(package)
+        if package.status == self.status:
+            print(f"{package.name} is {self.status} already, since {before}; nothing is changed")
+        else:
+            self.check(package)
+            if before:
+                print(f"{package.name} was {package.status} before, since {before}")
+            made = decide(aws, package, self.status, self.note)
+            print(f"{package.name} is {self.status}, since {made}")
+        for sentence in self.remarks(aws, package):
+            print(sentence)
+
+    def check(self, package: Package) -> None:
+        """
+        Raises:
+            InputError: if the status makes no sense for the package.
+        """
+
+    def remarks(self, aws: Aws, package: Package) -> Iterator[str]:
+        """What follows from the status, in sentences."""
+        raise NotImplementedError

@@ -1,0 +1,189 @@
+"""``ncf models``: the packages of a model package group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import CliImplicitFlag, CliPositionalArg
+
+from ncf.aws.settings import AwsAccess
+from ncf.errors import InputError
+from ncf.sagemaker.registry.names import check_group
+from ncf.sagemaker.registry.package import PENDING, Package
+from ncf.sagemaker.registry.properties import CLOSED, GATE, HR, NDCG, RELEASE
+from ncf.sagemaker.registry.settings import RegistrySettings
+from ncf.stage.declaration import Stage
+
+if TYPE_CHECKING:
+    from ncf.sagemaker.registry.decision import Decision
+
+_METRICS = {"ndcg_at_10": NDCG, "hr_at_10": HR}
+
+
+class Models(Stage, AwsAccess):
+    """List the packages of a model package group, the newest first.
+
+    NDCG@10 and HR@10 on the whole catalogue stand beside those of the live model, each on the test items of its own
+    run. 'ncf diff' compares two models on the same users.
+    """
+
+    calls = (
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.registry.decision",
+        "ncf.sagemaker.registry.package",
+    )
+
+    group: CliPositionalArg[str] = Field(
+        RegistrySettings.model_fields["registry_group"].default, description="Name of the model package group"
+    )
+    limit: int = Field(20, ge=1, le=1000, description="Maximum number of packages, the newest ones")
+    as_json: CliImplicitFlag[bool] = Field(False, alias="json", description="Print JSON instead of a table")
+
+    @field_validator("group")
+    @classmethod
+    def _is_group(cls, value: str) -> str:
+        return check_group(value)
+
+    def run(self) -> None:
+        from itertools import islice
+
+        from ncf.aws.session import Aws
+        from ncf.sagemaker.registry.decision import decision_of
+        from ncf.sagemaker.registry.package import has_group, live_endpoint, live_package, packages
+
+        aws = Aws(self)
+        found = list(islice(packages(aws, self.group), self.limit))
+        if not found and not has_group(aws, self.group):
+            raise InputError(
+                f"there is no model package group '{self.group}' in {aws.region}; expected the value of the pipeline's "
+                "parameter 'registry_group', whose first run creates the group"
+            )
+        listed = [Listed(package, live_endpoint(aws, package), decision_of(package)) for package in found]
+        live = next((entry.package for entry in listed if entry.endpoint), None)
+        if live is None and len(found) == self.limit:
+            live = live_package(aws, self.group)
+        if self.as_json:
+            print(json.dumps([entry.content() for entry in listed], indent=2))
+        else:
+            _show(self.group, listed, live)
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A package in the list.
+
+    Attributes:
+        package: a version of the group.
+        endpoint: that serves it; '' for none.
+        decision: on the package, or None while it is pending.
+    """
+
+    package: Package
+    endpoint: str
+    decision: Decision | None
+
+    def metric(self, name: str) -> float | None:
+        """A metric of the run; None if the package has none."""
+        return _metric(self.package, name)
+
+    def content(self) -> dict[str, Any]:
+        """The package in JSON."""
+        package, decision = self.package, self.decision
+        return {
+            "package": f"{package.group}/{package.version}",
+            "arn": package.arn,
+            "version": package.version,
+            "status": package.status,
+            "created": package.created.astimezone(UTC).isoformat(timespec="seconds"),
+            "endpoint": self.endpoint,
+            **{name: self.metric(name) for name in _METRICS},
+            "release": package.properties.get(RELEASE, ""),
+            "gate": package.properties.get(GATE, ""),
+            "decided_by": decision.by if decision else "",
+            "decided_at": decision.at.astimezone(UTC).isoformat(timespec="seconds") if decision else "",
+            "note": package.note,
+            "run": package.run,
+            "model": package.model_uri,
+            "image": package.image,
+            "metrics": package.metrics_uri,
+            "report": package.report_uri,
+            "diff": package.diff_uri,
+            "properties": dict(package.properties),
+        }
+
+
+def _metric(package: Package, name: str) -> float | None:
+    try:
+        return float(package.properties[_METRICS[name]])
+    except (KeyError, ValueError):  # anybody can write a property
+        return None
+
+
+def _show(group: str, listed: Sequence[Listed], live: Package | None) -> None:
+    """Print the packages as a table, and what can follow."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ncf.console_text import visible
+
+    console = Console(highlight=False)
+    if not listed:
+        console.print(f"the model package group {group} has no versions", soft_wrap=True)
+        return
+    table = Table(title=f"Models of {group}", title_justify="left")
+    columns = ("version", "status", "age", "NDCG@10", "HR@10", "live on", "release", "decided by", "reason")
+    for column in columns:
+        table.add_column(column, justify="right" if column in ("version", "age", "NDCG@10", "HR@10") else "left")
+    now = datetime.now(UTC)
+    for entry in listed:
+        package, decision = entry.package, entry.decision
+        cells = (
+            str(package.version),
+            "Pending" if package.status == PENDING else package.status,
+            _age((now - package.created).total_seconds()),
+            *(_beside(package, live, name) for name in _METRICS),
+            entry.endpoint,
+            package.properties.get(RELEASE, ""),
+            decision.by.rpartition("/")[2] if decision else "",
+            package.note or (gate if (gate := package.properties.get(GATE, "")).startswith(CLOSED) else ""),
+        )
+        table.add_row(*(Text(visible(cell)) for cell in cells))
+    console.print(table)
+    if live is not None:
+        console.print(f"Behind NDCG@10 and HR@10: the difference from {live.name}, which is live.", soft_wrap=True)
+    pending = next((entry.package for entry in listed if entry.package.status == PENDING), None)
+    if pending is not None:
+        name = f"{pending.group}/{pending.version}"
+        console.print(f"Next, for {pending.name}:", soft_wrap=True)
+        endpoint = next((entry.endpoint for entry in listed if entry.endpoint), "")
+        if endpoint:
+            console.print(f"  ncf diff {endpoint} {name} --html diff.html", soft_wrap=True)
+        console.print(f"  ncf approve {name} --note 'REASON'", soft_wrap=True)
+
+
+def _beside(package: Package, live: Package | None, name: str) -> str:
+    """A metric, and its difference from that of the live model."""
+    value, other = _metric(package, name), _metric(live, name) if live else None
+    if value is None:
+        return ""
+    if live is None or other is None or live.arn == package.arn:
+        return f"{value:.4f}"
+    return f"{value:.4f} ({value - other:+.4f})"
+
+
+def _age(seconds: float) -> str:
+    """A duration in its largest unit.
+
+    >>> _age(59), _age(7200), _age(3 * 86400)
+    ('0 min', '2 h', '3 d')
+    """
+    if seconds < 3600:
+        return f"{max(seconds, 0) / 60:.0f} min" if seconds >= 60 else "0 min"
+    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} d"

@@ -1,0 +1,118 @@
+"""``ncf models``: packages beside the live one, as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from model_packages import PACKAGE_ARN, clients, endpoint_of_package, new_group, new_package, registry_account
+
+from ncf.aws.session import Aws
+from ncf.errors import InputError
+from ncf.operators.approve import Approve
+from ncf.operators.models import Models
+from ncf.sagemaker.registry.package import APPROVED, REJECTED, set_properties
+from ncf.sagemaker.registry.properties import DIFF, ENDPOINT, GATE, HR, NDCG, RELEASE, RUN
+from ncf.stage import execution
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
+    with registry_account(tmp_path_factory.mktemp("registry")):
+        yield clients()
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture(scope="module")
+def group(aws: Aws) -> str:
+    """Five packages: live, approved, rejected, of other software, pending."""
+    name = new_group(aws, "shop")
+    live = new_package(
+        aws, name, APPROVED, CustomerMetadataProperties={NDCG: "0.1000", HR: "0.2000", RELEASE: "at_once"}
+    )
+    endpoint_of_package(aws, "ncf-shop", live)
+    set_properties(aws, live, {ENDPOINT: "ncf-shop"})
+    former = new_package(aws, name, APPROVED, CustomerMetadataProperties={NDCG: "0.0900", ENDPOINT: "ncf-shop"})
+    assert former == f"{PACKAGE_ARN}/shop/2"
+    gate = {NDCG: "0.0500", HR: "0.1000", GATE: "closed: NDCG is lower"}
+    new_package(aws, name, REJECTED, CustomerMetadataProperties=gate)
+    new_package(aws, name, CustomerMetadataProperties={NDCG: "high"})
+    properties = {NDCG: "0.1250", HR: "0.1900", RELEASE: "on_approval", RUN: "run-5", DIFF: "s3://bucket/diff"}
+    new_package(aws, name, CustomerMetadataProperties=properties)
+    return name
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Cells of a printed table, by the first one."""
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in text.splitlines() if line.startswith("│")]
+    return {row[0]: row[1:] for row in cells}
+
+
+def test_a_table_beside_the_live_model(aws: Aws, group: str, capsys: Any) -> None:
+    execution.run(Models, [group])
+    said = capsys.readouterr().out
+    found = rows(said)
+    assert list(found) == ["5", "4", "3", "2", "1"]
+    assert found["5"] == ["Pending", "0 min", "0.1250 (+0.0250)", "0.1900 (-0.0100)", "", "on_approval", "", ""]
+    assert found["4"][:5] == ["Pending", "0 min", "", "", ""]
+    assert found["3"][0] == "Rejected"
+    assert found["3"][-1] == "closed: NDCG is lower"
+    assert found["2"][:5] == ["Approved", "0 min", "0.0900 (-0.0100)", "", ""], "its endpoint serves another one"
+    assert found["1"][:6] == ["Approved", "0 min", "0.1000", "0.2000", "ncf-shop", "at_once"]
+    assert "the difference from shop version 1, which is live" in said
+    assert said.rstrip().endswith("ncf diff ncf-shop shop/5 --html diff.html\n  ncf approve shop/5 --note 'REASON'")
+
+
+def test_the_live_model_counts_if_it_is_not_listed(aws: Aws, group: str, capsys: Any) -> None:
+    execution.run(Models, [group, "--limit", "1"])
+    found = rows(capsys.readouterr().out)
+    assert list(found) == ["5"]
+    assert found["5"][2] == "0.1250 (+0.0250)"
+
+
+def test_json_has_all_that_the_package_records(aws: Aws, group: str, capsys: Any) -> None:
+    execution.run(Models, [group, "--json"])
+    newest, other, *_, live = json.loads(capsys.readouterr().out)
+    assert (newest["package"], newest["arn"], newest["status"]) == (
+        "shop/5",
+        f"{PACKAGE_ARN}/shop/5",
+        "PendingManualApproval",
+    )
+    assert (newest["ndcg_at_10"], newest["hr_at_10"], newest["run"]) == (0.125, 0.19, "run-5")
+    assert (newest["diff"], newest["decided_by"], newest["endpoint"]) == ("s3://bucket/diff", "", "")
+    assert other["ndcg_at_10"] is None
+    assert (live["endpoint"], live["properties"][RELEASE]) == ("ncf-shop", "at_once")
+
+
+def test_who_decided_is_shown(aws: Aws, capsys: Any) -> None:
+    name = new_group(aws, "decided")
+    new_package(aws, name)
+    execution.run(Approve, [name, "--note", "fine"])
+    capsys.readouterr()
+    execution.run(Models, [name])
+    said = capsys.readouterr().out
+    (row,) = rows(said).values()
+    assert row[0] == "Approved"
+    assert row[-1] == "fine"
+    assert row[-2]
+    assert "Next" not in said
+
+
+def test_a_group_without_versions_and_no_group(aws: Aws, capsys: Any) -> None:
+    name = new_group(aws, "empty")
+    execution.run(Models, [name])
+    assert capsys.readouterr().out == "the model package group empty has no versions\n"
+    execution.run(Models, [name, "--json"])
+    assert json.loads(capsys.readouterr().out) == []
+    with pytest.raises(
+        InputError, match="there is no model package group 'ncf' in us-east-1; expected .*registry_group"
+    ):
+        execution.run(Models, [])
+    with pytest.raises(InputError, match="'group' is 'a_b': expected the name"):
+        execution.run(Models, ["a_b"])
