@@ -37,6 +37,10 @@ KEEP_ENDPOINT ?=
 MODEL ?=
 USERS ?=
 EXECUTOR ?= process
+# make release
+PACKAGE ?=
+# make aws
+FOLDER ?=
 # make images, push, pipeline
 REGISTRY ?=
 TAG ?=
@@ -63,7 +67,7 @@ endif
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run recommend component pipeline images push test test-slow test-images check-local-mode lint bench bench-baselines bench-gpu bench-peer \
+.PHONY: help setup run release recommend aws component pipeline images push test test-slow test-images check-local-mode lint bench bench-baselines bench-gpu bench-peer \
 	bench-scale bench-serving fuzz-serving reproduce clean
 
 help: ## Show the targets
@@ -93,6 +97,13 @@ recommend: $(READY) $(if $(filter docker,$(EXECUTOR)),images) ## Recommend to al
 	@$(BIN)/python pipeline.py recommend --model $(call quoted,$(MODEL)) --users $(call quoted,$(USERS)) \
 		--output $(call quoted,$(or $(OUTPUT),output/recommend)) --executor $(call quoted,$(EXECUTOR)) \
 		--tag $(call quoted,$(TAG)) --params $(call quoted,$(PARAMS))
+
+release: $(READY) ## Release an approved model package on the account of make aws: [PACKAGE=group/version] [PARAMS="..."] [OUTPUT=link to make]
+	@$(BIN)/python pipeline.py release --package $(call quoted,$(PACKAGE)) \
+		--output $(call quoted,$(or $(OUTPUT),output/release)) --params $(call quoted,$(PARAMS))
+
+aws: $(READY) ## Be an AWS account on this machine until Ctrl-C, which runs and commands share: [FOLDER=of its access key]
+	@$(BIN)/python pipeline.py aws --folder $(call quoted,$(or $(FOLDER),output/aws))
 
 pipeline: $(READY) ## Compile both pipelines and their components to YAML: [REGISTRY=...] [TAG=...], which write to build/
 	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(or $(TAG),$(if $(REGISTRY),$$($(BIN)/python -m images.build tag)))" \

@@ -1,9 +1,11 @@
-"""The pipelines ncf (preprocess, negative sampling, train, evaluate, gate, deploy) and recommend.
+"""The pipelines ncf (preprocess, negative sampling, train, evaluate, gate, deploy), release and recommend.
 
-python pipeline.py compile                    compiles both pipelines and all components to YAML
+python pipeline.py compile                    compiles the pipelines and all components to YAML
 python pipeline.py older OWN.yaml OUT.yaml    converts a pipeline of your own for KFP before 2.14
 python pipeline.py run --data ratings.csv     runs the pipeline ncf on this machine
 python pipeline.py recommend --model FOLDER   runs the pipeline recommend on this machine
+python pipeline.py release                    runs the pipeline release on this machine
+python pipeline.py aws                        is an AWS account on this machine that several runs share
 python pipeline.py submit --host URL          runs a pipeline on a Kubeflow cluster
 python pipeline.py upload --host URL          uploads a pipeline to a Kubeflow cluster, as a version
 python pipeline.py schedule --host URL ...    runs a pipeline on a Kubeflow cluster on a schedule
@@ -36,6 +38,7 @@ from components.local import commands as local_commands
 from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.recommend.component import recommend
+from components.select_package.component import select_package
 from components.train.component import train
 from ncf.console_text import accept_any_text
 from ncf.errors import InputError, RemoteError
@@ -50,6 +53,7 @@ from ncf.stages.finish import Finish
 from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
 from ncf.stages.recommend import Recommend
+from ncf.stages.select_package import SelectPackage
 from ncf.stages.train import Train
 
 ROOT = Path(__file__).parent
@@ -228,6 +232,42 @@ def ncf_pipeline(
         )
 
 
+@dsl.pipeline(name="ncf-release", description="An approved model package from the Model Registry to an endpoint")
+def release_pipeline(
+    deploy_role: str,
+    deploy_endpoint_name: str,
+    package: str = default(SelectPackage, "package"),
+    registry_group: str = default(SelectPackage, "registry_group"),
+    deploy_instance_type: str = default(Deploy, "endpoint_instance_type"),
+    deploy_overrides: dict = default(Deploy, "deploy_overrides"),  # type: ignore[type-arg]
+    aws_region: str = default(Deploy, "region"),
+    aws_s3_prefix: str = default(Deploy, "s3_prefix"),
+    notify: str = default(Finish, "notify"),
+) -> None:
+    finished = task(
+        finish,
+        run_id=RUN_ID_PLACEHOLDER,
+        region=aws_region,
+        trains=False,
+        deploy_overrides=deploy_overrides,
+        endpoint_name=deploy_endpoint_name,
+        notify=notify,
+    )
+    with dsl.ExitHandler(finished, name="select-deploy"):
+        selected = task(select_package, package=package, registry_group=registry_group, region=aws_region)
+        task(
+            deploy,
+            package=selected.outputs["arn"],
+            role=deploy_role,
+            region=aws_region,
+            s3_prefix=aws_s3_prefix,
+            endpoint_name=deploy_endpoint_name,
+            endpoint_instance_type=deploy_instance_type,
+            deploy_overrides=deploy_overrides,
+            run_id=RUN_ID_PLACEHOLDER,
+        )
+
+
 @dsl.pipeline(name="ncf-recommend", description="Recommendations of a model for all users, or a list, as parquet")
 def recommend_pipeline(
     model_uri: str,
@@ -254,6 +294,7 @@ def recommend_pipeline(
 
 PIPELINES: Mapping[str, tuple[Any, Path]] = {
     "ncf": (ncf_pipeline, Path()),
+    "release": (release_pipeline, Path("components", "release")),
     "recommend": (recommend_pipeline, Path("components", "recommend")),
 }
 """Pipelines by name, each with the folder of its compiled files: one for current Kubeflow, one for 1.7."""

@@ -1,4 +1,4 @@
-"""``pipeline.py run`` and ``pipeline.py recommend``: the pipelines on this machine, and their flags."""
+"""Flags of ``pipeline.py run``, ``release``, ``recommend`` and ``aws``: what runs on this machine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from components.compiling.arguments import parse_arguments, split_assignments
+from components.local import account
 from ncf.errors import InputError
 from ncf.parameters import read
 
 _PARAMETERS = {
     "run": "a parameter of the pipeline (train_epochs), or of training, its job or the endpoint (epochs, dropout)",
+    "release": "a parameter of the pipeline (registry_group), or of the endpoint (traffic_shift)",
     "recommend": "a parameter of the pipeline (top_k)",
 }
 _SAMPLE_FAULT = '{"kind": "interrupt", "name": "ncf-train", "after_line": "epoch=2"}'
@@ -23,10 +25,11 @@ def add(commands: Any, pipelines: Mapping[str, Any]) -> None:
 
     Args:
         commands: the subparsers.
-        pipelines: each pipeline by name: ``ncf`` and ``recommend``.
+        pipelines: each pipeline by name: ``ncf``, ``release`` and ``recommend``.
     """
     described = {
         "run": (_run, "run the pipeline on this machine, with S3 and SageMaker answered locally"),
+        "release": (_release, "release an approved model package to an endpoint of the account of 'aws'"),
         "recommend": (_recommend, "run the pipeline that recommends to all users, or a list, on this machine"),
     }
     made = {}
@@ -37,6 +40,9 @@ def add(commands: Any, pipelines: Mapping[str, Any]) -> None:
         "--data", default="", help="interactions: a file, a folder or an s3:// URI; generated if absent"
     )
     made["run"].add_argument("--items", default="", help="titles of the items: a file or an s3:// URI")
+    made["release"].add_argument(
+        "--package", default="", help="ARN or GROUP/VERSION (default: the latest approved one of registry_group)"
+    )
     made["recommend"].add_argument("--model", default="", help="folder that train wrote, or its s3:// URI")
     made["recommend"].add_argument("--users", default="", help="file of user ids, one a line (default: all users)")
     for name in made:
@@ -48,18 +54,26 @@ def add(commands: Any, pipelines: Mapping[str, Any]) -> None:
             "(default: %(default)s)",
         )
         made[name].add_argument(
-            "--executor",
-            choices=("process", "docker"),
-            default="process",
-            help="what runs the stages (default: %(default)s)",
+            "--account",
+            type=Path,
+            default=account.FOLDER,
+            metavar="FOLDER",
+            help="folder of 'pipeline.py aws', whose account is used while it is up (default: %(default)s)",
         )
-        made[name].add_argument("--tag", default="", help="of the images, with --executor docker (default: the commit)")
         made[name].add_argument(
             "--param", action="append", default=[], metavar="NAME=VALUE", help=f"{_PARAMETERS[name]}; may be repeated"
         )
         made[name].add_argument(
             "--params", default="", metavar="TEXT", help="several parameters: 'NAME=VALUE NAME=VALUE ...'"
         )
+    for name in ("run", "recommend"):
+        made[name].add_argument(
+            "--executor",
+            choices=("process", "docker"),
+            default="process",
+            help="what runs the stages (default: %(default)s)",
+        )
+        made[name].add_argument("--tag", default="", help="of the images, with --executor docker (default: the commit)")
     made["run"].add_argument("--keep-endpoint", action="store_true", help="leave the endpoint up until Ctrl-C")
     made["run"].add_argument(
         "--fault",
@@ -68,7 +82,17 @@ def add(commands: Any, pipelines: Mapping[str, Any]) -> None:
         metavar="JSON",
         help=f"what is to go wrong in S3 and SageMaker; may be repeated. For example {_SAMPLE_FAULT}",
     )
-    made["run"].add_argument("--retry", action="store_true", help="try a pod that fails again, as a cluster does")
+    said = "be an AWS account on this machine until Ctrl-C, which runs and commands share"
+    aws = commands.add_parser("aws", help=said, description=said)
+    aws.set_defaults(function=_aws)
+    aws.add_argument(
+        "--folder",
+        type=Path,
+        default=account.FOLDER,
+        help=f"receives the file '{account.ENVIRONMENT}', with the access key (default: %(default)s)",
+    )
+    for name in ("run", "release"):
+        made[name].add_argument("--retry", action="store_true", help="try a pod that fails again, as a cluster does")
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -88,6 +112,7 @@ def _run(options: argparse.Namespace) -> None:
         faults=[_fault(text) for text in options.fault],
         retry=options.retry,
         tag=_tag(options),
+        account=options.account,
     )
     run.run(pipeline, request, Console(emoji=False))
 
@@ -101,9 +126,29 @@ def _recommend(options: argparse.Namespace) -> None:
     arguments = _arguments(options, pipeline)
     if taken := [name for name in ("model_uri", "users_uri") if name in arguments]:
         raise InputError(f"parameter '{taken[0]}' is given here as --{taken[0].removesuffix('_uri')}")
-    recommend.run(
-        pipeline, options.model, options.users, options.output, arguments, _tag(options), Console(emoji=False)
+    request = recommend.RecommendRequest(
+        options.model, options.users, options.output, arguments, _tag(options), options.account
     )
+    recommend.run(pipeline, request, Console(emoji=False))
+
+
+def _release(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from components.local import release
+
+    pipeline = options.pipelines["release"]
+    arguments = _arguments(options, pipeline)
+    if "package" in arguments:
+        raise InputError("parameter 'package' is given here as --package")
+    request = release.ReleaseRequest(options.package, options.output, arguments, options.retry, options.account)
+    release.run(pipeline, request, Console(emoji=False))
+
+
+def _aws(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    account.serve(options.folder, Console(emoji=False))
 
 
 def _arguments(options: argparse.Namespace, pipeline: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import shlex
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,14 +19,15 @@ from kfp.components import load_component_from_file
 from rich.console import Console
 
 from components.compiling.parameters_check import renamed
-from components.local import summary
-from components.local.aws import LocalAws
+from components.local import account, summary
+from components.local.aws import LocalAws, RemoteAws
 from components.local.aws.errors import ApiError
-from components.local.aws.processes import OF_AWS, OF_KFP, PAGE_VARIABLE, without
+from components.local.aws.processes import PAGE_VARIABLE
 from components.local.console import Recorder, escape, reason
 from components.local.executors import Executor, in_containers, in_processes
 from components.local.process_runner import TaskRun, set_retries
 from components.local.run_folder import RunFolder, shown
+from components.local.variables import own_environment
 from images.build import current_tag
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.provenance import COMMIT_VARIABLE
@@ -37,16 +38,16 @@ from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
 from ncf.staged_output import staged
 from ncf.storage import Select, download, is_s3
 
-BUCKET = "ncf-local"
 PIPELINE_YAML = "pipeline.yaml"
 ARTIFACTS = "artifacts"
 SAMPLE_USERS = 3
 TOP_K = 10
 _USER_ERROR = 2
-_ROLE = "arn:aws:iam::123456789012:role/ncf-local"
+ROLE = "arn:aws:iam::123456789012:role/ncf-local"
 _LISTS = "data_forgotten_uri"
 """Parameter of the pipeline: lists of forgotten users."""
 _SECONDS_BETWEEN_LOOKS = 0.5
+_BAKE_SECONDS = 2
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class RunRequest:
     """Faults of S3 and SageMaker: see :class:`components.local.aws.faults.Fault`."""
     retry: bool = False
     """Whether a pod that fails is tried again, as on a cluster."""
+    account: Path = account.FOLDER
+    """Folder of ``pipeline.py aws``, whose account is used while it is up."""
 
 
 def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
@@ -78,6 +81,7 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
     """
     folder = RunFolder.create(request.output, {"data": request.data, "items": request.items})
     announce(console, folder)
+    shared = shared_account(request.account, request.tag, console)
     pipeline_yaml = compiled(pipeline, folder.path, request.retry, folder.run_id)
     data, items = _data(request, folder.path / "data", console)
     serving = {PAGE_VARIABLE: "true"} if request.keep_endpoint else {}
@@ -86,20 +90,19 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
     with (
         own_environment(),
         executor_of(request.tag, pipeline_yaml, own_files) as executor,
-        LocalAws(folder.path / "local-aws", executor.instances, serving=serving) as aws,
+        nullcontext(shared) if shared else _own_account(folder, executor, serving) as aws,
         quiet_kfp(),
         Recorder(console, folder.path) as recorder,
     ):
-        aws.create_bucket(BUCKET)
         add_faults(aws, request.faults)
         arguments = {
             "data_uri": data,
             "data_items_uri": items,
-            "aws_s3_prefix": f"s3://{BUCKET}/ncf",
-            "train_role": _ROLE,
-            "deploy_role": _ROLE,
+            "aws_s3_prefix": s3_prefix(folder),
+            "train_role": ROLE,
+            "deploy_role": ROLE,
             **executor.arguments,
-            **request.arguments,
+            **with_local_endpoint(request.arguments),
             **lists,
         }
         os.environ.update({**aws.environment, COMMIT_VARIABLE: current_tag()})
@@ -110,11 +113,52 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
         folder.publish()
         summary.show(console, result, recorder.tasks, folder)
-        if request.keep_endpoint and result["endpoint"]:
+        if request.keep_endpoint and isinstance(aws, RemoteAws):
+            console.print(f"\nEndpoints are kept until the account in {escape(str(request.account))} ends.")
+        elif request.keep_endpoint and result["endpoint"]:
             _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
         elif request.keep_endpoint:
             console.print("\nNo endpoint is kept: the gate is closed, so none was made.")
     return result
+
+
+def shared_account(folder: Path, tag: str, console: Console) -> RemoteAws | None:
+    """The account that is up in a folder; None if there is none.
+
+    Args:
+        folder: of the account.
+        tag: of the images to run in containers; '' for processes.
+        console: to print which it is.
+
+    Raises:
+        InputError: for a run in containers, which cannot call the account.
+    """
+    shared = account.running(folder, console)
+    if shared and tag:
+        raise InputError(
+            f"executor: containers cannot call the account in '{folder}', which answers processes of this machine; end "
+            "it by Ctrl-C in its terminal, or run with --executor process"
+        )
+    return shared
+
+
+def s3_prefix(folder: RunFolder) -> str:
+    """URI that a run's artifacts are copied to."""
+    return f"s3://{account.BUCKET}/runs/{folder.run_id}"
+
+
+def with_local_endpoint(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a pipeline. The default of the bake time is short, as an update on this machine takes seconds."""
+    overrides = arguments.get("deploy_overrides", {})
+    return {**arguments, "deploy_overrides": {"bake_time": _BAKE_SECONDS, **overrides}}
+
+
+@contextmanager
+def _own_account(folder: RunFolder, executor: Executor, serving: Mapping[str, str]) -> Iterator[LocalAws]:
+    """An account with a bucket, for one run."""
+    with LocalAws(folder.path / "local-aws", executor.instances, serving=serving) as aws:
+        aws.create_bucket(account.BUCKET)
+        yield aws
 
 
 def call(pipeline_yaml: Path, arguments: Mapping[str, Any], recorder: Recorder) -> None:
@@ -136,7 +180,7 @@ def call(pipeline_yaml: Path, arguments: Mapping[str, Any], recorder: Recorder) 
         raise (InputError if recorder.failed.exit_code == _USER_ERROR else RuntimeError)(message) from None
 
 
-def add_faults(aws: LocalAws, faults: Sequence[Mapping[str, Any]]) -> None:
+def add_faults(aws: LocalAws | RemoteAws, faults: Sequence[Mapping[str, Any]]) -> None:
     """Request faults of the stand-in.
 
     Raises:
@@ -144,7 +188,7 @@ def add_faults(aws: LocalAws, faults: Sequence[Mapping[str, Any]]) -> None:
     """
     for fault in faults:
         try:
-            aws.faults.add_request(fault)
+            aws.add_fault(fault)
         except ApiError as error:
             raise InputError(f"fault {json.dumps(fault)}: {error}") from None
 
@@ -195,7 +239,7 @@ def _local_path(location: str, folder: Path, console: Console, select: Select | 
     return str(download(location, folder / PurePosixPath(location).name, select))
 
 
-def _ask(tasks: Mapping[str, TaskRun], aws: LocalAws) -> list[dict[str, Any]]:
+def _ask(tasks: Mapping[str, TaskRun], aws: LocalAws | RemoteAws) -> list[dict[str, Any]]:
     """Recommendations of the live endpoint for some users; none where nothing was deployed."""
     if "deploy" not in tasks:
         return []
@@ -223,22 +267,6 @@ def _wait(console: Console, address: str, result: Mapping[str, Any]) -> None:
         while True:  # not signal.pause(): another thread may be given the signal, which would not end it
             time.sleep(_SECONDS_BETWEEN_LOOKS)
     console.print("Stopping the endpoint")
-
-
-@contextmanager
-def own_environment() -> Iterator[None]:
-    """The environment without access to AWS and KFP, for the time of the block.
-
-    Some variables of AWS direct clients to other services than the stand-in, or to another account.
-    """
-    saved = dict(os.environ)
-    for name in saved.keys() - without(saved, *OF_AWS, *OF_KFP).keys():
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(saved)
 
 
 @contextmanager

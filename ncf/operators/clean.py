@@ -26,7 +26,9 @@ class Clean(Stage, AwsAccess):
         "ncf.operators.cleanup",
         "ncf.sagemaker.hosting.autoscaling",
         "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.registry.package",
         "ncf.sagemaker.runs.resources",
         "ncf.sagemaker.training.stopping",
     )

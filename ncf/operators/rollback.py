@@ -13,8 +13,8 @@ from ncf.stage.declaration import Stage
 class Rollback(Stage, AwsAccess):
     """Roll an endpoint back to its previous model, at once.
 
-    The previous model is the one that was in service before the last update; after a rollback, the next older one. An
-    update in progress is waited for.
+    The previous model is the one that was in service before the last update; after a rollback, the next older one. One
+    whose model package is no longer approved is skipped. An update in progress is waited for.
     """
 
     calls = (
@@ -22,7 +22,9 @@ class Rollback(Stage, AwsAccess):
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.autoscaling",
         "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.registry.package",
     )
 
     endpoint: CliPositionalArg[str] = Field(min_length=1, description="Name of the endpoint")
@@ -38,4 +40,7 @@ class Rollback(Stage, AwsAccess):
         from ncf.sagemaker.hosting.endpoint import Endpoint
 
         rollback = Endpoint(Aws(self), self.endpoint).roll_back(self.endpoint_wait_time)
-        print(f"endpoint {self.endpoint} serves {rollback.after} again, in place of {rollback.before}")
+        for reason in rollback.skipped:
+            print(f"skipped: {reason}")
+        named = f", {rollback.package.name}" if rollback.package else ""
+        print(f"endpoint {self.endpoint} serves {rollback.after}{named} again, in place of {rollback.before}")

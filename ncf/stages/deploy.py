@@ -1,25 +1,32 @@
-"""The deploy stage: a model on a SageMaker endpoint."""
+"""The deploy stage: a model, or an approved model package, on a SageMaker endpoint."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ncf.artifacts.model_folder import KIND
+from ncf.errors import InputError
 from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, check_one_given
-from ncf.stage.overrides import overridden
+from ncf.stage.overrides import with_overrides
 from ncf.storage import local_copy
+
+if TYPE_CHECKING:
+    from ncf.aws.session import Aws
+    from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
 
 
 class Deploy(Stage, EndpointSettings):
     """Create or update a SageMaker endpoint that hosts a model, and test it with requests of real users.
 
     A retry continues the deployment of the first attempt. If the endpoint does not reach InService or fails the smoke
-    test, its previous state is restored.
+    test, its previous state is restored. A model package must be approved, before the deployment and at its end.
     """
 
     image = LAUNCHER
@@ -29,11 +36,14 @@ class Deploy(Stage, EndpointSettings):
         "ncf.aws.session",
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.deployment",
         "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.hosting.rollout",
         "ncf.sagemaker.hosting.smoke_test",
         "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.registry.package",
     )
     default_images = {"deploy_image": "deploy"}
 
@@ -42,6 +52,10 @@ class Deploy(Stage, EndpointSettings):
     model: str = Input("Model", "Folder written by train", optional=True)
     model_uri: str = Field("", description="S3 URI or path of such a folder, instead of the artifact 'model'")
 
+    package: str = Field(
+        "",
+        description="Approved model package in place of the model and of 'deploy_image': ARN, or GROUP/VERSION",
+    )
     deploy_overrides: dict[str, Any] = Field(
         {}, description="Parameters of the endpoint as {name: value}; they override the individual parameters"
     )
@@ -50,38 +64,61 @@ class Deploy(Stage, EndpointSettings):
     summary: Path = Output("Markdown", "The endpoint, the version of the model, a console link and a sample request")
     metrics: Path = Output("Metrics", "Number of users in the smoke test, and its response time in seconds")
 
+    @field_validator("package")
+    @classmethod
+    def _names_a_version(cls, value: str) -> str:
+        if value and "/" not in value:  # a retry has to deploy the same one
+            raise ValueError("expected the ARN of a model package version, or GROUP/VERSION")
+        return value
+
     @model_validator(mode="after")
     def _one_model(self) -> Deploy:
-        check_one_given(self, "model", "model_uri")
+        if not self.package:
+            check_one_given(self, "model", "model_uri")
         return self
 
     @model_validator(mode="after")
     def _overrides_fit(self) -> Deploy:
         self.chosen()
+        if self.package and "deploy_image" in self.deploy_overrides:
+            raise ValueError("parameter 'deploy_overrides' has 'deploy_image', but 'package' has an image of its own")
         return self
 
-    def chosen(self) -> EndpointSettings:
+    def chosen(self, image: str = "") -> EndpointSettings:
         """Settings of the endpoint, with the overrides applied.
+
+        Args:
+            image: in place of 'deploy_image'; '' for none.
 
         Raises:
             ValueError: if an override is invalid. The message names it and the accepted values.
         """
-        return cast("EndpointSettings", overridden(self, "deploy_overrides", EndpointSettings)[0])
+        names = {name: name for name in EndpointSettings.model_fields}
+        values = {name: getattr(self, name) for name in names}
+        values |= {"deploy_image": image} if image else {}
+        return cast(
+            "EndpointSettings",
+            with_overrides(values, names, "deploy_overrides", self.deploy_overrides, EndpointSettings)[0],
+        )
 
     def s3_region(self) -> str:
         return self.chosen().region
 
     def run(self) -> None:
-        from ncf.aws.names import run_identity
         from ncf.aws.session import Aws
-        from ncf.sagemaker.hosting.deployment import deploy
+
+        aws = Aws(self.chosen())
+        if self.package:
+            self._release(aws)
+        else:
+            self._deploy_model(aws)
+
+    def _deploy_model(self, aws: Aws) -> None:
+        from ncf.aws.names import run_identity
         from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan, names
-        from ncf.sagemaker.hosting.plan_check import check_plan
-        from ncf.sagemaker.hosting.smoke_test import SmokeTest
         from ncf.sagemaker.staging import Staging, fingerprint
 
         settings = self.chosen()
-        aws = Aws(settings)
         aws.check_image("deploy_image", settings.deploy_image)
         location = self.model or self.model_uri
         uri = self.uri_of("model") if self.model else location
@@ -91,9 +128,6 @@ class Deploy(Stage, EndpointSettings):
             staging = Staging(settings.s3_prefix, version)
             is_archive = settings.serverless_memory > 0
             source = staging.archive_uri("model") if is_archive else staging.uri("model", uri)
-            plan = EndpointPlan(settings, run, endpoint, version, source)
-            check_plan(aws, plan)
-            test = SmokeTest.of_model(folder, settings.smoke_test_users)
 
             def upload() -> None:
                 if is_archive:
@@ -101,21 +135,91 @@ class Deploy(Stage, EndpointSettings):
                 else:
                     staging.upload_if_local("model", str(folder), uri)
 
-            seconds = deploy(aws, plan, upload, check=lambda: test.run(aws, endpoint) if test.users else 0.0)
-        self.endpoint.write_text(endpoint)
+            self._bring_up(aws, EndpointPlan(settings, run, endpoint, version, source), folder, upload)
+
+    def _release(self, aws: Aws) -> None:
+        """Deploy the package, unless it may not be served. Then nothing of an earlier try remains."""
+        from ncf.artifacts.archive import SUFFIXES
+        from ncf.aws.names import run_identity
+        from ncf.sagemaker.hosting.deployed_model import local_model
+        from ncf.sagemaker.hosting.deployment import withdraw
+        from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan, names
+        from ncf.sagemaker.hosting.packages import check_approved, obstacle
+        from ncf.sagemaker.registry.package import find
+
+        package = find(aws, self.package)
+        settings = self.chosen(package.image)
+        run = run_identity(settings.run_id)
+        plan = EndpointPlan(settings, run, *names(settings, run, package.arn), package.model_uri, package.arn)
+        if reason := obstacle(package):
+            withdraw(aws, plan)
+            raise InputError(f"parameter 'package': {reason}")
+        if settings.serverless_memory and not package.model_uri.endswith(SUFFIXES):
+            raise InputError(
+                f"parameter 'serverless_memory' is {settings.serverless_memory}: the model of {package.name} is not an "
+                "archive, which a serverless endpoint needs; train with the same 'deploy_overrides', or set it to 0"
+            )
+        with local_model(package.model_uri) as folder:
+            self._bring_up(
+                aws,
+                plan,
+                folder,
+                lambda: None,
+                lambda: check_approved(aws, package.arn),
+                {"model package": package.name},
+            )
+
+    def _bring_up(
+        self,
+        aws: Aws,
+        plan: EndpointPlan,
+        folder: Path,
+        upload: Callable[[], None],
+        check: Callable[[], None] = lambda: None,
+        about: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Deploy, test and describe the endpoint.
+
+        Args:
+            aws: clients to call.
+            plan: of the deployment.
+            folder: of the model, for the smoke test.
+            upload: copies the model to S3.
+            check: made after the smoke test; what it raises undoes the deployment.
+            about: further rows of the summary.
+        """
+        from ncf.sagemaker.hosting.deployment import deploy
+        from ncf.sagemaker.hosting.plan_check import check_plan
+        from ncf.sagemaker.hosting.smoke_test import SmokeTest
+
+        check_plan(aws, plan)
+        test = SmokeTest.of_model(folder, plan.settings.smoke_test_users)
+
+        def tested() -> float:
+            seconds = test.run(aws, plan.name) if test.users else 0.0
+            check()
+            return seconds
+
+        seconds = deploy(aws, plan, upload, tested)
+        self.endpoint.write_text(plan.name)
         self.metrics.write_text(json.dumps({"smoke_test_users": len(test.users), "smoke_test_seconds": seconds}))
-        url = aws.console_url(f"endpoints/{endpoint}")
-        self.summary.write_text(_summary(endpoint, version, test.model_version, test.body(), aws.region, url))
+        url = aws.console_url(f"endpoints/{plan.name}")
+        rows = {
+            "region": aws.region,
+            **about,
+            "model version": test.model_version,
+            "SageMaker model and endpoint config": plan.version,
+        }
+        self.summary.write_text(_summary(plan.name, rows, test.body(), aws.region, url))
 
 
-def _summary(endpoint: str, config: str, model_version: str, body: str, region: str, url: str) -> str:
+def _summary(endpoint: str, rows: Mapping[str, str], body: str, region: str, url: str) -> str:
     """Markdown about the endpoint, with a sample request for the shell and for Python."""
     from ncf.reports.markdown import link, table
 
-    rows = [("region", region), ("model version", model_version), ("SageMaker model and endpoint config", config)]
     return f"""# {link(endpoint, url)}
 
-{table(("", ""), rows)}
+{table(("", ""), list(rows.items()))}
 
 Sample request in a shell:
 

@@ -38,7 +38,13 @@ class Evaluate(Stage, AwsAccess):
     """
 
     pod = Pod(cpu="2", memory="8G")
-    calls = ("ncf.storage", "ncf.aws.session", "ncf.sagemaker.hosting.deployed_model")
+    calls = (
+        "ncf.storage",
+        "ncf.aws.session",
+        "ncf.sagemaker.hosting.deployed_model",
+        "ncf.aws.tags",
+        "ncf.sagemaker.registry.package",
+    )
 
     read_too = ("champion",)
 

@@ -282,7 +282,7 @@ class FakeSageMaker:
             raise RefusalError("ValidationException", f'Could not find endpoint configuration "{EndpointConfigName}".')
         return {
             **{name: value for name, value in self.configs[EndpointConfigName].items() if name != "Tags"},
-            "EndpointConfigArn": "arn:aws:sagemaker:eu:1:endpoint-config/x",
+            "EndpointConfigArn": f"{ACCOUNT}:endpoint-config/{EndpointConfigName}",
             "CreationTime": NOW,
         }
 

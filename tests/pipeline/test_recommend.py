@@ -74,7 +74,9 @@ def test_old_results_stay_until_the_new_ones_are_complete(
 
     monkeypatch.setattr(recommend, "call", incomplete)
     with pytest.raises(FileNotFoundError):
-        recommend.run(pipeline.recommend_pipeline, str(model), "", output, {}, "", Console(quiet=True))
+        recommend.run(
+            pipeline.recommend_pipeline, recommend.RecommendRequest(str(model), "", output, {}), Console(quiet=True)
+        )
     assert output.resolve() == earlier.path, "not all that the stage has to leave was there"
 
 

@@ -21,7 +21,7 @@ from components.compiling.parameters_check import names_in_pipeline
 from components.local import run as local_run
 from tests.readmes.conftest import Sandbox
 
-_SHORT = "model=gmf epochs=3 factors=16 gate_not_worse_than=none"
+SHORT = "model=gmf epochs=3 factors=16 gate_not_worse_than=none"
 """Parameters that shorten a run, from the environment: the command stays as it is."""
 _SLOWER = "epochs=3 factors=8 tower=[16,8] dropout=0.1 batch_size=10000"
 """Parameters of a fit that leaves time for an interruption: no compiled step."""
@@ -41,7 +41,7 @@ class LocalRuns:
     def make_run(self, command: Command) -> None:
         """The run of the page deploys a model, and leaves what READMEs say."""
         run = self._output("output/run")
-        self.sandbox.run(command.text, PARAMS=_SHORT)
+        self.sandbox.run(command.text, PARAMS=SHORT)
         summary = json.loads((run / "summary.json").read_text())
         assert summary["endpoint"], summary["gate_checks"]
         for readme in READMES:
@@ -86,7 +86,7 @@ class LocalRuns:
     def run_until_interrupted(self, command: Command) -> None:
         """The endpoint has a page and answers the printed request, until Ctrl-C."""
         run = self._output(dict(re.findall(r"(OUTPUT)=(\S+)", command.text))["OUTPUT"])
-        environment = {**self.sandbox.environment, "PARAMS": _SHORT}
+        environment = {**self.sandbox.environment, "PARAMS": SHORT}
         with subprocess.Popen(
             shlex.split(command.text),
             cwd=self.sandbox.folder,

@@ -39,7 +39,7 @@ from ncf.stage import command as ncf_command
 from ncf.stage.parsing import parse
 from tests.cluster.conftest import no_cluster
 from tests.readmes.conftest import Sandbox
-from tests.readmes.local_runs import WAIT_SECONDS, LocalRuns
+from tests.readmes.local_runs import SHORT, WAIT_SECONDS, LocalRuns
 
 __all__ = ["no_cluster"]
 
@@ -63,7 +63,7 @@ class Page(LocalRuns):
         self.patch, self.stack = patch, stack
         self.hosts: dict[str, str] = {}
         self.server = ""
-        self.account = False
+        self.account = self.is_sourced = False
 
     def run(self, command: Command) -> str:
         return self.sandbox.run(command.text)
@@ -130,7 +130,10 @@ class Page(LocalRuns):
         pipeline.main([self.hosts[host] if word == host else word for word in words[2:]])
 
     def operate(self, command: Command) -> None:
-        """Against an account with an endpoint that two runs have updated, each with a model package."""
+        """Against the account of the page, or one with an endpoint that two runs have updated, each with a package."""
+        if self.is_sourced:
+            self.sandbox.run(command.text)
+            return
         if not self.account:
             folder = self.sandbox.folder / "account"
             folder.mkdir()
@@ -142,6 +145,34 @@ class Page(LocalRuns):
             self.account = True
         self.patch.chdir(self.sandbox.folder)
         ncf_command.main(self.sandbox.words(command.text)[1:])
+
+    def start_account(self, command: Command) -> None:
+        """``make aws`` in another terminal, until the end of the page."""
+        process = subprocess.Popen(
+            shlex.split(command.text),
+            cwd=self.sandbox.folder,
+            env=self.sandbox.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        self.stack.callback(process.communicate, timeout=WAIT_SECONDS)
+        self.stack.callback(os.killpg, process.pid, signal.SIGINT)
+        assert any(line.startswith("Ctrl-C") for line in process.stdout)
+
+    def run_on_account(self, command: Command) -> None:
+        """Twice, with short runs: then there is a version to roll back to."""
+        self._output("output/run")
+        text = re.sub(r'PARAMS="?([^"]*)"?', rf'PARAMS="{SHORT} \1"', command.text)
+        for _ in range(2):
+            assert "what is made there outlives this run" in self.sandbox.run(text)
+
+    def source(self, command: Command) -> None:
+        """Later commands of the page are for the account of ``make aws``."""
+        printed = self.sandbox.run(f"{command.text} && env")
+        self.sandbox.environment |= dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
+        self.is_sourced = True
 
     def compile_example(self, command: Command) -> None:
         """``pipeline.py older`` on the pipeline of the page."""
@@ -184,6 +215,9 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     r"export .*": Page.export,
     r"make (help|pipeline|pipeline REGISTRY=.*)": Page.run,
     r"make recommend .*": Page.run,
+    r"make aws": Page.start_account,
+    r"make run PARAMS=.*": Page.run_on_account,
+    r"\. output/aws/environment": Page.source,
     r"make run": Page.make_run,
     r'make run DATA=\S+ PARAMS="epochs=.*': Page.run_with_parameters,
     r'make run DATA=\S+ PARAMS="data_.*': Page.preprocess,

@@ -7,6 +7,7 @@ image, endpoints its ``serve`` program, under SageMaker's ``/opt/ml`` contract, 
 """
 
 from components.local.aws.processes import Processes
+from components.local.aws.remote import RemoteAws
 from components.local.aws.server import LocalAws
 
-__all__ = ["LocalAws", "Processes"]
+__all__ = ["LocalAws", "Processes", "RemoteAws"]

@@ -187,12 +187,15 @@ class LocalAws:
 
     def invoke(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """The answer of an endpoint to a JSON request."""
-        body = json.dumps(request)
-        answer = self._services.runtime.invoke_endpoint(
-            EndpointName=endpoint, ContentType="application/json", Body=body
-        )
-        content: dict[str, Any] = json.loads(answer["Body"].read())
-        return content
+        return self._services.invoke(endpoint, request)
+
+    def add_fault(self, fault: Mapping[str, Any]) -> None:
+        """Request a fault: see :class:`components.local.aws.faults.Fault`.
+
+        Raises:
+            ApiError: if it is invalid.
+        """
+        self.faults.add_request(fault)
 
     def endpoint_address(self, name: str) -> str:
         """URL of an endpoint's serving program: ``http://ADDRESS:PORT``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tarfile
 import threading
@@ -23,6 +24,7 @@ NO_ACCOUNT = {
 }
 """Variables that keep AWS clients from this user's configuration and accounts."""
 _SECONDS_BETWEEN_PUTS = 0.2
+_ONE_TRY: Mapping[str, Any] = {"retries": {"total_max_attempts": 1}, "connect_timeout": 5, "read_timeout": 20}
 
 
 class Services:
@@ -50,6 +52,14 @@ class Services:
         self.s3, self.logs, self.cloudwatch = client("s3"), client("logs"), client("cloudwatch")
         self.autoscaling = client("application-autoscaling")
         self.runtime = client("sagemaker-runtime")
+        self.probe = session.client("s3", endpoint_url=endpoint_url, config=Config(proxies={}, **_ONE_TRY))
+
+    def invoke(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer of an endpoint to a JSON request."""
+        body = json.dumps(request)
+        answer = self.runtime.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=body)
+        content: dict[str, Any] = json.loads(answer["Body"].read())
+        return content
 
     def keys(self, uri: str) -> list[str]:
         """Keys of all objects that start with the key of a URI, including a final slash, like SageMaker's S3Prefix."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ncf.artifacts.archive import SUFFIXES, unpack
 from ncf.aws.session import Aws
+from ncf.sagemaker.registry.package import describe
 from ncf.sagemaker.staging import model_uri
 from ncf.storage import download, is_s3, local_copy
 
@@ -52,8 +54,15 @@ def deployed_model(aws: Aws, endpoint: str) -> DeployedModel:
     model = aws.find("sagemaker", "describe_model", ModelName=name) if name else {}
     if model is None:
         return missing
-    uri = model_uri(model)
+    uri = model_uri(model) or _of_package(aws, model)
     return DeployedModel(uri) if is_s3(uri) else DeployedModel(absence=f"Endpoint {endpoint} serves no model from S3.")
+
+
+def _of_package(aws: Aws, model: Mapping[str, Any]) -> str:
+    """URI of the model in the package that a SageMaker model was created from; '' if there is none."""
+    arn = model.get("PrimaryContainer", {}).get("ModelPackageName", "")
+    package = describe(aws, arn) if arn else None
+    return package.model_uri if package else ""
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.reports.markdown import code_block, escape, link
-from ncf.sagemaker.hosting import versions
+from ncf.sagemaker.hosting import packages, versions
 from ncf.sagemaker.hosting.autoscaling import Scaling
 from ncf.sagemaker.hosting.endpoint import MAX_STARTS, Description, Endpoint, InProgressError, pending_config
 from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
@@ -82,6 +82,21 @@ def deploy(aws: Aws, plan: EndpointPlan, upload: Callable[[], None], check: Call
         raise
     deployment.complete()  # the model is in service: later errors undo nothing
     return checked
+
+
+def withdraw(aws: Aws, plan: EndpointPlan) -> None:
+    """Undo what an earlier try of the run has begun, where its package may no longer be served.
+
+    A deployment that an earlier try has completed remains: the package was approved then.
+
+    Args:
+        aws: clients to call.
+        plan: of the deployment.
+
+    Raises:
+        RemoteError: if the endpoint cannot be returned to its state before.
+    """
+    _Deployment(aws, plan).withdraw()
 
 
 class _NotInServiceError(RemoteError):
@@ -214,10 +229,27 @@ class _Deployment:
         state = self._endpoint.find()
         if state is None:
             return  # deleted by another user
+        if state["EndpointConfigName"] != self._plan.version:
+            _log.warning("endpoint %s was updated to %s by others meanwhile", name, state["EndpointConfigName"])
+            return
         scaling = Scaling.of_settings(settings, name) if settings.max_instance_count else None
         self._endpoint.autoscaling.replace(state["EndpointArn"], scaling)
+        packages.record(self._aws, name)
         versions.tag_endpoint(self._aws, state["EndpointArn"], run=self._plan.run, deployed=self._plan.version)
         versions.prune(self._aws, name, state["EndpointArn"], self._plan.version, settings.keep_versions)
+
+    def withdraw(self) -> None:
+        """Undo what an earlier try of the run has begun, unless it has completed it."""
+        version, state = self._plan.version, self._endpoint.find()
+        if state and self._is_of_version(state):
+            if tags_of(self._aws, state["EndpointArn"]).get(DEPLOYED_TAG) == version:
+                return
+            self._attach(state)
+            state = self._endpoint.settled(self._plan.settings.endpoint_wait_time)
+            self._is_in_service = state is not None and state["EndpointConfigName"] == version
+            self.undo()
+        elif self._exists(version) or self._aws.find("sagemaker", "describe_model", ModelName=version):
+            versions.delete(self._aws, version)
 
     def undo(self) -> None:
         """Return the endpoint to its state before, and delete the new version."""
@@ -242,6 +274,7 @@ class _Deployment:
                 return
         if state and state["EndpointStatus"] == "InService":
             self._endpoint.resume_autoscaling(state)
+            packages.record(self._aws, name, undone=self._plan.package)
         versions.delete(self._aws, version)
         _log.info("endpoint %s: version %s is deleted", name, version)
 

@@ -14,8 +14,9 @@ from ncf.aws.names import NAMESPACE_TAG, RUN_TAG, VARIANT, errors_alarm, latency
 from ncf.aws.session import Aws, poll
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
-from ncf.sagemaker.hosting import versions
+from ncf.sagemaker.hosting import packages, versions
 from ncf.sagemaker.hosting.autoscaling import Autoscaling, Variant
+from ncf.sagemaker.registry.package import Package
 
 _log = logging.getLogger(__name__)
 
@@ -51,10 +52,19 @@ class InProgressError(RemoteError):
 
 @dataclass(frozen=True)
 class Rollback:
-    """A rollback: the endpoint configs before and after it."""
+    """A rollback.
+
+    Attributes:
+        before: endpoint config before it.
+        after: endpoint config after it.
+        package: model package of that config; None if it has none.
+        skipped: reasons why later configs were skipped: their packages may no longer be served.
+    """
 
     before: str
     after: str
+    package: Package | None = None
+    skipped: Sequence[str] = ()
 
 
 class Endpoint:
@@ -199,8 +209,8 @@ class Endpoint:
     def roll_back(self, wait_time: float) -> Rollback:
         """Return to the previous config, and wait until it is in service.
 
-        The previous config is the one before the last update; after a rollback, the next older one. An update in
-        progress is waited for first.
+        The previous config is the one before the last update; after a rollback, the next older one. Configs whose
+        model packages are not approved any more are skipped. An update in progress is waited for first.
 
         Args:
             wait_time: seconds to wait, for each update.
@@ -220,6 +230,16 @@ class Endpoint:
         found = versions.of_endpoint(self._aws, self.name, tags.get(NAMESPACE_TAG, ""))
         made = {version.name: version for version in found}
         target, *older = self._previous(tags, live, list(made))
+        package, obstacle = packages.of_config(self._aws, made[target].arn)
+        skipped: list[str] = []
+        while obstacle:
+            skipped.append(obstacle)
+            if not older:
+                raise InputError(
+                    f"endpoint {self.name} serves {live}, and no older config may be served: {'; '.join(skipped)}"
+                )
+            target, *older = older
+            package, obstacle = packages.of_config(self._aws, made[target].arn)
         if self._aws.find("sagemaker", "describe_model", ModelName=target) is None:
             raise InputError(f"endpoint {self.name}: the model of its previous config {target} was deleted")
         _log.info("endpoint %s is being rolled back from %s to %s", self.name, live, target)
@@ -229,8 +249,9 @@ class Endpoint:
             reason = (after or {}).get("FailureReason", "SageMaker gives no reason")
             raise RemoteError(f"endpoint {self.name} is {status} with config {config}, not {target}: {reason}")
         run = tags_of(self._aws, made[target].arn).get(RUN_TAG, "")
-        versions.tag_endpoint(self._aws, arn, run=run, previous=" ".join(older or [target]))
-        return Rollback(live, target)
+        versions.tag_endpoint(self._aws, arn, run=run, previous=" ".join(older[: versions.NOTED_CONFIGS] or [target]))
+        packages.record(self._aws, self.name)
+        return Rollback(live, target, package, skipped)
 
     def _previous(self, tags: Mapping[str, str], live: str, made: list[str]) -> list[str]:
         """The configs to roll back to, of those that exist, the first one first; ``made`` begins with the newest."""
@@ -241,7 +262,7 @@ class Endpoint:
                 f"endpoint {self.name} serves {live}, and has no older config to roll back to (deploy's parameter "
                 "'keep_versions' sets the number of configs that are kept)"
             )
-        return found[: versions.NOTED_CONFIGS + 1]
+        return found
 
     def delete(self, wait_time: float, is_own: Callable[[Description], bool]) -> None:
         """Delete the endpoint, its autoscaling and its alarms, if they exist.

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.api.requests import CONTENT_TYPE
-from ncf.aws.names import ENDPOINT_TAG, RUN_TAG, STAGE_TAG, VARIANT, endpoint_of, hashed_name, tag_list
+from ncf.aws.names import (
+    ENDPOINT_TAG,
+    PACKAGE_TAG,
+    RUN_TAG,
+    STAGE_TAG,
+    VARIANT,
+    endpoint_of,
+    hashed_name,
+    tag_list,
+)
 from ncf.aws.namespace import namespace_tags
 from ncf.sagemaker.hosting.settings import EndpointSettings
 
@@ -46,6 +55,7 @@ class EndpointPlan:
         name: of the endpoint.
         version: name of both the SageMaker model and the endpoint config.
         model: S3 URI of the model's folder; for a serverless endpoint, of its archive.
+        package: ARN of the model package that the SageMaker model is created from; '' for none.
     """
 
     settings: EndpointSettings
@@ -53,21 +63,29 @@ class EndpointPlan:
     name: str
     version: str
     model: str
+    package: str = ""
 
     def model_request(self) -> dict[str, Any]:
         """Arguments of CreateModel."""
-        source = {"S3Uri": f"{self.model}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
-        # serverless endpoints accept only archives
-        data = {"ModelDataUrl": self.model} if self._is_serverless else {"ModelDataSource": {"S3DataSource": source}}
         request: dict[str, Any] = {
             "ModelName": self.version,
-            "PrimaryContainer": {"Image": self.settings.deploy_image, **data},
+            "PrimaryContainer": {"ModelPackageName": self.package} if self.package else self._container(),
             "ExecutionRoleArn": self.settings.role,
             "EnableNetworkIsolation": self.settings.network_isolation,
         }
         if vpc := self.settings.vpc_config():
             request["VpcConfig"] = vpc
-        return {**request, "Tags": self.tags({ENDPOINT_TAG: self.name})}
+        return {**request, "Tags": self.tags(self._own_tags())}
+
+    def _container(self) -> dict[str, Any]:
+        source = {"S3Uri": f"{self.model}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+        # serverless endpoints accept only archives
+        data = {"ModelDataUrl": self.model} if self._is_serverless else {"ModelDataSource": {"S3DataSource": source}}
+        return {"Image": self.settings.deploy_image, **data}
+
+    def _own_tags(self) -> dict[str, str]:
+        """Further tags of the model and the config."""
+        return {ENDPOINT_TAG: self.name} | ({PACKAGE_TAG: self.package} if self.package else {})
 
     @property
     def _is_serverless(self) -> bool:
@@ -99,7 +117,7 @@ class EndpointPlan:
                 "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
                 "CaptureContentTypeHeader": {"JsonContentTypes": [CONTENT_TYPE]},
             }
-        return {**request, "Tags": self.tags({ENDPOINT_TAG: self.name})}
+        return {**request, "Tags": self.tags(self._own_tags())}
 
     def endpoint_request(self) -> dict[str, Any]:
         """Arguments of CreateEndpoint."""
@@ -110,14 +128,20 @@ class EndpointPlan:
         return tag_list({**self.settings.tags, **namespace_tags(), RUN_TAG: self.run, STAGE_TAG: "deploy", **more})
 
 
-def names(settings: EndpointSettings, run: str, model_fingerprint: str) -> tuple[str, str]:
-    """Name of the endpoint, and of both the model and the config. A retry of the run has the same names."""
+def names(settings: EndpointSettings, run: str, model: str) -> tuple[str, str]:
+    """Name of the endpoint, and of both the model and the config. A retry of the run has the same names.
+
+    Args:
+        settings: of the endpoint.
+        run: that deploys.
+        model: fingerprint of the model, or ARN of its package, which never changes its model.
+    """
     endpoint = endpoint_of(run, settings.endpoint_name)
     identity = {
         "run": run,
         "task": "deploy",
         "settings": settings.model_dump(mode="json", include=_PART_OF_A_NAME),
         "endpoint": endpoint,
-        "model": model_fingerprint,
+        "model": model,
     }
     return endpoint, hashed_name(endpoint, identity)

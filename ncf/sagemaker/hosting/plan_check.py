@@ -13,6 +13,7 @@ from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
 _PARAMETERS = {
     "ModelName": "endpoint_name",
     "PrimaryContainer.Image": "deploy_image",
+    "PrimaryContainer.ModelPackageName": "package",
     "PrimaryContainer.ModelDataUrl": "s3_prefix",
     "PrimaryContainer.ModelDataSource": "s3_prefix",
     "ExecutionRoleArn": "role",

@@ -48,6 +48,7 @@ def gather(
     deploy: Mapping[str, Any],
     job_prefix: str,
     endpoint_name: str,
+    trains: bool = True,
 ) -> Evidence:
     """Stop the run's jobs in progress, and find its jobs, endpoints and outputs.
 
@@ -61,6 +62,7 @@ def gather(
         deploy: those of the deploy stage.
         job_prefix: parameter of train.
         endpoint_name: parameter of deploy; '' for an endpoint of the run's own.
+        trains: whether the run has a training job; otherwise none is looked for.
     """
     incomplete: dict[str, str] = {}
     found_jobs: dict[str, tuple[datetime, Job]] = {}
@@ -68,7 +70,8 @@ def gather(
     outputs = None
     with _noted("jobs", incomplete):
         aws = _connect(train)
-        for names in _job_lookups(aws, jobs.Owner(job_prefix, own_namespace()), run):
+        lookups = _job_lookups(aws, jobs.Owner(job_prefix, own_namespace()), run) if trains else ()
+        for names in lookups:
             # a lookup may be denied while another one is not
             with _noted("jobs", incomplete):
                 for name in names:
@@ -88,7 +91,7 @@ def gather(
     else:
         incomplete["outputs"] = f"they are at {uri}, not in S3"
     by_age = sorted(found_jobs.values(), key=lambda entry: entry[0])
-    return Evidence(run, kfp_state, [job for _, job in by_age], list(endpoints.values()), outputs, incomplete)
+    return Evidence(run, kfp_state, [job for _, job in by_age], list(endpoints.values()), outputs, incomplete, trains)
 
 
 @contextmanager

@@ -70,7 +70,7 @@ class Message:
         remarks = [f"the run's {kind} are not known completely: {why}" for kind, why in evidence.incomplete.items()]
         if undelivered:
             remarks.append(undelivered)
-        if "jobs" not in evidence.incomplete and not any(job.note for job in evidence.jobs):
+        if evidence.trains and "jobs" not in evidence.incomplete and not any(job.note for job in evidence.jobs):
             remarks.append("no training job was in progress")
         remarks.append(f"KFP's state in the exit handler: {evidence.kfp_state or 'none'}")
         return report.markdown(self.title, self.verdict.reason, self._resources(), remarks)

@@ -93,6 +93,7 @@ class Evidence:
         endpoints: of the run.
         outputs: of the run; None if they cannot be read.
         incomplete: ``jobs``, ``endpoints`` or ``outputs``, if they are not known completely -> the reason.
+        trains: whether it trains a model; a run of the release pipeline does not.
     """
 
     run: str
@@ -101,6 +102,7 @@ class Evidence:
     endpoints: Sequence[RunEndpoint] = ()
     outputs: Outputs | None = None
     incomplete: Mapping[str, str] = field(default_factory=dict)
+    trains: bool = True
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Verdict:
 
 
 def verdict(evidence: Evidence) -> Verdict:
-    """The outcome of a run of train, evaluate and deploy: succeeded or failed if that is proven, else unknown."""
+    """The outcome of a run that ends with deploy: succeeded or failed if that is proven, else unknown."""
     judged = _by_outputs(evidence) or _by_endpoints(evidence) or _by_jobs(evidence)
     has_succeeded = judged is not None and judged.outcome == "succeeded"
     if evidence.kfp_state in PROOFS:
@@ -142,6 +144,8 @@ def _by_outputs(evidence: Evidence) -> Verdict | None:
         return None
     if DEPLOY in outputs.completed:
         return Verdict("succeeded", f"deploy has succeeded; {_endpoints(evidence)}")
+    if not evidence.trains:
+        return Verdict("failed", f"deploy has not succeeded; {_endpoints(evidence)}", "in deploy")
     if EVALUATE not in outputs.completed or outputs.gate is None:
         return None
     if not outputs.gate:
@@ -159,6 +163,8 @@ def _by_endpoints(evidence: Evidence) -> Verdict | None:
 
 
 def _by_jobs(evidence: Evidence) -> Verdict | None:
+    if not evidence.trains:
+        return None
     completed = evidence.outputs.completed if evidence.outputs else frozenset[str]()
     if EVALUATE in completed:
         return None  # the gate is not known
@@ -182,7 +188,7 @@ def _insufficient(evidence: Evidence) -> str:
     state = evidence.kfp_state
     kfp = f"KFP's state is {state}, which proves nothing" if state else "KFP passes no state"
     kfp = _KFP_FAILED if state == "FAILED" else kfp
-    jobs = [job_text(job) for job in evidence.jobs[-1:]] or ["no training job was found"]
+    jobs = [job_text(job) for job in evidence.jobs[-1:]] or ["no training job was found"] * evidence.trains
     incomplete = [f"{kind} are not known: {reason}" for kind, reason in evidence.incomplete.items()]
     return "; ".join([kfp, *jobs, *incomplete])
 
