@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -114,8 +114,8 @@ class _Deployment:
         """The description before the change that this process has made."""
         self._began = datetime.now(UTC) - _CLOCK_MARGIN
         """Time before the creation or the update."""
-        self._previous = ""
-        """Config before this update."""
+        self._previous: Sequence[str] = ()
+        """Configs before this update, the last one first."""
 
     def create_version(self, upload: Callable[[], None]) -> None:
         """Create the model and the config, unless an earlier try has."""
@@ -172,7 +172,7 @@ class _Deployment:
         if not previous:  # it has never had another config
             self._is_created = tags.get(DEPLOYED_TAG) != version
         elif self._exists(previous[0]):
-            self._previous = previous[0]
+            self._previous = previous
         began = state.get("PendingDeploymentSummary", {}).get("StartTime") or state["LastModifiedTime"]
         self._began = state["CreationTime"] if self._is_created else began
         _log.info("endpoint %s: the deployment of %s by an earlier try is continued", self._plan.name, version)
@@ -197,10 +197,11 @@ class _Deployment:
             )
         self._rollout.create_alarms(self._plan.tags({}))
         self._rollout.wait_until_quiet()
-        self._previous = state["EndpointConfigName"]
+        live = state["EndpointConfigName"]
         # tagged first: the process may be killed during the update
-        older = versions.previous_of(tags_of(self._aws, state["EndpointArn"]), self._previous)
-        tagged = versions.previous_tag(self._previous, older)
+        older = versions.previous_of(tags_of(self._aws, state["EndpointArn"]), live)
+        self._previous = live, *older
+        tagged = versions.previous_tag(live, older)
         versions.tag_endpoint(self._aws, state["EndpointArn"], previous=tagged)
         self._began = datetime.now(UTC) - _CLOCK_MARGIN
         return self._endpoint.update(
@@ -265,9 +266,10 @@ class _Deployment:
                 self._endpoint.delete(wait_time, lambda state: state["EndpointConfigName"] == version)
                 state = None
             elif self._previous:
-                state = self._endpoint.return_to(state, self._previous, wait_time)
+                previous = self._servable()
+                state = self._endpoint.return_to(state, previous, wait_time)
                 if state and state["EndpointConfigName"] == version:
-                    _log.warning("endpoint %s: rollback to %s failed: it serves %s", name, self._previous, version)
+                    _log.warning("endpoint %s: rollback to %s failed: it serves %s", name, previous, version)
                     return
             else:
                 _log.warning("endpoint %s serves %s: there is no config before it to return to", name, version)
@@ -277,6 +279,13 @@ class _Deployment:
             packages.record(self._aws, name, undone=self._plan.package)
         versions.delete(self._aws, version)
         _log.info("endpoint %s: version %s is deleted", name, version)
+
+    def _servable(self) -> str:
+        """The last config before this update whose package, if any, is still approved; else the last one."""
+        for config in self._previous:
+            if self._exists(config) and not packages.of_config(self._aws, config)[1]:
+                return config
+        return self._previous[0]
 
     def _create(self, operation: str, request: Mapping[str, Any]) -> bool:
         """Create a resource; False if it exists: an earlier try or another pod has created it."""

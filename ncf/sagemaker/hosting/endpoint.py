@@ -230,7 +230,7 @@ class Endpoint:
         found = versions.of_endpoint(self._aws, self.name, tags.get(NAMESPACE_TAG, ""))
         made = {version.name: version for version in found}
         target, *older = self._previous(tags, live, list(made))
-        package, obstacle = packages.of_config(self._aws, made[target].arn)
+        package, obstacle = packages.of_config(self._aws, target)
         skipped: list[str] = []
         while obstacle:
             skipped.append(obstacle)
@@ -239,7 +239,7 @@ class Endpoint:
                     f"endpoint {self.name} serves {live}, and no older config may be served: {'; '.join(skipped)}"
                 )
             target, *older = older
-            package, obstacle = packages.of_config(self._aws, made[target].arn)
+            package, obstacle = packages.of_config(self._aws, target)
         if self._aws.find("sagemaker", "describe_model", ModelName=target) is None:
             raise InputError(f"endpoint {self.name}: the model of its previous config {target} was deleted")
         _log.info("endpoint %s is being rolled back from %s to %s", self.name, live, target)

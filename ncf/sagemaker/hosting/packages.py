@@ -44,13 +44,13 @@ def check_approved(aws: Aws, arn: str) -> None:
         raise InputError(reason)
 
 
-def of_config(aws: Aws, config_arn: str) -> tuple[Package | None, str]:
+def of_config(aws: Aws, config: str) -> tuple[Package | None, str]:
     """The package that an endpoint config was made for, by its tag; None for none.
 
     Returns:
         The package, and the reason why it may not be served, as of :func:`obstacle`.
     """
-    arn = readable_tags(aws, config_arn).get(PACKAGE_TAG, "")
+    arn = _arn_of(aws, config)
     package = describe(aws, arn) if arn else None
     if package:
         return package, obstacle(package)
