@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,8 @@ from ncf.artifacts import manifest
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError
 from ncf.evaluation.gate import NotWorseThan
-from ncf.sagemaker.hosting.settings import checked_endpoint_name
+from ncf.sagemaker.hosting.champion_settings import ChampionSettings
+from ncf.sagemaker.settings import checked_run_id
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
 from ncf.stage.pod import Pod
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Evaluate(Stage, AwsAccess):
+class Evaluate(Stage, ChampionSettings, AwsAccess):
     """Evaluate a model on the test items, compare it with baselines and a champion, and apply the gate.
 
     Each test item is ranked in the whole catalogue and among its sampled candidates. The champion is the model to be
@@ -41,8 +42,9 @@ class Evaluate(Stage, AwsAccess):
     calls = (
         "ncf.storage",
         "ncf.aws.session",
-        "ncf.sagemaker.hosting.deployed_model",
         "ncf.aws.tags",
+        "ncf.sagemaker.hosting.champion",
+        "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.registry.package",
     )
 
@@ -62,10 +64,7 @@ class Evaluate(Stage, AwsAccess):
     )
     champion: str = Field(
         "",
-        description="Path or S3 URI of the champion, a folder written by train; '': the model of champion_endpoint",
-    )
-    champion_endpoint: str = Field(
-        "", description="SageMaker endpoint that hosts the champion; '', or if it does not exist: no champion"
+        description="Path or S3 URI of the champion, a folder written by train; '': see 'champion_endpoint'",
     )
     max_loss_to_champion: float = Field(
         0.005,
@@ -90,6 +89,7 @@ class Evaluate(Stage, AwsAccess):
         le=100_000,
         description="Number of bootstrap resamples of the test users for each confidence interval",
     )
+    run_id: str = Field("", description="ID of the run, whose own model is no champion; '': none")
     seed: int = seed_field("Seed of the drawn users and of the bootstrap")
 
     metrics: Path = Output("Metrics", "HR, NDCG, Recall and MRR of model, baselines and champion, with intervals")
@@ -98,18 +98,19 @@ class Evaluate(Stage, AwsAccess):
     summary: Path = Output("Markdown", "The gate and a short table of metrics")
     passed: Path = OutputParameter(bool, "Whether the gate is open")
 
-    @field_validator("champion_endpoint")
+    @field_validator("run_id")
     @classmethod
-    def _is_endpoint_name(cls, value: str) -> str:
-        return checked_endpoint_name(value)
+    def _is_run(cls, value: str) -> str:
+        return checked_run_id(value)
 
     @model_validator(mode="after")
     def _one_champion(self) -> Evaluate:
-        if self.champion and self.champion_endpoint:
-            raise ValueError(
-                f"parameters 'champion' ({self.champion}) and 'champion_endpoint' ({self.champion_endpoint}) both name "
-                "a champion; expected one of them, or none"
-            )
+        for other in ("champion_endpoint", "champion_group"):
+            if self.champion and getattr(self, other):
+                raise ValueError(
+                    f"parameters 'champion' ({self.champion}) and '{other}' ({getattr(self, other)}) both name a "
+                    "champion; expected one of them, or none"
+                )
         return self
 
     def run(self) -> None:
@@ -193,7 +194,7 @@ class Evaluate(Stage, AwsAccess):
 
         Raises:
             InputError: if ``champion`` is not a readable model.
-            RemoteError: if AWS refuses to describe ``champion_endpoint``.
+            RemoteError: if AWS refuses a call.
         """
         from ncf.artifacts.model_folder import ModelFolder
         from ncf.evaluation.champion import Champion
@@ -208,21 +209,29 @@ class Evaluate(Stage, AwsAccess):
                     ) from None
                 yield Champion(loaded, model, self.champion.rstrip("/").rpartition("/")[2]), ""
             return
-        if not self.champion_endpoint:
-            yield None, "Neither 'champion' nor 'champion_endpoint' is set."
+        if not (self.champion_endpoint or self.champion_group):
+            yield None, "None of 'champion', 'champion_endpoint' and 'champion_group' is set."
             return
 
         from ncf.aws.session import Aws
-        from ncf.sagemaker.hosting.deployed_model import deployed_model, local_model
+        from ncf.sagemaker.hosting.champion import champion_model
+        from ncf.sagemaker.hosting.deployed_model import local_model
 
-        deployed = deployed_model(Aws(self), self.champion_endpoint)
-        if deployed.absence:
-            yield None, deployed.absence
+        found = champion_model(Aws(self), self, self.run_id)
+        if found.absence:
+            yield None, found.absence
             return
-        with local_model(deployed.uri) as folder:
+        with ExitStack() as stack:
             champion, fault = None, ""
             try:
-                champion = Champion(ModelFolder.load(folder), model, f"endpoint {self.champion_endpoint}")
-            except InputError as error:  # another kind or an earlier schema must not block its replacement
-                fault = f"Endpoint {self.champion_endpoint} hosts a model that cannot be compared: {error}"
+                folder = stack.enter_context(local_model(found.uri))
+            except InputError as error:
+                if found.is_live:
+                    raise
+                fault = f"The model of {found.name} cannot be read: {error}"  # its objects may be deleted
+            else:
+                try:
+                    champion = Champion(ModelFolder.load(folder), model, found.name)
+                except InputError as error:  # another kind or an earlier schema must not block its replacement
+                    fault = f"The model of {found.name} cannot be compared: {error}"
             yield champion, fault

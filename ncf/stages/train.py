@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, model_validator
 
@@ -15,18 +17,23 @@ from ncf.artifacts import model_folder
 from ncf.artifacts import samples as samples_layout
 from ncf.artifacts.model_folder import HISTORY
 from ncf.console_text import visible
+from ncf.sagemaker.hosting.champion_settings import ChampionSettings
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage
 from ncf.stage.overrides import overridden
 from ncf.storage import download, is_s3
 from ncf.training.history import compared_metrics
-from ncf.training.hyperparameters import Hyperparameters, WarmStart
+from ncf.training.hyperparameters import CHAMPION, Hyperparameters, WarmStart
 
+if TYPE_CHECKING:
+    from ncf.aws.session import Aws
+
+_log = logging.getLogger(__name__)
 _KINDS = {"dataset": dataset_layout.KIND, "samples": samples_layout.KIND, "warm_start": model_folder.KIND}
 """Kind of artifact in each channel of the job; 'warm_start' is optional."""
 
 
-class Train(Stage, Hyperparameters, WarmStart, JobSettings):
+class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
     """Train a model in a SageMaker training job.
 
     A retry attaches to the training job of the first attempt. SageMaker reads and writes artifacts in S3 directly.
@@ -39,6 +46,9 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         "ncf.aws.logs",
         "ncf.aws.session",
         "ncf.aws.tags",
+        "ncf.sagemaker.hosting.champion",
+        "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.registry.package",
         "ncf.sagemaker.training.job",
         "ncf.sagemaker.training.pricing",
         "ncf.sagemaker.training.stopping",
@@ -62,6 +72,11 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
     def _overrides_fit(self) -> Train:
         chosen, start, _ = self.chosen()
         start.check_start(chosen.pretrain)
+        if start.warm_start == CHAMPION and not (self.champion_endpoint or self.champion_group):
+            raise ValueError(
+                f"parameter 'warm_start' is '{CHAMPION}', but neither 'champion_endpoint' nor 'champion_group' is set; "
+                "expected one of them"
+            )
         return self
 
     def chosen(self) -> tuple[Hyperparameters, WarmStart, JobSettings]:
@@ -86,32 +101,34 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         from ncf.sagemaker.training.job_plan import JobPlan, job_name
 
         chosen, start, settings = self.chosen()
-        inputs = {"dataset": self.dataset, "samples": self.samples, "warm_start": start.warm_start}
-        inputs = {channel: location for channel, location in inputs.items() if location}
-        uris = {channel: self.uri_of(channel) for channel in ("dataset", "samples")} | {"warm_start": start.warm_start}
         aws = Aws(settings)
         run = run_identity(settings.run_id)
-        fingerprints = {channel: fingerprint(location, _KINDS[channel]) for channel, location in inputs.items()}
         hyperparameters = _as_strings(chosen)
-        name = job_name(settings, run, hyperparameters, fingerprints)
-        staging = Staging(settings.s3_prefix, name)
-        output = self.uri_of("trained_model")
-        plan = JobPlan(
-            name=name,
-            run=run,
-            settings=settings,
-            hyperparameters=hyperparameters,
-            channels={channel: staging.uri(channel, uris[channel]) for channel in inputs},
-            output=staging.uri("trained_model", output),
-            origins=uris,
-        )
-        plan.check(aws)
+        with self._earlier(aws, start.warm_start, settings.run_id) as (earlier, origin):
+            inputs = {"dataset": self.dataset, "samples": self.samples, **({"warm_start": earlier} if earlier else {})}
+            uris = {"dataset": self.uri_of("dataset"), "samples": self.uri_of("samples"), "warm_start": earlier}
+            identity = {channel: fingerprint(location, _KINDS[channel]) for channel, location in inputs.items()}
+            if start.warm_start == CHAMPION:
+                identity["warm_start"] = CHAMPION  # a retry attaches to the job, whatever is live by then
+            name = job_name(settings, run, hyperparameters, identity)
+            staging = Staging(settings.s3_prefix, name)
+            output = self.uri_of("trained_model")
+            plan = JobPlan(
+                name=name,
+                run=run,
+                settings=settings,
+                hyperparameters=hyperparameters,
+                channels={channel: staging.uri(channel, uris[channel]) for channel in inputs},
+                output=staging.uri("trained_model", output),
+                origins={**uris, "warm_start": origin},
+            )
+            plan.check(aws)
 
-        def upload() -> None:
-            for channel, location in inputs.items():
-                staging.upload_if_local(channel, location, uris[channel])
+            def upload() -> None:
+                for channel, location in inputs.items():
+                    staging.upload_if_local(channel, location, uris[channel])
 
-        job = run_job(aws, plan, upload, write=lambda line: print(visible(line), flush=True))
+            job = run_job(aws, plan, upload, write=lambda line: print(visible(line), flush=True))
         uri = model_uri(job)
         self.model_uri.write_text(uri)
         with tempfile.TemporaryDirectory(prefix="ncf-") as folder:
@@ -125,6 +142,28 @@ class Train(Stage, Hyperparameters, WarmStart, JobSettings):
         url = aws.console_url(f"jobs/{job['TrainingJobName']}")
         self.summary.write_text(markdown(ended, url))
         return {"trained_model": uri} if is_s3(output) else {}
+
+    @contextmanager
+    def _earlier(self, aws: Aws, warm_start: str, run: str) -> Iterator[tuple[str, str]]:
+        """Folder of the model to start from, path or URI, and where it comes from; both '' for none."""
+        from ncf.artifacts.archive import SUFFIXES
+        from ncf.sagemaker.hosting.champion import champion_model
+        from ncf.sagemaker.hosting.deployed_model import local_model
+
+        if warm_start != CHAMPION:
+            yield warm_start, warm_start
+            return
+        found = champion_model(aws, self, run)
+        if not found.uri:
+            _log.info("no champion to start from: %s", found.absence)
+            yield "", ""
+            return
+        _log.info("starting from the champion: %s, %s", found.name, found.uri)
+        if found.uri.endswith(SUFFIXES):  # the training container reads a folder
+            with local_model(found.uri) as folder:
+                yield str(folder), found.uri
+        else:
+            yield found.uri, found.uri
 
 
 def _as_strings(hyperparameters: Hyperparameters) -> dict[str, str]:

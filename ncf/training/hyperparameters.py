@@ -194,13 +194,18 @@ class Hyperparameters(Parameters, extra="forbid"):
         return self.learning_rate * math.sqrt(batch / _REFERENCE_BATCH)
 
 
+CHAMPION = "champion"
+"""Value of ``warm_start`` of the train stage: the model that would be replaced."""
+
+
 class WarmStart(Parameters):
     """The earlier model that a warm start begins with."""
 
     warm_start: str = Field(
         "",
         description="Model folder, path or S3 URI, to start from: the users and items that it knows keep their "
-        "embeddings; '': random weights",
+        f"embeddings; '': random weights; in the train stage also '{CHAMPION}': the live model, see "
+        "'champion_endpoint', or random weights if there is none",
     )
 
     def check_start(self, pretrain: bool) -> None:

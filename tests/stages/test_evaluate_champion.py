@@ -11,6 +11,7 @@ import boto3
 import pytest
 from evaluate_stage import make, run_stage, run_undrawn
 from local_account import BUCKET, ROLE, local_account
+from model_packages import clients, new_group, new_package
 
 from ncf import storage
 from ncf.artifacts.model_folder import ModelFolder
@@ -95,6 +96,8 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("--champion", "a", "--champion-endpoint", "b"), "'champion' .a. and 'champion_endpoint' .b. both name"),
+        (("--champion", "a", "--champion-group", "b"), "'champion' .a. and 'champion_group' .b. both name"),
+        (("--champion-group", "a_b"), "'champion_group' is 'a_b': expected the name of a model package group"),
         (
             ("--champion-endpoint", "not/a/name"),
             "'champion_endpoint' is 'not/a/name': expected 1 to 63 lowercase letters",
@@ -152,6 +155,31 @@ def test_an_endpoint_that_is_not_there(tmp_path: Path, account: Any) -> None:
     assert "There is no endpoint nowhere" in result["summary"]
 
 
+def packaged(uri: str, group: str, status: str = "Approved") -> None:
+    source = {"S3Uri": f"{uri}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    container = {"Image": "r.example/ncf-deploy:1.0", "ModelDataSource": {"S3DataSource": source}}
+    new_package(clients(), group, status, InferenceSpecification={"Containers": [container]})
+
+
+def test_the_latest_approved_package(tmp_path: Path, account: Any) -> None:
+    """Also one whose model was deleted: it is not live, so that it must not block a run."""
+    other, _ = make(tmp_path / "other")
+    upload(other, f"{PREFIX}/approved")
+    group = new_group(clients(), "approved")
+    packaged(f"{PREFIX}/approved", group)
+    model, samples = make(tmp_path, good=False)
+    arguments = (model, samples, "--champion-group", group, "--champion-endpoint", "nowhere", "--run-id", "run-1")
+    arguments += ("--not-worse-than", "none")
+    result = run_undrawn(tmp_path / "out", *arguments)
+    assert result["passed"] == "false"
+    assert "The champion is approved package approved version 1, version " in result["report"]
+    assert "before: approved package approved version 1 (version " in result["diff"]
+    packaged(f"{PREFIX}/deleted", group)
+    result = run_undrawn(tmp_path / "again", *arguments)
+    assert result["passed"] == "true"
+    assert "The model of approved package approved version 2 cannot be read: " in result["diff"]
+
+
 def test_an_endpoint_that_hosts_something_else(tmp_path: Path, account: Any) -> None:
     other, _ = make(tmp_path / "other")
     deploy(tmp_path, other, "strange")
@@ -160,7 +188,7 @@ def test_an_endpoint_that_hosts_something_else(tmp_path: Path, account: Any) -> 
     boto3.client("s3").put_object(Bucket=BUCKET, Key=f"champions/{version}/model/config.json", Body=b"{}")
     result = run_undrawn(tmp_path / "out", *make(tmp_path), "--champion-endpoint", "strange")
     assert result["passed"] == "true"
-    assert "Endpoint strange hosts a model that cannot be compared" in result["report"]
+    assert "The model of endpoint strange cannot be compared" in result["report"]
     assert "config.json" in result["summary"]
 
 

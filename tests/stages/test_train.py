@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 import boto3
 import pytest
 from local_account import BUCKET, ROLE, executor_input, local_account
+from model_packages import clients, new_group, new_package
 
 from ncf.artifacts import manifest
 from ncf.aws.session import Aws
@@ -104,6 +106,58 @@ def test_an_earlier_model_is_a_channel_of_its_own(pod: Pod) -> None:
     uri = f"{PREFIX}/{warm['TrainingJobName']}/warm_start"
     assert channel["DataSource"]["S3DataSource"]["S3Uri"] == f"{uri}/"
     assert f"{uri}/manifest.json" in list_objects(uri)
+
+
+def warm_starts(run: str) -> list[str]:
+    """URI of the model that each job of a seed starts from; '' for none."""
+    channels = [
+        {entry["ChannelName"]: entry["DataSource"]["S3DataSource"]["S3Uri"] for entry in job["InputDataConfig"]}
+        for job in jobs_of(run)
+    ]
+    return [entry.get("warm_start", "") for entry in channels]
+
+
+def test_the_champion_is_the_live_model_and_a_retry_keeps_its_job(pod: Pod) -> None:
+    """Also if another model goes live between both tries."""
+    arguments = ("--s3-prefix", PREFIX, "--seed", "19", "--warm-start", "champion", "--champion-group", "warm")
+    aws = clients()
+    group = new_group(aws, "warm")
+    execution.run(Train, pod.arguments(*arguments, "--run-id", "run-a", output="cold"))
+    assert warm_starts("19") == [""], "no champion yet"
+    uri = f"s3://{BUCKET}/earlier-{pod.folder.name}"
+    upload(pod.folder / "cold" / "trained_model", uri)
+    source = {"S3Uri": f"{uri}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    container = {"Image": "r.example/ncf-deploy:1.0", "ModelDataSource": {"S3DataSource": source}}
+    new_package(aws, group, "Approved", InferenceSpecification={"Containers": [container]})
+    execution.run(Train, pod.arguments(*arguments, "--run-id", "run-a", output="again"))
+    assert warm_starts("19") == [""], "the retry of a run attaches to its job"
+    execution.run(Train, pod.arguments(*arguments, "--run-id", "run-b", output="warm"))
+    assert sorted(warm_starts("19")) == ["", f"{uri}/"]
+    (job,) = [job for job in jobs_of("19") if job["Environment"]["NCF_RUN_ID"] == "run-b"]
+    assert job["Environment"]["NCF_WARM_START_URI"] == uri
+
+
+def test_a_champion_in_an_archive_is_unpacked(pod: Pod) -> None:
+    execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "22"))
+    with tarfile.open(pod.folder / "model.tar.gz", "w:gz") as archive:
+        for path in (pod.folder / "out" / "trained_model").iterdir():
+            archive.add(path, path.name)
+    uri = f"s3://{BUCKET}/archives/{pod.folder.name}.tar.gz"
+    upload(pod.folder / "model.tar.gz", uri)
+    aws = clients()
+    container = {"Image": "r.example/ncf-deploy:1.0", "ModelDataUrl": uri}
+    new_package(aws, new_group(aws, "packed"), "Approved", InferenceSpecification={"Containers": [container]})
+    arguments = ("--s3-prefix", PREFIX, "--seed", "23", "--warm-start", "champion", "--champion-group", "packed")
+    execution.run(Train, pod.arguments(*arguments, output="warm"))
+    (job,) = jobs_of("23")
+    assert warm_starts("23") == [f"{PREFIX}/{job['TrainingJobName']}/warm_start/"]
+    assert job["Environment"]["NCF_WARM_START_URI"] == uri
+
+
+def test_a_champion_that_nothing_names_is_an_error(pod: Pod) -> None:
+    with pytest.raises(InputError, match="'warm_start' is 'champion', but neither 'champion_endpoint' nor"):
+        execution.run(Train, pod.arguments("--seed", "24", "--train-overrides", '{"warm_start": "champion"}'))
+    assert not jobs_of("24")
 
 
 def test_a_start_from_two_things_buys_no_job(pod: Pod) -> None:

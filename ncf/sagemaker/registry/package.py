@@ -195,7 +195,12 @@ def latest_approved(aws: Aws, group: str) -> Package | None:
 
 
 def live_package(aws: Aws, group: str) -> Package | None:
-    """The newest package of a group that an endpoint serves; None for none.
+    """The newest package of a group that an endpoint serves; None for none."""
+    return next(live_packages(aws, group), None)
+
+
+def live_packages(aws: Aws, group: str) -> Iterator[Package]:
+    """The packages of a group that endpoints serve, the newest first.
 
     The endpoint in a package's properties must exist, and its tag must name the package: the endpoint may have been
     deleted, or updated to another model, since the package was deployed.
@@ -206,8 +211,7 @@ def live_package(aws: Aws, group: str) -> Package | None:
         if endpoint and endpoint not in served:
             served[endpoint] = served_by(aws, endpoint)
         if endpoint and served[endpoint] == package.arn:
-            return package
-    return None
+            yield package
 
 
 def served_by(aws: Aws, endpoint: str) -> str:
