@@ -48,6 +48,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.champion",
         "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.registry.package",
         "ncf.sagemaker.training.job",
         "ncf.sagemaker.training.pricing",

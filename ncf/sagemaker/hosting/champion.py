@@ -9,6 +9,7 @@ from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags
 from ncf.sagemaker.hosting.champion_settings import ChampionSettings
 from ncf.sagemaker.hosting.deployed_model import deployed_model
+from ncf.sagemaker.hosting.packages import obstacle
 from ncf.sagemaker.registry.package import APPROVED, live_packages, packages
 from ncf.storage import is_s3
 
@@ -57,7 +58,8 @@ def champion_model(aws: Aws, settings: ChampionSettings, run: str) -> ChampionMo
                 return ChampionModel(deployed.uri, f"endpoint {endpoint}", is_live=True)
             reasons.append(deployed.absence)
     if group:
-        for found, kind in ((live_packages(aws, group), "live"), (packages(aws, group, APPROVED), "approved")):
+        approved = (package for package in packages(aws, group, APPROVED) if not obstacle(package))
+        for found, kind in ((live_packages(aws, group), "live"), (approved, "approved")):
             package = next((one for one in found if not (run and one.run == run) and is_s3(one.model_uri)), None)
             if package:
                 return ChampionModel(package.model_uri, f"{kind} package {package.name}", is_live=kind == "live")

@@ -8,12 +8,11 @@ from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError
 from ncf.sagemaker.registry.package import APPROVED, Package, describe, packages, set_properties
 from ncf.sagemaker.registry.properties import ENDPOINT, RELEASE
+from ncf.sagemaker.registry.settings import NEVER
 
 CALLS = ("sagemaker:AddTags", "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig")
 """AWS calls of this module, from which the IAM permissions are generated."""
 
-NEVER = "never"
-"""Value of the property :data:`RELEASE` of a package that is only a record."""
 _ROUNDS = 3
 
 
