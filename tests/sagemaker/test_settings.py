@@ -34,7 +34,7 @@ JOB = {"role": ROLE, "train_image": "image"}
         ({"s3_prefix": "s3:///x"}, ("s3_prefix",)),
         ({"checkpoint_s3_uri": "bucket/x"}, ("checkpoint_s3_uri",)),
         ({"vpc_subnets": "subnet-1"}, ("vpc_subnets", "vpc_security_group_ids")),
-        ({"tags": {str(n): "x" for n in range(51)}}, ("tags", "51", "44")),
+        ({"tags": {str(n): "x" for n in range(51)}}, ("tags", "51", "43")),
         ({"instance_type": "ml.p3.2xlarge", "train_image": "x/ncf-train:0.1.0"}, ("instance_type", "V100")),
         ({"tags": {"ncf:run": "x"}}, ("tags", "ncf:run")),
         ({"tags": {"a": "b?"}}, ("tags", "'a'")),
