@@ -1,4 +1,4 @@
-"""The pipelines ncf (preprocess, negative sampling, train, evaluate, gate, deploy), release and recommend.
+"""The pipelines ncf (preprocess, negative sampling, train, evaluate, gate, register, deploy), release and recommend.
 
 python pipeline.py compile                    compiles the pipelines and all components to YAML
 python pipeline.py older OWN.yaml OUT.yaml    converts a pipeline of your own for KFP before 2.14
@@ -38,6 +38,7 @@ from components.local import commands as local_commands
 from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.recommend.component import recommend
+from components.register.component import register as register_component
 from components.select_package.component import select_package
 from components.train.component import train
 from ncf.console_text import accept_any_text
@@ -53,6 +54,7 @@ from ncf.stages.finish import Finish
 from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
 from ncf.stages.recommend import Recommend
+from ncf.stages.register import Register
 from ncf.stages.select_package import SelectPackage
 from ncf.stages.train import Train
 
@@ -61,9 +63,9 @@ PIPELINE_YAML = "pipeline.yaml"
 KUBEFLOW_1_7_YAML = "pipeline.kubeflow-1.7.yaml"
 
 
-@dsl.pipeline(name="release", description="Deployment of the model if the gate has passed")
-def release(
-    passed: bool,
+@dsl.pipeline(name="release", description="Deployment of the model if it is released by this run")
+def deployment(
+    release_now: bool,
     model_uri: str,
     role: str,
     region: str,
@@ -74,7 +76,7 @@ def release(
     deploy_overrides: dict,  # type: ignore[type-arg]
 ) -> None:
     # a nested pipeline with a condition on its own input: KFP's local runner supports no other condition
-    with dsl.If(passed == True, name="gate-passed"):  # noqa: E712
+    with dsl.If(release_now == True, name="release-now"):  # noqa: E712
         task(
             deploy,
             model_uri=model_uri,
@@ -123,6 +125,9 @@ def ncf_pipeline(
     train_image: str = image("train"),
     gate_min_hr_at_10: float = default(Evaluate, "min_hr_at_10"),
     gate_not_worse_than: str = default(Evaluate, "not_worse_than"),
+    registry_group: str = default(Register, "registry_group"),
+    register: str = default(Register, "models"),
+    release: str = default(Register, "release"),
     deploy_endpoint_name: str = default(Deploy, "endpoint_name"),
     deploy_instance_type: str = default(Deploy, "endpoint_instance_type"),
     deploy_overrides: dict = default(Deploy, "deploy_overrides"),  # type: ignore[type-arg]
@@ -139,6 +144,7 @@ def ncf_pipeline(
         train_overrides=train_overrides,
         deploy_overrides=deploy_overrides,
         endpoint_name=deploy_endpoint_name,
+        release=release,
         notify=notify,
     )
     with dsl.ExitHandler(finished, name="preprocess-train-evaluate-deploy"):
@@ -156,6 +162,9 @@ def ncf_pipeline(
             train_instance_count=train_instance_count,
             train_max_run_time=train_max_run_time,
             train_overrides=train_overrides,
+            registry_group=registry_group,
+            models=register,
+            release=release,
             deploy_role=deploy_role,
             deploy_image=deploy_image,
             deploy_endpoint_name=deploy_endpoint_name,
@@ -219,8 +228,24 @@ def ncf_pipeline(
             region=aws_region,
             seed=seed,
         )
-        release(
+        registered = task(
+            register_component,
+            model_uri=trained.outputs["model_uri"],
+            metrics=evaluated.outputs["metrics"],
+            report=evaluated.outputs["report"],
+            diff=evaluated.outputs["diff"],
             passed=evaluated.outputs["passed"],
+            registry_group=registry_group,
+            models=register,
+            release=release,
+            region=aws_region,
+            s3_prefix=aws_s3_prefix,
+            deploy_image=deploy_image,
+            deploy_overrides=deploy_overrides,
+            run_id=RUN_ID_PLACEHOLDER,
+        )
+        deployment(
+            release_now=registered.outputs["release_now"],
             model_uri=trained.outputs["model_uri"],
             role=deploy_role,
             region=aws_region,

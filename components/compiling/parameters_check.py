@@ -16,6 +16,8 @@ from ncf.stages.check import Check
 from ncf.stages.finish import Finish
 
 _ANYTHING = "any"
+_ANY_OF: Mapping[Any, Any] = {bool: True}
+"""Values of types other than text."""
 _ANY_ROLE = "arn:aws:iam::123456789012:role/any"
 
 
@@ -35,7 +37,7 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
     for stage_name, given in sorted(reached, key=lambda entry: entry[0] == Check.name):
         stage = load_stage(stage_name)
         values: dict[str, Any] = {
-            name: _ANY_ROLE if name.endswith("role") else _ANYTHING
+            name: _ANY_ROLE if name.endswith("role") else _ANY_OF.get(field.annotation, _ANYTHING)
             for name, field in stage.model_fields.items()
             if field.is_required()
         }

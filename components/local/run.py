@@ -118,7 +118,8 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
         elif request.keep_endpoint and result["endpoint"]:
             _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
         elif request.keep_endpoint:
-            console.print("\nNo endpoint is kept: the gate is closed, so none was made.")
+            cause = "release is not at_once" if result["gate_passed"] else "the gate is closed"
+            console.print(f"\nNo endpoint is kept: {cause}, so none was made.")
     return result
 
 

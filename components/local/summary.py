@@ -85,6 +85,7 @@ def collect(
         "metrics": json.loads(Path(evaluate["metrics"]["uri"]).read_text()),
         "gate_passed": evaluate["passed"] == "true",
         "gate_checks": _checks(Path(evaluate["summary"]["uri"])),
+        "package": tasks["register"].outputs["package"],
         "endpoint": {"name": deploy.outputs["endpoint"]} if deploy else None,
         "recommendations": [{"user": entry["user"], "items": entry["items"]} for entry in recommendations],
     }
@@ -121,7 +122,7 @@ def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRu
     """Print stages, model quality beside the baselines, the gate, recommendations, paths and what can follow."""
     show_stages(console, tasks, [stage["name"] for stage in result["stages"]])
     console.print(_quality(result["metrics"]))
-    console.print("Gate: " + ("[green]passed[/]" if result["gate_passed"] else "[red]closed: nothing was deployed[/]"))
+    console.print(f"Gate: {_gate(result)}")
     for check in result["gate_checks"]:
         console.print(f"  {escape(check)}", highlight=False, soft_wrap=True)
     if result["recommendations"]:
@@ -131,6 +132,12 @@ def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRu
     console.print("Next:")
     for command in result["next"]:
         console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
+
+
+def _gate(result: Mapping[str, Any]) -> str:
+    if not result["gate_passed"]:
+        return "[red]closed: nothing was deployed[/]"
+    return f"[green]passed[/]{'' if result['endpoint'] else '; by the parameter release, nothing was deployed'}"
 
 
 def show_stages(console: Console, tasks: Mapping[str, TaskRun], names: Sequence[str]) -> None:
@@ -201,9 +208,15 @@ def _figures(stage: str, task: TaskRun | None) -> str:
     for output in task.outputs.values():
         known |= (output.get("metadata") or {}) if isinstance(output, dict) else {}
     named = [f"endpoint {task.outputs['endpoint']}"] if "endpoint" in task.outputs else []
+    named += [f"package {_version_of(package)}"] if (package := task.outputs.get("package")) else []
     labels = _FIGURES.get(stage) or {name: name for name in list(known)[:_MAX_FIGURES]}
     figures = {label: known[name] for name, label in labels.items() if name in known}
     return ", ".join([*named, *(f"{label} {_number(value)}" for label, value in figures.items())])
+
+
+def _version_of(package: str) -> str:
+    """GROUP/VERSION of the ARN of a model package."""
+    return package.partition(":model-package/")[2]
 
 
 def _number(value: float) -> str:

@@ -61,7 +61,16 @@ class Staging:
             upload(Path(path), self.uri(artifact, uri))
 
     def archive_uri(self, artifact: str) -> str:
-        """S3 URI of an archive of an artifact."""
+        """S3 URI of an archive of an artifact.
+
+        Raises:
+            InputError: without a prefix.
+        """
+        if not self.s3_prefix:
+            raise InputError(
+                f"parameter 's3_prefix' is empty: a serverless endpoint needs an archive of '{artifact}'; give an "
+                "s3:// URI to write it to"
+            )
         return f"{self.s3_prefix}/{self.name}/{artifact}.tar.gz"
 
     def upload_archive(self, artifact: str, folder: Path) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from ncf.aws.settings import Region
 from ncf.data.event_settings import EventSettings
 from ncf.sagemaker.hosting.settings import EndpointSettings
+from ncf.sagemaker.registry.settings import NONE, RegistrySettings
 from ncf.sagemaker.runs.settings import check_notify
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import LAUNCHER, Output, Stage
@@ -47,14 +48,15 @@ def _as_in(settings: type[BaseModel], name: str) -> Any:
 class Check(Stage, Region):
     """Check parameters, images, credentials and storage before any work is done.
 
-    Checked are the weights of event types, the time window, the parameters of training, its job and the endpoint, with
-    their overrides, and access of SageMaker to the artifacts of the run. KFP's UI accepts any value. Without this
-    stage, an invalid parameter of deploy would fail the run only after training has been paid for.
+    Checked are the weights of event types, the time window, the parameters of training, its job, the registration and
+    the endpoint, with their overrides, the image of the endpoint, and access of SageMaker to the artifacts of the run.
+    KFP's UI accepts any value. Without this stage, an invalid parameter of deploy would fail the run only after
+    training has been paid for.
     """
 
     image = LAUNCHER
     pod = Pod(retries=0)  # a retry would fail for the same reason
-    calls = ("ncf.storage", "ncf.aws.session")
+    calls = ("ncf.storage", "ncf.aws.ecr", "ncf.aws.session")
     default_images = {"train_image": "train", "deploy_image": "deploy"}
 
     data_event_column: str = _as_in(EventSettings, "event_column")
@@ -69,6 +71,9 @@ class Check(Stage, Region):
     train_instance_count: int = _as_in(JobSettings, "instance_count")
     train_max_run_time: int = _as_in(JobSettings, "max_run_time")
     train_overrides: dict[str, Any] = Field({}, description="Parameter 'train_overrides' of the train stage")
+    registry_group: str = _as_in(RegistrySettings, "registry_group")
+    models: str = _as_in(RegistrySettings, "models")
+    release: str = _as_in(RegistrySettings, "release")
     deploy_role: str = _as_in(EndpointSettings, "role")
     deploy_image: str = _as_in(EndpointSettings, "deploy_image")
     deploy_endpoint_name: str = _as_in(EndpointSettings, "endpoint_name")
@@ -82,8 +87,11 @@ class Check(Stage, Region):
     @model_validator(mode="after")
     def _fits(self) -> Check:
         for stage, make in (
-            ("preprocess", self.of_events), ("train", self.of_training), ("deploy", self.of_hosting),
-        ):  # fmt: skip
+            ("preprocess", self.of_events),
+            ("train", self.of_training),
+            ("register", self.of_registry),
+            ("deploy", self.of_hosting),
+        ):
             try:
                 make()
             except ValueError as error:
@@ -110,6 +118,16 @@ class Check(Stage, Region):
         chosen, start, settings = cast("tuple[Hyperparameters, WarmStart, JobSettings]", made)
         start.check_start(chosen.pretrain)
         return settings
+
+    def of_registry(self) -> RegistrySettings:
+        """Settings of the registration.
+
+        Raises:
+            ValueError: as :meth:`of_training`.
+        """
+        names = {name: name for name in RegistrySettings.model_fields}
+        values = {name: getattr(self, name) for name in names}
+        return cast("RegistrySettings", with_overrides(values, names, "", {}, RegistrySettings)[0])
 
     def of_hosting(self) -> EndpointSettings:
         """Settings of the endpoint.
@@ -141,6 +159,7 @@ class Check(Stage, Region):
         check_plan(Aws(hosting), EndpointPlan(hosting, "", *names(hosting, "", ""), uri), _HOSTING_NAMES)
 
     def run(self) -> None:
+        from ncf.aws.ecr import pinned
         from ncf.aws.session import Aws
         from ncf.sagemaker.staging import check_staging
 
@@ -149,10 +168,14 @@ class Check(Stage, Region):
         for parameter, settings in (("train_image", training), ("deploy_image", hosting)):
             Aws(settings).check_image(parameter, getattr(settings, parameter))
             check_staging(self.uri_of("summary"), settings.s3_prefix)
+        registry = self.of_registry()
+        if registry.models != NONE:
+            pinned(Aws(hosting), "deploy_image", hosting.deploy_image)
         callers = [Aws(settings).call("sts", "get_caller_identity")["Arn"] for settings in (training, hosting)]
         self.summary.write_text(
             "# All checks passed\n\n"
             f"- train: {training.instance_count} x {training.instance_type}, `{training.train_image}`\n"
+            f"- register: {registry.models}, in {registry.registry_group}; release: {registry.release}\n"
             f"- deploy: {hosting.endpoint_instance_type}, `{hosting.deploy_image}`\n"
             f"- AWS is called by {' and '.join(dict.fromkeys(callers))}\n"
         )

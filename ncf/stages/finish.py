@@ -50,6 +50,9 @@ class Finish(Stage, AwsAccess):
     endpoint_name: str = Field(
         "", description="Parameter of the deploy stage: name of the endpoint; '': the endpoint named after the run"
     )
+    release: Literal["", "at_once", "on_approval", "never"] = Field(
+        "", description="Parameter of the register stage; '': the pipeline has no such stage, and releases at once"
+    )
     notify: str = Field(
         "",
         description="Target of the notification: ARN of an SNS topic, or URL for a POST of JSON; '': no notification",
@@ -79,6 +82,7 @@ class Finish(Stage, AwsAccess):
             job_prefix=str(self.train_overrides.get("job_prefix", self.job_prefix)),
             endpoint_name=self.deploy_overrides.get("endpoint_name", self.endpoint_name),
             trains=self.trains,
+            release=self.release,
         )
         judged = verdict(evidence)
         message = Message(evidence, judged)

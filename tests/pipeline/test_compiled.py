@@ -137,7 +137,11 @@ def test_every_output_that_another_stage_could_use_is_referenced(name: str) -> N
         )
         if producer in entry
     }
-    results = {("comp-deploy", "endpoint"), ("comp-recommend", "recommendations")}  # what it is all for
+    results = {  # what it is all for
+        ("comp-deploy", "endpoint"),
+        ("comp-recommend", "recommendations"),
+        ("comp-register", "package"),
+    }
     shown = {"system.HTML", "system.Markdown", "system.Metrics"}  # for people: the UI renders these
     for component, entry in content["components"].items():
         if "executorLabel" not in entry:
@@ -206,7 +210,12 @@ def test_the_form_that_ran_on_every_version_has_the_same_shape(shared_kfp: Path)
         }
 
     ran = shape(yaml.safe_load((shared_kfp / "portable" / "pipeline.yaml").read_text()))
-    ran |= {"check": ([], []), "preprocess": (["check"], [])}  # which came later, without any artifact
+    ran |= {  # what came later
+        "check": ([], []),
+        "preprocess": (["check"], []),
+        "register": (["evaluate", "train"], ["diff", "metrics", "report"]),
+        "release": (["register", "train"], []),
+    }
     for name in (pipeline.PIPELINE_YAML, pipeline.KUBEFLOW_1_7_YAML):
         ours = shape(load(name))
         assert {task: ours[task] for task in ran} == ran
@@ -338,7 +347,9 @@ def test_parameters_of_the_run_form() -> None:
     parameters = load(pipeline.PIPELINE_YAML)["root"]["inputDefinitions"]["parameters"]
     required = {name for name, entry in parameters.items() if "defaultValue" not in entry}
     assert required == {"data_uri", "train_role", "deploy_role"}
-    assert all("_" in name for name in {*parameters} - {"notify", "seed"}), "the component stands before the parameter"
+    assert all("_" in name for name in {*parameters} - {"notify", "seed", "register", "release"}), (
+        "the component stands before the parameter"
+    )
 
 
 @pytest.mark.parametrize("name", COMPONENTS)

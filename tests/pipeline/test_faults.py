@@ -145,7 +145,16 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
         ]
 
     first = run("first", 1, ENDPOINT, Recorder(tmp_path))
-    assert first.names() == ["check", "preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish"]
+    assert first.names() == [
+        "check",
+        "preprocess",
+        "negative-sampling",
+        "train",
+        "evaluate",
+        "register",
+        "deploy",
+        "finish",
+    ]
     before, blue = jobs(), sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"]
 
     faults = account.faults
@@ -160,7 +169,18 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
         second = run("second", 2, ENDPOINT, Recorder(tmp_path, kill_after="fit=selection epoch=1"))
     assert faults.coming() == []
 
-    tries = ["check", "preprocess", "negative-sampling", "train", "train", "evaluate", "deploy", "deploy", "finish"]
+    tries = [
+        "check",
+        "preprocess",
+        "negative-sampling",
+        "train",
+        "train",
+        "evaluate",
+        "register",
+        "deploy",
+        "deploy",
+        "finish",
+    ]
     assert second.names() == tries, "the launcher was killed once, the update went back once"
     compared = [Path(each.of("evaluate").outputs["report"]["uri"]).read_text() for each in (first, second)]
     assert f"There is no endpoint {ENDPOINT} in " in compared[0]

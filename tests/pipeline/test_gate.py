@@ -24,8 +24,8 @@ SERVE = Path(pipeline.__file__).parent / "images" / "deploy" / "serve"
 
 @dsl.pipeline(name="gate")
 def gate_pipeline(model_uri: str, passed: bool) -> None:
-    pipeline.release(
-        passed=passed,
+    pipeline.deployment(
+        release_now=passed,
         model_uri=model_uri,
         role=ROLE,
         region="us-east-1",

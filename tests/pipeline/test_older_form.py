@@ -18,7 +18,7 @@ from ncf.data import synthetic
 from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
 
 ROLE = "arn:aws:iam::123456789012:role/test"
-STAGES = ["check", "preprocess", "negative-sampling", "train", "evaluate", "deploy", "finish"]
+STAGES = ["check", "preprocess", "negative-sampling", "train", "evaluate", "register", "deploy", "finish"]
 
 
 @pytest.mark.slow

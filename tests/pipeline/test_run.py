@@ -137,10 +137,12 @@ def test_an_open_gate_deploys_and_the_endpoint_answers(finished: tuple[dict[str,
         "negative-sampling",
         "train",
         "evaluate",
+        "register",
         "deploy",
     ]
     assert {stage["status"] for stage in summary["stages"]} == {"succeeded"}
     assert summary["gate_passed"] is True
+    assert summary["package"] == "arn:aws:sagemaker:us-east-1:123456789012:model-package/ncf/1"
     assert summary["endpoint"]["name"]
     assert 0 < summary["metrics"]["hr_at_10"] <= 1
     assert 0 < summary["metrics"]["ndcg_at_10"] <= summary["metrics"]["hr_at_10"]
@@ -178,6 +180,7 @@ def test_the_console_shows_stages_metrics_titles_and_report(
     assert "users 300, items 2" in results["preprocess"]
     assert re.search(r"HR@10 0\.\d{4}, NDCG@10 0\.\d{4}", results["train"])
     assert re.search(r"whole catalogue: NDCG@10 0\.\d{4},", results["evaluate"])
+    assert "package ncf/1" in results["register"]
 
 
 def test_the_report_names_processes_and_no_image(finished: tuple[dict[str, Any], str, Path]) -> None:
@@ -236,7 +239,7 @@ def test_no_console_of_aws_is_linked(finished: tuple[dict[str, Any], str, Path])
     texts = [
         path for path in (output / "artifacts").rglob("*") if path.is_file() and path.name in ("summary", "report")
     ]
-    assert len(texts) >= 7
+    assert len(texts) >= 8
     assert not [path for path in texts if "console.aws" in path.read_text()]
 
 
@@ -259,8 +262,28 @@ def test_a_closed_gate_deploys_nothing(small_data: Path, tmp_path: Path) -> None
     assert "Gate: closed: nothing was deployed" in out
     assert summary["endpoint"] is None
     assert summary["recommendations"] == []
-    assert [stage["status"] for stage in summary["stages"]] == ["succeeded"] * 4 + ["skipped"]
+    assert [stage["status"] for stage in summary["stages"]] == ["succeeded"] * 5 + ["skipped"]
+    assert summary["package"] == ""
     assert not list((tmp_path / "out" / "local-aws").rglob("endpoints/*"))
+
+
+@pytest.mark.slow
+def test_a_model_that_waits_for_approval_is_registered_and_not_deployed(small_data: Path, tmp_path: Path) -> None:
+    code, out, err = run(
+        *("--data", str(small_data), "--keep-endpoint"),
+        output=tmp_path / "out",
+        parameters=(*FAST, "gate_not_worse_than=none", "release=on_approval", "registry_group=shop"),
+    )
+    assert code == 0, out + err
+    assert "Gate: passed; by the parameter release, nothing was deployed" in out
+    assert "package shop/1" in out
+    assert out.endswith("No endpoint is kept: release is not at_once, so none was made.\n")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["gate_passed"], summary["endpoint"]) == (True, None)
+    assert summary["package"].endswith(":model-package/shop/1")
+    registered = next((tmp_path / "out" / "artifacts").rglob("register/**/summary")).read_text()
+    assert "PendingManualApproval" in registered
+    assert "ncf approve shop/1" in registered
 
 
 @pytest.mark.slow

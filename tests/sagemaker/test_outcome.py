@@ -264,3 +264,33 @@ def test_what_the_evidence_says(
     judged = verdict(Evidence(RUN, "RUNNING", listed, endpoints, found))
     assert judged.title == title
     assert reason in judged.reason
+
+
+REGISTERED = ("train", "evaluate", "register")
+
+
+@pytest.mark.parametrize(
+    ("release", "found", "title", "reason"),
+    [
+        (
+            "on_approval",
+            outputs(*REGISTERED, gate=True),
+            "succeeded",
+            "release is on_approval, so nothing was deployed",
+        ),
+        ("never", outputs(*REGISTERED, gate=True), "succeeded", "release is never, so nothing was deployed"),
+        ("never", outputs(*REGISTERED, gate=False), "succeeded", "the gate is closed"),
+        ("at_once", outputs(*REGISTERED, gate=True), "failed in deploy", "the gate is open"),
+        ("at_once", outputs(*REGISTERED, "deploy", gate=True), "succeeded", "deploy has succeeded"),
+        ("on_approval", outputs("train", "evaluate", gate=True), "failed in register", f"in {FOLDER}/register/"),
+        ("at_once", outputs("train", "evaluate", gate=False), "failed in register", "evaluate has succeeded"),
+        ("on_approval", outputs("train"), "failed in evaluate", "no outputs"),
+        ("", outputs("train", "evaluate", gate=True), "failed in deploy", "the gate is open"),
+    ],
+)
+def test_a_release_that_waits_is_a_success_without_deploy(
+    release: str, found: Outputs, title: str, reason: str
+) -> None:
+    judged = verdict(Evidence(RUN, "RUNNING", [job("Completed")], [], found, release=release))
+    assert judged.title == title
+    assert reason in judged.reason

@@ -184,6 +184,17 @@ def test_a_closed_gate_is_no_failure_and_an_open_one_asks_for_an_endpoint(
     )
 
 
+def test_a_model_that_waits_for_approval_is_no_failure(account: Any, tmp_path: Path, run: str) -> None:
+    put(run, "evaluate", '{"gate_passed": 1.0}')
+    waits = ("--release", "on_approval")
+    assert title(finish(tmp_path, run, "RUNNING", *waits)) == "failed in register"
+    put(run, "register", "# ncf version 1", name="summary")
+    summary = finish(tmp_path, run, "RUNNING", *waits)
+    assert title(summary) == "succeeded"
+    assert "release is on_approval, so nothing was deployed" in summary
+    assert title(finish(tmp_path, run, "RUNNING", "--release", "at_once")) == "failed in deploy"
+
+
 def test_outputs_as_the_first_kfp_of_version_2_names_them(account: Any, tmp_path: Path, run: str) -> None:
     put(run, "evaluate", '{"gate_passed": 0}', execution="")
     assert title(finish(tmp_path, run, "")) == "succeeded"

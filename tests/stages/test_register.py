@@ -176,7 +176,7 @@ def test_a_serverless_endpoint_gets_an_archive(tmp_path: Path, client: Any) -> N
         ({"registry_group": "a_b"}, "model package group"),
         ({"models": "some"}, "'passed', 'all' or 'none'"),
         ({"deploy_overrides": '{"serverless_memory": "x"}'}, "deploy_overrides"),
-        ({"deploy_overrides": '{"serverless_memory": 2048}', "s3_prefix": ""}, "needs an archive"),
+        ({"deploy_overrides": '{"serverless_memory": 2048}', "s3_prefix": ""}, "needs an archive of .model."),
         ({"run_id": "a,b"}, "run-id|run_id"),
         ({"model_uri": "s3://bucket/model"}, "one of them"),
         ({"s3_prefix": ""}, "parameter 's3_prefix' is empty: 'model' is at"),

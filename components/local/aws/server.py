@@ -33,6 +33,7 @@ _TARGET = "SageMaker."
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations/?")
 _FORWARDED = {"CONTENT_TYPE": "Content-Type", "HTTP_ACCEPT": "Accept"}
 _PRICES = "AWSPriceListService.GetProducts"
+_IMAGES = "AmazonEC2ContainerRegistry_V20150921.DescribeImages"
 _TAGGED = "ResourceGroupsTaggingAPI_20170126.GetResources"
 _SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
 _STATUSES = {
@@ -245,6 +246,8 @@ class LocalAws:
             except ApiError as error:
                 return _error(start_response, error)
             environ |= {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+        if target == _IMAGES:
+            raise ApiError("AccessDeniedException", "the stand-in has no registry of images")
         if target == _PRICES:  # no prices: nothing costs money here
             return _json(start_response, {"FormatVersion": "aws_v1", "PriceList": []})
         if target == _TAGGED:

@@ -61,12 +61,3 @@ class ServingSettings(AwsAccess):
     @classmethod
     def _is_s3(cls, value: str) -> str:
         return checked_s3(value)
-
-    @model_validator(mode="after")
-    def _has_place_for_an_archive(self) -> ServingSettings:
-        if self.serverless_memory and not self.s3_prefix:
-            raise ValueError(
-                f"parameter 's3_prefix' is empty, but 'serverless_memory' is {self.serverless_memory}: a serverless "
-                "endpoint needs an archive of the model; give an s3:// URI to write it to"
-            )
-        return self

@@ -24,6 +24,7 @@ from ncf.sagemaker.runs.outcome import (
     DEPLOY,
     EVALUATE,
     IN_PROGRESS,
+    REGISTER,
     TRAIN,
     Evidence,
     Job,
@@ -36,6 +37,8 @@ from ncf.storage import is_s3, list_objects, local_copy
 
 _log = logging.getLogger(__name__)
 
+_PROOFS = {TRAIN: "metrics", EVALUATE: "metrics", REGISTER: "summary", DEPLOY: "metrics"}
+"""Stage -> an output that it has only if it has succeeded."""
 _INDEX_LAG = timedelta(hours=1)
 """Delay of the index of tags. Jobs that have changed within this time are listed, too."""
 
@@ -49,6 +52,7 @@ def gather(
     job_prefix: str,
     endpoint_name: str,
     trains: bool = True,
+    release: str = "",
 ) -> Evidence:
     """Stop the run's jobs in progress, and find its jobs, endpoints and outputs.
 
@@ -63,6 +67,7 @@ def gather(
         job_prefix: parameter of train.
         endpoint_name: parameter of deploy; '' for an endpoint of the run's own.
         trains: whether the run has a training job; otherwise none is looked for.
+        release: parameter of register; '' for a pipeline without this stage.
     """
     incomplete: dict[str, str] = {}
     found_jobs: dict[str, tuple[datetime, Job]] = {}
@@ -91,7 +96,8 @@ def gather(
     else:
         incomplete["outputs"] = f"they are at {uri}, not in S3"
     by_age = sorted(found_jobs.values(), key=lambda entry: entry[0])
-    return Evidence(run, kfp_state, [job for _, job in by_age], list(endpoints.values()), outputs, incomplete, trains)
+    found = [job for _, job in by_age]
+    return Evidence(run, kfp_state, found, list(endpoints.values()), outputs, incomplete, trains, release)
 
 
 @contextmanager
@@ -185,18 +191,23 @@ def _outputs(run: str, uri: str) -> Outputs:
     if not is_of_run:
         raise InputError(f"they are at {uri}; expected s3://ROOT/PIPELINE/{run}/...")
     folder = f"{before}/{run}"
-    objects = {stage: list_objects(f"{folder}/{stage}", by_age=True) for stage in (TRAIN, EVALUATE, DEPLOY)}
-    metrics = {
-        stage: [name for name in names if re.fullmatch(r"([^/]+/)?metrics", name.removeprefix(f"{folder}/{stage}/"))]
+    objects = {stage: list_objects(f"{folder}/{stage}", by_age=True) for stage in _PROOFS}
+    proofs = {
+        stage: [name for name in names if _is_output(name.removeprefix(f"{folder}/{stage}/"), _PROOFS[stage])]
         for stage, names in objects.items()
     }
-    gates = [_gate(name) for name in metrics[EVALUATE]]
+    gates = [_gate(name) for name in proofs[EVALUATE]]
     return Outputs(
         folder,
         started=frozenset(stage for stage, names in objects.items() if names),
-        completed=frozenset(stage for stage, names in metrics.items() if names),
+        completed=frozenset(stage for stage, names in proofs.items() if names),
         gate=gates[-1] if gates else None,
     )
+
+
+def _is_output(path: str, output: str) -> bool:
+    """Whether a path in a stage's folder is that of an output."""
+    return re.fullmatch(rf"([^/]+/)?{output}", path) is not None
 
 
 def _gate(uri: str) -> bool | None:

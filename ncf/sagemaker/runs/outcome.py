@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-TRAIN, EVALUATE, DEPLOY = "train", "evaluate", "deploy"
+TRAIN, EVALUATE, REGISTER, DEPLOY = "train", "evaluate", "register", "deploy"
+LATER = ("on_approval", "never")
+"""Values of the parameter 'release' by which the run deploys nothing."""
 PROOFS = ("CACHED", "COMPLETE", "SUCCEEDED")
 """KFP's states that prove success. No other state proves anything."""
 SERVING = ("InService", "Updating", "SystemUpdating")
@@ -94,6 +96,7 @@ class Evidence:
         outputs: of the run; None if they cannot be read.
         incomplete: ``jobs``, ``endpoints`` or ``outputs``, if they are not known completely -> the reason.
         trains: whether it trains a model; a run of the release pipeline does not.
+        release: parameter of register; '' for a pipeline without this stage, which releases at once.
     """
 
     run: str
@@ -103,6 +106,7 @@ class Evidence:
     outputs: Outputs | None = None
     incomplete: Mapping[str, str] = field(default_factory=dict)
     trains: bool = True
+    release: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,8 +152,13 @@ def _by_outputs(evidence: Evidence) -> Verdict | None:
         return Verdict("failed", f"deploy has not succeeded; {_endpoints(evidence)}", "in deploy")
     if EVALUATE not in outputs.completed or outputs.gate is None:
         return None
+    if evidence.release and REGISTER not in outputs.completed:
+        folder = f"{outputs.folder}/{REGISTER}/"
+        return Verdict("failed", f"evaluate has succeeded, but register has no outputs in {folder}", "in register")
     if not outputs.gate:
         return Verdict("succeeded", "the gate is closed, so nothing was deployed")
+    if evidence.release in LATER:
+        return Verdict("succeeded", f"release is {evidence.release}, so nothing was deployed")
     return Verdict("failed", f"the gate is open, but deploy has not succeeded; {_endpoints(evidence)}", "in deploy")
 
 
