@@ -163,6 +163,9 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
     faults.add("refuse", "DescribeTrainingJob", times=6)
     faults.add("refuse", "GetLogEvents", error="ServiceUnavailable", times=6)
     faults.add("refuse", "CreateTrainingJob", error="drop", times=2)
+    faults.add("late", "CreateModelPackage")
+    faults.add("refuse", "CreateModelPackage", error="cut", times=2)
+    faults.add("late", "DescribeModelPackage")
     faults.add("refuse", "UpdateEndpoint", error="InternalFailure", times=2)
     faults.add("alarm", f"{ENDPOINT}-errors", seconds=2)
     with requests_to(ENDPOINT, "u1") as seen:
@@ -185,10 +188,13 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
     compared = [Path(each.of("evaluate").outputs["report"]["uri"]).read_text() for each in (first, second)]
     assert f"There is no endpoint {ENDPOINT} in " in compared[0]
     assert f"The champion is endpoint {ENDPOINT}, version " in compared[1]
-    killed, rolled_back = second.tries[3], second.tries[6]
+    killed, rolled_back = second.tries[3], second.tries[7]
     assert killed.exit_code == -signal.SIGKILL
     assert "it was rolled back, and the previous model is in service" in rolled_back.last_line
     assert f"alarm {ENDPOINT}-errors" in rolled_back.last_line or "Alarm fired" in rolled_back.last_line
+
+    registered = sagemaker.list_model_packages(ModelPackageGroupName="ncf")["ModelPackageSummaryList"]
+    assert [entry["ModelPackageVersion"] for entry in registered] == [2, 1], "one package a run"
 
     (bought,) = set(jobs()) - set(before)
     job = sagemaker.describe_training_job(TrainingJobName=bought)
