@@ -215,6 +215,8 @@ def ncf_pipeline(
             instance_count=train_instance_count,
             max_run_time=train_max_run_time,
             train_image=train_image,
+            champion_endpoint=deploy_endpoint_name,
+            champion_group=registry_group,
             seed=seed,
             run_id=RUN_ID_PLACEHOLDER,
         )
@@ -225,7 +227,9 @@ def ncf_pipeline(
             min_hr_at_10=gate_min_hr_at_10,
             not_worse_than=gate_not_worse_than,
             champion_endpoint=deploy_endpoint_name,
+            champion_group=registry_group,
             region=aws_region,
+            run_id=RUN_ID_PLACEHOLDER,
             seed=seed,
         )
         registered = task(

@@ -22,6 +22,8 @@ _DESCRIPTIONS = {
     "data_uri": "Interactions: an `s3://` URI; on this machine also a path",
     "deploy_endpoint_name": "Endpoint to create, or to update if it exists; its model is then the champion. "
     "Without a name, a new endpoint is named after the run",
+    "registry_group": "Model package group of SageMaker's Model Registry; it is created if it does not exist. Its live "
+    "package, or else its latest approved one, is the champion if the endpoint has none",
     "seed": "Seed of all stages. The same data, parameters and seed give the same result",
 }
 """Descriptions of parameters that several components receive."""
