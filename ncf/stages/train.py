@@ -43,6 +43,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
     image = LAUNCHER
     calls = (
         "ncf.storage",
+        "ncf.aws.ecr",
         "ncf.aws.logs",
         "ncf.aws.session",
         "ncf.aws.tags",
@@ -93,6 +94,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         return self.chosen()[2].region
 
     def run(self) -> Mapping[str, str]:
+        from ncf.aws.ecr import pinned
         from ncf.aws.names import run_identity
         from ncf.aws.session import Aws
         from ncf.reports.training_job import markdown
@@ -122,6 +124,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
                 channels={channel: staging.uri(channel, uris[channel]) for channel in inputs},
                 output=staging.uri("trained_model", output),
                 origins={**uris, "warm_start": origin},
+                image=pinned(aws, "train_image", settings.train_image),
             )
             plan.check(aws)
 

@@ -21,6 +21,7 @@ from local_account import BUCKET, ROLE, executor_input, local_account
 from model_packages import clients, new_group, new_package
 
 from ncf.artifacts import manifest
+from ncf.aws import ecr
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.settings import AwsSettings
@@ -187,6 +188,14 @@ def test_artifacts_in_s3_stay_there(pod: Pod) -> None:
     assert written["metrics"]["artifacts"][0]["metadata"]["validation_ndcg_at_10"] == 0.3
     assert not (pod.folder / "out" / "trained_model").exists(), "KFP would upload it"
     assert set(list_objects(root)) - before == {f"{model}/{file}" for file in ("history.json", "manifest.json")}
+
+
+def test_the_job_runs_the_image_of_a_digest_and_the_model_names_it(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = f"registry/ncf-train@sha256:{'0' * 64}"
+    monkeypatch.setattr(ecr, "pinned", lambda *_: image)
+    execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "19"))
+    (job,) = jobs_of("19")
+    assert job["AlgorithmSpecification"]["TrainingImage"] == job["Environment"]["NCF_IMAGE"] == image
 
 
 def test_s3_uris_work_on_the_command_line(pod: Pod) -> None:

@@ -61,6 +61,7 @@ class JobPlan:
         channels: S3 URI of each input channel.
         output: S3 URI under which the job writes ``<job>/output/model/``.
         origins: URI or path of each input's artifact, of which a channel may be a copy.
+        image: ``train_image`` by its digest, which the manifest of the model names; '': as it is given.
     """
 
     name: str
@@ -70,6 +71,7 @@ class JobPlan:
     channels: Mapping[str, str]
     output: str
     origins: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
 
     def job_name(self, attempt: int) -> str:
         """Name of an attempt's job. The first attempt is 1."""
@@ -82,17 +84,21 @@ class JobPlan:
 
     def request(self, attempt: int) -> dict[str, Any]:
         """Arguments of CreateTrainingJob."""
-        settings = self.settings
+        settings, image = self.settings, self.image or self.settings.train_image
         request: dict[str, Any] = {
             "TrainingJobName": self.job_name(attempt),
             "RoleArn": settings.role,
             "AlgorithmSpecification": {
-                "TrainingImage": settings.train_image,
+                "TrainingImage": image,
                 "TrainingInputMode": "File",
                 "MetricDefinitions": metric_definitions(),
             },
             "HyperParameters": dict(self.hyperparameters),
-            "Environment": {RUN_VARIABLE: self.run, IMAGE_VARIABLE: settings.train_image, **self._locations()},
+            "Environment": {
+                RUN_VARIABLE: self.run,
+                IMAGE_VARIABLE: image,
+                **self._locations(),
+            },
             "InputDataConfig": [_channel(channel, uri) for channel, uri in self.channels.items()],
             "OutputDataConfig": {"S3OutputPath": self.output, "CompressionType": "NONE"},
             "ResourceConfig": {
