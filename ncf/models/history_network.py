@@ -76,7 +76,7 @@ class HistoryNetwork(nn.Module):
         """
         sums = F.embedding_bag(items, table, offsets, mode="sum", include_last_offset=True)
         others = (offsets.diff() - 1)[owners].unsqueeze(1)
-        return (sums[owners] - own) * (others > 0) * (self.scale.exp() / others.clamp_min(1))
+        return (F.embedding(owners, sums) - own) * (others > 0) * (self.scale.exp() / others.clamp_min(1))
 
     def of_users(self, items: Tensor, offsets: Tensor) -> Tensor:
         """Vectors of users from their whole histories.

@@ -151,3 +151,30 @@ def test_users_without_items_get_popular_ones_at_first(history: int) -> None:
     assert scores.argsort().tolist() == np.argsort(popularity).tolist()
     if history:
         assert bool((first.recency.diff() < 0).all()), "recent items weigh more"
+
+
+def test_gradients_do_not_depend_on_the_order_of_threads() -> None:
+    """Sums of indexed rows are atomic additions in torch, whose order differs from call to call."""
+    users, of_each = 201, 97  # ranges of threads end within a user
+    network = build(0)[1]
+    random = torch.Generator().manual_seed(1)
+    items = torch.randint(0, N_ITEMS, (users * of_each,), generator=random)
+    offsets, owners = torch.arange(users + 1) * of_each, torch.arange(users).repeat_interleave(of_each)
+    factors = 64
+    scales = torch.randn(len(items), factors, generator=random)
+    values = torch.randn(N_ITEMS, factors, generator=random)
+
+    def gradient() -> Tensor:
+        table = values.clone().requires_grad_()
+        own = torch.nn.functional.embedding(items, table)
+        (network.without(table, items, offsets, own, owners) * scales).sum().backward()
+        assert table.grad is not None
+        return table.grad
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        first = gradient()
+        assert all(torch.equal(gradient(), first) for _ in range(20))
+    finally:
+        torch.set_num_threads(before)
