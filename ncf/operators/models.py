@@ -22,6 +22,9 @@ from ncf.stage.declaration import Stage
 if TYPE_CHECKING:
     from ncf.sagemaker.registry.decision import Decision
 
+_FIGURES = ("version", "age", "NDCG@10", "HR@10")
+_WORD = 16
+"""Columns of a word that is not broken in a narrow table."""
 _METRICS = {"ndcg_at_10": NDCG, "hr_at_10": HR}
 
 
@@ -127,36 +130,32 @@ def _metric(package: Package, name: str) -> float | None:
 
 def _show(group: str, listed: Sequence[Listed], live: Package | None) -> None:
     """Print the packages as a table, and what can follow."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-    from ncf.console_text import visible
 
     console = Console(highlight=False)
     if not listed:
         console.print(f"the model package group {group} has no versions", soft_wrap=True)
         return
-    table = Table(title=f"Models of {group}", title_justify="left")
-    columns = ("version", "status", "age", "NDCG@10", "HR@10", "live on", "release", "decided by", "reason")
-    for column in columns:
-        table.add_column(column, justify="right" if column in ("version", "age", "NDCG@10", "HR@10") else "left")
-    now = datetime.now(UTC)
-    for entry in listed:
-        package, decision = entry.package, entry.decision
-        cells = (
-            str(package.version),
-            "Pending" if package.status == PENDING else package.status,
-            _age((now - package.created).total_seconds()),
-            *(_beside(package, live, name) for name in _METRICS),
-            entry.endpoint,
-            package.properties.get(RELEASE, ""),
-            decision.by.rpartition("/")[2] if decision else "",
-            package.note or (gate if (gate := package.properties.get(GATE, "")).startswith(CLOSED) else ""),
+    rows = [_row(entry, live) for entry in listed]
+    table = Table(
+        title=f"Models of {group}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
+    shown = [column for column in rows[0] if any(row[column] for row in rows)]
+    for column in shown:
+        words = [word for text in (column, *(row[column] for row in rows)) for word in text.split()]
+        table.add_column(
+            column,
+            justify="right" if column in _FIGURES else "left",
+            min_width=min(max(map(len, words)), _WORD),
+            overflow="fold",
         )
-        table.add_row(*(Text(visible(cell)) for cell in cells))
+    for row in rows:
+        table.add_row(*(Text(row[column]) for column in shown))
     console.print(table)
-    if live is not None:
+    if live is not None and any(entry.package.arn != live.arn for entry in listed):
         console.print(f"Behind NDCG@10 and HR@10: the difference from {live.name}, which is live.", soft_wrap=True)
     pending = next((entry.package for entry in listed if entry.package.status == PENDING), None)
     if pending is not None:
@@ -166,6 +165,27 @@ def _show(group: str, listed: Sequence[Listed], live: Package | None) -> None:
         if endpoint:
             console.print(f"  ncf diff {endpoint} {name} --html diff.html", soft_wrap=True)
         console.print(f"  ncf approve {name} --note 'REASON'", soft_wrap=True)
+
+
+def _row(entry: Listed, live: Package | None) -> dict[str, str]:
+    """Cells of a package by column."""
+    from ncf.console_text import visible
+
+    package, decision, properties = entry.package, entry.decision, entry.package.properties
+    gate = properties.get(GATE, "")
+    by = f"by {decision.by.rpartition('/')[2]}" if decision and decision.by else ""
+    reason = package.note or (gate if gate.startswith(CLOSED) else "")
+    cells = {
+        "version": str(package.version),
+        "status": "Pending" if package.status == PENDING else package.status,
+        "age": _age((datetime.now(UTC) - package.created).total_seconds()),
+        "NDCG@10": _beside(package, live, "ndcg_at_10"),
+        "HR@10": _beside(package, live, "hr_at_10"),
+        "live on": entry.endpoint,
+        "release": properties.get(RELEASE, ""),
+        "decision": ": ".join(filter(None, (by, reason))),
+    }
+    return {column: visible(cell) for column, cell in cells.items()}
 
 
 def _beside(package: Package, live: Package | None, name: str) -> str:
