@@ -66,6 +66,7 @@ KUBEFLOW_1_7_YAML = "pipeline.kubeflow-1.7.yaml"
 @dsl.pipeline(name="release", description="Deployment of the model if it is released by this run")
 def deployment(
     release_now: bool,
+    package: str,
     model_uri: str,
     role: str,
     region: str,
@@ -79,6 +80,7 @@ def deployment(
     with dsl.If(release_now == True, name="release-now"):  # noqa: E712
         task(
             deploy,
+            package=package,
             model_uri=model_uri,
             role=role,
             region=region,
@@ -250,6 +252,7 @@ def ncf_pipeline(
         )
         deployment(
             release_now=registered.outputs["release_now"],
+            package=registered.outputs["package"],
             model_uri=trained.outputs["model_uri"],
             role=deploy_role,
             region=aws_region,

@@ -12,7 +12,7 @@ _LOCATIONS = ("data_uri", "data_items_uri", "data_forgotten_uri", "model_uri", "
 """Parameters with a location that pods read or write; each may be empty."""
 _WARM_START = "warm_start"
 """Location in the overrides of training."""
-_PREFIX = "aws_s3_prefix"
+_PREFIX, _DATA = "aws_s3_prefix", "data_uri"
 _GIVE = f"give --pipeline-root s3://BUCKET/PREFIX, or --param {_PREFIX}=s3://BUCKET/PREFIX to copy through"
 
 
@@ -38,8 +38,8 @@ def check_storage(parameters: Container[str], arguments: Mapping[str, Any], pipe
                 f"parameter '{name}' is '{location}', which pods cannot read; expected an s3:// URI: copy the data "
                 "there, such as by 'aws s3 cp FILE s3://BUCKET/PREFIX/', and give that URI"
             )
-    if _PREFIX not in parameters or arguments.get(_PREFIX):
-        return ""
+    if _PREFIX not in parameters or _DATA not in parameters or arguments.get(_PREFIX):
+        return ""  # a release has its model from the package, in S3
     if pipeline_root and is_s3(pipeline_root):
         split_uri(pipeline_root)
     if pipeline_root and not is_s3(pipeline_root):

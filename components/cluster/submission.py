@@ -61,7 +61,7 @@ class Submission:
 
 
 def descriptive_name(pipeline: str, parameters: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
-    """A name made of pipeline, file of data or model, and network, such as ``ncf ratings.csv history``.
+    """A name made of pipeline, file of data or model, package and network, such as ``ncf ratings.csv history``.
 
     Args:
         pipeline: name of the pipeline.
@@ -70,6 +70,7 @@ def descriptive_name(pipeline: str, parameters: Mapping[str, Any], arguments: Ma
     """
     files = [PurePosixPath(str(arguments.get(name, ""))).name for name in ("data_uri", "model_uri")]
     parts = [pipeline, *(f"{file[:_MAX_CHARACTERS]}..." if len(file) > _MAX_CHARACTERS else file for file in files)]
+    parts.append(str(arguments.get("package", "")).rpartition(":model-package/")[2])
     if "train_model" in parameters:
         parts.append(arguments.get("train_model") or parameters["train_model"].default)
     return " ".join(" ".join(parts).split())

@@ -129,9 +129,11 @@ def _announce(console: Console, folder: Path, url: str) -> None:
     lines = (
         f"AWS answers at {url} for this user's programs that have read {file}.",
         "It is used by 'make run' and others while it is up. In another terminal:",
-        "  make run PARAMS=deploy_endpoint_name=shop",
+        "  make run PARAMS=release=on_approval",
         f"  . {file}",
-        "  .venv/bin/ncf rollback shop",
+        "  .venv/bin/ncf models",
+        "  .venv/bin/ncf approve ncf/1",
+        "  make release",
         "Ctrl-C ends it, with its endpoints, jobs and objects.",
     )
     for line in lines:

@@ -80,25 +80,23 @@ class Deploy(Stage, EndpointSettings):
     @model_validator(mode="after")
     def _overrides_fit(self) -> Deploy:
         self.chosen()
-        if self.package and "deploy_image" in self.deploy_overrides:
-            raise ValueError("parameter 'deploy_overrides' has 'deploy_image', but 'package' has an image of its own")
         return self
 
     def chosen(self, image: str = "") -> EndpointSettings:
         """Settings of the endpoint, with the overrides applied.
 
         Args:
-            image: in place of 'deploy_image'; '' for none.
+            image: of the package, in place of 'deploy_image'; '' for none.
 
         Raises:
             ValueError: if an override is invalid. The message names it and the accepted values.
         """
         names = {name: name for name in EndpointSettings.model_fields}
         values = {name: getattr(self, name) for name in names}
-        values |= {"deploy_image": image} if image else {}
+        overrides = {**self.deploy_overrides, **({"deploy_image": image} if image else {})}
         return cast(
             "EndpointSettings",
-            with_overrides(values, names, "deploy_overrides", self.deploy_overrides, EndpointSettings)[0],
+            with_overrides(values, names, "deploy_overrides", overrides, EndpointSettings)[0],
         )
 
     def s3_region(self) -> str:

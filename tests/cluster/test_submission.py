@@ -64,6 +64,18 @@ def test_a_run_s_name_speaks(run: Run, required: list[str]) -> None:
     assert re.fullmatch(r"recommend model \d{4}-\d\d-\d\d \d\d:\d\d", kfp.body("POST /runs")["display_name"])
 
 
+def test_a_release_is_named_after_its_package_and_needs_no_root(run: Run) -> None:
+    kfp = FakeKfp()
+    arn = "arn:aws:sagemaker:us-east-1:123456789012:model-package/shop/3"
+    flags = [f"--param=deploy_role={ROLE}", "--param=deploy_endpoint_name=ncf-shop", f"--param=package={arn}"]
+    with serving(kfp) as host:
+        code, _, err = run("submit", f"--host={host}", "--pipeline=release", *flags)
+        assert (code, "warning" in err) == (0, False)
+        assert re.fullmatch(r"release shop/3 \d{4}-\d\d-\d\d \d\d:\d\d", kfp.body("POST /runs")["display_name"])
+        code, _, err = run("submit", f"--host={host}", "--pipeline=release", *flags[:1])
+    assert (code, "no default: deploy_endpoint_name" in err) == (2, True)
+
+
 def test_a_long_name_is_cut() -> None:
     parameters = pipeline.ncf_pipeline.component_spec.inputs
     name = descriptive_name("ncf", parameters, {"data_uri": f"s3://bucket/{'x' * 300}", "train_model": "gmf"})

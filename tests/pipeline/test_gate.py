@@ -26,6 +26,7 @@ SERVE = Path(pipeline.__file__).parent / "images" / "deploy" / "serve"
 def gate_pipeline(model_uri: str, passed: bool) -> None:
     pipeline.deployment(
         release_now=passed,
+        package="",
         model_uri=model_uri,
         role=ROLE,
         region="us-east-1",

@@ -170,6 +170,7 @@ def test_a_package_whose_model_fails_the_smoke_test_leaves_the_one_before(shop: 
     assert shop.served() == first
 
 
-def test_another_image_than_the_package_s_is_refused(shop: Shop) -> None:
-    with pytest.raises(InputError, match="'package' has an image of its own"):
-        shop.release("shop/1", "run-1", "--deploy-overrides", '{"deploy_image": "r/other:1"}')
+def test_the_image_is_the_package_s(shop: Shop) -> None:
+    arn = shop.register(99)
+    shop.release(arn, "run-1", "--deploy-overrides", '{"deploy_image": "registry/one-more:1", "keep_versions": 2}')
+    assert shop.served() == arn
