@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from evaluate_stage import make
 from random_model import random_model
 
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.samples import Samples
 from ncf.artifacts.strings import Strings
+from ncf.evaluation import champion
+from ncf.evaluation.champion import Champion
 from ncf.evaluation.diff import Diff, diff
+from ncf.evaluation.evaluation import compare
+from ncf.evaluation.summary import summarise_champion
 from ncf.models.ranker import NO_ITEM
 from ncf.serving.recommender import Recommender
 
@@ -184,3 +192,18 @@ def test_models_without_a_common_user() -> None:
     assert found.values() == {}
     assert found.of_groups(None, 100, 0) == []
     assert found.examples(0) == []
+
+
+def test_metrics_by_activity_are_those_of_the_comparison(tmp_path: Path) -> None:
+    """Also of users who are no quarter's own: test users and users of the lists share their groups."""
+    model, drawn = make(tmp_path / "after")
+    after, samples = ModelFolder.load(model), Samples.load(drawn)
+    before = ModelFolder.load(make(tmp_path / "before", good=False)[0])
+    with patch.object(champion, "MIN_COMPARABLE", 10):
+        comparison, reason = compare(after, Champion(before, after, "before"), samples, 30, 0)
+    assert comparison is not None
+    assert (reason, len(comparison.users)) == ("", 30)
+    groups = diff(before, after, 25, 0).of_groups(comparison, 100, 0)
+    assert sum(group.users for group in groups) == 25
+    assert [group.ndcg for group in groups] == [(1, 1, 1)] * len(groups), "first before last, for each user"
+    assert summarise_champion(comparison, 100, 0).gains["full_ndcg_at_10"] == (1, 1, 1)
