@@ -127,7 +127,13 @@ class Check(Stage, Region):
         """
         names = {name: name for name in RegistrySettings.model_fields}
         values = {name: getattr(self, name) for name in names}
-        return cast("RegistrySettings", with_overrides(values, names, "", {}, RegistrySettings)[0])
+        settings = cast("RegistrySettings", with_overrides(values, names, "", {}, RegistrySettings)[0])
+        if settings.models != NONE and "deploy_image" in self.deploy_overrides:
+            raise ValueError(
+                "parameter 'deploy_overrides' has 'deploy_image', but a package names the image of its endpoint; "
+                "give the parameter 'deploy_image' instead"
+            )
+        return settings
 
     def of_hosting(self) -> EndpointSettings:
         """Settings of the endpoint.

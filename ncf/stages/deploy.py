@@ -54,7 +54,8 @@ class Deploy(Stage, EndpointSettings):
 
     package: str = Field(
         "",
-        description="Approved model package in place of the model and of 'deploy_image': ARN, or GROUP/VERSION",
+        description="Approved model package in place of the model and of 'deploy_image': ARN, or GROUP/VERSION; "
+        "'': none",
     )
     deploy_overrides: dict[str, Any] = Field(
         {}, description="Parameters of the endpoint as {name: value}; they override the individual parameters"

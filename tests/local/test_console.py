@@ -159,15 +159,16 @@ def test_titles_users_and_paths_are_printed_as_they_are_read(recorder: Recorder,
         "stages": [],
         "metrics": {"candidates": 99.0},
         "gate_passed": True,
+        "endpoint": {"name": HOSTILE},
         "gate_checks": [HOSTILE],
         "recommendations": [entry],
-        **dict.fromkeys(("model", "report", "data_report", "summary"), HOSTILE),
+        **dict.fromkeys(("model", "report", "diff", "data_report", "summary"), HOSTILE),
         "next": [f"show {HOSTILE}"],
     }
     summary.show(recorder.console, result, {}, folder)
     text = printed.getvalue()
     assert not {"\x1b", "\x9b", "\r"} & set(text)
-    assert text.count(ESCAPED) == 3 + 1 + 5 + 1
+    assert text.count(ESCAPED) == 3 + 1 + 6 + 1
 
 
 def test_a_terminal_without_unicode_gets_other_marks() -> None:

@@ -137,11 +137,7 @@ def test_every_output_that_another_stage_could_use_is_referenced(name: str) -> N
         )
         if producer in entry
     }
-    results = {  # what it is all for
-        ("comp-deploy", "endpoint"),
-        ("comp-recommend", "recommendations"),
-        ("comp-register", "package"),
-    }
+    results = {("comp-deploy", "endpoint"), ("comp-recommend", "recommendations")}  # what it is all for
     shown = {"system.HTML", "system.Markdown", "system.Metrics"}  # for people: the UI renders these
     for component, entry in content["components"].items():
         if "executorLabel" not in entry:

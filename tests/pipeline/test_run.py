@@ -143,6 +143,8 @@ def test_an_open_gate_deploys_and_the_endpoint_answers(finished: tuple[dict[str,
     assert {stage["status"] for stage in summary["stages"]} == {"succeeded"}
     assert summary["gate_passed"] is True
     assert summary["package"] == "arn:aws:sagemaker:us-east-1:123456789012:model-package/ncf/1"
+    deployed = next((Path(summary["folder"]) / "artifacts").rglob("deploy/**/summary")).read_text()
+    assert "ncf version 1" in deployed, "deployed from the package"
     assert summary["endpoint"]["name"]
     assert 0 < summary["metrics"]["hr_at_10"] <= 1
     assert 0 < summary["metrics"]["ndcg_at_10"] <= summary["metrics"]["hr_at_10"]

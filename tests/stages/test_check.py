@@ -12,6 +12,7 @@ import pytest
 from local_account import BUCKET, ROLE, executor_input, local_account
 
 from ncf import storage
+from ncf.aws.errors import RefusedError
 from ncf.aws.session import Aws
 from ncf.errors import InputError
 from ncf.sagemaker.settings import AwsSettings
@@ -51,6 +52,7 @@ def test_all_is_given(tmp_path: Path) -> None:
     )
     assert "- train: 2 x ml.g5.xlarge, `registry/ncf-train:1`\n" in said
     assert "- AWS is called by arn:aws:" in said
+    assert "- register: passed, in ncf; release: at_once" in said
     assert "- deploy: ml.c6i.large" in said
 
 
@@ -80,6 +82,13 @@ def test_all_is_given(tmp_path: Path) -> None:
         ({"train_overrides": {"spot_instance": True}}, "'max_wait_time' is 0: with 'spot_instance'"),
         ({"train_overrides": {"pretrain": True, "model": "gmf"}}, "'pretrain' is true, but 'model' is 'gmf'"),
         ({"deploy_overrides": {"serverless_memory": 2048}}, "'network_isolation' is True: a serverless endpoint"),
+        (
+            {"deploy_overrides": {"deploy_image": "x:1"}},
+            "a package names the image of its endpoint; give the parameter",
+        ),
+        ({"registry_group": "a_b"}, "the stage register would refuse this: parameter 'registry_group' is 'a_b'"),
+        ({"models": "none", "release": "on_approval"}, "no model is registered"),
+        ({"release": "soon"}, "parameter 'release' is 'soon': Input should be 'at_once', 'on_approval' or 'never'"),
         ({"deploy_endpoint_name": "my shop"}, "'deploy_endpoint_name' is 'my shop'"),
         ({"deploy_instance_type": "large"}, "'deploy_instance_type' is 'large'"),
         ({"region": "nowhere"}, "'region' is 'nowhere'"),
@@ -175,6 +184,21 @@ def test_another_service_than_amazon_s_has_rules_of_its_own(
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     with nullcontext() if accepted else pytest.raises(InputError, match="pulls images from ECR only"):
         Aws(AwsSettings(role=ROLE)).check_image("train_image", name)
+
+
+def test_an_image_that_ecr_does_not_have_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/ncf-deploy:1"
+    call = Aws.call
+
+    def without_images(self: Aws, service: str, operation: str, *given: Any, **request: Any) -> Any:
+        if operation == "describe_images":
+            raise RefusedError(operation, "ImageNotFoundException", "there is none")
+        return call(self, service, operation, *given, **request)
+
+    monkeypatch.setattr(Aws, "call", without_images)
+    with pytest.raises(InputError, match="'deploy_image' is '.*': ECR has no such image"):
+        check(tmp_path, deploy_image=image)
+    check(tmp_path, deploy_image=image, models="none")
 
 
 @pytest.mark.parametrize(("stage", "parameter"), [(Train, "train_overrides"), (Deploy, "deploy_overrides")])
