@@ -165,7 +165,6 @@ def test_a_run_through_faults(account: LocalAws, tmp_path: Path) -> None:
     faults.add("refuse", "CreateTrainingJob", error="drop", times=2)
     faults.add("late", "CreateModelPackage")
     faults.add("refuse", "CreateModelPackage", error="cut", times=2)
-    faults.add("late", "DescribeModelPackage")
     faults.add("refuse", "UpdateEndpoint", error="InternalFailure", times=2)
     faults.add("alarm", f"{ENDPOINT}-errors", seconds=2)
     with requests_to(ENDPOINT, "u1") as seen:
