@@ -15,7 +15,7 @@ LIST_EXTRAS := import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))
 
 # make bench-baselines
 DATASETS ?=
-# make bench-peer
+# make bench-peer, bench-peer-sasrec
 PEER ?=
 EPOCHS ?=
 SEEDS ?=
@@ -67,7 +67,7 @@ endif
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run release recommend aws component pipeline images push test test-slow test-images check-local-mode lint bench bench-baselines bench-gpu bench-peer \
+.PHONY: help setup run release recommend aws component pipeline images push test test-slow test-images check-local-mode lint bench bench-baselines bench-gpu bench-peer bench-peer-sasrec \
 	bench-scale bench-serving fuzz-serving reproduce clean
 
 help: ## Show the targets
@@ -169,6 +169,9 @@ bench-baselines: $(READY) ## Print the accuracy of the baselines and of implicit
 bench-peer: $(READY) ## Measure against guoyang9/NCF, run beside it: PEER=its checkout DATA=folder of the release's ml-1m [EPOCHS=1]
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt pandas # of the peer's
 	@PEER="$(PEER)" DATA="$(DATA)" EPOCHS="$(EPOCHS)" $(BIN)/python -m tests.benchmarks peer
+
+bench-peer-sasrec: $(READY) ## Measure against pmixer/SASRec.pytorch, run beside it: PEER=its checkout DATA=interactions with times [EPOCHS=4]
+	@PEER="$(PEER)" DATA="$(DATA)" EPOCHS="$(EPOCHS)" $(BIN)/python -m tests.benchmarks peer_sasrec
 
 bench-scale: $(READY) ## Measure how each stage grows with the data: [SCALE=1,5,20,100 million interactions] [FIT_SECONDS=600]
 	@SCALE="$(SCALE)" FIT_SECONDS="$(FIT_SECONDS)" $(BIN)/python -m tests.benchmarks scale
