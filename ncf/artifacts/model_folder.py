@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ncf.artifacts import golden, manifest
 from ncf.artifacts.arrays import save_array
-from ncf.artifacts.dataset import check_range
 from ncf.artifacts.golden import Golden
+from ncf.artifacts.index_checks import check_range
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.regular_files import shown
 from ncf.artifacts.strings import Strings
@@ -138,7 +138,8 @@ class ModelFolder:
     Attributes:
         config: architecture and sizes.
         weights: float32 arrays, named and shaped as :meth:`ModelConfig.weight_shapes` says.
-        user_ids, item_ids: raw id of each index.
+        user_ids, item_ids: raw id of each index. Those that only ``hosted_weights`` know, as they came after training,
+            are the last; ``config`` does not count them.
         item_titles: title of each item index ('' where unknown), or None without titles.
         train: positives that ``weights`` were fitted on, training and validation; items of a user are in order of
             time. Evaluation masks them and fits its baselines to them.
@@ -147,7 +148,8 @@ class ModelFolder:
         history: epochs of the selection and the final fit, the hyperparameters and the speed.
         golden: requests and the answers of the trained network, which the server checks before it takes traffic.
         seen_days: int32 [positives in ``seen``], days since 1970 UTC of each, or None without times.
-        hosted_weights: as ``weights``, fitted on all positives, which are hosted; None: ``weights`` are hosted.
+        hosted_weights: as ``weights``, for ``hosted_config``, fitted on all positives, which are hosted; None:
+            ``weights`` are hosted.
         version: first 12 hexadecimal digits of the fingerprint of the folder; '' for a model that was not loaded.
     """
 
@@ -165,6 +167,16 @@ class ModelFolder:
     hosted_weights: Weights | None = None
     version: str = ""
 
+    @property
+    def hosted_config(self) -> ModelConfig:
+        """Architecture and sizes of what is hosted."""
+        return _for_ids(self.config, self.user_ids, self.item_ids)
+
+    @property
+    def evaluated_ids(self) -> tuple[list[str], list[str]]:
+        """Raw ids of the users and of the items that ``weights`` have rows of."""
+        return self.user_ids[: self.config.n_users], self.item_ids[: self.config.n_items]
+
     def hosted(self) -> ModelFolder:
         """The model that batch and serving answer with: it was fitted on, or at least knows, all positives.
 
@@ -172,9 +184,10 @@ class ModelFolder:
         """
         if self.hosted_weights is None and not self.config.has_history:
             return self
-        popularity = np.bincount(self.seen.items, minlength=self.config.n_items)
+        popularity = np.bincount(self.seen.items, minlength=len(self.item_ids))
         return replace(
             self,
+            config=self.hosted_config,
             weights=self.hosted_weights or self.weights,
             hosted_weights=None,
             train=self.seen,
@@ -222,12 +235,14 @@ class ModelFolder:
         content = manifest.read(folder, KIND)
         files = UntrustedFiles.of(folder, content["files"])
         config = files.validated(CONFIG, ModelConfig)
+        user_ids, item_ids = files.ids("user_ids"), files.ids("item_ids")
+        hosted = _for_ids(config, user_ids, item_ids)
         model = cls(
             config=config,
             weights=files.weights(WEIGHTS, config.weight_shapes()),
-            hosted_weights=files.weights(HOSTED_WEIGHTS, config.weight_shapes()) if files.has(HOSTED_WEIGHTS) else None,
-            user_ids=files.ids("user_ids"),
-            item_ids=files.ids("item_ids"),
+            hosted_weights=files.weights(HOSTED_WEIGHTS, hosted.weight_shapes()) if files.has(HOSTED_WEIGHTS) else None,
+            user_ids=user_ids,
+            item_ids=item_ids,
             item_titles=files.strings("item_titles") if files.has("item_titles.bytes.npy") else None,
             train=files.items_by_user("train"),
             seen=files.items_by_user("seen"),
@@ -254,26 +269,34 @@ class ModelFolder:
         n_users, n_items = self.config.n_users, self.config.n_items
         _check_weights(folder / WEIGHTS, self.config, self.weights)
         if self.hosted_weights is not None:
-            _check_weights(folder / HOSTED_WEIGHTS, self.config, self.hosted_weights)
+            _check_weights(folder / HOSTED_WEIGHTS, self.hosted_config, self.hosted_weights)
+        later = self.hosted_weights is not None  # these may have rows for more users and items
+        all_users = max(n_users, len(self.user_ids)) if later else n_users
+        all_items = max(n_items, len(self.item_ids)) if later else n_items
         sizes = {
-            "user_ids.offsets.npy": (len(self.user_ids), n_users, "ids"),
-            "item_ids.offsets.npy": (len(self.item_ids), n_items, "ids"),
+            "user_ids.offsets.npy": (len(self.user_ids), all_users, "ids"),
+            "item_ids.offsets.npy": (len(self.item_ids), all_items, "ids"),
             "train_offsets.npy": (self.train.n_users, n_users, "users"),
-            "seen_offsets.npy": (self.seen.n_users, n_users, "users"),
+            "seen_offsets.npy": (self.seen.n_users, all_users, "users"),
             POPULARITY: (len(self.popularity), n_items, "items"),
         }
         if self.item_titles is not None:
-            sizes["item_titles.offsets.npy"] = (len(self.item_titles), n_items, "titles")
+            sizes["item_titles.offsets.npy"] = (len(self.item_titles), all_items, "titles")
         if self.seen_days is not None and len(self.seen_days) != len(self.seen.items):
             raise InputError(f"{folder / SEEN_DAYS}: {len(self.seen_days)} days for {len(self.seen.items)} seen items")
         for name, (found, expected, unit) in sizes.items():
             if found != expected:
                 raise InputError(f"{folder / name}: {found} {unit}; {CONFIG} says {expected}")
         check_range(folder / "train_items.npy", self.train.items, n_items)
-        check_range(folder / "seen_items.npy", self.seen.items, n_items)
+        check_range(folder / "seen_items.npy", self.seen.items, all_items)
         if self.popularity.min() < 0:
             raise InputError(f"{folder / POPULARITY}: a count of {self.popularity.min()}; expected 0 or more")
         self.golden.check_ids(str(folder / golden.FILE_NAME), self.user_ids, self.item_ids)
+
+
+def _for_ids(config: ModelConfig, user_ids: Strings, item_ids: Strings) -> ModelConfig:
+    """The architecture for so many users and items; 1 at least, which the check of the ids refuses otherwise."""
+    return config.model_copy(update={"n_users": max(1, len(user_ids)), "n_items": max(1, len(item_ids))})
 
 
 def _check_top_level(folder: Path) -> None:

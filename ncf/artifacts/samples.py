@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ncf.artifacts import manifest
 from ncf.artifacts.arrays import save_array
-from ncf.artifacts.dataset import Pairs, check_candidates, check_pairs, check_range
+from ncf.artifacts.index_checks import Pairs, check_candidates, check_pairs, check_range
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.untrusted_files import UntrustedFiles
 from ncf.errors import InputError

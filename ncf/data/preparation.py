@@ -146,7 +146,9 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None, forgotte
             raise
         raise InputError(f"{error}; {left_out}") from None
     if settings.split == "temporal":
-        steps.add("unknown", "Held out, but user or item unknown in training", parts.user, parts.item)
+        known = parts.part != split.LATER
+        what = "Held out, but user or item unknown in training: only what is hosted learns from them"
+        steps.add("unknown", what, parts.user[known], parts.item[known])
     user_ids, item_ids, parts = _compact(parts, kept)
     require_two_items(path, item_ids)
     notes.append(about_split(settings.split, kept.time is not None, settings.seed))
@@ -225,14 +227,20 @@ def _split(kept: Interactions, settings: Settings) -> Split:
 
 
 def _compact(parts: Split, kept: Interactions) -> tuple[list[str], list[str], Split]:
-    """Ids and split with new indices, from 0 and in the same order, of the remaining users and items."""
-    ids, indices = [], []
+    """Ids and split with new indices, from 0, of the remaining users and items.
+
+    They keep their order, but those that came after training are the last.
+    """
+    ids, indices, later = [], [], parts.part == split.LATER
     for index, names in ((parts.user, kept.user_ids), (parts.item, kept.item_ids)):
-        used = np.bincount(index, minlength=len(names)) > 0
-        renumbered = np.cumsum(used, dtype=np.int32) - np.int32(1)
-        ids.append([names[number] for number in np.flatnonzero(used).tolist()])
+        counts = np.bincount(index, minlength=len(names))
+        used, before = counts > 0, counts > np.bincount(index[later], minlength=len(names))
+        numbers = np.concatenate([np.flatnonzero(before), np.flatnonzero(used & ~before)])
+        renumbered = np.empty(len(names), np.int32)
+        renumbered[numbers] = np.arange(len(numbers), dtype=np.int32)
+        ids.append([names[number] for number in numbers.tolist()])
         indices.append(renumbered[index])
-    return ids[0], ids[1], replace(parts, user=indices[0], item=indices[1])
+    return ids[0], ids[1], replace(parts, user=indices[0], item=indices[1]).by_user()
 
 
 def require_two_items(path: Path, item_ids: Sequence[str]) -> None:

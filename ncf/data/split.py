@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.artifacts.dataset import Dataset, Pairs
+from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.index_checks import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.strings import Strings
 from ncf.data.reading import Interactions
@@ -20,7 +21,7 @@ from ncf.errors import InputError
 
 MIN_POSITIVES = 3
 """Lowest number of positives of a user with held-out items: one stays for training."""
-TRAIN, VALIDATION, TEST = 0, 1, 2
+TRAIN, VALIDATION, TEST, LATER = 0, 1, 2, 3
 _KEY_BITS = 63
 _MAX_BLOCK_BITS = 6  # up to 64 blocks of users are sorted one by one
 _TIMES_PER_BLOCK = 1 << 20
@@ -34,8 +35,8 @@ class Split:
 
     Attributes:
         user, item: int32 [n].
-        part: int8 [n]: TRAIN, VALIDATION or TEST.
-        unknown: number of held-out interactions that were dropped, as user or item do not occur in training.
+        part: int8 [n]: TRAIN, VALIDATION, TEST, or LATER for held-out interactions that cannot be evaluated, as user or
+            item do not occur in training.
         day: int32 [n], days since 1970 UTC, or None without times.
         weight: float32 [n], or None without event types.
     """
@@ -43,7 +44,6 @@ class Split:
     user: NDArray[np.int32]
     item: NDArray[np.int32]
     part: NDArray[np.int8]
-    unknown: int = 0
     day: NDArray[np.int32] | None = None
     weight: NDArray[np.float32] | None = None
 
@@ -51,6 +51,15 @@ class Split:
         """Pairs (user, item) of one part, int32 [n, 2], sorted by user."""
         rows = self.part == part
         return np.stack([self.user[rows], self.item[rows]], axis=1)
+
+    def by_user(self) -> Split:
+        """The same, sorted by user; the order of a user's interactions is kept."""
+        if not (self.part == LATER).any():
+            return self  # users are renumbered in their order
+        order = np.argsort(self.user, kind="stable")
+        day = None if self.day is None else self.day[order]
+        weight = None if self.weight is None else self.weight[order]
+        return Split(self.user[order], self.item[order], self.part[order], day, weight)
 
     def dataset(
         self,
@@ -60,9 +69,10 @@ class Split:
         test_negatives: NDArray[np.int32] | None = None,
     ) -> Dataset:
         """Data set of this split, with the ids and titles of its indices."""
-        train = self.part == TRAIN
+        train, later = self.part == TRAIN, self.part == LATER
+        n_users = int(self.user[~later].max()) + 1 if later.any() else len(user_ids)
         return Dataset(
-            train=ItemsByUser.of_sorted(self.user[train], self.item[train], len(user_ids)),
+            train=ItemsByUser.of_sorted(self.user[train], self.item[train], n_users),
             validation=self.pairs(VALIDATION),
             test=self.pairs(TEST),
             user_ids=Strings.of(user_ids),
@@ -71,11 +81,18 @@ class Split:
             test_negatives=test_negatives,
             days=None if self.day is None else self._by_part(self.day),
             weights=None if self.weight is None else self._by_part(self.weight),
+            later=self._later() if later.any() else None,
         )
 
+    def _later(self) -> NDArray[np.int32]:
+        """User, item and place among the user's interactions of those that are LATER, int32 [n, 3]."""
+        place = np.arange(len(self.user)) - np.searchsorted(self.user, self.user)
+        rows = self.part == LATER
+        return np.stack([self.user[rows], self.item[rows], place[rows].astype(np.int32)], axis=1)
+
     def _by_part(self, values: NDArray[_Value]) -> NDArray[_Value]:
-        """Values of the interactions for training, then validation, then test."""
-        return np.concatenate([values[self.part == part] for part in (TRAIN, VALIDATION, TEST)])
+        """Values of the interactions for training, then validation, test and later ones."""
+        return np.concatenate([values[self.part == part] for part in (TRAIN, VALIDATION, TEST, LATER)])
 
 
 def by_time(interactions: Interactions, seed: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:
@@ -194,7 +211,7 @@ def draw_two(counts: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], N
 def temporal(interactions: Interactions, test_after: int, validation_after: int | None, seed: int) -> Split:
     """Temporal split: test from ``test_after`` on, validation from ``validation_after`` to ``test_after``.
 
-    Held-out interactions whose user or item does not occur in training are dropped.
+    Held-out interactions whose user or item does not occur in training are LATER.
 
     Args:
         interactions: to split.
@@ -230,7 +247,8 @@ def temporal(interactions: Interactions, test_after: int, validation_after: int 
             raise InputError(
                 f"no {name} interaction has a user and an item that occur in training; choose later dates; {span}"
             )
-    return Split(user[known], item[known], part[known], int(len(known) - known.sum()), _days(time[known]))
+    part[~known] = LATER
+    return Split(user, item, part, _days(time))
 
 
 def _days(time: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.index_checks import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation.ease import REGULARISATION, ease_weights, mean_interactions, sparse_ease
 from ncf.evaluation.item_knn import item_knn

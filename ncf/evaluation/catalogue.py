@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.index_checks import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation import metrics
 from ncf.evaluation.lists import Diversity, self_information

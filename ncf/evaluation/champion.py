@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.index_checks import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelFolder
-from ncf.artifacts.strings import Strings
 from ncf.evaluation import metrics
 from ncf.evaluation.rankers import Indices, Scores
 from ncf.models.scorer import Scorer
@@ -94,8 +93,8 @@ class Champion:
         self.name, self.version, self.folder = name, champion.version, champion
         self._train, self._n_items = champion.train, champion.config.n_items
         self._scorer = Scorer(champion.config, champion.weights, champion.train)
-        self._user_of = match(model.user_ids, champion.user_ids)
-        self._item_of = match(model.item_ids, champion.item_ids)
+        users, items = (match(*ids) for ids in zip(model.evaluated_ids, champion.evaluated_ids, strict=True))
+        self._user_of, self._item_of = users, items
 
     def score_pairs(self, users: Indices, items: Indices) -> Scores:
         """Scores of users that the champion knows: int [B], int [B, C] -> float32 [B, C]."""
@@ -118,7 +117,7 @@ class Champion:
         return Comparable(known & ~fitted_on, int((~known).sum()), int(fitted_on.sum()))
 
 
-def match(ids: Strings, others: Strings) -> NDArray[np.int32]:
+def match(ids: Sequence[str], others: Sequence[str]) -> NDArray[np.int32]:
     """Index of each id in ``others``, int32 [len(ids)]; ``UNKNOWN`` for an unknown id."""
     index_of = {other: index for index, other in enumerate(others)}
     return np.array([index_of.get(name, UNKNOWN) for name in ids], np.int32)

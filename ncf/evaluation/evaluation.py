@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.index_checks import Pairs
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.samples import Samples
 from ncf.errors import InputError

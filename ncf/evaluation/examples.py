@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.index_checks import Pairs
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.evaluation.catalogue import LIST_LENGTH
 from ncf.models.ranker import top_k_indices

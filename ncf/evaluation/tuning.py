@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.index_checks import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation import metrics
 from ncf.evaluation.ease import REGULARISATION, cooccurrence_matrix, mean_interactions, sparse_ease, weights_of_counts

@@ -7,7 +7,8 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
-from ncf.artifacts.dataset import Dataset, Pairs
+from ncf.artifacts.dataset import Dataset
+from ncf.artifacts.index_checks import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.samples import Samples
 from ncf.errors import InputError
@@ -37,7 +38,7 @@ def draw_candidates(dataset: Dataset, candidates: int, strategy: Strategy, seed:
         InputError: if more than half of the users would be left out, or the data set has a positive more than once:
             one that is held out and in training would be ranked by a model that has seen it.
     """
-    positives = dataset.positives().in_order()
+    positives = dataset.positives_up_to("test").in_order()
     stated = len(dataset.train.items) + len(dataset.validation) + len(dataset.test)
     if repeated := stated - len(positives.items):
         raise InputError(

@@ -18,7 +18,7 @@ from ncf.artifacts import dataset as dataset_layout
 from ncf.artifacts import manifest, model_folder
 from ncf.artifacts import samples as samples_layout
 from ncf.artifacts.dataset import Dataset
-from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.model_folder import ModelConfig, ModelFolder
 from ncf.artifacts.provenance import source_of_model
 from ncf.artifacts.samples import FitName, Samples
 from ncf.errors import InputError
@@ -106,12 +106,15 @@ class Fit(Stage, Hyperparameters, WarmStart):
         from ncf.training.distributed import process_group
         from ncf.training.golden import golden_answers
         from ncf.training.init_weights import warm_started
+        from ncf.training.log_lines import FITS
         from ncf.training.machine import machine
         from ncf.training.pretraining import train
-        from ncf.training.trainer import Trainer, model_config
+        from ncf.training.trainer import Trainer, hosted_config, model_config
         from ncf.training.validation import pairs_in_catalogue
 
         dataset, samples = Dataset.load(dataset_folder), Samples.load(samples_folder)
+        if not settings.refit:
+            dataset = dataset.evaluated()
         dataset_manifest = manifest.read(dataset_folder, dataset_layout.KIND)
         samples_manifest = manifest.read(samples_folder, samples_layout.KIND)
         fingerprint = manifest.fingerprint(dataset_manifest)
@@ -138,15 +141,24 @@ class Fit(Stage, Hyperparameters, WarmStart):
                 checkpoints = Checkpoints(Path(self.checkpoints) / folder, identity) if self.checkpoints else None
                 return Trainer(dataset, samples, settings, world, checkpoints, stop_requested, start, is_part, may_stay)
 
-            def warm() -> Mapping[str, Tensor]:
+            def warm() -> Mapping[FitName, Mapping[str, Tensor]]:
                 assert earlier is not None
-                config = model_config(settings, dataset)
                 if not world.is_first:
-                    return {}
-                popularity = np.bincount(dataset.train.items, minlength=dataset.n_items)
-                return warm_started(
-                    earlier, config, dataset.user_ids, dataset.item_ids, popularity, settings.seed, settings.init_std
-                )
+                    return {fit: {} for fit in FITS}
+
+                def started(config: ModelConfig) -> Mapping[str, Tensor]:
+                    assert earlier is not None
+                    popularity = np.bincount(dataset.train.items, minlength=config.n_items)
+                    ids = dataset.user_ids[: config.n_users], dataset.item_ids[: config.n_items]
+                    return warm_started(earlier, config, *ids, popularity, settings.seed, settings.init_std)
+
+                evaluated, hosted = model_config(settings, dataset), hosted_config(settings, dataset)
+                known = started(evaluated)
+                return {
+                    "selection": known,
+                    "final": known,
+                    "hosted": known if hosted == evaluated else started(hosted),
+                }
 
             trained = train(settings, make, None if earlier is None else warm)
             ran_on = machine(world)
@@ -187,7 +199,9 @@ class Fit(Stage, Hyperparameters, WarmStart):
             seen_days=dataset.positive_days(),
             popularity=np.bincount(trainer.positives.items, minlength=dataset.n_items),
             history=history,
-            golden=golden_answers(trainer.config, hosted or weights["final"], dataset.user_ids, dataset.item_ids, seen),
+            golden=golden_answers(
+                trainer.hosted_config, hosted or weights["final"], dataset.user_ids, dataset.item_ids, seen
+            ),
         ).save(
             self.trained_model,
             settings.model_dump(mode="json"),

@@ -76,9 +76,10 @@ def warm_started(
         network = Network(config, config.n_users)
         initialise(network, seed, std, range(config.n_users), config.n_users)
     weights = {name: weight.detach() for name, weight in network.named_parameters()}
+    earlier_users, earlier_items = earlier.evaluated_ids
     indices = {
-        **dict.fromkeys(USER_TABLES, _common_indices(earlier.user_ids, user_ids)),
-        **dict.fromkeys(ITEM_TABLES, _common_indices(earlier.item_ids, item_ids)),
+        **dict.fromkeys(USER_TABLES, _common_indices(earlier_users, user_ids)),
+        **dict.fromkeys(ITEM_TABLES, _common_indices(earlier_items, item_ids)),
     }
     for name, weight in weights.items():
         value = earlier.weights[name]

@@ -11,7 +11,6 @@ from torch import Tensor
 from ncf.artifacts.samples import FitName
 from ncf.training.hyperparameters import PARTS, Hyperparameters
 from ncf.training.init_weights import fused
-from ncf.training.log_lines import FITS
 from ncf.training.trainer import Trainer
 
 
@@ -44,7 +43,9 @@ class Trained:
 
 
 def train(
-    settings: Hyperparameters, make: MakeTrainer, warm: Callable[[], Mapping[str, Tensor]] | None = None
+    settings: Hyperparameters,
+    make: MakeTrainer,
+    warm: Callable[[], Mapping[FitName, Mapping[str, Tensor]]] | None = None,
 ) -> Trained:
     """Train a model, and with ``pretrain`` its parts first.
 
@@ -52,11 +53,10 @@ def train(
         settings: with ``pretrain``, a GMF and an MLP are trained first. Each is trained once for each
             fit.
         make: the trainer of a model.
-        warm: gives the weights of an earlier model to start from; None for random weights.
+        warm: gives the weights of an earlier model to start each fit from; None for random weights.
     """
     if not settings.pretrain:
-        start = None if warm is None else dict.fromkeys(FITS, warm())
-        trainer = make(settings, "", start)
+        trainer = make(settings, "", None if warm is None else warm())
         return Trained(trainer.run(), trainer)
     weights: dict[FitName, dict[str, Mapping[str, Tensor]]] = {}
     history = {}

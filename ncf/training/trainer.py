@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ncf.artifacts.dataset import PARTS, Dataset
+from ncf.artifacts.dataset import Dataset, Part
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig
 from ncf.artifacts.samples import FitName, Samples
@@ -33,12 +33,14 @@ from ncf.training.validation import CatalogueValidation, SampledValidation, Vali
 
 _log = logging.getLogger(__name__)
 
+_FITTED_UP_TO: Mapping[FitName, Part] = {"selection": "train", "final": "validation", "hosted": "later"}
+
 STOPPED = 143
 """Exit status after SIGTERM, as a shell reports it."""
 
 
 def model_config(settings: Hyperparameters, dataset: Dataset) -> ModelConfig:
-    """Architecture by the hyperparameters, of the size of the data."""
+    """Architecture by the hyperparameters, of the size of the data without those who came after training."""
     return ModelConfig(
         model=settings.model,
         factors=settings.factors,
@@ -47,6 +49,12 @@ def model_config(settings: Hyperparameters, dataset: Dataset) -> ModelConfig:
         n_items=dataset.n_items,
         history=settings.history if settings.model == "history" and dataset.days is not None else 0,
     )
+
+
+def hosted_config(settings: Hyperparameters, dataset: Dataset) -> ModelConfig:
+    """The same, with those who came after training."""
+    sizes = {"n_users": len(dataset.user_ids), "n_items": len(dataset.item_ids)}
+    return model_config(settings, dataset).model_copy(update=sizes)
 
 
 class Trainer:
@@ -68,6 +76,7 @@ class Trainer:
 
     Attributes:
         config: architecture.
+        hosted_config: of the hosted fit.
         positives: of the final fit, in order of time.
         record: metrics of all epochs.
     """
@@ -86,7 +95,7 @@ class Trainer:
     ) -> None:
         if not len(dataset.train.items):
             raise InputError("the data set has no training positives")
-        self.config = model_config(settings, dataset)
+        self.config, self.hosted_config = model_config(settings, dataset), hosted_config(settings, dataset)
         self._samples, self._settings, self._world = samples, settings, world
         self._checkpoints, self._stop_requested = RunCheckpoints(checkpoints, world), stop_requested
         self._start, self._is_part, self._may_stay = start or {}, is_part, may_stay
@@ -97,8 +106,7 @@ class Trainer:
         if settings.refit and len(dataset.test):
             self._positives["hosted"] = dataset.positives()
         self._dataset = dataset
-        self._bounds = owned_users(self._in_epoch(self.positives), world.size)
-        self._users = range(*self._bounds[world.rank : world.rank + 2].tolist())
+        self._bounds, self._users = self._owned(self.positives)
 
     def run(self) -> dict[FitName, dict[str, Tensor]]:
         """Train, or resume from a checkpoint.
@@ -164,6 +172,11 @@ class Trainer:
                 np.count_nonzero((validation >= users.start) & (validation < users.stop)),
             )
 
+    def _owned(self, positives: ItemsByUser) -> tuple[NDArray[np.int64], range]:
+        """Ranges of users that the processes own, int64 [processes + 1], and this process's."""
+        bounds = owned_users(self._in_epoch(positives), self._world.size)
+        return bounds, range(*bounds[self._world.rank : self._world.rank + 2].tolist())
+
     def _in_epoch(self, positives: ItemsByUser) -> NDArray[np.int64]:
         """Positives of each user in an epoch, int64 [users]."""
         return positives_in_epoch(positives) if self.config.has_history else positives.counts()
@@ -174,41 +187,44 @@ class Trainer:
             return SampledValidation(self._samples, train, self._users, self._world)
         return CatalogueValidation(self._samples, train, self.config, self._users, self._world)
 
-    def _network(self, popularity: NDArray[np.int64]) -> AnyNetwork:
+    def _network(self, config: ModelConfig, users: range, popularity: NDArray[np.int64]) -> AnyNetwork:
         settings = self._settings
-        if self.config.has_history:
-            history = HistoryNetwork(self.config)
+        if config.has_history:
+            history = HistoryNetwork(config)
             initialise_history(history, settings.seed, settings.init_std, popularity)
             return history
         network = Network(
-            self.config,
-            len(self._users),
+            config,
+            len(users),
             settings.dropout,
             fixed_gmf_output=settings.gmf_output == "fixed",
             mixed_precision=settings.precision == "mixed",
         )
-        initialise(network, settings.seed, settings.init_std, self._users, self.config.n_users)
+        initialise(network, settings.seed, settings.init_std, users, config.n_users)
         return network
 
     def _loop(self, fit: FitName) -> FitLoop:
         settings, world, positives = self._settings, self._world, self._positives[fit]
-        popularity = np.bincount(positives.items, minlength=self.config.n_items)
-        network = self._network(popularity)
+        config, bounds, users = self.config, self._bounds, self._users
+        if fit == "hosted" and self.hosted_config != config:  # more users than the other fits have
+            config, (bounds, users) = self.hosted_config, self._owned(positives)
+        popularity = np.bincount(positives.items, minlength=config.n_items)
+        network = self._network(config, users, popularity)
         seed = [settings.seed, FITS.index(fit), world.rank]
         exclusion = self._samples.exclusion if fit == "selection" else positives.in_order()
         source = make_source(
             positives=positives,
-            weights=self._dataset.positive_weights(PARTS[FITS.index(fit)]),
+            weights=self._dataset.positive_weights(_FITTED_UP_TO[fit]),
             exclusion=exclusion,
-            users=self._users,
-            config=self.config,
+            users=users,
+            config=config,
             negatives=settings.negatives,
             seed=seed,
             device=world.device,
         )
         counts = self._in_epoch(positives)
-        shares = np.add.reduceat(np.append(counts, 0), self._bounds[:-1]) * (np.diff(self._bounds) > 0)
-        return FitLoop(network.to(world.device), source, shares, self._bounds, popularity, settings, world, seed)
+        shares = np.add.reduceat(np.append(counts, 0), bounds[:-1]) * (np.diff(bounds) > 0)
+        return FitLoop(network.to(world.device), source, shares, bounds, popularity, settings, world, seed)
 
     def _run_fit(self, fit: FitName, loop: FitLoop) -> None:
         validation = self._validation() if fit == "selection" else None

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ncf.artifacts.dataset import Pairs
+from ncf.artifacts.index_checks import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import ModelConfig
 from ncf.artifacts.samples import Samples

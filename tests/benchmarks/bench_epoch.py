@@ -3,7 +3,7 @@
 ``make bench-epoch DATA=interactions or an NCF release``. "Same size" means: the same training and validation positives
 and 64 factors, batches and samples by default. They are not the same work: GMF has a table of users, too, and takes each
 positive with four negatives of its own; `history` takes at most 100 positives of a user, and each with the 4,096
-negatives of its step. One core; "core s" are seconds of the processor, which other processes change little. "Paper" is
+negatives of its step. One thread; "core s" are seconds of the processor, which other processes change little. "Paper" is
 the architecture of He et al.: 32 factors, tower 256-128-64-32.
 """
 
@@ -52,13 +52,11 @@ def run() -> list[dict[str, Any]]:
 
 
 def _epoch(folder: Path, settings: dict[str, Any], is_compiled: bool) -> dict[str, Any]:
-    core = {min(os.sched_getaffinity(0))}
     ran = subprocess.run(
         [sys.executable, "-m", __name__, str(folder), json.dumps(settings), json.dumps(is_compiled)],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, core),
     )
     return dict(json.loads(ran.stdout.splitlines()[-1]))
 
@@ -79,7 +77,7 @@ def _measure(folder: Path, settings: dict[str, Any], is_compiled: bool) -> dict[
         structures.library = lambda: None  # type: ignore[assignment]
     elif structures.library() is None:
         sys.exit("the compiled step is missing: make setup compiles it")
-    with process_group("cpu") as world:
+    with process_group("cpu", threads=1) as world:
         dataset, samples = Dataset.load(folder / "dataset"), Samples.load(folder / "samples")
         loop = Trainer(dataset, samples, Hyperparameters(**settings), world)._loop("final")
         for _ in range(2):

@@ -28,7 +28,9 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--maxlen", type=int)
 parser.add_argument("--dropout_rate", type=float)
 options = parser.parse_args(sys.argv[3:])
-settings = argparse.Namespace(**vars(options), device="cpu", hidden_units=50, num_blocks=2, num_heads=1, norm_first=False)
+settings = argparse.Namespace(
+    **vars(options), device="cpu", hidden_units=50, num_blocks=2, num_heads=1, norm_first=False
+)
 
 dataset, ours = Dataset.load(folder / "dataset"), ModelFolder.load(folder / "model")
 partition = utils.data_partition("peer")
@@ -69,14 +71,14 @@ def in_catalogue(score_all: Any) -> float:
     return float(metrics.ndcg(np.concatenate(found), 10).mean())
 
 
-held_out = {user: item for user, item in dataset.test.tolist()}
+held_out = dict(dataset.test.tolist())
 if wrong := [user for user, items in test.items() if items and [held_out.get(user - 1)] != [items[0] - 1]]:
     sys.exit(f"the test items of {len(wrong)} users are not the same on both sides")
 rows = {}
 with torch.no_grad():
     for who, model, score_all in (("SASRec.pytorch", sasrec, of_peer), ("ncf", Ours(), scorer.score_all)):
         random.seed(1)
-        np.random.seed(1)  # noqa: NPY002 (the peer draws by it): the same users and items for both
+        np.random.seed(1)
         ndcg, hr = utils.evaluate(model, partition, settings)
         whole = in_catalogue(score_all)
         rows[who] = {"100 drawn: HR@10": hr, "NDCG@10": ndcg, "whole catalogue: NDCG@10": whole}
