@@ -166,7 +166,6 @@ bench-gpu: $(READY) ## Measure training on this machine's GPU: [DATA=folder of t
 	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks gpu
 
 bench-baselines: $(READY) ## Print the accuracy of the baselines and of implicit ALS: [DATA=folder of data sets] [DATASETS=games,ml-1m]
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt implicit # of this benchmark alone
 	@DATA="$(DATA)" DATASETS="$(DATASETS)" $(BIN)/python -m tests.benchmarks baselines
 
 bench-peer: $(READY) ## Measure against guoyang9/NCF, run beside it: PEER=its checkout DATA=folder of the release's ml-1m [EPOCHS=1]

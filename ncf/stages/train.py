@@ -100,7 +100,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         from ncf.reports.training_job import markdown
         from ncf.sagemaker.staging import Staging, fingerprint
         from ncf.sagemaker.training.job import model_uri, run_job
-        from ncf.sagemaker.training.job_figures import figures
+        from ncf.sagemaker.training.job_figures import cost_of_refit, figures
         from ncf.sagemaker.training.job_plan import JobPlan, job_name
 
         chosen, start, settings = self.chosen()
@@ -129,6 +129,8 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
             plan.check(aws)
 
             def upload() -> None:
+                if chosen.refit:
+                    _log.info("%s", cost_of_refit(aws, settings))
                 for channel, location in inputs.items():
                     staging.upload_if_local(channel, location, uris[channel])
 

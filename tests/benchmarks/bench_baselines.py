@@ -2,7 +2,7 @@
 
 ``make bench-baselines [DATA=folder] [DATASETS=games,ml-latest-small,ml-1m]``. DATA holds a folder for each data set; by
 default it is ``../shared/data`` beside the project. ALS is that of Hu, Koren and Volinsky 2008 from the library
-`implicit`, which only this benchmark uses. The last item of each user is ranked once, after all settings are chosen.
+`implicit` of the extra `test`. The last item of each user is ranked once, after all settings are chosen.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def of_samples(samples: Samples) -> list[dict[str, Any]]:
             }
         )
     if not has_als:
-        rows.append(_empty("ALS", "skipped: the library implicit is not installed (make bench-baselines installs it)"))
+        rows.append(_empty("ALS", "skipped: the library implicit is not installed (make setup installs it)"))
     return rows
 
 

@@ -24,7 +24,6 @@ def samples() -> Samples:
 
 
 def test_all_baselines_beside_als(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("implicit")
     monkeypatch.setattr(bench_baselines, "_GRIDS", {"alpha": (1.0, 2.0), "factors": (8, 16)})
     monkeypatch.setattr(bench_baselines, "_START", {"alpha": 1.0, "regularization": 0.1, "factors": 8})
     rows = bench_baselines.of_samples(samples())

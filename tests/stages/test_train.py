@@ -82,7 +82,10 @@ def jobs_of(run: str) -> list[dict[str, Any]]:
     return [job for job in described if run in job["HyperParameters"]["seed"]]
 
 
-def test_artifacts_outside_s3_are_copied(pod: Pod, capfd: pytest.CaptureFixture[str]) -> None:
+def test_artifacts_outside_s3_are_copied(
+    pod: Pod, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "11"))
     (job,) = jobs_of("11")
     name = job["TrainingJobName"]
@@ -95,6 +98,8 @@ def test_artifacts_outside_s3_are_copied(pod: Pod, capfd: pytest.CaptureFixture[
     assert "Completed" in pod.read("summary")
     assert f"# {name}\n" in pod.read("summary"), "no console shows what the stand-in holds"
     assert capfd.readouterr().out.count("fit=selection epoch=1 loss=0.5000\n") == 1
+    before = caplog.text.partition("is started")[0]
+    assert "a third fit, on all positives" in before, "what it costs is said before the job"
 
 
 def test_an_earlier_model_is_a_channel_of_its_own(pod: Pod) -> None:
