@@ -155,7 +155,7 @@ class _Earlier:
     def __init__(
         self, config: ModelConfig, weights: dict[str, np.ndarray], user_ids: list[str], item_ids: list[str]
     ) -> None:
-        self.config, self.weights, self.user_ids, self.item_ids = config, weights, user_ids, item_ids
+        self.config, self.weights, self.evaluated_ids = config, weights, (user_ids, item_ids)
 
 
 @pytest.mark.parametrize("name", ["neumf", "history"])
