@@ -114,7 +114,7 @@ def library() -> ctypes.CDLL | None:
         reason = str(error) if LIBRARY.exists() else "it is not there"
     if os.environ.get("LOCAL_RANK", "0") == "0":  # one process of each host logs it
         _log.warning(
-            "torch trains, at a third to a half of the speed, as the compiled step %s cannot be used: %s (python %s "
+            "torch trains, several times as slowly, as the compiled step %s cannot be used: %s (python %s "
             "compiles it for this machine)",
             LIBRARY,
             reason,
