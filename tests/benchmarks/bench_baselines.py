@@ -71,7 +71,8 @@ def als(train: ItemsByUser, n_items: int, settings: dict[str, float]) -> Als:
         random_state=_SEED,
         use_gpu=False,
     )
-    model.fit(csr_matrix(interaction_matrix(train, n_items, np.float32)), show_progress=False)
+    # a copy, as arrays of a folder are read-only, which the library does not accept
+    model.fit(csr_matrix(interaction_matrix(train, n_items, np.float32), copy=True), show_progress=False)
     return Als(model.user_factors, model.item_factors)
 
 

@@ -19,6 +19,8 @@ def samples() -> Samples:
     drawn = np.stack([rng.choice(10, 8, replace=False) * 3 + user % 3 for user in range(90)]).astype(np.int32)
     users = np.arange(90, dtype=np.int32)
     train = ItemsByUser.of(np.repeat(users, 6), drawn[:, :6].ravel(), 90)
+    for array in (train.offsets, train.items):
+        array.flags.writeable = False  # as those of a folder, which are memory-mapped
     validation, test = (np.column_stack([users, drawn[:, column]]) for column in (6, 7))
     return Samples(90, 30, validation, validation[:, :0], test, test[:, :0], train)
 
