@@ -294,3 +294,23 @@ def test_a_release_that_waits_is_a_success_without_deploy(
     judged = verdict(Evidence(RUN, "RUNNING", [job("Completed")], [], found, release=release))
     assert judged.title == title
     assert reason in judged.reason
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "found", "title"),
+    [
+        ([endpoint()], outputs("deploy"), "succeeded"),
+        ([endpoint()], None, "succeeded"),
+        ([replace(endpoint(), run="later")], outputs("deploy"), "succeeded"),
+        ([replace(endpoint(), run="earlier")], outputs(), "failed before deploy"),
+        ([replace(endpoint(), is_deployed=False)], None, "failed in deploy"),
+        ([replace(endpoint(), run="another")], None, "outcome unknown, see the run"),
+        ([], None, "outcome unknown, see the run"),
+    ],
+)
+def test_a_run_of_the_release_pipeline_trains_nothing(
+    endpoints: list[RunEndpoint], found: Outputs | None, title: str
+) -> None:
+    judged = verdict(Evidence(RUN, "RUNNING", [], endpoints, found, trains=False))
+    assert judged.title == title
+    assert "training job" not in judged.reason

@@ -149,7 +149,8 @@ def _by_outputs(evidence: Evidence) -> Verdict | None:
     if DEPLOY in outputs.completed:
         return Verdict("succeeded", f"deploy has succeeded; {_endpoints(evidence)}")
     if not evidence.trains:
-        return Verdict("failed", f"deploy has not succeeded; {_endpoints(evidence)}", "in deploy")
+        where = "in deploy" if DEPLOY in outputs.started else "before deploy"
+        return Verdict("failed", f"deploy has not succeeded; {_endpoints(evidence)}", where)
     if EVALUATE not in outputs.completed or outputs.gate is None:
         return None
     if evidence.release and REGISTER not in outputs.completed:
