@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -22,7 +23,6 @@ from components.local.aws.errors import ApiError
 from components.local.aws.processes import wait_until
 from components.local.run import shared_account
 from ncf.errors import InputError
-from ncf.storage import _client, upload
 
 ROOT = Path(pipeline.__file__).parent
 
@@ -41,6 +41,16 @@ def start(folder: Path) -> subprocess.Popen[str]:
     assert process.poll() is None, process.communicate()
     assert wait_until(lambda: account.running(folder, Console(quiet=True)) is not None, 20)
     return process
+
+
+def s3(remote: RemoteAws) -> Any:
+    """A client with the key of an account: boto3's default session keeps the first one of this process."""
+    return boto3.client(
+        "s3",
+        endpoint_url=remote.environment["AWS_ENDPOINT_URL"],
+        aws_access_key_id=remote.environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=remote.environment["AWS_SECRET_ACCESS_KEY"],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +88,7 @@ def test_a_fault_is_requested_by_another_process(folder: Path) -> None:
     remote = account.running(folder, Console(quiet=True))
     assert remote is not None
     remote.add_fault({"kind": "refuse", "name": "S3:GET", "error": "AccessDenied"})
-    client = boto3.client(
-        "s3",
-        endpoint_url=remote.environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=remote.environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=remote.environment["AWS_SECRET_ACCESS_KEY"],
-    )
+    client = s3(remote)
     with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
         client.list_objects_v2(Bucket=account.BUCKET)
     assert client.list_objects_v2(Bucket=account.BUCKET)["KeyCount"] == 0
@@ -91,19 +96,13 @@ def test_a_fault_is_requested_by_another_process(folder: Path) -> None:
         remote.add_fault({"kind": "unknown"})
 
 
-def test_a_model_in_its_bucket_is_recommended_from(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_in_its_bucket_is_recommended_from(folder: Path, tmp_path: Path) -> None:
     remote = account.running(folder, Console(quiet=True))
     assert remote is not None
     random_model().save(tmp_path / "model", {}, {})
     uri = f"s3://{account.BUCKET}/runs/one/model"
-    with monkeypatch.context() as patched:
-        for name, value in remote.environment.items():
-            patched.setenv(name, value)
-        _client.cache_clear()
-        upload(tmp_path / "model", uri)
-    _client.cache_clear()
+    for path in (tmp_path / "model").iterdir():
+        s3(remote).upload_file(str(path), account.BUCKET, f"runs/one/model/{path.name}")
     console = Console(file=io.StringIO())
     request = recommend.RecommendRequest(uri, "", tmp_path / "out", {"top_k": 2}, account=folder)
     assert recommend.run(pipeline.recommend_pipeline, request, console)["users"] == 12
