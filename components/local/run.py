@@ -108,7 +108,8 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
         os.environ.update({**aws.environment, COMMIT_VARIABLE: current_tag()})
         with executor.pods(folder.path / ARTIFACTS, aws.environment, recorder):
             call(pipeline_yaml, arguments, recorder)
-            result = summary.collect(recorder.tasks, folder, _ask(recorder.tasks, aws))
+            environment = shown((request.account / account.ENVIRONMENT).absolute()) if shared else ""
+            result = summary.collect(recorder.tasks, folder, _ask(recorder.tasks, aws), environment)
         with staged(folder.path / summary.FILE_NAME) as temporary:
             temporary.write_text(json.dumps(result, indent=2) + "\n")
         folder.publish()

@@ -50,7 +50,10 @@ _MAX_FIGURES = 3
 
 
 def collect(
-    tasks: Mapping[str, TaskRun], folder: RunFolder, recommendations: Sequence[Mapping[str, Any]]
+    tasks: Mapping[str, TaskRun],
+    folder: RunFolder,
+    recommendations: Sequence[Mapping[str, Any]],
+    account: str = "",
 ) -> dict[str, Any]:
     """The run in one JSON object. Reports are copied to the run's folder, which gets a link to the model.
 
@@ -58,6 +61,7 @@ def collect(
         tasks: of the run.
         folder: of the run.
         recommendations: of the live endpoint for some users; none where nothing was deployed.
+        account: file with the environment of the account that outlives the run; '' for none.
     """
     evaluate, deploy = tasks["evaluate"].outputs, tasks.get("deploy")
     stages = [name for name in dict.fromkeys([*tasks, "deploy"]) if name not in _OTHERS]
@@ -72,7 +76,7 @@ def collect(
         page.write_text(with_links(Path(source).read_text(), links))
     model.symlink_to(os.path.relpath(tasks["train"].outputs["trained_model"]["uri"], folder.path))
     users = [entry["user"] for entry in recommendations] or [_first_user(model)]
-    return {
+    result = {
         "run_id": folder.run_id,
         "folder": str(folder.path),
         "model": str(model),
@@ -88,7 +92,27 @@ def collect(
         "package": tasks["register"].outputs["package"],
         "endpoint": {"name": deploy.outputs["endpoint"]} if deploy else None,
         "recommendations": [{"user": entry["user"], "items": entry["items"]} for entry in recommendations],
+        "account": account,
     }
+    if _is_pending(result) and account:
+        result["next"] = [*result["next"], *_approval(account, _version_of(result["package"]))]
+    return result
+
+
+def _is_pending(result: Mapping[str, Any]) -> bool:
+    """Whether the model of a run waits for approval."""
+    return bool(result["package"]) and result["gate_passed"] and not result["endpoint"]
+
+
+def _approval(account: str, package: str) -> list[str]:
+    """Shell commands by which a person decides on a package of an account that outlives runs."""
+    python = shlex.quote(shown(Path(sys.executable)))
+    group = package.partition("/")[0]
+    return [
+        f". {shlex.quote(account)}",
+        f"{python} -m ncf models {group}",
+        f"{python} -m ncf approve {package} --note 'REASON'",
+    ]
 
 
 def _next_commands(model: Path, user: str) -> list[str]:
@@ -129,6 +153,9 @@ def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRu
         console.print(_top(result["recommendations"]))
     names = {"model": "model", "report": "report", "diff": "diff", "data report": "data_report", "summary": "summary"}
     show_paths(console, folder, {name: Path(result[key]) for name, key in names.items()})
+    if _is_pending(result) and not result["account"]:
+        package = _version_of(result["package"])
+        console.print(f"Package {escape(package)} ends with the account of this run; that of 'make aws' outlives runs.")
     console.print("Next:")
     for command in result["next"]:
         console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ import json
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -160,6 +161,8 @@ def test_titles_users_and_paths_are_printed_as_they_are_read(recorder: Recorder,
         "metrics": {"candidates": 99.0},
         "gate_passed": True,
         "endpoint": {"name": HOSTILE},
+        "package": "",
+        "account": "",
         "gate_checks": [HOSTILE],
         "recommendations": [entry],
         **dict.fromkeys(("model", "report", "diff", "data_report", "summary"), HOSTILE),
@@ -180,3 +183,29 @@ def test_a_terminal_without_unicode_gets_other_marks() -> None:
     recorder.console.file.flush()
     text = stream.getvalue().decode()
     assert all(mark in text for mark in ("> evaluate", "+ evaluate", "x evaluate"))
+
+
+def test_a_model_that_waits_ends_with_the_account_of_its_run(recorder: Recorder, printed: io.StringIO) -> None:
+    folder = RunFolder(Path("/project/run-1"), Path("/project/run"), "id")
+    result: dict[str, Any] = {
+        "stages": [],
+        "metrics": {"candidates": 99.0},
+        "gate_passed": True,
+        "endpoint": None,
+        "package": "arn:aws:sagemaker:us-east-1:123456789012:model-package/shop/3",
+        "gate_checks": [],
+        "recommendations": [],
+        **dict.fromkeys(("model", "report", "diff", "data_report", "summary"), "x"),
+        "next": [],
+    }
+    notice = "Package shop/3 ends with the account of this run"
+    for account, is_said in (("", True), ("output/aws/environment", False)):
+        summary.show(recorder.console, {**result, "account": account}, {}, folder)
+        assert (notice in printed.getvalue()) is is_said
+        printed.truncate(0)
+
+
+def test_the_next_commands_for_a_model_that_waits_are_those_of_its_approval() -> None:
+    lines = summary._approval("output/aws/environment", "shop/3")
+    assert lines[0] == ". output/aws/environment"
+    assert [line.split(" -m ")[1] for line in lines[1:]] == ["ncf models shop", "ncf approve shop/3 --note 'REASON'"]

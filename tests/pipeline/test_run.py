@@ -279,6 +279,7 @@ def test_a_model_that_waits_for_approval_is_registered_and_not_deployed(small_da
     assert code == 0, out + err
     assert "Gate: passed; by the parameter release, nothing was deployed" in out
     assert "package shop/1" in out
+    assert "Package shop/1 ends with the account of this run; that of 'make aws' outlives runs." in out
     assert out.endswith("No endpoint is kept: release is not at_once, so none was made.\n")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["gate_passed"], summary["endpoint"]) == (True, None)
