@@ -48,8 +48,8 @@ class Dataset:
             None without times.
         weights: float32 [positives], > 0, in the order of ``days``: sum of the weights of the events of each positive;
             None without event types.
-        later: int32 [n, 3] (user, item, place) that cannot be evaluated, as the user or the item came after training;
-            sorted by user and place, which counts all positives of the user from 0, in order of time. None: no such.
+        later: int32 [n, 3] (user, item, position) that cannot be evaluated, as the user or the item came after
+            training; sorted by user and position, which counts all positives of the user from 0, in order of time. None: no such.
     """
 
     train: ItemsByUser
@@ -120,9 +120,9 @@ class Dataset:
         known = _side_by_side(dated, self._counts_of_parts("test")[: len(dated)])
         if part != "later" or self.later is None:
             return known
-        user, place = self.later[:, 0], self.later[:, 2]
+        user, position = self.later[:, 0], self.later[:, 2]
         counts = np.sum(self._counts_of_parts("later"), axis=0)
-        rows = (np.cumsum(counts) - counts)[user] + place
+        rows = (np.cumsum(counts) - counts)[user] + position
         found = np.empty(len(known) + len(rows), known.dtype)
         others = np.ones(len(found), bool)
         others[rows] = False
@@ -246,13 +246,15 @@ def _check_later(path: Path, dataset: Dataset) -> None:
     later = dataset.later
     assert later is not None
     if later.shape[1] != 3:
-        raise InputError(f"{path}: shape {later.shape}; expected [n, 3]: user, item, place")
+        raise InputError(f"{path}: shape {later.shape}; expected [n, 3]: user, item, position")
     n_users, n_items = len(dataset.user_ids), len(dataset.item_ids)
     check_range(path, later[:, 0], n_users)
     check_range(path, later[:, 1], n_items)
     of_user = np.sum(dataset._counts_of_parts("later"), axis=0)[later[:, 0]]
     follows = (np.diff(later[:, 0]) > 0) | ((np.diff(later[:, 0]) == 0) & (np.diff(later[:, 2]) > 0))
     if not follows.all() or (later[:, 2] < 0).any() or (later[:, 2] >= of_user).any():
-        raise InputError(f"{path}: expected users, and the places of each user below its positives, in ascending order")
+        raise InputError(
+            f"{path}: expected users, and the positions of each user below its positives, in ascending order"
+        )
     if ((later[:, 0] < dataset.n_users) & (later[:, 1] < dataset.n_items)).any():
         raise InputError(f"{path}: a user and an item of training; expected one that came later, with a higher index")

@@ -35,8 +35,8 @@ def check_weights(path: Path, weights: NDArray[np.float32], positives: int) -> N
     if len(weights) != positives:
         raise InputError(f"{path}: {len(weights)} weights for {positives} positives")
     if not (fine := (weights > 0) & (weights < np.inf)).all():
-        place = int(fine.argmin())
-        raise InputError(f"{path}: weight {place} is {weights[place]}; expected finite numbers above 0")
+        position = int(fine.argmin())
+        raise InputError(f"{path}: weight {position} is {weights[position]}; expected finite numbers above 0")
 
 
 def check_candidates(path: Path, candidates: NDArray[np.int32], n_items: int) -> None:

@@ -25,7 +25,7 @@ from ncf.errors import InputError
 _Model = TypeVar("_Model", bound=BaseModel)
 _BYTES_PER_BLOCK = 1 << 20
 _MAX_HEADER_BYTES = 1 << 20
-"""Header of a safetensors file: names, types, shapes and places of all weights."""
+"""Header of a safetensors file: names, types, shapes and offsets of all weights."""
 _MAX_SIZE = 1 << 40
 """Sizes of an array's dimensions are lower: numpy makes no larger array, even of an empty one."""
 _DIMENSIONS = {1: "one dimension", 2: "two dimensions"}

@@ -17,7 +17,7 @@ OFF = "none"
 """Value of a column's parameter that leaves the column out."""
 Kind = Literal["time", "number", "text"]
 """Kind of the values of a column."""
-_PLACES = 4
+_POSITIONS = 4
 """First columns of a file without a header, one of which may be the ratings."""
 _log = logging.getLogger(__name__)
 
@@ -133,10 +133,10 @@ def find_columns(
 def _given(path: Path, header: Sequence[str] | None, count: int, column: Column) -> int:
     name = column.given.strip()
     if header and name in header:
-        places = [index for index, other in enumerate(header) if other == name]
-        if len(places) > 1:
-            raise _several(path, name, places, column)
-        return places[0]
+        indices = [index for index, other in enumerate(header) if other == name]
+        if len(indices) > 1:
+            raise _several(path, name, indices, column)
+        return indices[0]
     if name.isascii() and name.isdigit():
         if 1 <= int(name) <= count:
             return int(name) - 1
@@ -156,24 +156,24 @@ def _named(
     """Index of each column that is recognised by its name."""
     found: dict[str, int] = {}
     for column in columns:
-        places = {index: plain_name(header[index]) for index in free if index not in found.values()}
+        indices = {index: plain_name(header[index]) for index in free if index not in found.values()}
         for name in column.names:
-            same = [index for index, other in places.items() if other == name]
+            same = [index for index, other in indices.items() if other == name]
             if len(same) > 1:
                 raise _several(path, header[same[0]], same, column)
             if same:
                 found[column.role] = same[0]
                 break
         else:
-            alike = [index for index in places if kinds and column.kinds[:1] == ("time",) == (kinds[index],)]
-            _hint(path, header, places, column, found, alike)
+            alike = [index for index in indices if kinds and column.kinds[:1] == ("time",) == (kinds[index],)]
+            _hint(path, header, indices, column, found, alike)
     return found
 
 
 def _hint(
     path: Path,
     header: Sequence[str],
-    places: Mapping[int, str],
+    indices: Mapping[int, str],
     column: Column,
     found: dict[str, int],
     alike: Sequence[int],
@@ -183,12 +183,12 @@ def _hint(
     Args:
         path: of the file, for messages.
         header: names of the columns.
-        places: plain name of each free column, by its index.
+        indices: plain name of each free column, by its index.
         column: to find.
         found: index of each column that is found, which is changed.
         alike: free columns with the values of an optional column.
     """
-    likely = [index for index, name in places.items() if column.hint and re.search(column.hint, name)] or alike
+    likely = [index for index, name in indices.items() if column.hint and re.search(column.hint, name)] or alike
     if column.required and len(likely) == 1:
         found[column.role] = likely[0]
         _log.warning(
@@ -218,9 +218,9 @@ def _placed(path: Path, free: Sequence[int], columns: Sequence[Column], kinds: S
         if column.role in usual and kinds[usual[column.role]] == column.kinds[0]:
             take(column, usual[column.role])
     for column in movable:
-        places = [index for index in free if index not in found.values() and kinds[index] == column.kinds[0]]
+        indices = [index for index in free if index not in found.values() and kinds[index] == column.kinds[0]]
         far = column.required or column.kinds[0] == "time"
-        take(column, next((index for index in places if far or index < _PLACES), None))
+        take(column, next((index for index in indices if far or index < _POSITIONS), None))
     for column in movable:
         if column.required or (column.role in usual and kinds[usual[column.role]] in column.kinds):
             take(column, usual.get(column.role))
@@ -244,8 +244,8 @@ def _say_placed(path: Path, columns: Sequence[Column], found: Mapping[str, int])
     _log.warning("%s has no header; by the look of the values, %s", path.name, shown)
 
 
-def _several(path: Path, name: str, places: Sequence[int], column: Column) -> InputError:
-    numbers = " and ".join(str(index + 1) for index in places)
+def _several(path: Path, name: str, indices: Sequence[int], column: Column) -> InputError:
+    numbers = " and ".join(str(index + 1) for index in indices)
     return InputError(
         f"{path}: columns {numbers} are both '{name}'; which one is the {column.role}? Give its number with "
         f"{column.parameter}"

@@ -35,11 +35,11 @@ class ForgottenRows:
         kept = ~np.append(self._is_forgotten, False)[numbers]  # the number of a missing user is -1
         if kept.all():
             return block
-        places = np.flatnonzero(kept)
-        self.rows += block.rows - len(places)
+        positions = np.flatnonzero(kept)
+        self.rows += block.rows - len(positions)
         return replace(
             block,
-            columns={role: column.take(places) for role, column in block.columns.items()},
-            rows=len(places),
-            row_number=lambda index: block.row_number(int(places[index])),
+            columns={role: column.take(positions) for role, column in block.columns.items()},
+            rows=len(positions),
+            row_number=lambda index: block.row_number(int(positions[index])),
         )

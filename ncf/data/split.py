@@ -85,10 +85,10 @@ class Split:
         )
 
     def _later(self) -> NDArray[np.int32]:
-        """User, item and place among the user's interactions of those that are LATER, int32 [n, 3]."""
-        place = np.arange(len(self.user)) - np.searchsorted(self.user, self.user)
+        """User, item and position among the user's interactions of those that are LATER, int32 [n, 3]."""
+        position = np.arange(len(self.user)) - np.searchsorted(self.user, self.user)
         rows = self.part == LATER
-        return np.stack([self.user[rows], self.item[rows], place[rows].astype(np.int32)], axis=1)
+        return np.stack([self.user[rows], self.item[rows], position[rows].astype(np.int32)], axis=1)
 
     def _by_part(self, values: NDArray[_Value]) -> NDArray[_Value]:
         """Values of the interactions for training, then validation, test and later ones."""

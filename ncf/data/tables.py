@@ -75,24 +75,24 @@ def _parquet_blocks(path: Path, columns: Sequence[Column]) -> Iterator[Block]:
             kinds = [_kind(field.type) for field in file.schema_arrow]
             found = find_columns(path, header, len(header), columns, kinds)
             names = {role: header[index] for role, index in found.items()}
-            place = {role: header[:index].count(header[index]) for role, index in found.items()}  # among equal names
+            position = {role: header[:index].count(header[index]) for role, index in found.items()}  # among equal names
             unused = partial(_first_values, file, [i for i in range(len(header)) if i not in found.values()])
             before = 0
             for batch in file.iter_batches(_ROWS_PER_BLOCK, columns=list(names.values())):
-                arrays = {role: _column(batch, name, place[role]) for role, name in names.items()}
+                arrays = {role: _column(batch, name, position[role]) for role, name in names.items()}
                 yield Block(path, arrays, names, batch.num_rows, partial(add, before + 1), unused)
                 before += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable parquet file: {first_line_of(error)}") from None
 
 
-def _first_values(file: Any, places: Sequence[int]) -> dict[str, list[str]]:
+def _first_values(file: Any, indices: Sequence[int]) -> dict[str, list[str]]:
     """First values, as texts, of columns of a parquet file with texts or whole numbers."""
     import pyarrow as pa
 
     schema = file.schema_arrow
     names = []
-    for name, kind in ((schema.names[place], schema.types[place]) for place in places):
+    for name, kind in ((schema.names[position], schema.types[position]) for position in indices):
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         is_plain = (
             pa.types.is_integer(kind) or pa.types.is_large_string(kind) or kind in (pa.string(), pa.string_view())
@@ -107,11 +107,11 @@ def _first_values(file: Any, places: Sequence[int]) -> dict[str, list[str]]:
     return {name: ["" if value is None else str(value) for value in column.to_pylist()] for name, column in columns}
 
 
-def _column(batch: Any, name: str, place: int) -> Any:
-    """Column of a pyarrow batch: the one at ``place``, from 0, among those of that name. All texts are of one type."""
+def _column(batch: Any, name: str, position: int) -> Any:
+    """Column of a pyarrow batch: the one at ``position``, from 0, among those of that name. Texts have one type."""
     import pyarrow as pa
 
-    column = batch.column([index for index, other in enumerate(batch.schema.names) if other == name][place])
+    column = batch.column([index for index, other in enumerate(batch.schema.names) if other == name][position])
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     return column.cast(pa.string() if pa.types.is_large_string(kind) or kind == pa.string_view() else kind)
 

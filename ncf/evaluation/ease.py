@@ -132,7 +132,7 @@ def sparse_ease(train: ItemsByUser, n_items: int, regularisations: Sequence[floa
     is_full = found == others.shape[1]  # others may have further counts, which are not kept
     width = int(lengths.max(initial=0))
     weights = np.zeros((len(regularisations), n_items, width), np.float32)
-    place = np.full(n_items, -1, np.int32)  # of an item in the system that is being made
+    position = np.full(n_items, -1, np.int32)  # of an item in the system that is being made
     with progress("fitting baseline sparse EASE", n_items, "items") as bar:
         for start in range(0, n_items, _SYSTEMS_PER_BLOCK):
             items = range(start, min(start + _SYSTEMS_PER_BLOCK, n_items))
@@ -141,7 +141,7 @@ def sparse_ease(train: ItemsByUser, n_items: int, regularisations: Sequence[floa
                 support = others[item, : lengths[item]]
                 expected = np.where(is_full[support], users[support], 0)
                 systems[row, : len(support), : len(support)] = np.outer(expected, expected) / max(train.n_users, 1)
-                _fill(systems[row], support, others, counts, place)
+                _fill(systems[row], support, others, counts, position)
                 np.fill_diagonal(systems[row], np.append(users[support], np.ones(width - len(support))))
             right = np.where(np.arange(width) < lengths[items.start : items.stop, None], counts[items, :width], 0)
             added = 0.0
@@ -161,17 +161,17 @@ def _fill(
     support: NDArray[np.int32],
     others: NDArray[np.int32],
     counts: NDArray[np.int32],
-    place: NDArray[np.int32],
+    position: NDArray[np.int32],
 ) -> None:
     """Fill in the co-occurrence counts of the items ``support``. A count that either of two items keeps is used."""
-    place[support] = np.arange(len(support), dtype=np.int32)
-    columns = place[others[support]]
+    position[support] = np.arange(len(support), dtype=np.int32)
+    columns = position[others[support]]
     row, entry = np.nonzero(columns >= 0)
     values = counts[support[row], entry]
     column = columns[row, entry]
     system[row, column] = values
     system[column, row] = values
-    place[support] = -1
+    position[support] = -1
 
 
 def _kept_counts(train: ItemsByUser, n_items: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int64]]:

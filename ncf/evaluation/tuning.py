@@ -88,15 +88,15 @@ class Validation:
 
     def of_items(self, items: NDArray[np.int32]) -> Validation:
         """The data of some items, int32 [n] ascending, which are numbered from 0."""
-        place = np.full(self.n_items, -1, np.int32)
-        place[items] = np.arange(len(items), dtype=np.int32)
+        position = np.full(self.n_items, -1, np.int32)
+        position[items] = np.arange(len(items), dtype=np.int32)
 
         def kept(of_all: ItemsByUser) -> ItemsByUser:
-            rows = place[of_all.items] >= 0
-            return ItemsByUser.of_sorted(of_all.users()[rows], place[of_all.items[rows]], of_all.n_users)
+            rows = position[of_all.items] >= 0
+            return ItemsByUser.of_sorted(of_all.users()[rows], position[of_all.items[rows]], of_all.n_users)
 
-        positives = self.positives[place[self.positives[:, 1]] >= 0]
-        positives = np.column_stack([positives[:, 0], place[positives[:, 1]]])
+        positives = self.positives[position[self.positives[:, 1]] >= 0]
+        positives = np.column_stack([positives[:, 0], position[positives[:, 1]]])
         return Validation(kept(self.train), kept(self.counted), len(items), positives)
 
 

@@ -162,7 +162,7 @@ def initialise_history(network: HistoryNetwork, seed: int, init_std: float, popu
     """Initial weights, which depend on the seed and the positives alone.
 
     Embeddings are normal; the bias of an item is the logarithm of its popularity, so that a user without a history gets
-    popular items; the weight of an item falls with one over its place, the latest first.
+    popular items; the weight of an item falls with one over its lag, 1 for the latest.
 
     Args:
         network: on the CPU.

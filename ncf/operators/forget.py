@@ -1,4 +1,4 @@
-"""``ncf forget``: users whose interactions are left out from now on, and the places where they still are."""
+"""``ncf forget``: users whose interactions are left out from now on, and the locations where they still are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Forget(Stage, AwsAccess):
 
     With 'forgotten_uri', salted hashes of the users are added to the lists there. Runs with the pipeline's parameter
     'data_forgotten_uri' leave their interactions out; without 'users' an empty list is written, for such runs to begin
-    with. With 'scan', files at these places are searched for the users: the exit status is 1 if any are found.
+    with. With 'scan', files at these locations are searched for the users: the exit status is 1 if any are found.
     """
 
     calls = ("ncf.storage", "ncf.aws.session", "ncf.aws.tags", "ncf.sagemaker.registry.package")
@@ -83,15 +83,15 @@ class Forget(Stage, AwsAccess):
 
         searched = holding = unread = 0
         for location, owner in self._locations():
-            for place in search(location, users):
+            for file in search(location, users):
                 searched += 1
-                name = f"{owner}{place.name}"
-                if place.fault:
+                name = f"{owner}{file.name}"
+                if file.fault:
                     unread += 1
-                    print(f"unread  {name}: {place.fault}", flush=True)
-                elif place.users:
+                    print(f"unread  {name}: {file.fault}", flush=True)
+                elif file.users:
                     holding += 1
-                    print(f"found   {name}: {place.users:,} of {len(users):,} users", flush=True)
+                    print(f"found   {name}: {file.users:,} of {len(users):,} users", flush=True)
         print(f"{holding:,} of {searched:,} files hold users of the list; {unread:,} could not be read")
         if holding:
             raise SystemExit(_FOUND)

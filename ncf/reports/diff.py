@@ -198,7 +198,7 @@ class DiffReport:
         rows = self.difference.examples(self.seed)
         text = (
             "Users are drawn for each number of items that stay, the smallest number first. "
-            "+ comes, − goes; ↑ and ↓ say by how many places an item moves."
+            "+ comes, − goes; ↑ and ↓ say by how many ranks an item moves."
         )
         return Section(f"{len(rows)} users side by side", [text], tables=[self._side_by_side(row) for row in rows])
 
@@ -213,10 +213,10 @@ class DiffReport:
             for item in before
         ]
         right = [
-            Marked(f"{found.title(item)}{_moved(before.index(item) - place)}", "same")
+            Marked(f"{found.title(item)}{_moved(before.index(item) - rank)}", "same")
             if item in before
             else Marked(f"+ {found.title(item)}", "good")
-            for place, item in enumerate(after)
+            for rank, item in enumerate(after)
         ]
         user = int(found.users[row])
         interactions = int(found.after.seen.counts()[user])
@@ -237,8 +237,8 @@ def absence_page(reason: str) -> str:
     return render(Report(_TITLE, sections=[Section("There is no other model to compare with", text)]))
 
 
-def _moved(places: int) -> str:
-    return f" {'↑' if places > 0 else '↓'}{abs(places)}" if places else ""
+def _moved(ranks: int) -> str:
+    return f" {'↑' if ranks > 0 else '↓'}{abs(ranks)}" if ranks else ""
 
 
 def _only(found: Diff) -> str:

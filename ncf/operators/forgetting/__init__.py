@@ -1,1 +1,1 @@
-"""Forgetting of users: the lists that preprocess refuses, and the places where the ids still are."""
+"""Forgetting of users: the lists that preprocess refuses, and the locations where the ids still are."""

@@ -42,9 +42,9 @@ def ids_of_folder(folder: Path) -> Iterator[Sequence[str]]:
     data = np.load(folder / IDS, mmap_mode="r", allow_pickle=False)
     offsets = np.load(folder / OFFSETS, mmap_mode="r", allow_pickle=False)
     for start in range(0, len(offsets) - 1, _IDS_PER_BLOCK):
-        places = offsets[start : start + _IDS_PER_BLOCK + 1].tolist()
-        text = data[places[0] : places[-1]].tobytes()
-        yield [text[one - places[0] : end - places[0]].decode() for one, end in zip(places, places[1:])]
+        positions = offsets[start : start + _IDS_PER_BLOCK + 1].tolist()
+        text = data[positions[0] : positions[-1]].tobytes()
+        yield [text[one - positions[0] : end - positions[0]].decode() for one, end in zip(positions, positions[1:])]
 
 
 def ids_of_table(path: Path) -> Iterator[Sequence[str]]:

@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Place:
-    """A file that was searched.
+class SearchedFile:
+    """A file that was file.
 
     Attributes:
         name: path or URI.
@@ -39,7 +39,7 @@ class Place:
     fault: str = ""
 
 
-def search(location: str, users: frozenset[str]) -> Iterator[Place]:
+def search(location: str, users: frozenset[str]) -> Iterator[SearchedFile]:
     """Search all files at a location that may hold raw ids of users. One file is held at a time.
 
     Args:
@@ -58,7 +58,7 @@ def search(location: str, users: frozenset[str]) -> Iterator[Place]:
                 with _local(name, kind) as path:
                     yield from _search(path, name, kind, users)
             except (InputError, OSError, ValueError) as error:
-                yield Place(name, fault=str(error))
+                yield SearchedFile(name, fault=str(error))
 
 
 def _files(path: Path) -> list[str]:
@@ -78,14 +78,14 @@ def _local(name: str, kind: str) -> Iterator[Path]:
         yield path
 
 
-def _search(path: Path, name: str, kind: str, users: frozenset[str]) -> Iterator[Place]:
+def _search(path: Path, name: str, kind: str, users: frozenset[str]) -> Iterator[SearchedFile]:
     if kind == "archive":
         with unpacked(path) as folder:
-            for place in search(str(folder), users):
-                yield Place(f"{name}/{Path(place.name).relative_to(folder)}", place.users, place.fault)
+            for file in search(str(folder), users):
+                yield SearchedFile(f"{name}/{Path(file.name).relative_to(folder)}", file.users, file.fault)
         return
     readers = {"ids": lambda: ids_of_folder(path.parent), "lines": lambda: ids_of_lines(path)}
-    yield Place(name, _count(readers.get(kind, lambda: ids_of_table(path))(), users))
+    yield SearchedFile(name, _count(readers.get(kind, lambda: ids_of_table(path))(), users))
 
 
 def _count(blocks: Iterable[Sequence[str]], users: frozenset[str]) -> int:

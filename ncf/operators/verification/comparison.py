@@ -46,11 +46,11 @@ def first_difference(model: Weights, again: Weights) -> str:
             return f"tensor '{name}' is {list(one.shape)} in the model, {list(other.shape)} in the new fit"
         unequal = _bits(one) != _bits(other)
         if unequal.any():
-            place = tuple(map(int, np.argwhere(unequal)[0]))
+            index = tuple(map(int, np.argwhere(unequal)[0]))
             count, largest = int(np.count_nonzero(unequal)), float(np.abs(one - other).max())
             return (
-                f"first tensor that differs: '{name}', in {count:,} of {one.size:,} numbers; at {list(place)} the "
-                f"model has {one[place]:.9g}, the new fit {other[place]:.9g}; largest difference {largest:.2g}"
+                f"first tensor that differs: '{name}', in {count:,} of {one.size:,} numbers; at {list(index)} the "
+                f"model has {one[index]:.9g}, the new fit {other[index]:.9g}; largest difference {largest:.2g}"
             )
     return ""
 
