@@ -49,7 +49,8 @@ class Dataset:
         weights: float32 [positives], > 0, in the order of ``days``: sum of the weights of the events of each positive;
             None without event types.
         later: int32 [n, 3] (user, item, position) that cannot be evaluated, as the user or the item came after
-            training; sorted by user and position, which counts all positives of the user from 0, in order of time. None: no such.
+            training; sorted by user and position, which counts all positives of the user from 0, in order of time.
+            None: no such.
     """
 
     train: ItemsByUser

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SearchedFile:
-    """A file that was file.
+    """A file that was searched.
 
     Attributes:
         name: path or URI.
