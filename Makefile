@@ -46,6 +46,7 @@ REGISTRY ?=
 TAG ?=
 PYTHON_IMAGE ?=
 TRAIN_BASE ?=
+LAUNCHER_EXTRAS ?=
 WHEELS ?=
 # make test, test-images
 ARGS ?=
@@ -113,9 +114,9 @@ pipeline: $(READY) ## Compile both pipelines and their components to YAML: [REGI
 component: $(READY) ## Lay out the files of a new component: NAME=popularity_report [IMAGE=own]
 	@$(BIN)/python -m components.scaffold "$(NAME)" --image "$(IMAGE)"
 
-images: $(READY) ## Build every image: [TAG=...] [PYTHON_IMAGE=base] [TRAIN_BASE=base of ncf-train] [WHEELS=folder]
+images: $(READY) ## Build every image: [TAG=...] [PYTHON_IMAGE=base] [TRAIN_BASE=base of ncf-train] [LAUNCHER_EXTRAS=mlflow] [WHEELS=folder]
 	@$(BIN)/python -m images.build build --tag "$(TAG)" --python-image "$(PYTHON_IMAGE)" --train-base "$(TRAIN_BASE)" \
-		$(if $(WHEELS),--wheels "$(WHEELS)")
+		--launcher-extras "$(LAUNCHER_EXTRAS)" $(if $(WHEELS),--wheels "$(WHEELS)")
 
 push: $(READY) ## Push the images that were built: REGISTRY=... [TAG=...]
 	@$(BIN)/python -m images.build push --tag "$(TAG)" --registry "$(REGISTRY)"

@@ -45,12 +45,14 @@ class Build:
         tag: tag of the images.
         python_image: base of all images except ``ncf-train``; '' for the Dockerfile's default.
         train_base: base of ``ncf-train``; '' for the Dockerfile's default.
+        launcher_extras: extras of pyproject.toml that ``ncf-sagemaker`` has besides its own, separated by blanks.
         wheels: folder of wheels with precedence over the package index; None for none.
     """
 
     tag: str
     python_image: str = ""
     train_base: str = ""
+    launcher_extras: str = ""
     wheels: Path | None = None
 
 
@@ -92,6 +94,7 @@ def build_all(build: Build) -> dict[str, float]:
         arguments = {
             BASE: {"PYTHON_IMAGE": build.python_image},
             "train": {"TRAIN_BASE": build.train_base},
+            "sagemaker": {"BASE": base, "EXTRAS": build.launcher_extras},
         }.get(folder, {"BASE": base})
         if folder != BASE:
             arguments["COMMIT"] = current_tag()
@@ -208,6 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     builder = commands.add_parser("build", help="build every image and print their sizes")
     builder.add_argument("--python-image", default="", help="base of all except ncf-train (default: the Dockerfile's)")
     builder.add_argument("--train-base", default="", help="base of ncf-train (default: the Dockerfile's)")
+    builder.add_argument("--launcher-extras", default="", help="further extras of ncf-sagemaker, such as mlflow")
     builder.add_argument("--wheels", type=Path, help="folder of wheels with precedence over the package index")
     pusher = commands.add_parser("push", help="push every image to a registry")
     pusher.add_argument("--registry", required=True, help="such as 111122223333.dkr.ecr.us-east-1.amazonaws.com/team")
@@ -221,7 +225,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tag = options.tag or current_tag()
     try:
         if options.command == "build":
-            build = Build(tag, options.python_image, options.train_base, options.wheels)
+            build = Build(tag, options.python_image, options.train_base, options.launcher_extras, options.wheels)
             _print_table(build, build_all(build))
         else:
             print("\n".join(push(local_images(tag), options.registry)))

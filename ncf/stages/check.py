@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from ncf.aws.settings import Region
 from ncf.data.event_settings import EventSettings
+from ncf.experiments.settings import ExperimentSettings
 from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.sagemaker.registry.settings import NONE, RegistrySettings
 from ncf.sagemaker.runs.settings import check_notify
@@ -45,7 +46,7 @@ def _as_in(settings: type[BaseModel], name: str) -> Any:
     return Field(default=field.default, description=field.description)
 
 
-class Check(Stage, Region):
+class Check(Stage, Region, ExperimentSettings):
     """Check parameters, images, credentials and storage before any work is done.
 
     Checked are the weights of event types, the time window, the parameters of training, its job, the registration and
@@ -167,10 +168,12 @@ class Check(Stage, Region):
     def run(self) -> None:
         from ncf.aws.ecr import pinned
         from ncf.aws.session import Aws
+        from ncf.experiments.tracking import check_client
         from ncf.sagemaker.staging import check_staging
 
         training, hosting = self.of_training(), self.of_hosting()
         self._check_requests(training, hosting)
+        check_client(self)
         for parameter, settings in (("train_image", training), ("deploy_image", hosting)):
             Aws(settings).check_image(parameter, getattr(settings, parameter))
             check_staging(self.uri_of("summary"), settings.s3_prefix)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from ncf.artifacts.model_folder import KIND
+from ncf.artifacts import manifest
+from ncf.artifacts.model_folder import HISTORY, KIND
 from ncf.errors import InputError
+from ncf.experiments.settings import ExperimentSettings
 from ncf.sagemaker.registry.settings import ALL, AT_ONCE, NONE, ON_APPROVAL, RegistrySettings, ServingSettings
 from ncf.sagemaker.settings import checked_run_id
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, check_one_given
@@ -18,6 +20,7 @@ from ncf.stage.overrides import with_overrides
 from ncf.storage import local_copy
 
 if TYPE_CHECKING:
+    from ncf.experiments.record import Record as RunRecord
     from ncf.sagemaker.registry.package import Package
 
 _FILES = {"metrics": "metrics.json", "report": "report.html", "diff": "diff.html"}
@@ -25,11 +28,12 @@ _FILES = {"metrics": "metrics.json", "report": "report.html", "diff": "diff.html
 _NO_REASON = "the metrics of evaluate do not say why"
 
 
-class Register(Stage, RegistrySettings, ServingSettings):
+class Register(Stage, RegistrySettings, ServingSettings, ExperimentSettings):
     """Register a model in SageMaker's Model Registry, as a version of a model package group.
 
     The package records the model, the image of the endpoint by its digest, the metrics, the data, the hyperparameters
-    and the run. A retry finds the package of the first attempt: a run has one package.
+    and the run. A retry finds the package of the first attempt: a run has one package. MLflow records the run too, if
+    there is a tracking server.
     """
 
     image = LAUNCHER
@@ -92,7 +96,9 @@ class Register(Stage, RegistrySettings, ServingSettings):
         return self.serving().region
 
     def run(self) -> None:
-        closed_by, package = "", None
+        from ncf.aws.names import run_identity
+
+        run, closed_by, package, tracked = run_identity(self.run_id), "", None, ""
         with local_copy(self.metrics) as path:
             metrics = _metrics(path, self.metrics)
         if not self.passed:
@@ -100,21 +106,24 @@ class Register(Stage, RegistrySettings, ServingSettings):
 
             closed_by = reason_of_closed_gate(metrics) or _NO_REASON
         if self.models == ALL or (self.models != NONE and self.passed):
-            package = self._registered(metrics, closed_by)
+            package = self._registered(run, metrics, closed_by)
+        if self.mlflow_uri:
+            from ncf.experiments.tracking import track
+
+            tracked = track(self, self._run_record(run, metrics, closed_by, package))
         self.package.write_text(package.arn if package else "")
         self.release_now.write_text(json.dumps(self.passed and self.release == AT_ONCE))
-        self.summary.write_text(self._summary(package, closed_by))
+        self.summary.write_text(self._summary(package, closed_by, tracked))
 
-    def _registered(self, metrics: Mapping[str, Any], closed_by: str) -> Package:
+    def _registered(self, run: str, metrics: Mapping[str, Any], closed_by: str) -> Package:
         from ncf.aws.ecr import pinned
-        from ncf.aws.names import run_identity
         from ncf.aws.session import Aws
         from ncf.sagemaker.registry.record import Record, token
         from ncf.sagemaker.registry.registration import register
         from ncf.sagemaker.staging import Staging, manifest_of
 
         settings = self.serving()
-        aws, run = Aws(settings), run_identity(self.run_id)
+        aws = Aws(settings)
         location = self.model or self.model_uri
         model_uri = self.uri_of("model") if self.model else location
         staging = Staging(settings.s3_prefix, token(self.registry_group, run))
@@ -144,12 +153,40 @@ class Register(Stage, RegistrySettings, ServingSettings):
 
         return register(aws, record, upload)
 
-    def _summary(self, package: Package | None, closed_by: str) -> str:
+    def _run_record(self, run: str, metrics: Mapping[str, Any], closed_by: str, package: Package | None) -> RunRecord:
+        from ncf.artifacts.provenance import Provenance
+        from ncf.experiments.record import Record
+        from ncf.sagemaker.staging import manifest_of
+
+        location = self.model or self.model_uri
+        content = manifest_of(location, KIND)
+        provenance = Provenance.of(content)
+        with local_copy(f"{location.rstrip('/')}/{HISTORY}") as path:
+            history = json.loads(path.read_bytes())
+        pages = {}
+        for name in ("report", "diff"):
+            if getattr(self, name):
+                with local_copy(getattr(self, name)) as path:
+                    pages[_FILES[name]] = path.read_text()
+        facts = {
+            "package": package.arn if package else "",
+            "model": manifest.version(content),
+            "dataset": provenance.fingerprint,
+            "commit": provenance.commit,
+            "job": provenance.training_job,
+            "gate": f"closed: {closed_by}" if closed_by else "passed",
+            **{name: self.uri_of(name) for name in ("report", "diff") if getattr(self, name)},
+        }
+        return Record(run, content["parameters"], history, metrics, facts, pages)
+
+    def _summary(self, package: Package | None, closed_by: str, tracked: str) -> str:
         from ncf.reports.markdown import code, escape, table
 
         gate = f"The gate is closed: {closed_by}" if closed_by else "The gate is open."
+        in_mlflow = f"The run in MLflow: {escape(tracked, 1000)}\n\n" if tracked else ""
         if package is None:
-            return f"# No model is registered\n\n{escape(gate, 1000)}\n\nThe parameter `models` is `{self.models}`.\n"
+            models = f"The parameter `models` is `{self.models}`."
+            return f"# No model is registered\n\n{escape(gate, 1000)}\n\n{in_mlflow}{models}\n"
         name = f"{package.group}/{package.version}"
         then = {
             AT_ONCE: "The model is deployed by this run.",
@@ -163,7 +200,7 @@ class Register(Stage, RegistrySettings, ServingSettings):
             *((key.removeprefix("ncf:"), value) for key, value in sorted(package.properties.items())),
         ]
         next_step = "" if closed_by else f"{then}\n\n"
-        return f"# {escape(package.name)}\n\n{escape(gate, 1000)}\n\n{next_step}{table(('', ''), rows)}\n"
+        return f"# {escape(package.name)}\n\n{escape(gate, 1000)}\n\n{next_step}{in_mlflow}{table(('', ''), rows)}\n"
 
 
 def _metrics(path: Path, location: str) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def test_values_reach_the_command_as_they_are() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("images", "TAG=1", "PYTHON_IMAGE=x", "TRAIN_BASE=y", "WHEELS=z"),
+        ("images", "TAG=1", "PYTHON_IMAGE=x", "TRAIN_BASE=y", "LAUNCHER_EXTRAS=mlflow", "WHEELS=z"),
         ("push", "REGISTRY=x", "TAG=1"),
         ("pipeline", "REGISTRY=x", "TAG=1"),
         ("setup", "PYTHON=python3", "PIP_ARGS=-v"),

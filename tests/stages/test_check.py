@@ -56,6 +56,13 @@ def test_all_is_given(tmp_path: Path) -> None:
     assert "- deploy: ml.c6i.large" in said
 
 
+def test_an_image_without_the_client_of_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ncf.experiments.tracking._is_installed", lambda: False)
+    assert "All checks passed" in check(tmp_path)
+    with pytest.raises(InputError, match="mlflow_uri: 'https://mlflow' is given, but this image has no mlflow-skinny"):
+        check(tmp_path, mlflow_uri="https://mlflow")
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -89,6 +96,7 @@ def test_all_is_given(tmp_path: Path) -> None:
         ({"registry_group": "a_b"}, "the stage register would refuse this: parameter 'registry_group' is 'a_b'"),
         ({"models": "none", "release": "on_approval"}, "no model is registered"),
         ({"release": "soon"}, "parameter 'release' is 'soon': Input should be 'at_once', 'on_approval' or 'never'"),
+        ({"mlflow_uri": "mlflow"}, "'mlflow_uri': expected the URI of an MLflow tracking server"),
         ({"deploy_endpoint_name": "my shop"}, "'deploy_endpoint_name' is 'my shop'"),
         ({"deploy_instance_type": "large"}, "'deploy_instance_type' is 'large'"),
         ({"region": "nowhere"}, "'region' is 'nowhere'"),

@@ -1,0 +1,1 @@
+"""Pipeline runs in MLflow. It is optional, and the only room that imports mlflow."""
