@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ncf.errors import InputError
 from ncf.operators.deciding import Deciding
-from ncf.sagemaker.registry.package import APPROVED, live_endpoint
+from ncf.sagemaker.registry.names import APPROVED
 from ncf.sagemaker.registry.properties import CLOSED, GATE, RELEASE
 from ncf.sagemaker.registry.settings import NEVER
 
@@ -33,6 +33,8 @@ class Approve(Deciding):
             )
 
     def remarks(self, aws: Aws, package: Package) -> Iterator[str]:
+        from ncf.sagemaker.registry.package import live_endpoint
+
         gate = package.properties.get(GATE, "")
         if gate.startswith(CLOSED):
             yield f"the gate of its run was {gate}"

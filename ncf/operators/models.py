@@ -13,7 +13,7 @@ from pydantic_settings import CliImplicitFlag, CliPositionalArg
 
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError
-from ncf.sagemaker.registry.names import check_group
+from ncf.sagemaker.registry.names import PENDING, check_group
 from ncf.sagemaker.registry.properties import CLOSED, GATE, HR, NDCG, RELEASE
 from ncf.sagemaker.registry.settings import RegistrySettings
 from ncf.stage.declaration import Stage
@@ -135,8 +135,6 @@ def _show(group: str, listed: Sequence[Listed], live: Package | None) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ncf.sagemaker.registry.package import PENDING
-
     console = Console(highlight=False)
     if not listed:
         console.print(f"the model package group {group} has no versions", soft_wrap=True)
@@ -172,7 +170,6 @@ def _show(group: str, listed: Sequence[Listed], live: Package | None) -> None:
 def _row(entry: Listed, live: Package | None) -> dict[str, str]:
     """Cells of a package by column."""
     from ncf.console_text import visible
-    from ncf.sagemaker.registry.package import PENDING
 
     package, decision, properties = entry.package, entry.decision, entry.package.properties
     gate = properties.get(GATE, "")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ncf.operators.deciding import Deciding
-from ncf.sagemaker.registry.package import REJECTED, live_endpoint
+from ncf.sagemaker.registry.names import REJECTED
 
 if TYPE_CHECKING:
     from ncf.aws.session import Aws
@@ -23,6 +23,8 @@ class Reject(Deciding):
     status = REJECTED
 
     def remarks(self, aws: Aws, package: Package) -> Iterator[str]:
+        from ncf.sagemaker.registry.package import live_endpoint
+
         yield "the release pipeline refuses it"
         if endpoint := live_endpoint(aws, package):
             yield (

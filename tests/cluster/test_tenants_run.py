@@ -29,7 +29,8 @@ from ncf.operators.doctor import Doctor
 from ncf.operators.rollback import Rollback
 from ncf.operators.stop_jobs import StopJobs
 from ncf.sagemaker.hosting.endpoint import Endpoint
-from ncf.sagemaker.registry.package import APPROVED, find, set_properties, set_status
+from ncf.sagemaker.registry.names import APPROVED
+from ncf.sagemaker.registry.package import find, set_properties, set_status
 from ncf.stage import execution
 from ncf.stages.finish import Finish
 from ncf.storage import upload

@@ -18,7 +18,8 @@ from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.sagemaker.registry import package as registry
-from ncf.sagemaker.registry.package import APPROVED, Package
+from ncf.sagemaker.registry.names import APPROVED
+from ncf.sagemaker.registry.package import Package
 from ncf.sagemaker.registry.properties import DECIDED_BY, ENDPOINT
 from ncf.sagemaker.staging import Staging
 from ncf.stage import execution

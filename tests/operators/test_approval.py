@@ -16,7 +16,8 @@ from ncf.errors import InputError
 from ncf.operators.approve import Approve
 from ncf.operators.reject import Reject
 from ncf.sagemaker.registry.decision import decision_of
-from ncf.sagemaker.registry.package import APPROVED, PENDING, REJECTED, Package, describe, set_properties
+from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED
+from ncf.sagemaker.registry.package import Package, describe, set_properties
 from ncf.sagemaker.registry.properties import DECIDED_AT, DECIDED_BY, ENDPOINT, GATE, RELEASE
 from ncf.stage import execution
 from ncf.stage.declaration import Stage

@@ -14,7 +14,8 @@ from ncf.aws.session import Aws
 from ncf.errors import InputError
 from ncf.operators.approve import Approve
 from ncf.operators.models import Models
-from ncf.sagemaker.registry.package import APPROVED, REJECTED, set_properties
+from ncf.sagemaker.registry.names import APPROVED, REJECTED
+from ncf.sagemaker.registry.package import set_properties
 from ncf.sagemaker.registry.properties import DIFF, ENDPOINT, GATE, HR, NDCG, RELEASE, RUN
 from ncf.stage import execution
 

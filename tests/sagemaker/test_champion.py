@@ -14,7 +14,8 @@ from ncf.sagemaker.hosting import champion
 from ncf.sagemaker.hosting.champion import ChampionModel, champion_model
 from ncf.sagemaker.hosting.champion_settings import ChampionSettings
 from ncf.sagemaker.hosting.deployed_model import DeployedModel
-from ncf.sagemaker.registry.package import APPROVED, REJECTED, set_properties
+from ncf.sagemaker.registry.names import APPROVED, REJECTED
+from ncf.sagemaker.registry.package import set_properties
 from ncf.sagemaker.registry.properties import ENDPOINT, RUN
 
 

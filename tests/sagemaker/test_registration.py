@@ -16,7 +16,8 @@ from ncf.aws.errors import RefusedError
 from ncf.aws.session import Aws
 from ncf.errors import RemoteError
 from ncf.sagemaker.registry import registration
-from ncf.sagemaker.registry.package import APPROVED, REJECTED, Package, packages
+from ncf.sagemaker.registry.names import APPROVED, REJECTED
+from ncf.sagemaker.registry.package import Package, packages
 from ncf.sagemaker.registry.registration import register
 
 

@@ -20,7 +20,7 @@ from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting.endpoint import Endpoint
 from ncf.sagemaker.hosting.smoke_test import SmokeTest
 from ncf.sagemaker.registry import package as registry
-from ncf.sagemaker.registry.package import APPROVED, PENDING, REJECTED
+from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED
 from ncf.sagemaker.registry.properties import ENDPOINT
 from ncf.stage import command, execution
 from ncf.stages.deploy import Deploy

@@ -17,7 +17,7 @@ from ncf.aws.names import DEPLOYED_TAG
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting.endpoint import Endpoint
-from ncf.sagemaker.registry.package import APPROVED, REJECTED
+from ncf.sagemaker.registry.names import APPROVED, REJECTED
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from model_packages import clients, new_group, new_package, registry_account
 
 from ncf.errors import InputError
-from ncf.sagemaker.registry.package import APPROVED, PENDING, REJECTED
+from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED
 from ncf.stage.execution import run
 from ncf.stages.select_package import SelectPackage
 

@@ -10,7 +10,8 @@ from ncf.aws.tags import readable_tags
 from ncf.sagemaker.hosting.champion_settings import ChampionSettings
 from ncf.sagemaker.hosting.deployed_model import deployed_model
 from ncf.sagemaker.hosting.packages import obstacle
-from ncf.sagemaker.registry.package import APPROVED, live_packages, packages
+from ncf.sagemaker.registry.names import APPROVED
+from ncf.sagemaker.registry.package import live_packages, packages
 from ncf.storage import is_s3
 
 CALLS = ("sagemaker:DescribeEndpoint",)

@@ -6,7 +6,8 @@ from ncf.aws.names import PACKAGE_TAG, tag_list
 from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError
-from ncf.sagemaker.registry.package import APPROVED, Package, describe, packages, set_properties
+from ncf.sagemaker.registry.names import APPROVED
+from ncf.sagemaker.registry.package import Package, describe, packages, set_properties
 from ncf.sagemaker.registry.properties import ENDPOINT, RELEASE
 from ncf.sagemaker.registry.settings import NEVER
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ncf.aws.session import Aws
-from ncf.sagemaker.registry.package import PENDING, Package, set_status
+from ncf.sagemaker.registry.names import PENDING
+from ncf.sagemaker.registry.package import Package, set_status
 from ncf.sagemaker.registry.properties import DECIDED, DECIDED_AT, DECIDED_BY
 
 CALLS = ("sts:GetCallerIdentity",)

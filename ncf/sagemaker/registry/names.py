@@ -1,4 +1,4 @@
-"""Names of model package groups and of their versions."""
+"""Names of model package groups and of their versions, and of approval statuses."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import re
 
 GROUP = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
 """Pattern of a group's name."""
+
+PENDING, APPROVED, REJECTED = "PendingManualApproval", "Approved", "Rejected"
+"""Values of ModelApprovalStatus."""
 
 
 def check_group(name: str) -> str:

@@ -13,7 +13,7 @@ from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags
 from ncf.errors import InputError
-from ncf.sagemaker.registry.names import GROUP
+from ncf.sagemaker.registry.names import APPROVED, GROUP, PENDING
 from ncf.sagemaker.registry.properties import DIFF, ENDPOINT, REPORT, RUN, as_note, as_properties
 
 CALLS = (
@@ -24,9 +24,6 @@ CALLS = (
     "sagemaker:UpdateModelPackage",
 )
 """AWS calls of this module, from which the IAM permissions are generated."""
-
-PENDING, APPROVED, REJECTED = "PendingManualApproval", "Approved", "Rejected"
-"""Values of ModelApprovalStatus."""
 
 _ARN = re.compile(rf"arn:aws[a-z-]*:sagemaker:[a-z0-9-]{{9,16}}:\d{{12}}:model-package/{GROUP}/[1-9]\d{{0,8}}")
 _NAME = re.compile(rf"(?P<group>{GROUP})(/(?P<version>[1-9]\d{{0,8}}))?")

@@ -15,7 +15,7 @@ from ncf.artifacts import manifest
 from ncf.artifacts.provenance import Provenance
 from ncf.aws.names import hashed_name
 from ncf.sagemaker.registry import properties as keys
-from ncf.sagemaker.registry.package import APPROVED, PENDING, REJECTED
+from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED
 from ncf.sagemaker.registry.settings import AT_ONCE
 
 _LATER = 8
