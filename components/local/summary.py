@@ -155,7 +155,8 @@ def show(console: Console, result: Mapping[str, Any], tasks: Mapping[str, TaskRu
     show_paths(console, folder, {name: Path(result[key]) for name, key in names.items()})
     if _is_pending(result) and not result["account"]:
         package = _version_of(result["package"])
-        console.print(f"Package {escape(package)} ends with the account of this run; that of 'make aws' outlives runs.")
+        said = f"Package {package} ends with the account of this run; that of 'make aws' outlives runs."
+        console.print(escape(said), highlight=False, soft_wrap=True)
     console.print("Next:")
     for command in result["next"]:
         console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)

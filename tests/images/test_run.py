@@ -61,7 +61,8 @@ def test_containers_give_what_processes_give(client: Any, data: Any, tmp_path: P
     in_containers = summary(tmp_path / "containers", data, "--executor", "docker", "--tag", TAG)
     assert rounded(in_containers["metrics"]) == rounded(in_processes["metrics"])
     assert in_containers["gate_passed"]
-    assert [stage["status"] for stage in in_containers["stages"]] == ["succeeded"] * 5
+    assert {stage["status"] for stage in in_containers["stages"]} == {"succeeded"}
+    assert [stage["name"] for stage in in_containers["stages"]] == [stage["name"] for stage in in_processes["stages"]]
     found, expected = in_containers["recommendations"], in_processes["recommendations"]
     assert [entry["user"] for entry in found] == [entry["user"] for entry in expected]
     assert found[0]["items"][0]["title"] == expected[0]["items"][0]["title"]

@@ -164,7 +164,9 @@ class Page(LocalRuns):
     def run_on_account(self, command: Command) -> None:
         """A short run on the account of ``make aws``."""
         self._output("output/run")
-        text = re.sub(r'PARAMS="?([^"]*)"?', rf'PARAMS="{SHORT} \1"', command.text)
+        given = re.findall(r"\w+(?==)", command.text)
+        short = " ".join(assignment for assignment in SHORT.split() if assignment.partition("=")[0] not in given)
+        text = re.sub(r'PARAMS="?([^"]*)"?', rf'PARAMS="{short} \1"', command.text)
         assert "what is made there outlives this run" in self.sandbox.run(text)
 
     def source(self, command: Command) -> None:
