@@ -118,8 +118,8 @@ def template() -> dict[str, Any]:
             "OperatorPolicy": {
                 "Type": "AWS::IAM::ManagedPolicy",
                 "Properties": {
-                    "Description": "For people who run ncf rollback, ncf clean and ncf doctor",
-                    "PolicyDocument": _document(_of_modules(modules_of_operators(), is_pod=False)),
+                    "Description": "For people who run the commands of ncf, such as ncf approve",
+                    "PolicyDocument": _document([*_of_modules(modules_of_operators(), is_pod=False), *_data_bucket()]),
                 },
             },
         },

@@ -132,7 +132,7 @@ def _announce(console: Console, folder: Path, url: str) -> None:
         "  make run PARAMS=release=on_approval",
         f"  . {file}",
         "  .venv/bin/ncf models",
-        "  .venv/bin/ncf approve ncf/1",
+        "  .venv/bin/ncf approve ncf/1 --note 'REASON'",
         "  make release",
         "Ctrl-C ends it, with its endpoints, jobs and objects.",
     )

@@ -21,6 +21,7 @@ UNSCOPED: Mapping[str, str] = {
     "application-autoscaling:DescribeScalingPolicies": "lists; has no resource of its own",
     "pricing:GetProducts": "AWS's public price list",
     "sagemaker:ListEndpointConfigs": "lists; has no resource of its own",
+    "sagemaker:ListModelPackageGroups": "lists; has no resource of its own",
     "sagemaker:ListModelPackages": "lists; has no resource of its own",
     "sagemaker:ListTrainingJobs": "lists; has no resource of its own",
     "servicequotas:ListServiceQuotas": "lists; has no resource of its own",

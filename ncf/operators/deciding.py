@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import CliPositionalArg
 
 from ncf.aws.settings import AwsAccess
-from ncf.sagemaker.registry.properties import MAX_NOTE_LENGTH
+from ncf.sagemaker.registry.properties import MAX_NOTE_LENGTH, as_note
 from ncf.stage.declaration import Stage
 
 if TYPE_CHECKING:
@@ -32,8 +32,15 @@ class Deciding(Stage, AwsAccess):
         min_length=1, description="Model package: ARN, GROUP/VERSION, or GROUP for its latest version"
     )
     note: str = Field(
-        min_length=1, max_length=MAX_NOTE_LENGTH, description="Reason, which the package keeps with your identity"
+        max_length=MAX_NOTE_LENGTH, description="Reason of the decision, which the package keeps with your identity"
     )
+
+    @field_validator("note")
+    @classmethod
+    def _says_why(cls, value: str) -> str:
+        if not as_note(value):
+            raise ValueError("expected the reason of the decision")
+        return value
 
     def run(self) -> None:
         from ncf.aws.session import Aws

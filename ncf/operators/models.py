@@ -15,7 +15,7 @@ from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError
 from ncf.sagemaker.registry.names import PENDING, check_group
 from ncf.sagemaker.registry.properties import CLOSED, GATE, HR, NDCG, RELEASE
-from ncf.sagemaker.registry.settings import RegistrySettings
+from ncf.sagemaker.registry.settings import NEVER, RegistrySettings
 from ncf.stage.declaration import Stage
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Models(Stage, AwsAccess):
         "ncf.aws.session",
         "ncf.aws.tags",
         "ncf.sagemaker.registry.decision",
+        "ncf.sagemaker.registry.groups",
         "ncf.sagemaker.registry.package",
     )
 
@@ -58,14 +59,16 @@ class Models(Stage, AwsAccess):
 
         from ncf.aws.session import Aws
         from ncf.sagemaker.registry.decision import decision_of
+        from ncf.sagemaker.registry.groups import group_names
         from ncf.sagemaker.registry.package import has_group, live_endpoint, live_package, packages
 
         aws = Aws(self)
         found = list(islice(packages(aws, self.group), self.limit))
         if not found and not has_group(aws, self.group):
+            others = ", ".join(group_names(aws)) or "none"
             raise InputError(
-                f"there is no model package group '{self.group}' in {aws.region}; expected the value of the pipeline's "
-                "parameter 'registry_group', whose first run creates the group"
+                f"no run has registered a model in the model package group '{self.group}' in {aws.region} yet; "
+                f"'ncf models GROUP' lists the packages of another group (there are: {others})"
             )
         listed = [Listed(package, live_endpoint(aws, package), decision_of(package)) for package in found]
         live = next((entry.package for entry in listed if entry.endpoint), None)
@@ -157,7 +160,8 @@ def _show(group: str, listed: Sequence[Listed], live: Package | None) -> None:
     console.print(table)
     if live is not None and any(entry.package.arn != live.arn for entry in listed):
         console.print(f"Behind NDCG@10 and HR@10: the difference from {live.name}, which is live.", soft_wrap=True)
-    pending = next((entry.package for entry in listed if entry.package.status == PENDING), None)
+    may_follow = (entry.package for entry in listed if entry.package.status == PENDING)
+    pending = next((package for package in may_follow if package.properties.get(RELEASE) != NEVER), None)
     if pending is not None:
         name = f"{pending.group}/{pending.version}"
         console.print(f"Next, for {pending.name}:", soft_wrap=True)

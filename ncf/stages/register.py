@@ -190,7 +190,7 @@ class Register(Stage, RegistrySettings, ServingSettings, ExperimentSettings):
         name = f"{package.group}/{package.version}"
         then = {
             AT_ONCE: "The model is deployed by this run.",
-            ON_APPROVAL: f"`ncf approve {name}` approves it, and the release pipeline deploys it.",
+            ON_APPROVAL: f"`ncf approve {name} --note 'REASON'` approves it, and the release pipeline deploys it.",
         }.get(self.release, "It is a record, and is not deployed.")
         rows = [
             ("status", package.status),

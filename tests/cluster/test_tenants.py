@@ -131,6 +131,16 @@ def test_raw_data_are_read_where_they_lie_and_nothing_beside_them() -> None:
     assert not pods.allows("s3:ListBucket", "arn:aws:s3:::runs", {"s3:prefix": "kfp/team-b/"})
 
 
+def test_operators_read_raw_data_as_ncf_verify_does() -> None:
+    document = template()["Resources"]["OperatorPolicy"]["Properties"]["PolicyDocument"]
+    stack = {**ACCOUNT, **STACK, "DataBucket": "data", "DataPrefix": "ratings"}
+    operators = Policy(document, stack, ["HasDataBucket"])
+    assert operators.allows("s3:GetObject", "arn:aws:s3:::data/ratings.csv")
+    assert operators.allows("s3:ListBucket", "arn:aws:s3:::data", {"s3:prefix": "ratings.csv"})
+    assert not operators.allows("s3:PutObject", "arn:aws:s3:::data/ratings.csv")
+    assert not Policy(document, stack).allows("s3:GetObject", "arn:aws:s3:::data/ratings.csv")
+
+
 @pytest.mark.parametrize(
     ("key", "allowed"),
     [

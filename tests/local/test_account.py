@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import pytest
+from model_packages import clients, new_group, new_package
 from random_model import random_model
 from rich.console import Console
 
@@ -23,6 +25,8 @@ from components.local.aws.errors import ApiError
 from components.local.aws.processes import wait_until
 from components.local.run import shared_account
 from ncf.errors import InputError
+from ncf.sagemaker.registry.names import APPROVED
+from ncf.sagemaker.registry.package import packages
 
 ROOT = Path(pipeline.__file__).parent
 
@@ -112,6 +116,32 @@ def test_a_model_in_its_bucket_is_recommended_from(folder: Path, tmp_path: Path)
 def test_containers_are_refused(folder: Path) -> None:
     with pytest.raises(InputError, match="containers cannot call the account"):
         shared_account(folder, "1.0", Console(quiet=True))
+
+
+def test_the_commands_that_it_prints_work(tmp_path: Path) -> None:
+    process = start(tmp_path / "aws")
+    try:
+        assert process.stdout is not None
+        printed = []
+        for line in iter(process.stdout.readline, ""):
+            printed.append(line.strip())
+            if line.startswith("Ctrl-C"):
+                break
+        remote = account.running(tmp_path / "aws", Console(quiet=True))
+        assert remote is not None
+        script = [line for line in printed if line.startswith((". ", ".venv/bin/ncf "))]
+        assert len(script) == 3
+        with patch.dict("os.environ", remote.environment):
+            aws = clients()
+            new_package(aws, new_group(aws, "ncf"))
+            done = subprocess.run(
+                ["sh", "-ec", "\n".join(script)], cwd=ROOT, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            assert next(packages(aws, "ncf")).status == APPROVED
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -162,7 +162,8 @@ def test_a_caller_without_permission_is_told(aws: Aws, local: Any, package: Call
         (["nobody/1", "--note", "x"], "there is no model package group 'nobody'.*expected the ARN"),
         (["not a name", "--note", "x"], "'not a name' is no model package: expected the ARN"),
         (["ncf/1"], "--note is required"),
-        (["ncf/1", "--note", ""], "parameter 'note' is ''"),
+        (["ncf/1", "--note", ""], "parameter 'note' is '': expected the reason of the decision"),
+        (["ncf/1", "--note", "  "], "expected the reason of the decision"),
         (["ncf/1", "--note", "x" * 1025], "parameter 'note' is .*1024"),
     ],
 )

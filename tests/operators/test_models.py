@@ -112,6 +112,14 @@ def test_who_decided_is_shown(aws: Aws, capsys: Any) -> None:
     assert "Next" not in said
 
 
+def test_a_record_is_not_suggested_for_approval(aws: Aws, capsys: Any) -> None:
+    name = new_group(aws, "records")
+    new_package(aws, name)
+    new_package(aws, name, CustomerMetadataProperties={RELEASE: "never"})
+    execution.run(Models, [name])
+    assert capsys.readouterr().out.rstrip().endswith("ncf approve records/1 --note 'REASON'")
+
+
 def test_a_group_without_versions_and_no_group(aws: Aws, capsys: Any) -> None:
     name = new_group(aws, "empty")
     execution.run(Models, [name])
@@ -119,7 +127,8 @@ def test_a_group_without_versions_and_no_group(aws: Aws, capsys: Any) -> None:
     execution.run(Models, [name, "--json"])
     assert json.loads(capsys.readouterr().out) == []
     with pytest.raises(
-        InputError, match="there is no model package group 'ncf' in us-east-1; expected .*registry_group"
+        InputError,
+        match="no run has registered a model in .*'ncf' in us-east-1 yet; 'ncf models GROUP' .*: .*empty, .*shop",
     ):
         execution.run(Models, [])
     with pytest.raises(InputError, match="'group' is 'a_b': expected the name"):

@@ -21,14 +21,10 @@ from ncf.aws.errors import RefusedError
 from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.errors import InputError
-from ncf.sagemaker.registry.names import check_group
+from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED, check_group
 from ncf.sagemaker.registry.package import (
-    APPROVED,
-    PENDING,
-    REJECTED,
     describe,
     find,
-    latest_approved,
     live_package,
     packages,
     set_properties,
@@ -81,11 +77,7 @@ def test_packages_are_listed_newest_first_and_by_status(aws: Aws) -> None:
         new_package(aws, group, APPROVED if number in (3, 7) else REJECTED)
     assert [package.version for package in packages(aws, group)] == list(range(12, 0, -1)), "of two pages"
     assert [package.version for package in packages(aws, group, APPROVED)] == [8, 4]
-    latest = latest_approved(aws, group)
-    assert latest is not None
-    assert latest.version == 8
     assert list(packages(aws, "nobody")) == []
-    assert latest_approved(aws, "nobody") is None
 
 
 def test_a_package_is_found_by_each_of_its_names(aws: Aws) -> None:
@@ -94,6 +86,8 @@ def test_a_package_is_found_by_each_of_its_names(aws: Aws) -> None:
     assert arns[0] == f"{PACKAGE_ARN}/found-group/1"
     for text, version in ((arns[0], 1), (f"{group}/1", 1), (f"{group}/2", 2), (group, 2)):
         assert find(aws, text).version == version
+    with pytest.raises(InputError, match=r"found-group/9 \(newest versions of 'found-group': 2, 1\)"):
+        find(aws, f"{group}/9")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +96,7 @@ def test_a_package_is_found_by_each_of_its_names(aws: Aws) -> None:
         ("nobody", "there is no model package group 'nobody' in us-east-1"),
         ("nobody/2", "there is no model package group 'nobody'"),
         ("without-versions", "the model package group 'without-versions' has no versions"),
-        ("without-versions/4", f"there is no model package {PACKAGE_ARN}/without-versions/4"),
+        ("without-versions/4", f"{PACKAGE_ARN}/without-versions/4 \\('without-versions' has no versions\\)"),
         (f"{PACKAGE_ARN}/nobody/1", f"there is no model package {PACKAGE_ARN}/nobody/1"),
         (f"{GROUP_ARN}/nobody", "is no model package: expected the ARN of a model package version, GROUP/VERSION"),
         ("two words", "expected the ARN"),

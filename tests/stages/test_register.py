@@ -122,7 +122,7 @@ def test_a_model_uri_is_read_by_its_manifest(tmp_path: Path, client: Any) -> Non
 @pytest.mark.parametrize(
     ("release", "status", "words"),
     [
-        ("on_approval", "PendingManualApproval", "`ncf approve waits-on_approval/1`"),
+        ("on_approval", "PendingManualApproval", "`ncf approve waits-on_approval/1 --note 'REASON'`"),
         ("never", "PendingManualApproval", "is a record"),
     ],
 )

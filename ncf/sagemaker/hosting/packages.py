@@ -23,7 +23,7 @@ def obstacle(package: Package) -> str:
         return f"{package.name} is a record of a run with 'release' = {NEVER}, and is not released"
     if package.status != APPROVED:
         note = f" ({package.note})" if package.note else ""
-        hint = f"'ncf approve {package.group}/{package.version}' approves it"
+        hint = f"`ncf approve {package.group}/{package.version} --note 'REASON'` approves it"
         return f"{package.name} is {package.status}{note}, and only an approved package is released; {hint}"
     return ""
 

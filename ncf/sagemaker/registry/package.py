@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from ncf.aws.errors import RefusedError
@@ -13,7 +14,7 @@ from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags
 from ncf.errors import InputError
-from ncf.sagemaker.registry.names import APPROVED, GROUP, PENDING
+from ncf.sagemaker.registry.names import GROUP, PENDING
 from ncf.sagemaker.registry.properties import DIFF, ENDPOINT, REPORT, RUN, as_note, as_properties
 
 CALLS = (
@@ -27,6 +28,7 @@ CALLS = (
 
 _ARN = re.compile(rf"arn:aws[a-z-]*:sagemaker:[a-z0-9-]{{9,16}}:\d{{12}}:model-package/{GROUP}/[1-9]\d{{0,8}}")
 _NAME = re.compile(rf"(?P<group>{GROUP})(/(?P<version>[1-9]\d{{0,8}}))?")
+_SHOWN_VERSIONS = 5
 _EXPECTED = "expected the ARN of a model package version, GROUP/VERSION, or GROUP for its latest version"
 
 
@@ -167,7 +169,14 @@ def find(aws: Aws, text: str) -> Package:
         raise InputError(f"'{text}' is no model package: {_EXPECTED}")
     if package := describe(aws, arn):
         return package
-    raise InputError(f"there is no model package {arn}; {_EXPECTED}")
+    raise InputError(f"there is no model package {arn}{_newest_versions(aws, arn)}; {_EXPECTED}")
+
+
+def _newest_versions(aws: Aws, arn: str) -> str:
+    """The versions that the group of a missing package has, in words."""
+    group = arn.split("/")[1]
+    known = ", ".join(other.rpartition("/")[2] for other in islice(_arns(aws, group), _SHOWN_VERSIONS))
+    return f" (newest versions of '{group}': {known})" if known else f" ('{group}' has no versions)"
 
 
 def has_group(aws: Aws, group: str) -> bool:
@@ -184,11 +193,6 @@ def _group_arn(aws: Aws, group: str) -> str:
 def _of_packages(group_arn: str) -> str:
     """ARN of a group's packages, without ``/VERSION``."""
     return group_arn.replace(":model-package-group/", ":model-package/", 1)
-
-
-def latest_approved(aws: Aws, group: str) -> Package | None:
-    """The newest package of a group that is approved; None for none."""
-    return next(packages(aws, group, APPROVED), None)
 
 
 def live_package(aws: Aws, group: str) -> Package | None:
