@@ -154,6 +154,7 @@ def ncf_pipeline(
     with dsl.ExitHandler(finished, name="preprocess-train-evaluate-deploy"):
         checked = task(
             check,
+            data_forgotten_uri=data_forgotten_uri,
             data_event_column=data_event_column,
             data_event_weights=data_event_weights,
             data_since=data_since,

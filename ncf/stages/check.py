@@ -18,7 +18,7 @@ from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import LAUNCHER, Output, Stage
 from ncf.stage.overrides import with_overrides
 from ncf.stage.pod import Pod
-from ncf.training.hyperparameters import Hyperparameters, WarmStart
+from ncf.training.hyperparameters import CHAMPION, Hyperparameters, WarmStart
 
 _EVENT_NAMES = {name: f"data_{name}" for name in EventSettings.model_fields}
 _TRAINING_NAMES = {
@@ -60,6 +60,7 @@ class Check(Stage, Region, ExperimentSettings):
     calls = ("ncf.storage", "ncf.aws.ecr", "ncf.aws.session")
     default_images = {"train_image": "train", "deploy_image": "deploy"}
 
+    data_forgotten_uri: str = Field("", description="Parameter 'forgotten_uri' of the preprocess stage")
     data_event_column: str = _as_in(EventSettings, "event_column")
     data_event_weights: dict[str, float] = _as_in(EventSettings, "event_weights")
     data_since: str = _as_in(EventSettings, "since")
@@ -97,6 +98,11 @@ class Check(Stage, Region, ExperimentSettings):
                 make()
             except ValueError as error:
                 raise ValueError(f"the stage {stage} would refuse this: {error}") from None
+        if self.data_forgotten_uri and self._training()[0].warm_start == CHAMPION:
+            raise ValueError(
+                f"parameter 'warm_start' is '{CHAMPION}', and 'data_forgotten_uri' is set: the live model may know "
+                "the users that are left out; leave 'warm_start' out, or give the folder of a model without them"
+            )
         check_notify(self.notify)
         return self
 
@@ -115,10 +121,13 @@ class Check(Stage, Region, ExperimentSettings):
         Raises:
             ValueError: if a parameter or override is invalid. The message names it and the accepted values.
         """
+        return self._training()[1]
+
+    def _training(self) -> tuple[WarmStart, JobSettings]:
         made = self._with_overrides("train_overrides", _TRAINING_NAMES, Hyperparameters, WarmStart, JobSettings)
         chosen, start, settings = cast("tuple[Hyperparameters, WarmStart, JobSettings]", made)
         start.check_start(chosen.pretrain)
-        return settings
+        return start, settings
 
     def of_registry(self) -> RegistrySettings:
         """Settings of the registration.

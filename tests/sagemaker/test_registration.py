@@ -72,6 +72,15 @@ def test_a_list_that_lags_makes_no_second_package(aws: Aws, local: LocalAws) -> 
     assert register(aws, record("lagging"), nothing) == first
 
 
+def test_a_package_that_was_deleted_is_named_before_long(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registration, "CONSISTENCY_SECONDS", 0.1)
+    monkeypatch.setattr(registration, "_COMPLETION_SECONDS", 0.1)
+    first = register(aws, record("deleted"), nothing)
+    aws.client("sagemaker").delete_model_package(ModelPackageName=first.arn)
+    with pytest.raises(RemoteError, match=f"model package {first.arn} does not exist: it has been deleted.*new run"):
+        register(aws, record("deleted"), nothing)
+
+
 def test_a_new_group_and_a_new_package_are_waited_for(aws: Aws, local: LocalAws) -> None:
     local.faults.add("late", "CreateModelPackage", times=2)
     local.faults.add("late", "DescribeModelPackage", times=2)

@@ -87,6 +87,10 @@ def test_an_image_without_the_client_of_mlflow(tmp_path: Path, monkeypatch: pyte
         ({"train_epochs": 0}, "'train_epochs' is 0"),
         ({"train_model": "svd"}, "'train_model' is 'svd'"),
         ({"train_overrides": {"spot_instance": True}}, "'max_wait_time' is 0: with 'spot_instance'"),
+        (
+            {"train_overrides": {"warm_start": "champion"}, "data_forgotten_uri": f"s3://{BUCKET}/forgotten"},
+            "'warm_start' is 'champion', and 'data_forgotten_uri' is set: the live model may know the users",
+        ),
         ({"train_overrides": {"pretrain": True, "model": "gmf"}}, "'pretrain' is true, but 'model' is 'gmf'"),
         ({"deploy_overrides": {"serverless_memory": 2048}}, "'network_isolation' is True: a serverless endpoint"),
         (

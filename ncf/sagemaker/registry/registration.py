@@ -132,8 +132,13 @@ def _completed(aws: Aws, arn: str) -> Package:
     """The package once it is ready for deployment.
 
     Raises:
-        RemoteError: if SageMaker fails to create it, or does not within 10 minutes.
+        RemoteError: if SageMaker fails to create it, or does not within 10 minutes, or if it has been deleted.
     """
+    if not any(describe(aws, arn) for _ in poll(CONSISTENCY_SECONDS)):
+        raise RemoteError(
+            f"model package {arn} does not exist: it has been deleted, and its ClientToken, which is that of the run, "
+            "still leads to it; a new run registers a model again"
+        )
     status = "missing"
     for _ in poll(_COMPLETION_SECONDS):
         answer = aws.find("sagemaker", "describe_model_package", ModelPackageName=arn)
