@@ -30,6 +30,7 @@ class SelectPackage(Stage, AwsAccess):
         "ncf.aws.session",
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.packages",
+        "ncf.sagemaker.registry.decision",
         "ncf.sagemaker.registry.package",
     )
 
@@ -72,12 +73,13 @@ class SelectPackage(Stage, AwsAccess):
 def _summary(package: Package) -> str:
     """Markdown about the package."""
     from ncf.reports.markdown import escape, table
+    from ncf.sagemaker.registry.decision import decision_of
 
+    decision = decision_of(package)
     properties = {key.removeprefix("ncf:"): value for key, value in sorted(package.properties.items())}
     rows = {
         "ARN": package.arn,
-        "approved": f"{package.modified:%Y-%m-%d %H:%M} UTC",
-        "note": package.note or "none",
+        "approved": str(decision or "no"),
         "model": package.model_uri,
         "image": package.image,
         "report": package.report_uri or "none",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -134,6 +135,19 @@ def test_studio_s_button_is_enough(aws: Aws, package: Callable[..., str], capsys
     again = decision_of(found(aws, arn))
     assert again is not None
     assert (again.by, again.at) == (first.by, found(aws, arn).modified)
+
+
+def test_studio_s_decision_outlives_a_change_of_properties(aws: Aws, package: Callable[..., str]) -> None:
+    arn = package()
+    boto3.client("sagemaker").update_model_package(ModelPackageArn=arn, ModelApprovalStatus=APPROVED)
+    approved = found(aws, arn)
+    time.sleep(0.01)
+    set_properties(aws, arn, {ENDPOINT: "ncf-shop"})
+    after = found(aws, arn)
+    decision = decision_of(after)
+    assert decision is not None
+    assert after.modified > approved.modified
+    assert (decision.by, decision.at) == (approved.modified_by, approved.modified)
 
 
 def test_a_property_that_somebody_else_has_written_is_no_time(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def test_the_latest_approved_version_that_may_be_released_is_selected(group: str
     arn, summary = selected(tmp_path, "--registry-group", group)
     assert arn == arns[1]
     assert f"# {group} version 2" in summary
+    assert re.search(r"approved \| .* UTC by \S*arn:aws:\S*sts", summary), "who approved it"
 
 
 @pytest.mark.parametrize("by", ["ARN", "version"])

@@ -15,7 +15,17 @@ from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags
 from ncf.errors import InputError
 from ncf.sagemaker.registry.names import GROUP, PENDING
-from ncf.sagemaker.registry.properties import DIFF, ENDPOINT, REPORT, RUN, as_note, as_properties
+from ncf.sagemaker.registry.properties import (
+    DECIDED,
+    DECIDED_AT,
+    DECIDED_BY,
+    DIFF,
+    ENDPOINT,
+    REPORT,
+    RUN,
+    as_note,
+    as_properties,
+)
 
 CALLS = (
     "sagemaker:DescribeEndpoint",
@@ -228,7 +238,15 @@ def live_endpoint(aws: Aws, package: Package) -> str:
 
 
 def set_properties(aws: Aws, arn: str, values: Mapping[str, Any]) -> None:
-    """Set properties of a package; the others stay. An empty value removes a property."""
+    """Set properties of a package; the others stay. An empty value removes a property.
+
+    Who made the last change, and when, tells of a decision that was made elsewhere, as in SageMaker Studio. It is kept in
+    the same call, which makes the caller the one who made the last change.
+    """
+    package = describe(aws, arn)
+    if package and package.status not in (PENDING, package.properties.get(DECIDED)):
+        by, at = package.modified_by, package.modified.isoformat()
+        values = {DECIDED: package.status, DECIDED_BY: by, DECIDED_AT: at, **values}
     changes: dict[str, Any] = {}
     if properties := as_properties(values):
         changes["CustomerMetadataProperties"] = properties
