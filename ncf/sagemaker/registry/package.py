@@ -240,8 +240,8 @@ def live_endpoint(aws: Aws, package: Package) -> str:
 def set_properties(aws: Aws, arn: str, values: Mapping[str, Any]) -> None:
     """Set properties of a package; the others stay. An empty value removes a property.
 
-    Who made the last change, and when, tells of a decision that was made elsewhere, as in SageMaker Studio. It is kept in
-    the same call, which makes the caller the one who made the last change.
+    Who made the last change, and when, tells of a decision that was made elsewhere, as in SageMaker Studio. It is kept
+    in the same call, which makes the caller the one who made the last change.
     """
     package = describe(aws, arn)
     if package and package.status not in (PENDING, package.properties.get(DECIDED)):
