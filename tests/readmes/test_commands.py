@@ -129,6 +129,10 @@ class Page(LocalRuns):
         self.patch.chdir(self.sandbox.folder)
         pipeline.main([self.hosts[host] if word == host else word for word in words[2:]])
 
+    def verify(self, command: Command) -> None:
+        """A model that is as its manifest says."""
+        assert self.sandbox.run(command.text).endswith("same bytes\n")
+
     def operate(self, command: Command) -> None:
         """Against the account of the page, or one with an endpoint that two runs have updated, each with a package."""
         if self.is_sourced:
@@ -226,8 +230,9 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     r'make run DATA=\S+ PARAMS="model=neumf pretrain=.*': Page.fit,
     r"make run DATA=.* KEEP_ENDPOINT=1": Page.run_until_interrupted,
     _NCF
-    + r"(preprocess|negative-sampling|fit|evaluate|recommend|show|verify|forget --users \S+ --forgotten-uri) .*": Page.run,
+    + r"(preprocess|negative-sampling|fit|evaluate|recommend|show|forget --users \S+ --forgotten-uri) .*": Page.run,
     _NCF + r"forget .* --scan .*": Page.run,
+    _NCF + r"verify .*": Page.verify,
     _NCF + r"--help": Page.run,
     _NCF + r"serve .*": Page.serve,
     _NCF + r"(models|diff|approve|reject|rollback|stop-jobs|clean)( .*)?": Page.operate,
