@@ -138,12 +138,13 @@ class Deploy(Stage, EndpointSettings):
 
     def _release(self, aws: Aws) -> None:
         """Deploy the package, unless it may not be served. Then nothing of an earlier try remains."""
+        from ncf.artifacts import manifest
         from ncf.artifacts.archive import SUFFIXES
         from ncf.aws.names import run_identity
         from ncf.sagemaker.hosting.deployed_model import local_model
         from ncf.sagemaker.hosting.deployment import withdraw
         from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan, names
-        from ncf.sagemaker.hosting.packages import check_approved, obstacle
+        from ncf.sagemaker.hosting.packages import check_approved, check_model, obstacle
         from ncf.sagemaker.registry.package import find
 
         package = find(aws, self.package)
@@ -159,6 +160,7 @@ class Deploy(Stage, EndpointSettings):
                 "archive, which a serverless endpoint needs; train with the same 'deploy_overrides', or set it to 0"
             )
         with local_model(package.model_uri) as folder:
+            check_model(package, manifest.fingerprint(manifest.read(folder, KIND)))
             self._bring_up(
                 aws,
                 plan,
@@ -174,7 +176,7 @@ class Deploy(Stage, EndpointSettings):
         plan: EndpointPlan,
         folder: Path,
         upload: Callable[[], None],
-        check: Callable[[], None] = lambda: None,
+        permit: Callable[[], None] = lambda: None,
         about: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Deploy, test and describe the endpoint.
@@ -184,7 +186,8 @@ class Deploy(Stage, EndpointSettings):
             plan: of the deployment.
             folder: of the model, for the smoke test.
             upload: copies the model to S3.
-            check: made after the smoke test; what it raises undoes the deployment.
+            permit: called before the endpoint is created or updated, and after the smoke test; what it raises undoes
+                the deployment.
             about: further rows of the summary.
         """
         from ncf.sagemaker.hosting.deployment import deploy
@@ -196,10 +199,10 @@ class Deploy(Stage, EndpointSettings):
 
         def tested() -> float:
             seconds = test.run(aws, plan.name) if test.users else 0.0
-            check()
+            permit()
             return seconds
 
-        seconds = deploy(aws, plan, upload, tested)
+        seconds = deploy(aws, plan, upload, tested, permit)
         self.endpoint.write_text(plan.name)
         self.metrics.write_text(json.dumps({"smoke_test_users": len(test.users), "smoke_test_seconds": seconds}))
         url = aws.console_url(f"endpoints/{plan.name}")

@@ -13,17 +13,20 @@ from local_account import BUCKET, ROLE, local_account
 from random_model import random_model
 from shop import Shop, is_change
 
+from ncf.artifacts import manifest
 from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting.endpoint import Endpoint
+from ncf.sagemaker.hosting.rollout import Rollout
 from ncf.sagemaker.hosting.smoke_test import SmokeTest
 from ncf.sagemaker.registry import package as registry
 from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED
-from ncf.sagemaker.registry.properties import ENDPOINT
+from ncf.sagemaker.registry.properties import ENDPOINT, MODEL_DIGEST
 from ncf.stage import command, execution
 from ncf.stages.deploy import Deploy
+from ncf.storage import upload
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +99,59 @@ def test_what_is_not_approved_is_refused_by_name_before_any_change(
 def test_a_package_that_is_none_is_refused(given: str, said: str, shop: Shop) -> None:
     with pytest.raises(InputError, match=said):
         shop.release(given, "run-1")
+
+
+def test_an_approval_that_is_withdrawn_before_the_update_starts_none(shop: Shop, calls: list[str]) -> None:
+    """As while another update is waited for."""
+    first, second = shop.register(20), shop.register(21)
+    shop.release(first, "run-1")
+    calls.clear()
+    quiet = patch.object(Rollout, "wait_until_quiet", lambda _: shop.decide(second, REJECTED))
+    with quiet, pytest.raises(InputError, match="version 2 is Rejected"):
+        shop.release(second, "run-2")
+    assert "update_endpoint" not in calls
+    assert shop.served() == first
+
+
+def test_a_model_that_was_replaced_after_its_registration_is_refused(shop: Shop, calls: list[str]) -> None:
+    arn = shop.register(22, run="run-1")
+    folder, uri = shop.folder / "model-22", shop.found(arn).model_uri
+    calls.clear()
+    with pytest.raises(InputError, match="version 1 was registered with none: it was replaced"):
+        shop.release(arn, "run-1")
+    assert not any(map(is_change, calls))
+    registry.set_properties(shop.aws, arn, {MODEL_DIGEST: manifest.fingerprint(manifest.read(folder, "model"))})
+    shop.release(arn, "run-1")
+
+    random_model(seed=23).save(shop.folder / "other", {}, {})
+    upload(shop.folder / "other", uri)
+    with pytest.raises(InputError, match=f"the model at {uri} has the fingerprint .*: it was replaced"):
+        shop.release(arn, "run-2")
+
+
+def test_a_package_that_is_not_completed_is_refused(shop: Shop, account: Any) -> None:
+    arn = shop.register(24)
+    account._api._registry._packages[arn]["ModelPackageStatus"] = "Failed"
+    with pytest.raises(InputError, match="version 1 is Failed in the registry; only a completed package"):
+        shop.release(arn, "run-1")
+
+
+def test_a_version_that_another_release_would_return_to_is_kept(shop: Shop) -> None:
+    """Its own smoke test fails, as the other model answers."""
+    first, second, third = (shop.register(seed) for seed in (25, 26, 27))
+    shop.release(first, "run-1")
+    test, others = SmokeTest.run, iter([third])
+
+    def updated_over(self: SmokeTest, clients: Aws, endpoint: str) -> float:
+        for package in others:
+            shop.release(package, "run-3")
+        return test(self, clients, endpoint)
+
+    with patch.object(SmokeTest, "run", updated_over), pytest.raises(RemoteError, match="smoke test"):
+        shop.release(second, "run-2")
+    assert shop.served() == third
+    Endpoint(shop.aws, shop.name).roll_back(60)
+    assert shop.served() == second
 
 
 def test_an_approval_that_is_withdrawn_during_the_deployment_undoes_it(shop: Shop) -> None:

@@ -40,7 +40,13 @@ CALLS = (
 Checked = TypeVar("Checked")
 
 
-def deploy(aws: Aws, plan: EndpointPlan, upload: Callable[[], None], check: Callable[[], Checked]) -> Checked:
+def deploy(
+    aws: Aws,
+    plan: EndpointPlan,
+    upload: Callable[[], None],
+    check: Callable[[], Checked],
+    permit: Callable[[], None] = lambda: None,
+) -> Checked:
     """Create the endpoint, or update it, or continue what an earlier try of the run has started.
 
     If that or the check fails, the endpoint returns to its state before, and the new resources are deleted.
@@ -50,6 +56,8 @@ def deploy(aws: Aws, plan: EndpointPlan, upload: Callable[[], None], check: Call
         plan: of the deployment.
         upload: copies the model to its S3 URI; called before the SageMaker model is created.
         check: tests the endpoint in service; raises if the test fails.
+        permit: raises if the model may not be served. It is called directly before the endpoint is created or updated,
+            as other updates may have been waited for. SageMaker offers no way to cancel an update that has begun.
 
     Returns:
         The result of the check.
@@ -59,7 +67,7 @@ def deploy(aws: Aws, plan: EndpointPlan, upload: Callable[[], None], check: Call
         RemoteError: if the endpoint does not come into service, the update was rolled back, or the check failed.
         SystemExit, KeyboardInterrupt: if the process is terminated. The update continues.
     """
-    deployment = _Deployment(aws, plan)
+    deployment = _Deployment(aws, plan, permit)
     try:
         deployment.create_version(upload)
         deployment.bring_up()
@@ -104,8 +112,8 @@ class _NotInServiceError(RemoteError):
 
 
 class _Deployment:
-    def __init__(self, aws: Aws, plan: EndpointPlan) -> None:
-        self._aws, self._plan = aws, plan
+    def __init__(self, aws: Aws, plan: EndpointPlan, permit: Callable[[], None] = lambda: None) -> None:
+        self._aws, self._plan, self._permit = aws, plan, permit
         self._endpoint = Endpoint(aws, plan.name)
         self._rollout = Rollout(aws, plan.settings, plan.name)
         self._is_created = self._is_in_service = False
@@ -182,6 +190,7 @@ class _Deployment:
 
     def _create_endpoint(self) -> bool:
         """Create the endpoint; False if another pod has."""
+        self._permit()
         self._is_created = self._create("create_endpoint", self._plan.endpoint_request())
         if not self._is_created:
             self._endpoint.settled(self._plan.settings.endpoint_wait_time, former=(None,))
@@ -204,6 +213,7 @@ class _Deployment:
         tagged = versions.previous_tag(live, older)
         versions.tag_endpoint(self._aws, state["EndpointArn"], previous=tagged)
         self._began = datetime.now(UTC) - _CLOCK_MARGIN
+        self._permit()
         return self._endpoint.update(
             state, self._plan.version, self._rollout.deployment_config(), keeps_count=settings.max_instance_count > 0
         )
@@ -265,8 +275,7 @@ class _Deployment:
             if self._is_created:
                 self._endpoint.delete(wait_time, lambda state: state["EndpointConfigName"] == version)
                 state = None
-            elif self._previous:
-                previous = self._servable()
+            elif previous := self._servable():
                 state = self._endpoint.return_to(state, previous, wait_time)
                 if state and state["EndpointConfigName"] == version:
                     _log.warning("endpoint %s: rollback to %s failed: it serves %s", name, previous, version)
@@ -277,15 +286,20 @@ class _Deployment:
         if state and state["EndpointStatus"] == "InService":
             self._endpoint.resume_autoscaling(state)
             packages.record(self._aws, name, undone=self._plan.package)
+        if state and version in versions.previous_of(tags_of(self._aws, state["EndpointArn"]), ""):
+            _log.info("endpoint %s: version %s is kept, as the update of another run returns to it", name, version)
+            return
         versions.delete(self._aws, version)
         _log.info("endpoint %s: version %s is deleted", name, version)
 
     def _servable(self) -> str:
-        """The last config before this update whose package, if any, is still approved; else the last one."""
-        for config in self._previous:
-            if self._exists(config) and not packages.of_config(self._aws, config)[1]:
-                return config
-        return self._previous[0]
+        """The last config before this update whose package, if any, is still approved; else the last one. '' for none.
+
+        Configs that were deleted do not count.
+        """
+        present = [config for config in self._previous if self._exists(config)]
+        servable = (config for config in present if not packages.of_config(self._aws, config)[1])
+        return next(servable, next(iter(present), ""))
 
     def _create(self, operation: str, request: Mapping[str, Any]) -> bool:
         """Create a resource; False if it exists: an earlier try or another pod has created it."""

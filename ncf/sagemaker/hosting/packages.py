@@ -6,9 +6,9 @@ from ncf.aws.names import PACKAGE_TAG, tag_list
 from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError
-from ncf.sagemaker.registry.names import APPROVED
+from ncf.sagemaker.registry.names import APPROVED, COMPLETED
 from ncf.sagemaker.registry.package import Package, describe, packages, set_properties
-from ncf.sagemaker.registry.properties import ENDPOINT, RELEASE
+from ncf.sagemaker.registry.properties import ENDPOINT, MODEL_DIGEST, RELEASE
 from ncf.sagemaker.registry.settings import NEVER
 
 CALLS = ("sagemaker:AddTags", "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig")
@@ -21,6 +21,8 @@ def obstacle(package: Package) -> str:
     """Reason why a package may not be served, in words; '' if it may."""
     if package.properties.get(RELEASE) == NEVER:
         return f"{package.name} is a record of a run with 'release' = {NEVER}, and is not released"
+    if package.state != COMPLETED:
+        return f"{package.name} is {package.state} in the registry; only a completed package is released"
     if package.status != APPROVED:
         note = f" ({package.note})" if package.note else ""
         hint = f"`ncf approve {package.group}/{package.version} --note 'REASON'` approves it"
@@ -42,6 +44,24 @@ def check_approved(aws: Aws, arn: str) -> None:
     package = describe(aws, arn)
     if reason := obstacle(package) if package else f"the model package {arn} was deleted":
         raise InputError(reason)
+
+
+def check_model(package: Package, fingerprint: str) -> None:
+    """Refuse a model that is not the one that was registered: anybody who writes to the bucket can replace it.
+
+    Args:
+        package: of the model.
+        fingerprint: of the model where the package says that it lies.
+
+    Raises:
+        InputError: if the fingerprint is not that of the package, or a run has registered the package without one.
+    """
+    recorded = package.properties.get(MODEL_DIGEST, "")
+    if recorded != fingerprint and (recorded or package.run):
+        raise InputError(
+            f"parameter 'package': the model at {package.model_uri} has the fingerprint {fingerprint}, but "
+            f"{package.name} was registered with {recorded or 'none'}: it was replaced; register it again"
+        )
 
 
 def of_config(aws: Aws, config: str) -> tuple[Package | None, str]:

@@ -10,6 +10,9 @@ GROUP = r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}"
 PENDING, APPROVED, REJECTED = "PendingManualApproval", "Approved", "Rejected"
 """Values of ModelApprovalStatus."""
 
+COMPLETED = "Completed"
+"""ModelPackageStatus of a package that can be used."""
+
 
 def check_group(name: str) -> str:
     """The name of a model package group.

@@ -50,7 +50,8 @@ class Package:
         arn: ARN of the version.
         group: name of the group.
         version: number of the version, from 1.
-        status: :data:`PENDING`, :data:`APPROVED` or :data:`REJECTED`.
+        status: ModelApprovalStatus: :data:`PENDING`, :data:`APPROVED` or :data:`REJECTED`.
+        state: ModelPackageStatus: ``Completed``, or ``Pending``, ``InProgress``, ``Failed`` or ``Deleting``.
         created: time of registration.
         modified: time of the last change.
         modified_by: who made it: the user profile of SageMaker Studio, or an ARN of IAM; '' if AWS does not say.
@@ -65,6 +66,7 @@ class Package:
     group: str
     version: int
     status: str
+    state: str
     created: datetime
     modified: datetime
     modified_by: str
@@ -86,6 +88,7 @@ class Package:
             group=answer.get("ModelPackageGroupName", answer["ModelPackageName"]),
             version=answer.get("ModelPackageVersion", 0),
             status=answer.get("ModelApprovalStatus", PENDING),
+            state=answer["ModelPackageStatus"],
             created=answer["CreationTime"],
             modified=answer.get("LastModifiedTime", answer["CreationTime"]),
             modified_by=author.get("UserProfileName") or author.get("IamIdentity", {}).get("Arn", ""),
