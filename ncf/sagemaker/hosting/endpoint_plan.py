@@ -134,7 +134,7 @@ def names(settings: EndpointSettings, run: str, model: str) -> tuple[str, str]:
     Args:
         settings: of the endpoint.
         run: that deploys.
-        model: fingerprint of the model, or ARN of its package, which never changes its model.
+        model: fingerprint of the model, or ARN of its package, whose model must keep its fingerprint.
     """
     endpoint = endpoint_of(run, settings.endpoint_name)
     identity = {
