@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kfp.local.config import LocalExecutionConfig
 
 import pipeline
 from components.compiling.arguments import parse_arguments
@@ -135,7 +136,8 @@ def test_every_entrance_names_the_parameter(entrance: Callable[[str, str], Any])
 FLOATS = [name for name, entry in pipeline.ncf_pipeline.component_spec.inputs.items() if entry.type == "Float"]
 
 
-def test_whole_numbers_for_floats_are_arguments_of_kfp() -> None:
+def test_whole_numbers_for_floats_are_arguments_of_kfp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LocalExecutionConfig, "instance", None)  # which KFP keeps from an earlier test of the process
     required = {"data_uri": "s3://b/x", "train_role": ROLE, "deploy_role": ROLE}
     assert set(FLOATS) >= {"data_min_rating", "data_max_unreadable", "gate_min_hr_at_10"}
     arguments = parse_arguments([f"{name}=1" for name in FLOATS], pipeline.ncf_pipeline)

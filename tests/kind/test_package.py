@@ -27,7 +27,7 @@ def test_each_pod_is_given_the_variables_once(package: ModuleType, form: str) ->
     content = read(form)
     package.adapt(content, VARIABLES)
     containers = package.containers(content)
-    assert len(containers) == 7
+    assert len(containers) == 8
     for container in containers:
         names = [entry["name"] for entry in container["env"]]
         assert len(names) == len(set(names))
