@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
@@ -67,6 +68,6 @@ class Deciding(Stage, AwsAccess):
             InputError: if the status makes no sense for the package.
         """
 
+    @abstractmethod
     def remarks(self, aws: Aws, package: Package) -> Iterator[str]:
         """What follows from the status, in sentences."""
-        raise NotImplementedError

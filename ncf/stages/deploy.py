@@ -26,7 +26,8 @@ class Deploy(Stage, EndpointSettings):
     """Create or update a SageMaker endpoint that hosts a model, and test it with requests of real users.
 
     A retry continues the deployment of the first attempt. If the endpoint does not reach InService or fails the smoke
-    test, its previous state is restored. A model package must be approved, before the deployment and at its end.
+    test, its previous state is restored. A model package must be approved when the deployment starts, directly before
+    the endpoint is changed, and after the smoke test. Its model must be the one that was registered.
     """
 
     image = LAUNCHER
