@@ -35,11 +35,11 @@ class Profile(BaseModel):
     rows: int = Field(ge=0)
     users: int = Field(ge=0)
     items: int = Field(ge=0)
-    unreadable: int = Field(0, ge=0)
-    columns: dict[str, str] = Field({}, max_length=20)
+    unreadable: int = Field(default=0, ge=0)
+    columns: dict[str, str] = Field(default={}, max_length=20)
     newest: int | None = None
     read: int
-    daily: list[int] = Field([], max_length=MAX_DAYS)
+    daily: list[int] = Field(default=[], max_length=MAX_DAYS)
 
     @property
     def unreadable_share(self) -> float:
