@@ -18,8 +18,8 @@ from ncf.evaluation.intervals import Estimate
 
 ALPHA = 0.05
 """Probability, over all looks together, that the interval does not contain the true difference."""
-LEAST_USERS = 100
-"""Users of each variant, from which on the limit theorem is relied upon."""
+LEAST_HITS = 20
+"""Outcomes above 0 that each variant would have if both were equal, from which on the limit theorem is relied upon."""
 TIGHTEST_AT = 10_000
 """Number of users for which the sequence is tightest. It is valid for any number."""
 
@@ -38,17 +38,18 @@ def differences(
         looks: numbers of users so far, ascending, n at most.
 
     Returns:
-        An estimate for each look; None while a variant has fewer than ``LEAST_USERS``.
+        An estimate for each look; None while a variant has too few users for ``LEAST_HITS``.
     """
     treated = challenged.astype(np.float64)
     values = np.asarray(outcomes, np.float64)
     first, second = _mean_before(treated, values), _mean_before(1 - treated, values)
     scores = first - second
     scores += treated / share * (values - first) - (1 - treated) / (1 - share) * (values - second)
-    users, sums, squares = np.cumsum(treated), np.cumsum(scores), np.cumsum(scores**2)
+    users, hits = np.cumsum(treated), np.cumsum(values > 0)
+    sums, squares = np.cumsum(scores), np.cumsum(scores**2)
     found: list[Estimate | None] = []
     for n in looks:
-        if n == 0 or min(users[n - 1], n - users[n - 1]) < LEAST_USERS:
+        if n == 0 or hits[n - 1] / n * min(users[n - 1], n - users[n - 1]) < LEAST_HITS:
             found.append(None)
             continue
         mean = float(sums[n - 1] / n)

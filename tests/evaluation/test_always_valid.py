@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ncf.evaluation.always_valid import LEAST_USERS, difference, differences, verdict
+from ncf.evaluation.always_valid import LEAST_HITS, difference, differences, verdict
 from ncf.evaluation.intervals import Estimate
 
 DAYS, USERS_A_DAY = 60, 200
@@ -32,7 +32,7 @@ def verdicts(experiments: int, share: float, champion: float, challenger: float,
     ]
 
 
-@pytest.mark.parametrize(("share", "rate", "ndcg"), [(0.5, 0.1, False), (0.2, 0.05, True)])
+@pytest.mark.parametrize(("share", "rate", "ndcg"), [(0.5, 0.1, False), (0.2, 0.05, True), (0.1, 0.03, False)])
 def test_equal_variants_are_told_apart_in_fewer_than_one_of_twenty_experiments(
     share: float, rate: float, ndcg: bool
 ) -> None:
@@ -69,10 +69,12 @@ def test_the_estimate_is_the_difference_of_the_means() -> None:
 
 
 def test_few_users_say_nothing() -> None:
-    challenged = np.arange(2 * LEAST_USERS) % 2 == 0
+    challenged = np.arange(4 * LEAST_HITS) % 2 == 0
     hits = challenged.astype(np.float64)
     assert difference(challenged[:-2], hits[:-2], 0.5) is None
-    assert difference(challenged, hits, 0.5)
+    assert verdict(difference(challenged, hits, 0.5)) == "better"
+    assert verdict(difference(challenged, 1 - hits, 0.5)) == "worse", "a challenger without any hit"
+    assert difference(challenged, 0 * hits, 0.5) is None
     assert difference(challenged[:0], hits[:0], 0.5) is None
     assert verdict(None) == "not yet"
     assert verdict(Estimate(0.1, 0.0, 0.2)) == "not yet"
