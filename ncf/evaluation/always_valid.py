@@ -1,8 +1,8 @@
 """Confidence sequence of the difference between two variants: valid whenever one looks, and however often.
 
-The asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform central limit theory
-and asymptotic confidence sequences" (https://arxiv.org/abs/2103.06476): theorem 2.2, and equation 10 for its parameter.
-It is applied to the scores of the augmented inverse probability weighted estimator of a randomized experiment, section 3.
+The asymptotic confidence sequence, with a Gaussian mixture boundary, of Waudby-Smith, Arbour, Sinha, Kennedy and
+Ramdas: "Time-uniform central limit theory and asymptotic confidence sequences" (https://arxiv.org/abs/2103.06476). It
+is applied to the scores of the augmented inverse probability weighted estimator of a randomized experiment, as there.
 """
 
 from __future__ import annotations
