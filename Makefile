@@ -68,7 +68,7 @@ endif
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run release recommend aws component pipeline images push test test-slow test-images check-local-mode lint bench bench-baselines bench-epoch bench-gpu bench-peer bench-peer-sasrec \
+.PHONY: help setup run release recommend aws component pipeline images push test test-slow test-images check-local-mode lint bench bench-baselines bench-epoch bench-forecast bench-gpu bench-peer bench-peer-sasrec \
 	bench-scale bench-serving fuzz-serving reproduce clean
 
 help: ## Show the targets
@@ -162,6 +162,9 @@ reproduce: $(READY) ## Print the accuracy table: DATA=folder with an NCF release
 
 bench-epoch: $(READY) ## Time an epoch of history, GMF and NeuMF by torch and by the compiled step: DATA=interactions or a release
 	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks epoch
+
+bench-forecast: $(READY) ## Measure what ncf doctor forecasts, and write its coefficients (20 minutes): [DATA=folder of data sets]
+	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks forecast
 
 bench-gpu: $(READY) ## Measure training on this machine's GPU: [DATA=folder of the release's ml-1m]
 	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks gpu

@@ -80,6 +80,7 @@ class Page(LocalRuns):
         self.patch.setenv("PATH", self.sandbox.environment["PATH"])
         self.patch.setenv("CALLS", str(self.sandbox.calls))
         self.patch.setattr(checked_account, "Aws", Account().open)
+        self.patch.chdir(self.sandbox.folder)
         words = self.sandbox.words(command.text)
         hosts = {host: self.stack.enter_context(serving(FakeKfp())) for host in _KFP if host in words}
         printed = io.StringIO()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ncf.aws.session import Aws
+from ncf.forecast.machines import TrainingInstances
 from ncf.reports.training_job import TrainingJob
 from ncf.sagemaker.training.pricing import training_price
 from ncf.sagemaker.training.settings import JobSettings
@@ -37,11 +38,10 @@ def figures(aws: Aws, settings: JobSettings, description: Mapping[str, Any]) -> 
     )
 
 
-def cost_of_refit(aws: Aws, settings: JobSettings) -> str:
+def cost_of_refit(instances: TrainingInstances) -> str:
     """What the third fit of a job costs and how it is left out, for the log before the job."""
-    hour = _price(aws, settings)
-    types = f"{settings.instance_count} x {settings.instance_type}"
-    price = f", at {hour * settings.instance_count:.2f} USD an hour for {types}" if hour else ""
+    hour = instances.usd_per_hour
+    price = f", at {hour * instances.count:.2f} USD an hour for {instances.name}" if hour else ""
     return (
         f"a third fit, on all positives, makes the model that is hosted: about a third of the job's time{price}; "
         'train_overrides {"refit": false} leaves it out'
