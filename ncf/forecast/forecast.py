@@ -10,6 +10,9 @@ from ncf.forecast.coefficients import Kind, coefficients
 from ncf.forecast.size import DataSize
 from ncf.training.hyperparameters import PARTS, Hyperparameters
 
+_OF_HISTORY = ("factors", "history", "shared_negatives", "batch_size", "validation")
+_OF_OTHERS = ("factors", "tower", "negatives", "batch_size", "validation", "precision")
+"""Hyperparameters that make work, of which only the defaults were measured."""
 _LEAST_EPOCHS = 1
 """Epochs of the final and the hosted fit where the first epoch of selection is the best one."""
 
@@ -108,6 +111,10 @@ def extrapolated(size: DataSize, settings: Hyperparameters) -> Iterator[str]:
         if not low <= value <= high:
             side = f"more than {high:,}" if value > high else f"fewer than {low:,}"
             yield f"{value:,} {name} are {side}, the {'largest' if value > high else 'least'} number that was measured"
+    defaults = Hyperparameters.model_validate({})
+    for name in _OF_HISTORY if settings.model == "history" else _OF_OTHERS:
+        if getattr(settings, name) != getattr(defaults, name):
+            yield f"'{name}' was measured with {getattr(defaults, name)} only"
     if settings.model not in known.models:
         yield f"the model '{settings.model}' was not measured; it is derived from {', '.join(known.models)}"
 

@@ -25,10 +25,12 @@ Amounts = Mapping[str, float]
 
 START = "start"
 """The amount of each stage that does not depend on the data: it starts, and loads libraries."""
-PARALLEL = frozenset({"products", "ranked", "inverses"})
+PARALLEL = frozenset({"products", "samples", "ranked", "inverses"})
 """Work that threads share."""
-STEPS = frozenset({"products", "in_epochs", "updates", "steps", "samples"})
+STEPS = frozenset({"products", "in_epochs", "samples"})
 """Work of a fit that its measured speed covers: the steps of the epochs, without validation and files."""
+_INVERSES_OF_TUNING = 3
+"""Least number of inverses by which lambda of EASE is chosen."""
 _SPARSE_SYSTEMS = 8
 """Values of lambda that sparse EASE is fitted with to choose one."""
 
@@ -82,21 +84,16 @@ def samples(size: DataSize, settings: Hyperparameters, epochs: tuple[int, int, i
 
 def _history(size: DataSize, settings: Hyperparameters, epochs: tuple[int, int, int]) -> Work:
     negatives, width = min(settings.shared_negatives, size.items), settings.factors
-    products = positives = updates = steps = batch = 0.0
+    products = positives = batch = 0.0
     for in_epoch, times in zip(size.in_epoch, epochs):
         batch = min(settings.positives_per_batch(in_epoch), in_epoch)
-        of_fit = times * -(-in_epoch // max(batch, 1))
         products += times * in_epoch * negatives * width
         positives += times * in_epoch * width
-        updates += of_fit * min(size.items, batch + negatives) * width  # large tables are lazy: only rows of the step
-        steps += of_fit
     ranked = epochs[0] * min(size.users, MOST_USERS) * size.items * width if settings.validation == "catalogue" else 0
     seconds = {
         START: 1.0,
         "products": products,
         "in_epochs": positives,
-        "updates": updates,
-        "steps": steps,
         "ranked": ranked,
         "positives": size.positives,
     }
@@ -105,12 +102,7 @@ def _history(size: DataSize, settings: Hyperparameters, epochs: tuple[int, int, 
 
 def _pairwise(size: DataSize, settings: Hyperparameters, epochs: tuple[int, int, int]) -> Work:
     tower, width = _tower(settings), _width(settings)
-    updates = 0.0
     drawn = samples(size, settings, epochs)
-    for positives, times in zip(size.fitted, epochs):
-        steps = -(-positives // max(settings.positives_per_batch(positives), 1))
-        rows = min(size.users + size.items, positives * settings.samples_per_positive / max(steps, 1))
-        updates += times * steps * rows * width
     users = min(size.users, MOST_USERS)
     if tower:
         users = min(users, max(100, PAIRS_OF_TOWER // size.items))
@@ -119,7 +111,6 @@ def _pairwise(size: DataSize, settings: Hyperparameters, epochs: tuple[int, int,
         START: 1.0,
         "products": drawn * (tower + width),
         "samples": drawn,
-        "updates": updates,
         "ranked": pairs * (tower + width),
         "positives": size.positives,
     }
@@ -148,22 +139,28 @@ def evaluate(size: DataSize) -> Work:
     """Baselines, whose settings are chosen first, and the ranks of all."""
     items, users = size.items, min(size.users, TUNING_USERS)
     is_dense = items <= EASE_MAX_ITEMS
-    tuned, inverse, by_users, systems = 0.0, 0.0, 0.0, 0.0
+    inverses = systems = 0.0
     if is_dense:
-        tuned = min(items, TUNING_EASE_ITEMS) ** 3
-        smaller = min(size.users, items)
-        inverse, by_users = smaller**3, (size.positives + size.users**2) * items if size.users < items else 0.0
+        inverses = min(items, TUNING_EASE_ITEMS) ** 3 + min(size.users, items) ** 3 / _INVERSES_OF_TUNING
     elif items <= SPARSE_EASE_MAX_ITEMS:
         systems = _SPARSE_SYSTEMS * min(items, TUNING_SPARSE_EASE_ITEMS) + items
     seconds = {
         START: 1.0,
-        "positives": size.positives,
         "candidates": size.users,
         "pairs": min(size.pairs, MAX_PAIRS),
         "ranked": float(users * items),
-        "inverses": tuned + inverse / 3,
-        "by_users": by_users,
+        "inverses": inverses,
         "systems": systems,
     }
-    matrix = items**2 if is_dense else 0.0
+    matrix = _matrix(size) if is_dense else 0.0
     return Work(seconds, {START: 1.0, "positives": size.positives, "matrix": matrix, "items": items + systems})
+
+
+def _matrix(size: DataSize) -> float:
+    """Cells of the largest matrix of EASE with its inverse: of tuning, or of the fit.
+
+    With fewer users than items the fit has a matrix in float32, whose cells are an eighth, and one of users and items.
+    """
+    items, users = size.items, size.users
+    fitted = items**2 if users >= items else items**2 / 8 + users * items / 4
+    return float(max(min(items, TUNING_EASE_ITEMS) ** 2, fitted))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ncf.forecast.coefficients import coefficients
 from ncf.forecast.forecast import StageForecast, extrapolated
 from ncf.forecast.machines import Machine, TrainingInstances
 from ncf.forecast.size import DataSize
@@ -95,8 +96,9 @@ def notes(size: DataSize, training: Training, pods: Mapping[str, tuple[StageFore
                 f"is that of {instances.count}"
             )
     yield from _extrapolated(size, training.settings)
-    if stage.least < 1:
+    if " to " in _minutes(training.seconds, stage.least):
         yield "of two numbers of minutes, the lower one is that of the earliest stop, the upper one that of all epochs"
+    yield f"measured on one core ({coefficients().machine}); how several cores share the work is computed"
     yield "SageMaker's start, and the transfer of image and data, are not in the minutes"
 
 

@@ -57,7 +57,7 @@ class Doctor(Stage, ReadingSettings, EventSettings):
     train_role: str = Field("", description="ARN of the IAM role of the training job; '': only 'data' is examined")
     data: str = Field(
         "",
-        description="Path or S3 URI of the interactions, a file or a folder, for the forecast of a run; '': no forecast",
+        description="Path or S3 URI of interactions, a file or a folder, for the forecast of a run; '': no forecast",
     )
     train_model: ModelName = Field(
         Hyperparameters.model_fields["model"].default, description="Parameter 'model' of training, for the forecast"

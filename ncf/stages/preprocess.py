@@ -175,9 +175,10 @@ class Preprocess(Stage, ReadingSettings, EventSettings, ComparisonSettings, Cham
         _log.info("forecast: %s", text.data_line(size))
         for name, (stage, machine) in pods.items():
             _log.info("forecast: %s", text.stage_line(name, stage, machine))
-        fitted = fit(size, Hyperparameters())
+        defaults = Hyperparameters.model_validate({})
+        fitted = fit(size, defaults)
         _log.info("forecast: %s", text.stage_line("train, with default settings", fitted, Machine("one core", 1)))
-        for note in text.notes_on_data(size, Hyperparameters(), pods):
+        for note in text.notes_on_data(size, defaults, pods):
             _log.info("forecast: %s", note)
 
     def _comparison(self, profile: Profile) -> Comparison:

@@ -14,7 +14,7 @@ from typing import Any
 
 REPEATS = 2
 """Runs of a stage, of which the shortest counts: other processes take part of the caches of a core."""
-_SHORT_SECONDS = 4.0
+_SHORT_SECONDS = 3.0
 _MODULE = "tests.benchmarks.forecast_points"
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,19 @@ def test_sizes_inside_of_the_measurements_are_not_extrapolated() -> None:
 def test_sizes_outside_of_the_measurements_are_named(name: str, value: int, words: str) -> None:
     (found,) = extrapolated(replace(SIZE, **{name: value}), Hyperparameters())
     assert re.search(words, found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"factors": 128}, ["'factors' was measured with 64 only"]),
+        ({"tower": [8, 4]}, []),
+        ({"model": "neumf", "tower": [8, 4]}, ["'tower' was measured with [64, 32, 16] only"]),
+        ({"epochs": 20, "patience": 0, "learning_rate": 0.1}, []),
+    ],
+)
+def test_settings_that_were_not_measured_are_named(settings: dict[str, Any], words: list[str]) -> None:
+    assert list(extrapolated(SIZE, Hyperparameters(**settings))) == words
 
 
 def test_a_model_that_was_not_measured_is_named() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ncf.forecast import text
+from ncf.forecast.coefficients import coefficients
 from ncf.forecast.forecast import StageForecast
 from ncf.forecast.machines import Machine, TrainingInstances, machine_of
 from ncf.stage.pod import Pod
@@ -53,9 +54,13 @@ def test_without_a_price_and_cores_that_is_said() -> None:
 
 
 def test_nothing_is_doubtful_inside_of_the_measurements_but_what_is_left_out() -> None:
-    assert notes(replace(TRAINING, stage=STAGE)) == (
-        "SageMaker's start, and the transfer of image and data, are not in the minutes"
-    )
+    core, start = notes(replace(TRAINING, stage=STAGE)).splitlines()
+    assert core == f"measured on one core ({coefficients().machine}); how several cores share the work is computed"
+    assert start == "SageMaker's start, and the transfer of image and data, are not in the minutes"
+
+
+def test_two_numbers_of_minutes_are_explained() -> None:
+    assert "the lower one is that of the earliest stop, the upper one that of all epochs" in notes(TRAINING)
 
 
 def test_a_gpu_and_several_instances_were_not_measured() -> None:

@@ -19,6 +19,7 @@ from ncf.operators.doctor import Doctor
 from ncf.stage import execution, parsing
 from ncf.storage import upload
 
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     synthetic.write(tmp_path, users=60, items=80, interactions=1_500, seed=3)
@@ -35,7 +36,7 @@ def finding_of(data: Path) -> str:
 @pytest.fixture
 def priced(account: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
     """The account, whose price list has the instance type."""
-    terms = {"OnDemand": {"a": {"priceDimensions": {"b": {"pricePerUnit": {"USD": "0.23"}}}}}}
+    terms = {"OnDemand": {"a": {"priceDimensions": {"b": {"pricePerUnit": {"USD": "230"}}}}}}
     product = {"product": {"attributes": {"vCpu": "4", "memory": "16 GiB"}}, "terms": terms}
     monkeypatch.setitem(Account.SERVICES, "get_products", "pricing")
     account.answers["get_products"] = {"FormatVersion": "aws_v1", "PriceList": [json.dumps(product)]}
@@ -56,8 +57,8 @@ def test_data_alone_need_no_account(priced: Account, data: Path, capsys: pytest.
     found = forecast_of(output)
     assert list(found)[:4] == ["preprocess", "negative-sampling", "train", "evaluate"]
     assert "on 1 x ml.m5.xlarge, 4 cores; memory " in found["train"]
-    assert " of 17 GB; 0.0" in found["train"]
-    assert found["train"].endswith(" USD at most, at 0.23 USD an hour")
+    assert " of 17 GB; " in found["train"]
+    assert found["train"].endswith(" USD at most, at 230.00 USD an hour")
     assert re.fullmatch(r".* min on a pod of 2 CPU; memory 0\.[1-3] of 8 GB", found["evaluate"])
     assert "get_caller_identity" not in priced.requests
     assert output.splitlines()[-1] == "all checks passed"
@@ -108,8 +109,11 @@ def test_settings_of_training_change_its_minutes(
 
 
 def test_a_job_that_would_be_stopped_is_said(account: Account, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    execution.run(Doctor, ["--data", str(data), "--train-epochs", "1000", "--train-max-run-time", "60"])
-    assert "may take longer than 'max_run_time', 60 s" in capsys.readouterr().out
+    wide = ("--train-overrides", '{"factors": 4096}')
+    execution.run(Doctor, ["--data", str(data), "--train-epochs", "1000", "--train-max-run-time", "60", *wide])
+    output = capsys.readouterr().out
+    assert "may take longer than 'max_run_time', 60 s" in output
+    assert "extrapolated: 'factors' was measured with 64 only" in output
 
 
 @pytest.mark.parametrize(
