@@ -39,7 +39,6 @@ FITTED = (
     Data("items", 150_000, 4_000, 7_000, fits=(_ONE,)),
     Data("long", 1_000_000, 20_000, 500, fits=(_ONE, _ONE | _GMF)),
     Data("sparse", 100_000, 6_000, 10_500, fits=(_ONE, _ONE | _NEUMF)),
-    Data("tail", 200_000, 32_000, 25_000, is_text=True, fits=(_ONE,)),
 )
 """Numbers of rows, users and items that vary apart from each other. The generator drops repeated pairs."""
 _DEFAULT: Mapping[str, Any] = {}

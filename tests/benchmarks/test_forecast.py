@@ -9,6 +9,7 @@ import pytest
 
 from ncf.forecast import terms
 from ncf.forecast.coefficients import Coefficients, coefficients
+from ncf.forecast.forecast import extrapolated
 from ncf.training.hyperparameters import Hyperparameters
 from tests.benchmarks import bench_forecast
 from tests.benchmarks.bench_forecast import FITTED, HELD_OUT, POINTS, compared, fitted, size_of_point
@@ -51,11 +52,36 @@ def test_the_measurements_are_of_the_points_that_the_benchmark_names() -> None:
     assert not set(names) & {data.name for data in FITTED}
 
 
-@pytest.mark.parametrize("point", MEASURED["held_out"], ids=lambda point: point["name"])
+INSIDE, OUTSIDE = (
+    [
+        point
+        for point in MEASURED["held_out"]
+        if any(extrapolated(size_of_point(point), Hyperparameters())) == is_outside
+    ]
+    for is_outside in (False, True)
+)
+"""Held-out points by whether they are within the sizes that the coefficients were measured at."""
+
+
+def test_three_held_out_sizes_are_within_the_measured_ones_and_one_of_them_is_real() -> None:
+    names = {point["name"] for point in INSIDE}
+    assert len(names) >= 3
+    assert names & set(bench_forecast.REAL)
+
+
+@pytest.mark.parametrize("point", INSIDE, ids=lambda point: point["name"])
 def test_sizes_that_it_was_not_fitted_on_are_forecast(point: dict[str, Any]) -> None:
     for stage, took, found in compared(point):
         assert abs(found.core_seconds / took["cpu_seconds"] - 1) <= _WITHIN, stage
         assert abs(found.peak_bytes / took["peak_bytes"] - 1) <= _WITHIN, stage
+
+
+@pytest.mark.parametrize("point", OUTSIDE, ids=lambda point: point["name"])
+def test_beyond_the_measured_sizes_it_says_so_and_its_seconds_hold(point: dict[str, Any]) -> None:
+    assert list(extrapolated(size_of_point(point), Hyperparameters()))
+    for stage, took, found in compared(point):
+        assert abs(found.core_seconds / took["cpu_seconds"] - 1) <= _WITHIN, stage
+        assert found.peak_bytes >= (1 - _WITHIN) * took["peak_bytes"], stage
 
 
 @pytest.mark.parametrize("point", MEASURED["held_out"], ids=lambda point: point["name"])

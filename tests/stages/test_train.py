@@ -111,8 +111,8 @@ def test_the_forecast_uses_the_speed_of_an_earlier_job_on_the_same_instances(
     pod: Pod, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "27"))
-    (job,) = jobs_of("27")
+    execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "91"))
+    (job,) = jobs_of("91")
     model = pod.folder / "earlier"
     model.mkdir()
     history = {"hyperparameters": Hyperparameters().model_dump(mode="json"), "samples_per_second": 100.0}
@@ -124,16 +124,16 @@ def test_the_forecast_uses_the_speed_of_an_earlier_job_on_the_same_instances(
     group = new_group(aws, "speed")
     new_package(aws, group, "Approved", InferenceSpecification=specification(uri))
     arguments = ("--s3-prefix", PREFIX, "--champion-group", "speed")
-    execution.run(Train, pod.arguments(*arguments, "--seed", "28", output="same"))
+    execution.run(Train, pod.arguments(*arguments, "--seed", "92", output="same"))
     said = "train is computed with the speed of the model of approved package speed version 1"
     assert caplog.text.count(said) == 1
-    execution.run(Train, pod.arguments(*arguments, "--seed", "29", "--instance-type", "ml.m5.xlarge", output="other"))
+    execution.run(Train, pod.arguments(*arguments, "--seed", "93", "--instance-type", "ml.m5.xlarge", output="other"))
     assert caplog.text.count(said) == 1, "another instance type has another speed"
 
 
 def test_a_retry_does_not_forecast_a_job_that_is_there(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    arguments = ("--s3-prefix", PREFIX, "--seed", "31", "--run-id", "run-once")
+    arguments = ("--s3-prefix", PREFIX, "--seed", "94", "--run-id", "run-once")
     for output in ("first", "second"):
         execution.run(Train, pod.arguments(*arguments, output=output))
     assert caplog.text.count("forecast: train: ") == 1
