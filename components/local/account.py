@@ -25,6 +25,8 @@ FOLDER = Path("output/aws")
 """Default folder of the account."""
 BUCKET = "ncf-local"
 """The bucket, of this account and of those that end with their run."""
+ENDPOINT = "ncf-live"
+"""Endpoint to which models are released, unless another one is named."""
 ENVIRONMENT = "environment"
 """File in the folder, while the account is up: ``export`` lines for a shell, with its URL and access key."""
 _EXPORT = "export "
@@ -134,6 +136,7 @@ def _announce(console: Console, folder: Path, url: str) -> None:
         "  .venv/bin/ncf models",
         "  .venv/bin/ncf approve ncf/1 --note 'REASON'",
         "  make release",
+        "  make monitor",
         "Ctrl-C ends it, with its endpoints, jobs and objects.",
     )
     for line in lines:

@@ -42,6 +42,7 @@ _FIGURES: Mapping[str, Mapping[str, str]] = {
     },
     "deploy": {"smoke_test_users": "users of the smoke test"},
     "recommend": {"users": "users", "rows": "rows", "coverage": "coverage"},
+    "monitor": {"records": "captured requests", "unknown_users": "unknown users", "breaches": "breached limits"},
 }
 """Metrics and counts that the console shows, and their labels there, by stage. Other stages show their first ones."""
 _OTHERS = ("check", "finish")

@@ -32,6 +32,8 @@ NAMESPACE_TAG = f"{TAG_PREFIX}namespace"
 """Tag of all resources that a pod creates: its namespace."""
 PACKAGE_TAG = f"{TAG_PREFIX}package"
 """Tag of endpoints, and of their models and configs: ARN of the model package that they were created from."""
+MONITOR_SOURCE, BREACH = "ncf.monitor", "NCF Monitor Breach"
+"""Source and detail type of the event of a window that breaches a limit of the monitoring."""
 OWN_TAGS = 7
 """Tags of this project that one resource has at most."""
 _DIGITS = 16

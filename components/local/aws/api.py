@@ -307,6 +307,13 @@ class SageMakerApi:
         endpoint.delete()
         return {}
 
+    def publish_metrics(self) -> None:
+        """Tell CloudWatch what was measured at all endpoints since the last call."""
+        with self._lock:
+            endpoints = list(self._endpoints.values())
+        for endpoint in endpoints:
+            endpoint.publish_metrics()
+
     def list_endpoints(self, request: Request) -> Answer:
         with self._lock:
             found = [endpoint.describe() for endpoint in self._endpoints.values()]

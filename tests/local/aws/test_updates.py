@@ -192,6 +192,7 @@ def test_requests_are_captured(aws: LocalAws) -> None:
         "InitialSamplingPercentage": 50,
         "DestinationS3Uri": "s3://bucket/captured",
         "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
     }
     sagemaker.create_endpoint_config(
         EndpointConfigName="captured-half", ProductionVariants=[variant], DataCaptureConfig=capture

@@ -1,0 +1,36 @@
+"""Concentration of served items on few of the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TOP_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class Concentration:
+    """How unevenly the places in lists are shared among all items of the catalogue.
+
+    Attributes:
+        coverage: share of the items that were in any list.
+        gini: coefficient of Gini, 0 (all items equally often) to 1 (one item alone), items without a place included.
+        top_share: share of the places that the most frequent 1 % of the items have, one item at least.
+    """
+
+    coverage: float
+    gini: float
+    top_share: float
+
+    @classmethod
+    def of(cls, counts: NDArray[np.int64]) -> Concentration:
+        """The concentration of counts by item, int64 [items]; zeros if nothing was served."""
+        n, total = len(counts), int(counts.sum())
+        if not total:
+            return cls(0.0, 0.0, 0.0)
+        ordered = np.sort(counts).astype(np.float64)
+        gini = float(2 * (np.arange(1, n + 1) @ ordered) / (n * total) - (n + 1) / n)
+        top = max(1, round(n * _TOP_SHARE))
+        return cls(float(np.count_nonzero(counts) / n), max(0.0, gini), float(ordered[-top:].sum() / total))

@@ -1,0 +1,248 @@
+"""Report of a monitored window, in HTML and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ncf.monitoring.capture import FAULTS
+from ncf.monitoring.drift import Drift
+from ncf.monitoring.findings import LABELS, TRAINING, Findings
+from ncf.monitoring.settings import Limits
+from ncf.monitoring.traffic import Traffic
+from ncf.reports import monitoring_plots as plots
+from ncf.reports.html import Marked, Report, Section, Table, Tile, render
+from ncf.reports.markdown import escape, table
+from ncf.reports.numbers import bounds, count, decimal, percent
+from ncf.reports.plots import Chart
+
+_TITLE = "Monitoring"
+_SOURCES = {
+    "model": "by the model",
+    "history": "by the history in the request",
+    "popular": "popular items, the fallback",
+    "failed": "no answer",
+}
+_NO_DRIFT = "Too few requests, or nothing to compare with."
+
+
+@dataclass(frozen=True)
+class MonitoringReport:
+    """The content of the page.
+
+    Attributes:
+        endpoint: its name.
+        sampling: share of the requests that is captured at present, percent; 0 if none is.
+        found: in the window.
+        limits: of the figures.
+        sent: what was sent, a sentence each.
+        is_over: whether the window has ended.
+        settings: parameters, in a table.
+    """
+
+    endpoint: str
+    sampling: int
+    found: Findings
+    limits: Limits
+    sent: Sequence[str]
+    is_over: bool
+    settings: Table
+
+    @property
+    def verdict(self) -> str:
+        """The result in one sentence."""
+        if self.found.is_empty:
+            return "no request was captured"
+        breaches = len(self.found.breaches)
+        return f"{breaches} limit{'s' if breaches != 1 else ''} breached" if breaches else "no limit is breached"
+
+    def html(self) -> str:
+        """The page: verdict, traffic, users and items, drift, lists, service, outcomes."""
+        sections = [self._verdict()]
+        if not self.found.is_empty:
+            sections += [self._traffic(), self._drift(), self._lists(), self._service(), self._outcomes()]
+            sections += [self._variants()] if len(self.found.observation.variants) > 1 else []
+        sections.append(Section("Parameters", tables=[self.settings]))
+        version = self.found.observation.population.version
+        subtitle = f"endpoint {self.endpoint} (model {version}), {self.found.observation.window}"
+        return render(Report(_TITLE, subtitle, sections))
+
+    def markdown(self) -> str:
+        """The summary: verdict, breaches and the main figures."""
+        lines = [f"# {escape(self.endpoint)}: {self.verdict}", "", *self._remarks(), ""]
+        lines += [f"- {escape(breach.text, 500)}" for breach in self.found.breaches]
+        rows = [(tile.label, tile.value) for tile in (*self._traffic_tiles(), *self._share_tiles())]
+        rows += [(f"PSI of {LABELS[name]}", f"{one.psi:.3f}") for name, one in self.found.drifts.items()]
+        return "\n".join([*lines, "", table(("", str(self.found.observation.window)), rows), ""])
+
+    def _verdict(self) -> Section:
+        found = self.found
+        tone: Any = "bad" if found.breaches else "plain" if found.is_empty else "good"
+        texts = [breach.text for breach in found.breaches]
+        heading = f"{self.verdict[0].upper()}{self.verdict[1:]}"
+        return Section(heading, [*(f"{text}." for text in texts), *self._remarks()], tone=tone)
+
+    def _remarks(self) -> list[str]:
+        """What limits the figures, and what was sent."""
+        remarks = list(self.sent)
+        if self.found.is_empty:
+            remarks.append("The window has neither captured requests nor invocations. This is no breach.")
+        elif not self.found.total.records:
+            remarks.append("There are invocations, but no request was captured.")
+        if not self.sampling:
+            remarks.append("The endpoint captures no requests at present.")
+        elif self.sampling < 100:
+            remarks.append(
+                f"{self.sampling} % of the requests are captured at present; counts are those of the sample."
+            )
+        if not self.is_over:
+            remarks.append("The window has not ended.")
+        return remarks
+
+    def _traffic_tiles(self) -> list[Tile]:
+        total, service = self.found.total, self.found.service
+        errors = percent(service.server_errors / service.invocations) if service.invocations else "0"
+        return [
+            Tile("captured requests", count(total.records), f"{count(total.lists)} lists and scores"),
+            Tile("invocations", count(service.invocations), "by CloudWatch"),
+            Tile("5xx answers", count(service.server_errors), f"{errors} of invocations"),
+            Tile("4xx answers", count(service.client_errors), "by CloudWatch"),
+            Tile("unreadable records", count(total.unreadable), f"{percent(_share(total.unreadable, total.records))}"),
+        ]
+
+    def _share_tiles(self) -> list[Tile]:
+        total = self.found.total
+        return [
+            Tile("unknown users", percent(total.unknown_users), f"of requests{_limit(self.limits.max_unknown_users)}"),
+            Tile(
+                "unknown items",
+                percent(_share(total.unknown_items, total.requested)),
+                f"of {count(total.requested)} in requests{_limit(self.limits.max_unknown_items)}",
+            ),
+            Tile(
+                "popular items",
+                percent(_share(total.sources["popular"], total.lists)),
+                f"of lists, the fallback{_limit(self.limits.max_popular)}",
+            ),
+        ]
+
+    def _traffic(self) -> Section:
+        total = self.found.total
+        hours = {int(hour.start.timestamp()): hour.invocations for hour in self.found.service.hours}
+        sources = [(_SOURCES[name], total.sources[name]) for name in _SOURCES if total.sources[name]]
+        forms = sorted(total.forms.items(), key=lambda entry: -entry[1])
+        faults = [(FAULTS[name], number) for name, number in total.faults.most_common()]
+        tables = [Table(("source of the list", "lists"), sources), Table(("form of the request", "lists"), forms)]
+        tables += [Table(("records that cannot be read", "records"), faults)] if faults else []
+        charts = [plots.requests(total.hours, hours)] if total.hours or hours else []
+        tiles = [*self._traffic_tiles(), *self._share_tiles()]
+        return Section("Requests", tiles=tiles, charts=charts, tables=[one for one in tables if one.rows])
+
+    def _drift(self) -> Section:
+        found = self.found
+        text = [
+            f"Distributions of the window, compared with {_reference(found.reference)}. Each group has about a tenth "
+            "of the training interactions, the most active users and the most popular items first; the last group "
+            "is of those that the model does not know."
+        ]
+        rows = [
+            (LABELS[name], f"{one.psi:.3f}", f"{one.bound:.3f}", count(one.now.total), _judged(one, self.limits))
+            for name, one in found.drifts.items()
+        ]
+        left_out = [(LABELS[name], "", "", count(one.total), "not compared") for name, one in self._not_compared()]
+        columns = ("distribution", "PSI", "chance explains", "observations", f"limit {self.limits.max_psi:g}")
+        charts = [plots.drift(LABELS[name], one) for name, one in found.drifts.items()]
+        tables = [Table(columns, [*rows, *left_out])] if rows or left_out else []
+        return Section("Drift", text if rows else [_NO_DRIFT], charts=charts, tables=tables)
+
+    def _not_compared(self) -> list[tuple[str, Any]]:
+        return [entry for entry in self.found.distributions.items() if entry[0] not in self.found.drifts]
+
+    def _lists(self) -> Section:
+        total = self.found.total
+        if not total.served.any():
+            return Section("Items in lists", ["No list of items was captured."])
+        found = total.concentration()
+        tiles = [
+            Tile("coverage", percent(found.coverage), "of the catalogue is in a list"),
+            Tile("top 1 % of the items", percent(found.top_share), "of all places in lists"),
+            Tile("Gini coefficient", f"{found.gini:.3f}", "0: equal, 1: one item alone"),
+        ]
+        return Section("Items in lists", tiles=tiles, charts=[plots.lorenz(total.served[:-1])])
+
+    def _service(self) -> Section:
+        service = self.found.service
+        slowest = service.slowest
+        if slowest is None:
+            return Section("Latency", ["CloudWatch has no invocations in this window."])
+        tiles = [
+            Tile("p99 of the container", f"{slowest.latency_p99:,.1f} ms", f"hour from {slowest.start:%m-%d %H:%M}"),
+            Tile("p99 of the overhead", f"{slowest.overhead_p99:,.1f} ms", "of SageMaker, in that hour"),
+            Tile("mean of that hour", f"{slowest.latency:,.1f} ms", "of the container"),
+        ]
+        return Section("Latency", tiles=tiles, charts=[plots.latency(service.hours, self.limits.max_latency)])
+
+    def _outcomes(self) -> Section:
+        days, outcomes = self.found.days, self.found.observation.outcomes
+        if outcomes is None:
+            return Section("What users did with the lists", ["No later interactions were given (interactions_uri)."])
+        waiting = f"{count(outcomes.too_recent)} lists are too recent: the interactions end before their horizon."
+        if not days:
+            return Section("What users did with the lists", [waiting])
+        rows = [
+            (
+                day.day,
+                day.variant,
+                count(day.users),
+                count(day.lists),
+                f"{decimal(day.hit.mean)} ({bounds(day.hit)})",
+                f"{decimal(day.ndcg.mean)} ({bounds(day.ndcg)})",
+            )
+            for day in days
+        ]
+        text = [
+            "A list is a hit if its user interacted with one of its first ten items within the horizon. Each user "
+            "counts once, with the mean of the own lists; intervals are of 95 %."
+        ]
+        columns = ("day", "variant", "users", "lists", "HR@10", "NDCG@10")
+        texts = [*text, *([waiting] if outcomes.too_recent else [])]
+        charts: list[Chart] = [plots.outcomes(days)]
+        return Section("What users did with the lists", texts, charts=charts, tables=[Table(columns, rows)])
+
+    def _variants(self) -> Section:
+        rows = [_variant(traffic) for traffic in self.found.observation.variants.values()]
+        columns = ("variant", "requests", "lists", "unreadable", "unknown users", "popular lists", "coverage", "Gini")
+        return Section("Variants", tables=[Table(columns, rows)])
+
+
+def _variant(traffic: Traffic) -> Sequence[object]:
+    found = traffic.concentration()
+    return (
+        traffic.variant,
+        traffic.records,
+        traffic.lists,
+        traffic.unreadable,
+        percent(traffic.unknown_users),
+        percent(_share(traffic.sources["popular"], traffic.lists)),
+        percent(found.coverage),
+        f"{found.gini:.3f}",
+    )
+
+
+def _judged(one: Drift, limits: Limits) -> Marked:
+    if not limits.max_psi or one.psi <= limits.max_psi:
+        return Marked("kept", "good")
+    return Marked("explained by chance", "same") if one.is_by_chance else Marked("breached", "bad")
+
+
+def _reference(name: str) -> str:
+    return "the training data of the model" if name == TRAINING else name
+
+
+def _limit(value: float) -> str:
+    return f"; limit {percent(value, 0)}" if value else ""
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
