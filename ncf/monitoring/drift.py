@@ -18,7 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHARE_FLOOR = 0.01
-"""Lowest share in the index. A group without training data, that of unknown ids, would be infinitely far otherwise."""
+"""Lowest share in the index. An empty group would be infinitely far otherwise."""
+UNSEEN_FLOOR = 0.05
+"""Lowest share in the index of a group without any data in the reference: that of ids which training did not know. Some
+of them are normal in live traffic, and have a limit of their own."""
 SIGNIFICANCE = 1e-6
 """Probability of a PSI above the bound of chance in a window without drift, for each distribution."""
 MIN_EFFECTIVE = 50.0
@@ -79,7 +82,8 @@ def drift(now: Histogram, reference: Histogram) -> Drift | None:
     """The drift of a distribution; None if one of both has too few observations, or other groups."""
     if list(now.labels) != list(reference.labels) or min(now.effective, reference.effective) < MIN_EFFECTIVE:
         return None
-    p, q = (_floored(histogram.shares()) for histogram in (reference, now))
+    floors = np.where(np.asarray(reference.counts) == 0, UNSEEN_FLOOR, SHARE_FLOOR)
+    p, q = (np.maximum(histogram.shares(), floors) for histogram in (reference, now))
     index = float(((q - p) * np.log(q / p)).sum())
     return Drift(now, reference, index, _bound(len(p), reference.effective, now.effective))
 
@@ -97,10 +101,6 @@ def effective_size(counts: NDArray[np.integer[Any]], singles: int = 0) -> float:
     values = counts.astype(np.float64)
     squares = float(values @ values) + singles
     return (float(values.sum()) + singles) ** 2 / squares if squares else 0.0
-
-
-def _floored(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(shares, SHARE_FLOOR)
 
 
 def _bound(groups: int, n: float, m: float) -> float:

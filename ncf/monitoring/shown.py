@@ -102,9 +102,9 @@ def _of_csv(record: Record) -> Iterator[Shown]:
     if len(rows) != len(lists):
         raise RecordError("answer")
     for (form, name), row in zip(lists, rows, strict=True):
-        scores = isinstance(form, ForCandidates)
-        source = "" if row else FAILED
-        yield Shown(form.label, name, source, () if scores else row, requested_by(form))
+        is_missing = not row and isinstance(form, ForItem | ForHistory)  # the other forms have no reason to fail
+        items = () if isinstance(form, ForCandidates) else row
+        yield Shown(form.label, name, FAILED if is_missing else "", items, requested_by(form))
 
 
 def _names(form: AnyForm) -> Sequence[str | None]:

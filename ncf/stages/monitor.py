@@ -52,6 +52,7 @@ class Monitor(Stage, Limits, AwsAccess):
         "ncf.storage",
         "ncf.aws.session",
         "ncf.aws.events",
+        "ncf.aws.tags",
         "ncf.sagemaker.hosting.captured",
         "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.service_metrics",

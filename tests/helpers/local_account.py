@@ -70,6 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, content):
         self.send_response(200)
+        self.send_header("Content-Type", "application/json")
         self.end_headers()
         self.wfile.write(json.dumps(content).encode())
 
