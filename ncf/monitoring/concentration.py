@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.evaluation.metrics import gini
+
 _TOP_SHARE = 0.01
 
 
@@ -30,7 +32,6 @@ class Concentration:
         n, total = len(counts), int(counts.sum())
         if not total:
             return cls(0.0, 0.0, 0.0)
-        ordered = np.sort(counts).astype(np.float64)
-        gini = float(2 * (np.arange(1, n + 1) @ ordered) / (n * total) - (n + 1) / n)
         top = max(1, round(n * _TOP_SHARE))
-        return cls(float(np.count_nonzero(counts) / n), max(0.0, gini), float(ordered[-top:].sum() / total))
+        most = np.partition(counts, n - top)[n - top :]
+        return cls(float(np.count_nonzero(counts) / n), gini(counts), float(most.sum() / total))

@@ -114,18 +114,28 @@ class MonitoringReport:
     def _share_tiles(self) -> list[Tile]:
         total = self.found.total
         return [
-            Tile("unknown users", percent(total.unknown_users), f"of requests{_limit(self.limits.max_unknown_users)}"),
-            Tile(
+            self._limited("unknown users", "of requests", total.unknown_users, "max_unknown_users"),
+            self._limited(
                 "unknown items",
-                percent(_share(total.unknown_items, total.requested)),
-                f"of {count(total.requested)} in requests{_limit(self.limits.max_unknown_items)}",
+                f"of {count(total.requested)} in requests",
+                _share(total.unknown_items, total.requested),
+                "max_unknown_items",
             ),
-            Tile(
+            self._limited(
                 "popular items",
-                percent(_share(total.sources["popular"], total.lists)),
-                f"of lists, the fallback{_limit(self.limits.max_popular)}",
+                "of lists, the fallback",
+                _share(total.sources["popular"], total.lists),
+                "max_popular",
             ),
         ]
+
+    def _limited(self, label: str, what: str, share: float, limit: str) -> Tile:
+        """A share with its limit."""
+        most: float = getattr(self.limits, limit)
+        notes = [what, *([f"limit {percent(most, 0)}"] if most else [])]
+        if most and share > most and limit not in {breach.limit for breach in self.found.breaches}:
+            notes.append("above it by chance")
+        return Tile(label, percent(share), "; ".join(notes))
 
     def _traffic(self) -> Section:
         total = self.found.total
@@ -133,18 +143,20 @@ class MonitoringReport:
         sources = [(_SOURCES[name], total.sources[name]) for name in _SOURCES if total.sources[name]]
         forms = sorted(total.forms.items(), key=lambda entry: -entry[1])
         faults = [(FAULTS[name], number) for name, number in total.faults.most_common()]
-        tables = [Table(("source of the list", "lists"), sources), Table(("form of the request", "lists"), forms)]
+        tables = [Table(("form of the request", "lists and scores"), forms)]
         tables += [Table(("records that cannot be read", "records"), faults)] if faults else []
         charts = [plots.requests(total.hours, hours)] if total.hours or hours else []
-        tiles = [*self._traffic_tiles(), *self._share_tiles()]
-        return Section("Requests", tiles=tiles, charts=charts, tables=[one for one in tables if one.rows])
+        charts += [plots.sources(dict(sources))] if sources else []
+        return Section(
+            "Requests", tiles=self._traffic_tiles(), charts=charts, tables=[one for one in tables if one.rows]
+        )
 
     def _drift(self) -> Section:
         found = self.found
         text = [
             f"Distributions of the window, compared with {_reference(found.reference)}. Each group has about a tenth "
             "of the training interactions, the most active users and the most popular items first; the last group "
-            "is of those that the model does not know."
+            "is of those that the model does not know. Chance explains a PSI up to the bound in the table."
         ]
         rows = [
             (LABELS[name], f"{one.psi:.3f}", f"{one.bound:.3f}", count(one.now.total), _judged(one, self.limits))
@@ -154,7 +166,8 @@ class MonitoringReport:
         columns = ("distribution", "PSI", "chance explains", "observations", f"limit {self.limits.max_psi:g}")
         charts = [plots.drift(LABELS[name], one) for name, one in found.drifts.items()]
         tables = [Table(columns, [*rows, *left_out])] if rows or left_out else []
-        return Section("Drift", text if rows else [_NO_DRIFT], charts=charts, tables=tables)
+        texts = text if rows else [_NO_DRIFT]
+        return Section("Users and items", texts, tiles=self._share_tiles(), charts=charts, tables=tables)
 
     def _not_compared(self) -> list[tuple[str, Any]]:
         return [entry for entry in self.found.distributions.items() if entry[0] not in self.found.drifts]
@@ -175,13 +188,15 @@ class MonitoringReport:
         service = self.found.service
         slowest = service.slowest
         if slowest is None:
-            return Section("Latency", ["CloudWatch has no invocations in this window."])
+            return Section("Latency and errors", ["CloudWatch has no invocations in this window."])
+        overhead = f"{slowest.overhead_p99:,.1f} ms" if slowest.overhead_p99 else "not known"
         tiles = [
             Tile("p99 of the container", f"{slowest.latency_p99:,.1f} ms", f"hour from {slowest.start:%m-%d %H:%M}"),
-            Tile("p99 of the overhead", f"{slowest.overhead_p99:,.1f} ms", "of SageMaker, in that hour"),
+            Tile("p99 of the overhead", overhead, "of SageMaker, in that hour"),
             Tile("mean of that hour", f"{slowest.latency:,.1f} ms", "of the container"),
         ]
-        return Section("Latency", tiles=tiles, charts=[plots.latency(service.hours, self.limits.max_latency)])
+        charts = [plots.latency(service.hours, self.limits.max_latency), plots.errors(service.hours)]
+        return Section("Latency and errors", tiles=tiles, charts=charts)
 
     def _outcomes(self) -> Section:
         days, outcomes = self.found.days, self.found.observation.outcomes
@@ -238,10 +253,6 @@ def _judged(one: Drift, limits: Limits) -> Marked:
 
 def _reference(name: str) -> str:
     return "the training data of the model" if name == TRAINING else name
-
-
-def _limit(value: float) -> str:
-    return f"; limit {percent(value, 0)}" if value else ""
 
 
 def _share(part: int, whole: int) -> float:

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _WIDTH, _HEIGHT = 5.2, 3.0
-_WIDE = 10.8
 _COLORS = (MODEL, CHAMPION, *OTHERS)
 """Colours of variants."""
-_MAX_TICKS = 8
+_MAX_TICKS = 4
 
 
 def requests(hours: Mapping[int, int], invocations: Mapping[int, int]) -> Chart:
@@ -34,7 +33,7 @@ def requests(hours: Mapping[int, int], invocations: Mapping[int, int]) -> Chart:
         invocations: by hour, from CloudWatch.
     """
     moments = _between([*hours, *invocations])
-    with plot(_WIDE, 2.4) as (figure, axes):
+    with plot(_WIDTH, _HEIGHT) as (figure, axes):
         axes.set_title("Requests by hour (UTC)")
         axes.bar(range(len(moments)), [hours.get(hour, 0) for hour in moments], color=DATA, width=0.8, label="captured")
         if any(invocations.values()):
@@ -43,7 +42,24 @@ def requests(hours: Mapping[int, int], invocations: Mapping[int, int]) -> Chart:
         _hour_ticks(axes, moments)
         axes.set(ylabel="requests", ylim=(0, None))
         legend_below(figure, axes)
-        return Chart(svg(figure), is_wide=True)
+        return Chart(svg(figure))
+
+
+def sources(lists: Mapping[str, int]) -> Chart:
+    """Lists by their source.
+
+    Args:
+        lists: number by source, in words.
+    """
+    with plot(_WIDTH, 1.1 + 0.42 * len(lists)) as (figure, axes):
+        axes.set_title("Lists by their source")
+        axes.barh(range(len(lists)), list(lists.values()), color=MODEL, height=0.66)
+        axes.set_yticks(range(len(lists)), list(lists))
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+        axes.set(xlabel="lists and scores")
+        return Chart(svg(figure))
 
 
 def drift(label: str, found: Drift) -> Chart:
@@ -54,8 +70,9 @@ def drift(label: str, found: Drift) -> Chart:
         axes.set_title(f"{label[0].upper()}{label[1:]}: PSI {found.psi:.3f}")
         axes.bar(at - 0.2, found.reference.shares(), width=0.38, color=OTHERS[2], label="before")
         axes.bar(at + 0.2, found.now.shares(), width=0.38, color=DATA, label="in the window")
-        axes.set_xticks(at, [name.partition(" ")[0] for name in labels], rotation=0 if len(labels) > 6 else 15)
-        axes.set(xlabel="group, the most frequent ones first" if len(labels) > 6 else "", ylabel="share")
+        axes.set_xticks(at, [_short(name) for name in labels])
+        axes.set(ylabel="share")
+        axes.tick_params(axis="x", length=0)
         axes.grid(visible=False, axis="x")
         percent_ticks(axes.yaxis)
         legend_below(figure, axes)
@@ -92,7 +109,7 @@ def latency(hours: Sequence[HourOfService], limit: int) -> Chart:
     moments = _between(starts)
     place = {moment: number for number, moment in enumerate(moments)}
     at = [place[start] for start in starts]
-    with plot(_WIDE, 2.4) as (figure, axes):
+    with plot(_WIDTH, _HEIGHT) as (figure, axes):
         axes.set_title("Latency of the container by hour (UTC)")
         axes.plot(at, [hour.latency_p99 for hour in hours], color=CHAMPION, marker="o", markersize=3, label="p99")
         axes.plot(at, [hour.latency for hour in hours], color=MODEL, marker="o", markersize=3, label="mean")
@@ -101,7 +118,30 @@ def latency(hours: Sequence[HourOfService], limit: int) -> Chart:
         _hour_ticks(axes, moments)
         axes.set(ylabel="ms", ylim=(0, None))
         legend_below(figure, axes)
-        return Chart(svg(figure), is_wide=True)
+        return Chart(svg(figure))
+
+
+def errors(hours: Sequence[HourOfService]) -> Chart:
+    """Share of the invocations with an error, by hour.
+
+    Args:
+        hours: with invocations.
+    """
+    found = {int(hour.start.timestamp()): hour for hour in hours}
+    moments = _between(list(found))
+    series = {"4xx": ("client_errors", OTHERS[2]), "5xx": ("server_errors", CHAMPION)}
+    with plot(_WIDTH, _HEIGHT) as (figure, axes):
+        axes.set_title("Errors by hour (UTC)")
+        for offset, (label, (name, color)) in zip((-0.2, 0.2), series.items(), strict=True):
+            shares = [
+                getattr(found[hour], name) / found[hour].invocations if hour in found else 0.0 for hour in moments
+            ]
+            axes.bar(np.arange(len(moments)) + offset, shares, color=color, width=0.4, label=label)
+        _hour_ticks(axes, moments)
+        axes.set(ylabel="share of invocations", ylim=(0, None))
+        percent_ticks(axes.yaxis)
+        legend_below(figure, axes)
+        return Chart(svg(figure))
 
 
 def outcomes(days: Sequence[DayFigures]) -> Chart:
@@ -125,6 +165,12 @@ def outcomes(days: Sequence[DayFigures]) -> Chart:
         axes.set(ylabel="HR@10", ylim=(0, None), xlim=(-0.5, len(dates) - 0.5))
         legend_below(figure, axes)
         return Chart(svg(figure))
+
+
+def _short(label: str) -> str:
+    """A group's name for an axis: without its size, and on a line of its own if it is long."""
+    name = label.partition(" (")[0]
+    return f"\n{name}" if len(name) > 2 else name
 
 
 def _between(moments: Sequence[int]) -> list[int]:
