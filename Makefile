@@ -163,7 +163,7 @@ bench: $(READY) ## Measure speed: prints tables with ratios (minutes)
 bench-serving: $(READY) ## Load the endpoint at constant rates, beside the same model in plain torch (2 cores, 2 minutes)
 	@$(BIN)/python -m tests.benchmarks serving
 
-bench-monitor: $(READY) ## Measure time and memory of monitoring captured requests: [RECORDS=1000000]
+bench-monitor: $(READY) ## Measure time and memory of monitoring captured requests: [RECORDS=100000,1000000]
 	@RECORDS="$(RECORDS)" $(BIN)/python -m tests.benchmarks monitor
 
 fuzz-serving: $(READY) ## Let schemathesis make requests of a real `ncf serve` (some minutes): [EXAMPLES=5000]

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from captured import of_user, write
 from fake_account import REGISTRY, Account
 from fake_account import ROLE as SERVICE_ROLE
 from iam_account import Decision, Iam, iam, policy
@@ -19,6 +20,7 @@ from runs import PREFIX, deploy, left_behind, register, status, tags_of, train
 
 from components.cluster.permissions import NOT_BY_STACK
 from ncf.aws import namespace
+from ncf.aws.events import put_event
 from ncf.aws.permissions import NOT_BY_NAMESPACE, UNSCOPED
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
@@ -33,6 +35,7 @@ from ncf.sagemaker.registry.names import APPROVED
 from ncf.sagemaker.registry.package import find, set_properties, set_status
 from ncf.stage import execution
 from ncf.stages.finish import Finish
+from ncf.stages.monitor import Monitor
 from ncf.storage import upload
 
 ENDPOINT = "ncf-tenant"
@@ -136,6 +139,28 @@ def test_an_update_to_other_instances_a_failed_one_and_a_retry_are_allowed(
         "sagemaker:DeleteEndpointConfig",
         "sagemaker:UpdateEndpointWeightsAndCapacities",
     }
+
+
+def test_an_endpoint_is_monitored(tmp_path: Path, pods: Iam) -> None:
+    capture = f"{PREFIX}/capture"
+    deploy(tmp_path, "ncf-watched", "run-9", 1, "--bake-time", "0", "--data-capture-s3-uri", capture)
+    records = [of_user(f"x{number}", ["i1"], number * 60.0, "popular") for number in range(300)]
+    write(tmp_path / "captured", "ncf-watched", records)
+    for path in (tmp_path / "captured").rglob("*.jsonl"):
+        upload(path, f"{capture}/{path.relative_to(tmp_path / 'captured')}")
+    topic = boto3.client("sns").create_topic(Name="team-a")["TopicArn"]
+    flags = {"endpoint-name": "ncf-watched", "since": "2026-05-04", "notify": topic, "retrain": "true"}
+    outputs = {name: tmp_path / f"monitor-{name}" for name in Monitor.outputs()}
+    execution.run(Monitor, [f"--{name}={value}" for name, value in {**flags, **outputs}.items()])
+    assert outputs["breached"].read_text() == "true"
+    assert pods.denied == []
+    assert actions(pods) >= {"cloudwatch:GetMetricData", "events:PutEvents", "sns:Publish", "s3:PutObject"}
+
+
+def test_an_event_of_another_kind_is_denied(pods: Iam) -> None:
+    with pytest.raises(RemoteError, match="AccessDenied"):
+        put_event(Aws(AwsAccess()), "ncf.other", "NCF Monitor Breach", {}, [])
+    assert [decision.action for decision in pods.denied] == ["events:PutEvents"]
 
 
 def _killed(endpoint: str) -> Callable[..., Any]:

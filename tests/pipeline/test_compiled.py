@@ -21,9 +21,11 @@ import ncf
 import pipeline
 from components.compiling import parameter_table, pipeline_names
 from components.factory import DEFAULT_REGISTRY
+from ncf.aws.settings import AwsAccess, Region
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage import command
 from ncf.stage.registry import stage_names
+from ncf.stages.monitor import Monitor
 from ncf.stages.recommend import Recommend
 
 ROOT = Path(pipeline.__file__).parent
@@ -137,7 +139,12 @@ def test_every_output_that_another_stage_could_use_is_referenced(name: str) -> N
         )
         if producer in entry
     }
-    results = {("comp-deploy", "endpoint"), ("comp-recommend", "recommendations")}  # what it is all for
+    results = {  # what it is all for
+        ("comp-deploy", "endpoint"),
+        ("comp-recommend", "recommendations"),
+        ("comp-monitor", "figures"),
+        ("comp-monitor", "breached"),
+    }
     shown = {"system.HTML", "system.Markdown", "system.Metrics"}  # for people: the UI renders these
     for component, entry in content["components"].items():
         if "executorLabel" not in entry:
@@ -312,6 +319,14 @@ def test_the_second_pipeline_runs_one_image() -> None:
     assert {name for name, entry in parameters.items() if "defaultValue" not in entry} == {"model_uri"}
     ours = {"users_uri": "users", "aws_region": "region"}
     assert {ours.get(name, name) for name in parameters} == set(Recommend.parameters()), "each of the stage is one here"
+
+
+def test_the_pipeline_that_monitors_has_each_parameter_of_its_stage() -> None:
+    parameters = load(f"components/monitor/{pipeline.PIPELINE_YAML}")["root"]["inputDefinitions"]["parameters"]
+    assert {name for name, entry in parameters.items() if "defaultValue" not in entry} == {"endpoint_name"}
+    ours = {"aws_region": "region"}
+    identity = AwsAccess.model_fields.keys() - Region.model_fields.keys()
+    assert {ours.get(name, name) for name in parameters} == Monitor.parameters().keys() - identity
 
 
 def test_registry_and_tag_come_from_the_environment(tmp_path: Path) -> None:

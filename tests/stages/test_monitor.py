@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -245,6 +247,18 @@ def test_a_reference_window_and_another_model(account: Any, tmp_path: Path) -> N
     assert first["figures"]["reference"] == "training"
     again = ("--capture-uri", capture, "--reference-uri", str(tmp_path / "first" / "figures"))
     assert monitored(tmp_path / "again", *MAY, *again)["figures"]["reference"] == "window 2026-05-04T00:00:00Z-24h"
+
+
+def test_packages_of_other_images_are_not_needed(account: Any, tmp_path: Path) -> None:
+    """The pod runs the image of preprocess."""
+    (tmp_path / "later.csv").write_text("user,item,timestamp\nu1,i1,1777900000\nu2,i1,1778900000\n")
+    flags = [*MAY, f"--endpoint-name={SHOP}", f"--capture-uri={captured(tmp_path, drifting=True)}"]
+    flags += [f"--interactions-uri={tmp_path / 'later.csv'}", *(f"--{name}={tmp_path / name}" for name in OUTPUTS)]
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('torch', 'scipy', 'safetensors', 'starlette')))"
+    code = f"{blocked}; from ncf.stage.command import main; main(['monitor', *sys.argv[1:]])"
+    ran = subprocess.run([sys.executable, "-c", code, *flags], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads((tmp_path / "figures").read_text())["outcomes"]
 
 
 @pytest.mark.parametrize(
