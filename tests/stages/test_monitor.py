@@ -17,6 +17,7 @@ import boto3
 import pytest
 from captured import of_user, write
 from local_account import BUCKET, local_account
+from random_model import random_model
 from runs import deploy
 
 from ncf.errors import InputError, RemoteError
@@ -240,13 +241,15 @@ def test_outcomes_of_what_was_shown(account: Any, tmp_path: Path) -> None:
     assert "users of later interactions" in found["report"]
 
 
-def test_a_reference_window_and_another_model(account: Any, tmp_path: Path) -> None:
-    capture = captured(tmp_path, drifting=False)
-    model = str(next(tmp_path.parent.parent.rglob("model-1")))
-    first = monitored(tmp_path / "first", *MAY, "--capture-uri", capture, "--model-uri", model)
-    assert first["figures"]["reference"] == "training"
-    again = ("--capture-uri", capture, "--reference-uri", str(tmp_path / "first" / "figures"))
-    assert monitored(tmp_path / "again", *MAY, *again)["figures"]["reference"] == "window 2026-05-04T00:00:00Z-24h"
+def test_a_reference_window(account: Any, tmp_path: Path) -> None:
+    capture = ("--capture-uri", captured(tmp_path, drifting=False))
+    assert monitored(tmp_path / "first", *MAY, *capture)["figures"]["reference"] == "training"
+    before = ("--reference-uri", str(tmp_path / "first" / "figures"))
+    again = monitored(tmp_path / "again", *MAY, *capture, *before)
+    assert again["figures"]["reference"] == "window 2026-05-04T00:00:00Z-24h"
+    random_model(seed=9).save(tmp_path / "other", {}, {})
+    with pytest.raises(InputError, match="expected the figures of a window of the same model"):
+        monitored(tmp_path / "other-model", *MAY, *capture, *before, "--model-uri", str(tmp_path / "other"))
 
 
 def test_packages_of_other_images_are_not_needed(account: Any, tmp_path: Path) -> None:
