@@ -364,6 +364,7 @@ def monitor_pipeline(
     max_unreadable: float = default(Monitor, "max_unreadable"),
     min_hit_rate: float = default(Monitor, "min_hit_rate"),
     retrain: bool = default(Monitor, "retrain"),
+    stop_worse: bool = default(Monitor, "stop_worse"),
     aws_region: str = default(Monitor, "region"),
     notify: str = default(Monitor, "notify"),
 ) -> None:
@@ -389,6 +390,7 @@ def monitor_pipeline(
         max_unreadable=max_unreadable,
         min_hit_rate=min_hit_rate,
         retrain=retrain,
+        stop_worse=stop_worse,
         region=aws_region,
         notify=notify,
     )
