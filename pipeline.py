@@ -368,32 +368,36 @@ def monitor_pipeline(
     aws_region: str = default(Monitor, "region"),
     notify: str = default(Monitor, "notify"),
 ) -> None:
-    task(
-        monitor,
-        endpoint_name=endpoint_name,
-        since=since,
-        hours=hours,
-        interactions_uri=interactions_uri,
-        horizon_hours=horizon_hours,
-        model_uri=model_uri,
-        capture_uri=capture_uri,
-        reference_uri=reference_uri,
-        markers_uri=markers_uri,
-        max_psi=max_psi,
-        max_unknown_users=max_unknown_users,
-        max_unknown_items=max_unknown_items,
-        max_popular=max_popular,
-        max_top_share=max_top_share,
-        min_coverage=min_coverage,
-        max_errors=max_errors,
-        max_latency=max_latency,
-        max_unreadable=max_unreadable,
-        min_hit_rate=min_hit_rate,
-        retrain=retrain,
-        stop_worse=stop_worse,
-        region=aws_region,
-        notify=notify,
+    finished = task(
+        finish, run_id=RUN_ID_PLACEHOLDER, region=aws_region, trains=False, last_stage="monitor", notify=notify
     )
+    with dsl.ExitHandler(finished, name="monitor-endpoint"):
+        task(
+            monitor,
+            endpoint_name=endpoint_name,
+            since=since,
+            hours=hours,
+            interactions_uri=interactions_uri,
+            horizon_hours=horizon_hours,
+            model_uri=model_uri,
+            capture_uri=capture_uri,
+            reference_uri=reference_uri,
+            markers_uri=markers_uri,
+            max_psi=max_psi,
+            max_unknown_users=max_unknown_users,
+            max_unknown_items=max_unknown_items,
+            max_popular=max_popular,
+            max_top_share=max_top_share,
+            min_coverage=min_coverage,
+            max_errors=max_errors,
+            max_latency=max_latency,
+            max_unreadable=max_unreadable,
+            min_hit_rate=min_hit_rate,
+            retrain=retrain,
+            stop_worse=stop_worse,
+            region=aws_region,
+            notify=notify,
+        )
 
 
 PIPELINES: Mapping[str, tuple[Any, Path]] = {

@@ -1,4 +1,4 @@
-"""Seconds and peak memory of monitoring a day of captured requests, in a process of its own each: RECORDS=1000000."""
+"""Seconds and peak memory of monitoring a day of captured requests."""
 
 from __future__ import annotations
 
