@@ -1,0 +1,79 @@
+"""Dashboard of the set-up stack: endpoint, training jobs, queues and notifications."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from components.cluster.cloudformation import substituted
+from components.cluster.setup.alarms import INSTANCES, REQUESTS
+from components.cluster.setup.messages import DEAD_LETTERS, FAILED_JOBS, QUEUE, TOPIC
+from ncf.aws.names import VARIANT
+
+_JOBS = "/aws/sagemaker/TrainingJobs"
+_WIDTH, _HEIGHT, _COLUMNS = 8, 6, 3
+
+
+def resources() -> dict[str, Any]:
+    """The dashboard."""
+    body = json.dumps({"widgets": [_placed(number, widget) for number, widget in enumerate(_widgets())]})
+    properties = {"DashboardName": {"Ref": "AWS::StackName"}, "DashboardBody": substituted(body)}
+    return {"Dashboard": {"Type": "AWS::CloudWatch::Dashboard", "Properties": properties}}
+
+
+def _widgets() -> list[dict[str, Any]]:
+    """Properties of the widgets, in rows of three."""
+    endpoint = ["EndpointName", "${EndpointName}", "VariantName", VARIANT]
+    return [
+        _graph("Endpoint: requests", "Sum", _lines(REQUESTS, endpoint, "Invocations")),
+        _graph("Endpoint: errors", "Sum", _lines(REQUESTS, endpoint, "Invocation4XXErrors", "Invocation5XXErrors")),
+        _graph("Endpoint: latency, microseconds", "p99", _lines(REQUESTS, endpoint, "ModelLatency", "OverheadLatency")),
+        _graph(
+            "Endpoint: instances, percent",
+            "Average",
+            _lines(INSTANCES, endpoint, "CPUUtilization", "MemoryUtilization", "DiskUtilization"),
+        ),
+        _graph("Training jobs: CPU and memory, percent", "Average", _of_jobs("CPUUtilization", "MemoryUtilization")),
+        _graph("Training jobs: GPU, percent", "Average", _of_jobs("GPUUtilization", "GPUMemoryUtilization")),
+        _graph(
+            "Failed training jobs and notifications",
+            "Sum",
+            [
+                ["AWS/Events", "MatchedEvents", "RuleName", f"${{{FAILED_JOBS}}}"],
+                ["AWS/SNS", "NumberOfMessagesPublished", "TopicName", f"${{{TOPIC}.TopicName}}"],
+            ],
+        ),
+        _graph(
+            "Queue: age of the oldest message, seconds",
+            "Maximum",
+            [["AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", f"${{{QUEUE}.QueueName}}"]],
+        ),
+        _graph(
+            "Queue and dead letters: messages",
+            "Maximum",
+            [
+                ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", f"${{{queue}.QueueName}}"]
+                for queue in (QUEUE, DEAD_LETTERS)
+            ],
+        ),
+    ]
+
+
+def _lines(namespace: str, dimensions: list[str], *metrics: str) -> list[Any]:
+    return [[namespace, metric, *dimensions] for metric in metrics]
+
+
+def _of_jobs(*metrics: str) -> list[Any]:
+    """Searches, because the names of jobs are not known beforehand."""
+    search = "SEARCH('{%s,Host} MetricName=\"%s\"', 'Average', 60)"
+    return [[{"expression": search % (_JOBS, metric), "id": metric.lower()}] for metric in metrics]
+
+
+def _graph(title: str, statistic: str, metrics: list[Any]) -> dict[str, Any]:
+    return {"title": title, "stat": statistic, "metrics": metrics, "region": "${AWS::Region}", "period": 60}
+
+
+def _placed(number: int, properties: dict[str, Any]) -> dict[str, Any]:
+    row, column = divmod(number, _COLUMNS)
+    place = {"x": column * _WIDTH, "y": row * _HEIGHT, "width": _WIDTH, "height": _HEIGHT}
+    return {"type": "metric", **place, "properties": {"view": "timeSeries", **properties}}

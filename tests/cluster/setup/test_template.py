@@ -1,0 +1,149 @@
+"""The set-up stack's template: within CloudFormation's limits, with the roles of permissions.yaml, and safe by itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from components.cluster import permissions
+from components.cluster.setup import ci, storage
+from components.cluster.setup.template import template
+from images.build import FOLDERS
+from tests.cluster.setup.conftest import TEMPLATE
+
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+MAX_BYTES_IN_S3, MAX_BYTES = 1_000_000, 51_200
+MAX_PARAMETERS, MAX_RESOURCES, MAX_OUTPUTS, MAX_NAME, MAX_DESCRIPTION = 200, 500, 200, 255, 1024
+MAX_PARAMETER_BYTES = 4096
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All texts in a template."""
+    if isinstance(value, str):
+        yield value
+    for entry in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from texts(entry)
+
+
+def test_the_template_is_within_the_limits_of_cloudformation() -> None:
+    made = template()
+    assert len(TEMPLATE.read_bytes()) < MAX_BYTES_IN_S3
+    assert len(made["Description"].encode()) <= MAX_DESCRIPTION
+    for section, most in (("Parameters", MAX_PARAMETERS), ("Resources", MAX_RESOURCES), ("Outputs", MAX_OUTPUTS)):
+        assert len(made[section]) <= most
+        for name, entry in made[section].items():
+            assert re.fullmatch(rf"[A-Za-z0-9]{{1,{MAX_NAME}}}", name)
+            assert len(entry.get("Description", "")) <= MAX_DESCRIPTION
+    for entry in made["Parameters"].values():
+        assert len(str(entry.get("Default", ""))) <= MAX_PARAMETER_BYTES
+
+
+def test_the_template_of_the_roles_needs_no_bucket() -> None:
+    """It is deployed by itself, for a further namespace."""
+    assert len((TEMPLATE.parent / permissions.FILE_NAME).read_bytes()) <= MAX_BYTES
+
+
+def test_the_template_is_valid() -> None:
+    program = "from cfnlint.runner import main; raise SystemExit(main())"
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "-t", str(TEMPLATE), "-i", "I"], capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_what_is_referred_to_is_there() -> None:
+    made = template()
+    known = {*made["Parameters"], *made["Resources"]}
+    refs = {name for text in texts(made) for name in re.findall(r"\$\{([A-Za-z0-9]+)[.}]", text)}
+    assert refs <= known
+    conditions = set(re.findall(r'"Condition": "(\w+)"', json.dumps(made)))
+    assert conditions <= made["Conditions"].keys()
+
+
+def test_the_roles_are_those_of_permissions() -> None:
+    """With the bucket and the topic of this stack in place of parameters."""
+    own, other = template(), permissions.template()
+    for name in other["Resources"]:
+        ours, theirs = json.dumps(own["Resources"][name]), json.dumps(other["Resources"][name])
+        for before, after in (("${NotifyTopicArn}", "${Topic}"),):
+            theirs = theirs.replace(before, after)
+        optional = re.search(r'\{"Fn::If": \["HasNotifyTopicArn", (\{.*?\}\]\}), \{"Ref": "AWS::NoValue"\}\]\}', theirs)
+        if optional:
+            theirs = theirs.replace(optional[0], optional[1])
+        assert ours == theirs, name
+    assert not {"Bucket", "NotifyTopicArn"} & own["Parameters"].keys()
+    assert "HasNotifyTopicArn" not in own["Conditions"]
+
+
+def test_what_must_not_be_lost_is_retained() -> None:
+    kept = ("AWS::S3::Bucket", "AWS::ECR::Repository", "AWS::Logs::LogGroup")
+    for name, entry in template()["Resources"].items():
+        is_kept = entry.get("DeletionPolicy") == entry.get("UpdateReplacePolicy") == "Retain"
+        assert is_kept == (entry["Type"] in kept), name
+
+
+def test_no_rule_of_the_bucket_deletes_a_run() -> None:
+    """An endpoint loads its model again from its run when an instance is replaced."""
+    rules = template()["Resources"]["Bucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+    expiring = {rule["Id"]: rule["Prefix"]["Fn::Sub"] for rule in rules if "ExpirationInDays" in rule}
+    assert expiring == {"checkpoints": "${Prefix}checkpoints/", "captures": "${Prefix}captures/"}
+    root = template()["Outputs"]["PipelineRoot"]["Value"]["Fn::Sub"]
+    assert not any(root.endswith(prefix) for prefix in expiring.values())
+    (old,) = [rule for rule in rules if rule["Id"] == "old-runs"]
+    assert old["Transitions"][0]["StorageClass"] == "INTELLIGENT_TIERING"  # no class that delays reading
+
+
+def test_the_bucket_is_private_versioned_and_tells_eventbridge() -> None:
+    properties = template()["Resources"]["Bucket"]["Properties"]
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert properties["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+def test_each_image_has_a_repository_that_is_scanned() -> None:
+    found = [entry for entry in template()["Resources"].values() if entry["Type"] == "AWS::ECR::Repository"]
+    assert len(found) == len(FOLDERS)
+    for entry in found:
+        assert entry["Properties"]["ImageScanningConfiguration"] == {"ScanOnPush": True}
+        rules = json.loads(entry["Properties"]["LifecyclePolicy"]["LifecyclePolicyText"])["rules"]
+        assert [rule["rulePriority"] for rule in rules] == [1, 2]
+        assert rules[-1]["selection"]["tagStatus"] == "any"  # has to be the last
+
+
+def test_ci_pushes_images_and_does_nothing_of_sagemaker() -> None:
+    actions = {action for entry in ci.statements() for action in entry["Action"]}
+    assert "ecr:PutImage" in actions
+    assert {action.partition(":")[0] for action in actions} == {"ecr", "s3"}
+    assert {action for action in actions if action.startswith("s3:")} == {"s3:GetObject", "s3:ListBucket"}
+    for entry in ci.statements():
+        assert not [action for action in entry["Action"] if "*" in action]
+        assert entry["Resource"] != ["*"] or set(entry["Action"]) <= ci.UNSCOPED.keys()
+
+
+def test_only_one_repository_and_one_environment_may_be_ci() -> None:
+    (statement,) = template()["Resources"]["CiRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    claims = statement["Condition"]["StringEquals"]
+    assert claims[f"{ci.GITHUB}:sub"] == {"Fn::Sub": "repo:${GitHubRepository}:${GitHubSubject}"}
+    assert claims[f"{ci.GITHUB}:aud"] == "sts.amazonaws.com"
+    parameter = template()["Parameters"]["GitHubSubject"]
+    for subject in ("environment:production", "ref:refs/heads/main"):
+        assert re.fullmatch(parameter["AllowedPattern"], subject)
+    for subject in ("*", "ref:refs/heads/*", "pull_request", "environment:"):
+        assert not re.fullmatch(parameter["AllowedPattern"], subject)
+
+
+def test_alarms_are_out_of_the_reach_of_pods() -> None:
+    """Pods may delete alarms whose names begin with EndpointPrefix."""
+    for entry in template()["Resources"].values():
+        if entry["Type"] == "AWS::CloudWatch::Alarm":
+            assert entry["Properties"]["AlarmName"]["Fn::Sub"].startswith("watch-${AWS::StackName}-")
+
+
+def test_the_folders_of_lifecycle_rules_are_named_in_outputs() -> None:
+    values = [entry["Value"] for entry in template()["Outputs"].values()]
+    for folder in (storage.CHECKPOINTS, storage.CAPTURES):
+        assert {"Fn::Sub": f"s3://${{Bucket}}/${{Prefix}}{folder}"} in values
