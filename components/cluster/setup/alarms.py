@@ -13,7 +13,7 @@ REQUESTS, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
 """Namespaces of an endpoint's metrics: https://docs.aws.amazon.com/sagemaker/latest/dg/monitoring-cloudwatch.html"""
 _OF_ENDPOINT = "HasEndpointName"
 _MAX_ERROR_PERCENT, _MAX_REJECTED_PERCENT, _MAX_USED_PERCENT = 1, 5, 80
-_MAX_AGE_SECONDS = 3600
+_MAX_AGE_SECONDS = 86_400
 _MINUTE, _HOUR = 60, 3600
 _BUDGET_PERCENT = {"ACTUAL": 80, "FORECASTED": 100}
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from components.cluster.cloudformation import document, substituted
 
-TOPIC, QUEUE, DEAD_LETTERS = "Topic", "Queue", "DeadLetters"
+TOPIC, QUEUE, DEAD_LETTERS = "Topic", "TriggerQueue", "TriggerDeadLetterQueue"
 """Logical IDs."""
 FAILED_JOBS = "FailedJobs"
 """Logical ID of the rule that reports failed training jobs."""
-MAX_RECEIVES = 5
-_VISIBILITY_SECONDS, _QUEUE_DAYS, _DEAD_LETTER_DAYS = 300, 4, 14
-_DAY = 86_400
+MAX_RECEIVES = 1000
+"""Receipts after which SQS moves a message to the dead-letter queue: the maximum. The watcher receives a message again
+and again while it collects events, and moves what it can never handle itself."""
+_VISIBILITY_SECONDS, _RETENTION_SECONDS = 600, 14 * 86_400
 
 
 def resources() -> dict[str, Any]:
@@ -29,9 +30,12 @@ def resources() -> dict[str, Any]:
             "Condition": "HasEmail",
             "Properties": {"TopicArn": {"Ref": TOPIC}, "Protocol": "email", "Endpoint": {"Ref": "Email"}},
         },
-        DEAD_LETTERS: _queue(_DEAD_LETTER_DAYS),
+        DEAD_LETTERS: _queue("dead-letters"),
         QUEUE: _queue(
-            _QUEUE_DAYS,
+            "triggers",
+            ContentBasedDeduplication=True,
+            DeduplicationScope="messageGroup",  # an event may be for two rules
+            FifoThroughputLimit="perMessageGroupId",
             VisibilityTimeout=_VISIBILITY_SECONDS,
             RedrivePolicy={
                 "deadLetterTargetArn": {"Fn::GetAtt": [DEAD_LETTERS, "Arn"]},
@@ -61,8 +65,14 @@ def _publishers() -> list[dict[str, Any]]:
     ]
 
 
-def _queue(days: int, **properties: Any) -> dict[str, Any]:
-    settings = {"SqsManagedSseEnabled": True, "MessageRetentionPeriod": days * _DAY}
+def _queue(name: str, **properties: Any) -> dict[str, Any]:
+    """A queue in which the messages of each rule keep their order."""
+    settings = {
+        "QueueName": substituted(f"${{AWS::StackName}}-{name}.fifo"),
+        "FifoQueue": True,
+        "SqsManagedSseEnabled": True,
+        "MessageRetentionPeriod": _RETENTION_SECONDS,
+    }
     return {"Type": "AWS::SQS::Queue", "Properties": {**settings, **properties}}
 
 

@@ -96,6 +96,7 @@ def _outputs() -> dict[str, Any]:
         "QueueUrl": ("Queue of events for the watcher", {"Ref": messages.QUEUE}),
         "QueueArn": ("Target of EventBridge's rules for the watcher", {"Fn::GetAtt": [messages.QUEUE, "Arn"]}),
         "DeadLetterQueueUrl": ("Events that nobody could handle", {"Ref": messages.DEAD_LETTERS}),
+        "DeadLetterQueueArn": ("ARN of that queue", {"Fn::GetAtt": [messages.DEAD_LETTERS, "Arn"]}),
         "DashboardName": ("Dashboard of CloudWatch", {"Ref": "Dashboard"}),
     }
     ci_role = arn_output("Role of GitHub's workflows: the variable NCF_CI_ROLE", "CiRole")

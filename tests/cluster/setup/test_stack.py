@@ -114,7 +114,7 @@ def test_rules_may_send_to_the_queue_and_what_nobody_handles_ends_in_the_other_o
     dead = attributes(account, made["DeadLetterQueueUrl"])
     redrive = json.loads(found["RedrivePolicy"])
     assert redrive == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": MAX_RECEIVES}
-    assert int(dead["MessageRetentionPeriod"]) > int(found["MessageRetentionPeriod"])
+    assert found["FifoQueue"] == dead["FifoQueue"] == "true"  # both have to be
     allow, deny = json.loads(found["Policy"])["Statement"]
     assert allow["Principal"] == {"Service": "events.amazonaws.com"}
     assert allow["Action"] == "sqs:SendMessage"
@@ -123,12 +123,12 @@ def test_rules_may_send_to_the_queue_and_what_nobody_handles_ends_in_the_other_o
     assert deny["Effect"] == "Deny"
 
 
-def test_a_message_that_is_received_too_often_is_a_dead_letter(account: Clients) -> None:
+def test_messages_of_a_rule_keep_their_order_and_come_once(account: Clients) -> None:
     made, sqs = create(account, REQUIRED), account("sqs")
-    sqs.send_message(QueueUrl=made["QueueUrl"], MessageBody="{}")
-    for _ in range(MAX_RECEIVES + 1):
-        sqs.receive_message(QueueUrl=made["QueueUrl"], VisibilityTimeout=0)
-    assert sqs.receive_message(QueueUrl=made["DeadLetterQueueUrl"])["Messages"]
+    for text in ("a", "a", "b"):
+        sqs.send_message(QueueUrl=made["QueueUrl"], MessageBody=text, MessageGroupId="rule")
+    received = sqs.receive_message(QueueUrl=made["QueueUrl"], MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in received] == ["a", "b"]
 
 
 def test_failed_jobs_of_the_team_are_told_to_the_topic(account: Clients) -> None:
