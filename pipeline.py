@@ -28,6 +28,7 @@ from kfp import compiler, dsl
 from components.check.component import check
 from components.cluster import commands as cluster_commands
 from components.cluster import ephemeral_storage, permissions, stop_jobs
+from components.cluster.setup import code_pipeline
 from components.cluster.setup import template as setup_stack
 from components.compiling import parameter_table, pipeline_names
 from components.compiling.kubeflow_1_7 import write_older
@@ -361,7 +362,7 @@ def compile_all(folder: Path) -> list[Path]:
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])
     cluster = folder / "components" / "cluster"
-    written += [kind.write(cluster) for kind in (permissions, setup_stack, stop_jobs, ephemeral_storage)]
+    written += [kind.write(cluster) for kind in (permissions, setup_stack, code_pipeline, stop_jobs, ephemeral_storage)]
     if folder == ROOT:
         parameter_table.write(folder / PIPELINE_YAML, ROOT / parameter_table.README)
         pipeline_names.write([composed.pipeline_spec for composed, _ in PIPELINES.values()], ROOT / pipeline_names.FILE)

@@ -46,7 +46,9 @@ def add(commands: Any, packages: Packages) -> None:
         made[name].set_defaults(function=function, packages=packages, interrupted=_UNKNOWN)
         _add_connection(made[name])
         made[name].add_argument("--pipeline", choices=tuple(packages), default="ncf", help="default: %(default)s")
-        made[name].add_argument("--package", type=Path, help="compiled pipeline; default: the committed one")
+        made[name].add_argument(
+            "--package", type=Path, help="compiled pipeline, or folder of make pipeline; default: the committed one"
+        )
     for name in ("submit", "schedule"):
         _add_run(made[name])
     for name in ("upload", "schedule"):
@@ -230,7 +232,10 @@ def _pipeline(options: argparse.Namespace) -> Any:
 
 
 def _package(options: argparse.Namespace) -> Path:
-    package: Path = options.package or options.packages[options.pipeline][1]
+    committed: Path = options.packages[options.pipeline][1]
+    package: Path = options.package or committed
+    if package.is_dir():
+        package /= committed.relative_to(options.packages["ncf"][1].parent)
     if not package.is_file():
         raise InputError(f"package: '{package}' does not exist; 'make pipeline' writes it")
     check_package(package)

@@ -32,7 +32,7 @@ STOP_JOBS = "stop-jobs"
 """The command that a CronJob runs with the pods' role."""
 _SAGEMAKER = "sagemaker.amazonaws.com"
 
-_TRUST_OF_PODS = """{
+_TRUST_OF_SERVICE_ACCOUNT = """{
   "Version": "2012-10-17",
   "Statement": [{
     "Effect": "Allow",
@@ -40,7 +40,7 @@ _TRUST_OF_PODS = """{
     "Action": "sts:AssumeRoleWithWebIdentity",
     "Condition": {"StringEquals": {
       "${OidcProvider}:aud": "sts.amazonaws.com",
-      "${OidcProvider}:sub": "system:serviceaccount:${Namespace}:${ServiceAccount}"
+      "${OidcProvider}:sub": "system:serviceaccount:%s"
     }}
   }]
 }
@@ -110,7 +110,7 @@ def template() -> dict[str, Any]:
         "Resources": {
             "PodRole": role(
                 "Pods of the pipeline, by their service account",
-                substituted(_TRUST_OF_PODS),
+                trust_of_service_account("${Namespace}:${ServiceAccount}"),
                 [*_of_modules(modules_of_pods(), is_pod=True), *_pass_roles(), *_data_bucket()],
             ),
             "TrainingRole": role("SageMaker's training jobs", _trust_of_sagemaker(), _of_training()),
@@ -138,6 +138,16 @@ def write(folder: Path) -> Path:
     """Write the template."""
     head = "# Made by `make pipeline` from the calls that ncf/ declares. Deploy it with CAPABILITY_IAM.\n"
     return cloudformation.write(folder / FILE_NAME, head, template())
+
+
+def trust_of_service_account(account: str) -> dict[str, Any]:
+    """The trust of pods by their service account.
+
+    Args:
+        account: ``NAMESPACE:NAME``, also with CloudFormation's ``${...}``.
+    """
+    trust: dict[str, Any] = substituted(_TRUST_OF_SERVICE_ACCOUNT % account)
+    return trust
 
 
 def modules_of_pods() -> set[str]:

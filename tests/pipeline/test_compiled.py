@@ -35,7 +35,8 @@ PAIRS = tuple(
 PACKAGES = tuple(name for pair in PAIRS for name in pair)
 COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in stage_names())
 CLUSTER = tuple(
-    f"components/cluster/{name}.yaml" for name in ("permissions", "setup", "stop-jobs", "ephemeral-storage")
+    f"components/cluster/{name}.yaml"
+    for name in ("permissions", "setup", "code-pipeline", "stop-jobs", "ephemeral-storage")
 )
 
 

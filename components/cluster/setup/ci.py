@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from components.cluster.cloudformation import role, substituted
-from ncf.aws.permissions import BUCKET, OBJECTS, repositories
+from components.cluster.setup.ui import reading
+from ncf.aws.permissions import repositories
 
 GITHUB = "token.actions.githubusercontent.com"
 """Issuer of the tokens of GitHub's workflows. The account has one OIDC provider for it."""
+_SESSION_SECONDS = 21_600
+"""Seconds for which a workflow may wait for its run, and then read its metrics."""
 _PUSH = (
     "ecr:BatchCheckLayerAvailability",
     "ecr:BatchGetImage",
@@ -27,6 +30,7 @@ UNSCOPED = {"ecr:GetAuthorizationToken": "logs in to the registry as a whole"}
 def resources() -> dict[str, Any]:
     """The role that GitHub's workflows assume by OIDC."""
     made = role("Workflows of GitHub that push images", _trust(), statements())
+    made["Properties"]["MaxSessionDuration"] = _SESSION_SECONDS
     return {"CiRole": {**made, "Condition": "HasGitHubRepository"}}
 
 
@@ -35,9 +39,14 @@ def statements() -> list[dict[str, Any]]:
     return [
         _allow(list(_PUSH), *repositories("ncf-*")),
         _allow(list(UNSCOPED), "*"),
-        _allow(["s3:GetObject"], OBJECTS),
-        {**_allow(["s3:ListBucket"], BUCKET), "Condition": {"StringLike": {"s3:prefix": substituted("${Prefix}*")}}},
+        *reading(),
     ]
+
+
+def actions() -> set[str]:
+    """The actions of these statements."""
+    allowed = (entry["Fn::If"][1] if "Fn::If" in entry else entry for entry in statements())
+    return {action for entry in allowed for action in entry["Action"]}
 
 
 def _allow(actions: list[str], *resources: str) -> dict[str, Any]:

@@ -36,6 +36,12 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
         "ConstraintDescription": "a number such as 500, or none",
     },
     "Email": {"Description": "Address that receives alarms and notifications of runs; none if none", "Default": ""},
+    "UiServiceAccount": {
+        "Description": "Service account of KFP's UI, as NAMESPACE:NAME",
+        "Default": "kubeflow:ml-pipeline-ui",
+        "AllowedPattern": "[a-z0-9-]+:[a-z0-9-]+",
+        "ConstraintDescription": "NAMESPACE:NAME",
+    },
     "CaptureDays": {
         "Description": "Days to keep recorded requests and answers, in the folder captures of Prefix",
         "Type": "Number",

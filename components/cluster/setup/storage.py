@@ -23,11 +23,10 @@ _RETAINED = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
 def resources() -> dict[str, Any]:
     """Bucket with its policy, a repository for each image, and log groups with a retention."""
     return {
-        BUCKET: _bucket(),
-        "BucketPolicy": {
-            "Type": "AWS::S3::BucketPolicy",
-            "Properties": {"Bucket": {"Ref": BUCKET}, "PolicyDocument": document([_tls_only()])},
-        },
+        BUCKET: private_bucket(
+            _lifecycle(), NotificationConfiguration={"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+        ),
+        "BucketPolicy": tls_only(BUCKET),
         **{_logical_id(folder): _repository(image_name(folder)) for folder in FOLDERS},
         "TrainingLogs": _log_group(TRAINING_GROUP, "HasMakesShared"),
         "TransformLogs": _log_group(_TRANSFORM_GROUP, "HasMakesShared"),
@@ -41,7 +40,13 @@ def conditions() -> dict[str, Any]:
     return {"MakesEndpointLogs": {"Fn::And": both}}
 
 
-def _bucket() -> dict[str, Any]:
+def private_bucket(rules: list[dict[str, Any]], **properties: Any) -> dict[str, Any]:
+    """A bucket that is encrypted, by the key of the parameter KmsKeyArn if given, private, and outlives its stack.
+
+    Args:
+        rules: of its lifecycle.
+        properties: further ones.
+    """
     key = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": {"Ref": "KmsKeyArn"}}
     default = {"Fn::If": ["HasKmsKeyArn", key, {"SSEAlgorithm": "AES256"}]}
     return {
@@ -61,45 +66,48 @@ def _bucket() -> dict[str, Any]:
                 "IgnorePublicAcls": True,
                 "RestrictPublicBuckets": True,
             },
-            "NotificationConfiguration": {"EventBridgeConfiguration": {"EventBridgeEnabled": True}},
-            "LifecycleConfiguration": {"Rules": _lifecycle()},
+            "LifecycleConfiguration": {"Rules": rules},
+            **properties,
         },
     }
+
+
+def tls_only(bucket: str) -> dict[str, Any]:
+    """The policy of a bucket, by its logical ID: no requests without TLS."""
+    statement = {
+        "Sid": "OnlyTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [{"Fn::GetAtt": [bucket, "Arn"]}, substituted(f"${{{bucket}.Arn}}/*")],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    properties = {"Bucket": {"Ref": bucket}, "PolicyDocument": document([statement])}
+    return {"Type": "AWS::S3::BucketPolicy", "Properties": properties}
 
 
 def _lifecycle() -> list[dict[str, Any]]:
     """Rules that delete nothing which an endpoint or a registered package may need: old runs only get cheaper."""
     return [
-        _rule("checkpoints", Prefix=_folder(CHECKPOINTS), ExpirationInDays=_CHECKPOINT_DAYS),
-        _rule("captures", Prefix=_folder(CAPTURES), ExpirationInDays={"Ref": "CaptureDays"}),
-        _rule("old-runs", Transitions=[{"StorageClass": "INTELLIGENT_TIERING", "TransitionInDays": _TIERING_DAYS}]),
-        _rule(
+        rule("checkpoints", Prefix=_folder(CHECKPOINTS), ExpirationInDays=_CHECKPOINT_DAYS),
+        rule("captures", Prefix=_folder(CAPTURES), ExpirationInDays={"Ref": "CaptureDays"}),
+        rule("old-runs", Transitions=[{"StorageClass": "INTELLIGENT_TIERING", "TransitionInDays": _TIERING_DAYS}]),
+        rule(
             "leftovers",
             NoncurrentVersionExpiration={"NoncurrentDays": _OLD_VERSION_DAYS},
             AbortIncompleteMultipartUpload={"DaysAfterInitiation": _UPLOAD_DAYS},
         ),
-        _rule("markers", ExpiredObjectDeleteMarker=True),
+        rule("markers", ExpiredObjectDeleteMarker=True),
     ]
 
 
-def _rule(identifier: str, **properties: Any) -> dict[str, Any]:
+def rule(identifier: str, **properties: Any) -> dict[str, Any]:
+    """A rule of a bucket's lifecycle."""
     return {"Id": identifier, "Status": "Enabled", **properties}
 
 
 def _folder(name: str) -> Any:
     return substituted(f"${{Prefix}}{name}/")
-
-
-def _tls_only() -> dict[str, Any]:
-    arn = {"Fn::GetAtt": [BUCKET, "Arn"]}
-    return {
-        "Sid": "OnlyTls",
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [arn, substituted(f"${{{BUCKET}.Arn}}/*")],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
 
 
 def _logical_id(folder: str) -> str:

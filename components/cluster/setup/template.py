@@ -8,7 +8,7 @@ from typing import Any
 
 from components.cluster import cloudformation, permissions
 from components.cluster.cloudformation import arn_output, is_given, is_true, substituted
-from components.cluster.setup import alarms, ci, dashboard, messages, storage
+from components.cluster.setup import alarms, ci, dashboard, messages, storage, ui
 from components.cluster.setup.parameters import MAY_BE_NONE, PARAMETERS, SWITCHES
 
 FILE_NAME = "setup.yaml"
@@ -38,6 +38,7 @@ def template() -> dict[str, Any]:
             **storage.resources(),
             **messages.resources(),
             **roles["Resources"],
+            **ui.resources(),
             **ci.resources(),
             **alarms.resources(),
             **dashboard.resources(),
@@ -101,6 +102,7 @@ def _outputs() -> dict[str, Any]:
     }
     ci_role = arn_output("Role of GitHub's workflows: the variable NCF_CI_ROLE", "CiRole")
     return {
+        "UiRoleArn": arn_output("Annotate the service account of KFP's UI with it", "UiRole"),
         **{name: {"Description": description, "Value": value} for name, (description, value) in shown.items()},
         "CiRoleArn": {"Condition": "HasGitHubRepository", **ci_role},
     }

@@ -9,11 +9,15 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import yaml
+
 from components.cluster import permissions
-from components.cluster.setup import ci, storage
+from components.cluster.setup import ci, code_pipeline, storage, ui
 from components.cluster.setup.template import template
 from images.build import FOLDERS
 from tests.cluster.setup.conftest import TEMPLATE
+
+ROOT = TEMPLATE.parents[2]
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MAX_BYTES_IN_S3, MAX_BYTES = 1_000_000, 51_200
@@ -47,7 +51,7 @@ def test_the_template_of_the_roles_needs_no_bucket() -> None:
     assert len((TEMPLATE.parent / permissions.FILE_NAME).read_bytes()) <= MAX_BYTES
 
 
-def test_the_template_is_valid() -> None:
+def test_the_templates_are_valid() -> None:
     program = "from cfnlint.runner import main; raise SystemExit(main())"
     ran = subprocess.run(
         [sys.executable, "-c", program, "-t", str(TEMPLATE), "-i", "I"], capture_output=True, text=True
@@ -115,13 +119,36 @@ def test_each_image_has_a_repository_that_is_scanned() -> None:
 
 
 def test_ci_pushes_images_and_does_nothing_of_sagemaker() -> None:
-    actions = {action for entry in ci.statements() for action in entry["Action"]}
+    actions = ci.actions()
     assert "ecr:PutImage" in actions
-    assert {action.partition(":")[0] for action in actions} == {"ecr", "s3"}
+    assert {action.partition(":")[0] for action in actions} == {"ecr", "kms", "s3"}
     assert {action for action in actions if action.startswith("s3:")} == {"s3:GetObject", "s3:ListBucket"}
+    assert not [action for action in actions if "*" in action]
     for entry in ci.statements():
-        assert not [action for action in entry["Action"] if "*" in action]
-        assert entry["Resource"] != ["*"] or set(entry["Action"]) <= ci.UNSCOPED.keys()
+        assert entry.get("Resource") != ["*"] or set(entry["Action"]) <= ci.UNSCOPED.keys()
+
+
+def test_the_ui_only_reads() -> None:
+    role = template()["Resources"]["UiRole"]["Properties"]
+    (statement,) = json.loads(role["AssumeRolePolicyDocument"]["Fn::Sub"])["Statement"]
+    subject = statement["Condition"]["StringEquals"]["${OidcProvider}:sub"]
+    assert subject == "system:serviceaccount:${UiServiceAccount}"
+    allowed = re.findall(r'"(\w+:\w+)"', json.dumps([entry.get("Action") for entry in ui.reading()]))
+    assert allowed == ["s3:GetObject", "s3:ListBucket"]
+
+
+def test_the_template_of_code_pipeline_needs_no_bucket_and_no_more_than_ci() -> None:
+    path = TEMPLATE.parent / code_pipeline.FILE_NAME
+    assert len(path.read_bytes()) <= MAX_BYTES
+    assert not re.search(r'"sagemaker:|"iam:', json.dumps(code_pipeline.template()))
+    statements = code_pipeline.template()["Resources"]["BuildRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+    assert statements["Statement"][: len(ci.statements())] == ci.statements()
+
+
+def test_both_ci_run_the_same_steps() -> None:
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    steps = [step.get("run", "") for step in workflow["jobs"]["release"]["steps"]]
+    assert [step for step in steps if ".ci/" in step] == code_pipeline.buildspec()["phases"]["build"]["commands"]
 
 
 def test_only_one_repository_and_one_environment_may_be_ci() -> None:
