@@ -6,9 +6,11 @@ python pipeline.py run --data ratings.csv     runs the pipeline ncf on this mach
 python pipeline.py recommend --model FOLDER   runs the pipeline recommend on this machine
 python pipeline.py release                    runs the pipeline release on this machine
 python pipeline.py aws                        is an AWS account on this machine that several runs share
+python pipeline.py check FILE                 checks a run in a file
 python pipeline.py submit --host URL          runs a pipeline on a Kubeflow cluster
 python pipeline.py upload --host URL          uploads a pipeline to a Kubeflow cluster, as a version
 python pipeline.py schedule --host URL ...    runs a pipeline on a Kubeflow cluster on a schedule
+python pipeline.py metrics SOURCE             prints the metrics of a run as Markdown
 """
 
 from ncf.stage.exits import exit_on_early_interrupt

@@ -205,7 +205,8 @@ def _checked(options: argparse.Namespace) -> tuple[Any, dict[str, Any], str]:
     parameters = pipeline.component_spec.inputs or {}
     required = [name for name, entry in parameters.items() if not entry.optional]
     if missing := [name for name in required if arguments.get(name, "") == ""]:
-        raise InputError(f"these parameters have no default: {', '.join(missing)}; give each by --param NAME=VALUE")
+        how = "in 'parameters'" if hasattr(options, "trigger") else "by --param NAME=VALUE"
+        raise InputError(f"these parameters have no default: {', '.join(missing)}; give each {how}")
     hint = check_storage(parameters, arguments, options.pipeline_root)
     check_arguments(arguments, pipeline)
     return pipeline, arguments, hint

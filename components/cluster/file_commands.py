@@ -11,7 +11,6 @@ from typing import Any
 from components.cluster import run_file, triggers
 from components.cluster.schedule import Trigger
 from ncf.errors import InputError
-from ncf.stage.suggestions import close_name
 
 Packages = Mapping[str, tuple[Any, Path]]
 """Each pipeline by name, and its compiled file."""
@@ -51,11 +50,7 @@ def with_file(options: argparse.Namespace, path: Path, pipelines: Collection[str
     for name, default in _OF_FILES.items():
         if getattr(options, name, default) != default:
             raise InputError(f"{name}: expected without --file: the file has it, so that a run can be repeated")
-    given = run_file.read(path)
-    if given.pipeline not in pipelines:
-        meant = close_name(given.pipeline, pipelines)
-        hint = f"did you mean '{meant}'?" if meant else f"expected {', '.join(pipelines)}"
-        raise InputError(f"'pipeline' is '{given.pipeline}'; {hint}")
+    given = run_file.read(path, pipelines)
     when = given.schedule
     trigger = trigger_of(when.cron, when.interval) if when else None
     return argparse.Namespace(**{**vars(options), **given.options(), "trigger": trigger})

@@ -40,7 +40,7 @@ def _metrics(options: argparse.Namespace) -> None:
 def _folder(path: Path, run_id: str, packages: Packages) -> str:
     """The folder of a file's run."""
     with named(path):
-        given = run_file.read(path)
+        given = run_file.read(path, packages)
         if not given.pipeline_root:
             raise InputError("'pipeline_root' is missing, under which the metrics are")
     name = packages[given.pipeline][0].pipeline_spec.pipeline_info.name

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,12 @@ class RunFile(BaseModel):
         return {**self.model_dump(exclude={"parameters", "schedule"}), "param": assignments}
 
 
-def read(path: Path) -> RunFile:
+def read(path: Path, pipelines: Collection[str]) -> RunFile:
     """Read a file. Its parameters are not checked yet.
+
+    Args:
+        path: the file.
+        pipelines: names of all pipelines.
 
     Raises:
         InputError: that names the file, the key at fault, and what is accepted.
@@ -93,6 +98,8 @@ def read(path: Path) -> RunFile:
         raise InputError(f"{path}: {_fault(error)}") from None
     if given.schedule and bool(given.schedule.cron) == bool(given.schedule.interval):
         raise InputError(f"{path}: 'schedule': expected either 'cron' or 'interval'")
+    if given.pipeline not in pipelines:
+        raise InputError(f"{path}: 'pipeline' is '{given.pipeline}'; {_hint(given.pipeline, pipelines)}")
     return given
 
 
@@ -134,13 +141,16 @@ def _fault(error: ValidationError) -> str:
     place = [str(part) for part in first["loc"]]
     key, model = place[-1], Schedule if place[0] == "schedule" and len(place) > 1 else RunFile
     if first["type"] == _UNKNOWN:
-        known = list(model.model_fields)
-        meant = close_name(key, known)
-        hint = f"did you mean '{meant}'?" if meant else f"expected {', '.join(known)}"
-        return f"'{'.'.join(place)}' is not a key; {hint}"
+        return f"'{'.'.join(place)}' is not a key; {_hint(key, model.model_fields)}"
     if first["type"] == "missing":
         return f"'{key}' is missing"
     return f"'{'.'.join(place)}' is {first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    """The known name that may be meant, or all of them."""
+    meant = close_name(name, known)
+    return f"did you mean '{meant}'?" if meant else f"expected {', '.join(known)}"
 
 
 def _commit(path: Path) -> str:

@@ -91,3 +91,10 @@ def test_a_run_in_s3_is_found_by_its_file(
 def test_one_source_is_needed(run: Run, flags: list[str]) -> None:
     code, _, err = run("metrics", *flags)
     assert (code, "source: expected a path or URI, or --file and --run-id" in err) == (2, True)
+
+
+def test_a_file_of_another_pipeline_is_refused(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "production.yaml"
+    file.write_text("pipeline: own\npipeline_root: s3://bucket/root\nparameters: {}\n")
+    code, _, err = run("metrics", "--file", str(file), "--run-id", "run-7")
+    assert (code, f"{file}: 'pipeline' is 'own'; expected ncf, release, recommend" in err) == (2, True)

@@ -66,9 +66,9 @@ def test_a_file_is_checked_without_a_cluster(run: Run, file: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ("parameters:", "parametrs:", "'parametrs' is not a key; did you mean 'parameters'?"),
+        ("parameters:", "parameter_:", "'parameter_' is not a key; did you mean 'parameters'?"),
         ("experiment: shop", "experiment: 3", "'experiment' is 3: input should be a valid string"),
-        ("pipeline: ncf", "pipeline: realease", "'pipeline' is 'realease'; did you mean 'release'?"),
+        ("pipeline: ncf", "pipeline: releas", "'pipeline' is 'releas'; did you mean 'release'?"),
         ("epochs: 3", "epoch: 3", "'epoch' is not a parameter of the pipeline; did you mean epochs?"),
         ("epochs: 3", "epochs: 0", "parameter 'train_epochs' is 0: "),
         ("epochs: 3", "epochs: many", "parameter 'epochs' is 'many'; "),
@@ -76,7 +76,7 @@ def test_a_file_is_checked_without_a_cluster(run: Run, file: Path) -> None:
         ("epochs: 3", "epochs: 3\n  epochs: 4", "'epochs' is given twice"),
         ("epochs: 3", "epochs: 3\n  train_epochs: 4", "given twice, also as 'epochs'"),
         ("max_wait_time: 7200", "max_wait_time: 60", "max_wait_time"),
-        (f"  train_role: {ROLE}\n", "", "no default: train_role"),
+        (f"  train_role: {ROLE}\n", "", "no default: train_role; give each in 'parameters'"),
         ("s3://bucket/in/", "/data/", "which pods cannot read"),
         ("s3://bucket/root", "minio://bucket/root", "pipeline_root: 'minio://bucket/root'"),
         ("parameters:", "schedule: {cron: 0 0 3 * * *, interval: 6h}\nparameters:", "either 'cron' or 'interval'"),
@@ -99,7 +99,7 @@ def test_a_fault_names_the_file_and_what_is_at_fault(run: Run, file: Path, befor
 def test_a_file_without_keys_is_refused(file: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(InputError, match="expected keys and values"):
-        run_file.read(file)
+        run_file.read(file, ["ncf"])
 
 
 def test_a_missing_file_is_named(run: Run, file: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_version_is_uploaded_once(run: Run) -> None:
 
 def test_values_of_yaml_are_texts_of_the_command_line(file: Path) -> None:
     file.write_text('parameters: {a: true, b: "", c: {x: [1, 2]}, d: 1.5, e: 2024-01-01T02:03:04}\n')
-    assert run_file.read(file).options()["param"] == [
+    assert run_file.read(file, ["ncf"]).options()["param"] == [
         "a=true",
         "b=",
         f"c={json.dumps({'x': [1, 2]})}",
