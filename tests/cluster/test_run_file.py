@@ -68,7 +68,7 @@ def test_a_file_is_checked_without_a_cluster(run: Run, file: Path) -> None:
     [
         ("parameters:", "parameter_:", "'parameter_' is not a key; did you mean 'parameters'?"),
         ("experiment: shop", "experiment: 3", "'experiment' is 3: input should be a valid string"),
-        ("pipeline: ncf", "pipeline: releas", "'pipeline' is 'releas'; did you mean 'release'?"),
+        ("pipeline: ncf", "pipeline: release_", "'pipeline' is 'release_'; did you mean 'release'?"),
         ("epochs: 3", "epoch: 3", "'epoch' is not a parameter of the pipeline; did you mean epochs?"),
         ("epochs: 3", "epochs: 0", "parameter 'train_epochs' is 0: "),
         ("epochs: 3", "epochs: many", "parameter 'epochs' is 'many'; "),

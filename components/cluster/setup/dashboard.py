@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from components.cluster.cloudformation import substituted
 from components.cluster.setup.alarms import INSTANCES, REQUESTS
 from components.cluster.setup.messages import DEAD_LETTERS, FAILED_JOBS, QUEUE, TOPIC
 from ncf.aws.names import VARIANT
@@ -17,13 +16,18 @@ _WIDTH, _HEIGHT, _COLUMNS = 8, 6, 3
 def resources() -> dict[str, Any]:
     """The dashboard."""
     body = json.dumps({"widgets": [_placed(number, widget) for number, widget in enumerate(_widgets())]})
-    properties = {"DashboardName": {"Ref": "AWS::StackName"}, "DashboardBody": substituted(body)}
+    # CloudWatch refuses an empty dimension
+    endpoint = {"Fn::If": ["HasEndpointName", {"Ref": "EndpointName"}, "none"]}
+    properties = {
+        "DashboardName": {"Ref": "AWS::StackName"},
+        "DashboardBody": {"Fn::Sub": [body, {"Watched": endpoint}]},
+    }
     return {"Dashboard": {"Type": "AWS::CloudWatch::Dashboard", "Properties": properties}}
 
 
 def _widgets() -> list[dict[str, Any]]:
     """Properties of the widgets, in rows of three."""
-    endpoint = ["EndpointName", "${EndpointName}", "VariantName", VARIANT]
+    endpoint = ["EndpointName", "${Watched}", "VariantName", VARIANT]
     return [
         _graph("Endpoint: requests", "Sum", _lines(REQUESTS, endpoint, "Invocations")),
         _graph("Endpoint: errors", "Sum", _lines(REQUESTS, endpoint, "Invocation4XXErrors", "Invocation5XXErrors")),

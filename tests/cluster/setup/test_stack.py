@@ -161,6 +161,12 @@ def test_the_dashboard_shows_what_exists(account: Clients) -> None:
     assert all(widget["properties"]["region"] == "us-east-1" for widget in body["widgets"])
 
 
+def test_a_dashboard_without_an_endpoint_has_no_empty_dimension(account: Clients) -> None:
+    made = create(account, REQUIRED)
+    body = account("cloudwatch").get_dashboard(DashboardName=made["DashboardName"])["DashboardBody"]
+    assert '""' not in body
+
+
 def test_an_update_changes_limits_in_place(account: Clients) -> None:
     before = create(account, FULL)
     account("cloudformation").update_stack(

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from components.cluster import permissions
-from components.cluster.setup import ci, code_pipeline, storage, ui
+from components.cluster.setup import alarms, ci, code_pipeline, storage, ui
 from components.cluster.setup.template import template
 from images.build import FOLDERS
 from tests.cluster.setup.conftest import TEMPLATE
@@ -63,7 +63,7 @@ def test_what_is_referred_to_is_there() -> None:
     made = template()
     known = {*made["Parameters"], *made["Resources"]}
     refs = {name for text in texts(made) for name in re.findall(r"\$\{([A-Za-z0-9]+)[.}]", text)}
-    assert refs <= known
+    assert refs <= known | {"Watched"}, "Watched is a name within the dashboard's Fn::Sub"
     conditions = set(re.findall(r'"Condition": "(\w+)"', json.dumps(made)))
     assert conditions <= made["Conditions"].keys()
 
@@ -71,16 +71,21 @@ def test_what_is_referred_to_is_there() -> None:
 def test_the_roles_are_those_of_permissions() -> None:
     """With the bucket and the topic of this stack in place of parameters."""
     own, other = template(), permissions.template()
-    for name in other["Resources"]:
-        ours, theirs = json.dumps(own["Resources"][name]), json.dumps(other["Resources"][name])
-        for before, after in (("${NotifyTopicArn}", "${Topic}"),):
-            theirs = theirs.replace(before, after)
-        optional = re.search(r'\{"Fn::If": \["HasNotifyTopicArn", (\{.*?\}\]\}), \{"Ref": "AWS::NoValue"\}\]\}', theirs)
-        if optional:
-            theirs = theirs.replace(optional[0], optional[1])
-        assert ours == theirs, name
+    for name, resource in other["Resources"].items():
+        assert own["Resources"][name] == with_topic(resource), name
+    assert own["Parameters"].items() >= {name: other["Parameters"][name] for name in ("Prefix", "Namespace")}.items()
     assert not {"Bucket", "NotifyTopicArn"} & own["Parameters"].keys()
     assert "HasNotifyTopicArn" not in own["Conditions"]
+
+
+def with_topic(value: Any) -> Any:
+    """A part of the roles' template with the topic of this stack."""
+    if isinstance(value, list):
+        return [with_topic(entry) for entry in value]
+    if isinstance(value, dict):
+        is_optional = value.get("Fn::If", [""])[0] == "HasNotifyTopicArn"
+        return with_topic(value["Fn::If"][1]) if is_optional else {key: with_topic(of) for key, of in value.items()}
+    return value.replace("${NotifyTopicArn}", "${Topic}") if isinstance(value, str) else value
 
 
 def test_what_must_not_be_lost_is_retained() -> None:
@@ -174,3 +179,14 @@ def test_the_folders_of_lifecycle_rules_are_named_in_outputs() -> None:
     values = [entry["Value"] for entry in template()["Outputs"].values()]
     for folder in (storage.CHECKPOINTS, storage.CAPTURES):
         assert {"Fn::Sub": f"s3://${{Bucket}}/${{Prefix}}{folder}"} in values
+
+
+def test_the_page_has_the_figures_of_the_template() -> None:
+    page = " ".join((TEMPLATE.parent / "setup" / "README.md").read_text().split())
+    assert f"`checkpoints` of `Prefix` expire after {storage._CHECKPOINT_DAYS} days" in page
+    assert f"can be restored for {storage._OLD_VERSION_DAYS} days" in page
+    assert f"The newest {storage._IMAGES_KEPT} images are kept" in page
+    assert f"at {alarms._BUDGET_PERCENT['ACTUAL']} % of it" in page
+    assert len(TEMPLATE.read_bytes()) > MAX_BYTES, "the page says that the template needs a bucket"
+    for entry in template()["Outputs"]:
+        assert entry in page or entry in (TEMPLATE.parent / "README.md").read_text(), entry
