@@ -123,15 +123,16 @@ def _submit(options: argparse.Namespace) -> None:
 
 def _submit_file(options: argparse.Namespace, seconds: float) -> None:
     """Start the run of a file, or its recurring run, unless this commit has done so before."""
+    commit = run_file.commit_of(options.file)
     with named(options.file):
         options = with_file(options, options.file, options.packages)
-        request = _request(options, run_file.run_name(options.file))
+        request = _request(options, run_file.run_name(options.file, commit))
     api = Api(_connection(options))
     if options.trigger:
         print(schedule.renew(api, request, options.trigger, lambda name: run_file.is_version(name, options.file)))
         print(f"recurring run '{request.name}': {api.in_browser}/recurringruns", file=sys.stderr)
         return
-    run_id = find_run(api, request)
+    run_id = find_run(api, request) if commit else ""
     if run_id:
         print(f"this commit has started the run of {options.file} before", file=sys.stderr)
     _follow(api, request.name, run_id or submit(api, request), seconds if options.wait else 0)

@@ -27,7 +27,7 @@ from components.cluster.submission import with_time
 from ncf.errors import InputError
 from ncf.stage.suggestions import close_name
 
-_UNKNOWN = "extra_forbidden"
+_UNKNOWN, _MERGE = "extra_forbidden", "tag:yaml.org,2002:merge"
 _VERSION = r"[0-9a-f]{12}|\d{4}-\d\d-\d\d \d\d:\d\d"
 """What the name of a run ends with: a commit, or a time."""
 
@@ -103,9 +103,8 @@ def read(path: Path, pipelines: Collection[str]) -> RunFile:
     return given
 
 
-def run_name(path: Path) -> str:
-    """Name of the run of a file: its stem and the commit; the time, if there are changes that are not committed."""
-    commit = _commit(path)
+def run_name(path: Path, commit: str) -> str:
+    """Name of the run of a file: its stem and the commit; the time without a commit."""
     return f"{path.stem} {commit}" if commit else with_time(path.stem)
 
 
@@ -114,12 +113,25 @@ def is_version(name: str, path: Path) -> bool:
     return re.fullmatch(rf"{re.escape(path.stem)} ({_VERSION})", name) is not None
 
 
+def commit_of(path: Path) -> str:
+    """The commit that is checked out; '' if files have changed since, or the file is not in it."""
+    git = ["git", "-C", str(path.resolve().parent)]
+    try:
+        subprocess.run([*git, "ls-files", "--error-unmatch", path.name], check=True, capture_output=True)
+        command = [*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
+        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return "" if found.endswith("-dirty") else found
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses a key that is given twice: YAML would take the last one."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key, (place, _) in zip(keys, node.value):
+        places = [key for key, _ in node.value if key.tag != _MERGE]
+        keys = [self.construct_object(place, deep=True) for place in places]
+        for key, place in zip(keys, places):
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", place.start_mark)
         return super().construct_mapping(node, deep)
@@ -151,15 +163,3 @@ def _hint(name: str, known: Collection[str]) -> str:
     """The known name that may be meant, or all of them."""
     meant = close_name(name, known)
     return f"did you mean '{meant}'?" if meant else f"expected {', '.join(known)}"
-
-
-def _commit(path: Path) -> str:
-    """The commit that is checked out; '' if files have changed since, or the file is not in it."""
-    git = ["git", "-C", str(path.resolve().parent)]
-    try:
-        subprocess.run([*git, "ls-files", "--error-unmatch", path.name], check=True, capture_output=True)
-        command = [*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
-        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return "" if found.endswith("-dirty") else found

@@ -172,7 +172,8 @@ def test_what_is_not_committed_is_a_run_each_time(run: Run, tmp_path: Path, file
         file.write_text(CONTENT)
     kfp = FakeKfp()
     with serving(kfp) as host:
-        assert run("submit", f"--host={host}", "--file", str(file))[0] == 0
+        for number in (1, 2):
+            assert run("submit", f"--host={host}", "--file", str(file))[1] == f"run-{number}\n"
     assert re.fullmatch(r"production \d{4}-\d\d-\d\d \d\d:\d\d", kfp.runs["run-1"]["display_name"])
 
 
@@ -237,3 +238,10 @@ def test_values_of_yaml_are_texts_of_the_command_line(file: Path) -> None:
         "d=1.5",
         "e=2024-01-01T02:03:04",
     ]
+
+
+def test_parts_of_yaml_may_be_shared(file: Path) -> None:
+    file.write_text("parameters: &base {a: 1}\nschedule: {<<: {cron: x}}\n")
+    given = run_file.read(file, ["ncf"])
+    assert given.schedule is not None
+    assert given.schedule.cron == "x"
