@@ -7,7 +7,7 @@ from typing import Any
 
 from components.cluster.setup.alarms import INSTANCES, REQUESTS
 from components.cluster.setup.messages import DEAD_LETTERS, FAILED_JOBS, QUEUE, TOPIC
-from ncf.aws.names import VARIANT
+from ncf.aws.names import CHALLENGER_VARIANT, VARIANT
 
 _JOBS = "/aws/sagemaker/TrainingJobs"
 _WIDTH, _HEIGHT, _COLUMNS = 8, 6, 3
@@ -27,15 +27,14 @@ def resources() -> dict[str, Any]:
 
 def _widgets() -> list[dict[str, Any]]:
     """Properties of the widgets, in rows of three."""
-    endpoint = ["EndpointName", "${Watched}", "VariantName", VARIANT]
     return [
-        _graph("Endpoint: requests", "Sum", _lines(REQUESTS, endpoint, "Invocations")),
-        _graph("Endpoint: errors", "Sum", _lines(REQUESTS, endpoint, "Invocation4XXErrors", "Invocation5XXErrors")),
-        _graph("Endpoint: latency, microseconds", "p99", _lines(REQUESTS, endpoint, "ModelLatency", "OverheadLatency")),
+        _graph("Endpoint: requests", "Sum", _of_endpoint(REQUESTS, "Invocations")),
+        _graph("Endpoint: errors", "Sum", _of_endpoint(REQUESTS, "Invocation4XXErrors", "Invocation5XXErrors")),
+        _graph("Endpoint: latency, microseconds", "p99", _of_endpoint(REQUESTS, "ModelLatency", "OverheadLatency")),
         _graph(
             "Endpoint: instances, percent",
             "Average",
-            _lines(INSTANCES, endpoint, "CPUUtilization", "MemoryUtilization", "DiskUtilization"),
+            _of_endpoint(INSTANCES, "CPUUtilization", "MemoryUtilization", "DiskUtilization"),
         ),
         _graph("Training jobs: CPU and memory, percent", "Average", _of_jobs("CPUUtilization", "MemoryUtilization")),
         _graph("Training jobs: GPU, percent", "Average", _of_jobs("GPUUtilization", "GPUMemoryUtilization")),
@@ -63,8 +62,14 @@ def _widgets() -> list[dict[str, Any]]:
     ]
 
 
-def _lines(namespace: str, dimensions: list[str], *metrics: str) -> list[Any]:
-    return [[namespace, metric, *dimensions] for metric in metrics]
+def _of_endpoint(namespace: str, *metrics: str) -> list[Any]:
+    """Lines of the live model, and of a challenger while there is one."""
+    variants = (VARIANT, CHALLENGER_VARIANT)
+    return [
+        [namespace, metric, "EndpointName", "${Watched}", "VariantName", variant]
+        for metric in metrics
+        for variant in variants
+    ]
 
 
 def _of_jobs(*metrics: str) -> list[Any]:
