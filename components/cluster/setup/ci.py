@@ -1,4 +1,4 @@
-"""Role of CI: it pushes images and reads outputs of runs. It may call nothing of SageMaker."""
+"""Role of CI: it pushes images and reads the metrics of runs. It may call nothing of SageMaker."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Any
 
 from components.cluster.cloudformation import role, substituted
 from components.cluster.setup.ui import reading
-from ncf.aws.permissions import repositories
+from ncf.aws.permissions import OBJECTS, repositories
 
 GITHUB = "token.actions.githubusercontent.com"
 """Issuer of the tokens of GitHub's workflows. The account has one OIDC provider for it."""
+_METRICS = f"{OBJECTS}/evaluate/*metrics"
+"""Metrics of runs, and neither data nor models."""
 _SESSION_SECONDS = 21_600
 """Seconds for which a workflow may wait for its run, and then read its metrics."""
 _PUSH = (
@@ -39,7 +41,7 @@ def statements() -> list[dict[str, Any]]:
     return [
         _allow(list(_PUSH), *repositories("ncf-*")),
         _allow(list(UNSCOPED), "*"),
-        *reading(),
+        *reading(_METRICS),
     ]
 
 

@@ -12,14 +12,18 @@ from ncf.aws.permissions import BUCKET, OBJECTS
 def resources() -> dict[str, Any]:
     """The role."""
     trust = trust_of_service_account("${UiServiceAccount}")
-    return {"UiRole": role("The UI of KFP, by its service account", trust, reading())}
+    return {"UiRole": role("The UI of KFP, by its service account", trust, reading(OBJECTS))}
 
 
-def reading() -> list[dict[str, Any]]:
-    """Statements to read the objects under Prefix, in a template with the parameters or resources Bucket and Prefix."""
+def reading(objects: str) -> list[dict[str, Any]]:
+    """Statements to read objects, in a template with the parameters or resources Bucket and Prefix.
+
+    Args:
+        objects: ARN of the objects, with CloudFormation's ``${...}``.
+    """
     key = {"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": [substituted("${KmsKeyArn}")]}
     return [
-        {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [substituted(OBJECTS)]},
+        {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": [substituted(objects)]},
         {
             "Effect": "Allow",
             "Action": ["s3:ListBucket"],

@@ -9,12 +9,15 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 import yaml
+from iam import ACCOUNT, STACK, Policy
 
 from components.cluster import permissions
 from components.cluster.setup import alarms, ci, code_pipeline, storage, ui
 from components.cluster.setup.template import template
 from images.build import FOLDERS
+from ncf.aws.permissions import OBJECTS
 from tests.cluster.setup.conftest import TEMPLATE
 
 ROOT = TEMPLATE.parents[2]
@@ -133,12 +136,31 @@ def test_ci_pushes_images_and_does_nothing_of_sagemaker() -> None:
         assert entry.get("Resource") != ["*"] or set(entry["Action"]) <= ci.UNSCOPED.keys()
 
 
+@pytest.mark.parametrize(
+    ("action", "resource", "is_allowed"),
+    [
+        ("ecr:PutImage", "arn:aws:ecr:us-east-1:123456789012:repository/ncf-train", True),
+        ("ecr:PutImage", "arn:aws:ecr:us-east-1:123456789012:repository/team/ncf-train", True),
+        ("ecr:PutImage", "arn:aws:ecr:us-east-1:123456789012:repository/other", False),
+        ("ecr:GetAuthorizationToken", "*", True),
+        ("s3:GetObject", "arn:aws:s3:::runs/kfp/team-a/runs/ncf/1/evaluate/2/metrics", True),
+        ("s3:GetObject", "arn:aws:s3:::runs/kfp/team-a/runs/ncf/1/evaluate/metrics", True),
+        ("s3:GetObject", "arn:aws:s3:::runs/kfp/team-a/runs/ncf/1/train/2/trained_model/config.json", False),
+        ("s3:GetObject", "arn:aws:s3:::runs/kfp/team-b/runs/ncf/1/evaluate/2/metrics", False),
+        ("sagemaker:CreateTrainingJob", "*", False),
+    ],
+)
+def test_ci_reaches_images_and_metrics_alone(action: str, resource: str, is_allowed: bool) -> None:
+    document = template()["Resources"]["CiRole"]["Properties"]["Policies"][0]["PolicyDocument"]
+    assert Policy(document, {**ACCOUNT, **STACK}).allows(action, resource) == is_allowed
+
+
 def test_the_ui_only_reads() -> None:
     role = template()["Resources"]["UiRole"]["Properties"]
     (statement,) = json.loads(role["AssumeRolePolicyDocument"]["Fn::Sub"])["Statement"]
     subject = statement["Condition"]["StringEquals"]["${OidcProvider}:sub"]
     assert subject == "system:serviceaccount:${UiServiceAccount}"
-    allowed = re.findall(r'"(\w+:\w+)"', json.dumps([entry.get("Action") for entry in ui.reading()]))
+    allowed = re.findall(r'"(\w+:\w+)"', json.dumps([entry.get("Action") for entry in ui.reading(OBJECTS)]))
     assert allowed == ["s3:GetObject", "s3:ListBucket"]
 
 
