@@ -18,14 +18,13 @@ from rich.table import Table
 from components.local.console import escape
 from components.local.process_runner import TaskRun
 from components.local.run_folder import RunFolder, shown
-from ncf.evaluation.names import LABELS
+from ncf.evaluation.comparison import CUTOFF, comparison
 from ncf.reports.html import with_links
 
 FILE_NAME = "summary.json"
 _PAGES = {"report.html": "Evaluation", "diff.html": "What changes for users", "data-report.html": "Data report"}
 """Reports in the folder of a run, and what links between them are called."""
 _ROOT = Path(__file__).parents[2]
-_CUTOFF = 10
 _ESCAPED = re.compile(r"\\([^\w\s])")
 _FIGURES: Mapping[str, Mapping[str, str]] = {
     "preprocess": {"users": "users", "items": "items", "interactions": "interactions"},
@@ -194,34 +193,17 @@ def show_paths(console: Console, folder: RunFolder, paths: Mapping[str, Path]) -
 def _quality(metrics: Mapping[str, Any]) -> Table:
     """Model, baselines and champion on the whole catalogue, and second among drawn items. The model has intervals."""
     table = Table(title="Model quality: rank of the test items", title_justify="left")
+    columns, rows = comparison(metrics)
     table.add_column("")
-    drawn = f"among {metrics['candidates']:.0f} drawn items"
-    protocols = {"full_": "whole catalogue", "": drawn}
-    shown = {
-        f"{prefix}{metric}_at_{_CUTOFF}": f"{metric.upper()}@{_CUTOFF}\n{protocol}"
-        for prefix, protocol in protocols.items()
-        for metric in ("ndcg", "hr")
-    }
-    for label in shown.values():
-        table.add_column(label, justify="right")
-    for ranker, label in LABELS.items():
-        prefix = "" if ranker == "model" else f"{ranker}_"
-        cells = [_with_bounds(metrics, prefix + name) for name in shown]
-        if any(cells):
-            table.add_row(label, *cells)
+    for metric, protocol in columns:
+        table.add_column(f"{metric}\n{protocol}", justify="right")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def _with_bounds(metrics: Mapping[str, Any], name: str) -> str:
-    """A metric with its 95 % interval, if the metrics have it; '' for one that is not there."""
-    if name not in metrics:
-        return ""
-    low, high = (metrics.get(f"{name}_{bound}") for bound in ("low", "high"))
-    return f"{metrics[name]:.4f}" + (f" ({low:.4f} to {high:.4f})" if low is not None else "")
-
-
 def _top(recommendations: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title=f"Top {_CUTOFF}, from the live endpoint", title_justify="left")
+    table = Table(title=f"Top {CUTOFF}, from the live endpoint", title_justify="left")
     for entry in recommendations:
         table.add_column(escape(str(entry["user"])), overflow="fold")
     for row in zip_longest(*(entry["items"] for entry in recommendations), fillvalue={"item": ""}):
