@@ -26,6 +26,7 @@ class Clean(Stage, AwsAccess):
         "ncf.operators.cleanup",
         "ncf.sagemaker.hosting.autoscaling",
         "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.hosting.versions",
         "ncf.sagemaker.registry.package",

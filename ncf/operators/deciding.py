@@ -23,8 +23,9 @@ class Deciding(Stage, AwsAccess):
 
     calls = (
         "ncf.aws.session",
-        "ncf.aws.tags",
-        "ncf.sagemaker.registry.decision",
+        "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.hosting.live",
+        "ncf.sagemaker.registry.approval",
         "ncf.sagemaker.registry.package",
     )
     status: ClassVar[str]
@@ -45,17 +46,20 @@ class Deciding(Stage, AwsAccess):
 
     def run(self) -> None:
         from ncf.aws.session import Aws
-        from ncf.sagemaker.registry.decision import decide, decision_of
+        from ncf.sagemaker.registry.approval import decide
+        from ncf.sagemaker.registry.decision import change_after_approval, decision_of
         from ncf.sagemaker.registry.package import find
 
         aws = Aws(self)
         package = find(aws, self.package)
-        before = decision_of(package)
-        if package.status == self.status:
+        before, change = decision_of(package), change_after_approval(package)
+        if package.status == self.status and not change:
             print(f"{package.name} is {self.status} already, since {before}; nothing is changed")
         else:
             self.check(package)
-            if before:
+            if change:
+                print(change)
+            elif before:
                 print(f"{package.name} was {package.status} before, since {before}")
             made = decide(aws, package, self.status, self.note)
             print(f"{package.name} is {self.status}, since {made}")

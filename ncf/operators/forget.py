@@ -23,7 +23,7 @@ class Forget(Stage, AwsAccess):
     with. With 'scan', files at these locations are searched for the users: the exit status is 1 if any are found.
     """
 
-    calls = ("ncf.storage", "ncf.aws.session", "ncf.aws.tags", "ncf.sagemaker.registry.package")
+    calls = ("ncf.storage", "ncf.aws.session", "ncf.sagemaker.registry.package")
 
     read_too = ("users",)
 

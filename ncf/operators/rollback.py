@@ -21,6 +21,7 @@ class Rollback(Stage, AwsAccess):
         "ncf.aws.session",
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.endpoint",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.hosting.versions",

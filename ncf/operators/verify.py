@@ -35,7 +35,7 @@ class Verify(Stage, AwsAccess):
     be compared.
     """
 
-    calls = ("ncf.storage", "ncf.aws.session", "ncf.aws.tags", "ncf.sagemaker.registry.package")
+    calls = ("ncf.storage", "ncf.aws.session", "ncf.sagemaker.registry.package")
 
     read_too = ("data", "items", "dataset", "samples", "warm_start")
 

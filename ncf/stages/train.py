@@ -49,6 +49,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.champion",
         "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.hosting.live",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.registry.package",
         "ncf.sagemaker.training.job",

@@ -29,8 +29,9 @@ from ncf.operators.doctor import Doctor
 from ncf.operators.rollback import Rollback
 from ncf.operators.stop_jobs import StopJobs
 from ncf.sagemaker.hosting.endpoint import Endpoint
+from ncf.sagemaker.registry.approval import decide
 from ncf.sagemaker.registry.names import APPROVED
-from ncf.sagemaker.registry.package import find, set_properties, set_status
+from ncf.sagemaker.registry.package import find
 from ncf.stage import execution
 from ncf.stages.finish import Finish
 from ncf.storage import upload
@@ -190,10 +191,8 @@ def test_pods_register_models_and_do_not_approve_them(tmp_path: Path, pods: Iam,
     assert register(tmp_path, f"ncf-{release.replace('_', '-')}", "run-1", 1, "--release", release) == package
     assert pods.denied == []
     aws = Aws(AwsAccess())
-    set_properties(aws, package, {"ncf:endpoint": ENDPOINT})
-    assert pods.denied == []
     with pytest.raises(Exception, match="no identity-based policy allows the sagemaker:UpdateModelPackage action"):
-        set_status(aws, find(aws, package), APPROVED, "", {"ncf:decided-by": "a pod"})
+        decide(aws, find(aws, package), APPROVED, "by a pod")
 
 
 def test_operators_examine_an_account(monkeypatch: pytest.MonkeyPatch, pods: Iam) -> None:

@@ -17,10 +17,11 @@ from random_model import random_model
 from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
+from ncf.sagemaker.hosting.live import live_endpoints
 from ncf.sagemaker.registry import package as registry
+from ncf.sagemaker.registry.approval import decide
 from ncf.sagemaker.registry.names import APPROVED
 from ncf.sagemaker.registry.package import Package
-from ncf.sagemaker.registry.properties import DECIDED_BY, ENDPOINT
 from ncf.sagemaker.staging import Staging
 from ncf.stage import execution
 from ncf.stages.deploy import Deploy
@@ -109,16 +110,20 @@ class Shop:
         return package
 
     def decide(self, arn: str, status: str) -> None:
-        registry.set_status(self.aws, self.found(arn), status, "decided by the test", {DECIDED_BY: "tester"})
+        decide(self.aws, self.found(arn), status, "decided by the test")
+
+    def change(self, arn: str, **changes: Any) -> None:
+        """Change a package by hand, as a person may who may approve it."""
+        self.aws.call("sagemaker", "update_model_package", ModelPackageArn=arn, **changes)
 
     def served(self) -> str:
-        """The package in service, by the tag of its config: also that of the endpoint, and the only one that says so."""
+        """The package in service, by the tag of its config: also that of the endpoint, and the only live one."""
         state = self.state()
         config = self.aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
         arn = tags_of(self.aws, config["EndpointConfigArn"])[PACKAGE_TAG]
         assert tags_of(self.aws, state["EndpointArn"])[PACKAGE_TAG] == arn
-        marked = [package.arn for package in registry.packages(self.aws, self.name) if ENDPOINT in package.properties]
-        assert marked == [arn]
+        live = {package: endpoints for package, endpoints in live_endpoints(self.aws).items() if self.name in endpoints}
+        assert live == {arn: [self.name]}
         return arn
 
     def state(self) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def test_throttling_and_broken_connections_delay_a_release(shop: Shop, account: 
         "DescribeModelPackage": "ThrottlingException",
         "CreateModel": "ThrottlingException",
         "UpdateEndpoint": "drop",
-        "UpdateModelPackage": "cut",
+        "ListTags": "cut",
         "AddTags": "InternalFailure",
     }
     for name, error in faults.items():

@@ -285,7 +285,7 @@ class _Deployment:
                 return
         if state and state["EndpointStatus"] == "InService":
             self._endpoint.resume_autoscaling(state)
-            packages.record(self._aws, name, undone=self._plan.package)
+            packages.record(self._aws, name)
         if state and version in versions.previous_of(tags_of(self._aws, state["EndpointArn"]), ""):
             _log.info("endpoint %s: version %s is kept, as the update of another run returns to it", name, version)
             return
