@@ -19,6 +19,7 @@ from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
+from ncf.sagemaker.hosting import deployment
 from ncf.sagemaker.hosting.endpoint import Endpoint
 from ncf.sagemaker.hosting.live import live_endpoints
 from ncf.sagemaker.hosting.rollout import Rollout
@@ -211,6 +212,34 @@ def test_an_approval_that_is_withdrawn_during_the_deployment_undoes_it(shop: Sho
     with patch.object(SmokeTest, "run", withdrawn), pytest.raises(InputError, match="version 2 is Rejected"):
         shop.release(second, "run-2")
     assert shop.served() == first
+
+
+@pytest.mark.parametrize("is_new", [False, True])
+def test_an_approval_that_is_withdrawn_during_the_update_ends_it_without_a_test(
+    is_new: bool, shop: Shop, account: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the update takes: its end is waited for."""
+    first, second = shop.register(40), shop.register(41)
+    if not is_new:
+        shop.release(first, "run-1")
+    call = Aws.call
+
+    def withdrawing(self: Aws, service: str, operation: str, *given: Any, **request: Any) -> dict[str, Any]:
+        answer = call(self, service, operation, *given, **request)
+        if operation in ("create_endpoint", "update_endpoint") and shop.found(second).status == APPROVED:
+            shop.decide(second, REJECTED)
+        return answer
+
+    monkeypatch.setattr(Aws, "call", withdrawing)
+    monkeypatch.setattr(SmokeTest, "run", lambda *_: pytest.fail("the update is over"))
+    monkeypatch.setattr(deployment, "_UNDO_SECONDS", 0.01)
+    account.faults.add("hold", shop.name, state="Creating" if is_new else "Updating", seconds=1)
+    with pytest.raises(InputError, match="version 2 is Rejected"):
+        shop.release(second, "run-2")
+    if is_new:
+        assert shop.aws.find("sagemaker", "describe_endpoint", EndpointName=shop.name) is None
+    else:
+        assert shop.served() == first
 
 
 def test_a_rollback_goes_to_the_version_approved_before_and_names_it(
