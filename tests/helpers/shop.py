@@ -82,11 +82,10 @@ class Shop:
         return new_package(self.aws, self.name, status, InferenceSpecification=specification, **more)
 
     def flags(self, package: str, run_id: str, *more: str) -> list[str]:
-        """Arguments of deploy. The image is not the package's."""
+        """Arguments of deploy. The image is the package's."""
         values = {
             "package": package,
             "role": ROLE,
-            "deploy-image": "registry/another:1",
             "endpoint-name": self.name,
             "run-id": run_id,
             "bake-time": 0,

@@ -295,6 +295,16 @@ def test_a_package_whose_model_fails_the_smoke_test_leaves_the_one_before(shop: 
 
 
 def test_the_image_is_the_package_s(shop: Shop) -> None:
+    """A pipeline gives its own, which has a default; a person gives none."""
     arn = shop.register(99)
-    shop.release(arn, "run-1", "--deploy-overrides", '{"deploy_image": "registry/one-more:1", "keep_versions": 2}')
+    shop.release(arn, "run-1", "--deploy-overrides", '{"keep_versions": 2}')
+    shop.release(arn, "run-2", "--deploy-image", "registry/another:1")
     assert shop.served() == arn
+    with pytest.raises(InputError, match="'deploy_overrides' has 'deploy_image', but a package names the image"):
+        shop.release(arn, "run-3", "--deploy-overrides", '{"deploy_image": "registry/one-more:1"}')
+
+
+@pytest.mark.parametrize("more", [(), ("--deploy-image", ""), ("--deploy-overrides", '{"deploy_image": ""}')])
+def test_a_model_needs_an_image(more: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="'deploy_image'"):
+        execution.run(Deploy, ["--model-uri", "s3://b/m", "--role", ROLE, *more])
