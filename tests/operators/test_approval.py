@@ -213,7 +213,7 @@ def test_what_was_changed_after_its_approval_is_not_released(
     caller = boto3.client("sts").get_caller_identity()["Arn"]
     reason = obstacle(found(aws, arn))
     assert f"version 1 are no longer those that {caller} approved at 20" in reason
-    assert f"by {caller}; `ncf approve" in reason
+    assert f"by {caller}; 'ncf approve" in reason
     said = decided(Approve, arn, "also good", capsys)
     assert "no longer those that" in said
     assert f"is {APPROVED}, since " in said

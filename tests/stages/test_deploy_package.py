@@ -75,7 +75,7 @@ def test_endpoint_model_config_and_package_name_each_other(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("status", "properties", "said"),
     [
-        (PENDING, {}, r"version 1 is PendingManualApproval, .*; `ncf approve \S+/1 --note 'REASON'` approves it"),
+        (PENDING, {}, r"version 1 is PendingManualApproval, .*; 'ncf approve \S+/1 --note REASON' approves it"),
         (REJECTED, {}, "version 1 is Rejected"),
         (APPROVED, {"release": "never"}, "version 1 is a record of a run with 'release' = never"),
     ],

@@ -21,7 +21,7 @@ _ROUNDS = 3
 
 def obstacle(package: Package) -> str:
     """Reason why a package may not be served, in words; '' if it may."""
-    hint = f"`ncf approve {package.group}/{package.version} --note 'REASON'` approves it"
+    hint = f"'ncf approve {package.group}/{package.version} --note REASON' approves it"
     if package.properties.get(RELEASE) == NEVER:
         return f"{package.name} is a record of a run with 'release' = {NEVER}, and is not released"
     if package.state != COMPLETED:
