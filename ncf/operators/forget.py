@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError
 from ncf.stage.declaration import Stage, check_location
-from ncf.storage import is_s3
+from ncf.storage import is_s3, list_objects
 
 _FOUND = 1
 
@@ -83,6 +83,8 @@ class Forget(Stage, AwsAccess):
 
         searched = holding = unread = 0
         for location, owner in self._locations():
+            if owner and not self._has_model(location, owner):
+                continue
             for file in search(location, users):
                 searched += 1
                 name = f"{owner}{file.name}"
@@ -97,6 +99,19 @@ class Forget(Stage, AwsAccess):
             raise SystemExit(_FOUND)
         if unread:
             raise InputError(f"{unread:,} files could not be read, so it is not known whether they hold these users")
+
+    def _has_model(self, uri: str, owner: str) -> bool:
+        """Whether the model of a package is still there.
+
+        Raises:
+            InputError: if it is not in S3, so that it cannot be searched.
+        """
+        if not is_s3(uri):
+            raise InputError(f"{owner}its model is at '{uri}', which cannot be searched; expected an s3:// URI")
+        if list_objects(uri):
+            return True
+        print(f"gone    {owner}{uri}: deleted", flush=True)
+        return False
 
     def _locations(self) -> Iterator[tuple[str, str]]:
         """Paths and URIs to search, each with the package that it is the model of: ``ncf version 3 (Approved): ``."""

@@ -134,14 +134,14 @@ def is_change(operation: str) -> bool:
     return not operation.startswith(READS)
 
 
-def kill_after(number: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Kill the pod after a number of changes; those that it has made."""
+def kill_after(number: int, monkeypatch: pytest.MonkeyPatch, reads: bool = False) -> list[str]:
+    """Kill the pod after a number of changes, or of calls; those that it has made."""
     made: list[str] = []
     call = Aws.call
 
     def dying(self: Aws, service: str, operation: str, *given: Any, **request: Any) -> dict[str, Any]:
         answer = call(self, service, operation, *given, **request)
-        if is_change(operation):
+        if reads or is_change(operation):
             made.append(operation)
             if len(made) == number:
                 raise KilledError(operation)

@@ -20,6 +20,7 @@ from model_packages import (
     registry_account,
     specification,
 )
+from shop import KilledError, kill_after
 
 from ncf.aws.errors import RefusedError
 from ncf.aws.session import Aws
@@ -31,7 +32,7 @@ from ncf.sagemaker.registry.approval import decide
 from ncf.sagemaker.registry.decision import decision_of
 from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED
 from ncf.sagemaker.registry.package import Package, describe
-from ncf.sagemaker.registry.properties import DECIDED_AT, DECIDED_BY, GATE, RELEASE
+from ncf.sagemaker.registry.properties import DECIDED_AT, DECIDED_BY, GATE, OF_DECISION, RELEASE
 from ncf.stage import execution
 from ncf.stage.declaration import Stage
 
@@ -218,6 +219,38 @@ def test_what_was_changed_after_its_approval_is_not_released(
     assert "no longer those that" in said
     assert f"is {APPROVED}, since " in said
     assert obstacle(found(aws, arn)) == ""
+
+
+@pytest.mark.parametrize(("command", "status"), [(Approve, APPROVED), (Reject, REJECTED)])
+def test_a_decision_that_is_killed_is_whole_or_not_made(
+    command: type[Stage],
+    status: str,
+    aws: Aws,
+    package: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
+) -> None:
+    for after in range(1, 20):
+        arn = package(run="run-1")
+        with monkeypatch.context() as patched:
+            made = kill_after(after, patched, reads=True)
+            try:
+                decided(command, arn, "a reason", capsys)
+                break
+            except KilledError:
+                pass
+        left = found(aws, arn)
+        if "update_model_package" in made:
+            assert left.status == status
+            assert (str(decision_of(left)).endswith(": a reason"), set(OF_DECISION) <= left.properties.keys()) == (
+                True,
+                True,
+            )
+        else:
+            assert (left.status, left.properties) == (PENDING, {"ncf:run": "run-1"})
+        decided(command, arn, "a reason", capsys)
+        assert found(aws, arn).status == status
+    assert after > 3
 
 
 def test_properties_of_others_are_no_part_of_what_is_approved(
