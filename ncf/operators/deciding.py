@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import CliPositionalArg
 
 from ncf.aws.settings import AwsAccess
+from ncf.console_text import say
 from ncf.sagemaker.registry.properties import MAX_NOTE_LENGTH, as_note
 from ncf.stage.declaration import Stage
 
@@ -54,17 +55,17 @@ class Deciding(Stage, AwsAccess):
         package = find(aws, self.package)
         before, change = decision_of(package), change_after_approval(package)
         if package.status == self.status and not change:
-            print(f"{package.name} is {self.status} already, since {before}; nothing is changed")
+            say(f"{package.name} is {self.status} already, since {before}; nothing is changed")
         else:
             self.check(package)
             if change:
-                print(change)
+                say(change)
             elif before:
-                print(f"{package.name} was {package.status} before, since {before}")
+                say(f"{package.name} was {package.status} before, since {before}")
             made = decide(aws, package, self.status, self.note)
-            print(f"{package.name} is {self.status}, since {made}")
+            say(f"{package.name} is {self.status}, since {made}")
         for sentence in self.remarks(aws, package):
-            print(sentence)
+            say(sentence)
 
     def check(self, package: Package) -> None:
         """

@@ -329,5 +329,5 @@ def test_a_package_of_others_whose_model_cannot_be_searched_is_an_error(
         group = new_group(clients(), "foreign")
         image = {"Image": "r.example/ncf-deploy:1.0", **container}
         new_package(clients(), group, InferenceSpecification={"Containers": [image]})
-        with pytest.raises(InputError, match="foreign version 1 .*: its model is at '.*', which cannot be searched"):
+        with pytest.raises(InputError, match="the model of foreign version 1 is at '.*'; expected an s3"):
             run(Forget, ["--users", users, "--scan", group])

@@ -12,7 +12,6 @@ from ncf.sagemaker.registry.names import APPROVED, COMPLETED
 from ncf.sagemaker.registry.package import Package, describe, packages
 from ncf.sagemaker.registry.properties import MODEL_DIGEST, RELEASE
 from ncf.sagemaker.registry.settings import NEVER
-from ncf.storage import is_s3
 
 CALLS = ("sagemaker:AddTags", "sagemaker:DescribeEndpoint")
 """AWS calls of this module, from which the IAM permissions are generated."""
@@ -32,8 +31,10 @@ def obstacle(package: Package) -> str:
         return f"{package.name} is {package.status}{note}, and only an approved package is released; {hint}"
     if package.containers != 1:
         return f"{package.name} has {package.containers} containers; only a package with one is released"
-    if not is_s3(package.model_uri):
-        return f"the model of {package.name} is at '{package.model_uri}'; only a package with a model in S3 is released"
+    try:
+        package.model_in_s3()
+    except InputError as error:
+        return str(error)
     if change := change_after_approval(package):
         return f"{change}; {hint} as it is"
     return ""

@@ -15,6 +15,7 @@ from ncf.errors import InputError
 from ncf.sagemaker.registry.content import fingerprint
 from ncf.sagemaker.registry.names import GROUP, PENDING
 from ncf.sagemaker.registry.properties import DIFF, REPORT, RUN
+from ncf.storage import is_s3
 
 CALLS = (
     "sagemaker:DescribeModelPackage",
@@ -103,6 +104,16 @@ class Package:
         """ID of the pipeline run; '' for none."""
         return self.properties.get(RUN, "")
 
+    def model_in_s3(self) -> str:
+        """``model_uri``.
+
+        Raises:
+            InputError: if the package names no model, or one that is not in S3, as packages of others may.
+        """
+        if is_s3(self.model_uri):
+            return self.model_uri
+        raise InputError(f"the model of {self.name} is at '{self.model_uri}'; expected an s3:// URI")
+
     @property
     def report_uri(self) -> str:
         """URI of the report of evaluate; '' for none."""
@@ -173,13 +184,14 @@ def find(aws: Aws, text: str) -> Package:
     if _ARN.fullmatch(text):
         arn = text
     elif name := _NAME.fullmatch(text):
+        if not name["version"] and (latest := next(packages(aws, name["group"]), None)):
+            return latest
         group = _group_arn(aws, name["group"])
         if not group:
             raise InputError(f"there is no model package group '{name['group']}' in {aws.region}; {_EXPECTED}")
-        version = name["version"]
-        arn = f"{_of_packages(group)}/{version}" if version else next(_arns(aws, name["group"]), "")
-        if not arn:
+        if not name["version"]:
             raise InputError(f"the model package group '{text}' has no versions")
+        arn = f"{_of_packages(group)}/{name['version']}"
     else:
         raise InputError(f"'{text}' is no model package: {_EXPECTED}")
     if package := describe(aws, arn):
