@@ -46,6 +46,7 @@ class Deciding(Stage, AwsAccess):
         return value
 
     def run(self) -> None:
+        from ncf.aws.errors import RefusedError
         from ncf.aws.session import Aws
         from ncf.sagemaker.registry.approval import decide
         from ncf.sagemaker.registry.decision import change_after_approval, decision_of
@@ -64,8 +65,11 @@ class Deciding(Stage, AwsAccess):
                 say(f"{package.name} was {package.status} before, since {before}")
             made = decide(aws, package, self.status, self.note)
             say(f"{package.name} is {self.status}, since {made}")
-        for sentence in self.remarks(aws, package):
-            say(sentence)
+        try:
+            for sentence in self.remarks(aws, package):
+                say(sentence)
+        except RefusedError as error:  # the decision stands
+            say(f"where it is live is not known: {error}")
 
     def check(self, package: Package) -> None:
         """

@@ -296,6 +296,18 @@ def test_a_caller_without_permission_is_told(aws: Aws, local: Any, package: Call
     assert found(aws, arn).status == PENDING
 
 
+@pytest.mark.parametrize(("command", "status"), [(Approve, APPROVED), (Reject, REJECTED)])
+def test_a_decision_needs_no_permission_to_see_where_a_package_is_live(
+    command: type[Stage], status: str, aws: Aws, local: Any, package: Callable[..., str], capsys: Any
+) -> None:
+    arn = package()
+    local.faults.add("refuse", "GetResources", error="AccessDeniedException", times=1)
+    said = decided(command, arn, "x", capsys)
+    assert f"is {status}, since " in said
+    assert "where it is live is not known: " in said
+    assert found(aws, arn).status == status
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
