@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -17,7 +16,7 @@ from rich.table import Table
 
 from components.local.console import escape
 from components.local.process_runner import TaskRun
-from components.local.run_folder import RunFolder, shown
+from components.local.run_folder import RunFolder, ncf_command, shown
 from ncf.evaluation.comparison import CUTOFF, comparison
 from ncf.reports.html import with_links
 
@@ -106,22 +105,22 @@ def _is_pending(result: Mapping[str, Any]) -> bool:
 
 def _approval(account: str, package: str) -> list[str]:
     """Shell commands by which a person decides on a package of an account that outlives runs."""
-    python = shlex.quote(shown(Path(sys.executable)))
+    program = ncf_command()
     group = package.partition("/")[0]
     return [
         f". {shlex.quote(account)}",
-        f"{python} -m ncf models {group}",
-        f"{python} -m ncf approve {package} --note 'REASON'",
+        f"{program} models {group}",
+        f"{program} approve {package} --note 'REASON'",
     ]
 
 
 def _next_commands(model: Path, user: str) -> list[str]:
     """Shell commands that use the model. They work in the current folder."""
-    python, folder = shlex.quote(shown(Path(sys.executable))), shlex.quote(shown(model))
+    folder = shlex.quote(shown(model))
     make = "make"
     if Path.cwd() != _ROOT:
         make, folder = f"make -C {shlex.quote(str(_ROOT))}", shlex.quote(str(model))
-    return [f"{make} recommend MODEL={folder}", f"{python} -m ncf show --model {folder} --user {shlex.quote(user)}"]
+    return [f"{make} recommend MODEL={folder}", f"{ncf_command()} show --model {folder} --user {shlex.quote(user)}"]
 
 
 def _first_user(model: Path) -> str:
