@@ -53,6 +53,9 @@ PYTHON_IMAGE ?=
 TRAIN_BASE ?=
 LAUNCHER_EXTRAS ?=
 WHEELS ?=
+# make scan
+FAIL_ON ?=
+ACCEPT ?=
 # make test, test-images
 ARGS ?=
 
@@ -73,7 +76,7 @@ endif
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run release recommend monitor aws component pipeline images push test test-slow test-images check-local-mode lint bench bench-baselines bench-epoch bench-gpu bench-peer bench-peer-sasrec \
+.PHONY: help setup run release recommend monitor aws component pipeline images push scan test test-slow test-images check-local-mode lint bench bench-baselines bench-epoch bench-gpu bench-peer bench-peer-sasrec \
 	bench-scale bench-serving bench-monitor fuzz-serving reproduce clean
 
 help: ## Show the targets
@@ -129,6 +132,10 @@ images: $(READY) ## Build every image: [TAG=...] [PYTHON_IMAGE=base] [TRAIN_BASE
 
 push: $(READY) ## Push the images that were built: REGISTRY=... [TAG=...]
 	@$(BIN)/python -m images.build push --tag "$(TAG)" --registry "$(REGISTRY)"
+
+scan: $(READY) ## Wait for ECR's scan of the pushed images, and fail on its findings: REGISTRY=... [TAG=...] [FAIL_ON=CRITICAL] [ACCEPT=CVE-...]
+	@$(BIN)/python -m images.build scan --tag "$(TAG)" --registry "$(REGISTRY)" --accept "$(ACCEPT)" \
+		$(if $(FAIL_ON),--fail-on "$(FAIL_ON)")
 
 test: $(READY) ## Run the tests, in minutes: no Docker, AWS or GPU
 	@$(PYTEST) -m "not docker and not gpu and not slow" $(ARGS)

@@ -7,9 +7,11 @@ python pipeline.py recommend --model FOLDER   runs the pipeline recommend on thi
 python pipeline.py release                    runs the pipeline release on this machine
 python pipeline.py monitor --endpoint NAME    runs the pipeline monitor on this machine
 python pipeline.py aws                        is an AWS account on this machine that several runs share
+python pipeline.py check FILE                 checks a run in a file
 python pipeline.py submit --host URL          runs a pipeline on a Kubeflow cluster
 python pipeline.py upload --host URL          uploads a pipeline to a Kubeflow cluster, as a version
 python pipeline.py schedule --host URL ...    runs a pipeline on a Kubeflow cluster on a schedule
+python pipeline.py metrics SOURCE             prints the metrics of a run as Markdown
 """
 
 from ncf.stage.exits import exit_on_early_interrupt
@@ -29,6 +31,8 @@ from kfp import compiler, dsl
 from components.check.component import check
 from components.cluster import commands as cluster_commands
 from components.cluster import ephemeral_storage, permissions, stop_jobs
+from components.cluster.setup import code_pipeline
+from components.cluster.setup import template as setup_stack
 from components.compiling import parameter_table, pipeline_names
 from components.compiling.kubeflow_1_7 import write_older
 from components.deploy.component import deploy
@@ -364,6 +368,7 @@ def monitor_pipeline(
     max_unreadable: float = default(Monitor, "max_unreadable"),
     min_hit_rate: float = default(Monitor, "min_hit_rate"),
     retrain: bool = default(Monitor, "retrain"),
+    stop_worse: bool = default(Monitor, "stop_worse"),
     aws_region: str = default(Monitor, "region"),
     notify: str = default(Monitor, "notify"),
 ) -> None:
@@ -393,6 +398,7 @@ def monitor_pipeline(
             max_unreadable=max_unreadable,
             min_hit_rate=min_hit_rate,
             retrain=retrain,
+            stop_worse=stop_worse,
             region=aws_region,
             notify=notify,
         )
@@ -428,7 +434,7 @@ def compile_all(folder: Path) -> list[Path]:
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])
     cluster = folder / "components" / "cluster"
-    written += [kind.write(cluster) for kind in (permissions, stop_jobs, ephemeral_storage)]
+    written += [kind.write(cluster) for kind in (permissions, setup_stack, code_pipeline, stop_jobs, ephemeral_storage)]
     if folder == ROOT:
         parameter_table.write(folder / PIPELINE_YAML, ROOT / parameter_table.README)
         pipeline_names.write([composed.pipeline_spec for composed, _ in PIPELINES.values()], ROOT / pipeline_names.FILE)

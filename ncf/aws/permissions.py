@@ -63,7 +63,6 @@ _SCALING_ROLE = (
 
 _APPROVAL = "sagemaker:ModelApprovalStatus"
 """Condition key: the approval status in a request."""
-_WITHOUT_APPROVAL: Condition = {"Null": {_APPROVAL: "true"}}
 _RESOURCE_TAG, _REQUEST_TAG = f"aws:ResourceTag/{NAMESPACE_TAG}", f"aws:RequestTag/{NAMESPACE_TAG}"
 _OTHER_TAGS = {"ForAllValues:StringNotEquals": {"aws:TagKeys": [NAMESPACE_TAG]}}
 _OWN: Condition = {"StringEquals": {_RESOURCE_TAG: "${Namespace}"}}
@@ -87,7 +86,6 @@ NOT_BY_NAMESPACE: Mapping[str, str] = {
     "logs:DescribeLogStreams": "the log group of training jobs is that of the whole account",
     "logs:GetLogEvents": "log streams have no tags of their own; bound by prefix",
     "sagemaker:DescribeModelPackage": "versions of a group have no tags; bound by RegistryPrefix",
-    "sagemaker:UpdateModelPackage": "versions of a group have no tags; bound by RegistryPrefix, without the approval",
     "s3:*": "objects have no tags of this project; bound by the parameters Bucket and Prefix",
     **dict.fromkeys(UNSCOPED, "has no resource"),
 }
@@ -177,7 +175,7 @@ GRANTS: Mapping[str, Grant] = {
     "sagemaker:ListTags": Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT), of_pods=_OWN_OR_MISSING),
     "sagemaker:StopTrainingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:UpdateEndpoint": Grant((_ENDPOINT,), of_pods=_OWN, also=Grant((_CONFIG,), of_pods=_OWN_OR_MISSING)),
-    "sagemaker:UpdateModelPackage": Grant((_PACKAGE,), of_pods=_WITHOUT_APPROVAL),
+    "sagemaker:UpdateModelPackage": Grant((_PACKAGE,)),
     "sts:AssumeRole": Grant(("${AssumedRoleArn}",), needs="AssumedRoleArn"),
     "sns:Publish": Grant(("${NotifyTopicArn}",), needs="NotifyTopicArn"),
     **{action: Grant(("*",)) for action in UNSCOPED},

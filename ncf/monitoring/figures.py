@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ncf.artifacts.regular_files import read_json
 from ncf.errors import InputError
 from ncf.evaluation.intervals import Estimate
+from ncf.monitoring.contest import Contest
 from ncf.monitoring.drift import Histogram
 from ncf.monitoring.findings import Findings
 from ncf.monitoring.shown import FAILED
@@ -20,13 +21,14 @@ SCHEMA = 1
 _MAX_GROUPS = 1000
 
 
-def content(found: Findings, endpoint: str, sampling: int) -> dict[str, Any]:
+def content(found: Findings, endpoint: str, sampling: int, contest: Contest | None = None) -> dict[str, Any]:
     """All figures.
 
     Args:
         found: in the window.
         endpoint: its name.
         sampling: share of requests that is captured, percent; 0 if not known.
+        contest: of the variants of an experiment; None without one.
     """
     observation, window = found.observation, found.observation.window
     outcomes = observation.outcomes
@@ -73,6 +75,7 @@ def content(found: Findings, endpoint: str, sampling: int) -> dict[str, Any]:
             }
             for day in found.days
         ],
+        "experiment": contest.content() if contest else None,
         "lists_too_recent": outcomes.too_recent if outcomes else 0,
         "breaches": [{"limit": one.limit, "text": one.text, "value": one.value} for one in found.breaches],
     }
@@ -96,8 +99,13 @@ def of_traffic(traffic: Traffic) -> dict[str, Any]:
     }
 
 
-def metrics(found: Findings) -> dict[str, float]:
-    """The main figures by name, for KFP."""
+def metrics(found: Findings, contest: Contest | None = None) -> dict[str, float]:
+    """The main figures by name, for KFP.
+
+    Args:
+        found: in the window.
+        contest: of the variants of an experiment; None without one.
+    """
     total = of_traffic(found.total)
     lists = max(1, found.total.lists)
     figures: dict[str, float] = {
@@ -115,6 +123,9 @@ def metrics(found: Findings) -> dict[str, float]:
         figures["latency_p99_ms"] = slowest.total_p99
     if found.days:
         figures["hr_at_10"], figures["ndcg_at_10"] = found.days[-1].hit.mean, found.days[-1].ndcg.mean
+    if contest and contest.difference:
+        figures["challenger_gain"] = contest.difference.mean
+        figures["challenger_gain_low"], figures["challenger_gain_high"] = contest.difference[1:]
     return figures
 
 

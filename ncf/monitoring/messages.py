@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ncf.monitoring.contest import Contest
 from ncf.monitoring.findings import Findings
 
 CAUSE = "monitor"
@@ -57,3 +58,29 @@ class BreachNotice:
     def body(self) -> dict[str, Any]:
         """The message as the JSON body of a POST request. Chat services show ``text``."""
         return {"text": self.text, **detail(self.endpoint, self.found)}
+
+
+@dataclass(frozen=True)
+class VerdictNotice:
+    """Notification that the variants of an experiment can be told apart.
+
+    Attributes:
+        endpoint: its name.
+        contest: of the variants.
+    """
+
+    endpoint: str
+    contest: Contest
+
+    @property
+    def title(self) -> str:
+        return f"NCF endpoint {self.endpoint}: the challenger is {self.contest.verdict}"
+
+    @property
+    def text(self) -> str:
+        """The message on one line."""
+        return f"{self.title}; experiment {self.contest.variants.experiment}: {self.contest.described()}"
+
+    def body(self) -> dict[str, Any]:
+        """The message as the JSON body of a POST request. Chat services show ``text``."""
+        return {"text": self.text, "endpoint": self.endpoint, "contest": self.contest.content()}

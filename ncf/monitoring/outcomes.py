@@ -74,7 +74,7 @@ class Outcomes:
         if time + self._horizon > self._later.end:
             self.too_recent += 1
             return
-        hit, ndcg = self._judged(shown, time)
+        hit, ndcg = judged(self._later, shown, time, self._horizon)
         key = (variant, int(time) // _DAY_SECONDS)
         if key not in self._sums:
             self._sums[key] = np.zeros((3, self._numbers.size))
@@ -84,18 +84,6 @@ class Outcomes:
             sums[1, number] += hit
             sums[2, number] += ndcg
 
-    def _judged(self, shown: Shown, time: float) -> tuple[float, float]:
-        """Hit and NDCG of a list: of its first items, against all that the user interacted with in the horizon."""
-        assert shown.user is not None
-        found = self._later.of_user(shown.user, time, time + self._horizon)
-        if not found:
-            return 0.0, 0.0
-        gained, items = 0.0, self._later.items
-        for discount, item in zip(_DISCOUNTS, shown.items):
-            if items.get(item) in found:
-                gained += discount
-        return float(gained > 0), gained / sum(_DISCOUNTS[: len(found)])
-
     def daily(self) -> Iterator[DayOutcomes]:
         """Outcomes of each variant and day, in order."""
         for (variant, day), (lists, hits, ndcg) in sorted(self._sums.items(), key=lambda entry: entry[0]):
@@ -103,3 +91,23 @@ class Outcomes:
             count = lists[users]
             date = datetime.fromtimestamp(day * _DAY_SECONDS, UTC).date().isoformat()
             yield DayOutcomes(variant, date, users, count.astype(np.int64), hits[users] / count, ndcg[users] / count)
+
+
+def judged(later: LaterInteractions, shown: Shown, time: float, horizon: float) -> tuple[float, float]:
+    """Hit and NDCG of a list: of its first items, against all that the user interacted with in the horizon.
+
+    Args:
+        later: interactions.
+        shown: the list, which has a user.
+        time: of the request, seconds since 1970 UTC.
+        horizon: seconds after the request.
+    """
+    assert shown.user is not None
+    found = later.of_user(shown.user, time, time + horizon)
+    if not found:
+        return 0.0, 0.0
+    gained, items = 0.0, later.items
+    for discount, item in zip(_DISCOUNTS, shown.items):
+        if items.get(item) in found:
+            gained += discount
+    return float(gained > 0), gained / sum(_DISCOUNTS[: len(found)])

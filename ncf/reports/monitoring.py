@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.monitoring.capture import FAULTS
+from ncf.monitoring.contest import Contest
 from ncf.monitoring.drift import Drift
 from ncf.monitoring.findings import LABELS, TRAINING, Findings
 from ncf.monitoring.settings import Limits
@@ -39,6 +40,7 @@ class MonitoringReport:
         sent: what was sent, a sentence each.
         is_over: whether the window has ended.
         settings: parameters, in a table.
+        contest: of the variants of an experiment; None without one.
     """
 
     endpoint: str
@@ -48,6 +50,7 @@ class MonitoringReport:
     sent: Sequence[str]
     is_over: bool
     settings: Table
+    contest: Contest | None = None
 
     @property
     def verdict(self) -> str:
@@ -62,6 +65,7 @@ class MonitoringReport:
         sections = [self._verdict()]
         if not self.found.is_empty:
             sections += [self._traffic(), self._drift(), self._lists(), self._service(), self._outcomes()]
+            sections += [self._contest(self.contest)] if self.contest else []
             sections += [self._variants()] if len(self.found.observation.variants) > 1 else []
         sections.append(Section("Parameters", tables=[self.settings]))
         version = self.found.observation.population.version
@@ -73,6 +77,8 @@ class MonitoringReport:
         lines = [f"# {escape(self.endpoint)}: {self.verdict}", "", *self._remarks(), ""]
         lines += [f"- {escape(breach.text, 500)}" for breach in self.found.breaches]
         rows = [(tile.label, tile.value) for tile in (*self._traffic_tiles(), *self._share_tiles())]
+        if self.contest:
+            lines.append(f"- The challenger: {self.contest.verdict}. {self.contest.described()}.")
         rows += [(f"PSI of {LABELS[name]}", f"{one.psi:.3f}") for name, one in self.found.drifts.items()]
         return "\n".join([*lines, "", table(("", str(self.found.observation.window)), rows), ""])
 
@@ -224,6 +230,32 @@ class MonitoringReport:
         texts = [*text, *([waiting] if outcomes.too_recent else [])]
         charts: list[Chart] = [plots.outcomes(days)]
         return Section("What users did with the lists", texts, charts=charts, tables=[Table(columns, rows)])
+
+    def _contest(self, contest: Contest) -> Section:
+        variants, difference = contest.variants, contest.difference
+        said = {"better": "The challenger is better", "worse": "The challenger is worse", "not yet": "Not decided yet"}
+        text = [
+            f"{said[contest.verdict]}: {contest.described()}.",
+            f"Experiment {variants.experiment}, since {variants.window.start:%Y-%m-%d %H:%M} UTC. Each user counts "
+            "once, with the lists of the first day. The interval holds whenever one looks: a confidence sequence of "
+            "Waudby-Smith et al. (arXiv 2103.06476).",
+        ]
+        left_out = {
+            "went to the other variant than the user's": contest.misrouted,
+            "had no user": contest.without_user,
+            "are too recent": contest.too_recent,
+        }
+        if shown := [f"{count(number)} {why}" for why, number in left_out.items() if number]:
+            text.append(f"Lists that do not count: {', '.join(shown)}.")
+        rows = [
+            (name, percent(share, digits=0), count(contest.users[name]), decimal(contest.hit[name]))
+            for name, share in ((variants.champion, 1 - variants.share), (variants.challenger, variants.share))
+            if contest.users[name]
+        ]
+        tables = [Table(("variant", "share", "users", "HR@10"), rows)] if rows else []
+        tone: Any = {"better": "good", "worse": "bad", "not yet": "plain"}[contest.verdict]
+        charts = [plots.contest(contest)] if difference else []
+        return Section("Experiment", text, tables=tables, charts=charts, tone=tone)
 
     def _variants(self) -> Section:
         rows = [_variant(traffic) for traffic in self.found.observation.variants.values()]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.monitoring.contest import Contest
 from ncf.monitoring.drift import Drift
 from ncf.monitoring.findings import DayFigures
 from ncf.monitoring.service import HourOfService
@@ -163,6 +164,23 @@ def outcomes(days: Sequence[DayFigures]) -> Chart:
             axes.errorbar(at, means, spread, color=color, marker="o", markersize=4, capsize=3, label=variant)
         axes.set_xticks(range(len(dates)), dates)
         axes.set(ylabel="HR@10", ylim=(0, None), xlim=(-0.5, len(dates) - 0.5))
+        legend_below(figure, axes)
+        return Chart(svg(figure))
+
+
+def contest(found: Contest) -> Chart:
+    """HR@10 of the challenger minus the champion's by day, with its confidence sequence."""
+    looks = [(day, look) for day, look in zip(found.days, found.looks, strict=True) if look]
+    with plot(_WIDTH, _HEIGHT) as (figure, axes):
+        axes.set_title("Challenger minus champion, all users until the day")
+        at = range(len(looks))
+        low, high = ([getattr(look, end) for _, look in looks] for end in ("low", "high"))
+        axes.fill_between(at, low, high, color=MODEL, alpha=0.2, linewidth=0, label="always-valid 95 % interval")
+        axes.plot(at, [look.mean for _, look in looks], color=MODEL, marker="o", markersize=4, label="difference")
+        axes.axhline(0, color=INK, linewidth=0.8)
+        step = max(1, -(-len(looks) // _MAX_TICKS))
+        axes.set_xticks(list(at)[::step], [day for day, _ in looks][::step])
+        axes.set(ylabel="HR@10", xlim=(-0.5, len(looks) - 0.5))
         legend_below(figure, axes)
         return Chart(svg(figure))
 

@@ -23,6 +23,7 @@ from ncf.stage.pod import Pod
 
 if TYPE_CHECKING:
     from ncf.aws.session import Aws
+    from ncf.monitoring.contest import Contest
     from ncf.monitoring.drift import Histogram
     from ncf.monitoring.findings import Findings
     from ncf.monitoring.interactions import LaterInteractions
@@ -54,8 +55,13 @@ class Monitor(Stage, Limits, AwsAccess):
         "ncf.aws.events",
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.captured",
+        "ncf.sagemaker.hosting.autoscaling",
         "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.experiment",
+        "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.hosting.service_metrics",
+        "ncf.sagemaker.hosting.versions",
         "ncf.sagemaker.registry.package",
         "ncf.sagemaker.runs.notification",
     )
@@ -95,6 +101,9 @@ class Monitor(Stage, Limits, AwsAccess):
     )
     retrain: bool = Field(
         False, description="Whether a breach sends an event to EventBridge, which starts a training run"
+    )
+    stop_worse: bool = Field(
+        False, description="Whether an experiment is stopped whose challenger is worse; 'interactions_uri' is needed"
     )
     markers_uri: str = Field(
         "",
@@ -149,10 +158,13 @@ class Monitor(Stage, Limits, AwsAccess):
         window = Window.of(self.since, self.hours, now, self.horizon_hours if self.interactions_uri else 0)
         endpoint = captured_endpoint(aws, self.endpoint_name)
         found = self._find(aws, endpoint, window)
-        sent = self._send(aws, endpoint, found)
-        content = figures.content(found, self.endpoint_name, endpoint.sampling)
+        contest, remarks = self._contest(aws, endpoint, window)
+        sent = [*self._send(aws, endpoint, found), *remarks]
+        if contest:
+            sent += self._act(aws, endpoint, contest)
+        content = figures.content(found, self.endpoint_name, endpoint.sampling, contest)
         self.figures.write_text(json.dumps(content, indent=2) + "\n")
-        self.metrics.write_text(json.dumps(figures.metrics(found), indent=2) + "\n")
+        self.metrics.write_text(json.dumps(figures.metrics(found, contest), indent=2) + "\n")
         report = MonitoringReport(
             endpoint=self.endpoint_name,
             sampling=endpoint.sampling,
@@ -161,6 +173,7 @@ class Monitor(Stage, Limits, AwsAccess):
             sent=sent,
             is_over=window.end <= now,
             settings=self._settings_table(),
+            contest=contest,
         )
         self.report.write_text(report.html())
         self.summary.write_text(report.markdown())
@@ -194,6 +207,65 @@ class Monitor(Stage, Limits, AwsAccess):
             reference, name = self._reference(population)
             distributions = later.histograms(window, population) if later else {}
             return findings(observation, service, distributions, reference, name or TRAINING, self, DEFAULT_SEED)
+
+    def _contest(self, aws: Aws, endpoint: CapturedEndpoint, window: Window) -> tuple[Contest | None, list[str]]:
+        """The comparison of the variants of an experiment until the end of the window, and remarks."""
+        from ncf.aws.names import CHALLENGER_VARIANT, VARIANT
+        from ncf.data.release import names_to_read
+        from ncf.monitoring.contest import FirstDays, Variants
+        from ncf.monitoring.files import captured_lines
+        from ncf.monitoring.interactions import LaterInteractions, ReadAs
+        from ncf.monitoring.window import HOUR_SECONDS, Window
+        from ncf.sagemaker.hosting.experiment import of_endpoint
+        from ncf.storage import local_copy
+
+        running = of_endpoint(aws, self.endpoint_name)
+        if running is None or not running.is_running or running.started >= window.end:
+            return None, []
+        if not self.interactions_uri:
+            return None, ["The variants of its experiment are compared only with later interactions."]
+        whole = Window(running.started, window.end)
+        with self._population(aws) as population:
+            read_as = ReadAs.of(population)
+        with local_copy(self.interactions_uri, names_to_read) as path:
+            later = LaterInteractions.read(path, whole, read_as)
+        variants = Variants(running.name, VARIANT, CHALLENGER_VARIANT, running.share, whole)
+        days = FirstDays(variants, later, float(self.horizon_hours * HOUR_SECONDS))
+        days.read(captured_lines(self._capture(endpoint), self.endpoint_name, whole))
+        contest = days.contest()
+        _log.info("experiment %s: %s: %s", running.name, contest.verdict, contest.described())
+        return contest, []
+
+    def _act(self, aws: Aws, endpoint: CapturedEndpoint, contest: Contest) -> list[str]:
+        """Stop an experiment whose challenger is worse, and notify once of a verdict.
+
+        Returns:
+            What was done, a sentence each.
+        """
+        from ncf.monitoring.markers import Markers
+        from ncf.monitoring.messages import VerdictNotice
+        from ncf.sagemaker.hosting.experiment import ExperimentHost
+        from ncf.sagemaker.hosting.settings import EndpointSettings
+        from ncf.sagemaker.runs.notification import notify
+
+        if contest.verdict == "not yet":
+            return []
+        said = []
+        if self.stop_worse and contest.verdict == "worse":
+            wait_time = EndpointSettings.model_fields["endpoint_wait_time"].default
+            ExperimentHost(aws, self.endpoint_name, wait_time).stop()
+            said.append("The experiment was stopped: the live model serves all users.")
+        markers = Markers(f"{self._markers(endpoint)}/{self.endpoint_name}", contest.variants.experiment)
+        if self.notify and not markers.has(contest.verdict):
+            if undelivered := notify(self, self.notify, VerdictNotice(self.endpoint_name, contest)):
+                said.append(f"{undelivered[0].upper()}{undelivered[1:]}.")
+            else:
+                markers.set(contest.verdict, {"experiment": contest.variants.experiment})
+                said.append("A notification of the verdict was sent.")
+        return said
+
+    def _markers(self, endpoint: CapturedEndpoint) -> str:
+        return self.markers_uri or f"{self._capture(endpoint).rstrip('/')}/{MARKERS}"
 
     def _capture(self, endpoint: CapturedEndpoint) -> str:
         location = self.capture_uri or endpoint.location
@@ -252,8 +324,7 @@ class Monitor(Stage, Limits, AwsAccess):
         if not found.breaches or not (self.retrain or self.notify):
             return []
         window = found.observation.window
-        location = self.markers_uri or f"{self._capture(endpoint).rstrip('/')}/{MARKERS}"
-        markers = Markers(f"{location}/{self.endpoint_name}", window.id)
+        markers = Markers(f"{self._markers(endpoint)}/{self.endpoint_name}", window.id)
         notice, said = BreachNotice(self.endpoint_name, found), []
         if self.retrain:
             if markers.has("event"):

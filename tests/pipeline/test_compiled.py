@@ -36,7 +36,10 @@ PAIRS = tuple(
 )
 PACKAGES = tuple(name for pair in PAIRS for name in pair)
 COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in stage_names())
-CLUSTER = tuple(f"components/cluster/{name}.yaml" for name in ("permissions", "stop-jobs", "ephemeral-storage"))
+CLUSTER = tuple(
+    f"components/cluster/{name}.yaml"
+    for name in ("permissions", "setup", "code-pipeline", "stop-jobs", "ephemeral-storage")
+)
 
 
 def load(name: str, folder: Path = ROOT) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from components.local.aws.faults import PATH as FAULTS_PATH
 from components.local.aws.faults import Fault, Faults
 from components.local.aws.hosting import ModelError
 from components.local.aws.instances import Instances
-from components.local.aws.keys import AccessKey, Keys, access_key_id
+from components.local.aws.keys import AccessKey, Keys, access_key_id, calling_key
 from components.local.aws.published import with_percentiles
 from components.local.aws.services import NO_ACCOUNT, Services
 from components.local.aws.tags import KINDS, kind_of
@@ -217,6 +217,7 @@ class LocalAws:
     def _route(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
             self._access.check(environ)
+            calling_key.set(access_key_id(environ))
         except ApiError as error:
             read_body(environ, _REFUSED_BYTES)
             return _fail(error, environ, start_response, [("Connection", "close")])
