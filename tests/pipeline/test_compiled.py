@@ -74,7 +74,8 @@ def test_both_names_of_a_parameter_are_in_the_table(fresh: Path) -> None:
     rows = [row.split(" | ")[:2] for row in parameter_table.table(fresh / pipeline.PIPELINE_YAML).splitlines()[2:]]
     names = {name.strip("| `"): stage.strip() for name, stage in rows}
     assert names["data_min_rating"] == "`min_rating`"
-    assert names["deploy_endpoint_name"] == "`champion_endpoint` of evaluate and train, `endpoint_name` of deploy"
+    expected = "`champion_endpoint` of evaluate and preprocess and train, `endpoint_name` of deploy"
+    assert names["deploy_endpoint_name"] == expected
     assert names["seed"] == ""
 
 
