@@ -17,7 +17,7 @@ from ncf.export.networks import Network, Tensor
 EMBEDDED_UP_TO = 1 << 30
 """Bytes of weights inside the file. A message of protobuf has less than 2 GiB, and its writer needs a copy."""
 OPSET, IR_VERSION = 17, 8
-"""Versions of ONNX 1.12 (2022): ONNX Runtime 1.12 and later read them, and so does Triton 22.09 and later."""
+"""Versions of ONNX 1.12 (2022), so that older releases of ONNX Runtime and Triton read the files too."""
 VERSION_KEY = "ncf_model_version"
 """Key of the model's version in the metadata."""
 _ALIGNMENT = 4096  # a page, so that weights can be memory-mapped

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ncf.artifacts.model_folder import ModelFolder
 
+USER_IDS = "user_ids.json"
+
 
 def write(folder: Path, model: ModelFolder) -> None:
     """Write ``user_ids.json``, ``item_ids.json``, ``item_titles.json`` and the arrays of seen items.
@@ -15,7 +17,7 @@ def write(folder: Path, model: ModelFolder) -> None:
     A list has one entry for each index, so that the place of a raw id is its index. ``seen_items.npy`` and
     ``seen_offsets.npy`` are as in the model folder.
     """
-    _write_list(folder / "user_ids.json", model.user_ids)
+    _write_list(folder / USER_IDS, model.user_ids)
     _write_list(folder / "item_ids.json", model.item_ids)
     if model.item_titles is not None:
         _write_list(folder / "item_titles.json", model.item_titles)
