@@ -24,6 +24,7 @@ from components.cluster.submission import (
     with_time,
 )
 from components.compiling.arguments import check_arguments, typed_arguments
+from ncf.durations import seconds
 from ncf.errors import InputError
 from ncf.kfp_access import COOKIE_VARIABLE, TOKEN_VARIABLE
 
@@ -101,14 +102,14 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
 
 
 def _submit(options: argparse.Namespace) -> None:
-    seconds = triggers.seconds(options.wait_timeout, "wait_timeout")
+    timeout = seconds(options.wait_timeout, "wait_timeout")
     request = _request(options, options.run_name)
     api = Api(_connection(options))
     run_id = submit(api, request)
     print(run_id, flush=True)
     print(f"run '{request.name}': {api.in_browser}/runs/details/{run_id}", file=sys.stderr, flush=True)
     if options.wait:
-        wait(api, run_id, seconds)
+        wait(api, run_id, timeout)
 
 
 def _upload(options: argparse.Namespace) -> None:
@@ -126,9 +127,7 @@ def _schedule(options: argparse.Namespace) -> None:
         _change(options)
         return
     trigger = schedule.Trigger(cron=triggers.checked_cron(options.cron)) if options.cron else None
-    trigger = trigger or schedule.Trigger(
-        interval=triggers.seconds(options.interval, "interval", triggers.SHORTEST_INTERVAL)
-    )
+    trigger = trigger or schedule.Trigger(interval=seconds(options.interval, "interval", triggers.SHORTEST_INTERVAL))
     request = _request(options, options.name)
     api = Api(_connection(options))
     version = upload.find(api, _pipeline_name(options), options.version_name) if options.version_name else None

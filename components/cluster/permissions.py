@@ -30,9 +30,13 @@ from ncf.stage.registry import all_stages
 FILE_NAME = "permissions.yaml"
 STOP_JOBS = "stop-jobs"
 """The command that a CronJob runs with the pods' role."""
+WATCH = "watch"
+"""The command that a Deployment runs with a role of its own."""
+WATCHER_ACCOUNT = "ncf-watcher"
+"""Service account of that Deployment."""
 _SAGEMAKER = "sagemaker.amazonaws.com"
 
-_TRUST_OF_PODS = """{
+_TRUST_OF_SERVICE_ACCOUNT = """{
   "Version": "2012-10-17",
   "Statement": [{
     "Effect": "Allow",
@@ -40,7 +44,7 @@ _TRUST_OF_PODS = """{
     "Action": "sts:AssumeRoleWithWebIdentity",
     "Condition": {"StringEquals": {
       "${OidcProvider}:aud": "sts.amazonaws.com",
-      "${OidcProvider}:sub": "system:serviceaccount:${Namespace}:${ServiceAccount}"
+      "${OidcProvider}:sub": "system:serviceaccount:${Namespace}:%s"
     }}
   }]
 }
@@ -110,9 +114,17 @@ def template() -> dict[str, Any]:
         "Resources": {
             "PodRole": _role(
                 "Pods of the pipeline, by their service account",
-                _sub(_TRUST_OF_PODS),
+                _sub(_TRUST_OF_SERVICE_ACCOUNT % "${ServiceAccount}"),
                 [*_of_modules(modules_of_pods(), is_pod=True), *_pass_roles(), *_data_bucket()],
             ),
+            "WatcherRole": {
+                "Condition": "HasTriggerQueueArn",
+                **_role(
+                    "The watcher of triggers, by its service account",
+                    _sub(_TRUST_OF_SERVICE_ACCOUNT % WATCHER_ACCOUNT),
+                    _of_modules(modules_of_watcher(), is_pod=True),
+                ),
+            },
             "TrainingRole": _role("SageMaker's training jobs", _trust_of_sagemaker(), _of_training()),
             "HostingRole": _role("SageMaker's endpoints", _trust_of_sagemaker(), _of_hosting()),
             "OperatorPolicy": {
@@ -125,6 +137,10 @@ def template() -> dict[str, Any]:
         },
         "Outputs": {
             "PodRoleArn": _output("Annotate the pods' service account with it: eks.amazonaws.com/role-arn", "PodRole"),
+            "WatcherRoleArn": {
+                "Condition": "HasTriggerQueueArn",
+                **_output("Annotate the watcher's service account with it: eks.amazonaws.com/role-arn", "WatcherRole"),
+            },
             "TrainingRoleArn": _output("The pipeline's train_role", "TrainingRole"),
             "HostingRoleArn": _output("The pipeline's deploy_role", "HostingRole"),
             "OperatorPolicyArn": {"Description": "Attach it to operators", "Value": {"Ref": "OperatorPolicy"}},
@@ -155,7 +171,12 @@ def modules_of_pods() -> set[str]:
 
 def modules_of_operators() -> set[str]:
     """Modules whose AWS calls people make by the other commands."""
-    return {module for name in COMMANDS if name != STOP_JOBS for module in load(name).calls}
+    return {module for name in COMMANDS if name not in (STOP_JOBS, WATCH) for module in load(name).calls}
+
+
+def modules_of_watcher() -> set[str]:
+    """Modules whose AWS calls the watcher of triggers makes."""
+    return set(load(WATCH).calls)
 
 
 def _of_modules(modules: Collection[str], is_pod: bool) -> list[dict[str, Any]]:

@@ -16,9 +16,9 @@ from kfp.components import load_component_from_file
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.cluster.client import Api
-from components.cluster.refusals import UnreachableError
 from components.factory import DEFAULT_REGISTRY
 from ncf.errors import InputError, RemoteError
+from ncf.kfp_api.refusals import UnreachableError
 from ncf.stage.exits import fail
 from ncf.stage.registry import command_names
 

@@ -8,8 +8,9 @@ import logging
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ncf.aws.session import Aws
@@ -26,6 +27,18 @@ CALLS = ("sns:Publish",)
 
 _MAX_SUBJECT_LENGTH = 100
 _TRIES, _PAUSE_SECONDS, _TIMEOUT_SECONDS = 3, 2.0, 10.0
+
+
+class Notice(Protocol):
+    """What recipients are told: a title, a text on one line, and a JSON body for URLs."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    def body(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -90,7 +103,7 @@ def _brief(resource: Job | RunEndpoint) -> dict[str, str]:
     return {"name": resource.name, "status": resource.status, "url": resource.url}
 
 
-def notify(access: AwsAccess, recipient: str, message: Message) -> str:
+def notify(access: AwsAccess, recipient: str, message: Notice) -> str:
     """Send a message to an SNS topic or a URL.
 
     Args:
@@ -110,7 +123,7 @@ def notify(access: AwsAccess, recipient: str, message: Message) -> str:
     return ""
 
 
-def _send(access: AwsAccess, recipient: str, message: Message) -> None:
+def _send(access: AwsAccess, recipient: str, message: Notice) -> None:
     try:
         check_notify(recipient)
     except ValueError as error:
@@ -124,7 +137,7 @@ def _send(access: AwsAccess, recipient: str, message: Message) -> None:
     aws.call("sns", "publish", TopicArn=recipient, Subject=subject, Message=message.text)
 
 
-def _post(url: str, message: Message) -> None:
+def _post(url: str, message: Notice) -> None:
     content = json.dumps(message.body()).encode()
     for tries in range(1, _TRIES + 1):
         try:
