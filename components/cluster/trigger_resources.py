@@ -1,4 +1,4 @@
-"""Resources of triggers in AWS, as CloudFormation: the queues, EventBridge's rules and schedules, the permission to send.
+"""Resources of triggers in AWS, as CloudFormation: queues, rules and schedules of EventBridge, permissions to send.
 
 ``resources`` and ``outputs`` are parts of a template: a stack may include them.
 """
@@ -17,8 +17,8 @@ from ncf.watching.rules import Rule
 QUEUE, DEAD_LETTERS = "TriggerQueue", "TriggerDeadLetterQueue"
 """Logical names of the queues."""
 MAX_RECEIVES = 1000
-"""Receipts after which SQS itself moves a message to the dead-letter queue: the maximum. The watcher moves what can never
-be submitted, and receives a message at most a hundred times a day."""
+"""Receipts after which SQS itself moves a message to the dead-letter queue: the maximum. The watcher receives a message
+at most a hundred times a day, and moves what can never be submitted."""
 _RETENTION = seconds("14d", "retention")
 _POLICY, _SCHEDULE_ROLE = "TriggerQueuePolicy", "TriggerScheduleRole"
 

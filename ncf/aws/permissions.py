@@ -175,7 +175,7 @@ GRANTS: Mapping[str, Grant] = {
     "sqs:ChangeMessageVisibility": Grant(("${TriggerQueueArn}",)),
     "sqs:DeleteMessage": Grant(("${TriggerQueueArn}",)),
     "sqs:ReceiveMessage": Grant(("${TriggerQueueArn}",)),
-    "sqs:SendMessage": Grant(("${TriggerDeadLetterQueueArn}",)),
+    "sqs:SendMessage": Grant(("${TriggerDeadLetterQueueArn}",), needs="TriggerDeadLetterQueueArn"),
     "sts:AssumeRole": Grant(("${AssumedRoleArn}",), needs="AssumedRoleArn"),
     "sns:Publish": Grant(("${NotifyTopicArn}",), needs="NotifyTopicArn"),
     **{action: Grant(("*",)) for action in UNSCOPED},

@@ -259,6 +259,7 @@ def test_waiting_outlasts_an_api_that_is_away(run: Run, required: list[str], mon
     with serving(kfp, gate) as host:
         assert run("submit", f"--host={host}", "--wait", *required)[:2] == (0, "run-1\n")
         looks = itertools.count()
+        kfp.runs.clear()
         monkeypatch.setattr(submission, "_SECONDS_OF_PATIENCE", 0.0)
         code, out, err = run("submit", f"--host={host}", "--wait", *required)
     assert (code, out) == (1, "run-1\n")
