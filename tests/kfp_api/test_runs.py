@@ -101,9 +101,11 @@ def test_a_caller_without_a_login_is_no_fault_of_the_run(kfp: FakeKfp) -> None:
 
 
 def test_a_login_page_is_no_answer(kfp: FakeKfp) -> None:
-    with serving(kfp, lambda *_: (200, {"Content-Type": "text/html"}, LOGIN_PAGE)) as host:
-        with pytest.raises(InputError, match="answers with a web page"):
-            Runs(host).find("ncf", "name")
+    with (
+        serving(kfp, lambda *_: (200, {"Content-Type": "text/html"}, LOGIN_PAGE)) as host,
+        pytest.raises(InputError, match="answers with a web page"),
+    ):
+        Runs(host).find("ncf", "name")
 
 
 def test_the_token_is_read_for_each_request(kfp: FakeKfp, tmp_path: Path) -> None:

@@ -33,7 +33,12 @@ def one(folder: Path, name: str = "new-data", on: str = OBJECTS, more: str = "")
     [
         ("New", OBJECTS, "", "rule 'New': 'name' is 'New'"),
         ("a-1", OBJECTS, "", "rule 'a-1': 'name' is 'a-1'"),
-        ("a", "{alarm: x, breach: y}", "", "expected one of objects, approved, alarm, schedule, breach; alarm and breach"),
+        (
+            "a",
+            "{alarm: x, breach: y}",
+            "",
+            "expected one of objects, approved, alarm, schedule, breach; alarm and breach",
+        ),
         ("a", "{}", "", "none is given"),
         ("a", "{object: x}", "", "'on.object' is unknown"),
         ("a", "{objects: {bucket: A}}", "", "'on.objects.bucket' is 'A'"),
