@@ -6,6 +6,7 @@ python pipeline.py run --data ratings.csv     runs the pipeline ncf on this mach
 python pipeline.py recommend --model FOLDER   runs the pipeline recommend on this machine
 python pipeline.py release                    runs the pipeline release on this machine
 python pipeline.py aws                        is an AWS account on this machine that several runs share
+python pipeline.py watch                      runs pipelines on this machine for events of that account
 python pipeline.py submit --host URL          runs a pipeline on a Kubeflow cluster
 python pipeline.py upload --host URL          uploads a pipeline to a Kubeflow cluster, as a version
 python pipeline.py schedule --host URL ...    runs a pipeline on a Kubeflow cluster on a schedule
