@@ -74,7 +74,7 @@ class KfpApi:
                     return 200, {"pipelines": _named(shown, query)}
                 case "GET", "/runs":
                     of = query.get("experiment_id")
-                    runs = [run for run in self._runs.values() if of in (None, run["experiment_id"])]
+                    runs = [run for run in self._runs.values() if of in (None, run.get("experiment_id"))]
                     return 200, {"runs": _named(runs, query)}
                 case "POST", "/runs":
                     return self._create_run(body)
