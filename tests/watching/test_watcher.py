@@ -210,13 +210,25 @@ def test_two_runs_of_one_name_become_one(world: World, monkeypatch: pytest.Monke
     assert world.queue.waiting == []
 
 
-def test_no_run_is_created_at_the_end_of_a_lease(world: World) -> None:
+def test_no_run_is_created_at_the_end_of_a_lease(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten messages, each of which takes long: the last ones are left to the next receipt."""
-    world.kfp.seconds = 50.0
+    world.kfp.seconds = 30.0
+    receive, create, received, left = world.queue.receive, world.kfp.create, [START], []
+
+    def receiving() -> Any:
+        received[0] = world.time.now
+        return receive()
+
+    def creating(run: Any) -> str:
+        left.append(LEASE_SECONDS - (world.time.now - received[0]).total_seconds())
+        return create(run)
+
+    monkeypatch.setattr(world.queue, "receive", receiving)
+    monkeypatch.setattr(world.kfp, "create", creating)
     world.send("release", *(approved(version, START) for version in range(1, 11)))
     world.drain()
-    assert len(world.kfp.runs) == 10
-    assert world.queue.most_receives > 1
+    assert len(world.kfp.runs) == len(left) == 10
+    assert min(left) >= 200
 
 
 @pytest.mark.parametrize(
@@ -344,3 +356,36 @@ def test_a_queue_that_does_not_answer_is_no_beat(world: World, monkeypatch: pyte
     monkeypatch.setattr(world.queue, "receive", fails)
     watcher.run()
     assert watcher.health.silent == 600
+
+
+def test_an_empty_queue_that_answers_is_a_beat(world: World) -> None:
+    watcher = world.watcher()
+    world.time.pass_(1000)
+    assert watcher.poll() == 0
+    assert watcher.health.silent == 0
+
+
+def test_kfp_that_is_down_is_asked_once_for_a_batch(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fails(*arguments: str) -> list[Run]:
+        asked.append(arguments)
+        raise RemoteError("KFP cannot be reached")
+
+    monkeypatch.setattr(world.kfp, "find", fails)
+    world.send("release", *(approved(version, START) for version in range(1, 11)))
+    world.send("slow", SINGLE["slow"])
+    watcher = world.watcher()
+    while watcher.poll():
+        pass
+    assert len(asked) == 2, "once for each rule"
+
+
+def test_a_watcher_remembers_no_runs(world: World) -> None:
+    """KFP alone knows what exists: a run that people have deleted is created again for an event that comes again."""
+    watcher = world.watcher()
+    for _ in range(2):
+        world.queue.send("release", approved(3, START), deduplicated=False)
+        watcher.poll()
+        assert len(world.kfp.runs) == 1
+        world.kfp.runs.clear()
