@@ -252,10 +252,10 @@ class KilledAt:
 
         def call(*arguments: Any) -> Any:
             self._count[0] += 1
-            if self._count[0] == self._at and not self._after:
+            if self._count[0] >= self._at and not self._after:
                 raise KilledError
             answer = method(*arguments)
-            if self._count[0] == self._at:
+            if self._count[0] >= self._at:
                 raise KilledError
             return answer
 

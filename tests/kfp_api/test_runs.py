@@ -66,8 +66,8 @@ def test_a_named_version(kfp: FakeKfp, runs: Runs) -> None:
     runs.create(NewRun("name", "ncf", "ncf-release", "2026-11"))
     with pytest.raises(NotSubmittableError, match="has no version '2026-12'"):
         runs.create(NewRun("name", "ncf", "ncf-release", "2026-12"))
-    with pytest.raises(NotSubmittableError, match="there is no pipeline 'relase'"):
-        runs.create(NewRun("name", "ncf", "relase"))
+    with pytest.raises(NotSubmittableError, match="there is no pipeline 'unknown'"):
+        runs.create(NewRun("name", "ncf", "unknown"))
     kfp.versions.clear()
     with pytest.raises(NotSubmittableError, match="has no version; 'pipeline.py upload"):
         runs.create(RUN)
@@ -86,8 +86,8 @@ def test_a_named_version(kfp: FakeKfp, runs: Runs) -> None:
 def test_what_is_never_valid_differs_from_what_may_be_tried_again(
     kfp: FakeKfp, runs: Runs, status: int, kind: type[Exception]
 ) -> None:
-    kfp.refuses = (status, {"code": 3, "message": "Invalid input error: pacage is not a parameter"})
-    with pytest.raises(kind, match="pacage is not a parameter"):
+    kfp.refuses = (status, {"code": 3, "message": "Invalid input error: packages is not a parameter"})
+    with pytest.raises(kind, match="packages is not a parameter"):
         runs.create(RUN)
 
 

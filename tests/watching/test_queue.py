@@ -139,14 +139,14 @@ def test_messages_wait_return_and_are_buried(deployed: Deployed) -> None:
     again = deployed.queue.receive()
     assert [message.id for message in again] == [first.id, second.id]
     assert again[0].receives == 2
-    deployed.queue.bury(again[0], "there is no pipeline 'relase'")
+    deployed.queue.bury(again[0], "there is no pipeline 'unknown'")
     deployed.queue.delete(again[1])
     assert deployed.queue.receive() == []
     buried = deployed.client("sqs").receive_message(
         QueueUrl=deployed.urls["DeadLetterQueueUrl"], MessageAttributeNames=["All"]
     )["Messages"]
     assert [message["Body"] for message in buried] == [first.body]
-    assert buried[0]["MessageAttributes"][REASON]["StringValue"] == "there is no pipeline 'relase'"
+    assert buried[0]["MessageAttributes"][REASON]["StringValue"] == "there is no pipeline 'unknown'"
 
 
 def test_a_watcher_of_this_queue(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:

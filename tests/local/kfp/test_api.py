@@ -52,7 +52,7 @@ def test_a_run_that_is_terminated_before_its_start_is_not_started(api: KfpApi, r
 @pytest.mark.parametrize(
     ("run", "said"),
     [
-        (NewRun("a", "ncf", "relase"), "there is no pipeline 'relase'"),
+        (NewRun("a", "ncf", "unknown"), "there is no pipeline 'unknown'"),
         (NewRun("a", "ncf", "ncf", "2026-11"), "has no version '2026-11'"),
         (NewRun("a", "ncf", "ncf", arguments={"data_uri": "x", "sead": 1}), "parameter sead is not an input"),
         (NewRun("a", "ncf", "ncf"), "parameter data_uri of pipeline ncf has no default"),
