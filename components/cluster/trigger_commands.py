@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from components.cluster.trigger_resources import template
+from components.cluster.trigger_resources import as_yaml, template
 from components.compiling.arguments import check_arguments
 from ncf.errors import InputError
 from ncf.staged_output import staged
@@ -34,6 +32,9 @@ def add(commands: Any, pipelines: Sequence[Any]) -> None:
     made = commands.add_parser("triggers", help=text, description=text)
     made.set_defaults(function=_triggers, pipelines=pipelines)
     made.add_argument("rules", type=Path, help="file of rules, triggers.yaml")
+    made.add_argument(
+        "--queue-arn", default="", metavar="ARN", help="queue of another stack; default: queues of its own"
+    )
     made.add_argument("--output", type=Path, help="file to write the template to; default: stdout")
 
 
@@ -71,7 +72,7 @@ def _sampled(value: Any) -> Any:
 def _triggers(options: argparse.Namespace) -> None:
     rules = load(options.rules)
     check(rules, options.pipelines)
-    text = yaml.safe_dump(template(rules), sort_keys=False, width=120)
+    text = as_yaml(template(rules, options.queue_arn))
     if options.output:
         with staged(options.output) as temporary:
             temporary.write_text(text)

@@ -1,6 +1,6 @@
 """Resources of triggers in AWS, as CloudFormation: queues, rules and schedules of EventBridge, permissions to send.
 
-``resources`` and ``outputs`` are parts of a template: a stack may include them.
+``resources`` and ``outputs`` are parts of a template: a stack may include them, or ``senders`` for queues of its own.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+
+import yaml
 
 from ncf.durations import seconds
 from ncf.watching.causes import Schedule
@@ -23,28 +25,34 @@ _RETENTION = seconds("14d", "retention")
 _POLICY, _SCHEDULE_ROLE = "TriggerQueuePolicy", "TriggerScheduleRole"
 
 
-def template(rules: Mapping[str, Rule]) -> dict[str, Any]:
+def template(rules: Mapping[str, Rule], queue: str = "") -> dict[str, Any]:
     """The CloudFormation template of triggers.
 
     Args:
         rules: by name.
+        queue: ARN of a queue that EventBridge's rules of the account may send to; '' for queues of this template.
     """
+    own = {"Resources": resources(rules), "Outputs": outputs()}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": "Triggers of NCF: events that start pipelines",
-        "Resources": resources(rules),
-        "Outputs": outputs(),
+        **({"Resources": senders(rules, queue)} if queue else own),
     }
 
 
+def as_yaml(content: Mapping[str, Any]) -> str:
+    """A template in YAML, without anchors, which CloudFormation does not accept."""
+    return str(yaml.safe_dump(json.loads(json.dumps(content)), sort_keys=False, width=120))
+
+
 def resources(rules: Mapping[str, Rule]) -> dict[str, Any]:
-    """The resources by logical name.
+    """Queues, what sends to them, and its permission, by logical name.
 
     Args:
         rules: by name.
     """
-    schedules = {name: rule.on.schedule for name, rule in rules.items() if rule.on.schedule}
-    found = {
+    events = [name for name, rule in rules.items() if not rule.on.schedule]
+    return {
         DEAD_LETTERS: _queue("dead-letters"),
         QUEUE: _queue(
             "triggers",
@@ -54,14 +62,24 @@ def resources(rules: Mapping[str, Rule]) -> dict[str, Any]:
             VisibilityTimeout=LEASE_SECONDS,
             RedrivePolicy={"deadLetterTargetArn": _arn(DEAD_LETTERS), "maxReceiveCount": MAX_RECEIVES},
         ),
-        **{_logical("Rule", name): _rule(rule) for name, rule in rules.items() if name not in schedules},
+        **senders(rules, _arn(QUEUE)),
+        **({_POLICY: _policy(events)} if events else {}),
     }
-    if events := [name for name in rules if name not in schedules]:
-        found[_POLICY] = _policy(events)
-    if schedules:
-        found[_SCHEDULE_ROLE] = _role()
-        found |= {_logical("Schedule", name): _schedule(name, schedule) for name, schedule in schedules.items()}
-    return found
+
+
+def senders(rules: Mapping[str, Rule], queue: Any) -> dict[str, Any]:
+    """EventBridge's rules and schedules, and the role of the schedules, by logical name.
+
+    Args:
+        rules: by name.
+        queue: ARN of the queue, as a value of CloudFormation.
+    """
+    schedules = {name: rule.on.schedule for name, rule in rules.items() if rule.on.schedule}
+    return {
+        **{_logical("Rule", name): _rule(rule, queue) for name, rule in rules.items() if name not in schedules},
+        **({_SCHEDULE_ROLE: _role(queue)} if schedules else {}),
+        **{_logical("Schedule", name): _schedule(name, schedule, queue) for name, schedule in schedules.items()},
+    }
 
 
 def outputs() -> dict[str, Any]:
@@ -92,8 +110,8 @@ def _queue(name: str, **properties: Any) -> dict[str, Any]:
     }
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
-    target = {"Id": "queue", "Arn": _arn(QUEUE), "SqsParameters": {"MessageGroupId": rule.name}}
+def _rule(rule: Rule, queue: Any) -> dict[str, Any]:
+    target = {"Id": "queue", "Arn": queue, "SqsParameters": {"MessageGroupId": rule.name}}
     return {
         "Type": "AWS::Events::Rule",
         "Properties": {
@@ -117,7 +135,7 @@ def _policy(rules: list[str]) -> dict[str, Any]:
     return {"Type": "AWS::SQS::QueuePolicy", "Properties": {"Queues": [{"Ref": QUEUE}], "PolicyDocument": document}}
 
 
-def _schedule(name: str, schedule: Schedule) -> dict[str, Any]:
+def _schedule(name: str, schedule: Schedule, queue: Any) -> dict[str, Any]:
     return {
         "Type": "AWS::Scheduler::Schedule",
         "Properties": {
@@ -126,7 +144,7 @@ def _schedule(name: str, schedule: Schedule) -> dict[str, Any]:
             "ScheduleExpressionTimezone": schedule.timezone,
             "FlexibleTimeWindow": {"Mode": "OFF"},
             "Target": {
-                "Arn": _arn(QUEUE),
+                "Arn": queue,
                 "RoleArn": _arn(_SCHEDULE_ROLE),
                 "Input": json.dumps(schedule.message()),
                 "SqsParameters": {"MessageGroupId": name},
@@ -135,7 +153,7 @@ def _schedule(name: str, schedule: Schedule) -> dict[str, Any]:
     }
 
 
-def _role() -> dict[str, Any]:
+def _role(queue: Any) -> dict[str, Any]:
     """The role by which EventBridge Scheduler sends messages."""
     trust = {
         "Effect": "Allow",
@@ -143,7 +161,7 @@ def _role() -> dict[str, Any]:
         "Action": "sts:AssumeRole",
         "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
     }
-    send = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": _arn(QUEUE)}
+    send = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": queue}
     return {
         "Type": "AWS::IAM::Role",
         "Properties": {

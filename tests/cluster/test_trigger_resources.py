@@ -14,7 +14,7 @@ from fake_kfp import ROLE
 from trigger_world import RULES, rules_of
 
 import pipeline
-from components.cluster.trigger_resources import resources, template
+from components.cluster.trigger_resources import as_yaml, resources, template
 from ncf.watching.causes import Schedule
 
 FILE = """
@@ -43,7 +43,7 @@ def written(folder: Path, more: str = "seed: 1", **replaced: str) -> Path:
 
 def test_the_template_is_valid(tmp_path: Path) -> None:
     path = tmp_path / "template.yaml"
-    path.write_text(yaml.safe_dump(template(rules_of(tmp_path))))
+    path.write_text(as_yaml(template(rules_of(tmp_path))))
     lint = "from cfnlint.runner import main; raise SystemExit(main())"
     result = subprocess.run([sys.executable, "-c", lint, "-t", str(path)], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout
@@ -71,6 +71,17 @@ def test_the_message_of_a_schedule_is_one_that_the_watcher_reads(tmp_path: Path)
     assert given["time"] == "<aws.scheduler.scheduled-time>"
     cause = Schedule(expression="rate(1 day)").cause({**given, "time": "2026-11-29T03:00:00Z"})
     assert cause.identity == "2026-11-29T03:00:00+00:00"
+
+
+def test_the_queue_may_be_that_of_another_stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    queue = "arn:aws:sqs:us-east-1:123456789012:ncf-triggers.fifo"
+    pipeline.main(["triggers", str(written(tmp_path)), f"--queue-arn={queue}"])
+    found = yaml.safe_load(capsys.readouterr().out)
+    assert {entry["Type"] for entry in found["Resources"].values()} == {"AWS::Events::Rule"}
+    assert found["Resources"]["TriggerRuleRelease"]["Properties"]["Targets"][0]["Arn"] == queue
+    with_schedule = template(rules_of(tmp_path), queue)["Resources"]
+    (role,) = [entry for entry in with_schedule.values() if entry["Type"] == "AWS::IAM::Role"]
+    assert role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"][0]["Resource"] == queue
 
 
 def test_without_schedules_there_is_no_role(tmp_path: Path) -> None:
