@@ -119,6 +119,8 @@ def ncf_pipeline(
     data_split: str = default(Preprocess, "split"),
     data_test_after: str = default(Preprocess, "test_after"),
     data_max_unreadable: float = default(Preprocess, "max_unreadable"),
+    data_last_good: str = default(Preprocess, "last_good"),
+    data_limits: dict = default(Preprocess, "limits"),  # type: ignore[type-arg]
     sampling_candidates: int = default(NegativeSampling, "candidates"),
     train_model: str = default(Train, "model"),
     train_epochs: int = default(Train, "epochs"),
@@ -161,6 +163,8 @@ def ncf_pipeline(
             data_event_weights=data_event_weights,
             data_since=data_since,
             data_days=data_days,
+            data_last_good=data_last_good,
+            data_limits=data_limits,
             train_role=train_role,
             train_image=train_image,
             train_model=train_model,
@@ -206,6 +210,10 @@ def ncf_pipeline(
             split=data_split,
             test_after=data_test_after,
             max_unreadable=data_max_unreadable,
+            last_good=data_last_good,
+            limits=data_limits,
+            champion_endpoint=deploy_endpoint_name,
+            champion_group=registry_group,
             seed=seed,
         )
         data.after(checked)

@@ -115,7 +115,7 @@ def template() -> dict[str, Any]:
             "PodRole": _role(
                 "Pods of the pipeline, by their service account",
                 _sub(_TRUST_OF_SERVICE_ACCOUNT % "${ServiceAccount}"),
-                [*_of_modules(modules_of_pods(), is_pod=True), *_pass_roles(), *_data_bucket()],
+                [*_of_modules(modules_of_pods(), is_pod=True), *_pass_roles(modules_of_pods()), *_data_bucket()],
             ),
             "WatcherRole": {
                 "Condition": "HasTriggerQueueArn",
@@ -131,7 +131,13 @@ def template() -> dict[str, Any]:
                 "Type": "AWS::IAM::ManagedPolicy",
                 "Properties": {
                     "Description": "For people who run the commands of ncf, such as ncf approve",
-                    "PolicyDocument": _document([*_of_modules(modules_of_operators(), is_pod=False), *_data_bucket()]),
+                    "PolicyDocument": _document(
+                        [
+                            *_of_modules(modules_of_operators(), is_pod=False),
+                            *_pass_roles(modules_of_operators()),
+                            *_data_bucket(),
+                        ]
+                    ),
                 },
             },
         },
@@ -219,8 +225,8 @@ def _statement(actions: Collection[str], grant: Grant) -> dict[str, Any]:
     return _if(f"Has{grant.needs}", statement) if grant.needs else statement
 
 
-def _pass_roles() -> list[dict[str, Any]]:
-    """PassRole for each role that is handed over, to SageMaker alone."""
+def _pass_roles(modules: Collection[str]) -> list[dict[str, Any]]:
+    """PassRole for each role that the calls of modules hand over, to SageMaker alone."""
     return [
         {
             "Effect": "Allow",
@@ -229,7 +235,7 @@ def _pass_roles() -> list[dict[str, Any]]:
             "Condition": {"StringEquals": {"iam:PassedToService": _SAGEMAKER}},
         }
         for action, role in PASSED_ROLES.items()
-        if action in calls(modules_of_pods())
+        if action in calls(modules)
     ]
 
 

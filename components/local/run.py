@@ -32,6 +32,7 @@ from images.build import current_tag
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.provenance import COMMIT_VARIABLE
 from ncf.data import synthetic
+from ncf.data.comparison_settings import CHAMPION, NONE
 from ncf.data.release import names_to_read
 from ncf.errors import InputError
 from ncf.stage.executor_input import RUN_ID_PLACEHOLDER
@@ -44,8 +45,8 @@ SAMPLE_USERS = 3
 TOP_K = 10
 _USER_ERROR = 2
 ROLE = "arn:aws:iam::123456789012:role/ncf-local"
-_LISTS = "data_forgotten_uri"
-"""Parameter of the pipeline: lists of forgotten users."""
+_PATHS = ("data_forgotten_uri", "data_last_good")
+"""Parameters of the pipeline that may name a path of this machine."""
 _SECONDS_BETWEEN_LOOKS = 0.5
 _BAKE_SECONDS = 2
 
@@ -85,8 +86,8 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
     pipeline_yaml = compiled(pipeline, folder.path, request.retry, folder.run_id)
     data, items = _data(request, folder.path / "data", console)
     serving = {PAGE_VARIABLE: "true"} if request.keep_endpoint else {}
-    lists = _own_path(request.arguments, _LISTS)
-    own_files = [Path(location) for location in (data, items, *lists.values()) if location]
+    paths = _own_paths(request.arguments)
+    own_files = [Path(location) for location in (data, items, *paths.values()) if location]
     with (
         own_environment(),
         executor_of(request.tag, pipeline_yaml, own_files) as executor,
@@ -103,7 +104,7 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
             "deploy_role": ROLE,
             **executor.arguments,
             **with_local_endpoint(request.arguments),
-            **lists,
+            **paths,
         }
         os.environ.update({**aws.environment, COMMIT_VARIABLE: current_tag()})
         with executor.pods(folder.path / ARTIFACTS, aws.environment, recorder):
@@ -227,10 +228,11 @@ def _data(request: RunRequest, folder: Path, console: Console) -> tuple[str, str
     return str(folder / "interactions.csv"), str(folder / "items.csv")
 
 
-def _own_path(arguments: Mapping[str, Any], name: str) -> dict[str, str]:
-    """A parameter that names a path of this machine, made absolute: pods may run elsewhere. Empty for others."""
-    location = str(arguments.get(name, ""))
-    return {name: str(Path(location).resolve())} if location and not is_s3(location) else {}
+def _own_paths(arguments: Mapping[str, Any]) -> dict[str, str]:
+    """Parameters that name a path of this machine, made absolute, as pods may run elsewhere."""
+    given = {name: str(arguments.get(name, "")) for name in _PATHS}
+    words = {"", CHAMPION, NONE}
+    return {name: str(Path(at).resolve()) for name, at in given.items() if at not in words and not is_s3(at)}
 
 
 def _local_path(location: str, folder: Path, console: Console, select: Select | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -94,22 +94,22 @@ def read(folder: Path, kind: str) -> dict[str, Any]:
     return content
 
 
-def read_unchecked(folder: Path, kind: str) -> dict[str, Any]:
+def read_unchecked(folder: Path, *kinds: str) -> dict[str, Any]:
     """Read the manifest of a folder, without a check of the files in it.
 
     Args:
         folder: with a manifest.
-        kind: expected kind of the folder.
+        kinds: expected kind of the folder, or several that are accepted.
 
     Raises:
         InputError: if the folder or manifest is missing or unreadable, or has another kind or schema version.
     """
-    path = folder / FILE_NAME
+    path, kind = folder / FILE_NAME, " or ".join(kinds)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; expected a {kind} folder with a {FILE_NAME}")
     if not exists(folder, FILE_NAME):
         raise InputError(f"{folder}: no {FILE_NAME}, so this is not a {kind} folder or it is not complete")
-    return _content(path, kind)
+    return _content(path, kinds)
 
 
 def faults(folder: Path, content: Mapping[str, Any]) -> Iterator[str]:
@@ -125,8 +125,9 @@ def faults(folder: Path, content: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{folder / name}: checksum differs from the manifest's"
 
 
-def _content(path: Path, kind: str) -> dict[str, Any]:
+def _content(path: Path, kinds: Sequence[str]) -> dict[str, Any]:
     """The content of a manifest, with valid types and names."""
+    kind = " or ".join(kinds)
     try:
         content = parse_json(read_json(path.parent, path.name))
         found, version = content["kind"], content["schema_version"]
@@ -134,7 +135,7 @@ def _content(path: Path, kind: str) -> dict[str, Any]:
         raise InputError(f"{path}: not a manifest of a {kind} folder: {error} is missing") from None
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: not a manifest of a {kind} folder: {error}") from None
-    if found != kind:
+    if found not in kinds:
         raise InputError(f"{path}: this is a {shown(found)} folder; a '{kind}' folder is needed here")
     if type(version) is not int or version != SCHEMA_VERSION:
         raise InputError(f"{path}: schema version {shown(version)}; this version of ncf reads {SCHEMA_VERSION}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ncf
+from ncf.artifacts.profile import KEY
 
 RUN_VARIABLE, IMAGE_VARIABLE, JOB_VARIABLE = "NCF_RUN_ID", "NCF_IMAGE", "TRAINING_JOB_NAME"
 """Environment variables of the training container. The train stage sets the first two, SageMaker sets the third."""
@@ -138,6 +139,7 @@ def source_of_model(
             "fingerprint": _text(raw.get("fingerprint")),
             "forgotten": _text(raw.get("forgotten")),
             "files": list(files) if isinstance(files, list | dict) else [],
+            **({KEY: raw[KEY]} if KEY in raw else {}),
             "counts": dataset["counts"],
             "parameters": dataset["parameters"],
         },

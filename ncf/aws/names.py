@@ -14,6 +14,8 @@ JOB_PREFIX = "ncf-train"
 """Default prefix of the names of training jobs."""
 VARIANT = "AllTraffic"
 """Name of every endpoint's variant, which blue/green updates require to stay the same."""
+CHALLENGER_VARIANT = "Challenger"
+"""Name of an endpoint's second variant, during an experiment."""
 TAG_PREFIX = "ncf:"
 RUN_TAG, STAGE_TAG = f"{TAG_PREFIX}run", f"{TAG_PREFIX}stage"
 ENDPOINT_TAG = f"{TAG_PREFIX}endpoint"
@@ -32,6 +34,9 @@ NAMESPACE_TAG = f"{TAG_PREFIX}namespace"
 """Tag of all resources that a pod creates: its namespace."""
 PACKAGE_TAG = f"{TAG_PREFIX}package"
 """Tag of endpoints, and of their models and configs: ARN of the model package that they were created from."""
+EXPERIMENT_TAG, CHALLENGER_TAG = f"{TAG_PREFIX}experiment", f"{TAG_PREFIX}challenger"
+"""Tags of the endpoint config of an experiment: the config that was in service before it and the challenger's share,
+with a blank between; and ARN of the challenger's model package, which is '' once the experiment is stopped."""
 OWN_TAGS = 7
 """Tags of this project that one resource has at most."""
 _DIGITS = 16

@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.forgotten import Forgotten
 from ncf.artifacts.ids import MAX_ID_LENGTH
+from ncf.artifacts.profile import Profile
 from ncf.data import filtering, reading, split
 from ncf.data.choice import Choice, choose, with_weights
 from ncf.data.columns import OFF
 from ncf.data.events import event_columns
 from ncf.data.filtering import Duplicates
 from ncf.data.notes import about_split
+from ncf.data.profiling import profile_of
 from ncf.data.reading import Interactions
 from ncf.data.split import Split
 from ncf.data.steps import Step, Steps
@@ -70,6 +72,7 @@ class Prepared:
         files: names of the files.
         short_users: number of users without held-out items, as they have too few positives.
         columns: role -> name or number of its column in the interactions; empty for the NCF release format.
+        profile: of the rows that were read.
         choice: the time window and the event types.
     """
 
@@ -79,6 +82,7 @@ class Prepared:
     time: NDArray[np.int64] | None
     files: Sequence[str]
     short_users: int
+    profile: Profile
     columns: Mapping[str, str] = field(default_factory=dict)
     choice: Choice = field(default_factory=Choice)
 
@@ -135,6 +139,7 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None, forgotte
     for note in notes:
         _log.warning("%s Held-out items are drawn by seed %d.", note, settings.seed)
     read = reading.without_constant_time(read)
+    profile = profile_of(read)
     steps = _first_steps(read, forgotten is not None)
     read, choice = choose(read, settings.event_weights, settings.since, settings.days, path, steps)
     try:
@@ -157,7 +162,7 @@ def prepare(path: Path, settings: Settings, titles: Path | None = None, forgotte
             "Of repeated interactions the latest was kept, so training lacks those that were repeated after its end; "
             "with duplicates 'first' it has them."
         )
-    made = prepared(parts, user_ids, item_ids, titles, settings, steps, hints + notes, kept.time, kept.files)
+    made = prepared(parts, user_ids, item_ids, titles, settings, steps, hints + notes, kept.time, kept.files, profile)
     return replace(made, columns=kept.columns, choice=choice)
 
 
@@ -258,6 +263,7 @@ def prepared(
     notes: list[str],
     time: NDArray[np.int64] | None,
     files: Sequence[str],
+    profile: Profile,
     test_negatives: NDArray[np.int32] | None = None,
 ) -> Prepared:
     names = None
@@ -274,7 +280,7 @@ def prepared(
     dataset = parts.dataset(user_ids, item_ids, names, test_negatives)
     held_out = np.zeros(dataset.n_users, bool)
     held_out[dataset.test[:, 0]] = True
-    return Prepared(dataset, list(steps.by_name.values()), notes, time, files, int((~held_out).sum()))
+    return Prepared(dataset, list(steps.by_name.values()), notes, time, files, int((~held_out).sum()), profile)
 
 
 def _check_lengths(files: Sequence[str], ids: Mapping[str, Sequence[str]]) -> None:

@@ -16,7 +16,7 @@ from ncf.artifacts.strings import Strings
 from ncf.data.reading import Interactions
 from ncf.data.ties import break_ties
 from ncf.data.times import as_date
-from ncf.data.units import MICROSECONDS
+from ncf.data.units import DAY, MICROSECONDS
 from ncf.errors import InputError
 
 MIN_POSITIVES = 3
@@ -25,7 +25,6 @@ TRAIN, VALIDATION, TEST, LATER = 0, 1, 2, 3
 _KEY_BITS = 63
 _MAX_BLOCK_BITS = 6  # up to 64 blocks of users are sorted one by one
 _TIMES_PER_BLOCK = 1 << 20
-_DAY = 24 * 3600 * MICROSECONDS
 _Value = TypeVar("_Value", np.int32, np.float32)
 
 
@@ -253,7 +252,7 @@ def temporal(interactions: Interactions, test_after: int, validation_after: int 
 
 def _days(time: NDArray[np.int64]) -> NDArray[np.int32]:
     """Days since 1970 UTC of times in microseconds, int32 [n]. ``time`` is overwritten."""
-    time //= _DAY
+    time //= DAY
     return time.astype(np.int32)
 
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from ncf.data import dates, units
 from ncf.data.columns import Block
 from ncf.data.numbers import casts, numbers, readable
-from ncf.data.units import MICROSECONDS
+from ncf.data.units import DAY, MICROSECONDS
 from ncf.errors import InputError
 
-USUAL = (365 * 86_400 * MICROSECONDS, 4_102_444_800 * MICROSECONDS)
+USUAL = (365 * DAY, 4_102_444_800 * MICROSECONDS)
 """Microseconds of 1971-01-01 and 2100-01-01. Times outside are often dates that stand for an unknown time."""
 _SNIFFED = 9  # first values of a block: most of them numbers or most of them dates
 _SIZES = 2 * len(units.NAMES) + 1
-_FACTORS = {"D": 86_400 * MICROSECONDS, "s": MICROSECONDS, "ms": 1000, "us": 1, "ns": 1}
+_FACTORS = {"D": DAY, "s": MICROSECONDS, "ms": 1000, "us": 1, "ns": 1}
 """Unit of dates in parquet -> microseconds of one, rounded up."""
 _ROLE = "timestamp"
 _log = logging.getLogger(__name__)

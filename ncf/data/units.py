@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 MICROSECONDS = 1_000_000
 """Microseconds of a second."""
+DAY = 86_400 * MICROSECONDS
 NAMES = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 LIMIT = 1e20
 """Lowest number that is a time in no unit."""

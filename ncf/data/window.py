@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.data.times import as_date, to_time, usual
-from ncf.data.units import MICROSECONDS
+from ncf.data.units import DAY, MICROSECONDS
 from ncf.errors import InputError
-
-_DAY = 24 * 3600 * MICROSECONDS
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def in_window(time: NDArray[np.int64], since: str, days: int, path: Path) -> tup
     if days:
         likely = time[usual(time)]
         newest = int((likely if 2 * len(likely) >= len(time) else time).max())
-        starts[f"days is {days}"] = newest - days * _DAY + MICROSECONDS
+        starts[f"days is {days}"] = newest - days * DAY + MICROSECONDS
     reason = max(starts, key=starts.__getitem__)
     kept = time >= starts[reason]
     window = Window(starts[reason], int(time.min()), int(time.max()), len(time), int(np.count_nonzero(kept)), reason)

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ncf.data.comparison import Comparison
 from ncf.data.preparation import Prepared
 from ncf.data.times import as_date, usual
+from ncf.data.units import DAY
 from ncf.reports.html import Report, Section, Table, Tile, render
 from ncf.reports.numbers import count, percent
 from ncf.reports.plots import DATA, Chart, log_histogram, plain_numbers, plot, svg
 
 _PERIODS = 40
-_MICROSECONDS_PER_DAY, _DAYS_PER_YEAR = 86_400e6, 365.25
+_DAYS_PER_YEAR = 365.25
 _MAX_DAYS = 1000
 """Longest time span that is given in days; longer ones are given in years."""
 _MAX_FILES = 5
@@ -25,17 +27,19 @@ _DRAWN = np.array(["0100-01-01", "9000-01-01"], "datetime64[us]").astype(np.int6
 """First and last time on an axis of dates, with room for its margins."""
 
 
-def dataset_report(prepared: Prepared, fingerprint: str, settings: Table) -> str:
+def dataset_report(prepared: Prepared, fingerprint: str, comparison: Comparison, settings: Table) -> str:
     """The data report as an HTML page.
 
     Args:
         prepared: the data set and how it was made.
         fingerprint: the first digits of the data set's fingerprint, as the evaluation report shows them.
+        comparison: with the last good interactions.
         settings: parameters of the stage.
     """
     sections = [
         _figures(prepared),
         _source(prepared, fingerprint),
+        _compared(comparison),
         *_events(prepared),
         _dropped(prepared),
         _split(prepared),
@@ -57,7 +61,7 @@ def _figures(prepared: Prepared) -> Section:
     if prepared.time is not None:
         shown = _shown(prepared.time)
         first, last = int(shown.min()), int(shown.max())
-        days = (last - first) / _MICROSECONDS_PER_DAY
+        days = (last - first) / DAY
         span = f"{days:,.0f} days" if days < _MAX_DAYS else f"{days / _DAYS_PER_YEAR:,.1f} years"
         dates = (as_date(time).split()[0] for time in (first, last))
         tiles.append(Tile("Time span", span, f"{' to '.join(dates)} (UTC)"))
@@ -71,6 +75,15 @@ def _source(prepared: Prepared, fingerprint: str) -> Section:
         ("Data fingerprint", fingerprint),
     ]
     return Section("Source", tables=[Table(("", ""), [row for row in rows if row[1]])])
+
+
+def _compared(comparison: Comparison) -> Section:
+    heading = "Comparison with the last good data"
+    if comparison.absence:
+        return Section(heading, [f"There is none: {comparison.absence}."])
+    rows = [(figure.what, figure.before, figure.now, figure.bound) for figure in comparison.figures]
+    text = f"The last good data are those of {comparison.with_}. The stage fails beyond a limit."
+    return Section(heading, [text], tables=[Table(("", "Last good", "Now", "Limit"), rows)])
 
 
 def _events(prepared: Prepared) -> list[Section]:

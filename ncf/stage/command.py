@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "approve": "ncf.operators.approve:Approve",
     "reject": "ncf.operators.reject:Reject",
     "rollback": "ncf.operators.rollback:Rollback",
+    "experiment": "ncf.operators.experiment:Experiment",
     "clean": "ncf.operators.clean:Clean",
     "stop-jobs": "ncf.operators.stop_jobs:StopJobs",
     "doctor": "ncf.operators.doctor:Doctor",

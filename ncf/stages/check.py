@@ -9,6 +9,7 @@ from typing import Any, cast
 from pydantic import BaseModel, Field, model_validator
 
 from ncf.aws.settings import Region
+from ncf.data.comparison_settings import ComparisonSettings
 from ncf.data.event_settings import EventSettings
 from ncf.experiments.settings import ExperimentSettings
 from ncf.sagemaker.hosting.settings import EndpointSettings
@@ -20,7 +21,9 @@ from ncf.stage.overrides import with_overrides
 from ncf.stage.pod import Pod
 from ncf.training.hyperparameters import CHAMPION, Hyperparameters, WarmStart
 
-_EVENT_NAMES = {name: f"data_{name}" for name in EventSettings.model_fields}
+_DATA_NAMES = {
+    kind: {name: f"data_{name}" for name in kind.model_fields} for kind in (EventSettings, ComparisonSettings)
+}
 _TRAINING_NAMES = {
     "role": "train_role",
     "train_image": "train_image",
@@ -65,6 +68,8 @@ class Check(Stage, Region, ExperimentSettings):
     data_event_weights: dict[str, float] = _as_in(EventSettings, "event_weights")
     data_since: str = _as_in(EventSettings, "since")
     data_days: int = _as_in(EventSettings, "days")
+    data_last_good: str = _as_in(ComparisonSettings, "last_good")
+    data_limits: dict[str, float] = _as_in(ComparisonSettings, "limits")
     train_role: str = _as_in(JobSettings, "role")
     train_image: str = _as_in(JobSettings, "train_image")
     train_model: str = _as_in(Hyperparameters, "model")
@@ -89,7 +94,7 @@ class Check(Stage, Region, ExperimentSettings):
     @model_validator(mode="after")
     def _fits(self) -> Check:
         for stage, make in (
-            ("preprocess", self.of_events),
+            ("preprocess", self.of_data),
             ("train", self.of_training),
             ("register", self.of_registry),
             ("deploy", self.of_hosting),
@@ -106,14 +111,16 @@ class Check(Stage, Region, ExperimentSettings):
         check_notify(self.notify)
         return self
 
-    def of_events(self) -> EventSettings:
-        """Event types and time window of the interactions.
+    def of_data(self) -> list[BaseModel]:
+        """Event types and time window of the interactions, and their comparison with the last good ones.
 
         Raises:
             ValueError: as :meth:`of_training`.
         """
-        values = {field: getattr(self, name) for field, name in _EVENT_NAMES.items()}
-        return cast("EventSettings", with_overrides(values, _EVENT_NAMES, "", {}, EventSettings)[0])
+        return [
+            with_overrides({field: getattr(self, name) for field, name in names.items()}, names, "", {}, kind)[0]
+            for kind, names in _DATA_NAMES.items()
+        ]
 
     def of_training(self) -> JobSettings:
         """Settings of the training job.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from ncf.aws.settings import Region
+from ncf.aws.settings import AwsAccess
 from ncf.data import reading, release
+from ncf.data.comparison_settings import CHAMPION, NONE, ComparisonSettings
 from ncf.data.event_settings import EventSettings
 from ncf.data.filtering import Duplicates
 from ncf.data.layout import Separator
@@ -19,15 +21,21 @@ from ncf.data.preparation import Settings, prepare
 from ncf.data.release_preparation import prepare_release
 from ncf.data.times import to_time
 from ncf.errors import InputError
+from ncf.sagemaker.hosting.champion_settings import ChampionSettings
 from ncf.seed import seed_field
 from ncf.stage.declaration import Input, Output, Stage, check_one_given
 from ncf.stage.pod import Pod
 from ncf.storage import local_copy
 
+if TYPE_CHECKING:
+    from ncf.artifacts.profile import Profile
+    from ncf.data.comparison import Comparison
+
+_log = logging.getLogger(__name__)
 _DEFAULTS = Settings()
 
 
-class Preprocess(Stage, EventSettings, Region):
+class Preprocess(Stage, EventSettings, ComparisonSettings, ChampionSettings, AwsAccess):
     """Convert raw interactions to a data set: filtered, split into training, validation and test, ids as indices.
 
     The source is the artifact 'interactions' or the location 'interactions_uri'. Supported formats are CSV, TSV,
@@ -35,12 +43,23 @@ class Preprocess(Stage, EventSettings, Region):
     folder, files named ratings*, interactions* or events* are read. Without such files, all tables except items.*,
     movies.*, *.item, users.* and README* are read. A folder in the NCF release format (*.train.rating, *.test.rating,
     *.test.negative) keeps its own test pairs and negatives.
+
+    The interactions are compared with the last good ones, those of the champion's model. Beyond a limit, as with half
+    of the rows, the stage fails, and the live model stays.
     """
 
     pod = Pod(cpu="2", memory="8G")
-    calls = ("ncf.storage",)
+    calls = (
+        "ncf.storage",
+        "ncf.aws.session",
+        "ncf.aws.tags",
+        "ncf.sagemaker.hosting.champion",
+        "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.hosting.packages",
+        "ncf.sagemaker.registry.package",
+    )
 
-    read_too = ("interactions_uri", "items", "forgotten_uri")
+    read_too = ("interactions_uri", "items", "forgotten_uri", "last_good")
 
     interactions: str = Input("Dataset", "File or folder of interactions", optional=True)
     interactions_uri: str = Field(
@@ -158,6 +177,7 @@ class Preprocess(Stage, EventSettings, Region):
     def run(self) -> None:
         from ncf.artifacts import manifest
         from ncf.artifacts.forgotten import Forgotten
+        from ncf.artifacts.profile import KEY
         from ncf.artifacts.provenance import made_by
         from ncf.reports.dataset import dataset_report
         from ncf.reports.html import settings_table
@@ -176,15 +196,73 @@ class Preprocess(Stage, EventSettings, Region):
                     "taken as it is; delete the rows of forgotten users there"
                 )
             prepared = prepare_release(files, settings, titles) if files else prepare(path, settings, titles, forgotten)
+            comparison = self._comparison(prepared.profile)
             sources = [*(files or reading.interaction_files(path)), *([titles] if titles else [])]
             digests = reading.digests(path, sources)
         source = {
             "fingerprint": reading.fingerprint(digests),
             "files": digests,
+            KEY: prepared.profile.model_dump(),
             **({} if forgotten is None else {"forgotten": forgotten.fingerprint()}),
             **made_by(self.pipeline_run()),
         }
         prepared.dataset.save(self.dataset, self.parameter_values(), source)
         self.metrics.write_text(json.dumps(prepared.metrics(), indent=2) + "\n")
         settings_shown = settings_table(self.parameter_values(), self.parameters())
-        self.report.write_text(dataset_report(prepared, manifest.version_of(self.dataset), settings_shown))
+        self.report.write_text(dataset_report(prepared, manifest.version_of(self.dataset), comparison, settings_shown))
+
+    def _comparison(self, profile: Profile) -> Comparison:
+        """The interactions beside the last good ones.
+
+        Raises:
+            InputError: if a figure is beyond its limit, or ``last_good`` is not a readable folder.
+            RemoteError: if AWS refuses a call.
+        """
+        from ncf.data.comparison import Comparison, compare
+
+        name, last, absence = self._last_good()
+        if last is None:
+            _log.info("not compared with the last good data: %s", absence)
+            return Comparison(absence=absence)
+        found = Comparison(name, compare(profile, last, self.limits))
+        if beyond := found.exceeded():
+            raise InputError(
+                f"{self.interactions or self.interactions_uri}: these data are not like the last good ones, those of "
+                f"{name}: {'; '.join(map(str, beyond))}. If the data are right, give these limits other values "
+                f"('limits', in the pipeline 'data_limits'), or no comparison ('last_good', 'data_last_good': {NONE})"
+            )
+        _log.info("compared with the last good data, those of %s: within the limits", name)
+        return found
+
+    def _last_good(self) -> tuple[str, Profile | None, str]:
+        """Name and profile of the last good data, or the reason for no comparison.
+
+        Raises:
+            InputError: if ``last_good`` is not a readable folder of a data set or model.
+            RemoteError: if AWS refuses a call.
+        """
+        from ncf.artifacts.manifest import FILE_NAME
+        from ncf.artifacts.profile import profile_in
+
+        old = "they were read by an earlier version of ncf, which recorded no figures"
+        if self.last_good == NONE:
+            return "", None, f"'last_good' is '{NONE}'"
+        if self.last_good != CHAMPION:
+            with local_copy(self.last_good, lambda names: [name for name in names if name == FILE_NAME]) as folder:
+                return self.last_good, profile_in(folder), f"{self.last_good}: {old}"
+        if not (self.champion_endpoint or self.champion_group):
+            return "", None, "neither 'champion_endpoint' nor 'champion_group' is set"
+
+        from ncf.aws.session import Aws
+        from ncf.sagemaker.hosting.champion import champion_model
+        from ncf.sagemaker.hosting.deployed_model import local_model
+
+        champion = champion_model(Aws(self), self, self.pipeline_run())
+        if champion.absence:
+            return "", None, champion.absence
+        try:
+            with local_model(champion.uri, FILE_NAME) as folder:
+                return champion.name, profile_in(folder), f"{champion.name}: {old}"
+        except InputError as error:  # its objects may be deleted, or of another kind: that must not stop a new model
+            _log.warning("the model of %s cannot be read: %s", champion.name, error)
+            return "", None, f"the model of {champion.name} cannot be read: {error}"

@@ -29,7 +29,7 @@ from live_server import live
 from local_account import local_account
 from random_model import random_model
 from readmes import READMES, ROOT, Command, blocks, commands
-from runs import deploy, register
+from runs import PREFIX, deploy, register
 
 import pipeline
 from components.local import recommend as local_recommend
@@ -146,7 +146,7 @@ class Page(LocalRuns):
             folder.mkdir()
             account = self.stack.enter_context(local_account(folder))
             for run, seed in (("first", 1), (_RUN_ID, 2)):
-                deploy(folder, "ncf-shop", run, seed)
+                deploy(folder, "ncf-shop", run, seed, "--data-capture-s3-uri", f"{PREFIX}/captured")
                 register(folder, "ncf", run, seed, "--release", "on_approval")
             self.sandbox.environment |= {**account.environment, "RUN_ID": _RUN_ID}
             self.account = True
@@ -299,7 +299,7 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     _NCF + r"verify .*": Page.verify,
     _NCF + r"--help": Page.run,
     _NCF + r"serve .*": Page.serve,
-    _NCF + r"(models|diff|approve|reject|rollback|stop-jobs|clean)( .*)?": Page.operate,
+    _NCF + r"(models|diff|approve|reject|rollback|experiment|stop-jobs|clean)( .*)?": Page.operate,
     _NCF + r"doctor .*": Page.examine,
     _PIPELINE + r"run --data ratings\.csv --param .*": Page.run_without_make,
     _PIPELINE + r"run --data .* --output .*": Page.run_with_parameters,

@@ -28,6 +28,7 @@ from components.local.aws.tags import Tags
 from components.local.aws.training import TrainingJob
 from components.local.aws.transform import LOG_GROUP as TRANSFORM_LOG_GROUP
 from components.local.aws.transform import TransformJob
+from components.local.aws.variants import Variants, check_guardrails, check_variants
 from ncf.aws.bounds import violations
 
 ACCOUNT = "123456789012"
@@ -217,6 +218,7 @@ class SageMakerApi:
     def create_endpoint_config(self, request: Request) -> Answer:
         if self._faults.take("late", "CreateEndpointConfig"):
             raise self._models.missing(request["ProductionVariants"][0].get("ModelName", ""))
+        check_variants(request["ProductionVariants"])
         for variant in request["ProductionVariants"]:
             model = self._models.get(variant.get("ModelName", ""))
             serverless.check_config(variant, {**model, "PrimaryContainer": self._container(model)}, request)
@@ -249,7 +251,7 @@ class SageMakerApi:
             endpoint = Endpoint(
                 name,
                 arn,
-                lambda config, count: self._fleet(name, config, count),
+                lambda config, counts: self._fleets(name, config, counts),
                 self._start_seconds,
                 self._services,
                 self._faults,
@@ -264,11 +266,13 @@ class SageMakerApi:
 
     def update_endpoint(self, request: Request) -> Answer:
         endpoint = self.endpoint(request["EndpointName"])
-        after = self._config_of("UpdateEndpoint", request)["ProductionVariants"][0]
+        described = self._config_of("UpdateEndpoint", request)["ProductionVariants"]
         endpoint.check_settled()
         if before := endpoint.variant:
-            self._targets.check_update(endpoint.name, before, after)
-            serverless.check_update(before, after, request)
+            names = [variant["VariantName"] for variant in described]
+            check_guardrails(endpoint.variant_names, names, request.get("DeploymentConfig"))
+            self._targets.check_update(endpoint.name, before, described[0])
+            serverless.check_update(before, described[0], request)
         endpoint.deploy(
             request["EndpointConfigName"],
             request.get("DeploymentConfig"),
@@ -288,7 +292,7 @@ class SageMakerApi:
 
     def update_endpoint_weights_and_capacities(self, request: Request) -> Answer:
         endpoint = self.endpoint(request["EndpointName"])
-        endpoint.set_count(request["DesiredWeightsAndCapacities"][0]["DesiredInstanceCount"])
+        endpoint.change(request["DesiredWeightsAndCapacities"])
         return {"EndpointArn": endpoint.arn}
 
     def describe_endpoint(self, request: Request) -> Answer:
@@ -358,9 +362,17 @@ class SageMakerApi:
         """Delete the policies of a target of DeregisterScalableTarget, which moto answers."""
         self._targets.delete_policies(request)
 
-    def _fleet(self, endpoint: str, config: str, count: int | None) -> Fleet:
+    def _fleets(self, endpoint: str, config: str, counts: Mapping[str, int]) -> Variants:
         settings = self._configs.get(config)
-        variant = settings["ProductionVariants"][0]
+        capture = settings.get("DataCaptureConfig")
+        return Variants(
+            settings["ProductionVariants"],
+            lambda variant: self._fleet(endpoint, config, variant, counts.get(variant["VariantName"]), capture),
+        )
+
+    def _fleet(
+        self, endpoint: str, config: str, variant: Mapping[str, Any], count: int | None, capture: Answer | None
+    ) -> Fleet:
         model = self._models.get(variant["ModelName"])
         container = self._container(model)
         return Fleet(
@@ -373,7 +385,7 @@ class SageMakerApi:
             self._environment,
             isolated=model.get("EnableNetworkIsolation", False),
             count=count,
-            capture=settings.get("DataCaptureConfig"),
+            capture=capture,
         )
 
     # shared by the operations

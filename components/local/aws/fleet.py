@@ -103,9 +103,8 @@ class Fleet:
     def is_serverless(self) -> bool:
         return "ServerlessConfig" in self.variant
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self, weight: float) -> dict[str, Any]:
         """The variant in the answer of DescribeEndpoint."""
-        weight = self.variant.get("InitialVariantWeight", 1.0)
         shown = {"VariantName": self.variant["VariantName"], "CurrentWeight": weight, "DesiredWeight": weight}
         if self.is_serverless:
             return {**shown, "CurrentServerlessConfig": dict(self.variant["ServerlessConfig"])}

@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from components.local.aws import capture
@@ -16,6 +16,7 @@ from components.local.aws.faults import Faults
 from components.local.aws.fleet import INVOKE_SECONDS, Fleet
 from components.local.aws.services import Services
 from components.local.aws.traffic import Deployment
+from components.local.aws.variants import Variants
 
 MAX_BODY, MAX_SERVERLESS_BODY = 6 * 1024 * 1024, 4 * 1024 * 1024
 _LOOK_SECONDS = 0.1
@@ -34,7 +35,8 @@ class Endpoint:
     Args:
         name: name of the endpoint.
         arn: ARN of the endpoint.
-        start: function that starts a fleet, given an endpoint config and a number of instances (None: the config's).
+        start: function that starts the fleets of an endpoint config, given numbers of instances by variant, in place of
+            the config's.
         start_seconds: timeout of the first successful ``/ping``, in seconds.
         services: clients of CloudWatch (alarms) and S3 (captured data).
         faults: faults to inject.
@@ -44,7 +46,7 @@ class Endpoint:
         self,
         name: str,
         arn: str,
-        start: Callable[[str, int | None], Fleet],
+        start: Callable[[str, Mapping[str, int]], Variants],
         start_seconds: float,
         services: Services,
         faults: Faults,
@@ -57,8 +59,8 @@ class Endpoint:
         self._pending: dict[str, Any] = {}
         self._before: dict[str, Any] | None = None
         self._created = self._modified = time.time()
-        self._fleet: Fleet | None = None
-        self._coming: Fleet | None = None
+        self._fleet: Variants | None = None
+        self._coming: Variants | None = None
         self._coming_share = self._credit = self._capture_credit = 0.0
         self._deployment = Deployment(None)
         self._metrics = EndpointMetrics()
@@ -75,14 +77,19 @@ class Endpoint:
 
     @property
     def variant(self) -> Mapping[str, Any] | None:
-        """Variant in service; None if there is none."""
-        return self._fleet.variant if self._fleet else None
+        """First variant in service; None if there is none."""
+        return self._fleet.first.variant if self._fleet else None
+
+    @property
+    def variant_names(self) -> list[str]:
+        """Names of the variants in service."""
+        return list(self._fleet.counts()) if self._fleet else []
 
     @property
     def address(self) -> str:
         if self._fleet is None:
             raise ApiError("ValidationError", f"Endpoint {self.name} has no running container.")
-        return self._fleet.address
+        return self._fleet.first.address
 
     def deploy(self, config: str, deployment: Mapping[str, Any] | None = None, keep_properties: bool = False) -> None:
         """Deploy an endpoint config in the background: CreateEndpoint and UpdateEndpoint.
@@ -101,23 +108,23 @@ class Endpoint:
             plan = Deployment(deployment)
             alarms = Alarms(self._services, plan.alarm_names)
             self._before = self._described() if self._thread else None
-            count = self._fleet.count if self._fleet and keep_properties else None
+            counts = self._fleet.counts() if self._fleet and keep_properties else {}
             self._status = "Updating" if self._fleet else "Creating"
             self._config = self._config or config
             self._reason = ""
             self._modified = time.time()
             self._pending = {"EndpointConfigName": config, "StartTime": self._modified}
             name = f"endpoint {self.name}"
-            arguments = (config, plan, alarms, count)
+            arguments = (config, plan, alarms, counts)
             self._thread = threading.Thread(target=self._deploy, args=arguments, daemon=True, name=name)
             self._thread.start()
 
-    def _deploy(self, config: str, plan: Deployment, alarms: Alarms, count: int | None) -> None:
+    def _deploy(self, config: str, plan: Deployment, alarms: Alarms, counts: Mapping[str, int]) -> None:
         """Blue/green deployment: the old fleet serves until traffic is shifted to a healthy new fleet."""
-        fleet: Fleet | None = None
+        fleet: Variants | None = None
         try:
             self._meet_faults()
-            fleet = self._start(config, count)
+            fleet = self._start(config, counts)
             with self._lock:
                 self._coming, self._coming_share = fleet, 0.0
             if not fleet.becomes_healthy(self._start_seconds):
@@ -170,7 +177,7 @@ class Endpoint:
                     break
                 time.sleep(_LOOK_SECONDS)
 
-    def _go_back(self, fleet: Fleet | None, error: Exception) -> None:
+    def _go_back(self, fleet: Variants | None, error: Exception) -> None:
         is_expected = isinstance(error, (ApiError, _RolledBackError))
         reason = str(error) if is_expected else f"{type(error).__name__}: {error}"
         with self._lock:
@@ -192,27 +199,33 @@ class Endpoint:
         with self._lock:
             self._status, self._modified = status, time.time()
 
-    def set_count(self, count: int) -> None:
-        """Set the number of instances: UpdateEndpointWeightsAndCapacities and autoscaling."""
+    def change(self, wanted: Sequence[Mapping[str, Any]]) -> None:
+        """Set weights and numbers of instances: UpdateEndpointWeightsAndCapacities and autoscaling."""
         with self._lock:
             if self._fleet is None or self._status != "InService":
                 raise self._in_progress()
-            self._fleet.count = count
+            self._fleet.change(wanted)
 
-    def invoke(self, body: bytes, headers: Mapping[str, str]) -> tuple[bytes, str, str]:
+    def invoke(self, body: bytes, headers: Mapping[str, str], target: str = "") -> tuple[bytes, str, str]:
         """Send a request to the container of a fleet.
+
+        Args:
+            body: of the request.
+            headers: of the request.
+            target: ``TargetVariant``; '' for any variant.
 
         Returns:
             Body, content type and variant of the answer.
 
         Raises:
             ModelError: with status and message of the container.
-            ApiError: if the endpoint is not in service, or the body is too large.
+            ApiError: if the endpoint is not in service or has no such variant, or the body is too large.
         """
         with self._lock:  # so that an update waits for this request before it stops the old fleet
-            fleet = self._chosen()
-            if fleet is None:
+            variants = self._chosen()
+            if variants is None:
                 raise ApiError("ValidationError", f"Endpoint {self.name} is in status {self._status}.")
+            fleet = variants.take(target)
             limit = MAX_SERVERLESS_BODY if fleet.is_serverless else MAX_BODY
             if len(body) > limit:
                 raise ApiError("ValidationError", f"Body of {len(body)} bytes; at most {limit} are accepted.", 413)
@@ -229,8 +242,8 @@ class Endpoint:
         self._capture(fleet, (body, headers.get("Content-Type", "")), (answer, content_type))
         return answer, content_type, fleet.variant["VariantName"]
 
-    def _chosen(self) -> Fleet | None:
-        """The fleet of the next request, according to the new fleet's share of the traffic."""
+    def _chosen(self) -> Variants | None:
+        """The fleets of the next request, according to the new fleet's share of the traffic."""
         self._credit += self._coming_share
         if self._coming is not None and self._credit >= 1 - 1e-9:
             self._credit -= 1
@@ -294,9 +307,9 @@ class Endpoint:
         if self._deployment.config:
             answer["LastDeploymentConfig"] = self._deployment.config
         if self._fleet:
-            answer["ProductionVariants"] = [self._fleet.summary()]
-            if self._fleet.capture:
-                answer["DataCaptureConfig"] = capture.describe(self._fleet.capture)
+            answer["ProductionVariants"] = self._fleet.summary()
+            if settings := self._fleet.first.capture:
+                answer["DataCaptureConfig"] = capture.describe(settings)
         return answer
 
     def close(self) -> None:

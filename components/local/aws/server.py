@@ -284,7 +284,8 @@ class LocalAws:
                 endpoint = self._api.endpoint_of_invocation(name)
             except ApiError:
                 raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.") from None
-            body, content_type, variant = endpoint.invoke(read_body(environ), headers)
+            target = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", "")
+            body, content_type, variant = endpoint.invoke(read_body(environ), headers, target)
         except ModelError as error:
             return _respond(start_response, error.status, error.body(), [("x-amzn-ErrorType", error.code)])
         except ApiError as error:

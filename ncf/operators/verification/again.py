@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ncf.artifacts.provenance import IMAGE_VARIABLE, JOB_VARIABLE, LOCATIONS, RUN_VARIABLE
+from ncf.aws.settings import AwsAccess
+from ncf.data.comparison_settings import ComparisonSettings
 from ncf.errors import InputError
+from ncf.sagemaker.hosting.champion_settings import ChampionSettings
 from ncf.training.hyperparameters import Hyperparameters
 
-_NOT_OF_DATA = {"interactions_uri", "items", "region", "assume_role", "profile"}
-"""Parameters of preprocess that say where data lie and who reads them."""
+_NOT_OF_DATA = {"interactions_uri", "items"}.union(
+    *(settings.model_fields for settings in (AwsAccess, ChampionSettings, ComparisonSettings))
+)
+"""Parameters of preprocess that say where data lie, who reads them and what they are compared with."""
 _OF_PROCESSES = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 
 

@@ -66,14 +66,18 @@ def _of_package(aws: Aws, model: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def local_model(uri: str) -> Iterator[Path]:
+def local_model(uri: str, *names: str) -> Iterator[Path]:
     """A local copy of a model's folder, unpacked if it is an archive.
+
+    Args:
+        uri: of the folder or archive.
+        names: files that are needed, as an archive always has all; none: all.
 
     Raises:
         InputError: if there is no such object, it may not be read, or it is no archive.
     """
     if not uri.endswith(SUFFIXES):
-        with local_copy(uri) as folder:
+        with local_copy(uri, (lambda found: [name for name in found if name in names]) if names else None) as folder:
             yield folder
         return
     with tempfile.TemporaryDirectory(prefix="ncf-") as temporary:

@@ -204,6 +204,10 @@ class _Deployment:
                 f"endpoint {name} is {state['EndpointStatus']} and cannot be updated: {self._reason(state)}; "
                 f"'aws sagemaker delete-endpoint --endpoint-name {name}' deletes it"
             )
+        if len(state.get("ProductionVariants", [])) > 1:
+            raise InputError(
+                f"endpoint {name} has an experiment, and is not updated before `ncf experiment end {name}` has ended it"
+            )
         self._rollout.create_alarms(self._plan.tags({}))
         self._rollout.wait_until_quiet()
         live = state["EndpointConfigName"]

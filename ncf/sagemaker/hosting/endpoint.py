@@ -120,7 +120,8 @@ class Endpoint:
         Args:
             state: present description.
             config: name of the endpoint config.
-            deployment: DeploymentConfig of the update; not used for serverless endpoints, which have no guardrails.
+            deployment: DeploymentConfig of the update; not used where there are no guardrails: for serverless
+                endpoints, and for an update that adds or removes the variant of an experiment.
             keeps_count: whether to keep the number of instances that autoscaling has set.
 
         Returns:
@@ -130,7 +131,8 @@ class Endpoint:
             InputError: if SageMaker does not offer the update.
             RefusedError: if SageMaker refuses it.
         """
-        before, after = self._variant(state["EndpointConfigName"]), self._variant(config, is_new=True)
+        of_before, of_after = self._variants(state["EndpointConfigName"]), self._variants(config, is_new=True)
+        before, after = next(iter(of_before), {}), next(iter(of_after), {})
         if _SERVERLESS in after and "InstanceType" in before:
             raise InputError(
                 f"endpoint {self.name} has instances: SageMaker does not update it to a serverless one; deploy to "
@@ -142,7 +144,9 @@ class Endpoint:
         if scaling and before.get("InstanceType") != after.get("InstanceType"):
             self.autoscaling.suspend(state["EndpointArn"], scaling)
         request: dict[str, Any] = {"EndpointName": self.name, "EndpointConfigName": config}
-        if _SERVERLESS not in before and _SERVERLESS not in after:
+        # guardrails need the same variants, which an experiment changes
+        keeps_variants = len(of_before) == len(of_after) or not of_before
+        if keeps_variants and _SERVERLESS not in before and _SERVERLESS not in after:
             request["DeploymentConfig"] = dict(deployment)
         if keeps_count and "InstanceType" in after and (scaling or self.autoscaling.suspended(state["EndpointArn"])):
             request["RetainAllVariantProperties"] = True  # otherwise the number is the config's
@@ -156,22 +160,23 @@ class Endpoint:
         _log.info("endpoint %s is being updated to %s", self.name, config)
         return True
 
-    def _variant(self, config: str, is_new: bool = False) -> Variant:
-        """The variant of an endpoint config; empty if the config was deleted."""
+    def _variants(self, config: str, is_new: bool = False) -> Sequence[Variant]:
+        """The variants of an endpoint config, two in an experiment; empty if the config was deleted."""
         call = self._aws.call_with_new if is_new else self._aws.call
         try:
             found = call("sagemaker", "describe_endpoint_config", EndpointConfigName=config)
         except RefusedError as error:
             if error.says_missing:
-                return {}
+                return []
             raise
-        variant: Variant = found["ProductionVariants"][0]
-        return variant
+        variants: Sequence[Variant] = found["ProductionVariants"]
+        return variants
 
     def resume_autoscaling(self, state: Description) -> None:
         """Register the autoscaling again that an update has deregistered, if it has."""
         if self.autoscaling.suspended(state["EndpointArn"]):
-            self.autoscaling.resume(state["EndpointArn"], self._variant(state["EndpointConfigName"]))
+            first = next(iter(self._variants(state["EndpointConfigName"])), {})
+            self.autoscaling.resume(state["EndpointArn"], first)
 
     def return_to(self, state: Description, config: str, wait_time: float) -> Description | None:
         """Update to an earlier config, all traffic at once, and wait; returns and raises as :meth:`settled`.

@@ -61,8 +61,13 @@ class SmokeTest:
         """The request, in JSON."""
         return Invocation(users=self.users, k=_K).model_dump_json(include={"users", "k"})
 
-    def run(self, aws: Aws, endpoint: str) -> float:
+    def run(self, aws: Aws, endpoint: str, variant: str = "") -> float:
         """Invoke the endpoint.
+
+        Args:
+            aws: clients to call.
+            endpoint: its name.
+            variant: to invoke; '' for any.
 
         Returns:
             Seconds until the answer.
@@ -77,6 +82,7 @@ class SmokeTest:
             EndpointName=endpoint,
             ContentType=CONTENT_TYPE,
             Body=self.body(),
+            **({"TargetVariant": variant} if variant else {}),
         )
         content = answer["Body"]
         seconds = time.perf_counter() - start
