@@ -66,7 +66,7 @@ class Kind(BaseModel):
         """The cause that an event of this kind tells of.
 
         Raises:
-            LookupError, TypeError, ValueError: if a field is missing or invalid.
+            LookupError, TypeError, ValueError, ArithmeticError: if a field is missing or invalid.
         """
 
     def pattern(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Kind(BaseModel):
             return self.read(event)
         except UnreadableError:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
             raise UnreadableError(f"'{self.detail_type}': a field is missing or invalid: {error!r}") from None
 
 

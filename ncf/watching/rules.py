@@ -21,6 +21,8 @@ from ncf.watching.causes import Alarm, Approved, Breach, Cause, Kind, Objects, S
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 10, 7 * 86_400
 """Seconds. SQS keeps a message for 14 days."""
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_COPIES = "aws_s3_prefix"
+"""Parameter of the pipelines: URI that artifacts are copied to."""
 _KFP_PLACEHOLDER = "{{"
 _SHOWN = 40
 """Characters of a cause that the name of a run shows."""
@@ -125,6 +127,19 @@ class Rule(BaseModel):
                         "none, as a window has many causes" if self.window else "none for these events"
                     )
                     raise ValueError(f"parameter '{name}' is '{value}': '{{{found}}}' is unknown; expected {expected}")
+        return self
+
+    @model_validator(mode="after")
+    def _starts_no_run_by_its_runs(self) -> Rule:
+        if found := self.on.objects:
+            watched = f"s3://{found.bucket}/{found.prefix}"
+            written = {"pipeline_root": self.pipeline_root, _COPIES: str(self.parameters.get(_COPIES) or "")}
+            for name, uri in written.items():
+                if f"{uri}/".startswith(watched):
+                    raise ValueError(
+                        f"'{name}' is '{uri}': files that a run writes there would start further runs, as the rule is "
+                        f"for {watched}; expected a location outside"
+                    )
         return self
 
     def name_of(self, cause: Cause) -> str:

@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 10.0
 """Seconds for which a window waits after its end, as the clocks of AWS and of the cluster may differ."""
+_MAX_SKEW = timedelta(hours=1)
+"""Time by which an event may be ahead of the clock of the watcher. Its rule waits for the end of its window."""
 SUBMISSION_SECONDS = 200.0
 """Seconds that the creation of a run may take at most, with the timeouts and retries of its requests."""
 _UNCERTAIN_SECONDS = 120.0
@@ -182,6 +184,8 @@ class Watcher:
         if not rule.window:
             self._ensure(rule, rule.name_of(cause), rule.arguments(cause), message)
             return None
+        if cause.time > self.clock.now() + _MAX_SKEW:
+            raise UnreadableError(f"the time of the event, {cause.time.isoformat()}, lies in the future")
         window = rule.window_of(cause)
         while True:
             due = window.end + timedelta(seconds=SETTLE_SECONDS)

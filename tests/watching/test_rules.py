@@ -52,6 +52,8 @@ def one(folder: Path, name: str = "new-data", on: str = OBJECTS, more: str = "")
         ("a", OBJECTS, 'parameters: {x: "{key}"}', "'{key}' is unknown; expected {uri}"),
         ("a", OBJECTS, 'window: 15m\n    parameters: {x: "{uri}"}', "expected none, as a window has many causes"),
         ("a", "{alarm: x}", 'parameters: {x: "{uri}"}', "expected none for these events"),
+        ("a", OBJECTS, "pipeline_root: s3://data/kfp", "would start further runs, as the rule is for s3://data/"),
+        ("a", OBJECTS, "parameters: {aws_s3_prefix: s3://data}", "'aws_s3_prefix' is 's3://data'"),
         ("a", OBJECTS, "parameters: {x: 2026-01-01}", "'parameters.x' is datetime.date(2026, 1, 1)"),
     ],
 )
@@ -88,6 +90,12 @@ def test_two_rules_of_one_name(tmp_path: Path) -> None:
     entry = "  - {name: a, on: {alarm: x}, pipeline: ncf}\n"
     with pytest.raises(InputError, match="rule 'a': two rules have this name"):
         rules_of(tmp_path, f"rules:\n{entry}{entry}")
+
+
+def test_runs_may_write_beside_what_starts_them(tmp_path: Path) -> None:
+    on = "{objects: {bucket: data, prefix: ratings/}}"
+    more = "pipeline_root: s3://data/kfp\n    parameters: {aws_s3_prefix: s3://other/ratings}"
+    assert rules_of(tmp_path, ONE.format(name="a", on=on, more=more))
 
 
 def test_placeholders_stay_within_their_value(tmp_path: Path) -> None:

@@ -242,6 +242,8 @@ def test_no_run_is_created_at_the_end_of_a_lease(world: World, monkeypatch: pyte
         ("release", json.dumps(approved(3, START, ModelApprovalStatus="Rejected")), "the package is Rejected"),
         ("release", json.dumps({**approved(3, START), "detail": {}}), "a field is missing or invalid: KeyError"),
         ("slow", json.dumps({**SINGLE["slow"], "detail": []}), "a field is missing or invalid: TypeError"),
+        ("new-data", json.dumps(created("ratings/a.csv", START + timedelta(hours=2))), "lies in the future"),
+        ("release", json.dumps(approved(3, START, LastModifiedTime=10**30)), "a field is missing or invalid: Overflow"),
         ("nightly", json.dumps({**SINGLE["nightly"], "time": "soon"}), "a field is missing or invalid: ValueError"),
         ("each-file", json.dumps(created("single/{{workflow.name}}", START)), "which cannot be an argument"),
         ("each-file", json.dumps(created("single/a\nb", START)), "which cannot be an argument"),
