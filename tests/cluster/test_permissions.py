@@ -179,6 +179,18 @@ def test_no_wildcards_but_those_with_a_reason(name: str) -> None:
             assert "*" not in statement["Resource"]
 
 
+def test_the_watcher_receives_from_its_queue_and_sends_to_its_dead_letters_alone() -> None:
+    found = {
+        action: statement["Resource"]
+        for statement in statements(policies()["WatcherRole"])
+        for action in statement["Action"]
+        if action.startswith("sqs:")
+    }
+    assert found.pop("sqs:SendMessage") == [{"Fn::Sub": "${TriggerDeadLetterQueueArn}"}]
+    assert all(resources == [{"Fn::Sub": "${TriggerQueueArn}"}] for resources in found.values())
+    assert len(found) == 3
+
+
 @pytest.mark.parametrize(
     ("name", "roles"), [("PodRole", ["TrainingRole", "HostingRole"]), ("OperatorPolicy", ["HostingRole"])]
 )

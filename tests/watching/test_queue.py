@@ -127,6 +127,20 @@ def test_a_breach_of_the_monitor(deployed: Deployed) -> None:
     assert deployed.received() == [("drift", "ncf-shop drift")]
 
 
+def test_clients_cannot_put_events_of_aws(deployed: Deployed) -> None:
+    detail = json.dumps({"alarmName": "ncf-shop-latency", "state": {"value": "ALARM"}})
+    breach = json.dumps({"endpoint": "ncf-shop", "window": "w", "cause": "c"})
+    answer = deployed.client("events").put_events(
+        Entries=[
+            {"Source": "aws.cloudwatch", "DetailType": "CloudWatch Alarm State Change", "Detail": detail},
+            {"Source": "ncf.monitor", "DetailType": "NCF Monitor Breach", "Detail": breach},
+        ]
+    )
+    assert answer["FailedEntryCount"] == 1
+    assert answer["Entries"][0]["ErrorCode"] == "NotAuthorizedForSourceException"
+    assert deployed.received() == [("drift", "ncf-shop c")]
+
+
 def test_messages_wait_return_and_are_buried(deployed: Deployed) -> None:
     for name in ("a", "b"):
         deployed.client("s3").put_object(Bucket="data", Key=name, Body=b"x")

@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 from unittest.mock import patch
 
+_REFUSED = {"ErrorCode": "NotAuthorizedForSourceException", "ErrorMessage": "Not authorized for the source."}
+"""Answer to an event whose source begins with ``aws.``."""
+
 
 class EventBus:
     """The default bus of a region. moto is patched until :meth:`close`.
@@ -27,6 +30,7 @@ class EventBus:
         self._patches = ExitStack()
         self._patch_alarms()
         self._patch_queues()
+        self._patch_sources()
 
     def close(self) -> None:
         """Leave moto as it was."""
@@ -84,3 +88,19 @@ class EventBus:
             original(queue, message)
 
         self._patches.enter_context(patch.object(Queue, "add_message", add_message))
+
+    def _patch_sources(self) -> None:
+        """Refuse events of clients in the name of AWS.
+
+        https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html
+        """
+        from moto.events.models import EventsBackend
+
+        original = EventsBackend.put_events
+
+        def put_events(backend: Any, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            allowed = [event for event in events if not str(event.get("Source", "")).startswith("aws.")]
+            answers = iter(original(backend, allowed))
+            return [next(answers) if event in allowed else dict(_REFUSED) for event in events]
+
+        self._patches.enter_context(patch.object(EventsBackend, "put_events", put_events))
