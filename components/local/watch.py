@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,10 @@ def _watcher(
             yield process
         finally:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(_SECONDS_TO_LEAVE)
-            finally:
-                process.kill()
-                ended_with_this().remove("group", process.pid)
+            process.kill()
+            ended_with_this().remove("group", process.pid)
 
 
 def _execute_all(

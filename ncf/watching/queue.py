@@ -72,7 +72,7 @@ class Queue:
         answer = self._aws.call(
             "sqs",
             "receive_message",
-            patience=_PATIENCE_SECONDS,
+            patience=0.0,  # the watcher polls again, unless it is to end
             QueueUrl=self._url,
             MaxNumberOfMessages=_BATCH,
             WaitTimeSeconds=_WAIT_SECONDS,

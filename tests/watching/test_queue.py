@@ -12,6 +12,7 @@ from trigger_world import rules_of
 
 from components.cluster.trigger_resources import template
 from components.local.aws import LocalAws, Processes, RemoteAws
+from ncf.aws import session
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
@@ -195,6 +196,20 @@ def test_a_queue_that_does_not_exist(deployed: Deployed) -> None:
     queue = Queue(Aws(AwsAccess()), f"{deployed.urls['QueueUrl'][:-5]}-none.fifo", "https://x/y")
     with pytest.raises(RemoteError, match="does not exist"):
         queue.receive()
+
+
+def test_a_queue_that_cannot_be_reached_is_said_at_once(
+    deployed: Deployed, account: RemoteAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watcher looks whether it is to end before it polls again."""
+    of_botocore = 4
+    account.add_fault(
+        {"kind": "refuse", "name": "ReceiveMessage", "error": "ThrottlingException", "times": of_botocore}
+    )
+    monkeypatch.setattr(session.time, "sleep", lambda _: None)
+    with pytest.raises(RemoteError, match="ThrottlingException"):
+        deployed.queue.receive()
+    assert deployed.queue.receive() == []
 
 
 def test_a_bucket_that_does_not_exist(account: RemoteAws, deployed: Deployed) -> None:
