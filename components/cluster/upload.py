@@ -50,6 +50,13 @@ def find(api: Api, pipeline: str, version: str) -> tuple[str, str]:
     return pipeline_id, version_id
 
 
+def find_if_there(api: Api, pipeline: str, version: str) -> tuple[str, str] | None:
+    """IDs of a pipeline and of one of its versions; None if there is no such version."""
+    pipeline_id = _pipeline_id(api, pipeline)
+    version_id = _version_id(api, pipeline_id, version) if pipeline_id else ""
+    return (pipeline_id, version_id) if version_id else None
+
+
 def _create(api: Api, name: str) -> str:
     """Create a pipeline without a version: a first version would have to have the name of the pipeline."""
 

@@ -64,9 +64,9 @@ class FakeKfp:
         if route.endswith(":terminate"):
             self.runs[route.removeprefix("/runs/").removesuffix(":terminate")]["state"] = "CANCELING"
             return 200, {}
-        if route == "/runs/run-1":
+        if re.fullmatch(r"/runs/run-\d+", route):
             self.looks += 1
-            return 200, {"run_id": "run-1", **self.run(self.looks)}
+            return 200, {"run_id": route.rpartition("/")[2], **self.run(self.looks)}
         if route.startswith("/pipelines"):
             return self._pipelines(method, route, query, body)
         if route.startswith("/recurringruns"):

@@ -23,8 +23,6 @@ Answer = dict[str, Any]
 _GROUP, _PACKAGE = "model-package-group", "model-package"
 _PENDING, _APPROVED = "PendingManualApproval", "Approved"
 _MAX_PROPERTIES = 50
-_AUTHOR = {"IamIdentity": {"Arn": "arn:aws:sts::123456789012:user/moto", "PrincipalId": "AKIAIOSFODNN7EXAMPLE"}}
-"""The caller, as in moto's answer of GetCallerIdentity."""
 _CHANGEABLE = (
     "ModelApprovalStatus",
     "ApprovalDescription",
@@ -45,11 +43,19 @@ class ModelRegistry:
         tags: tags of the groups.
         faults: faults to inject. ``late`` hides the group from CreateModelPackage, and its newest version from the
             operations that describe, list and update.
+        author: function that returns the caller as UserContext.
         bus: receives an event for each new package and each change of one.
     """
 
-    def __init__(self, arn: Callable[[str, str], str], tags: Tags, faults: Faults, bus: EventBus) -> None:
-        self._arn, self._tags, self._faults, self._bus = arn, tags, faults, bus
+    def __init__(
+        self,
+        arn: Callable[[str, str], str],
+        tags: Tags,
+        faults: Faults,
+        author: Callable[[], Answer],
+        bus: EventBus,
+    ) -> None:
+        self._arn, self._tags, self._faults, self._author, self._bus = arn, tags, faults, author, bus
         self._lock = threading.RLock()
         self._groups: dict[str, Answer] = {}
         self._packages: dict[str, Answer] = {}
@@ -70,7 +76,7 @@ class ModelRegistry:
                 **{key: value for key, value in request.items() if key != "Tags"},
                 "ModelPackageGroupArn": arn,
                 "CreationTime": time.time(),
-                "CreatedBy": _AUTHOR,
+                "CreatedBy": self._author(),
                 "ModelPackageGroupStatus": "Completed",
             }
         return {"ModelPackageGroupArn": arn}
@@ -119,7 +125,7 @@ class ModelRegistry:
                 "ModelPackageVersion": version,
                 "ModelPackageArn": arn,
                 "CreationTime": time.time(),
-                "CreatedBy": _AUTHOR,
+                "CreatedBy": self._author(),
                 "ModelPackageStatus": "Completed",
                 "ModelPackageStatusDetails": {"ValidationStatuses": []},
             }
@@ -198,7 +204,7 @@ class ModelRegistry:
             if len(properties) > _MAX_PROPERTIES:
                 raise invalid(f"CustomerMetadataProperties: at most {_MAX_PROPERTIES} entries")
             package |= {key: request[key] for key in _CHANGEABLE[:-1] if key in request}
-            package |= {"LastModifiedTime": time.time(), "LastModifiedBy": _AUTHOR}
+            package |= {"LastModifiedTime": time.time(), "LastModifiedBy": self._author()}
             package.pop("CustomerMetadataProperties", None)
             if properties:
                 package["CustomerMetadataProperties"] = properties
@@ -216,7 +222,7 @@ class ModelRegistry:
         """Check that a model may be created from a package.
 
         Raises:
-            ApiError: if the package does not exist, or is not approved.
+            ApiError: if the package does not exist, is not approved, or does not have one container.
         """
         with self._lock:
             package = self.package(name)
@@ -225,6 +231,11 @@ class ModelRegistry:
                 raise invalid(
                     f"Cannot create a model from {package['ModelPackageArn']}: its ModelApprovalStatus is {status}, "
                     f"and must be {_APPROVED}"
+                )
+            if (count := len(package.get("InferenceSpecification", {}).get("Containers", []))) != 1:
+                raise invalid(
+                    f"{package['ModelPackageArn']} has {count} containers: models of none cannot be created, and those "
+                    "of several are not implemented here"
                 )
 
     def resolved(self, container: Mapping[str, Any]) -> Answer:

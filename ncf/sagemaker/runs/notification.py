@@ -1,4 +1,4 @@
-"""Notification of a run's outcome, through an SNS topic or a webhook."""
+"""Notifications through an SNS topic or a webhook, and that of a run's outcome."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import logging
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -30,20 +29,23 @@ _TRIES, _PAUSE_SECONDS, _TIMEOUT_SECONDS = 3, 2.0, 10.0
 
 
 class Notice(Protocol):
-    """What recipients are told: a title, a text on one line, and a JSON body for URLs."""
+    """What is sent."""
 
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """Subject of an e-mail."""
 
     @property
-    def text(self) -> str: ...
+    def text(self) -> str:
+        """The message on one line."""
 
-    def body(self) -> Mapping[str, Any]: ...
+    def body(self) -> dict[str, Any]:
+        """The message as the JSON body of a POST request, with the key ``text``."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message about the outcome of a run."""
+    """A message about the outcome of a run: a :class:`Notice`."""
 
     evidence: Evidence
     verdict: Verdict
