@@ -151,7 +151,7 @@ class Page(LocalRuns):
     def _write_files(self, command: Command) -> None:
         """Files of a command that a page shows: a run, and manifests by their name."""
         for word in self.sandbox.words(command.text):
-            path = self.sandbox.folder / word
+            path = self.sandbox.folder / word.rpartition("=")[2]
             if path.suffix == ".yaml" and not path.exists():
                 path.parent.mkdir(exist_ok=True)
                 path.write_text(_shown(path))
