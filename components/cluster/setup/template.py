@@ -12,8 +12,15 @@ from components.cluster.setup import alarms, ci, dashboard, messages, storage, u
 from components.cluster.setup.parameters import MAY_BE_NONE, PARAMETERS, SWITCHES
 
 FILE_NAME = "setup.yaml"
-_IN_PLACE = {storage.BUCKET: storage.BUCKET, "NotifyTopicArn": messages.TOPIC}
-"""Parameter of the roles' template -> resource of this one in its place."""
+_IN_PLACE = {
+    storage.BUCKET: storage.BUCKET,
+    "NotifyTopicArn": messages.TOPIC,
+    "TriggerQueueArn": f"{messages.QUEUE}.Arn",
+    "TriggerDeadLetterQueueArn": f"{messages.DEAD_LETTERS}.Arn",
+}
+"""Parameter of the roles' template -> resource of this one in its place, or attribute of one."""
+_ALWAYS = {f"Has{parameter}" for parameter in _IN_PLACE}
+"""Conditions that hold with these resources."""
 
 
 def template() -> dict[str, Any]:
@@ -72,9 +79,13 @@ def _in_place(value: Any) -> Any:
         return value
     if not isinstance(value, Mapping):
         return value
-    if value.get("Fn::If", [""])[0] in {f"Has{parameter}" for parameter in _IN_PLACE}:
+    if value.get("Fn::If", [""])[0] in _ALWAYS:
         return _in_place(value["Fn::If"][1])
-    return {name: _in_place(entry) for name, entry in value.items()}
+    return {
+        name: _in_place(entry)
+        for name, entry in value.items()
+        if not (name == "Condition" and isinstance(entry, str) and entry in _ALWAYS)
+    }
 
 
 def _outputs() -> dict[str, Any]:
