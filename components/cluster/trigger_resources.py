@@ -53,6 +53,15 @@ def resources(rules: Mapping[str, Rule]) -> dict[str, Any]:
     """
     events = [name for name, rule in rules.items() if not rule.on.schedule]
     return {
+        **queues(),
+        **senders(rules, _arn(QUEUE)),
+        **({_POLICY: _policy(events)} if events else {}),
+    }
+
+
+def queues() -> dict[str, Any]:
+    """The queue of events and its dead-letter queue, in which the messages of each rule keep their order."""
+    return {
         DEAD_LETTERS: _queue("dead-letters"),
         QUEUE: _queue(
             "triggers",
@@ -62,8 +71,6 @@ def resources(rules: Mapping[str, Rule]) -> dict[str, Any]:
             VisibilityTimeout=LEASE_SECONDS,
             RedrivePolicy={"deadLetterTargetArn": _arn(DEAD_LETTERS), "maxReceiveCount": MAX_RECEIVES},
         ),
-        **senders(rules, _arn(QUEUE)),
-        **({_POLICY: _policy(events)} if events else {}),
     }
 
 

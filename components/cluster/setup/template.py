@@ -10,13 +10,14 @@ from components.cluster import cloudformation, permissions
 from components.cluster.cloudformation import arn_output, is_given, is_true, substituted
 from components.cluster.setup import alarms, ci, dashboard, messages, storage, ui
 from components.cluster.setup.parameters import MAY_BE_NONE, PARAMETERS, SWITCHES
+from components.cluster.trigger_resources import DEAD_LETTERS, QUEUE
 
 FILE_NAME = "setup.yaml"
 _IN_PLACE = {
     storage.BUCKET: storage.BUCKET,
     "NotifyTopicArn": messages.TOPIC,
-    "TriggerQueueArn": f"{messages.QUEUE}.Arn",
-    "TriggerDeadLetterQueueArn": f"{messages.DEAD_LETTERS}.Arn",
+    "TriggerQueueArn": f"{QUEUE}.Arn",
+    "TriggerDeadLetterQueueArn": f"{DEAD_LETTERS}.Arn",
 }
 """Parameter of the roles' template -> resource of this one in its place, or attribute of one."""
 _ALWAYS = {f"Has{parameter}" for parameter in _IN_PLACE}
@@ -105,10 +106,10 @@ def _outputs() -> dict[str, Any]:
             substituted("${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}"),
         ),
         "TopicArn": ("The pipeline's notify", {"Ref": messages.TOPIC}),
-        "QueueUrl": ("Queue of events for the watcher", {"Ref": messages.QUEUE}),
-        "QueueArn": ("Target of EventBridge's rules for the watcher", {"Fn::GetAtt": [messages.QUEUE, "Arn"]}),
-        "DeadLetterQueueUrl": ("Events that nobody could handle", {"Ref": messages.DEAD_LETTERS}),
-        "DeadLetterQueueArn": ("ARN of that queue", {"Fn::GetAtt": [messages.DEAD_LETTERS, "Arn"]}),
+        "QueueUrl": ("Queue of events for the watcher", {"Ref": QUEUE}),
+        "QueueArn": ("Target of EventBridge's rules for the watcher", {"Fn::GetAtt": [QUEUE, "Arn"]}),
+        "DeadLetterQueueUrl": ("Events that nobody could handle", {"Ref": DEAD_LETTERS}),
+        "DeadLetterQueueArn": ("ARN of that queue", {"Fn::GetAtt": [DEAD_LETTERS, "Arn"]}),
         "DashboardName": ("Dashboard of CloudWatch", {"Ref": "Dashboard"}),
     }
     ci_role = arn_output("Role of GitHub's workflows: the variable NCF_CI_ROLE", "CiRole")

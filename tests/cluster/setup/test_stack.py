@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from stacks import Clients, parameters
 
-from components.cluster.setup.messages import MAX_RECEIVES
+from components.cluster.trigger_resources import MAX_RECEIVES
 from images.build import FOLDERS, image_name
 from tests.cluster.setup.conftest import FULL, REQUIRED, TEMPLATE
 
