@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import subprocess
@@ -61,6 +62,21 @@ def test_ids_titles_and_histories_are_beside(model: Path, exported: Exported) ->
     (expected,) = Recommender(loaded).recommend(["u7"], 10)
     assert [items[item] for item in best] == [item["item"] for item in expected["items"]]
     np.testing.assert_allclose(scores[best], [item["score"] for item in expected["items"]], atol=1e-5)
+
+
+def test_what_is_hosted_is_exported(tmp_path: Path, exported: Exported) -> None:
+    """Its weights, and its users and items that came after training."""
+    later = random_model("neumf", n_users=13, n_items=41, seed=1)
+    ids = {"user_ids": later.user_ids, "item_ids": later.item_ids, "item_titles": later.item_titles}
+    both = dataclasses.replace(random_model("neumf"), hosted_weights=later.weights, seen=later.seen, **ids)
+    both.save(tmp_path / "both", {}, {})
+    folder = exported(source=tmp_path / "both")
+    assert len(json.loads((folder / "item_ids.json").read_text())) == 41
+    scores = answer(folder / "catalogue.onnx", {"users": np.array([12])})[0]
+    (expected,) = Recommender(ModelFolder.load(tmp_path / "both")).recommend(["u12"], 41, exclude_seen=False)
+    found = sorted(((f"i{item}", score) for item, score in enumerate(scores.tolist())), key=lambda pair: -pair[1])
+    assert [item for item, _ in found] == [item["item"] for item in expected["items"]]
+    np.testing.assert_allclose([score for _, score in found], [i["score"] for i in expected["items"]], atol=1e-5)
 
 
 @pytest.mark.parametrize("form", ["onnx", "triton"])

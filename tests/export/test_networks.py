@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,8 +86,3 @@ def test_the_order_of_a_history_counts(tmp_path: Path) -> None:
     _, catalogue = written(random_model("history"), tmp_path)
     forwards, backwards = answer(catalogue, for_histories([[1, 2, 3], [3, 2, 1]]))
     assert np.abs(forwards - backwards).max() > 1e-3
-
-
-def test_what_is_hosted_is_exported(tmp_path: Path) -> None:
-    hosted = random_model("gmf", seed=1).weights
-    check_users(dataclasses.replace(random_model("gmf"), hosted_weights=hosted).hosted(), tmp_path)
