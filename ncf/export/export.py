@@ -22,6 +22,8 @@ class Export(Stage):
     the networks.
     """
 
+    calls = ("ncf.storage",)
+
     model: str = Input("Model", "Model folder that the train stage wrote, or a tar archive of it, such as model.tar.gz")
     format: Literal["onnx", "triton"] = Field(
         "onnx", description="Files: 'onnx' for ONNX Runtime, 'triton' for Triton's backend onnxruntime"
