@@ -16,9 +16,10 @@ from kfp.components import load_component_from_file
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.cluster.client import Api
-from components.cluster.refusals import UnreachableError
 from components.factory import DEFAULT_REGISTRY
 from ncf.errors import InputError, RemoteError
+from ncf.kfp_api.filters import named
+from ncf.kfp_api.refusals import UnreachableError
 from ncf.stage.exits import fail
 from ncf.stage.registry import command_names
 
@@ -133,6 +134,19 @@ def submit(api: Api, request: Submission) -> str:
     with api.client() as client:
         run = client.run_pipeline(experiment_id, pipeline_package_path=str(request.package), **request.options())
     return api.confirmed(run.run_id, "run")
+
+
+def find_run(api: Api, request: Submission) -> str:
+    """ID of a run of the same name in the same experiment; '' for none.
+
+    Raises:
+        InputError: if the API refuses.
+        RemoteError: if the API fails.
+    """
+    experiment_id = experiment(api, request.experiment)
+    with api.client() as client:
+        found = client.list_runs(experiment_id=experiment_id, filter=named(request.name)).runs or []
+    return next((str(run.run_id) for run in found if run.display_name == request.name), "")
 
 
 def experiment(api: Api, name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -30,12 +32,13 @@ class RunFolder:
     run_id: str
 
     @classmethod
-    def create(cls, output: Path, inputs: Mapping[str, str]) -> RunFolder:
+    def create(cls, output: Path, inputs: Mapping[str, str], run_id: str = "") -> RunFolder:
         """The folder of a new run. The link stays as it is.
 
         Args:
             output: path of the link.
             inputs: of the run, by the option that names each: a path, a URI or ''.
+            run_id: UUID of the run; '' for a new one.
 
         Raises:
             InputError: if an input does not exist or contains the folder, or ``output`` is not the link of a run.
@@ -45,7 +48,7 @@ class RunFolder:
             if not path.exists():
                 raise InputError(f"{name}: '{path}' does not exist; expected a file, a folder or an s3:// URI")
         link = output.parent.resolve() / output.name
-        run_id = str(uuid.uuid4())
+        run_id = run_id or str(uuid.uuid4())
         folder = link.with_name(f"{link.name}-{time.strftime('%Y-%m-%dT%H-%M-%S')}-{run_id[:8]}")
         if clause := overlap(folder, local):
             raise InputError(f"output: the run writes beside '{output}', {clause}; choose another folder")
@@ -70,6 +73,11 @@ def shown(path: Path) -> str:
     """A path as the console shows it: relative to the current folder, where it lies in there."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def ncf_command() -> str:
+    """The command line program of this installation, as the console shows it in commands for the shell."""
+    return shlex.quote(shown(Path(sys.executable).with_name("ncf")))
 
 
 def _check_link(output: Path) -> None:

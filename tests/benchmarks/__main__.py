@@ -11,9 +11,19 @@ from rich.table import Table
 
 BENCHMARKS = ("preprocess", "sampling", "training", "lazy", "evaluation", "serving")
 BY_NAME = (
-    "baselines", "batch", "catalogue", "containers", "epoch", "forecast", "gpu", "peer", "peer_sasrec", "reproduce",
+    "baselines",
+    "batch",
+    "catalogue",
+    "containers",
+    "epoch",
+    "forecast",
+    "gpu",
+    "monitor",
+    "peer",
+    "peer_sasrec",
+    "reproduce",
     "scale",
-)  # fmt: skip
+)
 """Those that need Docker, a GPU, somebody else's code, data, a trained model, or a long time."""
 
 

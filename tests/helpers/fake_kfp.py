@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -28,6 +29,8 @@ class FakeKfp:
         multi_user: what healthz says; None: nothing.
         version: of KFP, whose forms differ.
         run: a run, by how often it was looked at.
+        runs: the runs that were created, by ID.
+        refuses: an answer to each request to create a run, in its place; None: none.
         asked: method and path of each request that reached the API, without the query.
         sent: query and body of each request, beside them.
         headers: of each request, those that the gate stopped too.
@@ -43,6 +46,8 @@ class FakeKfp:
     pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refuses: Answer | None = None
     looks: int = 0
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
@@ -55,15 +60,29 @@ class FakeKfp:
         if route == "/experiments":
             return self._collection(method, self.experiments, "experiment", query, body)
         if route == "/runs":
-            return 200, {**body, "run_id": "run-1", "state": "PENDING"}
-        if route == "/runs/run-1":
+            return self._runs(method, query, body)
+        if route.endswith(":terminate"):
+            self.runs[route.removeprefix("/runs/").removesuffix(":terminate")]["state"] = "CANCELING"
+            return 200, {}
+        if re.fullmatch(r"/runs/run-\d+", route):
             self.looks += 1
-            return 200, {"run_id": "run-1", **self.run(self.looks)}
+            return 200, {"run_id": route.rpartition("/")[2], **self.run(self.looks)}
         if route.startswith("/pipelines"):
             return self._pipelines(method, route, query, body)
         if route.startswith("/recurringruns"):
             return self._recurring(method, route, query, body)
         return 404, {"code": 5, "message": "Not Found"}
+
+    def _runs(self, method: str, query: dict[str, str], body: Any) -> Answer:
+        if method == "POST" and self.refuses:
+            return self.refuses
+        status, answer = self._collection(method, self.runs, "run", query, body)
+        if method == "POST":
+            answer |= {"state": "PENDING", "created_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+        else:
+            of_experiment = query.get("experiment_id")
+            answer = {"runs": [run for run in answer.get("runs", []) if run["experiment_id"] == of_experiment]}
+        return status, answer
 
     def body(self, request: str) -> Any:
         """What the last request of that method and end of path sent."""

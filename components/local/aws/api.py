@@ -15,11 +15,13 @@ from botocore.session import get_session
 from components.local.aws import serverless
 from components.local.aws.autoscaling import ScalableTargets, check_registration
 from components.local.aws.errors import ApiError, invalid
+from components.local.aws.event_bus import EventBus
 from components.local.aws.faults import Faults
 from components.local.aws.fleet import LOG_GROUP, Fleet
 from components.local.aws.hosting import Endpoint
 from components.local.aws.instances import Instances
 from components.local.aws.jobs import Job, Jobs, page
+from components.local.aws.keys import author
 from components.local.aws.records import Records
 from components.local.aws.registry import ModelRegistry
 from components.local.aws.services import Services
@@ -51,6 +53,7 @@ class SageMakerApi:
         start_seconds: timeout of a serving container's first successful ``/ping``, in seconds.
         faults: faults to inject.
         serving: additional variables for the programs of endpoints.
+        bus: receives events.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class SageMakerApi:
         start_seconds: float,
         faults: Faults,
         serving: Mapping[str, str],
+        bus: EventBus,
     ) -> None:
         self._faults, self._serving = faults, serving
         self._root, self._region = root, region
@@ -74,7 +78,7 @@ class SageMakerApi:
         self.tags = Tags()
         self._models = Records("Model", "model", self._arn, self.tags)
         self._configs = Records("EndpointConfig", "endpoint-config", self._arn, self.tags)
-        self._registry = ModelRegistry(self._arn, self.tags, faults)
+        self._registry = ModelRegistry(self._arn, self.tags, faults, partial(author, ACCOUNT, region), bus)
         self._endpoints: dict[str, Endpoint] = {}
         self._targets = ScalableTargets(services)
         self._closed = False
@@ -310,6 +314,13 @@ class SageMakerApi:
             self.tags.remove(endpoint.arn)
         endpoint.delete()
         return {}
+
+    def publish_metrics(self) -> None:
+        """Tell CloudWatch what was measured at all endpoints since the last call."""
+        with self._lock:
+            endpoints = list(self._endpoints.values())
+        for endpoint in endpoints:
+            endpoint.publish_metrics()
 
     def list_endpoints(self, request: Request) -> Answer:
         with self._lock:
