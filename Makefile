@@ -188,7 +188,7 @@ reproduce: $(READY) ## Print the accuracy table: DATA=folder with an NCF release
 bench-epoch: $(READY) ## Time an epoch of history, GMF and NeuMF by torch and by the compiled step: DATA=interactions or a release
 	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks epoch
 
-bench-forecast: $(READY) ## Measure what ncf doctor forecasts, and write its coefficients (20 minutes): [DATA=folder of data sets]
+bench-forecast: $(READY) ## Measure what ncf doctor forecasts, and write its coefficients (20 minutes): DATA=folder with ml-latest-small and games
 	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks forecast
 
 bench-gpu: $(READY) ## Measure training on this machine's GPU: [DATA=folder of the release's ml-1m]

@@ -1,6 +1,6 @@
 """The forecast against measurements: seconds of all cores and peak memory of each stage, at sizes that it was not fitted on.
 
-``make bench-forecast`` measures the points of ``FITTED``, and those of ``HELD_OUT`` that the folder ``DATA`` has, writes
+``make bench-forecast`` measures the points of ``FITTED`` and ``HELD_OUT``, and the real data in the folder ``DATA``, writes
 them to ``forecast.json`` and the coefficients to ``ncf/forecast``. Each process has one thread, so that seconds of all
 cores are comparable. The coefficients are 0 or more and make the sum of squared relative errors least.
 """
@@ -42,8 +42,8 @@ FITTED = (
 )
 """Numbers of rows, users and items that vary apart from each other. The generator drops repeated pairs."""
 _DEFAULT: Mapping[str, Any] = {}
-REAL = ("ml-latest-small", "games")
-"""Folders of real data in ``DATA``."""
+REAL: Mapping[str, Mapping[str, Any]] = {"ml-latest-small": _DEFAULT, "games": _ONE}
+"""Folders of real data in ``DATA``, and the hyperparameters of their fits."""
 HELD_OUT = (
     Data("generated-long", 500_000, 15_000, 1_200, fits=(_ONE,)),
     Data("generated-wide", 200_000, 6_000, 3_000, fits=(_ONE, _NEUMF)),
@@ -53,7 +53,9 @@ HELD_OUT = (
 def run() -> list[dict[str, Any]]:
     """Measure, write both files, and compare."""
     folder = Path(os.environ.get("DATA") or ".")
-    real = [Data(name, path=str(folder / name), fits=(_DEFAULT,)) for name in REAL if (folder / name).is_dir()]
+    if missing := [name for name in REAL if not (folder / name).is_dir()]:
+        sys.exit(f"DATA is '{folder}', which has no {' and no '.join(missing)}; expected a folder with both data sets")
+    real = [Data(name, path=str(folder / name), fits=(fit,)) for name, fit in REAL.items()]
     points = {
         "machine": processor(),
         "fitted": [_measured(data) for data in FITTED],
