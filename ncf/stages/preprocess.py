@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
@@ -147,13 +148,14 @@ class Preprocess(Stage, ReadingSettings, EventSettings, ComparisonSettings, Cham
                 )
             prepared = prepare_release(files, settings, titles) if files else prepare(path, settings, titles, forgotten)
             self._log_forecast(prepared)
-            comparison = self._comparison(prepared.profile)
+            clock = time.time_ns() // 1000
+            comparison = self._comparison(prepared.profile, clock)
             sources = [*(files or reading.interaction_files(path)), *([titles] if titles else [])]
             digests = reading.digests(path, sources)
         source = {
             "fingerprint": reading.fingerprint(digests),
             "files": digests,
-            KEY: prepared.profile.model_dump(),
+            KEY: {**prepared.profile.model_dump(), **({"read": clock} if self.pipeline_run() else {})},
             **({} if forgotten is None else {"forgotten": forgotten.fingerprint()}),
             **made_by(self.pipeline_run()),
         }
@@ -182,8 +184,12 @@ class Preprocess(Stage, ReadingSettings, EventSettings, ComparisonSettings, Cham
         for note in text.notes_on_data(size, defaults, pods):
             _log.info("forecast: %s", note)
 
-    def _comparison(self, profile: Profile) -> Comparison:
+    def _comparison(self, profile: Profile, clock: int) -> Comparison:
         """The interactions beside the last good ones.
+
+        Args:
+            profile: of the interactions.
+            clock: microseconds since 1970 UTC, now.
 
         Raises:
             InputError: if a figure is beyond its limit, or ``last_good`` is not a readable folder.
@@ -195,7 +201,7 @@ class Preprocess(Stage, ReadingSettings, EventSettings, ComparisonSettings, Cham
         if last is None:
             _log.info("not compared with the last good data: %s", absence)
             return Comparison(absence=absence)
-        found = Comparison(name, compare(profile, last, self.limits))
+        found = Comparison(name, compare(profile, last, self.limits, clock))
         if beyond := found.exceeded():
             raise InputError(
                 f"{self.interactions or self.interactions_uri}: these data are not like the last good ones, those of "
