@@ -167,6 +167,19 @@ def test_a_deployment_that_begins_meanwhile_is_kept(shop: Shop, packages: tuple[
     assert not left(shop)
 
 
+def test_the_same_start_at_the_same_time_is_one_experiment(shop: Shop, packages: tuple[str, str]) -> None:
+    before, call = shop.state()["EndpointConfigName"], Aws.call
+
+    def updating(self: Aws, service: str, operation: str, *given: Any, **request: Any) -> dict[str, Any]:
+        if operation == "update_endpoint" and shop.state()["EndpointConfigName"] == before:
+            shop.aws.client("sagemaker").update_endpoint(**request)
+        return call(self, service, operation, *given, **request)
+
+    with patch.object(Aws, "call", updating):
+        start(shop, packages[1])
+    assert answering(shop, CHALLENGER_VARIANT) == versions(shop)[2]
+
+
 def test_clean_keeps_the_live_model_of_an_experiment(
     shop: Shop, packages: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -246,6 +246,8 @@ class ExperimentHost:
             if self._endpoint.update(state, config, {}):
                 break
             settled, _ = self.present()
+            if settled["EndpointConfigName"] == config:  # by the same command at the same time
+                return
             if settled["EndpointConfigName"] != state["EndpointConfigName"]:  # what others have deployed is kept
                 raise RemoteError(f"endpoint {self._endpoint.name} is not updated to {config}, as others change it")
             state = settled
