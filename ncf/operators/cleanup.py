@@ -194,14 +194,26 @@ def _live_versions(aws: Aws, to_delete: list[Resource]) -> set[str]:
 
 
 def _may_use(aws: Aws, endpoint: str, version: str) -> bool:
-    """Whether an endpoint serves a version or is being updated to it, or the permissions do not cover the endpoint."""
+    """Whether an endpoint serves a version or is being updated to it, or the permissions do not cover the endpoint.
+
+    The configs of an experiment serve the version from before it, and the endpoint returns to that at its end.
+    """
     try:
         state = describe(aws, "endpoint", endpoint)
     except RefusedError as error:
         if error.code in DENIED:
             return True
         raise
-    return state is not None and version in (state["EndpointConfigName"], pending_config(state))
+    if state is None:
+        return False
+    configs = [name for name in (state["EndpointConfigName"], pending_config(state)) if name]
+    return version in configs or any(version in _models_of(aws, config) for config in configs)
+
+
+def _models_of(aws: Aws, config: str) -> list[str]:
+    """Names of the models of an endpoint config; none if it was deleted."""
+    described = describe(aws, "endpoint-config", config) or {"ProductionVariants": []}
+    return [variant.get("ModelName", "") for variant in described["ProductionVariants"]]
 
 
 def delete(aws: Aws, run: str, job_prefix: str, namespace: str, resources: list[Resource]) -> None:

@@ -25,6 +25,7 @@ _EXPRESSION = re.compile(
     r"cron\((\S+ ){5}\S+\)|rate\([1-9]\d* (minute|hour|day)s?\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)"
 )
 _MILLISECONDS = 1e3
+_FIRST_YEAR = 1970
 
 
 class UnreadableError(ValueError):
@@ -83,7 +84,11 @@ class Kind(BaseModel):
         if found != (self.source, self.detail_type):
             raise UnreadableError(f"the event is '{found[1]}' of {found[0]}; expected '{self.detail_type}'")
         try:
-            return self.read(event)
+            cause = self.read(event)
+            cause.identity.encode()  # JSON may have half a pair of surrogates
+            if cause.time.year < _FIRST_YEAR:
+                raise UnreadableError(f"the time of the event, {cause.time.isoformat()}, lies before {_FIRST_YEAR}")
+            return cause
         except UnreadableError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:

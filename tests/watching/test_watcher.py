@@ -247,6 +247,8 @@ def test_no_run_is_created_at_the_end_of_a_lease(world: World, monkeypatch: pyte
         ("nightly", json.dumps({**SINGLE["nightly"], "time": "soon"}), "a field is missing or invalid: ValueError"),
         ("each-file", json.dumps(created("single/{{workflow.name}}", START)), "which cannot be an argument"),
         ("each-file", json.dumps(created("single/a\nb", START)), "which cannot be an argument"),
+        ("new-data", json.dumps(created("ratings/\ud800.csv", START)), "a field is missing or invalid: UnicodeEncode"),
+        ("new-data", json.dumps({**created("ratings/a.csv", START), "time": "0001-01-01"}), "lies before 1970"),
     ],
 )
 def test_what_can_never_be_submitted_is_buried_and_told(world: World, rule: str, body: str, reason: str) -> None:

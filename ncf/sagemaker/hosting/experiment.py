@@ -22,6 +22,7 @@ from ncf.aws.names import (
     EXPERIMENT_TAG,
     NAMESPACE_TAG,
     PACKAGE_TAG,
+    VARIANT,
     hashed_name,
     hashed_stem,
     tag_list,
@@ -173,7 +174,7 @@ class ExperimentHost:
         container = {"ModelPackageName": package}
         own = tag_list({**tags, PACKAGE_TAG: package})
         self._create("create_model", {"ModelName": name, "PrimaryContainer": container, **request, "Tags": own})
-        self._create_config(name, before, name, share, tags)
+        self._create_config(name, before, name, state, share, tags)
         older = versions.previous_of(tags_of(self._aws, state["EndpointArn"]), before["EndpointConfigName"])
         previous = versions.previous_tag(before["EndpointConfigName"], older)  # `ncf rollback` ends the experiment, too
         versions.tag_endpoint(self._aws, state["EndpointArn"], previous=previous)
@@ -216,7 +217,7 @@ class ExperimentHost:
         before = self._aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=running.before)
         name = hashed_name(f"{self._endpoint.name}{_SUFFIX}", {"stopped": running.name})
         tags = self._tags(state, before, running.share, "")
-        self._create_config(name, before, before["ProductionVariants"][0]["ModelName"], running.share, tags)
+        self._create_config(name, before, before["ProductionVariants"][0]["ModelName"], state, running.share, tags)
         self._update(state, name)
         state, stopped = self.present()
         if stopped is None or stopped.is_running:
@@ -244,7 +245,12 @@ class ExperimentHost:
         for _ in range(MAX_STARTS):
             if self._endpoint.update(state, config, {}):
                 break
-            state, _ = self.present()
+            settled, _ = self.present()
+            if settled["EndpointConfigName"] == config:  # by the same command at the same time
+                return
+            if settled["EndpointConfigName"] != state["EndpointConfigName"]:  # what others have deployed is kept
+                raise RemoteError(f"endpoint {self._endpoint.name} is not updated to {config}, as others change it")
+            state = settled
         else:
             raise RemoteError(f"endpoint {self._endpoint.name} is not updated: other updates start again and again")
         after = self._endpoint.settled(self._wait_time, (state,))
@@ -265,12 +271,25 @@ class ExperimentHost:
         }
 
     def _create_config(
-        self, name: str, before: Mapping[str, Any], challenger: str, share: float, tags: Mapping[str, str]
+        self,
+        name: str,
+        before: Mapping[str, Any],
+        challenger: str,
+        state: Description,
+        share: float,
+        tags: Mapping[str, str],
     ) -> None:
-        live = before["ProductionVariants"][0]
+        # autoscaling may have changed the number of instances of the config
+        counts = {entry["VariantName"]: entry["DesiredInstanceCount"] for entry in state["ProductionVariants"]}
+        live = {**before["ProductionVariants"][0], "InitialInstanceCount": counts[VARIANT]}
+        of_challenger = {
+            "VariantName": CHALLENGER_VARIANT,
+            "ModelName": challenger,
+            "InitialInstanceCount": counts.get(CHALLENGER_VARIANT, counts[VARIANT]),
+        }
         variants = [
             {**live, "InitialVariantWeight": 1 - share},
-            {**live, "VariantName": CHALLENGER_VARIANT, "ModelName": challenger, "InitialVariantWeight": share},
+            {**live, **of_challenger, "InitialVariantWeight": share},
         ]
         copied = {key: before[key] for key in _OF_CONFIG if key in before}
         request = {"EndpointConfigName": name, "ProductionVariants": variants, **copied, "Tags": tag_list(tags)}
