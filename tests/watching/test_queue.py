@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trigger_world import rules_of
+from trigger_world import breached, rules_of
 
 from components.cluster.trigger_resources import template
 from components.local.aws import LocalAws, Processes, RemoteAws
@@ -122,15 +122,15 @@ def test_an_alarm_is_one_message_for_each_time_it_goes_off(deployed: Deployed) -
 
 def test_a_breach_of_the_monitor(deployed: Deployed) -> None:
     for endpoint in ("ncf-shop", "other"):
-        detail = json.dumps({"endpoint": endpoint, "window": "2026-11-29T02:00:00Z/PT1H", "cause": "drift"})
+        detail = json.dumps(breached(endpoint, "2026-11-29T02:00:00Z"))
         entry = {"Source": "ncf.monitor", "DetailType": "NCF Monitor Breach", "Detail": detail}
         deployed.client("events").put_events(Entries=[entry])
-    assert deployed.received() == [("drift", "ncf-shop drift")]
+    assert deployed.received() == [("drift", "ncf-shop monitor")]
 
 
 def test_clients_cannot_put_events_of_aws(deployed: Deployed) -> None:
     detail = json.dumps({"alarmName": "ncf-shop-latency", "state": {"value": "ALARM"}})
-    breach = json.dumps({"endpoint": "ncf-shop", "window": "w", "cause": "c"})
+    breach = json.dumps(breached("ncf-shop", "2026-11-29T02:00:00Z"))
     answer = deployed.client("events").put_events(
         Entries=[
             {"Source": "aws.cloudwatch", "DetailType": "CloudWatch Alarm State Change", "Detail": detail},
@@ -139,7 +139,7 @@ def test_clients_cannot_put_events_of_aws(deployed: Deployed) -> None:
     )
     assert answer["FailedEntryCount"] == 1
     assert answer["Entries"][0]["ErrorCode"] == "NotAuthorizedForSourceException"
-    assert deployed.received() == [("drift", "ncf-shop c")]
+    assert deployed.received() == [("drift", "ncf-shop monitor")]
 
 
 def test_messages_wait_return_and_are_buried(deployed: Deployed) -> None:
