@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from trigger_world import breached, rules_of
+from model_packages import package_request
+from trigger_world import World, breached, rules_of
 
 from components.cluster.trigger_resources import template
 from components.local.aws import LocalAws, Processes, RemoteAws
@@ -17,6 +21,9 @@ from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
 from ncf.kfp_api.runs import NewRun
+from ncf.operators.approve import Approve
+from ncf.operators.reject import Reject
+from ncf.stage import execution
 from ncf.watching import queue as module
 from ncf.watching.queue import REASON, Queue
 from ncf.watching.watcher import Watcher
@@ -100,6 +107,26 @@ def test_an_approval_is_one_message_and_what_a_release_records_is_none(deployed:
     sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
     sagemaker.update_model_package(ModelPackageArn=arn, CustomerMetadataProperties=properties)
     assert deployed.received() == [("release", "ncf/1")]
+
+
+def test_each_decision_of_ncf_approve_starts_one_release(deployed: Deployed) -> None:
+    """It writes status and properties at once; a repetition changes nothing, and a rejection starts nothing."""
+    sagemaker, world = deployed.client("sagemaker"), World(deployed.rules)
+    with suppress(sagemaker.exceptions.ClientError):  # another test has made it
+        sagemaker.create_model_package_group(ModelPackageGroupName="ncf")
+    arn = sagemaker.create_model_package(**package_request("ncf"))["ModelPackageArn"]
+    deployed.received()
+    for command in (Approve, Approve, Reject, Approve):
+        execution.run(command, [arn, "--note", "looked at"])
+        world.time.now = datetime.now(UTC)
+        for message in deployed.queue.receive():
+            world.send(message.rule, message.body)
+            deployed.queue.delete(message)
+        world.drain()
+        time.sleep(1.0)  # decisions have whole seconds
+    assert [(request.pipeline, request.arguments) for _, _, request in world.kfp.runs] == [
+        ("ncf-release", {"package": arn})
+    ] * 2
 
 
 def test_an_alarm_is_one_message_for_each_time_it_goes_off(deployed: Deployed) -> None:
