@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.aws.errors import DENIED, RefusedError
-from ncf.aws.names import ENDPOINT_TAG, NAMESPACE_TAG, has_prefix, hashed_stem
+from ncf.aws.names import ENDPOINT_TAG, NAMESPACE_TAG, experiment_stem, has_prefix, hashed_stem
 from ncf.aws.session import Aws, poll
 from ncf.aws.tags import readable_tags
 from ncf.errors import InputError, RemoteError
@@ -144,7 +144,7 @@ def _add(found: Found, aws: Aws, run: str, kind: str, name: str) -> set[str]:
             found.to_delete.append(Resource(kind, name, "in progress"))
         return uris_of_job(described)
     if kind == "endpoint":
-        is_own = has_prefix(described["EndpointConfigName"], hashed_stem(name))
+        is_own = _is_of_endpoint(described["EndpointConfigName"], name)
         if other := _other_run(aws, described, run) if is_own else _FOREIGN:
             found.kept.append(Resource(kind, name, other))
         else:
@@ -159,6 +159,11 @@ def _has_own_name(kind: str, name: str, job_prefix: str) -> bool:
     if kind == "training-job":
         return has_prefix(name, job_prefix)
     return kind == "endpoint" or _VERSION.fullmatch(name) is not None
+
+
+def _is_of_endpoint(name: str, endpoint: str) -> bool:
+    """Whether a config or model has the name of a version or of an experiment of an endpoint."""
+    return has_prefix(name, hashed_stem(endpoint)) or has_prefix(name, experiment_stem(endpoint))
 
 
 def _other_run(aws: Aws, endpoint: Mapping[str, Any], run: str) -> str:
@@ -250,7 +255,7 @@ def _is_in_use(resource: Resource, remaining: Iterable[Resource]) -> bool:
         return True
     endpoints = [entry.name for entry in remaining if entry.kind == "endpoint"]
     name = name_of(resource.name)
-    return resource.kind != "endpoint" and any(has_prefix(name, hashed_stem(endpoint)) for endpoint in endpoints)
+    return resource.kind != "endpoint" and any(_is_of_endpoint(name, endpoint) for endpoint in endpoints)
 
 
 def _delete_endpoint(aws: Aws, name: str, run: str) -> None:

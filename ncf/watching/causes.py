@@ -219,7 +219,10 @@ class Schedule(Kind):
 
 
 class Breach(Kind):
-    """A breach that the monitor of an endpoint has found."""
+    """A breach that the monitor of an endpoint has found.
+
+    The monitor may send a breach again, in another event and later. So the time is the start of the monitored window.
+    """
 
     source = "ncf.monitor"
     detail_type = "NCF Monitor Breach"
@@ -231,7 +234,8 @@ class Breach(Kind):
 
     def read(self, event: Event) -> Cause:
         endpoint, window, cause = (str(event["detail"][name]) for name in ("endpoint", "window", "cause"))
-        return Cause(_time(event["time"]), f"{endpoint} {cause}", "|".join((endpoint, window, cause)))
+        time = _time(event["detail"]["start"])
+        return Cause(time, f"{endpoint} {cause}", "|".join((endpoint, window, cause)))
 
 
 def _time(value: str | float) -> datetime:

@@ -18,8 +18,9 @@ from shop import KilledError, Shop, is_change, kill_after
 
 from ncf.api.assignment import is_challenged
 from ncf.artifacts import manifest
-from ncf.aws.names import CHALLENGER_VARIANT, VARIANT
+from ncf.aws.names import CHALLENGER_VARIANT, RUN_TAG, VARIANT
 from ncf.aws.session import Aws
+from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.operators.clean import Clean
 from ncf.operators.experiment import Experiment
@@ -47,7 +48,7 @@ def shop(account: Any, tmp_path: Path) -> Shop:
 def packages(shop: Shop) -> tuple[str, str]:
     """The live package, and the challenger."""
     live, challenger = shop.register(1), shop.register(2)
-    shop.release(live, "run-1", *CAPTURE)
+    shop.release(live, f"{shop.name}-run", *CAPTURE)
     return live, challenger
 
 
@@ -214,6 +215,21 @@ def test_a_rollback_ends_it(shop: Shop, packages: tuple[str, str]) -> None:
     run(Rollback, [shop.name])
     assert shop.state()["EndpointConfigName"] == before
     experiment("end", shop)
+    assert not left(shop)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_clean_up_of_its_run_leaves_no_part_of_it(shop: Shop, packages: tuple[str, str], stopped: bool) -> None:
+    """Nothing of the live model is deleted while the endpoint still serves it."""
+    start(shop, packages[1])
+    if stopped:
+        experiment("stop", shop)
+    state = shop.state()
+    live = shop.aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
+    run(Clean, ["--run", tags_of(shop.aws, state["EndpointArn"])[RUN_TAG], "--dry-run", "false"])
+    assert shop.aws.find("sagemaker", "describe_endpoint", EndpointName=shop.name) is None
+    for variant in live["ProductionVariants"]:
+        assert shop.aws.find("sagemaker", "describe_model", ModelName=variant["ModelName"]) is None
     assert not left(shop)
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from trigger_world import GROUP, START, KilledError, World, approved, created, event
+from trigger_world import GROUP, START, KilledError, World, approved, breached, created, event
 
 from ncf.errors import RemoteError
 from ncf.kfp_api.runs import Run
@@ -78,7 +78,7 @@ SINGLE: dict[str, dict[str, Any]] = {
         "ncf.monitor",
         "NCF Monitor Breach",
         START,
-        {"endpoint": "ncf-shop", "window": "2026-11-29T02:00:00Z/PT1H", "cause": "latency"},
+        breached("ncf-shop", "2026-11-29T02:00:00Z"),
     ),
     "nightly": event("aws.scheduler", "Scheduled Event", START, {}),
 }
@@ -90,7 +90,7 @@ SINGLE: dict[str, dict[str, Any]] = {
         ("each-file", "each-file s3://data/single/a.csv 2026-11-29T03:00:00Z", {"data_uri": "s3://data/single/a.csv"}),
         ("release", "release ncf/3 2026-11-29T03:00:00Z", {"package": f"{GROUP}/3"}),
         ("slow", "slow ncf-shop-latency 2026-11-29T03:00:00Z", {}),
-        ("drift", "drift ncf-shop latency 2026-11-29T03:00:00Z", {}),
+        ("drift", "drift ncf-shop monitor 2026-11-29T02:00:00Z", {}),
         ("nightly", "nightly scheduled 2026-11-29T03:00:00Z", {}),
     ],
 )

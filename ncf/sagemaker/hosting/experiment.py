@@ -22,9 +22,10 @@ from ncf.aws.names import (
     EXPERIMENT_TAG,
     NAMESPACE_TAG,
     PACKAGE_TAG,
+    RUN_TAG,
     VARIANT,
+    experiment_stem,
     hashed_name,
-    hashed_stem,
     tag_list,
 )
 from ncf.aws.session import Aws
@@ -44,7 +45,6 @@ CALLS = (
 )
 """AWS calls of this module, from which the IAM permissions are generated."""
 
-_SUFFIX = "-ab"
 _OF_MODEL = ("ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation")
 _OF_CONFIG = ("DataCaptureConfig", "KmsKeyId")
 
@@ -168,7 +168,7 @@ class ExperimentHost:
         self._check(live, before)
         model = self._aws.call("sagemaker", "describe_model", ModelName=live["ModelName"])
         identity = {"config": before["EndpointConfigName"], "challenger": package, "share": share}
-        name = hashed_name(f"{self._endpoint.name}{_SUFFIX}", identity)
+        name = hashed_name(experiment_stem(self._endpoint.name), identity)
         tags = self._tags(state, before, share, package)
         request = {key: model[key] for key in _OF_MODEL if key in model}
         container = {"ModelPackageName": package}
@@ -215,7 +215,7 @@ class ExperimentHost:
         if not running.is_running:
             return running
         before = self._aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=running.before)
-        name = hashed_name(f"{self._endpoint.name}{_SUFFIX}", {"stopped": running.name})
+        name = hashed_name(experiment_stem(self._endpoint.name), {"stopped": running.name})
         tags = self._tags(state, before, running.share, "")
         self._create_config(name, before, before["ProductionVariants"][0]["ModelName"], state, running.share, tags)
         self._update(state, name)
@@ -259,7 +259,7 @@ class ExperimentHost:
             raise RemoteError(f"endpoint {self._endpoint.name} is not updated to {config}: {reason}")
 
     def _tags(self, state: Description, before: Mapping[str, Any], share: float, challenger: str) -> dict[str, str]:
-        """Tags of the resources of an experiment."""
+        """Tags of the resources of an experiment. They belong to the run of the live model, also in a clean-up."""
         of_before = tags_of(self._aws, before["EndpointConfigArn"])
         namespace = tags_of(self._aws, state["EndpointArn"]).get(NAMESPACE_TAG, "")
         return {
@@ -267,6 +267,7 @@ class ExperimentHost:
             EXPERIMENT_TAG: f"{before['EndpointConfigName']} {share}",
             CHALLENGER_TAG: challenger,
             PACKAGE_TAG: of_before.get(PACKAGE_TAG, ""),
+            **({RUN_TAG: of_before[RUN_TAG]} if RUN_TAG in of_before else {}),
             **({NAMESPACE_TAG: namespace} if namespace else {}),
         }
 
@@ -308,7 +309,7 @@ class ExperimentHost:
 
     def _delete_others(self, live: str) -> None:
         """Delete the configs and models of experiments of this endpoint, except the config in service."""
-        stem = hashed_stem(f"{self._endpoint.name}{_SUFFIX}")
+        stem = experiment_stem(self._endpoint.name)
         for page in self._aws.pages("sagemaker", "list_endpoint_configs", NameContains=stem, MaxResults=100):
             for entry in page["EndpointConfigs"]:
                 name = entry["EndpointConfigName"]
