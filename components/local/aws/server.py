@@ -281,7 +281,8 @@ class LocalAws:
             except ApiError:
                 raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.") from None
             target = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", "")
-            body, content_type, variant = endpoint.invoke(read_body(environ), headers, target)
+            model = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_MODEL", "")
+            body, content_type, variant = endpoint.invoke(read_body(environ), headers, target, model)
         except ModelError as error:
             return _respond(start_response, error.status, error.body(), [("x-amzn-ErrorType", error.code)])
         except ApiError as error:
