@@ -11,6 +11,7 @@ from typing import Any
 
 from ncf.artifacts.archive import SUFFIXES, unpack
 from ncf.aws.session import Aws
+from ncf.sagemaker.hosting.multi_model import is_multi_model
 from ncf.sagemaker.registry.package import describe
 from ncf.sagemaker.staging import model_uri
 from ncf.storage import download, is_s3, local_copy
@@ -54,6 +55,8 @@ def deployed_model(aws: Aws, endpoint: str) -> DeployedModel:
     model = aws.find("sagemaker", "describe_model", ModelName=name) if name else {}
     if model is None:
         return missing
+    if is_multi_model(model):
+        return DeployedModel(absence=f"Endpoint {endpoint} hosts several models, none of which is the endpoint's own.")
     uri = model_uri(model) or _of_package(aws, model)
     return DeployedModel(uri) if is_s3(uri) else DeployedModel(absence=f"Endpoint {endpoint} serves no model from S3.")
 

@@ -31,6 +31,7 @@ from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting import versions
 from ncf.sagemaker.hosting.endpoint import MAX_STARTS, Description, Endpoint
+from ncf.sagemaker.hosting.multi_model import is_multi_model
 
 CALLS = (
     "sagemaker:CreateEndpointConfig",
@@ -158,8 +159,8 @@ class ExperimentHost:
     def _begin(self, state: Description, package: str, share: float, permit: Callable[[], None]) -> Experiment:
         before = self._aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
         live = before["ProductionVariants"][0]
-        self._check(live, before)
         model = self._aws.call("sagemaker", "describe_model", ModelName=live["ModelName"])
+        self._check(live, before, model)
         identity = {"config": before["EndpointConfigName"], "challenger": package, "share": share}
         name = hashed_name(f"{self._endpoint.name}{_SUFFIX}", identity)
         tags = self._tags(state, before, share, package)
@@ -178,11 +179,15 @@ class ExperimentHost:
             raise RemoteError(f"endpoint {self._endpoint.name} does not serve the experiment {name}: others changed it")
         return found
 
-    def _check(self, live: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    def _check(self, live: Mapping[str, Any], config: Mapping[str, Any], model: Mapping[str, Any]) -> None:
         """
         Raises:
             InputError: if the endpoint cannot have an experiment.
         """
+        if is_multi_model(model):
+            raise InputError(
+                f"endpoint {self._endpoint.name} hosts several models; an experiment needs an endpoint of one model"
+            )
         if "ServerlessConfig" in live:
             raise InputError(
                 f"endpoint {self._endpoint.name} is serverless; an experiment needs instances, and captured data"
