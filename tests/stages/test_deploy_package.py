@@ -198,7 +198,9 @@ def test_a_model_without_a_package_takes_the_endpoint_from_one(shop: Shop, tmp_p
     arn = shop.register(90)
     shop.release(arn, "run-1")
     random_model(seed=91).save(tmp_path / "plain", {}, {})
-    outputs = [f"--{output}={tmp_path / 'plain-run' / output}" for output in ("endpoint", "summary", "metrics")]
+    outputs = [
+        f"--{output}={tmp_path / 'plain-run' / output}" for output in ("endpoint", "target", "summary", "metrics")
+    ]
     flags = [f"--model={tmp_path}/plain", f"--role={ROLE}", f"--endpoint-name={shop.name}", "--bake-time=0"]
     more = ["--deploy-image=registry/ncf-deploy:1", f"--s3-prefix=s3://{BUCKET}/plain"]
     execution.run(Deploy, [*flags, *more, *outputs])

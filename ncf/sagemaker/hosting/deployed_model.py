@@ -11,7 +11,7 @@ from typing import Any
 
 from ncf.artifacts.archive import SUFFIXES, unpack
 from ncf.aws.session import Aws
-from ncf.sagemaker.hosting.multi_model import is_multi_model
+from ncf.sagemaker.hosting.endpoint_plan import is_multi_model
 from ncf.sagemaker.registry.package import describe
 from ncf.sagemaker.staging import model_uri
 from ncf.storage import download, is_s3, local_copy

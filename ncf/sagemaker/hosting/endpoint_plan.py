@@ -156,3 +156,12 @@ def names(settings: EndpointSettings, run: str, model: str) -> tuple[str, str]:
         "model": model,
     }
     return endpoint, hashed_name(endpoint, identity)
+
+
+def is_multi_model(model: Mapping[str, Any]) -> bool:
+    """Whether a SageMaker model hosts several models.
+
+    Args:
+        model: SageMaker's answer to DescribeModel.
+    """
+    return bool(model.get("PrimaryContainer", {}).get("Mode") == MULTI_MODEL)

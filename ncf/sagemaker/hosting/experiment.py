@@ -31,7 +31,7 @@ from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting import versions
 from ncf.sagemaker.hosting.endpoint import MAX_STARTS, Description, Endpoint
-from ncf.sagemaker.hosting.multi_model import is_multi_model
+from ncf.sagemaker.hosting.endpoint_plan import is_multi_model
 
 CALLS = (
     "sagemaker:CreateEndpointConfig",

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ncf.artifacts.archive import SUFFIXES
 from ncf.aws.session import Aws
 from ncf.errors import InputError
-from ncf.sagemaker.hosting.endpoint_plan import MULTI_MODEL
+from ncf.sagemaker.hosting.endpoint_plan import is_multi_model
 from ncf.sagemaker.staging import model_uri, upload_archive
 from ncf.storage import download, list_objects, upload
 
@@ -139,15 +139,6 @@ class SharedModels:
 def target_model(name: str, version: str) -> str:
     """``TargetModel`` of a version of a model."""
     return f"{name}/{version}{SUFFIXES[0]}"
-
-
-def is_multi_model(model: Mapping[str, Any]) -> bool:
-    """Whether a SageMaker model hosts several models.
-
-    Args:
-        model: SageMaker's answer to DescribeModel.
-    """
-    return bool(model.get("PrimaryContainer", {}).get("Mode") == MULTI_MODEL)
 
 
 def shared_models(aws: Aws, endpoint: str) -> SharedModels | None:

@@ -9,8 +9,8 @@ from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError
 from ncf.sagemaker.hosting.deployment import Checked, deploy
-from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
-from ncf.sagemaker.hosting.multi_model import is_multi_model, model_of
+from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan, is_multi_model
+from ncf.sagemaker.hosting.multi_model import model_of
 from ncf.sagemaker.staging import model_uri
 
 CALLS = ("sagemaker:DescribeEndpoint",)
