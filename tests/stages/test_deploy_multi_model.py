@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from local_account import BUCKET, ROLE, local_account
 from random_model import random_model
+from readmes import ROOT, blocks
 
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
@@ -23,6 +24,7 @@ from ncf.sagemaker.hosting.experiment import ExperimentHost
 from ncf.sagemaker.hosting.multi_model import Live, SharedModels
 from ncf.sagemaker.hosting.smoke_test import SmokeTest
 from ncf.sagemaker.staging import upload_archive
+from ncf.serving.recommender import Recommender
 from ncf.stage import execution
 from ncf.stages.deploy import Deploy
 from ncf.storage import delete_objects, list_objects, upload
@@ -103,6 +105,21 @@ def test_the_summary_names_the_target_in_its_requests(tmp_path: Path, two: dict[
     assert f"{PREFIX}/{ENDPOINT}/live/de.json" in summary
     code = summary.partition("```python\n")[2].partition("```")[0]
     exec(code, {})  # the sample request runs
+
+
+def test_the_client_of_the_readme(two: dict[str, str]) -> None:
+    (text,) = [
+        block.content for block in blocks(ROOT / "ncf/sagemaker/README.md") if "BUCKET, LIVE = " in block.content
+    ]
+    client: dict[str, Any] = {}
+    exec(text.replace("my-bucket", BUCKET).replace("ncf-markets", ENDPOINT), client)
+    for seed, name in enumerate(("de", "fr"), 1):
+        target = client["target_model"](name)
+        assert target == two[name]
+        assert (
+            client["recommend"](target, "u1", 3)
+            == Recommender(random_model(seed=seed)).recommend(["u1"], 3)[0]["items"]
+        )
 
 
 def test_a_new_version_and_the_way_back(
