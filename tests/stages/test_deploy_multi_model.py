@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import boto3
 import pytest
@@ -14,7 +15,9 @@ from botocore.exceptions import ClientError
 from local_account import BUCKET, ROLE, local_account
 from random_model import random_model
 from readmes import ROOT, blocks
+from shop import KilledError, Shop, kill_after
 
+from ncf.artifacts.manifest import version_of
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
@@ -23,6 +26,7 @@ from ncf.sagemaker.hosting.deployed_model import deployed_model
 from ncf.sagemaker.hosting.experiment import ExperimentHost
 from ncf.sagemaker.hosting.multi_model import Live, SharedModels
 from ncf.sagemaker.hosting.smoke_test import SmokeTest
+from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED
 from ncf.sagemaker.staging import upload_archive
 from ncf.serving.recommender import Recommender
 from ncf.stage import execution
@@ -251,3 +255,49 @@ def test_a_damaged_record_is_named(tmp_path: Path, account: Any) -> None:
     with pytest.raises(InputError, match=r"live/de\.json: expected JSON with 'target_model'"):
         models.set_live("de", "de/1.tar.gz")
     assert list_objects(models.archives) == []
+
+
+def test_a_package_on_a_multi_model_endpoint(account: Any, tmp_path: Path) -> None:
+    """Its archive is added only while the package is approved, and is live only if it still is after the smoke test."""
+    shop = Shop.open("several", tmp_path)
+    first, second = shop.register(1), shop.register(2, PENDING)
+    models = SharedModels.of(f"s3://{BUCKET}/ncf", shop.name)
+    flags = ("--target-model", "de", "--s3-prefix", f"s3://{BUCKET}/ncf")
+    assert f"{shop.name} version 1" in shop.release(first, "run-1", *flags)
+    live = models.live("de")
+    assert live == Live(target_model=f"de/{version_of(tmp_path / 'model-1')}.tar.gz")
+
+    with pytest.raises(InputError, match="version 2 is PendingManualApproval"):
+        shop.release(second, "run-2", *flags)
+    assert len(list_objects(models.archives)) == 1
+    shop.decide(second, APPROVED)
+    test = SmokeTest.run
+
+    def withdrawn(self: SmokeTest, clients: Aws, endpoint: str, **more: str) -> float:
+        shop.decide(second, REJECTED)
+        return test(self, clients, endpoint, **more)
+
+    with patch.object(SmokeTest, "run", withdrawn), pytest.raises(InputError, match="version 2 is Rejected"):
+        shop.release(second, "run-2", *flags)
+    assert models.live("de") == live
+    assert shop.state()["EndpointStatus"] == "InService"
+
+
+def test_a_retry_after_a_kill_completes_the_deployment(
+    account: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod is killed after each of its changes in turn; the last try completes it."""
+    model, endpoint = write_model(tmp_path / "model", 30), "killed"
+    for number in range(1, 12):
+        with monkeypatch.context() as patched:
+            made = kill_after(number, patched)
+            try:
+                deploy(tmp_path, model, "de", endpoint=endpoint)
+            except KilledError:
+                continue
+            break
+    assert number >= 3, made
+    live = SharedModels.of(PREFIX, endpoint).live("de")
+    assert live is not None
+    assert live.previous == []
+    assert ask(live.target_model, endpoint)

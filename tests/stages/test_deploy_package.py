@@ -142,10 +142,10 @@ def test_a_version_that_another_release_would_return_to_is_kept(shop: Shop) -> N
     shop.release(first, "run-1")
     test, others = SmokeTest.run, iter([third])
 
-    def updated_over(self: SmokeTest, clients: Aws, endpoint: str) -> float:
+    def updated_over(self: SmokeTest, clients: Aws, endpoint: str, **more: str) -> float:
         for package in others:
             shop.release(package, "run-3")
-        return test(self, clients, endpoint)
+        return test(self, clients, endpoint, **more)
 
     with patch.object(SmokeTest, "run", updated_over), pytest.raises(RemoteError, match="smoke test"):
         shop.release(second, "run-2")
@@ -158,9 +158,9 @@ def test_an_approval_that_is_withdrawn_during_the_deployment_undoes_it(shop: Sho
     first, second = shop.register(4), shop.register(5)
     test = SmokeTest.run
 
-    def withdrawn(self: SmokeTest, clients: Aws, endpoint: str) -> float:
+    def withdrawn(self: SmokeTest, clients: Aws, endpoint: str, **more: str) -> float:
         shop.decide(second, REJECTED)
-        return test(self, clients, endpoint)
+        return test(self, clients, endpoint, **more)
 
     with patch.object(SmokeTest, "run", withdrawn), pytest.raises(InputError, match="version 2 is Rejected"):
         shop.release(second, "run-0")
