@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import CliPositionalArg
 
 from ncf.aws.settings import AwsAccess
+from ncf.console_text import say
 from ncf.errors import InputError
 from ncf.sagemaker.hosting.settings import checked_endpoint_name, checked_target_model
 from ncf.stage.declaration import Stage
@@ -29,6 +30,7 @@ class Rollback(Stage, AwsAccess):
         "ncf.aws.session",
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.endpoint",
         "ncf.sagemaker.hosting.multi_model",
         "ncf.sagemaker.hosting.packages",
@@ -69,13 +71,13 @@ class Rollback(Stage, AwsAccess):
                 f"'{self.endpoint}' in {aws.region}"
             )
         before, after = models.roll_back(self.target_model)
-        print(f"{models.live_uri(self.target_model)} names {after} again, in place of {before}")
+        say(f"{models.live_uri(self.target_model)} names {after} again, in place of {before}")
 
     def _roll_back(self, aws: Aws) -> None:
         from ncf.sagemaker.hosting.endpoint import Endpoint
 
         rollback = Endpoint(aws, self.endpoint).roll_back(self.endpoint_wait_time)
         for reason in rollback.skipped:
-            print(f"skipped: {reason}")
+            say(f"skipped: {reason}")
         named = f", {rollback.package.name}" if rollback.package else ""
-        print(f"endpoint {self.endpoint} serves {rollback.after}{named} again, in place of {rollback.before}")
+        say(f"endpoint {self.endpoint} serves {rollback.after}{named} again, in place of {rollback.before}")

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
     from ncf.sagemaker.registry.package import Package
 
+_OF_PACKAGE = "of the package"
+"""In place of an image that is not known yet."""
+
 
 class Deploy(Stage, EndpointSettings):
     """Create or update a SageMaker endpoint that hosts a model, and test it with requests of real users.
@@ -62,8 +65,11 @@ class Deploy(Stage, EndpointSettings):
         description="Approved model package in place of the model and of 'deploy_image': ARN, or GROUP/VERSION; "
         "'': none",
     )
+    deploy_image: str = Field("", description="Image of the endpoint, in ECR; not used with 'package'")
     deploy_overrides: dict[str, Any] = Field(
-        {}, description="Parameters of the endpoint as {name: value}; they override the individual parameters"
+        {},
+        description="Parameters of the endpoint as {name: value}; they override the individual parameters; with "
+        "'package' all but deploy_image",
     )
 
     endpoint: Path = OutputParameter(str, "Name of the endpoint")
@@ -82,6 +88,13 @@ class Deploy(Stage, EndpointSettings):
     def _one_model(self) -> Deploy:
         if not self.package:
             check_one_given(self, "model", "model_uri")
+            if not self.deploy_image and not self.deploy_overrides.get("deploy_image"):
+                raise ValueError("parameter 'deploy_image' is '': expected the image of the endpoint, or a 'package'")
+        elif "deploy_image" in self.deploy_overrides:
+            raise ValueError(
+                "parameter 'deploy_overrides' has 'deploy_image', but a package names the image of its endpoint; leave "
+                "it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -93,17 +106,18 @@ class Deploy(Stage, EndpointSettings):
         """Settings of the endpoint, with the overrides applied.
 
         Args:
-            image: of the package, in place of 'deploy_image'; '' for none.
+            image: of the package, if it is known.
 
         Raises:
             ValueError: if an override is invalid. The message names it and the accepted values.
         """
         names = {name: name for name in EndpointSettings.model_fields}
         values = {name: getattr(self, name) for name in names}
-        overrides = {**self.deploy_overrides, **({"deploy_image": image} if image else {})}
+        if self.package:
+            values["deploy_image"] = image or _OF_PACKAGE
         return cast(
             "EndpointSettings",
-            with_overrides(values, names, "deploy_overrides", overrides, EndpointSettings)[0],
+            with_overrides(values, names, "deploy_overrides", self.deploy_overrides, EndpointSettings)[0],
         )
 
     def s3_region(self) -> str:
@@ -188,6 +202,7 @@ class Deploy(Stage, EndpointSettings):
         from ncf.sagemaker.hosting.deployed_model import local_model
         from ncf.sagemaker.hosting.packages import check_approved, check_model
 
+        check_approved(aws, package.arn)
         with local_model(package.model_uri) as folder:
             check_model(package, manifest.fingerprint(manifest.read(folder, KIND)))
             about = {"model package": package.name}
