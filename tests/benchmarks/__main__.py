@@ -18,6 +18,7 @@ BY_NAME = (
     "epoch",
     "gpu",
     "monitor",
+    "multi_model",
     "peer",
     "peer_sasrec",
     "reproduce",

@@ -317,7 +317,7 @@ NOT_RUN: Mapping[str, str] = {
     r"make test(-slow)?": "would run itself",
     r"make (component|test) (NAME|ARGS)=.*": "tests/components/test_scaffold.py follows this section to the letter",
     r"make lint": ".ci/run runs it",
-    r"make (bench|bench-serving|fuzz-serving .*)": "measures for minutes, on a machine without other work",
+    r"make (bench|bench-serving|bench-multi-model|fuzz-serving .*)": "measures for minutes, on a machine without other work",
     r"\.venv/bin/python -m ncf\.training\.kernel\.building": "compiles for 10 s: tests/training/test_building.py does",
     r"\.github/kind/run .*": "needs kind: tests/kind/test_run.py runs it with stand-ins for its tools",
 }
