@@ -39,9 +39,9 @@ class RemoteAws:
             return False
         return True
 
-    def invoke(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer of an endpoint to a JSON request."""
-        return self._services.invoke(endpoint, request)
+    def invoke(self, endpoint: str, request: Mapping[str, Any], target: str = "") -> dict[str, Any]:
+        """The answer of an endpoint to a JSON request, for the target model of a multi-model endpoint."""
+        return self._services.invoke(endpoint, request, target)
 
     def add_fault(self, fault: Mapping[str, Any]) -> None:
         """Request a fault: see :class:`components.local.aws.faults.Fault`.
