@@ -15,12 +15,16 @@ from typing import Any
 import pytest
 from live_server import Live, live_app, until
 from random_model import random_model
+from readmes import ROOT
 
+from ncf.errors import InputError
 from ncf.memory import resident_memory
 from ncf.serving import model_store
 from ncf.serving.model_store import ModelStore
 from ncf.serving.multi_model import create_multi_model_app
 from ncf.serving.recommender import Recommender
+from ncf.serving.serve import Serve
+from ncf.stage.parsing import parse
 
 USERS = b'{"users": ["u1", "stranger"], "k": 3}'
 ROOM = 1 << 40
@@ -283,3 +287,22 @@ def test_the_target_is_in_the_log(server: Live, root: Path, caplog: pytest.LogCa
         invoke(server, "de", **{"x-amzn-sagemaker-target-model": 'shop/de.tar.gz"'})
         until(lambda: bool(caplog.records))
     assert json.loads(caplog.messages[-1])["target"] == 'shop/de.tar.gz"'
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), "neither is given"),
+        (("--model", "a", "--models", "b"), "one of them: 'model' is a and 'models' is b"),
+        (("--models", "b", "--page", "true"), "the page shows one model"),
+    ],
+)
+def test_one_model_or_several(flags: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse(Serve, flags)
+
+
+def test_the_image_says_that_it_hosts_several_models() -> None:
+    """AWS requires the label: https://docs.aws.amazon.com/sagemaker/latest/dg/build-multi-model-build-container.html"""
+    dockerfile = (ROOT / "images" / "deploy" / "Dockerfile").read_text()
+    assert "\nLABEL com.amazonaws.sagemaker.capabilities.multi-models=true\n" in dockerfile

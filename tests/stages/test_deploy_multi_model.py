@@ -18,6 +18,7 @@ from readmes import ROOT, blocks
 from shop import KilledError, Shop, kill_after
 
 from ncf.artifacts.manifest import version_of
+from ncf.aws import session
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
@@ -167,6 +168,15 @@ def test_a_model_that_fails_the_smoke_test_leaves_the_others_and_its_own_live_ve
     assert after["EndpointStatus"] == "InService"
     assert MODELS.live("fr") == live
     assert ask(two["de"])
+
+
+def test_a_model_that_takes_long_to_load_is_waited_for(
+    tmp_path: Path, two: dict[str, str], account: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "_PAUSE_SECONDS", (0.01, 0.02))
+    account.faults.add("refuse", "InvokeEndpoint", error="ModelNotReadyException", times=3)
+    assert ask(deploy(tmp_path, write_model(tmp_path / "model", 12), "slow"))
+    assert account.faults.coming() == []
 
 
 def test_a_hostile_archive_fails_alone(tmp_path: Path, two: dict[str, str]) -> None:
