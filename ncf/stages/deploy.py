@@ -251,23 +251,27 @@ class Deploy(Stage, EndpointSettings):
             target: ``TargetModel`` on a multi-model endpoint; '' for others.
         """
         from ncf.sagemaker.hosting.deployment import deploy
+        from ncf.sagemaker.hosting.endpoint_summary import summary
         from ncf.sagemaker.hosting.plan_check import check_plan
         from ncf.sagemaker.hosting.shared_endpoint import check_kind, deploy_one
         from ncf.sagemaker.hosting.smoke_test import SmokeTest
 
         check_plan(aws, plan)
         check_kind(aws, plan)
-        test = SmokeTest.of_model(folder, plan.settings.smoke_test_users)
+        count = plan.settings.smoke_test_users
+        test = SmokeTest.of_model(folder, max(1, count))  # the summary has a sample request in any case
 
         def tested() -> float:
-            seconds = test.run(aws, plan.name, target_model=target) if test.users else 0.0
+            seconds = test.run(aws, plan.name, target_model=target) if count else 0.0
             permit()
             return seconds
 
         seconds = (deploy_one if target else deploy)(aws, plan, upload, tested, permit)
         self.endpoint.write_text(plan.name)
         self.target.write_text(target)
-        self.metrics.write_text(json.dumps({"smoke_test_users": len(test.users), "smoke_test_seconds": seconds}))
+        self.metrics.write_text(
+            json.dumps({"smoke_test_users": count and len(test.users), "smoke_test_seconds": seconds})
+        )
         url = aws.console_url(f"endpoints/{plan.name}")
         rows = {
             "region": aws.region,
@@ -275,36 +279,4 @@ class Deploy(Stage, EndpointSettings):
             "model version": test.model_version,
             "SageMaker model and endpoint config": plan.version,
         }
-        self.summary.write_text(_summary(plan.name, rows, test.body(), aws.region, url, target))
-
-
-def _summary(endpoint: str, rows: Mapping[str, str], body: str, region: str, url: str, target: str) -> str:
-    """Markdown about the endpoint, with a sample request for the shell and for Python."""
-    from ncf.reports.markdown import link, table
-
-    option = f" --target-model {target}" if target else ""
-    argument = f", TargetModel={target!r}" if target else ""
-
-    return f"""# {link(endpoint, url)}
-
-{table(("", ""), list(rows.items()))}
-
-Sample request in a shell:
-
-```sh
-aws sagemaker-runtime invoke-endpoint --region {region} --endpoint-name {endpoint}{option} \\
-    --content-type application/json --cli-binary-format raw-in-base64-out \\
-    --body '{body.replace("'", "'" + chr(92) + "''")}' /dev/stdout
-```
-
-and in Python:
-
-```python
-import boto3, json
-
-runtime = boto3.client("sagemaker-runtime", region_name={region!r})
-body = {body!r}
-answer = runtime.invoke_endpoint(EndpointName={endpoint!r}{argument}, ContentType="application/json", Body=body)
-print(json.load(answer["Body"]))
-```
-"""
+        self.summary.write_text(summary(plan.name, rows, test.body(), aws.region, url, target))
