@@ -293,6 +293,8 @@ def test_the_target_is_in_the_log(server: Live, root: Path, caplog: pytest.LogCa
     ("flags", "message"),
     [
         ((), "neither is given"),
+        (("--model", ""), "neither is given"),
+        (("--model", " "), "parameter 'model' is empty"),
         (("--model", "a", "--models", "b"), "one of them: 'model' is a and 'models' is b"),
         (("--models", "b", "--page", "true"), "the page shows one model"),
     ],
