@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "fit": "ncf.training.fit:Fit",
     "serve": "ncf.serving.serve:Serve",
     "show": "ncf.serving.show:Show",
+    "export": "ncf.export.export:Export",
     "diff": "ncf.operators.diff:Diff",
     "models": "ncf.operators.models:Models",
     "approve": "ncf.operators.approve:Approve",

@@ -351,7 +351,7 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     r'make run DATA=\S+ PARAMS="model=neumf pretrain=.*': Page.fit,
     r"make run DATA=.* KEEP_ENDPOINT=1": Page.run_until_interrupted,
     _NCF
-    + r"(preprocess|negative-sampling|fit|evaluate|recommend|show|forget --users \S+ --forgotten-uri) .*": Page.run,
+    + r"(preprocess|negative-sampling|fit|evaluate|recommend|show|export|forget --users \S+ --forgotten-uri) .*": Page.run,
     _NCF + r"forget .* --scan .*": Page.run,
     _NCF + r"verify .*": Page.verify,
     _NCF + r"--help": Page.run,
