@@ -43,6 +43,7 @@ _TESTED: Mapping[str, str] = {
         ("class PopularityReport", "def test_the_most_popular_item_comes_first", "import popularity_report\n"),
         "tests/components/test_scaffold.py, which follows the section to the letter",
     ),
+    "BUCKET, LIVE = ": "tests/stages/test_deploy_multi_model.py, test_the_client_of_the_readme",
     "onnxruntime.InferenceSession": "test_the_client_of_an_export_gets_the_answers_of_the_endpoint",
     "EXPERIMENT, SHARE = ": "tests/operators/test_experiment.py, test_the_client_of_the_readme",
     "from sagemaker.train import": "tests/images/check_notebook.py, which 'make check-local-mode' runs with AWS's SDK",

@@ -22,6 +22,7 @@ from components.local.aws.hosting import Endpoint
 from components.local.aws.instances import Instances
 from components.local.aws.jobs import Job, Jobs, page
 from components.local.aws.keys import author
+from components.local.aws.multi_model import check_container, is_multi_model
 from components.local.aws.records import Records
 from components.local.aws.registry import ModelRegistry
 from components.local.aws.services import Services
@@ -156,6 +157,8 @@ class SageMakerApi:
         name = request["TransformJobName"]
         self._instances.check_variables(request.get("Environment", {}))
         model = self._models.describe(request)
+        if is_multi_model(self._container(model)):
+            raise invalid("Batch transform does not support containers in MultiModel mode.")
 
         def make() -> TransformJob:
             job = TransformJob(
@@ -205,6 +208,7 @@ class SageMakerApi:
             self._instances.check_variables(container.get("Environment", {}))
             if package := container.get("ModelPackageName"):
                 self._registry.check_approved(package)
+            check_container(container)
         return self._models.create(request)
 
     def describe_model(self, request: Request) -> Answer:

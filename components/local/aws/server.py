@@ -195,9 +195,9 @@ class LocalAws:
             configuration = {"LocationConstraint": self.region}
             self._services.s3.create_bucket(Bucket=name, CreateBucketConfiguration=configuration)
 
-    def invoke(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer of an endpoint to a JSON request."""
-        return self._services.invoke(endpoint, request)
+    def invoke(self, endpoint: str, request: Mapping[str, Any], target: str = "") -> dict[str, Any]:
+        """The answer of an endpoint to a JSON request, for the target model of a multi-model endpoint."""
+        return self._services.invoke(endpoint, request, target)
 
     def add_fault(self, fault: Mapping[str, Any]) -> None:
         """Request a fault: see :class:`components.local.aws.faults.Fault`.
@@ -293,7 +293,8 @@ class LocalAws:
             except ApiError:
                 raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.") from None
             target = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", "")
-            body, content_type, variant = endpoint.invoke(read_body(environ), headers, target)
+            model = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_MODEL", "")
+            body, content_type, variant = endpoint.invoke(read_body(environ), headers, target, model)
         except ModelError as error:
             return _respond(start_response, error.status, error.body(), [("x-amzn-ErrorType", error.code)])
         except ApiError as error:

@@ -33,6 +33,7 @@ from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting import versions
 from ncf.sagemaker.hosting.endpoint import MAX_STARTS, Description, Endpoint
+from ncf.sagemaker.hosting.endpoint_plan import is_multi_model
 
 CALLS = (
     "sagemaker:CreateEndpointConfig",
@@ -165,8 +166,8 @@ class ExperimentHost:
     def _begin(self, state: Description, package: str, share: float, permit: Callable[[], None]) -> Experiment:
         before = self._aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
         live = before["ProductionVariants"][0]
-        self._check(live, before)
         model = self._aws.call("sagemaker", "describe_model", ModelName=live["ModelName"])
+        self._check(live, before, model)
         identity = {"config": before["EndpointConfigName"], "challenger": package, "share": share}
         name = hashed_name(experiment_stem(self._endpoint.name), identity)
         tags = self._tags(state, before, share, package)
@@ -185,11 +186,15 @@ class ExperimentHost:
             raise RemoteError(f"endpoint {self._endpoint.name} does not serve the experiment {name}: others changed it")
         return found
 
-    def _check(self, live: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    def _check(self, live: Mapping[str, Any], config: Mapping[str, Any], model: Mapping[str, Any]) -> None:
         """
         Raises:
             InputError: if the endpoint cannot have an experiment.
         """
+        if is_multi_model(model):
+            raise InputError(
+                f"endpoint {self._endpoint.name} hosts several models; an experiment needs an endpoint of one model"
+            )
         if "ServerlessConfig" in live:
             raise InputError(
                 f"endpoint {self._endpoint.name} is serverless; an experiment needs instances, and captured data"
