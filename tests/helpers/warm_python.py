@@ -8,6 +8,7 @@ is on its own path.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -20,8 +21,9 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,21 @@ if code < 0:
     os.kill(os.getpid(), -code)
 sys.exit(code)
 """
+
+
+_of_this_process = ExitStack()
+
+
+@functools.cache
+def shared_python() -> Path:
+    """The ``python`` of :func:`warm_python` that all tests of this process share, until :func:`close_shared_python`."""
+    folder = _of_this_process.enter_context(tempfile.TemporaryDirectory(prefix="python-"))
+    return _of_this_process.enter_context(warm_python(Path(folder)))
+
+
+def close_shared_python() -> None:
+    """End it, if a test has started it."""
+    _of_this_process.close()
 
 
 @contextmanager
@@ -134,6 +151,7 @@ def _run(request: dict[str, Any], connection: socket.socket, streams: list[int])
     sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)
     os.environ.clear()
     os.environ.update(request["environment"])
+    tempfile.tempdir = None  # TMPDIR may be another
     os.chdir(request["folder"])
     sys.executable = request["executable"]
     option, *rest = request["arguments"]

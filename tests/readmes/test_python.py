@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -115,10 +114,9 @@ def _tasks(content: Any) -> dict[str, tuple[Any, Any]]:
 
 @pytest.mark.slow
 def test_the_example_trains_a_model(
-    compiled: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compiled: Path, tmp_path: Path, quick_pods: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On this machine, where artifacts are not in S3 and so travel through a prefix."""
-    monkeypatch.setattr(sys, "executable", str(python))
     own = load_component_from_file(str(compiled / "own.yaml"))
     names = Names()
     with in_processes() as executor, LocalAws(tmp_path / "aws", executor.instances) as aws:
