@@ -144,7 +144,9 @@ def test_the_example_with_an_importer_compiles(compiled: Path) -> None:
 
 
 @pytest.fixture
-def transform_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], bytes]]:
+def transform_account(
+    tmp_path: Path, quick_pods: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], bytes]]:
     """An account with the model and the requests of the example; reads an object of its bucket."""
     programs = Processes({"ncf-deploy": [str(ROOT / "images" / "deploy" / "serve")]})
     random_model(n_users=50).save(tmp_path / "model", {}, {})
