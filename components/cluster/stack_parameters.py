@@ -34,10 +34,19 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "Namespace": {"Description": "Namespace of the profile whose pods run the pipeline"},
     "ServiceAccount": {"Description": "Service account of these pods", "Default": "default-editor"},
     "NotifyTopicArn": {"Description": "SNS topic that runs tell of their end; none if there is none", "Default": ""},
+    "TriggerQueueArn": {"Description": "SQS queue of triggers; none if there is none", "Default": ""},
+    "TriggerDeadLetterQueueArn": {"Description": "Dead-letter queue of triggers; none if there is none", "Default": ""},
     "AssumedRoleArn": {"Description": "Role that 'assume_role' names; none if there is none", "Default": ""},
     "KmsKeyArn": {"Description": "KMS key of storage, models or the bucket; none if there is none", "Default": ""},
     "InVpc": {"Description": "Whether jobs and endpoints run in a VPC: true or false", "Default": "false"},
 }
 
-MAY_BE_NONE = ("DataBucket", "NotifyTopicArn", "AssumedRoleArn", "KmsKeyArn")
+MAY_BE_NONE = (
+    "DataBucket",
+    "NotifyTopicArn",
+    "TriggerQueueArn",
+    "TriggerDeadLetterQueueArn",
+    "AssumedRoleArn",
+    "KmsKeyArn",
+)
 """Parameters whose value may be empty."""

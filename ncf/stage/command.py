@@ -29,10 +29,11 @@ COMMANDS: Mapping[str, str] = {
     "clean": "ncf.operators.clean:Clean",
     "stop-jobs": "ncf.operators.stop_jobs:StopJobs",
     "doctor": "ncf.operators.doctor:Doctor",
+    "watch": "ncf.watching.watch:Watch",
     "verify": "ncf.operators.verify:Verify",
     "forget": "ncf.operators.forget:Forget",
 }
-"""Commands beside the stages, and their classes: what SageMaker's two containers run, and what operators run."""
+"""Commands beside the stages, and their classes: what containers run beside them, and what operators run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
