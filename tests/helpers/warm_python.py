@@ -84,10 +84,9 @@ def warm_python(folder: Path) -> Iterator[Path]:
         folder: an empty folder, with a short path.
     """
     address = folder / "socket"
-    server = subprocess.Popen(
-        [sys.executable, "-P", __file__, str(address)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
+    command = [sys.executable, "-P", __file__, str(address)]
+    # its end closes stdin, which ends the server, and waits for no interpreter that a test has left
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
         client = folder / "python"
@@ -95,8 +94,6 @@ def warm_python(folder: Path) -> Iterator[Path]:
         client.chmod(0o755)
         (folder / "python3").symlink_to(client)
         yield client
-    finally:
-        server.communicate()
 
 
 def _serve(address: str) -> None:
