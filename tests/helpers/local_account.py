@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_origin
 from unittest.mock import patch
+
+from warm_python import shared_python
 
 from components.local.aws import LocalAws, Processes
 from ncf import storage
@@ -97,7 +98,7 @@ def local_account(folder: Path, serve: Path | None = None) -> Iterator[LocalAws]
     for image, text in (("ncf-train", TRAIN_PROGRAM), ("ncf-deploy", SERVE_PROGRAM)):
         script = folder / f"{image}.py"
         script.write_text(text.format(source=str(Path(storage.__file__).parents[1])))
-        programs[image] = [sys.executable, str(script)]
+        programs[image] = [str(shared_python()), str(script)]
     programs |= {"ncf-deploy": [sys.executable, str(serve)]} if serve else {}
     with (
         LocalAws(folder / "aws", Processes(programs)) as account,

@@ -6,7 +6,6 @@ import io
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from model_packages import clients, new_group, new_package
 from random_model import random_model
 from rich.console import Console
+from warm_python import shared_python
 
 import pipeline
 from components.local import account, recommend
@@ -34,7 +34,7 @@ ROOT = Path(pipeline.__file__).parent
 def start(folder: Path) -> subprocess.Popen[str]:
     """The command, once its file is there."""
     process = subprocess.Popen(
-        [sys.executable, "pipeline.py", "aws", "--folder", str(folder)],
+        [str(shared_python()), "pipeline.py", "aws", "--folder", str(folder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import io
 import json
 import os
@@ -124,6 +125,8 @@ class LocalAws:
         _reset_moto()
         with_percentiles()
         self._moto = DomainDispatcherApplication(create_backend_app)
+        find = self._moto.get_backend_for_host  # it lists the folders of moto for each request
+        self._moto.get_backend_for_host = functools.lru_cache(find)  # type: ignore[method-assign]
         self._server = make_server(
             address or instances.listen_at, port, self._answer, threaded=True, request_handler=SilentHandler
         )

@@ -18,9 +18,9 @@ from local_jobs import client
 
 from components.local.aws import LocalAws, Processes
 from tests.cluster.setup.test_template import ROOT
-from tests.readmes.conftest import Sandbox, python, sandbox
+from tests.readmes.conftest import Sandbox, sandbox
 
-__all__ = ["python", "sandbox"]
+__all__ = ["sandbox"]
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 WORKFLOWS = ROOT / ".github" / "workflows"
