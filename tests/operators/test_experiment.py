@@ -240,10 +240,18 @@ def test_what_cannot_have_an_experiment_is_refused_before_any_change(shop: Shop)
     shop.release(first, "run-1")
     config = shop.state()["EndpointConfigName"]
     with pytest.raises(InputError, match="captures no data"):
-        start(shop, first)
+        start(shop, shop.register(2))
     with pytest.raises(InputError, match="parameter 'challenger': .*PendingManualApproval"):
         start(shop, pending)
     assert shop.state()["EndpointConfigName"] == config
+    assert not left(shop)
+
+
+def test_the_live_package_is_no_challenger(shop: Shop, packages: tuple[str, str]) -> None:
+    before = shop.state()["EndpointConfigName"]
+    with pytest.raises(InputError, match=f"{shop.name}/1 is the live model of endpoint {shop.name}"):
+        start(shop, packages[0])
+    assert shop.state()["EndpointConfigName"] == before
     assert not left(shop)
 
 

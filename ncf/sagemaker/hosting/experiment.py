@@ -32,6 +32,7 @@ from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting import versions
+from ncf.sagemaker.hosting.deployed_model import package_of_config
 from ncf.sagemaker.hosting.endpoint import MAX_STARTS, Description, Endpoint
 from ncf.sagemaker.hosting.endpoint_plan import is_multi_model
 
@@ -166,6 +167,11 @@ class ExperimentHost:
     def _begin(self, state: Description, package: str, share: float, permit: Callable[[], None]) -> Experiment:
         before = self._aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
         live = before["ProductionVariants"][0]
+        if package_of_config(self._aws, before["EndpointConfigName"]) == package:
+            raise InputError(
+                f"parameter 'challenger': {package} is the live model of endpoint {self._endpoint.name}; expected "
+                "another package"
+            )
         model = self._aws.call("sagemaker", "describe_model", ModelName=live["ModelName"])
         self._check(live, before, model)
         identity = {"config": before["EndpointConfigName"], "challenger": package, "share": share}
