@@ -26,7 +26,7 @@ def load(path: Path) -> Any:
         raise ValueError(" ".join(str(error).split())) from None
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
     """Refuses a key that is given twice: YAML would take the last one."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -36,4 +36,5 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
             for key, place in zip(keys, places):
                 if keys.count(key) > 1:
                     raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", place.start_mark)
-        return dict(super().construct_mapping(node, deep))
+        content: dict[Any, Any] = super().construct_mapping(node, deep)
+        return content
