@@ -78,7 +78,7 @@ def close_shared_python() -> None:
 
 @contextmanager
 def warm_python(folder: Path) -> Iterator[Path]:
-    """An executable ``python``, with ``python3`` beside it. It takes ``-m MODULE ...`` or ``SCRIPT ...``.
+    """An executable ``python``, with ``python3`` and the usual ``ncf`` beside it. It takes ``-m MODULE ...`` or ``SCRIPT ...``.
 
     Args:
         folder: an empty folder, with a short path.
@@ -93,6 +93,7 @@ def warm_python(folder: Path) -> Iterator[Path]:
         client.write_text(_CLIENT.format(python=Path(sys.executable).resolve(), address=str(address)))
         client.chmod(0o755)
         (folder / "python3").symlink_to(client)
+        (folder / "ncf").symlink_to(Path(sys.executable).with_name("ncf"))
         yield client
 
 

@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,10 +32,10 @@ from ncf.sagemaker.registry.package import packages
 ROOT = Path(pipeline.__file__).parent
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    """The command, once its file is there."""
+def start(folder: Path, python: str = "") -> subprocess.Popen[str]:
+    """The command, once its file is there; by the interpreter that is warm, unless another is given."""
     process = subprocess.Popen(
-        [str(shared_python()), "pipeline.py", "aws", "--folder", str(folder)],
+        [python or str(shared_python()), "pipeline.py", "aws", "--folder", str(folder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -119,7 +120,7 @@ def test_containers_are_refused(folder: Path) -> None:
 
 
 def test_the_commands_that_it_prints_work(tmp_path: Path) -> None:
-    process = start(tmp_path / "aws")
+    process = start(tmp_path / "aws", sys.executable)  # the commands name its folder
     try:
         assert process.stdout is not None
         printed = []
