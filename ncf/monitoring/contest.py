@@ -60,7 +60,7 @@ class Contest:
         ndcg: NDCG@10 of the challenger minus the champion's; None likewise.
         misrouted: lists of users who are assigned to the other variant.
         without_user: lists without a user.
-        too_recent: lists whose horizon has not passed.
+        too_recent: lists of days for which the horizon of some lists has not passed.
     """
 
     variants: Variants
@@ -166,8 +166,8 @@ class FirstDays:
             self._left_out["without_user"] += 1
         elif variant != self.variants.of(shown.user):
             self._left_out["misrouted"] += 1
-        elif time + self.horizon > self.later.end:
-            self._left_out["too_recent"] += 1
+        elif (int(time) // _DAY_SECONDS + 1) * _DAY_SECONDS + self.horizon > self.later.end:
+            self._left_out["too_recent"] += 1  # a day counts once it is complete: a look must not change afterwards
         else:
             self._add(shown, shown.user, time)
 

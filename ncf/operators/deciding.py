@@ -24,8 +24,10 @@ class Deciding(Stage, AwsAccess):
 
     calls = (
         "ncf.aws.session",
+        "ncf.aws.tags",
         "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.live",
+        "ncf.sagemaker.hosting.running_experiment",
         "ncf.sagemaker.registry.approval",
         "ncf.sagemaker.registry.package",
     )

@@ -13,8 +13,8 @@ from ncf.stage.declaration import Stage
 
 if TYPE_CHECKING:
     from ncf.aws.session import Aws
-    from ncf.sagemaker.hosting.experiment import Experiment as Running
     from ncf.sagemaker.hosting.experiment import ExperimentHost
+    from ncf.sagemaker.hosting.running_experiment import Experiment as Running
 
 
 class Experiment(Stage, AwsAccess):
@@ -34,6 +34,7 @@ class Experiment(Stage, AwsAccess):
         "ncf.sagemaker.hosting.endpoint",
         "ncf.sagemaker.hosting.experiment",
         "ncf.sagemaker.hosting.packages",
+        "ncf.sagemaker.hosting.running_experiment",
         "ncf.sagemaker.hosting.smoke_test",
         "ncf.sagemaker.hosting.versions",
         "ncf.sagemaker.registry.package",

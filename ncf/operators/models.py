@@ -38,8 +38,10 @@ class Models(Stage, AwsAccess):
 
     calls = (
         "ncf.aws.session",
+        "ncf.aws.tags",
         "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.live",
+        "ncf.sagemaker.hosting.running_experiment",
         "ncf.sagemaker.registry.groups",
         "ncf.sagemaker.registry.package",
     )
@@ -59,7 +61,7 @@ class Models(Stage, AwsAccess):
         from itertools import islice
 
         from ncf.aws.session import Aws
-        from ncf.sagemaker.hosting.live import live_endpoints, live_packages
+        from ncf.sagemaker.hosting.live import challenged_endpoints, live_endpoints, live_packages
         from ncf.sagemaker.registry.decision import decision_of
         from ncf.sagemaker.registry.groups import group_names
         from ncf.sagemaker.registry.package import has_group, packages
@@ -73,7 +75,11 @@ class Models(Stage, AwsAccess):
                 f"'ncf models GROUP' lists the packages of another group (there are: {others})"
             )
         serving = live_endpoints(aws)
-        listed = [Listed(package, serving.get(package.arn, ()), decision_of(package)) for package in found]
+        challenging = challenged_endpoints(aws)
+        listed = [
+            Listed(package, serving.get(package.arn, ()), challenging.get(package.arn, ()), decision_of(package))
+            for package in found
+        ]
         live = next(live_packages(aws, self.group, serving), None)
         if self.as_json:
             print(json.dumps([entry.content() for entry in listed], indent=2))
@@ -88,11 +94,13 @@ class Listed:
     Attributes:
         package: a version of the group.
         endpoints: that serve it.
+        challenged: endpoints on which it is the challenger of an experiment.
         decision: on the package, or None while it is pending.
     """
 
     package: Package
     endpoints: Sequence[str]
+    challenged: Sequence[str]
     decision: Decision | None
 
     def metric(self, name: str) -> float | None:
@@ -109,6 +117,7 @@ class Listed:
             "status": package.status,
             "created": package.created.astimezone(UTC).isoformat(timespec="seconds"),
             "endpoints": list(self.endpoints),
+            "challenger_on": list(self.challenged),
             **{name: self.metric(name) for name in _METRICS},
             "release": package.properties.get(RELEASE, ""),
             "gate": package.properties.get(GATE, ""),
@@ -186,7 +195,7 @@ def _row(entry: Listed, live: Package | None) -> dict[str, str]:
         "age": _age((datetime.now(UTC) - package.created).total_seconds()),
         "NDCG@10": _beside(package, live, "ndcg_at_10"),
         "HR@10": _beside(package, live, "hr_at_10"),
-        "live on": " ".join(entry.endpoints),
+        "live on": " ".join([*entry.endpoints, *(f"{name} (challenger)" for name in entry.challenged)]),
         "release": properties.get(RELEASE, ""),
         "decision": ": ".join(filter(None, (by, reason))),
     }

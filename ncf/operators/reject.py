@@ -23,11 +23,16 @@ class Reject(Deciding):
     status = REJECTED
 
     def remarks(self, aws: Aws, package: Package) -> Iterator[str]:
-        from ncf.sagemaker.hosting.live import live_endpoints
+        from ncf.sagemaker.hosting.live import challenged_endpoints, live_endpoints
 
         yield "the release pipeline refuses it"
         for endpoint in live_endpoints(aws).get(package.arn, ()):
             yield (
                 f"WARNING: it stays live on endpoint {endpoint}, as a rejection takes no model out of service; "
                 f"'ncf rollback {endpoint}' returns to the model before it"
+            )
+        for endpoint in challenged_endpoints(aws).get(package.arn, ()):
+            yield (
+                f"WARNING: it stays the challenger on endpoint {endpoint}; 'ncf experiment stop {endpoint}' serves the "
+                "live model to its users"
             )

@@ -46,6 +46,7 @@ class Evaluate(Stage, ChampionSettings, AwsAccess):
         "ncf.sagemaker.hosting.champion",
         "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.live",
+        "ncf.sagemaker.hosting.running_experiment",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.registry.package",
     )

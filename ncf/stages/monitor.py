@@ -60,6 +60,7 @@ class Monitor(Stage, Limits, AwsAccess):
         "ncf.sagemaker.hosting.endpoint",
         "ncf.sagemaker.hosting.experiment",
         "ncf.sagemaker.hosting.packages",
+        "ncf.sagemaker.hosting.running_experiment",
         "ncf.sagemaker.hosting.service_metrics",
         "ncf.sagemaker.hosting.versions",
         "ncf.sagemaker.registry.package",
@@ -216,12 +217,15 @@ class Monitor(Stage, Limits, AwsAccess):
         from ncf.monitoring.files import captured_lines
         from ncf.monitoring.interactions import LaterInteractions, ReadAs
         from ncf.monitoring.window import HOUR_SECONDS, Window
-        from ncf.sagemaker.hosting.experiment import of_endpoint
+        from ncf.sagemaker.hosting.running_experiment import of_endpoint
         from ncf.storage import local_copy
 
         running = of_endpoint(aws, self.endpoint_name)
         if running is None or not running.is_running or running.started >= window.end:
             return None, []
+        if reason := self._withdrawn(aws, running.challenger):
+            self._stop(aws)
+            return None, [f"The experiment was stopped: {reason}."]
         if not self.interactions_uri:
             return None, ["The variants of its experiment are compared only with later interactions."]
         whole = Window(running.started, window.end)
@@ -236,6 +240,24 @@ class Monitor(Stage, Limits, AwsAccess):
         _log.info("experiment %s: %s: %s", running.name, contest.verdict, contest.described())
         return contest, []
 
+    def _withdrawn(self, aws: Aws, challenger: str) -> str:
+        """Reason why a challenger may no longer be served; '' if it may."""
+        from ncf.sagemaker.hosting.packages import check_approved
+
+        try:
+            check_approved(aws, challenger)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    def _stop(self, aws: Aws) -> None:
+        """Stop the experiment."""
+        from ncf.sagemaker.hosting.experiment import ExperimentHost
+        from ncf.sagemaker.hosting.settings import EndpointSettings
+
+        wait_time = EndpointSettings.model_fields["endpoint_wait_time"].default
+        ExperimentHost(aws, self.endpoint_name, wait_time).stop()
+
     def _act(self, aws: Aws, endpoint: CapturedEndpoint, contest: Contest) -> list[str]:
         """Stop an experiment whose challenger is worse, and notify once of a verdict.
 
@@ -244,16 +266,13 @@ class Monitor(Stage, Limits, AwsAccess):
         """
         from ncf.monitoring.markers import Markers
         from ncf.monitoring.messages import VerdictNotice
-        from ncf.sagemaker.hosting.experiment import ExperimentHost
-        from ncf.sagemaker.hosting.settings import EndpointSettings
         from ncf.sagemaker.runs.notification import notify
 
         if contest.verdict == "not yet":
             return []
         said = []
         if self.stop_worse and contest.verdict == "worse":
-            wait_time = EndpointSettings.model_fields["endpoint_wait_time"].default
-            ExperimentHost(aws, self.endpoint_name, wait_time).stop()
+            self._stop(aws)
             said.append("The experiment was stopped: the live model serves all users.")
         markers = Markers(f"{self._markers(endpoint)}/{self.endpoint_name}", contest.variants.experiment)
         if self.notify and not markers.has(contest.verdict):

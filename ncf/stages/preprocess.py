@@ -57,6 +57,7 @@ class Preprocess(Stage, ReadingSettings, EventSettings, ComparisonSettings, Cham
         "ncf.sagemaker.hosting.champion",
         "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.live",
+        "ncf.sagemaker.hosting.running_experiment",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.registry.package",
     )

@@ -51,6 +51,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         "ncf.sagemaker.hosting.champion",
         "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.live",
+        "ncf.sagemaker.hosting.running_experiment",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.registry.package",
         "ncf.sagemaker.training.job",

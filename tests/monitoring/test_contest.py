@@ -92,6 +92,9 @@ def test_what_has_no_outcome_yet_and_what_cannot_be_read_is_left_out(tmp_path: P
     days = FirstDays(VARIANTS, later(tmp_path, ["u1"]), 30 * 24 * HOUR)
     days.read([line(of_user("u1", ["i1"]), VARIANTS.of("u1")), replace(line({}, "AllTraffic"), content=b"{")])
     assert days.contest().too_recent == 1
+    part = FirstDays(VARIANTS, later(tmp_path, ["u1"]), 19.5 * 24 * HOUR)
+    part.read([line(of_user("u1", ["i1"], 60.0), VARIANTS.of("u1"))])
+    assert part.contest().too_recent == 1, "later lists of that day would not count yet: the day is not complete"
     before = FirstDays(VARIANTS, later(tmp_path, ["u1"]), HOUR)
     before.read([line(of_user("u1", ["i1"], -60.0), VARIANTS.of("u1"))])
     assert not any(before.contest().users.values()), "before the experiment"

@@ -22,8 +22,11 @@ from ncf.aws.names import CHALLENGER_VARIANT, RUN_TAG, VARIANT
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
+from ncf.operators.approve import Approve
 from ncf.operators.clean import Clean
 from ncf.operators.experiment import Experiment
+from ncf.operators.models import Models
+from ncf.operators.reject import Reject
 from ncf.operators.rollback import Rollback
 from ncf.sagemaker.hosting.versions import of_endpoint
 from ncf.sagemaker.registry.names import PENDING, REJECTED
@@ -181,19 +184,6 @@ def test_the_same_start_at_the_same_time_is_one_experiment(shop: Shop, packages:
     assert answering(shop, CHALLENGER_VARIANT) == versions(shop)[2]
 
 
-def test_clean_keeps_the_live_model_of_an_experiment(
-    shop: Shop, packages: tuple[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = shop.state()["EndpointConfigName"]
-    for action in (("start", "--challenger", packages[1]), ("stop",)):
-        experiment(action[0], shop, *action[1:])
-        run(Clean, ["--run", "run-1", "--dry-run", "false"])
-        assert f"{before}: kept" in capsys.readouterr().out
-    experiment("end", shop)
-    assert shop.state()["EndpointConfigName"] == before
-    assert shop.served() == packages[0]
-
-
 def test_the_configs_of_an_experiment_are_no_versions_of_an_endpoint_with_a_long_name(
     account: Any, tmp_path: Path
 ) -> None:
@@ -206,6 +196,27 @@ def test_the_configs_of_an_experiment_are_no_versions_of_an_endpoint_with_a_long
     assert [version.name for version in of_endpoint(shop.aws, shop.name, "")] == [before]
     run(Rollback, [shop.name])
     assert shop.state()["EndpointConfigName"] == before
+    experiment("end", shop)
+
+
+def test_a_rejected_challenger_is_named_and_shown(
+    shop: Shop, packages: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(shop, packages[1])
+    first = capsys.readouterr().out.split()[1]
+    run(Models, [shop.name, "--json"])
+    listed = {entry["arn"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert listed[packages[1]]["challenger_on"] == [shop.name]
+    assert listed[packages[0]]["challenger_on"] == []
+    run(Reject, [packages[1], "--note", "worse"])
+    assert (
+        f"it stays the challenger on endpoint {shop.name}; 'ncf experiment stop {shop.name}'" in capsys.readouterr().out
+    )
+    experiment("end", shop)
+    run(Approve, [packages[1], "--note", "once more"])
+    capsys.readouterr()
+    start(shop, packages[1])
+    assert capsys.readouterr().out.split()[1] != first, "another experiment, with an assignment of its own"
     experiment("end", shop)
 
 

@@ -18,7 +18,8 @@ from ncf.aws.names import CHALLENGER_VARIANT, VARIANT
 from ncf.monitoring.contest import Variants
 from ncf.monitoring.window import Window
 from ncf.operators.experiment import Experiment as Command
-from ncf.sagemaker.hosting.experiment import Experiment, of_endpoint
+from ncf.sagemaker.hosting.running_experiment import Experiment, of_endpoint
+from ncf.sagemaker.registry.names import REJECTED
 from ncf.stage.execution import run
 from ncf.stages.monitor import Monitor
 
@@ -60,7 +61,7 @@ def write_traffic(folder: Path, experiment: Experiment, good: str) -> tuple[Path
         write(folder / "traffic", "shop", records, variant=name)
     path = folder / "later.csv"
     rows = [f"{user},i1,{int(start + 1800)}" for user in USERS[::2]]
-    path.write_text("\n".join(["user,item,timestamp", *rows, f"nobody,i0,{int(start + 90_000)}"]) + "\n")
+    path.write_text("\n".join(["user,item,timestamp", *rows, f"nobody,i0,{int(start + 200_000)}"]) + "\n")
     return folder / "traffic", path
 
 
@@ -103,6 +104,14 @@ def test_from_not_yet_to_stopped(shop: Shop, tmp_path: Path) -> None:
     assert "A notification of the verdict was sent." in stopped["summary"]
     assert not running(shop).is_running
     assert '"experiment": null' in monitored(shop, tmp_path / "after", VARIANT)["figures"]
+
+
+@pytest.mark.slow
+def test_a_challenger_whose_approval_is_withdrawn_is_stopped(shop: Shop, tmp_path: Path) -> None:
+    shop.decide(running(shop).challenger, REJECTED)
+    found = monitored(shop, tmp_path / "out", "both")
+    assert "The experiment was stopped: shop version 2 is Rejected" in found["report"]
+    assert not running(shop).is_running
 
 
 @pytest.mark.slow

@@ -10,8 +10,6 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/model-ab-testing.html
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ncf.aws.errors import RefusedError
@@ -35,6 +33,7 @@ from ncf.sagemaker.hosting import versions
 from ncf.sagemaker.hosting.deployed_model import package_of_config
 from ncf.sagemaker.hosting.endpoint import MAX_STARTS, Description, Endpoint
 from ncf.sagemaker.hosting.endpoint_plan import is_multi_model
+from ncf.sagemaker.hosting.running_experiment import Experiment, find
 
 CALLS = (
     "sagemaker:CreateEndpointConfig",
@@ -49,61 +48,6 @@ CALLS = (
 
 _OF_MODEL = ("ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation")
 _OF_CONFIG = ("DataCaptureConfig", "KmsKeyId")
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """An experiment.
-
-    Attributes:
-        name: ID of the experiment: the name of its endpoint config.
-        before: endpoint config that was in service before it.
-        champion: ARN of the model package of the live model; '' if it was not deployed from a package.
-        challenger: ARN of the model package of the challenger; '' once the experiment is stopped.
-        share: of the users that are assigned to the challenger.
-        started: time of its start.
-    """
-
-    name: str
-    before: str
-    champion: str
-    challenger: str
-    share: float
-    started: datetime
-
-    @property
-    def is_running(self) -> bool:
-        return bool(self.challenger)
-
-
-def find(aws: Aws, state: Description) -> Experiment | None:
-    """The experiment of an endpoint that serves one; None otherwise.
-
-    Args:
-        aws: clients to call.
-        state: description of the endpoint.
-    """
-    config = aws.find("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
-    if config is None or len(config["ProductionVariants"]) < 2:
-        return None
-    tags = readable_tags(aws, config["EndpointConfigArn"])
-    if EXPERIMENT_TAG not in tags:
-        return None
-    before, _, share = tags[EXPERIMENT_TAG].partition(" ")
-    return Experiment(
-        name=config["EndpointConfigName"],
-        before=before,
-        champion=tags.get(PACKAGE_TAG, ""),
-        challenger=tags.get(CHALLENGER_TAG, ""),
-        share=float(share),
-        started=config["CreationTime"],
-    )
-
-
-def of_endpoint(aws: Aws, endpoint: str) -> Experiment | None:
-    """The experiment of an endpoint by its name; None if there is no such endpoint, or it has none."""
-    state = Endpoint(aws, endpoint).find()
-    return find(aws, state) if state else None
 
 
 class ExperimentHost:
@@ -174,7 +118,9 @@ class ExperimentHost:
             )
         model = self._aws.call("sagemaker", "describe_model", ModelName=live["ModelName"])
         self._check(live, before, model)
-        identity = {"config": before["EndpointConfigName"], "challenger": package, "share": share}
+        # the time of the last change: an experiment after another one assigns its users anew
+        changed = state["LastModifiedTime"].isoformat()
+        identity = {"config": before["EndpointConfigName"], "challenger": package, "share": share, "changed": changed}
         name = hashed_name(experiment_stem(self._endpoint.name), identity)
         tags = self._tags(state, before, share, package)
         request = {key: model[key] for key in _OF_MODEL if key in model}

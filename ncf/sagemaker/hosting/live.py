@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ncf.aws.errors import DENIED, RefusedError
 from ncf.aws.names import RUN_TAG
 from ncf.aws.session import Aws
 from ncf.sagemaker.hosting.deployed_model import deployed_package
+from ncf.sagemaker.hosting.running_experiment import of_endpoint
 from ncf.sagemaker.registry.package import Package, describe, group_and_version
 
 CALLS = ("tag:GetResources",)
@@ -23,14 +24,34 @@ def live_endpoints(aws: Aws) -> Mapping[str, Sequence[str]]:
     serve is SageMaker's description, which nobody can write, unlike a tag. Endpoints of other owners, which the caller
     may not describe, are left out.
     """
+    return _by_package(aws, deployed_package)
+
+
+def challenged_endpoints(aws: Aws) -> Mapping[str, Sequence[str]]:
+    """ARN of each challenger's package -> names of the endpoints with its experiment, as of :func:`live_endpoints`."""
+    return _by_package(aws, _challenger)
+
+
+def _challenger(aws: Aws, endpoint: str) -> str:
+    running = of_endpoint(aws, endpoint)
+    return running.challenger if running else ""
+
+
+def _by_package(aws: Aws, package_of: Callable[[Aws, str], str]) -> Mapping[str, Sequence[str]]:
     filters: dict[str, Any] = {"TagFilters": [{"Key": RUN_TAG}], "ResourceTypeFilters": ["sagemaker:endpoint"]}
     pages = aws.pages("resourcegroupstaggingapi", "get_resources", **filters)
     arns = [entry["ResourceARN"] for page in pages for entry in page["ResourceTagMappingList"]]
-    serving = defaultdict(list)
+    found = defaultdict(list)
     for name in sorted(arn.rpartition("/")[2] for arn in arns):
-        if package := _readable_package(aws, name):
-            serving[package].append(name)
-    return serving
+        try:
+            package = package_of(aws, name)
+        except RefusedError as error:
+            if error.code not in DENIED:
+                raise
+            continue
+        if package:
+            found[package].append(name)
+    return found
 
 
 def live_packages(aws: Aws, group: str, live: Iterable[str]) -> Iterator[Package]:
@@ -46,12 +67,3 @@ def live_packages(aws: Aws, group: str, live: Iterable[str]) -> Iterator[Package
     for arn in sorted(of_group, key=lambda arn: named[arn][1], reverse=True):
         if package := describe(aws, arn):  # a package can be deleted while it is live
             yield package
-
-
-def _readable_package(aws: Aws, endpoint: str) -> str:
-    try:
-        return deployed_package(aws, endpoint)
-    except RefusedError as error:
-        if error.code in DENIED:
-            return ""
-        raise
