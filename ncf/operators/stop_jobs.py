@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from ncf.aws.names import JOB_PREFIX
 from ncf.aws.settings import AwsAccess
 from ncf.errors import RemoteError
-from ncf.sagemaker.training.settings import checked_job_prefix
+from ncf.sagemaker.jobs.settings import checked_job_prefix
 from ncf.stage.declaration import Stage
 
 _AGE = re.compile(r"([1-9]\d*)([mhd])")
@@ -27,9 +27,10 @@ class StopJobs(Stage, AwsAccess):
     calls = (
         "ncf.aws.session",
         "ncf.aws.tags",
+        "ncf.sagemaker.jobs.own",
+        "ncf.sagemaker.jobs.stopping",
         "ncf.sagemaker.runs.resources",
-        "ncf.sagemaker.training.jobs",
-        "ncf.sagemaker.training.stopping",
+        "ncf.sagemaker.training.kind",
     )
 
     older_than: str = Field(
@@ -61,9 +62,10 @@ class StopJobs(Stage, AwsAccess):
     def run(self) -> None:
         from ncf.aws.namespace import own_namespace
         from ncf.aws.session import Aws
+        from ncf.sagemaker.jobs import own as jobs
+        from ncf.sagemaker.jobs.stopping import stop
         from ncf.sagemaker.runs.resources import describe
-        from ncf.sagemaker.training import jobs
-        from ncf.sagemaker.training.stopping import stop
+        from ncf.sagemaker.training.kind import TRAINING
 
         aws, now = Aws(self), datetime.now(UTC)
         owner = jobs.Owner(self.job_prefix, self.namespace or own_namespace())
@@ -76,7 +78,7 @@ class StopJobs(Stage, AwsAccess):
                 print(f"training job {job.name} of run {job.run}: {reason}")
                 found += 1
                 try:
-                    stopped += 0 if self.dry_run else stop(aws, job.name)
+                    stopped += 0 if self.dry_run else stop(aws, TRAINING, job.name)
                 except RemoteError as error:  # the others are stopped nevertheless, as they cost money
                     refused.append(f"{job.name} ({' '.join(str(error).split())})")
         if self.dry_run:

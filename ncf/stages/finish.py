@@ -28,10 +28,11 @@ class Finish(Stage, AwsAccess):
         "ncf.storage",
         "ncf.aws.session",
         "ncf.aws.tags",
+        "ncf.sagemaker.jobs.own",
+        "ncf.sagemaker.jobs.stopping",
         "ncf.sagemaker.runs.notification",
         "ncf.sagemaker.runs.resources",
-        "ncf.sagemaker.training.jobs",
-        "ncf.sagemaker.training.stopping",
+        "ncf.sagemaker.training.kind",
     )
 
     run_id: str = Field(min_length=1, description="ID of the run")

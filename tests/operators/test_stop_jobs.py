@@ -17,7 +17,7 @@ from components.local.aws.errors import ApiError
 from ncf.aws.names import ABANDONED_TAG
 from ncf.errors import InputError, RemoteError
 from ncf.operators.stop_jobs import StopJobs
-from ncf.sagemaker.training import jobs
+from ncf.sagemaker.jobs import own as jobs
 from ncf.stage import execution, parsing
 
 

@@ -20,6 +20,8 @@ from ncf.aws.settings import AwsAccess
 from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.evaluation.gate import METRIC
+from ncf.sagemaker.jobs import own as jobs
+from ncf.sagemaker.jobs import stopping
 from ncf.sagemaker.runs.outcome import (
     DEPLOY,
     EVALUATE,
@@ -32,7 +34,7 @@ from ncf.sagemaker.runs.outcome import (
     RunEndpoint,
 )
 from ncf.sagemaker.runs.resources import describe, run_of_config, tagged
-from ncf.sagemaker.training import jobs, stopping
+from ncf.sagemaker.training.kind import TRAINING
 from ncf.storage import is_s3, list_objects, local_copy
 
 _log = logging.getLogger(__name__)
@@ -146,7 +148,7 @@ def _stop(aws: Aws, description: Mapping[str, Any]) -> tuple[bool, str]:
     except RemoteError as error:  # stopped nevertheless, as it costs money
         mark = f", not marked as abandoned: {error}"
     try:
-        is_stopped = stopping.stop(aws, description["TrainingJobName"])
+        is_stopped = stopping.stop(aws, TRAINING, description["TrainingJobName"])
     except RemoteError as error:
         return False, f"abandoned, not stopped: {error}"
     return is_stopped, f"abandoned, {'stopped' if is_stopped else 'but it has ended'}{mark}"

@@ -10,7 +10,7 @@ from typing import Any
 from ncf.aws.names import NAMESPACE_TAG, RUN_TAG, STAGE_TAG, has_prefix
 from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags
-from ncf.sagemaker.training.stopping import abandoned_at
+from ncf.sagemaker.jobs.stopping import abandoned_at
 
 CALLS = ("sagemaker:ListTrainingJobs",)
 """AWS calls of this module, from which the IAM permissions are generated."""

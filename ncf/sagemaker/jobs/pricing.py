@@ -1,4 +1,4 @@
-"""Price of a training instance, from AWS's price list.
+"""Price of an instance of a job, from AWS's price list.
 
 https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_pricing_GetProducts.html
 """
@@ -18,18 +18,19 @@ CALLS = ("pricing:GetProducts",)
 """AWS calls of this module, from which the IAM permissions are generated."""
 
 
-def training_price(aws: Aws, instance_type: str) -> float | None:
-    """On-demand price of a training instance in the session's region, USD per hour; None if the list has none.
+def instance_price(aws: Aws, instance_type: str, used_for: str) -> float | None:
+    """On-demand price of an instance in the session's region, USD per hour; None if the list has none.
 
     Args:
         aws: clients to call.
         instance_type: such as ``ml.g5.xlarge``.
+        used_for: component of SageMaker in the price list, such as ``Training``.
     """
     wanted = {
         "productFamily": "ML Instance",
         "regionCode": aws.region,
         "instanceName": instance_type,
-        "platoinstancetype": "Training",
+        "platoinstancetype": used_for,
     }
     filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
     try:

@@ -1,0 +1,19 @@
+"""Training jobs in SageMaker's API."""
+
+from __future__ import annotations
+
+from ncf.aws.logs import TRAINING_GROUP
+from ncf.sagemaker.jobs.kind import JobKind
+
+CALLS = ("sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob")
+"""AWS calls of this module, from which the IAM permissions are generated."""
+
+TRAINING = JobKind(
+    words="training job",
+    resource="training-job",
+    field="TrainingJob",
+    describe="describe_training_job",
+    stop="stop_training_job",
+    page="jobs",
+    log_group=TRAINING_GROUP,
+)
