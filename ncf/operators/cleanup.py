@@ -17,6 +17,7 @@ from ncf.sagemaker.hosting.endpoint import SETTLED, Endpoint, InProgressError, p
 from ncf.sagemaker.jobs.stopping import stop
 from ncf.sagemaker.runs.resources import describe, run_of_config, tagged
 from ncf.sagemaker.staging import model_uri
+from ncf.sagemaker.training.kind import TRAINING
 from ncf.storage import delete_objects, list_objects
 
 CALLS = ("s3:DeleteObject", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -31,6 +32,11 @@ class InstanceSettings(AwsSettings):
     price_per_hour: float = Field(
         0.0, ge=0, description="Price of one instance, USD per hour, for the cost estimate; 0: from AWS's price list"
     )
+
+    @classmethod
+    def of(cls, stage: Any) -> Self:
+        """The settings among the parameters of a stage."""
+        return cls(**{name: getattr(stage, name) for name in cls.model_fields})
 
     @field_validator("job_prefix")
     @classmethod

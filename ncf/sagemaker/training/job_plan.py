@@ -28,7 +28,6 @@ class JobPlan(TrainingPlan):
 
     parameters = {
         **PARAMETERS,
-        "AlgorithmSpecification.TrainingImage": "train_image",
         "Environment.NCF_IMAGE": "train_image",
         "Environment.NCF_RUN_ID": "run_id",
         "HyperParameters": "train_overrides",

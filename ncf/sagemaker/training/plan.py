@@ -23,7 +23,7 @@ _TIMEOUTS: Mapping[str, str] = {"MaxRuntimeExceeded": "max_run_time", "MaxWaitTi
 PARAMETERS: Mapping[str, str] = {
     "TrainingJobName": "job_prefix",
     "RoleArn": "role",
-    "AlgorithmSpecification.TrainingImage": "image",
+    "AlgorithmSpecification.TrainingImage": "train_image",
     "AlgorithmSpecification.MetricDefinitions": "metric_definitions",
     "AlgorithmSpecification.ContainerEntrypoint": "container_entrypoint",
     "AlgorithmSpecification.ContainerArguments": "container_arguments",
@@ -87,7 +87,7 @@ class TrainingPlan(Plan):
 
     @property
     def image_parameter(self) -> tuple[str, str]:
-        return "image", self.image
+        return "train_image", self.image
 
     def request(self, attempt: int) -> dict[str, Any]:
         """Arguments of CreateTrainingJob."""
