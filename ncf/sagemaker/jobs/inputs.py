@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ncf.artifacts.regular_files import check_all_regular
 from ncf.errors import InputError
@@ -66,7 +66,7 @@ class Target(BaseModel):
 
     uri: str
     path: str = ""
-    mode: str = Field("EndOfJob")
+    mode: str = "EndOfJob"
 
 
 def sources(given: Mapping[str, Any], *left_out: str) -> dict[str, Source]:
