@@ -86,7 +86,8 @@ def _cells(trials: Sequence[TrialResult], metric: str) -> tuple[list[str], list[
 
 def _by_trial(trials: Sequence[TrialResult], metric: str, is_maximized: bool) -> Chart:
     found = [(at, trial.objective) for at, trial in enumerate(trials, 1) if trial.objective is not None]
-    better, best = max if is_maximized else min, []
+    better = max if is_maximized else min
+    best: list[float] = []
     for _, value in found:
         best.append(better([*best[-1:], value]))
     with plot(_WIDTH, _HEIGHT) as (figure, axes):

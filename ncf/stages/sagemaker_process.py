@@ -50,7 +50,7 @@ class SagemakerProcess(Stage, ProcessingProgram, ProcessingSettings):
         from ncf.aws.names import run_identity
         from ncf.aws.session import Aws
         from ncf.reports.job import markdown
-        from ncf.reports.markdown import code
+        from ncf.reports.markdown import Markdown, code
         from ncf.sagemaker.jobs.figures import figures
         from ncf.sagemaker.jobs.inputs import Inputs, Target, sources, targets
         from ncf.sagemaker.jobs.job import run_job
@@ -84,7 +84,7 @@ class SagemakerProcess(Stage, ProcessingProgram, ProcessingSettings):
         for output in OUTPUTS:
             if not is_s3(self.uri_of(output)):
                 self._copy(output, uris[output], counts[output])
-        rows = {output: f"{code(uri)}: {counts[output]} objects" for output, uri in uris.items()}
+        rows = {output: Markdown(f"{code(uri)}: {counts[output]} objects") for output, uri in uris.items()}
         ended = figures(aws, plan, job, rows)
         self.output_artifacts.write_text(json.dumps(uris))
         self.job_name.write_text(ended.name)

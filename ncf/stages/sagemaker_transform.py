@@ -57,7 +57,7 @@ class SagemakerTransform(Stage, TransformProgram, TransformSettings):
         from ncf.aws.names import run_identity
         from ncf.aws.session import Aws
         from ncf.reports.job import markdown
-        from ncf.reports.markdown import code
+        from ncf.reports.markdown import Markdown, code
         from ncf.sagemaker.jobs.figures import figures
         from ncf.sagemaker.jobs.inputs import Inputs, Source
         from ncf.sagemaker.jobs.job import run_job
@@ -101,7 +101,7 @@ class SagemakerTransform(Stage, TransformProgram, TransformSettings):
             raise InputError(f"transform job {plan.kind.name_of(job)} has written nothing to {uri}: its input is empty")
         if not is_s3(self.uri_of("transformed")):
             download(uri, self.transformed)
-        ended = figures(aws, plan, job, {"answers": f"{code(uri)}: {count} objects"})
+        ended = figures(aws, plan, job, {"answers": Markdown(f"{code(uri)}: {count} objects")})
         self.output_location.write_text(uri)
         self.job_name.write_text(ended.name)
         self.metrics.write_text(json.dumps({"objects": count, **ended.metrics()}, indent=2) + "\n")

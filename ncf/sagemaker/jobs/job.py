@@ -201,7 +201,7 @@ class _Job:
     def follow(self, write: Callable[[str], None]) -> dict[str, Any]:
         """Pass on the log until the job has ended, and return its description."""
         phase, since, shown = "", 0.0, 0.0
-        rounds = 0
+        rounds: object = None
         for elapsed in poll():
             description = self._describe()
             if phase != (phase := self._plan.phase(description)):
@@ -212,7 +212,7 @@ class _Job:
             if self._abandoned_at and self._status == RUNNING:
                 self._unmark_if_due(self._abandoned_at)
             # new instances write to new streams
-            is_new_round = rounds != (rounds := _rounds(description))
+            is_new_round = rounds != (rounds := self._plan.rounds(description))
             if self.logs.read(write, list_streams=is_new_round):
                 shown = elapsed
             elif elapsed > shown + _SECONDS_BETWEEN_LOG_LINES:
@@ -241,8 +241,3 @@ class _Job:
         phase = self._plan.phase(description)
         message = (description.get("SecondaryStatusTransitions") or [{}])[-1].get("StatusMessage", phase)
         return phase if message == phase else f"{phase}: {message}"
-
-
-def _rounds(description: Mapping[str, Any]) -> int:
-    """Number of times that the job has started to train: one more after each interruption."""
-    return sum(entry["Status"] == "Training" for entry in description.get("SecondaryStatusTransitions", ()))

@@ -119,6 +119,10 @@ class Plan(ABC):
         """State of a job within its status."""
         return self.kind.status_of(description)
 
+    def rounds(self, description: Mapping[str, Any]) -> object:
+        """What changes when the job writes new logs: the number of times that it has started to run on instances."""
+        return sum(entry["Status"] == "Training" for entry in description.get("SecondaryStatusTransitions", ()))
+
     def reached_limit(self, description: Mapping[str, Any]) -> str:
         """The parameter of the time limit that a job has reached; '' for none."""
         started, limit = self.seconds(description)[0], getattr(self.settings, "max_run_time", 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ncf.aws.logs import TRAINING_GROUP
 from ncf.sagemaker.jobs.kind import JobKind
 
 CALLS = ("sagemaker:DescribeTrainingJob", "sagemaker:StopTrainingJob")
@@ -15,5 +14,5 @@ TRAINING = JobKind(
     describe="describe_training_job",
     stop="stop_training_job",
     page="jobs",
-    log_group=TRAINING_GROUP,
+    log_group="/aws/sagemaker/TrainingJobs",
 )

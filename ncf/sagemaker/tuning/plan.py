@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateHyperParamet
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ncf.aws.session import Aws
@@ -55,7 +55,7 @@ class TuningPlan(TrainingPlan):
     }
 
     settings: TuningSettings
-    search: Search | None = None
+    search: Search = field(kw_only=True)
 
     @property
     def stage(self) -> str:
@@ -63,7 +63,6 @@ class TuningPlan(TrainingPlan):
 
     def request(self, attempt: int) -> dict[str, Any]:
         """Arguments of CreateHyperParameterTuningJob."""
-        assert self.search is not None
         request: dict[str, Any] = {
             "HyperParameterTuningJobName": self.job_name(attempt),
             _CONFIG: self.search.config(),
@@ -93,6 +92,9 @@ class TuningPlan(TrainingPlan):
         counters = description["TrainingJobStatusCounters"]
         shown = [f"{counters[name]} {words}" for name, words in _COUNTERS.items() if counters.get(name)]
         return f"{self.kind.status_of(description)}, trials: {', '.join(shown) or 'none yet'}"
+
+    def rounds(self, description: Mapping[str, Any]) -> object:
+        return dict(description["TrainingJobStatusCounters"])
 
     def reached_limit(self, description: Mapping[str, Any]) -> str:  # noqa: ARG002
         return ""

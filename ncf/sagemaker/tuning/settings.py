@@ -40,8 +40,9 @@ class Search(Parameters):
     metric_name: str = Field(min_length=1, description="Objective: a name in metric_definitions")
     metric_type: Literal["Maximize", "Minimize"] = Field("Maximize", description="Direction of the objective")
     ranges: dict[str, Any] = Field(
-        description="Range of each hyperparameter, as {name: [min, max]}, {name: [value, value, ...]}, or {name: {'min': "
-        "..., 'max': ..., 'scale': 'logarithmic', 'type': 'continuous'}}; two whole numbers are a range of integers"
+        description="Range of each hyperparameter, as {name: [min, max]}, {name: [value, value, ...]}, or {name: "
+        "{'min': ..., 'max': ..., 'scale': 'logarithmic', 'type': 'continuous'}}; two whole numbers are a range of "
+        "integers"
     )
     strategy: Literal["Bayesian", "Random", "Hyperband", "Grid"] = Field("Bayesian", description="Search strategy")
     max_num_jobs: int = Field(

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ncf.aws.logs import TRAINING_GROUP, LogReader, excerpt
+from ncf.aws.logs import LogReader, excerpt
 from ncf.aws.session import Aws
 from ncf.sagemaker.jobs.kind import ENDED
+from ncf.sagemaker.training.kind import TRAINING
 
 CALLS = ("sagemaker:ListTrainingJobsForHyperParameterTuningJob",)
 """AWS calls of this module, from which the IAM permissions are generated."""
@@ -66,7 +67,12 @@ class Trial:
 def trials(aws: Aws, name: str) -> Iterator[Trial]:
     """Trials of a tuning job, the oldest first."""
     operation = "list_training_jobs_for_hyper_parameter_tuning_job"
-    asked = {"HyperParameterTuningJobName": name, "SortBy": "CreationTime", "SortOrder": "Ascending", "MaxResults": 100}
+    asked: dict[str, Any] = {
+        "HyperParameterTuningJobName": name,
+        "SortBy": "CreationTime",
+        "SortOrder": "Ascending",
+        "MaxResults": 100,
+    }
     for page in aws.pages("sagemaker", operation, **asked):
         yield from map(Trial.of, page["TrainingJobSummaries"])
 
@@ -112,16 +118,15 @@ class TrialLog:
         if not left:
             return 0
         if trial.name not in self._readers:
-            self._readers[trial.name] = LogReader(self._aws, TRAINING_GROUP, f"{trial.name}/", self._hosts)
+            self._readers[trial.name] = LogReader(self._aws, TRAINING.log_group, f"{trial.name}/", self._hosts)
         number = trial.name.removeprefix(f"{self._name}-").partition("-")[0]
         count = self._readers[trial.name].read(lambda line: self._pass_on(f"{number} | {line}", write))
-        if trial.status in ENDED:
-            self._reads_left[trial.name] = left - 1
-            if left == 1:
-                self._pass_on(trial.text(), write)
-                del self._readers[trial.name]
-            return count + 1  # not the end of the log yet
-        return count
+        if trial.status not in ENDED:
+            return count
+        if left == _READS_AFTER_END:
+            self._pass_on(trial.text(), write)
+        self._reads_left[trial.name] = left - 1
+        return count + 1  # its log is read again
 
     def _pass_on(self, line: str, write: Callable[[str], None] | None) -> None:
         self.tail.append(line)
