@@ -167,6 +167,8 @@ class SageMakerApi:
     def create_transform_job(self, request: Request) -> Answer:
         name = request["TransformJobName"]
         self._instances.check_variables(request.get("Environment", {}))
+        if self._faults.take("late", "CreateTransformJob"):
+            raise self._models.missing(request["ModelName"])
         model = self._models.describe(request)
 
         def make() -> TransformJob:

@@ -42,7 +42,7 @@ class Start:
     @property
     def command(self) -> list[str]:
         """What follows the entrypoint of the image, or replaces it."""
-        usual = [self.program] if self.program else []
+        usual = [self.program] if self.program and not self.entrypoint else []
         return [*self.entrypoint, *(self.arguments or usual)]
 
 
