@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import model_validator
 
 from ncf.console_text import visible
-from ncf.errors import InputError
+from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.transform.settings import TransformProgram, TransformSettings
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, check_one_given
 from ncf.storage import download, is_s3, list_objects
@@ -93,7 +93,12 @@ class SagemakerTransform(Stage, TransformProgram, TransformSettings):
             if plan.image:
                 plan.create_model(aws)
 
-        job = run_job(aws, plan, prepare, write=lambda line: print(visible(line), flush=True))
+        try:
+            job = run_job(aws, plan, prepare, write=lambda line: print(visible(line), flush=True))
+        except RemoteError as error:
+            if error.report and plan.image:  # the job has ended
+                plan.delete_model(aws)
+            raise
         if plan.image:
             plan.delete_model(aws)
         uri = plan.written_to(job).rstrip("/")

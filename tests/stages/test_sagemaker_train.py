@@ -47,7 +47,9 @@ def test_a_job_of_any_image_with_artifacts_and_uris_as_channels(tmp_path: Path) 
     request = described(name)
     assert request["HyperParameters"] == {"rate": "0.3", "epochs": "2", "layers": "[8, 4]", "fail": "false"}
     uris = {entry["ChannelName"]: entry["DataSource"]["S3DataSource"]["S3Uri"] for entry in request["InputDataConfig"]}
-    assert uris == {"train": f"{PREFIX}/{name}/train", "validation": f"s3://{BUCKET}/validation/"}, "a file has no slash"
+    assert uris == {"train": f"{PREFIX}/{name}/train", "validation": f"s3://{BUCKET}/validation/"}, (
+        "a file has no slash"
+    )
     assert request["Environment"] == {"SAGEMAKER_NOTE": "x"}
     metrics = json.loads((outputs / "metrics").read_text())
     assert metrics["loss"] > 0
@@ -96,9 +98,9 @@ def test_a_capacity_error_is_followed_by_another_job(account: Any, tmp_path: Pat
 
 def test_sigterm_stops_the_job_and_a_retry_starts_another(account: Any, tmp_path: Path) -> None:
     slow = train_parameters(hyperparameters={"rate": 0.3, "epochs": 3, "pause": "0.3"})
-    with patch.object(job.Aws, "call", autospec=True, side_effect=_terminate_after_creation(job.Aws.call)):
-        with pytest.raises(SystemExit):
-            run(SagemakerTrain, tmp_path, "stopped", **slow)
+    terminated = patch.object(job.Aws, "call", autospec=True, side_effect=_terminate_after_creation(job.Aws.call))
+    with terminated, pytest.raises(SystemExit):
+        run(SagemakerTrain, tmp_path, "stopped", **slow)
     stopped = names_of("training_jobs")[-1]
     assert described(stopped)["TrainingJobStatus"] in ("Stopping", "Stopped")
     assert (run(SagemakerTrain, tmp_path, "stopped", **slow) / "job_name").read_text() == f"{stopped}-2"

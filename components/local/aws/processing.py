@@ -70,7 +70,8 @@ class ProcessingJob(Job):
         self._stopping = self._closing = False
         self._began = self._ended = 0.0
         self._message = ""
-        self._uploaded: dict[Path, tuple[int, int]] = {}
+        self._uploaded: dict[str, dict[Path, tuple[int, int]]] = {}
+        """Files that are in S3, by the URI of their output."""
 
     def _stop(self) -> bool:
         with self._lock:
@@ -253,7 +254,8 @@ class ProcessingJob(Job):
         for host in sorted(self._folder.glob("algo-*")):
             for output in self._outputs():
                 if output["S3UploadMode"] == mode:
-                    self._services.upload(self._below(host, output["LocalPath"]), output["S3Uri"], self._uploaded)
+                    uploaded = self._uploaded.setdefault(output["S3Uri"], {})
+                    self._services.upload(self._below(host, output["LocalPath"]), output["S3Uri"], uploaded)
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds

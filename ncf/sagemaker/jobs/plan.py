@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol
 
@@ -128,6 +130,11 @@ class Plan(ABC):
         started, limit = self.seconds(description)[0], getattr(self.settings, "max_run_time", 0)
         is_stopped = self.kind.status_of(description) == "Stopped"
         return "max_run_time" if is_stopped and limit and started and started >= limit else ""
+
+
+def elapsed(start: datetime | None, end: datetime | None) -> int | None:
+    """Whole seconds between two times, as they are billed; None if one of them is missing."""
+    return math.ceil((end - start).total_seconds()) if start and end else None
 
 
 def job_name(settings: InstanceSettings, stage: str, run: str, content: Mapping[str, Any], reserved: int = 0) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.sagemaker.jobs.inputs import Source, Target
-from ncf.sagemaker.jobs.plan import Plan
+from ncf.sagemaker.jobs.plan import Plan, elapsed
 from ncf.sagemaker.processing.kind import PROCESSING
 from ncf.sagemaker.processing.settings import OUTPUTS, ProcessingSettings
 
@@ -114,8 +114,7 @@ class ProcessingPlan(Plan):
         return output_uris(described).get(OUTPUTS[0], "")
 
     def seconds(self, description: Mapping[str, Any]) -> tuple[float | None, float | None]:
-        start, end = description.get("ProcessingStartTime"), description.get("ProcessingEndTime")
-        seconds = round((end - start).total_seconds()) if start and end else None
+        seconds = elapsed(description.get("ProcessingStartTime"), description.get("ProcessingEndTime"))
         return seconds, seconds
 
 

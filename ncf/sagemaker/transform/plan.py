@@ -13,7 +13,7 @@ from ncf.aws.bounds import check_request
 from ncf.aws.errors import RefusedError
 from ncf.aws.session import Aws
 from ncf.sagemaker.jobs.inputs import Source
-from ncf.sagemaker.jobs.plan import Plan
+from ncf.sagemaker.jobs.plan import Plan, elapsed
 from ncf.sagemaker.transform.kind import TRANSFORM
 from ncf.sagemaker.transform.settings import TransformProgram, TransformSettings
 
@@ -184,6 +184,5 @@ class TransformPlan(Plan):
         return str(described["TransformOutput"]["S3OutputPath"])
 
     def seconds(self, description: Mapping[str, Any]) -> tuple[float | None, float | None]:
-        start, end = description.get("TransformStartTime"), description.get("TransformEndTime")
-        seconds = round((end - start).total_seconds()) if start and end else None
+        seconds = elapsed(description.get("TransformStartTime"), description.get("TransformEndTime"))
         return seconds, seconds

@@ -6,12 +6,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ncf.aws.logs import LogReader, excerpt
 from ncf.aws.session import Aws
 from ncf.sagemaker.jobs.kind import ENDED
+from ncf.sagemaker.jobs.plan import elapsed
 from ncf.sagemaker.training.kind import TRAINING
 
 CALLS = ("sagemaker:ListTrainingJobsForHyperParameterTuningJob",)
@@ -47,13 +47,12 @@ class Trial:
     def of(cls, summary: dict[str, Any]) -> Trial:
         """The trial of an entry in SageMaker's list."""
         metric = summary.get("FinalHyperParameterTuningJobObjectiveMetric", {})
-        start, end = summary.get("TrainingStartTime"), summary.get("TrainingEndTime")
         return cls(
             summary["TrainingJobName"],
             summary["TrainingJobStatus"],
             dict(summary["TunedHyperParameters"]),
             metric.get("Value"),
-            round((end - start).total_seconds()) if isinstance(start, datetime) and end else None,
+            elapsed(summary.get("TrainingStartTime"), summary.get("TrainingEndTime")),
             " ".join(summary.get("FailureReason", "").split()),
         )
 
