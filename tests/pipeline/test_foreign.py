@@ -1,4 +1,4 @@
-"""A pipeline of another project, with an image of its own, runs whole on this machine, through one fault in each step."""
+"""The pipeline for any image in the README, with an image of another project, through one fault in each step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from foreign_account import BUCKET, IMAGE, PREFIX, ROLE, foreign_account, names_of
-from foreign_pipeline import line
+from readmes import ROOT, blocks
 
 from components.local.process_runner import TaskRun, pods_as_processes
 
@@ -56,6 +56,15 @@ def _read(path: Path) -> bytes:
         return b""
 
 
+def line_pipeline() -> Any:
+    """The pipeline of the README, whose run has an ID on this machine, too."""
+    (block,) = [found for found in blocks("components/README.md") if "def line_pipeline" in found.content]
+    code = block.content.replace('f"build/', f'f"{ROOT}/').replace('"role": role,', '"role": role, "run_id": "run-1",')
+    scope: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec", dont_inherit=True), scope)
+    return scope["line_pipeline"]
+
+
 @pytest.fixture
 def account(tmp_path: Path) -> Iterator[Any]:
     with foreign_account(tmp_path) as local:
@@ -71,12 +80,11 @@ def test_process_tune_train_transform_through_a_fault_each(account: Any, tmp_pat
     recorder = Recorder(tmp_path)
     recorder.kill = ("sagemaker-train", "epoch=1")  # the launcher is gone, the job goes on
     with pods_as_processes(tmp_path / "artifacts", account.environment, recorder):
-        line(
+        line_pipeline()(
             image=IMAGE,
             role=ROLE,
             raw={"data": {"uri": f"s3://{BUCKET}/raw/", "distribution": "ShardedByS3Key"}},
             s3_prefix=PREFIX,
-            run_id="run-1",
         )
     assert faults.coming() == [], "each fault has happened"
     assert recorder.kill is None, "the launcher of train was killed"
