@@ -23,7 +23,10 @@ UNSCOPED: Mapping[str, str] = {
     "sagemaker:ListEndpointConfigs": "lists; has no resource of its own",
     "sagemaker:ListModelPackageGroups": "lists; has no resource of its own",
     "sagemaker:ListModelPackages": "lists; has no resource of its own",
+    "sagemaker:ListHyperParameterTuningJobs": "lists; has no resource of its own",
+    "sagemaker:ListProcessingJobs": "lists; has no resource of its own",
     "sagemaker:ListTrainingJobs": "lists; has no resource of its own",
+    "sagemaker:ListTransformJobs": "lists; has no resource of its own",
     "servicequotas:ListServiceQuotas": "lists; has no resource of its own",
     "tag:GetResources": "finds by tag, over all kinds of resources",
 }

@@ -20,8 +20,10 @@ class JobKind:
         field: what the fields ``...Name``, ``...Arn`` and ``...Status`` of the API begin with, such as ``TrainingJob``.
         describe: boto3's method that describes a job.
         stop: boto3's method that stops one.
+        list: boto3's method that lists jobs.
         page: of the jobs in the console.
         log_group: of their logs in CloudWatch; '' for none.
+        started: field with the time at which the program started; '' for none.
     """
 
     words: str
@@ -29,8 +31,10 @@ class JobKind:
     field: str
     describe: str
     stop: str
+    list: str
     page: str
     log_group: str = ""
+    started: str = ""
 
     def by_name(self, name: str) -> dict[str, Any]:
         """Arguments of an operation on a job."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from ncf.sagemaker.jobs.kind import JobKind
 
-CALLS = ("sagemaker:DescribeHyperParameterTuningJob", "sagemaker:StopHyperParameterTuningJob")
+CALLS = (
+    "sagemaker:DescribeHyperParameterTuningJob",
+    "sagemaker:ListHyperParameterTuningJobs",
+    "sagemaker:StopHyperParameterTuningJob",
+)
 """AWS calls of this module, from which the IAM permissions are generated."""
 
 TUNING = JobKind(
@@ -13,5 +17,6 @@ TUNING = JobKind(
     field="HyperParameterTuningJob",
     describe="describe_hyper_parameter_tuning_job",
     stop="stop_hyper_parameter_tuning_job",
+    list="list_hyper_parameter_tuning_jobs",
     page="hyper-tuning-jobs",
 )
