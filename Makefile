@@ -24,6 +24,8 @@ EXAMPLES ?=
 # make bench-scale
 SCALE ?=
 FIT_SECONDS ?=
+# make bench-monitor
+RECORDS ?=
 # make component
 NAME ?=
 IMAGE ?=
@@ -39,6 +41,9 @@ USERS ?=
 EXECUTOR ?= process
 # make release
 PACKAGE ?=
+# make monitor
+ENDPOINT ?=
+INTERACTIONS ?=
 # make aws
 FOLDER ?=
 # make images, push, pipeline
@@ -48,6 +53,9 @@ PYTHON_IMAGE ?=
 TRAIN_BASE ?=
 LAUNCHER_EXTRAS ?=
 WHEELS ?=
+# make scan
+FAIL_ON ?=
+ACCEPT ?=
 # make test, test-images
 ARGS ?=
 
@@ -68,8 +76,8 @@ endif
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run release recommend aws component pipeline images push test test-slow test-images check-local-mode lint bench bench-baselines bench-epoch bench-gpu bench-peer bench-peer-sasrec \
-	bench-scale bench-serving fuzz-serving reproduce clean
+.PHONY: help setup run release recommend monitor aws component pipeline images push scan test test-slow test-images check-local-mode lint bench bench-baselines bench-epoch bench-gpu bench-peer bench-peer-sasrec \
+	bench-scale bench-serving bench-monitor fuzz-serving reproduce clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -103,10 +111,14 @@ release: $(READY) ## Release an approved model package on the account of make aw
 	@$(BIN)/python pipeline.py release --package $(call quoted,$(PACKAGE)) \
 		--output $(call quoted,$(or $(OUTPUT),output/release)) --params $(call quoted,$(PARAMS))
 
+monitor: $(READY) ## Tell how an endpoint on the account of make aws does: [ENDPOINT=name] [INTERACTIONS=later ones] [PARAMS="..."] [OUTPUT=link to make]
+	@$(BIN)/python pipeline.py monitor --endpoint $(call quoted,$(ENDPOINT)) --interactions $(call quoted,$(INTERACTIONS)) \
+		--output $(call quoted,$(or $(OUTPUT),output/monitor)) --params $(call quoted,$(PARAMS))
+
 aws: $(READY) ## Be an AWS account on this machine until Ctrl-C, which runs and commands share: [FOLDER=of its access key]
 	@$(BIN)/python pipeline.py aws --folder $(call quoted,$(or $(FOLDER),output/aws))
 
-pipeline: $(READY) ## Compile both pipelines and their components to YAML: [REGISTRY=...] [TAG=...], which write to build/
+pipeline: $(READY) ## Compile all pipelines and their components to YAML: [REGISTRY=...] [TAG=...], which write to build/
 	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(or $(TAG),$(if $(REGISTRY),$$($(BIN)/python -m images.build tag)))" \
 		$(BIN)/python pipeline.py compile \
 		$(if $(REGISTRY)$(TAG),--output build)
@@ -120,6 +132,10 @@ images: $(READY) ## Build every image: [TAG=...] [PYTHON_IMAGE=base] [TRAIN_BASE
 
 push: $(READY) ## Push the images that were built: REGISTRY=... [TAG=...]
 	@$(BIN)/python -m images.build push --tag "$(TAG)" --registry "$(REGISTRY)"
+
+scan: $(READY) ## Wait for ECR's scan of the pushed images, and fail on its findings: REGISTRY=... [TAG=...] [FAIL_ON=CRITICAL] [ACCEPT=CVE-...]
+	@$(BIN)/python -m images.build scan --tag "$(TAG)" --registry "$(REGISTRY)" --accept "$(ACCEPT)" \
+		$(if $(FAIL_ON),--fail-on "$(FAIL_ON)")
 
 test: $(READY) ## Run the tests, in minutes: no Docker, AWS or GPU
 	@$(PYTEST) -m "not docker and not gpu and not slow" $(ARGS)
@@ -153,6 +169,9 @@ bench: $(READY) ## Measure speed: prints tables with ratios (minutes)
 
 bench-serving: $(READY) ## Load the endpoint at constant rates, beside the same model in plain torch (2 cores, 2 minutes)
 	@$(BIN)/python -m tests.benchmarks serving
+
+bench-monitor: $(READY) ## Measure time and memory of monitoring captured requests: [RECORDS=100000,1000000]
+	@RECORDS="$(RECORDS)" $(BIN)/python -m tests.benchmarks monitor
 
 fuzz-serving: $(READY) ## Let schemathesis make requests of a real `ncf serve` (some minutes): [EXAMPLES=5000]
 	@EXAMPLES="$(EXAMPLES)" $(BIN)/python -m tests.serving.fuzz

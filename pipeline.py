@@ -1,14 +1,17 @@
-"""The pipelines ncf (preprocess, negative sampling, train, evaluate, gate, register, deploy), release and recommend.
+"""The pipelines: ncf (preprocess, sampling, train, evaluate, gate, register, deploy), release, recommend, monitor.
 
 python pipeline.py compile                    compiles the pipelines and all components to YAML
 python pipeline.py older OWN.yaml OUT.yaml    converts a pipeline of your own for KFP before 2.14
 python pipeline.py run --data ratings.csv     runs the pipeline ncf on this machine
 python pipeline.py recommend --model FOLDER   runs the pipeline recommend on this machine
 python pipeline.py release                    runs the pipeline release on this machine
+python pipeline.py monitor --endpoint NAME    runs the pipeline monitor on this machine
 python pipeline.py aws                        is an AWS account on this machine that several runs share
+python pipeline.py check FILE                 checks a run in a file
 python pipeline.py submit --host URL          runs a pipeline on a Kubeflow cluster
 python pipeline.py upload --host URL          uploads a pipeline to a Kubeflow cluster, as a version
 python pipeline.py schedule --host URL ...    runs a pipeline on a Kubeflow cluster on a schedule
+python pipeline.py metrics SOURCE             prints the metrics of a run as Markdown
 """
 
 from ncf.stage.exits import exit_on_early_interrupt
@@ -28,6 +31,8 @@ from kfp import compiler, dsl
 from components.check.component import check
 from components.cluster import commands as cluster_commands
 from components.cluster import ephemeral_storage, permissions, stop_jobs
+from components.cluster.setup import code_pipeline
+from components.cluster.setup import template as setup_stack
 from components.compiling import parameter_table, pipeline_names
 from components.compiling.kubeflow_1_7 import write_older
 from components.deploy.component import deploy
@@ -35,6 +40,7 @@ from components.evaluate.component import evaluate
 from components.factory import REGISTRY_VARIABLE, TAG_VARIABLE, check_registry_and_tag, default, image, task, write_yaml
 from components.finish.component import finish
 from components.local import commands as local_commands
+from components.monitor.component import monitor
 from components.negative_sampling.component import negative_sampling
 from components.preprocess.component import preprocess
 from components.recommend.component import recommend
@@ -51,6 +57,7 @@ from ncf.stage.suggestions import unrecognized
 from ncf.stages.deploy import Deploy
 from ncf.stages.evaluate import Evaluate
 from ncf.stages.finish import Finish
+from ncf.stages.monitor import Monitor
 from ncf.stages.negative_sampling import NegativeSampling
 from ncf.stages.preprocess import Preprocess
 from ncf.stages.recommend import Recommend
@@ -339,10 +346,69 @@ def recommend_pipeline(
     )
 
 
+@dsl.pipeline(name="ncf-monitor", description="Traffic, drift and outcomes of a live endpoint in a time window")
+def monitor_pipeline(
+    endpoint_name: str,
+    since: str = default(Monitor, "since"),
+    hours: int = default(Monitor, "hours"),
+    interactions_uri: str = default(Monitor, "interactions_uri"),
+    horizon_hours: int = default(Monitor, "horizon_hours"),
+    model_uri: str = default(Monitor, "model_uri"),
+    capture_uri: str = default(Monitor, "capture_uri"),
+    reference_uri: str = default(Monitor, "reference_uri"),
+    markers_uri: str = default(Monitor, "markers_uri"),
+    max_psi: float = default(Monitor, "max_psi"),
+    max_unknown_users: float = default(Monitor, "max_unknown_users"),
+    max_unknown_items: float = default(Monitor, "max_unknown_items"),
+    max_popular: float = default(Monitor, "max_popular"),
+    max_top_share: float = default(Monitor, "max_top_share"),
+    min_coverage: float = default(Monitor, "min_coverage"),
+    max_errors: float = default(Monitor, "max_errors"),
+    max_latency: int = default(Monitor, "max_latency"),
+    max_unreadable: float = default(Monitor, "max_unreadable"),
+    min_hit_rate: float = default(Monitor, "min_hit_rate"),
+    retrain: bool = default(Monitor, "retrain"),
+    stop_worse: bool = default(Monitor, "stop_worse"),
+    aws_region: str = default(Monitor, "region"),
+    notify: str = default(Monitor, "notify"),
+) -> None:
+    finished = task(
+        finish, run_id=RUN_ID_PLACEHOLDER, region=aws_region, trains=False, last_stage="monitor", notify=notify
+    )
+    with dsl.ExitHandler(finished, name="monitor-endpoint"):
+        task(
+            monitor,
+            endpoint_name=endpoint_name,
+            since=since,
+            hours=hours,
+            interactions_uri=interactions_uri,
+            horizon_hours=horizon_hours,
+            model_uri=model_uri,
+            capture_uri=capture_uri,
+            reference_uri=reference_uri,
+            markers_uri=markers_uri,
+            max_psi=max_psi,
+            max_unknown_users=max_unknown_users,
+            max_unknown_items=max_unknown_items,
+            max_popular=max_popular,
+            max_top_share=max_top_share,
+            min_coverage=min_coverage,
+            max_errors=max_errors,
+            max_latency=max_latency,
+            max_unreadable=max_unreadable,
+            min_hit_rate=min_hit_rate,
+            retrain=retrain,
+            stop_worse=stop_worse,
+            region=aws_region,
+            notify=notify,
+        )
+
+
 PIPELINES: Mapping[str, tuple[Any, Path]] = {
     "ncf": (ncf_pipeline, Path()),
     "release": (release_pipeline, Path("components", "release")),
     "recommend": (recommend_pipeline, Path("components", "recommend")),
+    "monitor": (monitor_pipeline, Path("components", "monitor")),
 }
 """Pipelines by name, each with the folder of its compiled files: one for current Kubeflow, one for 1.7."""
 
@@ -368,7 +434,7 @@ def compile_all(folder: Path) -> list[Path]:
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])
     cluster = folder / "components" / "cluster"
-    written += [kind.write(cluster) for kind in (permissions, stop_jobs, ephemeral_storage)]
+    written += [kind.write(cluster) for kind in (permissions, setup_stack, code_pipeline, stop_jobs, ephemeral_storage)]
     if folder == ROOT:
         parameter_table.write(folder / PIPELINE_YAML, ROOT / parameter_table.README)
         pipeline_names.write([composed.pipeline_spec for composed, _ in PIPELINES.values()], ROOT / pipeline_names.FILE)

@@ -1,4 +1,4 @@
-"""Build and push of the images, for ``make images`` and ``make push``.
+"""Build, push and scan of the images, for ``make images``, ``make push`` and ``make scan``.
 
 The build context is the folder ``build/images``. It holds the wheel of ncf, the pinned requirements, this folder and
 the sources of the compiled training step. No other file of the checkout gets into an image or invalidates cached
@@ -7,6 +7,7 @@ layers.
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 import ncf
 from images.engine import builder, check_engine, image_size, run_docker
 from images.push import push
+from images.scan import SEVERITIES, scan
 from ncf.errors import InputError, RemoteError
 from ncf.stage.documentation import documentation
 from ncf.stage.registry import all_stages
@@ -33,6 +35,8 @@ FOLDERS = tuple(sorted(path.parent.name for path in (ROOT / "images").glob("*/Do
 ROOT_SUFFIX = "-root"
 PIP_VARIABLES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT")
 """Environment variables passed to the builds, if set."""
+_COMMIT = re.compile(r"[0-9a-f]{12}")
+"""Default tag of sources that are those of a commit."""
 _NO_DATE = 315_532_800
 """1980-01-01, the earliest date in a wheel, in seconds: equal sources give equal wheels, so that layers are cached."""
 
@@ -214,9 +218,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     builder.add_argument("--launcher-extras", default="", help="further extras of ncf-sagemaker, such as mlflow")
     builder.add_argument("--wheels", type=Path, help="folder of wheels with precedence over the package index")
     pusher = commands.add_parser("push", help="push every image to a registry")
-    pusher.add_argument("--registry", required=True, help="such as 111122223333.dkr.ecr.us-east-1.amazonaws.com/team")
+    scanner = commands.add_parser("scan", help="wait for ECR's scan of every image, and fail on its findings")
+    scanner.add_argument(
+        "--fail-on", choices=SEVERITIES, default="CRITICAL", help="least severity; default: %(default)s"
+    )
+    scanner.add_argument("--accept", default="", help="names of accepted findings, such as CVE-2026-1234,CVE-2026-1235")
+    for command in (pusher, scanner):
+        command.add_argument("--registry", required=True, help="such as 111122223333.dkr.ecr.us-east-1.amazonaws.com")
     commands.add_parser("tag", help="print the default tag of the images")
-    for command in (builder, pusher):
+    for command in (builder, pusher, scanner):
         command.add_argument("--tag", default="", help="default: the commit")
     options = parser.parse_args(arguments)
     if options.command == "tag":
@@ -227,8 +237,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.command == "build":
             build = Build(tag, options.python_image, options.train_base, options.launcher_extras, options.wheels)
             _print_table(build, build_all(build))
+        elif options.command == "scan":
+            names = [f"{options.registry.rstrip('/')}/{name}" for name in local_images(tag)]
+            for line in scan(names, options.fail_on, options.accept.replace(",", " ").split()):
+                print(line, flush=True)
         else:
-            print("\n".join(push(local_images(tag), options.registry)))
+            is_of_commit = tag == current_tag() and _COMMIT.fullmatch(tag) is not None
+            print("\n".join(push(local_images(tag), options.registry, is_of_commit)))
     except InputError as error:
         fail(str(error))
     except RemoteError as error:

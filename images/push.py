@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,13 +12,18 @@ from images.engine import builder, check_engine, image_size, run_docker
 from ncf.aws.manifests import architecture_fault, manifest_fault
 from ncf.errors import InputError, RemoteError
 
+# what ECR says
+_NO_REPOSITORY, _IMMUTABLE = "does not exist in the registry", "cannot be overwritten"
 
-def push(names: Sequence[str], registry: str) -> list[str]:
+
+def push(names: Sequence[str], registry: str, is_of_commit: bool = False) -> list[str]:
     """Tag images for a registry, push them, and check what the registry holds.
 
     Args:
         names: names of local images, with their tags.
         registry: registry, optionally with a folder.
+        is_of_commit: whether the tags stand for the sources of a commit. An image that a registry with immutable tags
+            has already is then not an error: an earlier push of the same commit was interrupted.
 
     Returns:
         Names of the pushed images.
@@ -36,10 +42,26 @@ def push(names: Sequence[str], registry: str) -> list[str]:
     for name in names:
         target = f"{registry.rstrip('/')}/{name}"
         run_docker(["tag", name, target], f"tagging {name}")
-        run_docker(["push", *options, target], f"pushing {target}")
+        _push(target, options, is_of_commit)
         check_pushed(target)
         pushed.append(target)
     return pushed
+
+
+def _push(target: str, options: Sequence[str], is_of_commit: bool) -> None:
+    try:
+        run_docker(["push", *options, target], f"pushing {target}")
+    except InputError as error:
+        if _NO_REPOSITORY in str(error):
+            raise InputError(
+                f"{error}; the set-up stack makes a repository for each image: deploy components/cluster/setup.yaml, "
+                "again if this version has a new image"
+            ) from None
+        if _IMMUTABLE not in str(error):
+            raise
+        if not is_of_commit:
+            raise InputError(f"{error}; build and push the images with another TAG") from None
+        print(f"{target} was pushed before, from the same commit, and stays as it is", file=sys.stderr)
 
 
 def check_pushed(image: str) -> None:

@@ -21,6 +21,11 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def say(text: str) -> None:
+    """Print one line for a person, at once, as :func:`visible` shows it."""
+    print(visible(text), flush=True)
+
+
 def shortened(message: str) -> str:
     """The start and the end of a message that quotes much of others' text."""
     left_out = len(message) - _MAX_START - _MAX_END

@@ -143,6 +143,16 @@ def list_objects(uri: str, by_age: bool = False) -> list[str]:
     return [f"{S3_SCHEME}{split_uri(uri)[0]}/{entry['Key']}" for entry in entries]
 
 
+def folder_names(uri: str) -> list[str]:
+    """Names of the folders directly below an S3 prefix, sorted."""
+    bucket, prefix = split_uri(uri)
+    below = f"{prefix}/" if prefix else ""
+    with _s3_errors(uri):
+        pages = _client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=below, Delimiter="/")
+        found = [entry["Prefix"] for page in pages for entry in page.get("CommonPrefixes", [])]
+    return sorted(name.removeprefix(below).rstrip("/") for name in found)
+
+
 def _entries(uri: str) -> list[dict[str, Any]]:
     """Entries of S3's list for all objects under a prefix, sorted by name."""
     bucket, prefix = split_uri(uri)

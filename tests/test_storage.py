@@ -55,6 +55,15 @@ def test_a_prefix_is_a_folder_not_a_beginning_of_names(bucket: str, tmp_path: Pa
     assert not (tmp_path / "copy").exists()
 
 
+def test_the_folders_below_a_prefix(bucket: str, tmp_path: Path) -> None:
+    _put(bucket, data__b__x="1", data__a__deep__y="2", data__file="3", data_old__c="4")
+    assert storage.folder_names(f"{bucket}/data") == ["a", "b"]
+    assert storage.folder_names(bucket) == ["data", "data_old"]
+    assert storage.folder_names(f"{bucket}/absent") == []
+    with pytest.raises(InputError, match="there is no bucket 'missing'"):
+        storage.folder_names("s3://missing/data")
+
+
 def _put(bucket: str, **contents: str) -> None:
     for key, content in contents.items():
         boto3.client("s3").put_object(Bucket=bucket.removeprefix("s3://"), Key=key.replace("__", "/"), Body=content)

@@ -1,4 +1,4 @@
-"""``pipeline.py submit``, ``upload`` and ``schedule``.
+"""``pipeline.py check``, ``submit``, ``upload``, ``schedule`` and ``metrics``.
 
 IDs that the API returned go to stdout, everything else to stderr.
 """
@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.cluster import schedule, triggers, upload
+from components.cluster import metrics, run_file, schedule, triggers, upload
 from components.cluster.client import Api, Connection, warn
+from components.cluster.file_commands import Packages, named, trigger_of, with_file
 from components.cluster.storage_check import check_storage
 from components.cluster.submission import (
     Submission,
     check_package,
     descriptive_name,
+    find_run,
     pipeline_of,
     submit,
     wait,
@@ -26,9 +27,6 @@ from components.cluster.submission import (
 from components.compiling.arguments import check_arguments, typed_arguments
 from ncf.errors import InputError
 from ncf.kfp_access import COOKIE_VARIABLE, TOKEN_VARIABLE
-
-Packages = Mapping[str, tuple[Any, Path]]
-"""Each pipeline by name, and its compiled file."""
 
 _CHANGES = ("list", "enable", "disable", "delete")
 _UNKNOWN = "the cluster may have accepted the request: see its runs, pipelines and recurring runs"
@@ -48,7 +46,9 @@ def add(commands: Any, packages: Packages) -> None:
         made[name].set_defaults(function=function, packages=packages, interrupted=_UNKNOWN)
         _add_connection(made[name])
         made[name].add_argument("--pipeline", choices=tuple(packages), default="ncf", help="default: %(default)s")
-        made[name].add_argument("--package", type=Path, help="compiled pipeline; default: the committed one")
+        made[name].add_argument(
+            "--package", type=Path, help="compiled pipeline, or folder of make pipeline; default: the committed one"
+        )
     for name in ("submit", "schedule"):
         _add_run(made[name])
     for name in ("upload", "schedule"):
@@ -57,7 +57,18 @@ def add(commands: Any, packages: Packages) -> None:
     made["submit"].add_argument("--wait", action="store_true", help="wait for the end; exit status 1 if the run fails")
     made["submit"].add_argument("--wait-timeout", default="1d", metavar="TIME", help="such as 6h; default: %(default)s")
     made["upload"].add_argument("--version-name", default="", help="default: the commit")
+    made["submit"].add_argument("--file", type=Path, help="file of a run in YAML, which a commit runs once")
+    made["upload"].add_argument("--once", action="store_true", help="succeed if the version was uploaded before")
     _add_schedule(made["schedule"])
+    _add_check(commands, packages)
+    metrics.add(commands, packages)
+
+
+def _add_check(commands: Any, packages: Packages) -> None:
+    text = "check files of runs in YAML, without a cluster"
+    checked = commands.add_parser("check", help=text, description=text)
+    checked.set_defaults(function=_check, packages=packages, package=None)
+    checked.add_argument("files", type=Path, nargs="+", metavar="FILE", help="such as runs/production.yaml")
 
 
 def _add_connection(parser: argparse.ArgumentParser) -> None:
@@ -102,13 +113,48 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
 
 def _submit(options: argparse.Namespace) -> None:
     seconds = triggers.seconds(options.wait_timeout, "wait_timeout")
+    if options.file:
+        _submit_file(options, seconds)
+        return
     request = _request(options, options.run_name)
     api = Api(_connection(options))
-    run_id = submit(api, request)
+    _follow(api, request.name, submit(api, request), seconds if options.wait else 0)
+
+
+def _submit_file(options: argparse.Namespace, seconds: float) -> None:
+    """Start the run of a file, or its recurring run, unless this commit has done so before."""
+    commit = run_file.commit_of(options.file)
+    with named(options.file):
+        options = with_file(options, options.file, options.packages)
+        request = _request(options, run_file.run_name(options.file, commit))
+    api = Api(_connection(options))
+    if options.trigger:
+        print(schedule.renew(api, request, options.trigger, lambda name: run_file.is_version(name, options.file)))
+        print(f"recurring run '{request.name}': {api.in_browser}/recurringruns", file=sys.stderr)
+        return
+    run_id = find_run(api, request) if commit else ""
+    if run_id:
+        print(f"this commit has started the run of {options.file} before", file=sys.stderr)
+    _follow(api, request.name, run_id or submit(api, request), seconds if options.wait else 0)
+
+
+def _follow(api: Api, name: str, run_id: str, seconds: float) -> None:
+    """Print a run, and wait for its end unless ``seconds`` is 0."""
     print(run_id, flush=True)
-    print(f"run '{request.name}': {api.in_browser}/runs/details/{run_id}", file=sys.stderr, flush=True)
-    if options.wait:
+    print(f"run '{name}': {api.in_browser}/runs/details/{run_id}", file=sys.stderr, flush=True)
+    if seconds:
         wait(api, run_id, seconds)
+
+
+def _check(options: argparse.Namespace) -> None:
+    for path in options.files:
+        with named(path):
+            given = with_file(options, path, options.packages)
+            *_, hint = _checked(given)
+        if hint:
+            warn(f"{path}: {hint}")
+        when = f", scheduled: {given.trigger}" if given.trigger else ""
+        print(f"{path}: pipeline {given.pipeline}, {len(given.param)} parameters{when}")
 
 
 def _upload(options: argparse.Namespace) -> None:
@@ -116,19 +162,18 @@ def _upload(options: argparse.Namespace) -> None:
 
     package = _package(options)
     version = options.version_name or current_tag()
-    pipeline_id, version_id = upload.upload(Api(_connection(options)), package, _pipeline_name(options), version)
+    api, name = Api(_connection(options)), _pipeline_name(options)
+    found = upload.find_if_there(api, name, version) if options.once else None
+    pipeline_id, version_id = found or upload.upload(api, package, name, version)
     print(f"pipeline {pipeline_id}\nversion {version_id}")
-    print(f"pipeline '{_pipeline_name(options)}' has a version '{version}'", file=sys.stderr)
+    print(f"pipeline '{name}' has a version '{version}'", file=sys.stderr)
 
 
 def _schedule(options: argparse.Namespace) -> None:
     if any(getattr(options, change) for change in _CHANGES):
         _change(options)
         return
-    trigger = schedule.Trigger(cron=triggers.checked_cron(options.cron)) if options.cron else None
-    trigger = trigger or schedule.Trigger(
-        interval=triggers.seconds(options.interval, "interval", triggers.SHORTEST_INTERVAL)
-    )
+    trigger = trigger_of(options.cron, options.interval)
     request = _request(options, options.name)
     api = Api(_connection(options))
     version = upload.find(api, _pipeline_name(options), options.version_name) if options.version_name else None
@@ -154,20 +199,28 @@ def _connection(options: argparse.Namespace) -> Connection:
     return Connection(options.host, options.token, options.cookie, options.ca_cert, options.namespace)
 
 
-def _request(options: argparse.Namespace, name: str) -> Submission:
-    """The run, checked as far as possible without the cluster."""
+def _checked(options: argparse.Namespace) -> tuple[Any, dict[str, Any], str]:
+    """The pipeline, its arguments, checked as far as possible without the cluster, and a warning or ''."""
     pipeline = _pipeline(options)
     arguments = typed_arguments(options.param, pipeline)
     parameters = pipeline.component_spec.inputs or {}
     required = [name for name, entry in parameters.items() if not entry.optional]
     if missing := [name for name in required if arguments.get(name, "") == ""]:
-        raise InputError(f"these parameters have no default: {', '.join(missing)}; give each by --param NAME=VALUE")
+        how = "in 'parameters'" if hasattr(options, "trigger") else "by --param NAME=VALUE"
+        raise InputError(f"these parameters have no default: {', '.join(missing)}; give each {how}")
     hint = check_storage(parameters, arguments, options.pipeline_root)
     check_arguments(arguments, pipeline)
+    return pipeline, arguments, hint
+
+
+def _request(options: argparse.Namespace, name: str) -> Submission:
+    """The run, checked as far as possible without the cluster."""
+    pipeline, arguments, hint = _checked(options)
     package = _package(options)
     if hint:
         warn(hint)
     if not name:
+        parameters = pipeline.component_spec.inputs or {}
         own = options.packages[options.pipeline][0].pipeline_spec.pipeline_info.name
         of_package = str(pipeline.pipeline_spec.pipeline_info.name)
         name = descriptive_name(options.pipeline if of_package == own else of_package, parameters, arguments)
@@ -181,7 +234,10 @@ def _pipeline(options: argparse.Namespace) -> Any:
 
 
 def _package(options: argparse.Namespace) -> Path:
-    package: Path = options.package or options.packages[options.pipeline][1]
+    committed: Path = options.packages[options.pipeline][1]
+    package: Path = options.package or committed
+    if package.is_dir():
+        package /= committed.relative_to(options.packages["ncf"][1].parent)
     if not package.is_file():
         raise InputError(f"package: '{package}' does not exist; 'make pipeline' writes it")
     check_package(package)

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from components.cluster import cloudformation
+from components.cluster.cloudformation import arn_output, document, is_given, only_if, role, substituted
 from components.cluster.stack_parameters import MAY_BE_NONE, PARAMETERS
 from ncf.aws.permissions import (
     BEHIND,
@@ -32,7 +32,7 @@ STOP_JOBS = "stop-jobs"
 """The command that a CronJob runs with the pods' role."""
 _SAGEMAKER = "sagemaker.amazonaws.com"
 
-_TRUST_OF_PODS = """{
+_TRUST_OF_SERVICE_ACCOUNT = """{
   "Version": "2012-10-17",
   "Statement": [{
     "Effect": "Allow",
@@ -40,7 +40,7 @@ _TRUST_OF_PODS = """{
     "Action": "sts:AssumeRoleWithWebIdentity",
     "Condition": {"StringEquals": {
       "${OidcProvider}:aud": "sts.amazonaws.com",
-      "${OidcProvider}:sub": "system:serviceaccount:${Namespace}:${ServiceAccount}"
+      "${OidcProvider}:sub": "system:serviceaccount:%s"
     }}
   }]
 }
@@ -103,25 +103,25 @@ def template() -> dict[str, Any]:
             }
         },
         "Conditions": {
-            **{f"Has{name}": _is_given(name) for name in MAY_BE_NONE},
+            **{f"Has{name}": is_given(name) for name in MAY_BE_NONE},
             "HasReleaseAtOnce": {"Fn::Equals": [{"Ref": "ReleaseAtOnce"}, "true"]},
             "IsInVpc": {"Fn::Equals": [{"Ref": "InVpc"}, "true"]},
         },
         "Resources": {
-            "PodRole": _role(
+            "PodRole": role(
                 "Pods of the pipeline, by their service account",
-                _sub(_TRUST_OF_PODS),
+                trust_of_service_account("${Namespace}:${ServiceAccount}"),
                 [*_of_modules(modules_of_pods(), is_pod=True), *_pass_roles(modules_of_pods()), *_data_bucket()],
             ),
-            "TrainingRole": _role(
+            "TrainingRole": role(
                 "SageMaker's training, processing and tuning jobs", _trust_of_sagemaker(), _of_training()
             ),
-            "HostingRole": _role("SageMaker's endpoints and transform jobs", _trust_of_sagemaker(), _of_hosting()),
+            "HostingRole": role("SageMaker's endpoints and transform jobs", _trust_of_sagemaker(), _of_hosting()),
             "OperatorPolicy": {
                 "Type": "AWS::IAM::ManagedPolicy",
                 "Properties": {
                     "Description": "For people who run the commands of ncf, such as ncf approve",
-                    "PolicyDocument": _document(
+                    "PolicyDocument": document(
                         [
                             *_of_modules(modules_of_operators(), is_pod=False),
                             *_pass_roles(modules_of_operators()),
@@ -132,9 +132,11 @@ def template() -> dict[str, Any]:
             },
         },
         "Outputs": {
-            "PodRoleArn": _output("Annotate the pods' service account with it: eks.amazonaws.com/role-arn", "PodRole"),
-            "TrainingRoleArn": _output("The pipeline's train_role", "TrainingRole"),
-            "HostingRoleArn": _output("The pipeline's deploy_role", "HostingRole"),
+            "PodRoleArn": arn_output(
+                "Annotate the pods' service account with it: eks.amazonaws.com/role-arn", "PodRole"
+            ),
+            "TrainingRoleArn": arn_output("The pipeline's train_role", "TrainingRole"),
+            "HostingRoleArn": arn_output("The pipeline's deploy_role", "HostingRole"),
             "OperatorPolicyArn": {"Description": "Attach it to operators", "Value": {"Ref": "OperatorPolicy"}},
         },
     }
@@ -142,18 +144,18 @@ def template() -> dict[str, Any]:
 
 def write(folder: Path) -> Path:
     """Write the template."""
-    path = folder / FILE_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
     head = "# Made by `make pipeline` from the calls that ncf/ declares. Deploy it with CAPABILITY_IAM.\n"
-    path.write_text(head + yaml.dump(template(), Dumper=_Plain, sort_keys=False, width=120))
-    return path
+    return cloudformation.write(folder / FILE_NAME, head, template())
 
 
-class _Plain(yaml.SafeDumper):
-    """Writes what occurs twice twice."""
+def trust_of_service_account(account: str) -> dict[str, Any]:
+    """The trust of pods by their service account.
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
-        return True
+    Args:
+        account: ``NAMESPACE:NAME``, also with CloudFormation's ``${...}``.
+    """
+    trust: dict[str, Any] = substituted(_TRUST_OF_SERVICE_ACCOUNT % account)
+    return trust
 
 
 def modules_of_pods() -> set[str]:
@@ -196,14 +198,14 @@ def _statement(actions: Collection[str], grant: Grant) -> dict[str, Any]:
     statement: dict[str, Any] = {
         "Effect": "Allow",
         "Action": sorted(actions),
-        "Resource": [_sub(resource) for resource in grant.resources],
+        "Resource": [substituted(resource) for resource in grant.resources],
     }
     if grant.condition:
         statement["Condition"] = {
-            operator: {key: _sub(value) for key, value in entries.items()}
+            operator: {key: substituted(value) for key, value in entries.items()}
             for operator, entries in grant.condition.items()
         }
-    return _if(f"Has{grant.needs}", statement) if grant.needs else statement
+    return only_if(f"Has{grant.needs}", statement) if grant.needs else statement
 
 
 def _pass_roles(modules: Collection[str]) -> list[dict[str, Any]]:
@@ -212,7 +214,7 @@ def _pass_roles(modules: Collection[str]) -> list[dict[str, Any]]:
         {
             "Effect": "Allow",
             "Action": ["iam:PassRole"],
-            "Resource": [_sub(f"${{{role}.Arn}}")],
+            "Resource": [substituted(f"${{{role}.Arn}}")],
             "Condition": {"StringEquals": {"iam:PassedToService": _SAGEMAKER}},
         }
         for action, role in PASSED_ROLES.items()
@@ -258,8 +260,8 @@ def _of_both(image: str, log_group: str, namespace: str) -> list[dict[str, Any]]
         _statement(["ecr:GetAuthorizationToken"], Grant(("*",))),
         *_logs_and_metrics(log_group, namespace),
         _statement(["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"], key),
-        _if("IsInVpc", _statement(_VPC_CHANGES, interfaces)),
-        _if("IsInVpc", _statement(_VPC_LOOKS, Grant(("*",)))),
+        only_if("IsInVpc", _statement(_VPC_CHANGES, interfaces)),
+        only_if("IsInVpc", _statement(_VPC_LOOKS, Grant(("*",)))),
     ]
 
 
@@ -270,17 +272,6 @@ def _logs_and_metrics(log_group: str, namespace: str) -> list[dict[str, Any]]:
     ]
 
 
-def _role(description: str, trust: Any, statements: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "Type": "AWS::IAM::Role",
-        "Properties": {
-            "Description": description,
-            "AssumeRolePolicyDocument": trust,
-            "Policies": [{"PolicyName": "ncf", "PolicyDocument": _document(statements)}],
-        },
-    }
-
-
 def _trust_of_sagemaker() -> dict[str, Any]:
     statement = {
         "Effect": "Allow",
@@ -288,24 +279,4 @@ def _trust_of_sagemaker() -> dict[str, Any]:
         "Action": "sts:AssumeRole",
         "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
     }
-    return _document([statement])
-
-
-def _document(statements: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"Version": "2012-10-17", "Statement": statements}
-
-
-def _sub(value: Any) -> Any:
-    return {"Fn::Sub": value} if isinstance(value, str) and "${" in value else value
-
-
-def _if(condition: str, statement: dict[str, Any]) -> dict[str, Any]:
-    return {"Fn::If": [condition, statement, {"Ref": "AWS::NoValue"}]}
-
-
-def _is_given(parameter: str) -> dict[str, Any]:
-    return {"Fn::Not": [{"Fn::Equals": [{"Ref": parameter}, ""]}]}
-
-
-def _output(description: str, role: str) -> dict[str, Any]:
-    return {"Description": description, "Value": {"Fn::GetAtt": [role, "Arn"]}}
+    return document([statement])

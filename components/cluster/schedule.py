@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,9 @@ class Trigger:
 
     cron: str = ""
     interval: int = 0
+
+    def __str__(self) -> str:
+        return self.cron or f"every {self.interval} s"
 
 
 def schedule(api: Api, request: Submission, trigger: Trigger, version: tuple[str, str] | None) -> str:
@@ -63,6 +66,34 @@ def schedule(api: Api, request: Submission, trigger: Trigger, version: tuple[str
             **request.options(),
         )
     return api.confirmed(made.recurring_run_id, "recurring run")
+
+
+def renew(api: Api, request: Submission, trigger: Trigger, is_version: Callable[[str], bool]) -> str:
+    """Create a recurring run in place of its earlier versions. A repeated call finds it.
+
+    The earlier versions are deleted after the new one exists, so that one of them always does. If this is interrupted,
+    a repeated call deletes them.
+
+    Args:
+        api: API of the cluster.
+        request: the run.
+        trigger: times of the starts.
+        is_version: whether a name is that of a version, this one included.
+
+    Returns:
+        ID of the recurring run.
+
+    Raises:
+        InputError: if the API refuses, or it returns no ID.
+        RemoteError: if the API fails.
+    """
+    versions = [entry for entry in recurring_runs(api) if is_version(entry.display_name)]
+    found = [str(entry.recurring_run_id) for entry in versions if entry.display_name == request.name]
+    made = found[0] if found else schedule(api, request, trigger, None)
+    for entry in versions:
+        if entry.recurring_run_id != made:
+            delete(api, entry.recurring_run_id)
+    return made
 
 
 def recurring_runs(api: Api) -> list[Any]:

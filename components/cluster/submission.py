@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ _ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _SECONDS_BETWEEN_LOOKS = 5.0
 _SECONDS_OF_PATIENCE = 300.0
 """Time for which the API may be unreachable during a run."""
+_EQUALS = 1
+"""Operation of KFP's filters."""
 _MAX_CHARACTERS = 60
 """Characters of a file name that a run's name shows."""
 
@@ -135,11 +138,29 @@ def submit(api: Api, request: Submission) -> str:
     return api.confirmed(run.run_id, "run")
 
 
+def find_run(api: Api, request: Submission) -> str:
+    """ID of a run of the same name in the same experiment; '' for none.
+
+    Raises:
+        InputError: if the API refuses.
+        RemoteError: if the API fails.
+    """
+    experiment_id = experiment(api, request.experiment)
+    with api.client() as client:
+        found = client.list_runs(experiment_id=experiment_id, filter=named(request.name)).runs or []
+    return next((str(run.run_id) for run in found if run.display_name == request.name), "")
+
+
 def experiment(api: Api, name: str) -> str:
     """ID of the experiment of this name. It is created if it does not exist."""
     with api.client() as client:
         found = client.create_experiment(name, namespace=api.namespace)
     return api.confirmed(found.experiment_id, "experiment")
+
+
+def named(name: str) -> str:
+    """KFP's filter by display name."""
+    return json.dumps({"predicates": [{"operation": _EQUALS, "key": "display_name", "stringValue": name}]})
 
 
 def wait(api: Api, run_id: str, seconds: float) -> None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import kfp_server_api
 
 from components.cluster.client import Api
+from components.cluster.submission import named
 from ncf.errors import InputError
-
-_EQUALS = 1
-"""Operation of KFP's filters."""
 
 
 def upload(api: Api, package: Path, pipeline: str, version: str) -> tuple[str, str]:
@@ -53,6 +50,13 @@ def find(api: Api, pipeline: str, version: str) -> tuple[str, str]:
     return pipeline_id, version_id
 
 
+def find_if_there(api: Api, pipeline: str, version: str) -> tuple[str, str] | None:
+    """IDs of a pipeline and of one of its versions; None if there is no such version."""
+    pipeline_id = _pipeline_id(api, pipeline)
+    version_id = _version_id(api, pipeline_id, version) if pipeline_id else ""
+    return (pipeline_id, version_id) if version_id else None
+
+
 def _create(api: Api, name: str) -> str:
     """Create a pipeline without a version: a first version would have to have the name of the pipeline."""
 
@@ -72,20 +76,15 @@ def _create(api: Api, name: str) -> str:
 
 def _pipeline_id(api: Api, name: str) -> str:
     with api.client() as client:
-        found = client.list_pipelines(filter=_named(name), namespace=api.namespace or None).pipelines
+        found = client.list_pipelines(filter=named(name), namespace=api.namespace or None).pipelines
     return _the_one(found, "pipeline_id")
 
 
 def _version_id(api: Api, pipeline_id: str, name: str) -> str:
     with api.client() as client:
-        found = client.list_pipeline_versions(pipeline_id, filter=_named(name)).pipeline_versions
+        found = client.list_pipeline_versions(pipeline_id, filter=named(name)).pipeline_versions
     return _the_one(found, "pipeline_version_id")
 
 
 def _the_one(found: list[Any] | None, attribute: str) -> str:
     return str(getattr(found[0], attribute) or "") if found else ""
-
-
-def _named(name: str) -> str:
-    """KFP's filter by display name."""
-    return json.dumps({"predicates": [{"operation": _EQUALS, "key": "display_name", "stringValue": name}]})

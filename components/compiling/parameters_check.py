@@ -39,7 +39,7 @@ def check_parameters(pipeline_spec: Any, arguments: Mapping[str, Any]) -> None:
         values: dict[str, Any] = {
             name: _ANY_ROLE if name.endswith("role") else _ANY_OF.get(field.annotation, _ANYTHING)
             for name, field in stage.model_fields.items()
-            if field.is_required()
+            if field.is_required() or name in stage.default_images
         }
         given = {field: parameter for field, parameter in given.items() if field in stage.model_fields}
         values |= {field: arguments[parameter] for field, parameter in given.items()}

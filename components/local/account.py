@@ -17,7 +17,7 @@ from components.local.aws import LocalAws, RemoteAws
 from components.local.aws.remote import REQUIRED
 from components.local.console import escape
 from components.local.executors import in_processes
-from components.local.run_folder import shown
+from components.local.run_folder import ncf_command, shown
 from components.local.variables import own_environment
 from ncf.errors import InputError
 
@@ -25,6 +25,8 @@ FOLDER = Path("output/aws")
 """Default folder of the account."""
 BUCKET = "ncf-local"
 """The bucket, of this account and of those that end with their run."""
+ENDPOINT = "ncf-live"
+"""Endpoint to which models are released, unless another one is named."""
 ENVIRONMENT = "environment"
 """File in the folder, while the account is up: ``export`` lines for a shell, with its URL and access key."""
 _EXPORT = "export "
@@ -131,9 +133,10 @@ def _announce(console: Console, folder: Path, url: str) -> None:
         "It is used by 'make run' and others while it is up. In another terminal:",
         "  make run PARAMS=release=on_approval",
         f"  . {file}",
-        "  .venv/bin/ncf models",
-        "  .venv/bin/ncf approve ncf/1 --note 'REASON'",
+        f"  {escape(ncf_command())} models",
+        f"  {escape(ncf_command())} approve ncf/1 --note 'REASON'",
         "  make release",
+        "  make monitor",
         "Ctrl-C ends it, with its endpoints, jobs and objects.",
     )
     for line in lines:

@@ -1,4 +1,4 @@
-"""Flags of ``pipeline.py run``, ``release``, ``recommend`` and ``aws``: what runs on this machine."""
+"""Flags of ``pipeline.py run``, ``release``, ``recommend``, ``monitor`` and ``aws``: what runs on this machine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from components.compiling.arguments import parse_arguments, split_assignments
 from components.local import account
+from components.local.account import ENDPOINT
 from ncf.errors import InputError
 from ncf.parameters import read
 
@@ -16,6 +17,7 @@ _PARAMETERS = {
     "run": "a parameter of the pipeline (train_epochs), or of training, its job or the endpoint (epochs, dropout)",
     "release": "a parameter of the pipeline (registry_group), or of the endpoint (traffic_shift)",
     "recommend": "a parameter of the pipeline (top_k)",
+    "monitor": "a parameter of the pipeline (max_psi)",
 }
 _SAMPLE_FAULT = '{"kind": "interrupt", "name": "ncf-train", "after_line": "epoch=2"}'
 
@@ -25,12 +27,13 @@ def add(commands: Any, pipelines: Mapping[str, Any]) -> None:
 
     Args:
         commands: the subparsers.
-        pipelines: each pipeline by name: ``ncf``, ``release`` and ``recommend``.
+        pipelines: each pipeline by name: ``ncf``, ``release``, ``recommend`` and ``monitor``.
     """
     described = {
         "run": (_run, "run the pipeline on this machine, with S3 and SageMaker answered locally"),
         "release": (_release, "release an approved model package to an endpoint of the account of 'aws'"),
         "recommend": (_recommend, "run the pipeline that recommends to all users, or a list, on this machine"),
+        "monitor": (_monitor, "tell how an endpoint of the account of 'aws' does, by the pipeline for it"),
     }
     made = {}
     for name, (function, text) in described.items():
@@ -45,6 +48,12 @@ def add(commands: Any, pipelines: Mapping[str, Any]) -> None:
     )
     made["recommend"].add_argument("--model", default="", help="folder that train wrote, or its s3:// URI")
     made["recommend"].add_argument("--users", default="", help="file of user ids, one a line (default: all users)")
+    made["monitor"].add_argument(
+        "--endpoint", default="", help=f"name of the endpoint (default: that of 'release', {ENDPOINT})"
+    )
+    made["monitor"].add_argument(
+        "--interactions", default="", help="later interactions: a file, a folder or an s3:// URI of the account"
+    )
     for name in made:
         made[name].add_argument(
             "--output",
@@ -143,6 +152,22 @@ def _release(options: argparse.Namespace) -> None:
         raise InputError("parameter 'package' is given here as --package")
     request = release.ReleaseRequest(options.package, options.output, arguments, options.retry, options.account)
     release.run(pipeline, request, Console(emoji=False))
+
+
+def _monitor(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from components.local import monitor
+
+    pipeline = options.pipelines["monitor"]
+    arguments = _arguments(options, pipeline)
+    for name, flag in (("endpoint_name", "endpoint"), ("interactions_uri", "interactions")):
+        if name in arguments:
+            raise InputError(f"parameter '{name}' is given here as --{flag}")
+    request = monitor.MonitorRequest(
+        options.endpoint or ENDPOINT, options.interactions, options.output, arguments, options.account
+    )
+    monitor.run(pipeline, request, Console(emoji=False))
 
 
 def _aws(options: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from components.local import account, summary
+from components.local.account import ENDPOINT
 from components.local.console import Recorder, escape
 from components.local.executors import in_processes
 from components.local.run import ARTIFACTS, ROLE, announce, call, compiled, quiet_kfp, s3_prefix, with_local_endpoint
@@ -19,8 +20,6 @@ from components.local.run_folder import RunFolder
 from components.local.variables import own_environment
 from ncf.errors import InputError
 
-ENDPOINT = "ncf-live"
-"""Default endpoint."""
 _RESULTS = {"select-package": "package.md", "deploy": "endpoint.md"}
 """Stage -> file in the folder of the run, for its summary."""
 

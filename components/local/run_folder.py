@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -70,6 +72,11 @@ def shown(path: Path) -> str:
     """A path as the console shows it: relative to the current folder, where it lies in there."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def ncf_command() -> str:
+    """The command line program of this installation, as the console shows it in commands for the shell."""
+    return shlex.quote(shown(Path(sys.executable).with_name("ncf")))
 
 
 def _check_link(output: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -17,15 +16,14 @@ from rich.table import Table
 
 from components.local.console import escape
 from components.local.process_runner import TaskRun
-from components.local.run_folder import RunFolder, shown
-from ncf.evaluation.names import LABELS
+from components.local.run_folder import RunFolder, ncf_command, shown
+from ncf.evaluation.comparison import CUTOFF, comparison
 from ncf.reports.html import with_links
 
 FILE_NAME = "summary.json"
 _PAGES = {"report.html": "Evaluation", "diff.html": "What changes for users", "data-report.html": "Data report"}
 """Reports in the folder of a run, and what links between them are called."""
 _ROOT = Path(__file__).parents[2]
-_CUTOFF = 10
 _ESCAPED = re.compile(r"\\([^\w\s])")
 _FIGURES: Mapping[str, Mapping[str, str]] = {
     "preprocess": {"users": "users", "items": "items", "interactions": "interactions"},
@@ -42,6 +40,7 @@ _FIGURES: Mapping[str, Mapping[str, str]] = {
     },
     "deploy": {"smoke_test_users": "users of the smoke test"},
     "recommend": {"users": "users", "rows": "rows", "coverage": "coverage"},
+    "monitor": {"records": "captured requests", "unknown_users": "unknown users", "breaches": "breached limits"},
 }
 """Metrics and counts that the console shows, and their labels there, by stage. Other stages show their first ones."""
 _OTHERS = ("check", "finish")
@@ -106,22 +105,22 @@ def _is_pending(result: Mapping[str, Any]) -> bool:
 
 def _approval(account: str, package: str) -> list[str]:
     """Shell commands by which a person decides on a package of an account that outlives runs."""
-    python = shlex.quote(shown(Path(sys.executable)))
+    program = ncf_command()
     group = package.partition("/")[0]
     return [
         f". {shlex.quote(account)}",
-        f"{python} -m ncf models {group}",
-        f"{python} -m ncf approve {package} --note 'REASON'",
+        f"{program} models {group}",
+        f"{program} approve {package} --note 'REASON'",
     ]
 
 
 def _next_commands(model: Path, user: str) -> list[str]:
     """Shell commands that use the model. They work in the current folder."""
-    python, folder = shlex.quote(shown(Path(sys.executable))), shlex.quote(shown(model))
+    folder = shlex.quote(shown(model))
     make = "make"
     if Path.cwd() != _ROOT:
         make, folder = f"make -C {shlex.quote(str(_ROOT))}", shlex.quote(str(model))
-    return [f"{make} recommend MODEL={folder}", f"{python} -m ncf show --model {folder} --user {shlex.quote(user)}"]
+    return [f"{make} recommend MODEL={folder}", f"{ncf_command()} show --model {folder} --user {shlex.quote(user)}"]
 
 
 def _first_user(model: Path) -> str:
@@ -193,34 +192,17 @@ def show_paths(console: Console, folder: RunFolder, paths: Mapping[str, Path]) -
 def _quality(metrics: Mapping[str, Any]) -> Table:
     """Model, baselines and champion on the whole catalogue, and second among drawn items. The model has intervals."""
     table = Table(title="Model quality: rank of the test items", title_justify="left")
+    columns, rows = comparison(metrics)
     table.add_column("")
-    drawn = f"among {metrics['candidates']:.0f} drawn items"
-    protocols = {"full_": "whole catalogue", "": drawn}
-    shown = {
-        f"{prefix}{metric}_at_{_CUTOFF}": f"{metric.upper()}@{_CUTOFF}\n{protocol}"
-        for prefix, protocol in protocols.items()
-        for metric in ("ndcg", "hr")
-    }
-    for label in shown.values():
-        table.add_column(label, justify="right")
-    for ranker, label in LABELS.items():
-        prefix = "" if ranker == "model" else f"{ranker}_"
-        cells = [_with_bounds(metrics, prefix + name) for name in shown]
-        if any(cells):
-            table.add_row(label, *cells)
+    for metric, protocol in columns:
+        table.add_column(f"{metric}\n{protocol}", justify="right")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def _with_bounds(metrics: Mapping[str, Any], name: str) -> str:
-    """A metric with its 95 % interval, if the metrics have it; '' for one that is not there."""
-    if name not in metrics:
-        return ""
-    low, high = (metrics.get(f"{name}_{bound}") for bound in ("low", "high"))
-    return f"{metrics[name]:.4f}" + (f" ({low:.4f} to {high:.4f})" if low is not None else "")
-
-
 def _top(recommendations: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(title=f"Top {_CUTOFF}, from the live endpoint", title_justify="left")
+    table = Table(title=f"Top {CUTOFF}, from the live endpoint", title_justify="left")
     for entry in recommendations:
         table.add_column(escape(str(entry["user"])), overflow="fold")
     for row in zip_longest(*(entry["items"] for entry in recommendations), fillvalue={"item": ""}):

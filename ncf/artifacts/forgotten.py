@@ -97,9 +97,13 @@ def _parts(hashes: list[bytes]) -> Iterator[list[bytes]]:
 def _write(folder: Path, salt: bytes, hashes: list[bytes]) -> Path:
     content = {"kind": KIND, "schema_version": 1, "salt": salt.hex(), "users": [found.hex() for found in hashes]}
     text = json.dumps(content, indent=0) + "\n"
-    path = folder / f"{KIND}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    path = folder / _name_of(text.encode())
     path.write_text(text)
     return path
+
+
+def _name_of(content: bytes) -> str:
+    return f"{KIND}-{hashlib.sha256(content).hexdigest()[:16]}.json"
 
 
 def _hashed(salt: bytes, user: bytes) -> bytes:
@@ -107,8 +111,9 @@ def _hashed(salt: bytes, user: bytes) -> bytes:
 
 
 def _read(path: Path) -> _List:
+    content = read_json(path.parent, path.name)
     try:
-        return _List.model_validate(parse_json(read_json(path.parent, path.name)))
+        found = _List.model_validate(parse_json(content))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"])) or "content"
@@ -117,3 +122,9 @@ def _read(path: Path) -> _List:
         ) from None
     except ValueError as error:
         raise InputError(f"{path}: not a list of forgotten users: not JSON: {error}") from None
+    if path.name != _name_of(content):
+        raise InputError(
+            f"{path}: was changed after it was written, or has another name: a list with this content is named "
+            f"{_name_of(content)}; restore the file, as users in it may be missing"
+        )
+    return found

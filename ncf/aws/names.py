@@ -34,6 +34,8 @@ NAMESPACE_TAG = f"{TAG_PREFIX}namespace"
 """Tag of all resources that a pod creates: its namespace."""
 PACKAGE_TAG = f"{TAG_PREFIX}package"
 """Tag of endpoints, and of their models and configs: ARN of the model package that they were created from."""
+MONITOR_SOURCE, BREACH = "ncf.monitor", "NCF Monitor Breach"
+"""Source and detail type of the event of a window that breaches a limit of the monitoring."""
 EXPERIMENT_TAG, CHALLENGER_TAG = f"{TAG_PREFIX}experiment", f"{TAG_PREFIX}challenger"
 """Tags of the endpoint config of an experiment: the config that was in service before it and the challenger's share,
 with a blank between; and ARN of the challenger's model package, which is '' once the experiment is stopped."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ncf.aws.names import NAMESPACE_TAG
+from ncf.aws.names import BREACH, MONITOR_SOURCE, NAMESPACE_TAG
 
 Condition = Mapping[str, Mapping[str, Any]]
 """Condition of a policy: operator -> key -> value or values, with CloudFormation's ``${...}``."""
@@ -19,6 +19,7 @@ Condition = Mapping[str, Mapping[str, Any]]
 UNSCOPED: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "lists; has no resource of its own",
     "application-autoscaling:DescribeScalingPolicies": "lists; has no resource of its own",
+    "cloudwatch:GetMetricData": "reads; metrics have no ARN",
     "pricing:GetProducts": "AWS's public price list",
     "sagemaker:ListEndpointConfigs": "lists; has no resource of its own",
     "sagemaker:ListModelPackageGroups": "lists; has no resource of its own",
@@ -55,6 +56,7 @@ _TRAINING_STREAMS, _PROCESSING_STREAMS, _TRANSFORM_STREAMS, _ENDPOINT_LOGS = (
     f"{LOGS}Endpoints/${{EndpointPrefix}}*:*",
 )
 _ALARM = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
+_EVENT_BUS = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default"
 _TARGET = "arn:${AWS::Partition}:application-autoscaling:${AWS::Region}:${AWS::AccountId}:scalable-target/*"
 BUCKET, OBJECTS = "arn:${AWS::Partition}:s3:::${Bucket}", "arn:${AWS::Partition}:s3:::${Bucket}/${Prefix}*"
 _REPOSITORY = "arn:${AWS::Partition}:ecr:${AWS::Region}:${AWS::AccountId}:repository/"
@@ -69,7 +71,6 @@ _SCALING_ROLE = (
 
 _APPROVAL = "sagemaker:ModelApprovalStatus"
 """Condition key: the approval status in a request."""
-_WITHOUT_APPROVAL: Condition = {"Null": {_APPROVAL: "true"}}
 _RESOURCE_TAG, _REQUEST_TAG = f"aws:ResourceTag/{NAMESPACE_TAG}", f"aws:RequestTag/{NAMESPACE_TAG}"
 _OTHER_TAGS = {"ForAllValues:StringNotEquals": {"aws:TagKeys": [NAMESPACE_TAG]}}
 _OWN: Condition = {"StringEquals": {_RESOURCE_TAG: "${Namespace}"}}
@@ -88,11 +89,11 @@ NOT_BY_NAMESPACE: Mapping[str, str] = {
     "cloudwatch:DescribeAlarms": "alarms of other teams may roll an update back, too",
     "cloudwatch:PutMetricAlarm TargetTracking-*": "autoscaling gives its alarms no tags; bound by EndpointPrefix",
     "ecr:DescribeImages": "reads; the images are shared",
+    "events:PutEvents": "the default event bus is that of the whole account; bound to the source and type of the event",
     "iam:CreateServiceLinkedRole": "the role of autoscaling is that of the whole account",
     "logs:DescribeLogStreams": "the log group of training jobs is that of the whole account",
     "logs:GetLogEvents": "log streams have no tags of their own; bound by prefix",
     "sagemaker:DescribeModelPackage": "versions of a group have no tags; bound by RegistryPrefix",
-    "sagemaker:UpdateModelPackage": "versions of a group have no tags; bound by RegistryPrefix, without the approval",
     "s3:*": "objects have no tags of this project; bound by the parameters Bucket and Prefix",
     **dict.fromkeys(UNSCOPED, "has no resource"),
 }
@@ -142,6 +143,9 @@ GRANTS: Mapping[str, Grant] = {
     "ecr:BatchGetImage": Grant(repositories("ncf-*")),
     "ecr:DescribeImages": Grant(repositories("ncf-*")),
     "ecr:GetDownloadUrlForLayer": Grant(repositories("ncf-*")),
+    "events:PutEvents": Grant(
+        (_EVENT_BUS,), {"StringEquals": {"events:source": MONITOR_SOURCE, "events:detail-type": BREACH}}
+    ),
     "iam:GetRole": Grant(("${TrainingRole.Arn}", "${HostingRole.Arn}")),
     "logs:DescribeLogStreams": Grant((*_JOB_GROUPS, _ENDPOINT_LOGS)),
     "logs:GetLogEvents": Grant((_TRAINING_STREAMS, _PROCESSING_STREAMS, _TRANSFORM_STREAMS, _ENDPOINT_LOGS)),
@@ -189,7 +193,7 @@ GRANTS: Mapping[str, Grant] = {
     "sagemaker:StopTrainingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:StopTransformJob": Grant((_TRANSFORM,), of_pods=_OWN_OR_MISSING),
     "sagemaker:UpdateEndpoint": Grant((_ENDPOINT,), of_pods=_OWN, also=Grant((_CONFIG,), of_pods=_OWN_OR_MISSING)),
-    "sagemaker:UpdateModelPackage": Grant((_PACKAGE,), of_pods=_WITHOUT_APPROVAL),
+    "sagemaker:UpdateModelPackage": Grant((_PACKAGE,)),
     "sts:AssumeRole": Grant(("${AssumedRoleArn}",), needs="AssumedRoleArn"),
     "sns:Publish": Grant(("${NotifyTopicArn}",), needs="NotifyTopicArn"),
     **{action: Grant(("*",)) for action in UNSCOPED},

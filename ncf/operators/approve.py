@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Approve(Deciding):
     """Approve a model package, so that the release pipeline deploys it.
 
-    The package keeps your identity, the time and the note. A package that was rejected may be approved; the command
-    says why it was rejected. Of an approved package nothing is changed.
+    The package keeps your identity, the time, the note and a fingerprint of what you approve. A package that was
+    rejected may be approved; the command says why it was rejected. Of an approved package nothing is changed, unless it
+    is no longer what was approved.
     """
 
     status = APPROVED
@@ -33,12 +34,12 @@ class Approve(Deciding):
             )
 
     def remarks(self, aws: Aws, package: Package) -> Iterator[str]:
-        from ncf.sagemaker.registry.package import live_endpoint
+        from ncf.sagemaker.hosting.live import live_endpoints
 
         gate = package.properties.get(GATE, "")
         if gate.startswith(CLOSED):
             yield f"the gate of its run was {gate}"
-        if endpoint := live_endpoint(aws, package):
-            yield f"it is live on endpoint {endpoint}"
+        if endpoints := live_endpoints(aws).get(package.arn, ()):
+            yield f"it is live on endpoint {', '.join(endpoints)}"
         else:
             yield f"the release pipeline deploys it, with package={package.arn}"

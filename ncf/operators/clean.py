@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from ncf.aws.names import JOB_PREFIX
 from ncf.aws.settings import AwsAccess
+from ncf.console_text import say
 from ncf.sagemaker.jobs.settings import checked_job_prefix
 from ncf.sagemaker.settings import checked_run_id
 from ncf.stage.declaration import Stage
@@ -26,6 +27,7 @@ class Clean(Stage, AwsAccess):
         "ncf.operators.cleanup",
         "ncf.sagemaker.hosting.autoscaling",
         "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.hosting.versions",
         "ncf.sagemaker.jobs.stopping",
@@ -60,17 +62,17 @@ class Clean(Stage, AwsAccess):
         namespace = self.namespace or own_namespace()
         found = cleanup.find(aws, self.run_id, self.job_prefix, namespace)
         for resource in found.to_delete:
-            print(resource)
+            say(str(resource))
         for resource in found.kept:
-            print(f"{resource}: kept")
+            say(f"{resource}: kept")
         count = len(found.to_delete)
         if self.dry_run:
             hint = ": this was a dry run; '--dry-run false' deletes them" if count else ""
-            print(f"{count} to be deleted; nothing was{hint}")
+            say(f"{count} to be deleted; nothing was{hint}")
             return
         cleanup.delete(aws, self.run_id, self.job_prefix, namespace, found.to_delete)
         if not count and not found.kept:
-            print(f"no resource in {aws.region} has the tag of run {self.run_id}: nothing was deleted")
+            say(f"no resource in {aws.region} has the tag of run {self.run_id}: nothing was deleted")
             return
         rest = f"{len(found.kept)} kept" if found.kept else f"nothing of run {self.run_id} is left"
-        print(f"{count} deleted; {rest}")
+        say(f"{count} deleted; {rest}")

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import CliPositionalArg
 
 from ncf.aws.settings import AwsAccess
+from ncf.console_text import say
 from ncf.sagemaker.registry.properties import MAX_NOTE_LENGTH, as_note
 from ncf.stage.declaration import Stage
 
@@ -23,8 +24,9 @@ class Deciding(Stage, AwsAccess):
 
     calls = (
         "ncf.aws.session",
-        "ncf.aws.tags",
-        "ncf.sagemaker.registry.decision",
+        "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.hosting.live",
+        "ncf.sagemaker.registry.approval",
         "ncf.sagemaker.registry.package",
     )
     status: ClassVar[str]
@@ -44,23 +46,30 @@ class Deciding(Stage, AwsAccess):
         return value
 
     def run(self) -> None:
+        from ncf.aws.errors import RefusedError
         from ncf.aws.session import Aws
-        from ncf.sagemaker.registry.decision import decide, decision_of
+        from ncf.sagemaker.registry.approval import decide
+        from ncf.sagemaker.registry.decision import change_after_approval, decision_of
         from ncf.sagemaker.registry.package import find
 
         aws = Aws(self)
         package = find(aws, self.package)
-        before = decision_of(package)
-        if package.status == self.status:
-            print(f"{package.name} is {self.status} already, since {before}; nothing is changed")
+        before, change = decision_of(package), change_after_approval(package)
+        if package.status == self.status and not change:
+            say(f"{package.name} is {self.status} already, since {before}; nothing is changed")
         else:
             self.check(package)
-            if before:
-                print(f"{package.name} was {package.status} before, since {before}")
+            if change:
+                say(change)
+            elif before:
+                say(f"{package.name} was {package.status} before, since {before}")
             made = decide(aws, package, self.status, self.note)
-            print(f"{package.name} is {self.status}, since {made}")
-        for sentence in self.remarks(aws, package):
-            print(sentence)
+            say(f"{package.name} is {self.status}, since {made}")
+        try:
+            for sentence in self.remarks(aws, package):
+                say(sentence)
+        except RefusedError as error:  # the decision stands
+            say(f"where it is live is not known: {error}")
 
     def check(self, package: Package) -> None:
         """

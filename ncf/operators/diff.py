@@ -29,7 +29,6 @@ class Diff(Stage, AwsAccess):
     calls = (
         "ncf.storage",
         "ncf.aws.session",
-        "ncf.aws.tags",
         "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.registry.package",
     )

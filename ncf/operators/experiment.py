@@ -93,7 +93,7 @@ class Experiment(Stage, AwsAccess):
         package = find(aws, self.challenger)
         if reason := obstacle(package):
             raise InputError(f"parameter 'challenger': {reason}")
-        with local_model(package.model_uri) as folder:
+        with local_model(package.model_in_s3()) as folder:
             check_model(package, manifest.fingerprint(manifest.read(folder, KIND)))
             test = SmokeTest.of_model(folder, self.smoke_test_users)
         return host.start(

@@ -8,9 +8,10 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 
 from ncf.aws.settings import AwsAccess
+from ncf.console_text import say
 from ncf.errors import InputError
 from ncf.stage.declaration import Stage, check_location
-from ncf.storage import is_s3
+from ncf.storage import is_s3, list_objects
 
 _FOUND = 1
 
@@ -23,7 +24,7 @@ class Forget(Stage, AwsAccess):
     with. With 'scan', files at these locations are searched for the users: the exit status is 1 if any are found.
     """
 
-    calls = ("ncf.storage", "ncf.aws.session", "ncf.aws.tags", "ncf.sagemaker.registry.package")
+    calls = ("ncf.storage", "ncf.aws.session", "ncf.sagemaker.registry.package")
 
     read_too = ("users",)
 
@@ -72,8 +73,8 @@ class Forget(Stage, AwsAccess):
 
         added = add(self.forgotten_uri, users)
         known = f", {added.known:,} were there" if added.known else ""
-        print(f"{self.forgotten_uri}: {added.users:,} users added{known}; {added.total:,} in all")
-        print(
+        say(f"{self.forgotten_uri}: {added.users:,} users added{known}; {added.total:,} in all")
+        say(
             "An exact new fit without them is a run of the pipeline with the parameters of the last one, without a "
             f"warm start, and with --param data_forgotten_uri={self.forgotten_uri}"
         )
@@ -83,16 +84,18 @@ class Forget(Stage, AwsAccess):
 
         searched = holding = unread = 0
         for location, owner in self._locations():
+            if owner and not _has_model(location, owner):
+                continue
             for file in search(location, users):
                 searched += 1
                 name = f"{owner}{file.name}"
                 if file.fault:
                     unread += 1
-                    print(f"unread  {name}: {file.fault}", flush=True)
+                    say(f"unread  {name}: {file.fault}")
                 elif file.users:
                     holding += 1
-                    print(f"found   {name}: {file.users:,} of {len(users):,} users", flush=True)
-        print(f"{holding:,} of {searched:,} files hold users of the list; {unread:,} could not be read")
+                    say(f"found   {name}: {file.users:,} of {len(users):,} users")
+        say(f"{holding:,} of {searched:,} files hold users of the list; {unread:,} could not be read")
         if holding:
             raise SystemExit(_FOUND)
         if unread:
@@ -115,4 +118,12 @@ class Forget(Stage, AwsAccess):
             if not versions:
                 raise InputError(f"{location}: no such file or folder, and no model package group with versions")
             for package in versions:
-                yield package.model_uri, f"{package.name} ({package.status}): "
+                yield package.model_in_s3(), f"{package.name} ({package.status}): "
+
+
+def _has_model(uri: str, owner: str) -> bool:
+    """Whether the model of a package is still there."""
+    if list_objects(uri):
+        return True
+    say(f"gone    {owner}{uri}: deleted")
+    return False

@@ -37,8 +37,8 @@ class Models(Stage, AwsAccess):
 
     calls = (
         "ncf.aws.session",
-        "ncf.aws.tags",
-        "ncf.sagemaker.registry.decision",
+        "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.hosting.live",
         "ncf.sagemaker.registry.groups",
         "ncf.sagemaker.registry.package",
     )
@@ -58,9 +58,10 @@ class Models(Stage, AwsAccess):
         from itertools import islice
 
         from ncf.aws.session import Aws
+        from ncf.sagemaker.hosting.live import live_endpoints, live_packages
         from ncf.sagemaker.registry.decision import decision_of
         from ncf.sagemaker.registry.groups import group_names
-        from ncf.sagemaker.registry.package import has_group, live_endpoint, live_package, packages
+        from ncf.sagemaker.registry.package import has_group, packages
 
         aws = Aws(self)
         found = list(islice(packages(aws, self.group), self.limit))
@@ -70,10 +71,9 @@ class Models(Stage, AwsAccess):
                 f"no run has registered a model in the model package group '{self.group}' in {aws.region} yet; "
                 f"'ncf models GROUP' lists the packages of another group (there are: {others})"
             )
-        listed = [Listed(package, live_endpoint(aws, package), decision_of(package)) for package in found]
-        live = next((entry.package for entry in listed if entry.endpoint), None)
-        if live is None and len(found) == self.limit:
-            live = live_package(aws, self.group)
+        serving = live_endpoints(aws)
+        listed = [Listed(package, serving.get(package.arn, ()), decision_of(package)) for package in found]
+        live = next(live_packages(aws, self.group, serving), None)
         if self.as_json:
             print(json.dumps([entry.content() for entry in listed], indent=2))
         else:
@@ -86,12 +86,12 @@ class Listed:
 
     Attributes:
         package: a version of the group.
-        endpoint: that serves it; '' for none.
+        endpoints: that serve it.
         decision: on the package, or None while it is pending.
     """
 
     package: Package
-    endpoint: str
+    endpoints: Sequence[str]
     decision: Decision | None
 
     def metric(self, name: str) -> float | None:
@@ -107,7 +107,7 @@ class Listed:
             "version": package.version,
             "status": package.status,
             "created": package.created.astimezone(UTC).isoformat(timespec="seconds"),
-            "endpoint": self.endpoint,
+            "endpoints": list(self.endpoints),
             **{name: self.metric(name) for name in _METRICS},
             "release": package.properties.get(RELEASE, ""),
             "gate": package.properties.get(GATE, ""),
@@ -165,8 +165,7 @@ def _show(group: str, listed: Sequence[Listed], live: Package | None) -> None:
     if pending is not None:
         name = f"{pending.group}/{pending.version}"
         console.print(f"Next, for {pending.name}:", soft_wrap=True)
-        endpoint = next((entry.endpoint for entry in listed if entry.endpoint), "")
-        if endpoint:
+        if endpoint := next((name for entry in listed for name in entry.endpoints), ""):
             console.print(f"  ncf diff {endpoint} {name} --html diff.html", soft_wrap=True)
         console.print(f"  ncf approve {name} --note 'REASON'", soft_wrap=True)
 
@@ -185,7 +184,7 @@ def _row(entry: Listed, live: Package | None) -> dict[str, str]:
         "age": _age((datetime.now(UTC) - package.created).total_seconds()),
         "NDCG@10": _beside(package, live, "ndcg_at_10"),
         "HR@10": _beside(package, live, "hr_at_10"),
-        "live on": entry.endpoint,
+        "live on": " ".join(entry.endpoints),
         "release": properties.get(RELEASE, ""),
         "decision": ": ".join(filter(None, (by, reason))),
     }

@@ -60,7 +60,7 @@ def _located(access: AwsAccess, text: str) -> tuple[str, str]:
 
     if is_version(text):
         package = find(Aws(access), text)
-        return package.model_uri, package.name
+        return package.model_in_s3(), package.name
     try:
         endpoint = checked_endpoint_name(text)
     except ValueError:

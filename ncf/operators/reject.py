@@ -23,10 +23,10 @@ class Reject(Deciding):
     status = REJECTED
 
     def remarks(self, aws: Aws, package: Package) -> Iterator[str]:
-        from ncf.sagemaker.registry.package import live_endpoint
+        from ncf.sagemaker.hosting.live import live_endpoints
 
         yield "the release pipeline refuses it"
-        if endpoint := live_endpoint(aws, package):
+        for endpoint in live_endpoints(aws).get(package.arn, ()):
             yield (
                 f"WARNING: it stays live on endpoint {endpoint}, as a rejection takes no model out of service; "
                 f"'ncf rollback {endpoint}' returns to the model before it"

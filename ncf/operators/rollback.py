@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import CliPositionalArg
 
 from ncf.aws.settings import AwsAccess
+from ncf.console_text import say
 from ncf.sagemaker.hosting.settings import checked_endpoint_name
 from ncf.stage.declaration import Stage
 
@@ -21,6 +22,7 @@ class Rollback(Stage, AwsAccess):
         "ncf.aws.session",
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.autoscaling",
+        "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.endpoint",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.hosting.versions",
@@ -41,6 +43,6 @@ class Rollback(Stage, AwsAccess):
 
         rollback = Endpoint(Aws(self), self.endpoint).roll_back(self.endpoint_wait_time)
         for reason in rollback.skipped:
-            print(f"skipped: {reason}")
+            say(f"skipped: {reason}")
         named = f", {rollback.package.name}" if rollback.package else ""
-        print(f"endpoint {self.endpoint} serves {rollback.after}{named} again, in place of {rollback.before}")
+        say(f"endpoint {self.endpoint} serves {rollback.after}{named} again, in place of {rollback.before}")

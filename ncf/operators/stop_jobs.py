@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from ncf.aws.names import JOB_PREFIX
 from ncf.aws.settings import AwsAccess
+from ncf.console_text import say
 from ncf.errors import RemoteError
 from ncf.sagemaker.jobs.settings import checked_job_prefix
 from ncf.stage.declaration import Stage
@@ -79,7 +80,7 @@ class StopJobs(Stage, AwsAccess):
             description = aws.find("sagemaker", kind.describe, **kind.by_name(job.name))
             reason = jobs.overdue(kind, description, job.abandoned, self.age(), now) if description else ""
             if reason:
-                print(f"{kind.words} {job.name} of run {job.run}: {reason}")
+                say(f"{kind.words} {job.name} of run {job.run}: {reason}")
                 found += 1
                 try:
                     stopped += 0 if self.dry_run else stop(aws, kind, job.name)
@@ -87,8 +88,8 @@ class StopJobs(Stage, AwsAccess):
                     refused.append(f"{job.name} ({' '.join(str(error).split())})")
         if self.dry_run:
             hint = ": this was a dry run; '--dry-run false' stops them" if found else ""
-            print(f"{found} jobs without a launcher; nothing was stopped{hint}")
+            say(f"{found} jobs without a launcher; nothing was stopped{hint}")
         else:
-            print(f"{stopped} stopped")
+            say(f"{stopped} stopped")
         if refused:
             raise RemoteError(f"jobs that are not stopped: {', '.join(refused)}")

@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from ncf.aws.settings import AwsAccess
+from ncf.console_text import say
 from ncf.errors import InputError
 from ncf.stage.declaration import Stage
 from ncf.storage import is_s3
@@ -35,7 +36,7 @@ class Verify(Stage, AwsAccess):
     be compared.
     """
 
-    calls = ("ncf.storage", "ncf.aws.session", "ncf.aws.tags", "ncf.sagemaker.registry.package")
+    calls = ("ncf.storage", "ncf.aws.session", "ncf.sagemaker.registry.package")
 
     read_too = ("data", "items", "dataset", "samples", "warm_start")
 
@@ -57,18 +58,18 @@ class Verify(Stage, AwsAccess):
 
         findings = Findings()
         package = self._package()
-        location = package.model_uri if package else self.model
+        location = package.model_in_s3() if package else self.model
         with tempfile.TemporaryDirectory(prefix="ncf-") as scratch, opened(location, findings) as model:
             if package:
                 check_package(package, model, findings)
             if not findings.differences:
                 self._compare(model, Path(scratch), findings)
         if findings.verdict == "same":
-            print("same bytes")
+            say("same bytes")
         elif findings.verdict == "different":
-            print(f"different: {findings.differences[0]}")
+            say(f"different: {findings.differences[0]}")
         else:
-            print(f"nothing differs, but this was not compared: {'; '.join(findings.unknown)}")
+            say(f"nothing differs, but this was not compared: {'; '.join(findings.unknown)}")
         raise SystemExit(STATUSES[findings.verdict])
 
     def _package(self) -> Package | None:

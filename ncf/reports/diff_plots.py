@@ -12,6 +12,8 @@ from ncf.reports.numbers import percent
 from ncf.reports.plots import MODEL, Chart, legend_below, percent_ticks, plot, svg
 
 _WIDTH, _HEIGHT = 5.2, 3.0
+_LABEL_BARS = 4
+"""Bars beside which the label of their axis fits."""
 _SHADES = {"same list": 0.22, "some items changed": 0.55, "all items changed": 1.0}
 """Kind of change -> opacity of its bars."""
 
@@ -42,7 +44,7 @@ def groups(found: Sequence[GroupDiff]) -> Chart:
         (users - unchanged - replaced) / users,
         replaced / users,
     ]
-    with plot(_WIDTH, 1.5 + 0.42 * len(found)) as (figure, axes):
+    with plot(_WIDTH, 1.5 + 0.42 * max(len(found), _LABEL_BARS)) as (figure, axes):
         axes.set_title("Change of the lists by activity")
         left = np.zeros(len(found))
         for (label, shade), share in zip(_SHADES.items(), shares, strict=True):

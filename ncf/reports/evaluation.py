@@ -17,7 +17,7 @@ from ncf.reports import evaluation_plots, markdown
 from ncf.reports.better_baselines import better_baselines
 from ncf.reports.evaluation_examples import examples_section
 from ncf.reports.evaluation_run import run_section, settings_sections
-from ncf.reports.html import Report, Section, Table, Tile, render
+from ncf.reports.html import Noted, Report, Section, Table, Tile, render
 from ncf.reports.numbers import bounds, count, decimal, interval, number, percent
 from ncf.reports.plots import Chart
 from ncf.reports.training_plots import training_sections
@@ -149,7 +149,7 @@ class EvaluationReport:
             f"Whole catalogue: means over {count(len(self.evaluation.users))} users, whose test items are ranked among "
             f"all items that the model was not fitted on for them. {self._among.capitalize()}: means over "
             f"{count(len(self.evaluation.test))} test items, each ranked among so few items that values are higher. "
-            "95 % confidence intervals (CI) by resampling users."
+            "Below each value: its 95 % confidence interval (CI), by resampling users."
         ]
         tables = [
             self._with_intervals("Whole catalogue", self._whole()),
@@ -162,10 +162,10 @@ class EvaluationReport:
         names = in_order(self.summary.of_rankers)
         found = [[self.summary.of_rankers[name][metric] for metric in shown] for name in names]
         rows = [
-            (LABELS[name], *(cell for one in of for cell in (decimal(one.mean), bounds(one))))
+            (LABELS[name], *(Noted(decimal(one.mean), bounds(one)) for one in of))
             for name, of in zip(names, found, strict=True)
         ]
-        return Table(("", *(cell for label in shown.values() for cell in (label, "95 % CI"))), rows, caption)
+        return Table(("", *shown.values()), rows, caption)
 
     def _whole_catalogue(self) -> Section:
         catalogues, full = self.evaluation.catalogues, self.summary.full

@@ -45,6 +45,17 @@ class Marked:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """A table cell with a second, smaller line, such as the interval of a mean."""
+
+    text: str
+    note: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
 class Table:
     """A table. The first cell names its row; columns of numbers are aligned right.
 
@@ -109,6 +120,7 @@ def _template() -> Template:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["cell"] = _cell
     environment.filters["tone"] = _tone
+    environment.filters["note"] = _note
     return environment.from_string(TEMPLATE.read_text())
 
 
@@ -119,6 +131,11 @@ def _cell(value: object) -> object:
 def _tone(value: object) -> str:
     """The CSS class of a cell; '' for none."""
     return value.tone if isinstance(value, Marked) else ""
+
+
+def _note(value: object) -> str:
+    """The second line of a cell; '' for none."""
+    return value.note if isinstance(value, Noted) else ""
 
 
 def with_links(page: str, links: Mapping[str, str]) -> str:

@@ -82,13 +82,15 @@ class AwsSettings(AwsAccess):
 
 
 def checked_run_id(value: str) -> str:
-    """A run's ID, which is stored as the value of a tag.
+    """A run's ID, which is stored as the value of a tag, and of a property of a model package.
 
     Raises:
-        ValueError: if the value of a tag cannot hold it.
+        ValueError: if a tag cannot hold it, or a property would hold another text.
     """
     if not _TAG_TEXT.fullmatch(value):
         raise ValueError("expected letters, digits, spaces and _.:/=+-@, 256 at most")
+    if value != " ".join(value.split()):
+        raise ValueError("expected single spaces, and none at the ends")
     return value
 
 

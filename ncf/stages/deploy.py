@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ncf.aws.session import Aws
     from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
 
+_OF_PACKAGE = "of the package"
+"""In place of an image that is not known yet."""
+
 
 class Deploy(Stage, EndpointSettings):
     """Create or update a SageMaker endpoint that hosts a model, and test it with requests of real users.
@@ -58,8 +61,11 @@ class Deploy(Stage, EndpointSettings):
         description="Approved model package in place of the model and of 'deploy_image': ARN, or GROUP/VERSION; "
         "'': none",
     )
+    deploy_image: str = Field("", description="Image of the endpoint, in ECR; not used with 'package'")
     deploy_overrides: dict[str, Any] = Field(
-        {}, description="Parameters of the endpoint as {name: value}; they override the individual parameters"
+        {},
+        description="Parameters of the endpoint as {name: value}; they override the individual parameters; with "
+        "'package' all but deploy_image",
     )
 
     endpoint: Path = OutputParameter(str, "Name of the endpoint")
@@ -77,6 +83,13 @@ class Deploy(Stage, EndpointSettings):
     def _one_model(self) -> Deploy:
         if not self.package:
             check_one_given(self, "model", "model_uri")
+            if not self.deploy_image and not self.deploy_overrides.get("deploy_image"):
+                raise ValueError("parameter 'deploy_image' is '': expected the image of the endpoint, or a 'package'")
+        elif "deploy_image" in self.deploy_overrides:
+            raise ValueError(
+                "parameter 'deploy_overrides' has 'deploy_image', but a package names the image of its endpoint; leave "
+                "it out"
+            )
         return self
 
     @model_validator(mode="after")
@@ -88,17 +101,18 @@ class Deploy(Stage, EndpointSettings):
         """Settings of the endpoint, with the overrides applied.
 
         Args:
-            image: of the package, in place of 'deploy_image'; '' for none.
+            image: of the package, if it is known.
 
         Raises:
             ValueError: if an override is invalid. The message names it and the accepted values.
         """
         names = {name: name for name in EndpointSettings.model_fields}
         values = {name: getattr(self, name) for name in names}
-        overrides = {**self.deploy_overrides, **({"deploy_image": image} if image else {})}
+        if self.package:
+            values["deploy_image"] = image or _OF_PACKAGE
         return cast(
             "EndpointSettings",
-            with_overrides(values, names, "deploy_overrides", overrides, EndpointSettings)[0],
+            with_overrides(values, names, "deploy_overrides", self.deploy_overrides, EndpointSettings)[0],
         )
 
     def s3_region(self) -> str:
@@ -196,16 +210,19 @@ class Deploy(Stage, EndpointSettings):
         from ncf.sagemaker.hosting.smoke_test import SmokeTest
 
         check_plan(aws, plan)
-        test = SmokeTest.of_model(folder, plan.settings.smoke_test_users)
+        count = plan.settings.smoke_test_users
+        test = SmokeTest.of_model(folder, max(1, count))  # the summary has a sample request in any case
 
         def tested() -> float:
-            seconds = test.run(aws, plan.name) if test.users else 0.0
+            seconds = test.run(aws, plan.name) if count else 0.0
             permit()
             return seconds
 
         seconds = deploy(aws, plan, upload, tested, permit)
         self.endpoint.write_text(plan.name)
-        self.metrics.write_text(json.dumps({"smoke_test_users": len(test.users), "smoke_test_seconds": seconds}))
+        self.metrics.write_text(
+            json.dumps({"smoke_test_users": count and len(test.users), "smoke_test_seconds": seconds})
+        )
         url = aws.console_url(f"endpoints/{plan.name}")
         rows = {
             "region": aws.region,

@@ -45,6 +45,7 @@ class Evaluate(Stage, ChampionSettings, AwsAccess):
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.champion",
         "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.hosting.live",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.registry.package",
     )

@@ -18,9 +18,10 @@ from ncf.stage.declaration import LAUNCHER, FinalStatus, Output, Stage
 class Finish(Stage, AwsAccess):
     """Stop jobs that a run has left behind, determine the outcome of the run, and send a notification.
 
-    Exit handler of a pipeline of train, evaluate and deploy, or of deploy alone. It runs when the run succeeds, fails
-    or is terminated. It does not run again when an ended run is retried. The outcome follows from the training jobs,
-    the endpoint and the outputs of the run. An unknown outcome or an undelivered notification does not fail the run.
+    Exit handler of a pipeline of train, evaluate and deploy, of deploy alone, or of monitor. It runs when the run
+    succeeds, fails or is terminated. It does not run again when an ended run is retried. The outcome follows from the
+    training jobs, the endpoint and the outputs of the run. An unknown outcome or an undelivered notification does not
+    fail the run.
     """
 
     image = LAUNCHER
@@ -40,6 +41,9 @@ class Finish(Stage, AwsAccess):
     run_id: str = Field(min_length=1, description="ID of the run")
     status: FinalStatus = Field(FinalStatus(""), description="Final status of the run, filled in by KFP")
     trains: bool = Field(True, description="Whether the run trains a model")
+    last_stage: Literal["deploy", "monitor"] = Field(
+        "deploy", description="Stage that the run ends with: 'deploy' or 'monitor'"
+    )
     train_overrides: dict[str, Any] = Field(
         {},
         description="Parameter of the train stage; region, assume_role, profile and job_prefix in it apply to its jobs",
@@ -86,6 +90,7 @@ class Finish(Stage, AwsAccess):
             endpoint_name=self.deploy_overrides.get("endpoint_name", self.endpoint_name),
             trains=self.trains,
             release=self.release,
+            last=self.last_stage,
         )
         judged = verdict(evidence)
         message = Message(evidence, judged)

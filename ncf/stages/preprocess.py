@@ -55,6 +55,7 @@ class Preprocess(Stage, EventSettings, ComparisonSettings, ChampionSettings, Aws
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.champion",
         "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.hosting.live",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.registry.package",
     )

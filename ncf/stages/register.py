@@ -41,7 +41,6 @@ class Register(Stage, RegistrySettings, ServingSettings, ExperimentSettings):
         "ncf.storage",
         "ncf.aws.ecr",
         "ncf.aws.session",
-        "ncf.aws.tags",
         "ncf.sagemaker.registry.package",
         "ncf.sagemaker.registry.registration",
     )

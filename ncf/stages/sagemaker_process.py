@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ncf.console_text import visible
+from ncf.console_text import say
 from ncf.sagemaker.processing.settings import INPUTS, OUTPUTS, ProcessingProgram, ProcessingSettings
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage
 from ncf.storage import download, is_s3, list_objects
@@ -78,7 +78,7 @@ class SagemakerProcess(Stage, ProcessingProgram, ProcessingSettings):
             arguments=self.container_arguments,
         )
         plan.check(aws)
-        job = run_job(aws, plan, inputs.uploader(staging), write=lambda line: print(visible(line), flush=True))
+        job = run_job(aws, plan, inputs.uploader(staging), write=say)
         uris = output_uris(job)
         counts = {output: len(list_objects(uri)) for output, uri in uris.items()}
         for output in OUTPUTS:

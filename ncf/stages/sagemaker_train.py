@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ncf.console_text import visible
+from ncf.console_text import say
 from ncf.sagemaker.training.program import ARTIFACTS, TrainingProgram
 from ncf.sagemaker.training.settings import TrainingSettings
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage
@@ -87,7 +87,7 @@ class SagemakerTrain(Stage, TrainingProgram, TrainingSettings):
             input_mode=self.input_mode,
         )
         plan.check(aws)
-        job = run_job(aws, plan, inputs.uploader(staging), write=lambda line: print(visible(line), flush=True))
+        job = run_job(aws, plan, inputs.uploader(staging), write=say)
         uri = model_uri(job)
         if not is_s3(output):
             download(uri, self.trained_model / "model.tar.gz" if self.compress_model else self.trained_model)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import model_validator
 
-from ncf.console_text import visible
+from ncf.console_text import say
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.transform.settings import TransformProgram, TransformSettings
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage, check_one_given
@@ -94,7 +94,7 @@ class SagemakerTransform(Stage, TransformProgram, TransformSettings):
                 plan.create_model(aws)
 
         try:
-            job = run_job(aws, plan, prepare, write=lambda line: print(visible(line), flush=True))
+            job = run_job(aws, plan, prepare, write=say)
         except RemoteError as error:
             if error.report and plan.image:  # the job has ended
                 plan.delete_model(aws)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import model_validator
 
-from ncf.console_text import visible
+from ncf.console_text import say
 from ncf.sagemaker.training.program import ARTIFACTS, TrainingProgram
 from ncf.sagemaker.tuning.settings import Search, TuningSettings
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
@@ -90,7 +90,7 @@ class SagemakerTune(Stage, TrainingProgram, Search, TuningSettings):
         staging = Staging(settings.s3_prefix, name)
         plan = self._plan(aws, name, run, settings, search, inputs, staging)
         plan.check(aws)
-        job = run_job(aws, plan, inputs.uploader(staging), write=lambda line: print(visible(line), flush=True))
+        job = run_job(aws, plan, inputs.uploader(staging), write=say)
         best = job["BestTrainingJob"]
         trained = aws.call("sagemaker", TRAINING.describe, None, **TRAINING.by_name(best["TrainingJobName"]))
         uri, output = model_uri(trained), self.uri_of("best_model")

@@ -29,8 +29,8 @@ class SelectPackage(Stage, AwsAccess):
         "ncf.storage",
         "ncf.aws.session",
         "ncf.aws.tags",
+        "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.packages",
-        "ncf.sagemaker.registry.decision",
         "ncf.sagemaker.registry.package",
     )
 

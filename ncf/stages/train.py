@@ -49,6 +49,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         "ncf.aws.tags",
         "ncf.sagemaker.hosting.champion",
         "ncf.sagemaker.hosting.deployed_model",
+        "ncf.sagemaker.hosting.live",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.jobs.job",
         "ncf.sagemaker.jobs.pricing",
@@ -134,6 +135,8 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
             plan.check(aws)
 
             def upload() -> None:
+                if earlier:
+                    self._check_architecture(chosen, earlier)
                 if chosen.refit:
                     _log.info("%s", cost_of_refit(aws, settings))
                 for channel, location in inputs.items():
@@ -175,6 +178,16 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
                 yield str(folder), found.uri
         else:
             yield found.uri, found.uri
+
+    def _check_architecture(self, chosen: Hyperparameters, earlier: str) -> None:
+        """Refuse a warm start from another architecture, before the job is paid for."""
+        from ncf.sagemaker.staging import manifest_of
+        from ncf.training.architecture import check_same_architecture
+
+        has_days = dataset_layout.DAYS in manifest_of(self.dataset, dataset_layout.KIND)["files"]
+        before = manifest_of(earlier, model_folder.KIND)["parameters"]
+        # without times in the data, the architecture does not depend on 'history'
+        check_same_architecture(chosen.model_dump(mode="json"), before, but=() if has_days else ("history",))
 
 
 def _as_strings(hyperparameters: Hyperparameters) -> dict[str, str]:

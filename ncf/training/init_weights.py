@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ncf.artifacts.model_folder import ModelConfig, ModelFolder
-from ncf.errors import InputError
 from ncf.models.history_network import HistoryNetwork, initialise_history
 from ncf.models.networks import ITEM_TABLES, USER_TABLES, AnyNetwork, Network, initialise
+from ncf.training.architecture import check_same_architecture
 
 
 def fused(gmf: Mapping[str, Tensor], mlp: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
@@ -58,16 +58,7 @@ def warm_started(
     Raises:
         InputError: if the architectures differ; the message names the differences.
     """
-    parts = (
-        ["model"] + ["factors"] * config.has_product + ["tower"] * config.has_tower + ["history"] * config.has_history
-    )
-    differences = [
-        f"'{name}' is {getattr(config, name)}, the earlier model's is {getattr(earlier.config, name)}"
-        for name in parts
-        if getattr(config, name) != getattr(earlier.config, name)
-    ]
-    if differences:
-        raise InputError(f"parameter 'warm_start': {'; '.join(differences)}; a warm start needs the same architecture")
+    check_same_architecture(config.model_dump(), earlier.config.model_dump())
     network: AnyNetwork
     if config.has_history:
         network = HistoryNetwork(config)

@@ -36,6 +36,17 @@ def test_each_list_has_a_salt_of_its_own_and_all_lists_count(tmp_path: Path) -> 
     assert "ben" not in Forgotten.load(one)
 
 
+def test_a_list_that_was_changed_is_refused(tmp_path: Path) -> None:
+    """Although it is a list: a user in it would come back."""
+    (path,) = write(tmp_path, ["anna", "ben"])
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "users": content["users"][:1]}, indent=0) + "\n")
+    with pytest.raises(
+        InputError, match=r"forgotten-\w{16}\.json: was changed after it was written.*; restore the file"
+    ):
+        Forgotten.load(tmp_path)
+
+
 def test_the_fingerprint_depends_on_the_users_and_not_on_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

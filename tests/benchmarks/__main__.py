@@ -10,7 +10,19 @@ from rich.console import Console
 from rich.table import Table
 
 BENCHMARKS = ("preprocess", "sampling", "training", "lazy", "evaluation", "serving")
-BY_NAME = ("baselines", "batch", "catalogue", "containers", "epoch", "gpu", "peer", "peer_sasrec", "reproduce", "scale")
+BY_NAME = (
+    "baselines",
+    "batch",
+    "catalogue",
+    "containers",
+    "epoch",
+    "gpu",
+    "monitor",
+    "peer",
+    "peer_sasrec",
+    "reproduce",
+    "scale",
+)
 """Those that need Docker, a GPU, somebody else's code, data, a trained model, or a long time."""
 
 

@@ -111,7 +111,7 @@ def test_an_authority_of_ones_own(
         assert "--ca-cert FILE" in err
         assert run("submit", f"--host={host}", f"--ca-cert={ca_cert}", *required)[:2] == (0, "run-1\n")
         monkeypatch.setenv("SSL_CERT_FILE", str(ca_cert))
-        assert run("submit", f"--host={host}", *required)[:2] == (0, "run-1\n")
+        assert run("submit", f"--host={host}", *required)[:2] == (0, "run-2\n")
 
 
 @pytest.mark.parametrize("command", ["submit", "upload", "schedule"])

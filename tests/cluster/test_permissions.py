@@ -27,6 +27,7 @@ SERVICES = {
     "application-autoscaling": "application-autoscaling",
     "cloudwatch": "cloudwatch",
     "ecr": "ecr",
+    "events": "events",
     "iam": "iam",
     "logs": "logs",
     "pricing": "pricing",

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from captured import of_user, write
 from fake_account import REGISTRY, Account
 from fake_account import ROLE as SERVICE_ROLE
 from iam_account import Decision, Iam, iam, policy
@@ -19,20 +20,29 @@ from runs import PREFIX, deploy, left_behind, register, status, tags_of, train
 
 from components.cluster.permissions import NOT_BY_STACK
 from ncf.aws import namespace
+from ncf.aws.events import put_event
 from ncf.aws.permissions import NOT_BY_NAMESPACE, UNSCOPED
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
+from ncf.operators.approve import Approve
 from ncf.operators.checks import account as checked_account
 from ncf.operators.clean import Clean
 from ncf.operators.doctor import Doctor
+from ncf.operators.models import Models
+from ncf.operators.reject import Reject
 from ncf.operators.rollback import Rollback
 from ncf.operators.stop_jobs import StopJobs
 from ncf.sagemaker.hosting.endpoint import Endpoint
+from ncf.sagemaker.hosting.live import live_endpoints
+from ncf.sagemaker.registry.approval import decide
 from ncf.sagemaker.registry.names import APPROVED
-from ncf.sagemaker.registry.package import find, set_properties, set_status
+from ncf.sagemaker.registry.package import find
 from ncf.stage import execution
+from ncf.stages.deploy import Deploy
 from ncf.stages.finish import Finish
+from ncf.stages.monitor import Monitor
+from ncf.stages.select_package import SelectPackage
 from ncf.storage import upload
 
 ENDPOINT = "ncf-tenant"
@@ -138,6 +148,28 @@ def test_an_update_to_other_instances_a_failed_one_and_a_retry_are_allowed(
     }
 
 
+def test_an_endpoint_is_monitored(tmp_path: Path, pods: Iam) -> None:
+    capture = f"{PREFIX}/capture"
+    deploy(tmp_path, "ncf-watched", "run-9", 1, "--bake-time", "0", "--data-capture-s3-uri", capture)
+    records = [of_user(f"x{number}", ["i1"], number * 60.0, "popular") for number in range(300)]
+    write(tmp_path / "captured", "ncf-watched", records)
+    for path in (tmp_path / "captured").rglob("*.jsonl"):
+        upload(path, f"{capture}/{path.relative_to(tmp_path / 'captured')}")
+    topic = boto3.client("sns").create_topic(Name="team-a")["TopicArn"]
+    flags = {"endpoint-name": "ncf-watched", "since": "2026-05-04", "notify": topic, "retrain": "true"}
+    outputs = {name: tmp_path / f"monitor-{name}" for name in Monitor.outputs()}
+    execution.run(Monitor, [f"--{name}={value}" for name, value in {**flags, **outputs}.items()])
+    assert outputs["breached"].read_text() == "true"
+    assert pods.denied == []
+    assert actions(pods) >= {"cloudwatch:GetMetricData", "events:PutEvents", "sns:Publish", "s3:PutObject"}
+
+
+def test_an_event_of_another_kind_is_denied(pods: Iam) -> None:
+    with pytest.raises(RemoteError, match="AccessDenied"):
+        put_event(Aws(AwsAccess()), "ncf.other", "NCF Monitor Breach", {}, [])
+    assert [decision.action for decision in pods.denied] == ["events:PutEvents"]
+
+
 def _killed(endpoint: str) -> Callable[..., Any]:
     """``Endpoint.settled`` of a pod that is killed during an update."""
     settled, client = Endpoint.settled, boto3.client("sagemaker")
@@ -190,10 +222,46 @@ def test_pods_register_models_and_do_not_approve_them(tmp_path: Path, pods: Iam,
     assert register(tmp_path, f"ncf-{release.replace('_', '-')}", "run-1", 1, "--release", release) == package
     assert pods.denied == []
     aws = Aws(AwsAccess())
-    set_properties(aws, package, {"ncf:endpoint": ENDPOINT})
-    assert pods.denied == []
     with pytest.raises(Exception, match="no identity-based policy allows the sagemaker:UpdateModelPackage action"):
-        set_status(aws, find(aws, package), APPROVED, "", {"ncf:decided-by": "a pod"})
+        decide(aws, find(aws, package), APPROVED, "by a pod")
+
+
+def test_the_life_of_a_package_needs_no_other_permissions(tmp_path: Path, pods: Iam) -> None:
+    """Pods register, release and find what is live; operators decide and roll back."""
+    aws, group = Aws(AwsAccess()), "ncf-life"
+    arns = []
+    for number in (1, 2):
+        pods.by("PodRole", "team-a")
+        arns.append(register(tmp_path, group, f"run-{number}", number, "--release", "on_approval"))
+        pods.by("OperatorPolicy", "team-a")
+        execution.run(Approve, [arns[-1], "--note", "good lists"])
+        pods.by("PodRole", "team-a")
+        release(tmp_path, arns[-1], f"run-{number}")
+        assert live_endpoints(aws)[arns[-1]] == [group]
+    pods.by("OperatorPolicy", "team-a")
+    execution.run(Models, [group])
+    execution.run(Rollback, [group])
+    assert live_endpoints(aws)[arns[0]] == [group]
+    execution.run(Reject, [arns[1], "--note", "worse lists"])
+    assert pods.denied == []
+
+
+def release(folder: Path, package: str, run: str) -> None:
+    outputs = [f"--{name}={folder / run / name}" for name in ("endpoint", "summary", "metrics")]
+    selected = folder / run / "arn"
+    execution.run(
+        SelectPackage, ["--package", package, f"--arn={selected}", f"--summary={folder / run / 'package.md'}"]
+    )
+    given = [f"--package={selected.read_text()}", f"--role={ROLE}", "--endpoint-name=ncf-life", f"--run-id={run}"]
+    execution.run(Deploy, [*given, "--bake-time=0", *outputs])
+
+
+def test_endpoints_of_another_namespace_are_left_out_of_what_is_live(tmp_path: Path, pods: Iam) -> None:
+    deploy(tmp_path, "ncf-hidden", "run-9", 1, "--bake-time", "0")
+    (tmp_path / "namespace").write_text("team-b")
+    pods.by("PodRole", "team-b")
+    assert live_endpoints(Aws(AwsAccess())) == {}
+    assert {decision.action for decision in pods.denied} == {"sagemaker:DescribeEndpoint"}
 
 
 def test_operators_examine_an_account(monkeypatch: pytest.MonkeyPatch, pods: Iam) -> None:

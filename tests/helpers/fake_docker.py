@@ -25,6 +25,7 @@ case "$1 $2" in
 "info --format") echo '{store}';;
 "context inspect") echo "$FAKE_ENGINE";;
 "image inspect") echo '[{{"Size": 1}}]';;
+"push "*) if [ -n "$FAKE_REFUSAL" ]; then echo "$FAKE_REFUSAL" >&2; exit 1; fi;;
 esac
 """
 

@@ -43,6 +43,7 @@ class FakeKfp:
     pipelines: dict[str, dict[str, Any]] = field(default_factory=dict)
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     looks: int = 0
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
@@ -55,10 +56,10 @@ class FakeKfp:
         if route == "/experiments":
             return self._collection(method, self.experiments, "experiment", query, body)
         if route == "/runs":
-            return 200, {**body, "run_id": "run-1", "state": "PENDING"}
-        if route == "/runs/run-1":
+            return self._runs(method, query, body)
+        if re.fullmatch(r"/runs/run-\d+", route):
             self.looks += 1
-            return 200, {"run_id": "run-1", **self.run(self.looks)}
+            return 200, {"run_id": route.rpartition("/")[2], **self.run(self.looks)}
         if route.startswith("/pipelines"):
             return self._pipelines(method, route, query, body)
         if route.startswith("/recurringruns"):
@@ -87,6 +88,14 @@ class FakeKfp:
         wanted = [part["stringValue"] for part in json.loads(query.get("filter", "{}")).get("predicates", [])]
         found = [entry for entry in kept.values() if not wanted or entry["display_name"] in wanted]
         return 200, {f"{kind}s": found} if found else {}
+
+    def _runs(self, method: str, query: dict[str, str], body: Any) -> Answer:
+        if method == "GET":
+            own = {key: run for key, run in self.runs.items() if run["experiment_id"] == query["experiment_id"]}
+            return self._collection(method, own, "run", query, body)
+        made = {**body, "run_id": f"run-{len(self.runs) + 1}", "state": "PENDING"}
+        self.runs[made["run_id"]] = made
+        return 200, made
 
     def _pipelines(self, method: str, route: str, query: dict[str, str], body: Any) -> Answer:
         if route == "/pipelines" and method == "POST" and self.version < (2, 14) and "name" in body:

@@ -104,6 +104,9 @@ def _of_logs(action: str, call: Call) -> Iterator[Asked]:
 
 def _of_cloudwatch(action: str, call: Call) -> Iterator[Asked]:
     alarms = f"arn:aws:cloudwatch:{OWNER}:alarm:"
+    if action == "cloudwatch:GetMetricData":
+        yield from _unscoped(action, call)
+        return
     if action == "cloudwatch:DescribeAlarms":
         yield Asked(action, f"{alarms}*", {})
         return
@@ -135,6 +138,12 @@ def _of_autoscaling(action: str, call: Call) -> Iterator[Asked]:
         yield Asked("cloudwatch:DeleteAlarms", alarm, {})
 
 
+def _of_events(action: str, call: Call) -> Iterator[Asked]:
+    bus = f"arn:aws:events:{OWNER}:event-bus/default"
+    for entry in call["Entries"]:
+        yield Asked(action, bus, {"events:source": entry["Source"], "events:detail-type": entry["DetailType"]})
+
+
 def _of_sns(action: str, call: Call) -> Iterator[Asked]:
     yield Asked(action, call["TopicArn"], {})
 
@@ -157,6 +166,7 @@ OF_SERVICES: Mapping[str, Callable[[str, Call], Iterator[Asked]]] = {
     "application-autoscaling": _of_autoscaling,
     "cloudwatch": _of_cloudwatch,
     "ecr": _of_ecr,
+    "events": _of_events,
     "iam": _of_iam,
     "logs": _of_logs,
     "s3": _of_s3,

@@ -25,6 +25,13 @@ sys.path.insert(0, {source!r})
 from ncf.artifacts import manifest
 root = pathlib.Path(os.environ["NCF_ML_ROOT"])
 settings = json.loads((root / "input/config/hyperparameters.json").read_text())
+
+def typed(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
 for kind in ("dataset", "samples"):
     manifest.read(root / "input/data" / kind, kind)
 print("fit=selection epoch=1 loss=0.5000", flush=True)
@@ -42,7 +49,7 @@ history = {{
     "final": [epoch], "best_epoch": 1, "hyperparameters": settings, "samples_per_second": 10.0,
 }}
 (model / "history.json").write_text(json.dumps(history))
-manifest.write(model, "model", {{"users": 3}}, settings, {{}})
+manifest.write(model, "model", {{"users": 3}}, {{name: typed(value) for name, value in settings.items()}}, {{}})
 """
 
 SERVE_PROGRAM = """
@@ -70,6 +77,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def answer(self, content):
         self.send_response(200)
+        self.send_header("Content-Type", "application/json")
         self.end_headers()
         self.wfile.write(json.dumps(content).encode())
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from components.local.aws import LocalAws, Processes
 from ncf.aws import session
-from ncf.aws.names import PACKAGE_TAG
+from ncf.aws.names import RUN_TAG
 from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 
@@ -65,15 +65,17 @@ def new_package(aws: Aws, group: str, status: str = "PendingManualApproval", **c
     return str(answer["ModelPackageArn"])
 
 
-def endpoint_of_package(aws: Aws, name: str, package: str) -> None:
-    """An endpoint whose tag names a package."""
-    container = {"Image": "r.example/ncf-deploy:1.0"}
+def endpoint_of_package(local: LocalAws, aws: Aws, name: str, package: str) -> None:
+    """An endpoint of a package, which must be approved. It counts as in service, though no program runs."""
+    container = {"ModelPackageName": package}
     role = "arn:aws:iam::123456789012:role/test"
     aws.call("sagemaker", "create_model", ModelName=name, ExecutionRoleArn=role, PrimaryContainer=container)
     variant = {"VariantName": "v", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
     aws.call("sagemaker", "create_endpoint_config", EndpointConfigName=name, ProductionVariants=[variant])
-    tags = [{"Key": PACKAGE_TAG, "Value": package}]
+    local.faults.add("hold", name, state="Creating", seconds=600)
+    tags = [{"Key": RUN_TAG, "Value": f"run-of-{name}"}]
     aws.call("sagemaker", "create_endpoint", EndpointName=name, EndpointConfigName=name, Tags=tags)
+    local._api.endpoint(name)._set("InService")
 
 
 def clients() -> Aws:

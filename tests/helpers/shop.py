@@ -17,10 +17,11 @@ from random_model import random_model
 from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
+from ncf.sagemaker.hosting.live import live_endpoints
 from ncf.sagemaker.registry import package as registry
+from ncf.sagemaker.registry.approval import decide
 from ncf.sagemaker.registry.names import APPROVED
 from ncf.sagemaker.registry.package import Package
-from ncf.sagemaker.registry.properties import DECIDED_BY, ENDPOINT
 from ncf.sagemaker.staging import Staging
 from ncf.stage import execution
 from ncf.stages.deploy import Deploy
@@ -81,11 +82,10 @@ class Shop:
         return new_package(self.aws, self.name, status, InferenceSpecification=specification, **more)
 
     def flags(self, package: str, run_id: str, *more: str) -> list[str]:
-        """Arguments of deploy. The image is not the package's."""
+        """Arguments of deploy. The image is the package's."""
         values = {
             "package": package,
             "role": ROLE,
-            "deploy-image": "registry/another:1",
             "endpoint-name": self.name,
             "run-id": run_id,
             "bake-time": 0,
@@ -109,16 +109,20 @@ class Shop:
         return package
 
     def decide(self, arn: str, status: str) -> None:
-        registry.set_status(self.aws, self.found(arn), status, "decided by the test", {DECIDED_BY: "tester"})
+        decide(self.aws, self.found(arn), status, "decided by the test")
+
+    def change(self, arn: str, **changes: Any) -> None:
+        """Change a package by hand, as a person may who may approve it."""
+        self.aws.call("sagemaker", "update_model_package", ModelPackageArn=arn, **changes)
 
     def served(self) -> str:
-        """The package in service, by the tag of its config: also that of the endpoint, and the only one that says so."""
+        """The package in service, by the tag of its config: also that of the endpoint, and the only live one."""
         state = self.state()
         config = self.aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
         arn = tags_of(self.aws, config["EndpointConfigArn"])[PACKAGE_TAG]
         assert tags_of(self.aws, state["EndpointArn"])[PACKAGE_TAG] == arn
-        marked = [package.arn for package in registry.packages(self.aws, self.name) if ENDPOINT in package.properties]
-        assert marked == [arn]
+        live = {package: endpoints for package, endpoints in live_endpoints(self.aws).items() if self.name in endpoints}
+        assert live == {arn: [self.name]}
         return arn
 
     def state(self) -> dict[str, Any]:
@@ -130,14 +134,14 @@ def is_change(operation: str) -> bool:
     return not operation.startswith(READS)
 
 
-def kill_after(number: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Kill the pod after a number of changes; those that it has made."""
+def kill_after(number: int, monkeypatch: pytest.MonkeyPatch, reads: bool = False) -> list[str]:
+    """Kill the pod after a number of changes, or of calls; those that it has made."""
     made: list[str] = []
     call = Aws.call
 
     def dying(self: Aws, service: str, operation: str, *given: Any, **request: Any) -> dict[str, Any]:
         answer = call(self, service, operation, *given, **request)
-        if is_change(operation):
+        if reads or is_change(operation):
             made.append(operation)
             if len(made) == number:
                 raise KilledError(operation)

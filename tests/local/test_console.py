@@ -208,4 +208,7 @@ def test_a_model_that_waits_ends_with_the_account_of_its_run(recorder: Recorder,
 def test_the_next_commands_for_a_model_that_waits_are_those_of_its_approval() -> None:
     lines = summary._approval("output/aws/environment", "shop/3")
     assert lines[0] == ". output/aws/environment"
-    assert [line.split(" -m ")[1] for line in lines[1:]] == ["ncf models shop", "ncf approve shop/3 --note 'REASON'"]
+    assert [line.partition("bin/")[2] for line in lines[1:]] == [
+        "ncf models shop",
+        "ncf approve shop/3 --note 'REASON'",
+    ]

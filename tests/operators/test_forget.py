@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pyarrow as pa
 import pytest
 import torch
@@ -18,14 +20,16 @@ from local_account import BUCKET, local_account
 from model_packages import clients, new_group, new_package, specification
 from pyarrow import parquet
 from random_model import random_model
+from shop import Shop
 
 from ncf.artifacts import manifest
 from ncf.artifacts.forgotten import Forgotten
 from ncf.errors import InputError
 from ncf.operators.forget import Forget
+from ncf.sagemaker.hosting.deployed_model import deployed_model
 from ncf.stage.command import load
 from ncf.stage.execution import run
-from ncf.storage import list_objects, upload
+from ncf.storage import list_objects, split_uri, upload
 
 USERS = ["u3", "u7", "nobody"]
 
@@ -267,3 +271,63 @@ def test_all_versions_of_a_group_are_searched(users: str, tmp_path: Path, capsys
         assert "2 of 3 files hold users of the list" in said
         with pytest.raises(InputError, match="other: no such file or folder, and no model package group"):
             run(Forget, ["--users", users, "--scan", "other"])
+
+
+def test_after_a_release_without_them_and_a_clean_up_nothing_that_is_live_holds_the_users(
+    users: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "account").mkdir()
+    with local_account(tmp_path / "account"):
+        shop = Shop.open("ncf-forgetful", tmp_path)
+        chain = [prepared_in_s3(tmp_path, name, n_users) for name, n_users in (("before", 12), ("after", 3))]
+        packages = []
+        for (root, model), run_id in zip(chain, ("run-1", "run-2")):
+            digest = manifest.fingerprint(manifest.read(model, "model"))
+            properties = {"ncf:run": run_id, "ncf:sha256": digest}
+            more = {"InferenceSpecification": specification(f"{root}/model"), "CustomerMetadataProperties": properties}
+            packages.append(new_package(shop.aws, shop.name, "Approved", **more))
+            shop.release(packages[-1], run_id)
+        with pytest.raises(SystemExit):
+            run(Forget, ["--users", users, "--scan", shop.name])
+        assert f"found   {shop.name} version 1 (Approved)" in capsys.readouterr().out
+
+        run(load("clean"), ["--run", "run-1", "--dry-run", "false"])
+        delete_objects(chain[0][0])
+        assert shop.served() == packages[-1], "the clean-up of the run before leaves what is live"
+        capsys.readouterr()
+        live = deployed_model(shop.aws, shop.name).uri
+        assert live == f"{chain[1][0]}/model"
+        run(Forget, ["--users", users, "--scan", f"{shop.name},{live},{chain[1][0]}"])
+        said = capsys.readouterr().out
+        assert f"gone    {shop.name} version 1 (Approved): {chain[0][0]}/model: deleted" in said
+        assert re.search(r"^0 of [3-9] files hold users of the list; 0 could not be read$", said, re.MULTILINE)
+
+
+def prepared_in_s3(folder: Path, name: str, n_users: int) -> tuple[str, Path]:
+    """A model and a table of its users, u0 and further, in S3; the URI of the folder, and the local model."""
+    root, local = f"s3://{BUCKET}/{name}", folder / name
+    random_model(n_users=n_users).save(local / "model", {}, {})
+    (local / "batch.csv").write_text("user,item\n" + "".join(f"u{user},i1\n" for user in range(n_users)))
+    upload(local / "model", f"{root}/model")
+    upload(local / "batch.csv", f"{root}/batch.csv")
+    return root, local / "model"
+
+
+def delete_objects(uri: str) -> None:
+    for name in list_objects(uri):
+        bucket, key = split_uri(name)
+        boto3.client("s3").delete_object(Bucket=bucket, Key=key)
+
+
+@pytest.mark.parametrize("container", [{}, {"ModelDataUrl": "https://bucket.s3.amazonaws.com/model.tar.gz"}])
+def test_a_package_of_others_whose_model_cannot_be_searched_is_an_error(
+    container: dict[str, str], users: str, tmp_path: Path
+) -> None:
+    """Not a search of the current folder."""
+    (tmp_path / "account").mkdir()
+    with local_account(tmp_path / "account"):
+        group = new_group(clients(), "foreign")
+        image = {"Image": "r.example/ncf-deploy:1.0", **container}
+        new_package(clients(), group, InferenceSpecification={"Containers": [image]})
+        with pytest.raises(InputError, match="the model of foreign version 1 is at '.*'; expected an s3"):
+            run(Forget, ["--users", users, "--scan", group])

@@ -10,20 +10,25 @@ from typing import Any
 import pytest
 from model_packages import PACKAGE_ARN, clients, endpoint_of_package, new_group, new_package, registry_account
 
+from components.local.aws import LocalAws
 from ncf.aws.session import Aws
 from ncf.errors import InputError
 from ncf.operators.approve import Approve
 from ncf.operators.models import Models
 from ncf.sagemaker.registry.names import APPROVED, REJECTED
-from ncf.sagemaker.registry.package import set_properties
-from ncf.sagemaker.registry.properties import DIFF, ENDPOINT, GATE, HR, NDCG, RELEASE, RUN
+from ncf.sagemaker.registry.properties import DIFF, GATE, HR, NDCG, RELEASE, RUN
 from ncf.stage import execution
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with registry_account(tmp_path_factory.mktemp("registry")):
-        yield clients()
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    with registry_account(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def aws(local: LocalAws) -> Aws:
+    return clients()
 
 
 @pytest.fixture(autouse=True)
@@ -32,15 +37,15 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def group(aws: Aws) -> str:
+def group(local: LocalAws, aws: Aws) -> str:
     """Five packages: live, approved, rejected, of other software, pending."""
     name = new_group(aws, "shop")
     live = new_package(
         aws, name, APPROVED, CustomerMetadataProperties={NDCG: "0.1000", HR: "0.2000", RELEASE: "at_once"}
     )
-    endpoint_of_package(aws, "ncf-shop", live)
-    set_properties(aws, live, {ENDPOINT: "ncf-shop"})
-    former = new_package(aws, name, APPROVED, CustomerMetadataProperties={NDCG: "0.0900", ENDPOINT: "ncf-shop"})
+    for endpoint in ("ncf-shop", "ncf-mail"):
+        endpoint_of_package(local, aws, endpoint, live)
+    former = new_package(aws, name, APPROVED, CustomerMetadataProperties={NDCG: "0.0900"})
     assert former == f"{PACKAGE_ARN}/shop/2"
     gate = {NDCG: "0.0500", HR: "0.1000", GATE: "closed: NDCG is lower"}
     new_package(aws, name, REJECTED, CustomerMetadataProperties=gate)
@@ -64,10 +69,10 @@ def test_a_table_beside_the_live_model(aws: Aws, group: str, capsys: Any) -> Non
     assert found["5"] == "Pending 0 min 0.1250 (+0.0250) 0.1900 (-0.0100) on_approval"
     assert found["4"] == "Pending 0 min"
     assert re.fullmatch(r"Rejected 0 min 0.0500 .* by \S+: closed: NDCG is lower", found["3"])
-    assert re.fullmatch(r"Approved 0 min 0.0900 \(-0.0100\) by \S+", found["2"]), "its endpoint serves another one"
-    assert re.fullmatch(r"Approved 0 min 0.1000 0.2000 ncf-shop at_once by \S+", found["1"])
+    assert re.fullmatch(r"Approved 0 min 0.0900 \(-0.0100\) by \S+", found["2"])
+    assert re.fullmatch(r"Approved 0 min 0.1000 0.2000 ncf-mail ncf-shop at_once by \S+", found["1"])
     assert "the difference from shop version 1, which is live" in said
-    assert said.rstrip().endswith("ncf diff ncf-shop shop/5 --html diff.html\n  ncf approve shop/5 --note 'REASON'")
+    assert said.rstrip().endswith("ncf diff ncf-mail shop/5 --html diff.html\n  ncf approve shop/5 --note 'REASON'")
 
 
 def test_a_narrow_table_breaks_no_word(aws: Aws, group: str, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,9 +100,9 @@ def test_json_has_all_that_the_package_records(aws: Aws, group: str, capsys: Any
         "PendingManualApproval",
     )
     assert (newest["ndcg_at_10"], newest["hr_at_10"], newest["run"]) == (0.125, 0.19, "run-5")
-    assert (newest["diff"], newest["decided_by"], newest["endpoint"]) == ("s3://bucket/diff", "", "")
+    assert (newest["diff"], newest["decided_by"], newest["endpoints"]) == ("s3://bucket/diff", "", [])
     assert other["ndcg_at_10"] is None
-    assert (live["endpoint"], live["properties"][RELEASE]) == ("ncf-shop", "at_once")
+    assert (live["endpoints"], live["properties"][RELEASE]) == (["ncf-mail", "ncf-shop"], "at_once")
 
 
 def test_who_decided_is_shown(aws: Aws, capsys: Any) -> None:

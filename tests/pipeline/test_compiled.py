@@ -21,9 +21,11 @@ import ncf
 import pipeline
 from components.compiling import parameter_table, pipeline_names
 from components.factory import DEFAULT_REGISTRY
+from ncf.aws.settings import AwsAccess, Region
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage import command
 from ncf.stage.registry import stage_names
+from ncf.stages.monitor import Monitor
 from ncf.stages.recommend import Recommend
 
 ROOT = Path(pipeline.__file__).parent
@@ -34,7 +36,10 @@ PAIRS = tuple(
 )
 PACKAGES = tuple(name for pair in PAIRS for name in pair)
 COMPONENTS = tuple(f"components/{stage}/component.yaml" for stage in stage_names())
-CLUSTER = tuple(f"components/cluster/{name}.yaml" for name in ("permissions", "stop-jobs", "ephemeral-storage"))
+CLUSTER = tuple(
+    f"components/cluster/{name}.yaml"
+    for name in ("permissions", "setup", "code-pipeline", "stop-jobs", "ephemeral-storage")
+)
 
 
 def load(name: str, folder: Path = ROOT) -> dict[str, Any]:
@@ -69,7 +74,8 @@ def test_both_names_of_a_parameter_are_in_the_table(fresh: Path) -> None:
     rows = [row.split(" | ")[:2] for row in parameter_table.table(fresh / pipeline.PIPELINE_YAML).splitlines()[2:]]
     names = {name.strip("| `"): stage.strip() for name, stage in rows}
     assert names["data_min_rating"] == "`min_rating`"
-    assert names["deploy_endpoint_name"] == "`champion_endpoint` of evaluate and train, `endpoint_name` of deploy"
+    expected = "`champion_endpoint` of evaluate and preprocess and train, `endpoint_name` of deploy"
+    assert names["deploy_endpoint_name"] == expected
     assert names["seed"] == ""
 
 
@@ -137,7 +143,12 @@ def test_every_output_that_another_stage_could_use_is_referenced(name: str) -> N
         )
         if producer in entry
     }
-    results = {("comp-deploy", "endpoint"), ("comp-recommend", "recommendations")}  # what it is all for
+    results = {  # what it is all for
+        ("comp-deploy", "endpoint"),
+        ("comp-recommend", "recommendations"),
+        ("comp-monitor", "figures"),
+        ("comp-monitor", "breached"),
+    }
     shown = {"system.HTML", "system.Markdown", "system.Metrics"}  # for people: the UI renders these
     for component, entry in content["components"].items():
         if "executorLabel" not in entry:
@@ -312,6 +323,14 @@ def test_the_second_pipeline_runs_one_image() -> None:
     assert {name for name, entry in parameters.items() if "defaultValue" not in entry} == {"model_uri"}
     ours = {"users_uri": "users", "aws_region": "region"}
     assert {ours.get(name, name) for name in parameters} == set(Recommend.parameters()), "each of the stage is one here"
+
+
+def test_the_pipeline_that_monitors_has_each_parameter_of_its_stage() -> None:
+    parameters = load(f"components/monitor/{pipeline.PIPELINE_YAML}")["root"]["inputDefinitions"]["parameters"]
+    assert {name for name, entry in parameters.items() if "defaultValue" not in entry} == {"endpoint_name"}
+    ours = {"aws_region": "region"}
+    identity = AwsAccess.model_fields.keys() - Region.model_fields.keys()
+    assert {ours.get(name, name) for name in parameters} == Monitor.parameters().keys() - identity
 
 
 def test_registry_and_tag_come_from_the_environment(tmp_path: Path) -> None:

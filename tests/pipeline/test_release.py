@@ -124,7 +124,7 @@ def test_a_model_is_registered_approved_released_and_taken_back(
     second = day.train(2)
     said("approve", second, "--note", "better lists")
     models = {seed: model_of(day, seed) for seed in (1, 2)}
-    for operation in ("DescribeModelPackage", "UpdateEndpoint", "UpdateModelPackage", "AddTags"):
+    for operation in ("DescribeModelPackage", "UpdateEndpoint", "AddTags"):
         account.faults.add("refuse", operation, error="ThrottlingException", times=2)
     account.faults.add("hold", SHOP, state="Updating", seconds=3)
     with requests_to(SHOP, "u1") as seen:

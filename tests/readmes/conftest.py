@@ -21,7 +21,7 @@ from warm_python import warm_python
 
 from ncf.data import synthetic
 
-_FOLDERS = ("components", "images", "ncf", ".github")
+_FOLDERS = (".ci", ".github", "components", "images", "ncf")
 _FILES = ("Makefile", "pipeline.py", "pyproject.toml", "constraints.txt", "*.yaml")
 _NOT_INHERITED = ("AWS_", "NCF_", "MAKE", "MFLAGS")
 _ACCOUNT = "123456789012"
@@ -33,7 +33,7 @@ with open(os.environ["CALLS"], "a") as calls:
 if sys.argv[1:3] == ["get", "configmap"]:
     print({json.dumps(json.dumps(_CONFIG_MAP))})
 """
-_TOOLS = ("aws", "docker", "kubectl")
+_TOOLS = ("aws", "docker", "gh", "kubectl")
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Sandbox:
 
     Attributes:
         folder: of the copy.
-        calls: file to which the stand-ins for ``aws``, ``docker`` and ``kubectl`` write their arguments.
+        calls: file to which the stand-ins for ``aws``, ``docker``, ``gh`` and ``kubectl`` write their arguments.
         environment: for commands; ``export`` changes it.
     """
 

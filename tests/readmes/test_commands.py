@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import os
 import re
 import shlex
@@ -17,8 +18,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, redirect_stdout
+from pathlib import Path
 from typing import Any
 
+import aws_commands
 import pytest
 import yaml
 from account_fixtures import set_environment
@@ -62,6 +65,7 @@ class Page(LocalRuns):
         super().__init__(sandbox)
         self.patch, self.stack = patch, stack
         self.hosts: dict[str, str] = {}
+        self.deployed: set[tuple[str, str]] = set()
         self.server = ""
         self.account = self.is_sourced = False
 
@@ -122,12 +126,32 @@ class Page(LocalRuns):
 
     def cluster(self, command: Command) -> None:
         """``pipeline.py`` in this process, against a fake of KFP."""
+        self._write_files(command)
         words = self.sandbox.words(command.text)
         (host,) = [word for word in words if word in _KFP]
         if host not in self.hosts:
             self.hosts[host] = self.stack.enter_context(serving(FakeKfp(multi_user=_KFP[host])))
         self.patch.chdir(self.sandbox.folder)
         pipeline.main([self.hosts[host] if word == host else word for word in words[2:]])
+
+    def check(self, command: Command) -> None:
+        """``pipeline.py check`` on a file that a page shows."""
+        self._write_files(command)
+        assert self.sandbox.run(command.text)
+
+    def show_metrics(self, command: Command) -> None:
+        """``pipeline.py metrics`` of a run on this machine."""
+        metrics = {"gate_passed": 1.0, "candidates": 99.0, "full_ndcg_at_10": 0.16}
+        (self.sandbox.folder / "output" / "run" / "summary.json").write_text(json.dumps({"metrics": metrics}))
+        assert "| this model | 0.1600 |" in self.sandbox.run(command.text)
+
+    def _write_files(self, command: Command) -> None:
+        """Files of a command that a page shows: a run, and manifests by their name."""
+        for word in self.sandbox.words(command.text):
+            path = self.sandbox.folder / word
+            if path.suffix == ".yaml" and not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(_shown(path))
 
     def verify(self, command: Command) -> None:
         """A model that is as its manifest says."""
@@ -187,7 +211,10 @@ class Page(LocalRuns):
         self.run(command)
 
     def tool(self, command: Command) -> None:
-        """``aws`` and ``kubectl``, as stand-ins that record how they are called; files and parameters must exist."""
+        """``aws``, ``kubectl`` and ``gh``, as stand-ins that record how they are called; what they name must exist."""
+        self._write_files(command)
+        if "token.txt" in command.text:
+            (self.sandbox.folder / "token.txt").write_text("a token")
         before = len(self.sandbox.calls_of_tools())
         self.run(command)
         calls = self.sandbox.calls_of_tools()[before:]
@@ -196,11 +223,28 @@ class Page(LocalRuns):
             flags = {flag: value for flag, value in zip(arguments, arguments[1:]) if flag.startswith("-")}
             if name == "kubectl" and "apply" in arguments:
                 assert yaml.safe_load((self.sandbox.folder / flags["-f"]).read_text())["kind"]
+            if name == "aws":
+                aws_commands.check(arguments)
             if name == "aws" and "deploy" in arguments:
                 template = yaml.safe_load((self.sandbox.folder / flags["--template-file"]).read_text())
                 given = {word.partition("=")[0] for word in arguments if re.match(r"[A-Z]\w+=", word)}
                 required = {name for name, entry in template["Parameters"].items() if "Default" not in entry}
-                assert required <= given <= set(template["Parameters"])
+                assert given <= set(template["Parameters"])
+                key = flags["--stack-name"], flags["--template-file"]
+                assert key in self.deployed or required <= given  # an update keeps the values of the others
+                self.deployed.add(key)
+
+
+def _shown(path: Path) -> str:
+    """Content of a file that a page shows in a block of YAML."""
+    for readme in READMES:
+        for block in blocks(readme):
+            content = yaml.safe_load(block.content) if block.language == "yaml" else {}
+            if content.get("metadata", {}).get("name") == path.stem or (
+                "pipeline" in content and path.parent.name == "runs"
+            ):
+                return block.content
+    raise AssertionError(f"no page shows {path.name}")
 
 
 def _until_healthy(address: str) -> None:
@@ -223,6 +267,7 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     r"make aws": Page.start_account,
     r"make run PARAMS=.*": Page.run_on_account,
     r"make release( .*)?": Page.run,
+    r"make monitor( .*)?": Page.run,
     r"\. output/aws/environment": Page.source,
     r"make run": Page.make_run,
     r'make run DATA=\S+ PARAMS="epochs=.*': Page.run_with_parameters,
@@ -243,7 +288,9 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     _PIPELINE + r"older .*": Page.compile_example,
     _PIPELINE + r"(submit|upload|schedule) .*": Page.cluster,
     r"(printf .* \| )?curl .*": Page.request,
-    r"(aws|kubectl) .*": Page.tool,
+    _PIPELINE + r"check .*": Page.check,
+    _PIPELINE + r"metrics .*": Page.show_metrics,
+    r"(aws|kubectl|gh) .*": Page.tool,
 }
 """Command (regular expression) -> how it runs."""
 
@@ -251,6 +298,7 @@ NOT_RUN: Mapping[str, str] = {
     r"make run DATA=\S+ ITEMS=.*": "components/local/README.md runs these data and titles, by 'pipeline.py run'",
     r"make run KEEP_ENDPOINT=1": "the first README keeps the endpoint of a run with data until Ctrl-C",
     r"make run EXECUTOR=docker": "needs Docker: tests/images/test_run.py runs in containers",
+    r"make scan": "needs ECR: tests/images/test_scan.py runs it with its answers",
     r"make images.*": "needs Docker and minutes: 'make test-images' begins with it",
     r"make (test-images|check-local-mode)": "needs Docker: .ci/images runs the first of them",
     r"make test(-slow)?": "would run itself",
@@ -326,7 +374,7 @@ def _parse_python(arguments: list[str], sandbox: Sandbox, patch: pytest.MonkeyPa
         patch.chdir(sandbox.folder)
         pipeline.main(arguments[1:])
     elif arguments[:2] == ["-m", "images.build"]:
-        for name in ("build_all", "_print_table", "push"):
+        for name in ("build_all", "_print_table", "push", "scan"):
             patch.setattr(build, name, lambda *_: {})
         build.main(arguments[2:])
     elif arguments[:2] == ["-m", "tests.benchmarks"]:

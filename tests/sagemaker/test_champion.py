@@ -8,21 +8,23 @@ import boto3
 import pytest
 from model_packages import SOURCE, clients, endpoint_of_package, new_group, new_package, registry_account
 
-from ncf.aws.names import RUN_TAG
+from components.local.aws import LocalAws
 from ncf.aws.session import Aws
-from ncf.sagemaker.hosting import champion
 from ncf.sagemaker.hosting.champion import ChampionModel, champion_model
 from ncf.sagemaker.hosting.champion_settings import ChampionSettings
-from ncf.sagemaker.hosting.deployed_model import DeployedModel
 from ncf.sagemaker.registry.names import APPROVED, REJECTED
-from ncf.sagemaker.registry.package import set_properties
-from ncf.sagemaker.registry.properties import ENDPOINT, RUN
+from ncf.sagemaker.registry.properties import RUN
 
 
 @pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    with registry_account(tmp_path_factory.mktemp("registry")):
-        yield clients()
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAws]:
+    with registry_account(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def aws(local: LocalAws) -> Aws:
+    return clients()
 
 
 def package(aws: Aws, group: str, run: str, status: str = APPROVED) -> str:
@@ -32,16 +34,11 @@ def package(aws: Aws, group: str, run: str, status: str = APPROVED) -> str:
     return new_package(aws, group, status, InferenceSpecification=containers, CustomerMetadataProperties={RUN: run})
 
 
-def live(aws: Aws, arn: str, endpoint: str) -> None:
-    endpoint_of_package(aws, endpoint, arn)
-    set_properties(aws, arn, {ENDPOINT: endpoint})
-
-
 def found(aws: Aws, run: str = "now", **settings: str) -> ChampionModel:
     return champion_model(aws, ChampionSettings(**settings), run)
 
 
-def test_the_latest_approved_one_before_any_is_live_then_the_live_one(aws: Aws) -> None:
+def test_the_latest_approved_one_before_any_is_live_then_the_live_one(local: LocalAws, aws: Aws) -> None:
     group = new_group(aws, "order")
     first = package(aws, group, "first")
     package(aws, group, "second")
@@ -49,16 +46,16 @@ def test_the_latest_approved_one_before_any_is_live_then_the_live_one(aws: Aws) 
     approved = found(aws, champion_group=group)
     assert (approved.uri, approved.name) == ("s3://bucket/second", "approved package order version 2")
     assert not approved.is_live
-    live(aws, first, "ncf-order")
+    endpoint_of_package(local, aws, "ncf-order", first)
     now = found(aws, champion_group=group)
     assert (now.uri, now.name) == ("s3://bucket/first", "live package order version 1")
     assert now.is_live
 
 
-def test_a_run_s_own_package_is_no_champion(aws: Aws) -> None:
+def test_a_run_s_own_package_is_no_champion(local: LocalAws, aws: Aws) -> None:
     group = new_group(aws, "own")
     former = package(aws, group, "former")
-    live(aws, package(aws, group, "now"), "ncf-own")
+    endpoint_of_package(local, aws, "ncf-own", package(aws, group, "now"))
     assert found(aws, champion_group=group).uri == "s3://bucket/former"
     assert found(aws, "later", champion_group=group).uri == "s3://bucket/now"
     assert found(aws, "", champion_group=group).uri == "s3://bucket/now"
@@ -68,21 +65,16 @@ def test_a_run_s_own_package_is_no_champion(aws: Aws) -> None:
     )
 
 
-def test_the_endpoint_comes_first(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As soon as it is in service, which the stand-in's is not without a program."""
+def test_the_endpoint_comes_first(local: LocalAws, aws: Aws) -> None:
     group = new_group(aws, "beside")
     package(aws, group, "other")
-    endpoint_of_package(aws, "ncf-hosted", package(aws, new_group(aws, "hosted"), "before"))
-    arn = aws.call("sagemaker", "describe_endpoint", EndpointName="ncf-hosted")["EndpointArn"]
-    aws.call("sagemaker", "add_tags", ResourceArn=arn, Tags=[{"Key": RUN_TAG, "Value": "before"}])
-    served = {"ncf-hosted": DeployedModel("s3://bucket/hosted")}
-    missing = DeployedModel(absence="There is no such endpoint.")
-    monkeypatch.setattr(champion, "deployed_model", lambda _, endpoint: served.get(endpoint, missing))
+    endpoint_of_package(local, aws, "ncf-hosted", package(aws, new_group(aws, "hosted"), "before"))
     both = {"champion_endpoint": "ncf-hosted", "champion_group": group}
     hosted = found(aws, **both)
-    assert (hosted.uri, hosted.name, hosted.is_live) == ("s3://bucket/hosted", "endpoint ncf-hosted", True)
-    assert found(aws, "before", **both).uri == "s3://bucket/other", "it serves this run's own model"
-    alone = found(aws, "before", champion_endpoint="ncf-hosted")
+    assert (hosted.uri, hosted.name, hosted.is_live) == ("s3://bucket/before", "endpoint ncf-hosted", True)
+    own = "run-of-ncf-hosted"
+    assert found(aws, own, **both).uri == "s3://bucket/other", "it serves this run's own model"
+    alone = found(aws, own, champion_endpoint="ncf-hosted")
     assert alone.absence == "Endpoint ncf-hosted serves this run's own model."
     assert found(aws, champion_endpoint="ncf-missing", champion_group=group).uri == "s3://bucket/other"
 

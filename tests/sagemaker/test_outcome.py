@@ -314,3 +314,20 @@ def test_a_run_of_the_release_pipeline_trains_nothing(
     judged = verdict(Evidence(RUN, "RUNNING", [], endpoints, found, trains=False))
     assert judged.title == title
     assert "training job" not in judged.reason
+
+
+@pytest.mark.parametrize(
+    ("state", "found", "title"),
+    [
+        ("RUNNING", outputs("monitor"), "succeeded"),
+        ("FAILED", outputs("monitor"), "succeeded"),
+        ("RUNNING", outputs(), "failed before monitor"),
+        ("RUNNING", Outputs(FOLDER, frozenset({"monitor"}), frozenset()), "failed in monitor"),
+        ("COMPLETE", None, "succeeded"),
+        ("RUNNING", None, "outcome unknown, see the run"),
+    ],
+)
+def test_a_run_of_the_pipeline_that_monitors_deploys_nothing(state: str, found: Outputs | None, title: str) -> None:
+    judged = verdict(Evidence(RUN, state, [], [], found, trains=False, last="monitor"))
+    assert judged.title == title
+    assert "endpoint" not in judged.reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +9,6 @@ from model_packages import (
     GROUP_ARN,
     PACKAGE_ARN,
     clients,
-    endpoint_of_package,
     new_group,
     new_package,
     registry_account,
@@ -18,19 +16,15 @@ from model_packages import (
 
 from components.local.aws import LocalAws
 from ncf.aws.errors import RefusedError
-from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.errors import InputError
 from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED, check_group
 from ncf.sagemaker.registry.package import (
     describe,
     find,
-    live_package,
     packages,
-    set_properties,
-    set_status,
 )
-from ncf.sagemaker.registry.properties import ENDPOINT, GATE, REPORT, RUN
+from ncf.sagemaker.registry.properties import REPORT, RUN
 
 
 @pytest.fixture(scope="module")
@@ -117,56 +111,6 @@ def test_other_refusals_of_a_list_are_raised(aws: Aws, local: LocalAws) -> None:
     local.faults.add("refuse", "ListModelPackages", error="AccessDeniedException")
     with pytest.raises(RefusedError, match="AccessDenied"):
         list(packages(aws, "any"))
-
-
-def test_properties_are_merged_and_removed(aws: Aws) -> None:
-    arn = new_package(aws, new_group(aws, "merged"), CustomerMetadataProperties={RUN: "run-1", ENDPOINT: "old"})
-    set_properties(aws, arn, {ENDPOINT: "shop", GATE: "closed: NDCG (0.1) < 0.2, as [seen]"})
-    package = describe(aws, arn)
-    assert package is not None
-    assert package.properties == {RUN: "run-1", ENDPOINT: "shop", GATE: "closed: NDCG 0.1 0.2 as seen"}
-    set_properties(aws, arn, {ENDPOINT: ""})
-    package = describe(aws, arn)
-    assert package is not None
-    assert ENDPOINT not in package.properties
-    assert package.properties[RUN] == "run-1"
-
-
-def test_a_package_just_created_is_waited_for(aws: Aws, local: LocalAws) -> None:
-    arn = new_package(aws, new_group(aws, "late-update"))
-    local.faults.add("late", "UpdateModelPackage", times=2)
-    set_properties(aws, arn, {RUN: "run-2"})
-    package = describe(aws, arn)
-    assert package is not None
-    assert package.run == "run-2"
-    assert local.faults.coming() == []
-
-
-def test_a_status_is_set_with_who_when_and_why(aws: Aws) -> None:
-    package = find(aws, new_package(aws, new_group(aws, "decided"), CustomerMetadataProperties={RUN: "run-1"}))
-    time.sleep(0.01)
-    set_status(aws, package, APPROVED, "looks good,\nas [last] time", {"ncf:decided-by": "me"})
-    after = find(aws, package.arn)
-    assert (after.status, after.note) == (APPROVED, "looks good, as [last] time")
-    assert after.properties == {RUN: "run-1", "ncf:decided-by": "me"}
-    assert after.modified > package.modified
-    assert after.modified_by.startswith("arn:aws:")
-
-
-def test_the_live_package_is_the_one_that_its_endpoint_names(aws: Aws) -> None:
-    group = new_group(aws, "live")
-    arns = [new_package(aws, group, APPROVED) for _ in range(4)]
-    assert live_package(aws, group) is None
-    for arn in arns[:3]:
-        set_properties(aws, arn, {ENDPOINT: "shop"})
-    assert live_package(aws, group) is None, "the endpoint has been deleted"
-    endpoint_of_package(aws, "shop", arns[1])
-    live = live_package(aws, group)
-    assert live is not None
-    assert live.version == 2, "version 3 was served before"
-    endpoint = aws.call("sagemaker", "describe_endpoint", EndpointName="shop")["EndpointArn"]
-    aws.call("sagemaker", "add_tags", ResourceArn=endpoint, Tags=[{"Key": PACKAGE_TAG, "Value": "another"}])
-    assert live_package(aws, group) is None
 
 
 def test_names_of_groups_are_those_of_aws() -> None:

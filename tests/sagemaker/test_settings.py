@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from ncf.errors import InputError
 from ncf.operators.rollback import Rollback
 from ncf.sagemaker.hosting.settings import EndpointSettings
+from ncf.sagemaker.registry.properties import as_value
+from ncf.sagemaker.settings import checked_run_id
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage import parsing
 from ncf.stages.evaluate import Evaluate
@@ -133,3 +135,15 @@ def test_lists_are_split() -> None:
     settings = JobSettings(**JOB, vpc_subnets="subnet-1, subnet-2", vpc_security_group_ids="sg-1")
     assert settings.vpc_config() == {"Subnets": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
     assert JobSettings(**JOB).vpc_config() is None
+
+
+@pytest.mark.parametrize("run", ["", "run-1", "a b", "Lauf 7 ü", "a:b/c=d+e@f", "x" * 256])
+def test_the_id_of_a_run_is_the_same_in_tags_and_packages(run: str) -> None:
+    assert checked_run_id(run) == as_value(run) == run
+
+
+@pytest.mark.parametrize("run", [" a", "a ", "a  b", "a\tb", "a\u00a0b", "a,b", "a|b", "<b>", "x" * 257])
+def test_an_id_that_a_package_would_record_otherwise_is_refused(run: str) -> None:
+    """A retry would not find its package, and a run would compare its model with itself."""
+    with pytest.raises(ValueError, match="expected"):
+        checked_run_id(run)

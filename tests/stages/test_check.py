@@ -217,7 +217,7 @@ def test_an_image_that_ecr_does_not_have_ends_the_run(tmp_path: Path, monkeypatc
 def test_s3_is_called_in_the_region_of_the_overrides(stage: Any, parameter: str) -> None:
     values = {name: "any" for name, field in stage.model_fields.items() if field.is_required()}
     made = stage(
-        **{"model": "any", **values, "role": ROLE, parameter: {"region": "eu-central-1"}}
+        **{"model": "any", "deploy_image": "any", **values, "role": ROLE, parameter: {"region": "eu-central-1"}}
         if stage is Deploy
         else {**values, "role": ROLE, parameter: {"region": "eu-central-1"}}
     )

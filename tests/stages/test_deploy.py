@@ -83,10 +83,12 @@ def test_a_model_outside_s3_is_copied_hosted_and_updated(tmp_path: Path, client:
 def test_a_model_in_s3_is_hosted_from_there(tmp_path: Path, client: Any) -> None:
     model, uri = write_model(tmp_path / "model", 3), f"s3://{BUCKET}/root/{tmp_path.name}/job/output/model"
     upload(model, uri)
-    flags = arguments(tmp_path, model, "--run-id", "run-2")
+    flags = arguments(tmp_path, model, "--run-id", "run-2", "--smoke-test-users", "0")
     execution.run(Deploy, executor_input(Deploy, flags, tmp_path, {"model": uri}))
     name = (tmp_path / "endpoint").read_text()
     assert name.startswith("ncf-")
+    assert json.loads((tmp_path / "metrics").read_text()) == {"smoke_test_users": 0, "smoke_test_seconds": 0.0}
+    assert '{"users":["u0"]' in (tmp_path / "summary").read_text()
     hosted = client.describe_model(ModelName=client.describe_endpoint(EndpointName=name)["EndpointConfigName"])
     source = hosted["PrimaryContainer"]["ModelDataSource"]["S3DataSource"]
     assert source == {"S3Uri": f"{uri}/", "S3DataType": "S3Prefix", "CompressionType": "None"}

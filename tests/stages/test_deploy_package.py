@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 from local_account import BUCKET, ROLE, local_account
+from model_packages import specification
 from random_model import random_model
 from shop import Shop, is_change
 
@@ -18,12 +19,13 @@ from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
+from ncf.sagemaker.hosting import deployment
 from ncf.sagemaker.hosting.endpoint import Endpoint
+from ncf.sagemaker.hosting.live import live_endpoints
 from ncf.sagemaker.hosting.rollout import Rollout
 from ncf.sagemaker.hosting.smoke_test import SmokeTest
-from ncf.sagemaker.registry import package as registry
 from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED
-from ncf.sagemaker.registry.properties import ENDPOINT, MODEL_DIGEST
+from ncf.sagemaker.registry.properties import MODEL_DIGEST
 from ncf.stage import command, execution
 from ncf.stages.deploy import Deploy
 from ncf.storage import upload
@@ -58,7 +60,6 @@ def test_endpoint_model_config_and_package_name_each_other(shop: Shop) -> None:
     first, second = shop.register(1), shop.register(2)
     assert f"{shop.name} version 1" in shop.release(first, "run-1")
     assert shop.served() == first
-    assert registry.live_package(shop.aws, shop.name) == shop.found(first)
     model = shop.aws.call("sagemaker", "describe_model", ModelName=shop.state()["EndpointConfigName"])
     assert model["PrimaryContainer"] == {"ModelPackageName": first}
     assert tags_of(shop.aws, model["ModelArn"])[PACKAGE_TAG] == first
@@ -74,7 +75,7 @@ def test_endpoint_model_config_and_package_name_each_other(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("status", "properties", "said"),
     [
-        (PENDING, {}, r"version 1 is PendingManualApproval, .*; `ncf approve \S+/1 --note 'REASON'` approves it"),
+        (PENDING, {}, r"version 1 is PendingManualApproval, .*; 'ncf approve \S+/1 --note REASON' approves it"),
         (REJECTED, {}, "version 1 is Rejected"),
         (APPROVED, {"release": "never"}, "version 1 is a record of a run with 'release' = never"),
     ],
@@ -120,7 +121,8 @@ def test_a_model_that_was_replaced_after_its_registration_is_refused(shop: Shop,
     with pytest.raises(InputError, match="version 1 was registered with none: it was replaced"):
         shop.release(arn, "run-1")
     assert not any(map(is_change, calls))
-    registry.set_properties(shop.aws, arn, {MODEL_DIGEST: manifest.fingerprint(manifest.read(folder, "model"))})
+    digest = manifest.fingerprint(manifest.read(folder, "model"))
+    shop.change(arn, CustomerMetadataProperties={MODEL_DIGEST: digest})
     shop.release(arn, "run-1")
 
     random_model(seed=23).save(shop.folder / "other", {}, {})
@@ -134,6 +136,45 @@ def test_a_package_that_is_not_completed_is_refused(shop: Shop, account: Any) ->
     account._api._registry._packages[arn]["ModelPackageStatus"] = "Failed"
     with pytest.raises(InputError, match="version 1 is Failed in the registry; only a completed package"):
         shop.release(arn, "run-1")
+
+
+def test_a_package_that_was_changed_after_its_approval_is_neither_released_nor_returned_to(
+    shop: Shop, calls: list[str]
+) -> None:
+    first, second, third = (shop.register(seed, PENDING) for seed in (28, 29, 30))
+    for number, arn in enumerate((first, second, third)):
+        shop.decide(arn, APPROVED)
+        if number < 2:
+            shop.release(arn, f"run-{number}")
+    for arn in (first, third):
+        shop.change(arn, InferenceSpecification=specification(f"s3://{BUCKET}/elsewhere"))
+    calls.clear()
+    with pytest.raises(InputError, match=r"'package': the image, the model or the properties of \S+ version 3 are no"):
+        shop.release(third, "run-3")
+    assert not any(map(is_change, calls))
+    with pytest.raises(InputError, match="no older config may be served: .* version 1 are no longer those that arn"):
+        Endpoint(shop.aws, shop.name).roll_back(60)
+    assert shop.served() == second
+
+
+def test_a_package_live_on_two_endpoints_is_found_on_both(shop: Shop) -> None:
+    arn = shop.register(31)
+    others = f"{shop.name}-mail"
+    shop.release(arn, "run-1")
+    shop.release(arn, "run-2", "--endpoint-name", others)
+    assert live_endpoints(shop.aws)[arn] == [shop.name, others]
+    shop.release(shop.register(32), "run-3", "--endpoint-name", others)
+    assert live_endpoints(shop.aws)[arn] == [shop.name]
+
+
+def test_a_tag_makes_no_package_live(shop: Shop) -> None:
+    """Pods may write the tags of their endpoints."""
+    first, second = shop.register(33), shop.register(34)
+    shop.release(first, "run-1")
+    tag = [{"Key": PACKAGE_TAG, "Value": second}]
+    shop.aws.call("sagemaker", "add_tags", ResourceArn=shop.state()["EndpointArn"], Tags=tag)
+    assert second not in live_endpoints(shop.aws)
+    assert live_endpoints(shop.aws)[first] == [shop.name]
 
 
 def test_a_version_that_another_release_would_return_to_is_kept(shop: Shop) -> None:
@@ -173,6 +214,34 @@ def test_an_approval_that_is_withdrawn_during_the_deployment_undoes_it(shop: Sho
     assert shop.served() == first
 
 
+@pytest.mark.parametrize("is_new", [False, True])
+def test_an_approval_that_is_withdrawn_during_the_update_ends_it_without_a_test(
+    is_new: bool, shop: Shop, account: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the update takes: its end is waited for."""
+    first, second = shop.register(40), shop.register(41)
+    if not is_new:
+        shop.release(first, "run-1")
+    call = Aws.call
+
+    def withdrawing(self: Aws, service: str, operation: str, *given: Any, **request: Any) -> dict[str, Any]:
+        answer = call(self, service, operation, *given, **request)
+        if operation in ("create_endpoint", "update_endpoint") and shop.found(second).status == APPROVED:
+            shop.decide(second, REJECTED)
+        return answer
+
+    monkeypatch.setattr(Aws, "call", withdrawing)
+    monkeypatch.setattr(SmokeTest, "run", lambda *_: pytest.fail("the update is over"))
+    monkeypatch.setattr(deployment, "_UNDO_SECONDS", 0.01)
+    account.faults.add("hold", shop.name, state="Creating" if is_new else "Updating", seconds=1)
+    with pytest.raises(InputError, match="version 2 is Rejected"):
+        shop.release(second, "run-2")
+    if is_new:
+        assert shop.aws.find("sagemaker", "describe_endpoint", EndpointName=shop.name) is None
+    else:
+        assert shop.served() == first
+
+
 def test_a_rollback_goes_to_the_version_approved_before_and_names_it(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -202,8 +271,7 @@ def test_a_model_without_a_package_takes_the_endpoint_from_one(shop: Shop, tmp_p
     flags = [f"--model={tmp_path}/plain", f"--role={ROLE}", f"--endpoint-name={shop.name}", "--bake-time=0"]
     more = ["--deploy-image=registry/ncf-deploy:1", f"--s3-prefix=s3://{BUCKET}/plain"]
     execution.run(Deploy, [*flags, *more, *outputs])
-    assert ENDPOINT not in shop.found(arn).properties
-    assert registry.live_package(shop.aws, shop.name) is None
+    assert shop.name not in [endpoint for serving in live_endpoints(shop.aws).values() for endpoint in serving]
     rollback = Endpoint(shop.aws, shop.name).roll_back(60)
     assert rollback.package
     assert rollback.package.arn == shop.served() == arn
@@ -227,6 +295,16 @@ def test_a_package_whose_model_fails_the_smoke_test_leaves_the_one_before(shop: 
 
 
 def test_the_image_is_the_package_s(shop: Shop) -> None:
+    """A pipeline gives its own, which has a default; a person gives none."""
     arn = shop.register(99)
-    shop.release(arn, "run-1", "--deploy-overrides", '{"deploy_image": "registry/one-more:1", "keep_versions": 2}')
+    shop.release(arn, "run-1", "--deploy-overrides", '{"keep_versions": 2}')
+    shop.release(arn, "run-2", "--deploy-image", "registry/another:1")
     assert shop.served() == arn
+    with pytest.raises(InputError, match="'deploy_overrides' has 'deploy_image', but a package names the image"):
+        shop.release(arn, "run-3", "--deploy-overrides", '{"deploy_image": "registry/one-more:1"}')
+
+
+@pytest.mark.parametrize("more", [(), ("--deploy-image", ""), ("--deploy-overrides", '{"deploy_image": ""}')])
+def test_a_model_needs_an_image(more: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="'deploy_image'"):
+        execution.run(Deploy, ["--model-uri", "s3://b/m", "--role", ROLE, *more])

@@ -65,6 +65,30 @@ def test_whenever_the_pod_is_killed_the_retry_ends_as_one_that_was_not_killed(
 
 
 @pytest.mark.slow
+def test_after_each_call_that_the_pod_is_killed_the_retry_completes_the_release(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after reads: what was read is not remembered."""
+    packages = [shop.register(120), shop.register(121)]
+    shop.release(packages[0], "first")
+    for after in range(1, 200):
+        asked, run = packages[after % 2], f"run-{after}"
+        with monkeypatch.context() as patched:
+            made = kill_after(after, patched, reads=True)
+            try:
+                shop.release(asked, run)
+                break
+            except KilledError:
+                pass
+        assert not (shop.folder / run / "endpoint").exists(), "outputs appear at the end"
+        shop.release(asked, run)
+        assert shop.served() == asked, f"after {made}"
+        state = shop.state()
+        assert tags_of(shop.aws, state["EndpointArn"])[DEPLOYED_TAG] == state["EndpointConfigName"], f"after {made}"
+    assert after > 25
+
+
+@pytest.mark.slow
 def test_throttling_and_broken_connections_delay_a_release(shop: Shop, account: LocalAws) -> None:
     first, second = shop.register(101), shop.register(102)
     shop.release(first, "run-1")
@@ -72,7 +96,7 @@ def test_throttling_and_broken_connections_delay_a_release(shop: Shop, account: 
         "DescribeModelPackage": "ThrottlingException",
         "CreateModel": "ThrottlingException",
         "UpdateEndpoint": "drop",
-        "UpdateModelPackage": "cut",
+        "ListTags": "cut",
         "AddTags": "InternalFailure",
     }
     for name, error in faults.items():

@@ -316,6 +316,16 @@ def test_a_job_that_may_not_be_described_does_not_keep_the_others(
     assert "the run's jobs are not known completely" in summary
 
 
+def test_a_monitoring_that_fails_is_notified(account: Any, tmp_path: Path, run: str, webhook: Any) -> None:
+    url, posted, _ = webhook
+    of_monitor = ("--trains", "false", "--last-stage", "monitor", "--notify", url)
+    assert "failed before monitor" in finish(tmp_path, run, "RUNNING", *of_monitor)
+    assert [body["state"] for body in posted] == ["failed"]
+    put(run, "monitor", "{}")
+    assert "monitor has succeeded" in finish(tmp_path, run, "RUNNING", *of_monitor)
+    assert len(posted) == 1
+
+
 def test_a_metrics_object_that_is_a_folder_too_fails_no_run(account: Any, tmp_path: Path, run: str) -> None:
     put(run, "evaluate", '{"gate_passed": 0}')
     put(run, "evaluate", "x", name="metrics/x")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from model_packages import clients, new_group, new_package, registry_account
+from shop import KilledError, is_change, kill_after
 
 from ncf.errors import InputError
 from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED
@@ -44,6 +45,24 @@ def test_the_latest_approved_version_that_may_be_released_is_selected(group: str
     assert arn == arns[1]
     assert f"# {group} version 2" in summary
     assert re.search(r"approved \| .* UTC by \S*arn:aws:\S*sts", summary), "who approved it"
+
+
+def test_a_pod_that_is_killed_selects_nothing_and_its_retry_does(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = new_package(clients(), group, APPROVED)
+    for after in range(1, 20):
+        folder = tmp_path / str(after)
+        with monkeypatch.context() as patched:
+            made = kill_after(after, patched, reads=True)
+            try:
+                selected(folder, "--registry-group", group)
+                break
+            except KilledError:
+                assert not any(map(is_change, made))
+                assert not (folder / "arn").exists()
+        assert selected(folder, "--registry-group", group)[0] == arn
+    assert after > 2
 
 
 @pytest.mark.parametrize("by", ["ARN", "version"])

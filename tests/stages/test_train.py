@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 import pytest
 from local_account import BUCKET, ROLE, executor_input, local_account
-from model_packages import clients, new_group, new_package
+from model_packages import clients, new_group, new_package, specification
 
 from ncf.artifacts import manifest
 from ncf.aws import ecr
@@ -141,6 +141,28 @@ def test_the_champion_is_the_live_model_and_a_retry_keeps_its_job(pod: Pod) -> N
     assert sorted(warm_starts("19")) == ["", f"{uri}/"]
     (job,) = [job for job in jobs_of("19") if job["Environment"]["NCF_RUN_ID"] == "run-b"]
     assert job["Environment"]["NCF_WARM_START_URI"] == uri
+
+
+@pytest.mark.parametrize(
+    ("seed", "before", "now", "said"),
+    [
+        ("27", ("gmf",), ("neumf",), "'model' is neumf, the earlier model's is gmf"),
+        ("28", ("gmf", "--factors", "8"), ("gmf", "--factors", "16"), "'factors' is 16, the earlier model's is 8"),
+    ],
+)
+def test_a_champion_of_another_architecture_buys_no_job(
+    seed: str, before: tuple[str, ...], now: tuple[str, ...], said: str, pod: Pod
+) -> None:
+    arguments = ("--s3-prefix", PREFIX, "--model")
+    execution.run(Train, pod.arguments("--seed", "26", *arguments, *before, output=f"before-{seed}"))
+    uri = f"s3://{BUCKET}/before-{seed}"
+    upload(pod.folder / f"before-{seed}" / "trained_model", uri)
+    aws = clients()
+    new_package(aws, new_group(aws, f"other-{seed}"), "Approved", InferenceSpecification=specification(uri))
+    for start in (("champion", "--champion-group", f"other-{seed}"), (uri,)):
+        with pytest.raises(InputError, match=f"'warm_start': {said}; a warm start needs the same architecture"):
+            execution.run(Train, pod.arguments("--seed", seed, *arguments, *now, "--warm-start", *start, output=seed))
+    assert not jobs_of(seed)
 
 
 def test_a_champion_in_an_archive_is_unpacked(pod: Pod) -> None:

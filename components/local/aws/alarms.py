@@ -58,11 +58,11 @@ class EndpointMetrics:
         """
         with self._lock:
             recent = [entry for entry in self._requests if entry[0] >= since]
-        return [value for _, status, seconds in recent if (value := _value(metric, status, seconds)) is not None]
+        return [value for _, status, seconds in recent if (value := value_of(metric, status, seconds)) is not None]
 
 
-def _value(metric: str, status: int, seconds: float) -> float | None:
-    """Value of a metric for a request; None for an unsupported metric."""
+def value_of(metric: str, status: int, seconds: float) -> float | None:
+    """Value of a metric for a request: a count, or microseconds for ModelLatency; None for an unsupported metric."""
     of_request = {
         "Invocations": 1.0,
         "Invocation4XXErrors": float(400 <= status < 500),

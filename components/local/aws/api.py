@@ -21,6 +21,7 @@ from components.local.aws.hosting import Endpoint
 from components.local.aws.instances import Instances
 from components.local.aws.job_api import JobApi
 from components.local.aws.jobs import Job, Jobs, page
+from components.local.aws.keys import author
 from components.local.aws.records import Records
 from components.local.aws.registry import ModelRegistry
 from components.local.aws.services import Services
@@ -86,7 +87,7 @@ class SageMakerApi:
         )
         self._models = Records("Model", "model", self._arn, self.tags)
         self._configs = Records("EndpointConfig", "endpoint-config", self._arn, self.tags)
-        self._registry = ModelRegistry(self._arn, self.tags, faults)
+        self._registry = ModelRegistry(self._arn, self.tags, faults, partial(author, ACCOUNT, region))
         self._endpoints: dict[str, Endpoint] = {}
         self._targets = ScalableTargets(services)
         self._closed = False
@@ -328,6 +329,13 @@ class SageMakerApi:
             self.tags.remove(endpoint.arn)
         endpoint.delete()
         return {}
+
+    def publish_metrics(self) -> None:
+        """Tell CloudWatch what was measured at all endpoints since the last call."""
+        with self._lock:
+            endpoints = list(self._endpoints.values())
+        for endpoint in endpoints:
+            endpoint.publish_metrics()
 
     def list_endpoints(self, request: Request) -> Answer:
         with self._lock:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from components.local.aws.services import Services
 from ncf.storage import split_uri
 
+_ENCODINGS: Mapping[str, str] = {"JSON": "JsonContentTypes", "CSV": "CsvContentTypes"}
+"""Encoding of a body -> key of ``CaptureContentTypeHeader`` with its content types."""
+_BASE64 = "BASE64"
 Side = tuple[bytes, str]
 """Body and content type of a request or an answer."""
 
@@ -32,8 +35,9 @@ def write_record(
     now, event = datetime.now(UTC), str(uuid.uuid4())
     sides = {"Input": ("endpointInput", asked), "Output": ("endpointOutput", answered)}
     modes = [option["CaptureMode"] for option in settings["CaptureOptions"]]
+    headers = settings.get("CaptureContentTypeHeader", {})
     record = {
-        "captureData": {key: _captured(mode, *sides[mode][1]) for mode in modes for key in [sides[mode][0]]},
+        "captureData": {sides[mode][0]: _captured(mode, *sides[mode][1], headers) for mode in modes},
         "eventMetadata": {"eventId": event, "inferenceTime": now.strftime("%Y-%m-%dT%H:%M:%SZ")},
         "eventVersion": "0",
     }
@@ -54,11 +58,16 @@ def describe(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _captured(mode: str, content: bytes, content_type: str) -> dict[str, str]:
-    is_text = "json" in content_type or content_type.startswith("text/")
+def _captured(mode: str, content: bytes, content_type: str, headers: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """A side of a record. Of a content type that the config does not list, the body is in base64.
+
+    https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CaptureContentTypeHeader.html
+    """
+    media = content_type.partition(";")[0].strip().lower()
+    encoding = next((name for name, key in _ENCODINGS.items() if media in headers.get(key, ())), _BASE64)
     return {
         "observedContentType": content_type,
         "mode": mode.upper(),
-        "data": content.decode(errors="replace") if is_text else base64.b64encode(content).decode(),
-        "encoding": "JSON" if is_text else "BASE64",
+        "data": base64.b64encode(content).decode() if encoding == _BASE64 else content.decode(errors="replace"),
+        "encoding": encoding,
     }

@@ -14,6 +14,7 @@ from components.local.aws.alarms import Alarms, EndpointMetrics
 from components.local.aws.errors import ApiError, invalid
 from components.local.aws.faults import Faults
 from components.local.aws.fleet import INVOKE_SECONDS, Fleet
+from components.local.aws.published import Publisher
 from components.local.aws.services import Services
 from components.local.aws.traffic import Deployment
 from components.local.aws.variants import Variants
@@ -63,7 +64,7 @@ class Endpoint:
         self._coming: Variants | None = None
         self._coming_share = self._credit = self._capture_credit = 0.0
         self._deployment = Deployment(None)
-        self._metrics = EndpointMetrics()
+        self._metrics, self._publisher = EndpointMetrics(), Publisher(name)
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -234,13 +235,21 @@ class Endpoint:
         try:
             status, answer, content_type = fleet.invoke(body, headers)
         except (OSError, http.client.HTTPException) as error:
-            self._metrics.add(500, time.perf_counter() - began)
+            self._measured(fleet, 500, time.perf_counter() - began)
             raise ModelError(500, f"the container did not answer: {error}") from None
-        self._metrics.add(status, time.perf_counter() - began)
+        self._measured(fleet, status, time.perf_counter() - began)
         if status >= 400:
             raise ModelError(status, answer.decode(errors="replace"))
         self._capture(fleet, (body, headers.get("Content-Type", "")), (answer, content_type))
         return answer, content_type, fleet.variant["VariantName"]
+
+    def _measured(self, fleet: Fleet, status: int, seconds: float) -> None:
+        self._metrics.add(status, seconds)
+        self._publisher.add(time.time(), fleet.variant["VariantName"], status, seconds)
+
+    def publish_metrics(self) -> None:
+        """Tell CloudWatch what was measured since the last call."""
+        self._publisher.publish(self._services)
 
     def _chosen(self) -> Variants | None:
         """The fleets of the next request, according to the new fleet's share of the traffic."""

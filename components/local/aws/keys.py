@@ -6,11 +6,14 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/")
 _PARTITION = "aws"
+calling_key: ContextVar[str] = ContextVar("calling_key", default="")
+"""ID of the access key of the request that is being answered; '' outside of one."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,14 @@ def access_key_id(environ: Mapping[str, Any]) -> str:
     """ID of the access key of a signed WSGI request; '' for an unsigned request."""
     found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
     return found[1] if found else ""
+
+
+def author(account: str, region: str) -> dict[str, Any]:
+    """The caller of the request that is being answered, as UserContext of SageMaker: that of GetCallerIdentity."""
+    from moto.sts.models import sts_backends
+
+    user_id, arn, _ = sts_backends[account][_PARTITION].get_caller_identity(calling_key.get(), region)
+    return {"IamIdentity": {"Arn": arn, "PrincipalId": user_id}}
 
 
 class Keys:

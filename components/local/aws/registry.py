@@ -22,8 +22,6 @@ Answer = dict[str, Any]
 _GROUP, _PACKAGE = "model-package-group", "model-package"
 _PENDING, _APPROVED = "PendingManualApproval", "Approved"
 _MAX_PROPERTIES = 50
-_AUTHOR = {"IamIdentity": {"Arn": "arn:aws:sts::123456789012:user/moto", "PrincipalId": "AKIAIOSFODNN7EXAMPLE"}}
-"""The caller, as in moto's answer of GetCallerIdentity."""
 _FILLED_IN = ("ModelPackageGroupName", "ClientToken")
 
 
@@ -35,10 +33,13 @@ class ModelRegistry:
         tags: tags of the groups.
         faults: faults to inject. ``late`` hides the group from CreateModelPackage, and its newest version from the
             operations that describe, list and update.
+        author: function that returns the caller as UserContext.
     """
 
-    def __init__(self, arn: Callable[[str, str], str], tags: Tags, faults: Faults) -> None:
-        self._arn, self._tags, self._faults = arn, tags, faults
+    def __init__(
+        self, arn: Callable[[str, str], str], tags: Tags, faults: Faults, author: Callable[[], Answer]
+    ) -> None:
+        self._arn, self._tags, self._faults, self._author = arn, tags, faults, author
         self._lock = threading.RLock()
         self._groups: dict[str, Answer] = {}
         self._packages: dict[str, Answer] = {}
@@ -59,7 +60,7 @@ class ModelRegistry:
                 **{key: value for key, value in request.items() if key != "Tags"},
                 "ModelPackageGroupArn": arn,
                 "CreationTime": time.time(),
-                "CreatedBy": _AUTHOR,
+                "CreatedBy": self._author(),
                 "ModelPackageGroupStatus": "Completed",
             }
         return {"ModelPackageGroupArn": arn}
@@ -108,7 +109,7 @@ class ModelRegistry:
                 "ModelPackageVersion": version,
                 "ModelPackageArn": arn,
                 "CreationTime": time.time(),
-                "CreatedBy": _AUTHOR,
+                "CreatedBy": self._author(),
                 "ModelPackageStatus": "Completed",
                 "ModelPackageStatusDetails": {"ValidationStatuses": []},
             }
@@ -177,7 +178,7 @@ class ModelRegistry:
             for key in ("ModelApprovalStatus", "ApprovalDescription", "InferenceSpecification", "SourceUri"):
                 if key in request:
                     package[key] = request[key]
-            package |= {"LastModifiedTime": time.time(), "LastModifiedBy": _AUTHOR}
+            package |= {"LastModifiedTime": time.time(), "LastModifiedBy": self._author()}
             package.pop("CustomerMetadataProperties", None)
             if properties:
                 package["CustomerMetadataProperties"] = properties
@@ -194,7 +195,7 @@ class ModelRegistry:
         """Check that a model may be created from a package.
 
         Raises:
-            ApiError: if the package does not exist, or is not approved.
+            ApiError: if the package does not exist, is not approved, or does not have one container.
         """
         with self._lock:
             package = self.package(name)
@@ -203,6 +204,11 @@ class ModelRegistry:
                 raise invalid(
                     f"Cannot create a model from {package['ModelPackageArn']}: its ModelApprovalStatus is {status}, "
                     f"and must be {_APPROVED}"
+                )
+            if (count := len(package.get("InferenceSpecification", {}).get("Containers", []))) != 1:
+                raise invalid(
+                    f"{package['ModelPackageArn']} has {count} containers: models of none cannot be created, and those "
+                    "of several are not implemented here"
                 )
 
     def resolved(self, container: Mapping[str, Any]) -> Answer:

@@ -25,7 +25,8 @@ from components.local.aws.faults import PATH as FAULTS_PATH
 from components.local.aws.faults import Fault, Faults
 from components.local.aws.hosting import ModelError
 from components.local.aws.instances import Instances
-from components.local.aws.keys import AccessKey, Keys, access_key_id
+from components.local.aws.keys import AccessKey, Keys, access_key_id, calling_key
+from components.local.aws.published import with_percentiles
 from components.local.aws.services import NO_ACCOUNT, Services
 from components.local.aws.tags import KINDS, kind_of
 
@@ -35,6 +36,9 @@ _FORWARDED = {"CONTENT_TYPE": "Content-Type", "HTTP_ACCEPT": "Accept"}
 _PRICES = "AWSPriceListService.GetProducts"
 _IMAGES = "AmazonEC2ContainerRegistry_V20150921.DescribeImages"
 _TAGGED = "ResourceGroupsTaggingAPI_20170126.GetResources"
+_OPERATION = re.compile(r"/service/\w+/operation/(\w+)")
+"""Path of a request in the protocol of CloudWatch's clients, Smithy RPC v2."""
+_GET_METRICS = "GetMetricData"
 _SERVICE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/")
 _STATUSES = {
     "InternalFailure": 500,
@@ -117,6 +121,7 @@ class LocalAws:
                 """Log nothing."""
 
         _reset_moto()
+        with_percentiles()
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._server = make_server(
             address or instances.listen_at, port, self._answer, threaded=True, request_handler=SilentHandler
@@ -212,6 +217,7 @@ class LocalAws:
     def _route(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         try:
             self._access.check(environ)
+            calling_key.set(access_key_id(environ))
         except ApiError as error:
             read_body(environ, _REFUSED_BYTES)
             return _fail(error, environ, start_response, [("Connection", "close")])
@@ -221,6 +227,8 @@ class LocalAws:
             time.sleep(slow.seconds)
         if fault := self._refused(environ):
             return _refuse(fault, environ, start_response)
+        if _operation_name(environ) == _GET_METRICS:
+            self._api.publish_metrics()
         if found := _INVOCATIONS.fullmatch(environ.get("PATH_INFO", "")):
             return self._invoke(unquote(found[1]), environ, start_response)
         target = environ.get("HTTP_X_AMZ_TARGET", "")
@@ -310,6 +318,8 @@ def _operation_name(environ: Mapping[str, Any]) -> str:
         return str(target).rpartition(".")[2]
     if _INVOCATIONS.fullmatch(environ.get("PATH_INFO", "")):
         return "InvokeEndpoint"
+    if found := _OPERATION.fullmatch(environ.get("PATH_INFO", "")):
+        return found[1]
     scope = _SERVICE.search(environ.get("HTTP_AUTHORIZATION", ""))
     return f"{scope[1].upper() if scope else ''}:{environ['REQUEST_METHOD']}"
 

@@ -9,9 +9,10 @@ from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags
 from ncf.sagemaker.hosting.champion_settings import ChampionSettings
 from ncf.sagemaker.hosting.deployed_model import deployed_model
+from ncf.sagemaker.hosting.live import live_endpoints, live_packages
 from ncf.sagemaker.hosting.packages import obstacle
 from ncf.sagemaker.registry.names import APPROVED
-from ncf.sagemaker.registry.package import live_packages, packages
+from ncf.sagemaker.registry.package import packages
 from ncf.storage import is_s3
 
 CALLS = ("sagemaker:DescribeEndpoint",)
@@ -60,7 +61,7 @@ def champion_model(aws: Aws, settings: ChampionSettings, run: str) -> ChampionMo
             reasons.append(deployed.absence)
     if group:
         approved = (package for package in packages(aws, group, APPROVED) if not obstacle(package))
-        for found, kind in ((live_packages(aws, group), "live"), (approved, "approved")):
+        for found, kind in ((live_packages(aws, group, live_endpoints(aws)), "live"), (approved, "approved")):
             package = next((one for one in found if not (run and one.run == run) and is_s3(one.model_uri)), None)
             if package:
                 return ChampionModel(package.model_uri, f"{kind} package {package.name}", is_live=kind == "live")

@@ -41,28 +41,48 @@ def deployed_model(aws: Aws, endpoint: str) -> DeployedModel:
         RemoteError: if AWS refuses a call or cannot be reached.
         InputError: without credentials or a region.
     """
-    missing = DeployedModel(absence=f"There is no endpoint {endpoint} in {aws.region}, or its model was deleted.")
-    state = aws.find("sagemaker", "describe_endpoint", EndpointName=endpoint)
-    if state is None:
-        return missing
-    if state["EndpointStatus"] not in _SERVING:
-        return DeployedModel(absence=f"Endpoint {endpoint} is {state['EndpointStatus']} and serves no model.")
-    config = aws.find("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
-    if config is None:
-        return missing
-    name = config["ProductionVariants"][0].get("ModelName")
-    model = aws.find("sagemaker", "describe_model", ModelName=name) if name else {}
-    if model is None:
-        return missing
-    uri = model_uri(model) or _of_package(aws, model)
+    model, absence = _in_service(aws, endpoint)
+    if absence:
+        return DeployedModel(absence=absence)
+    arn = _package_of(model)
+    package = describe(aws, arn) if arn else None
+    uri = model_uri(model) or (package.model_uri if package else "")
     return DeployedModel(uri) if is_s3(uri) else DeployedModel(absence=f"Endpoint {endpoint} serves no model from S3.")
 
 
-def _of_package(aws: Aws, model: Mapping[str, Any]) -> str:
-    """URI of the model in the package that a SageMaker model was created from; '' if there is none."""
-    arn = model.get("PrimaryContainer", {}).get("ModelPackageName", "")
-    package = describe(aws, arn) if arn else None
-    return package.model_uri if package else ""
+def deployed_package(aws: Aws, endpoint: str) -> str:
+    """ARN of the model package that the model in service was created from; '' for none."""
+    return _package_of(_in_service(aws, endpoint)[0])
+
+
+def package_of_config(aws: Aws, config: str) -> str:
+    """ARN of the model package that the model of an endpoint config was created from; '' for none."""
+    return _package_of(_model_of(aws, config) or {})
+
+
+def _in_service(aws: Aws, endpoint: str) -> tuple[Mapping[str, Any], str]:
+    """SageMaker's description of the model that an endpoint serves, or the reason why there is none."""
+    missing = f"There is no endpoint {endpoint} in {aws.region}, or its model was deleted."
+    state = aws.find("sagemaker", "describe_endpoint", EndpointName=endpoint)
+    if state is None:
+        return {}, missing
+    if state["EndpointStatus"] not in _SERVING:
+        return {}, f"Endpoint {endpoint} is {state['EndpointStatus']} and serves no model."
+    model = _model_of(aws, state["EndpointConfigName"])
+    return ({}, missing) if model is None else (model, "")
+
+
+def _model_of(aws: Aws, name: str) -> Mapping[str, Any] | None:
+    """SageMaker's description of the model of an endpoint config: empty if it has none, None if it was deleted."""
+    config = aws.find("sagemaker", "describe_endpoint_config", EndpointConfigName=name)
+    if config is None:
+        return None
+    model = config["ProductionVariants"][0].get("ModelName")
+    return aws.find("sagemaker", "describe_model", ModelName=model) if model else {}
+
+
+def _package_of(model: Mapping[str, Any]) -> str:
+    return str(model.get("PrimaryContainer", {}).get("ModelPackageName", ""))
 
 
 @contextmanager

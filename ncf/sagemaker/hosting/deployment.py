@@ -56,8 +56,9 @@ def deploy(
         plan: of the deployment.
         upload: copies the model to its S3 URI; called before the SageMaker model is created.
         check: tests the endpoint in service; raises if the test fails.
-        permit: raises if the model may not be served. It is called directly before the endpoint is created or updated,
-            as other updates may have been waited for. SageMaker offers no way to cancel an update that has begun.
+        permit: raises InputError if the model may not be served. It is called directly before the endpoint is created
+            or updated, as other updates may have been waited for, and while that is in progress. SageMaker offers no
+            way to cancel an update that has begun: its end is waited for, and the endpoint returns to its state before.
 
     Returns:
         The result of the check.
@@ -118,6 +119,8 @@ class _Deployment:
         self._rollout = Rollout(aws, plan.settings, plan.name)
         self._is_created = self._is_in_service = False
         """Whether this run has created the endpoint, and whether the new config has been in service."""
+        self._is_forbidden = False
+        """Whether the model may no longer be served, though the creation or the update has begun."""
         self._former: tuple[Description | None, ...] = ()
         """The description before the change that this process has made."""
         self._began = datetime.now(UTC) - _CLOCK_MARGIN
@@ -141,13 +144,22 @@ class _Deployment:
         """
         name, version = self._plan.name, self._plan.version
         self._start_or_attach()
-        state = self._endpoint.settled(self._plan.settings.endpoint_wait_time, self._former)
+        state = self._endpoint.settled(self._plan.settings.endpoint_wait_time, self._former, self._watch)
         status = state["EndpointStatus"] if state else "deleted by another user"
         self._is_in_service = status == "InService" and state is not None and state["EndpointConfigName"] == version
         if self._is_in_service:
             return
         outcome = "it was rolled back, and the previous model is in service" if status == "InService" else status
         raise _NotInServiceError(f"endpoint {name}: {outcome}: {self._reason(state)}")
+
+    def _watch(self) -> None:
+        """See whether the model may still be served, during the creation or the update."""
+        try:
+            self._permit()
+        except InputError as error:
+            self._is_forbidden = True
+            _log.warning("endpoint %s returns to its state before as soon as it can: %s", self._plan.name, error)
+            raise
 
     def _start_or_attach(self) -> None:
         """Create or update the endpoint, or continue what an earlier try of this run has started.
@@ -269,11 +281,12 @@ class _Deployment:
     def undo(self) -> None:
         """Return the endpoint to its state before, and delete the new version."""
         name, version, wait_time = self._plan.name, self._plan.version, self._plan.settings.endpoint_wait_time
+        must_end = self._is_in_service or self._is_forbidden
         try:
-            state = self._endpoint.settled(wait_time if self._is_in_service else _UNDO_SECONDS, self._former)
+            state = self._endpoint.settled(wait_time if must_end else _UNDO_SECONDS, self._former)
         except InProgressError:
-            if self._is_in_service:
-                raise  # autoscaling changes the number of instances
+            if must_end:
+                raise  # of this version, or as autoscaling changes the number of instances
             return  # the wait time is over, and the update continues: the version is in use
         if state and state["EndpointConfigName"] == version:
             if self._is_created:
@@ -289,7 +302,7 @@ class _Deployment:
                 return
         if state and state["EndpointStatus"] == "InService":
             self._endpoint.resume_autoscaling(state)
-            packages.record(self._aws, name, undone=self._plan.package)
+            packages.record(self._aws, name)
         if state and version in versions.previous_of(tags_of(self._aws, state["EndpointArn"]), ""):
             _log.info("endpoint %s: version %s is kept, as the update of another run returns to it", name, version)
             return

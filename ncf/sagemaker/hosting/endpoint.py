@@ -88,13 +88,19 @@ class Endpoint:
         """SageMaker's description; None if there is no such endpoint."""
         return self._aws.find("sagemaker", "describe_endpoint", EndpointName=self.name)
 
-    def settled(self, wait_time: float, former: Sequence[Description | None] = ()) -> Description | None:
+    def settled(
+        self,
+        wait_time: float,
+        former: Sequence[Description | None] = (),
+        watch: Callable[[], None] = lambda: None,
+    ) -> Description | None:
         """The description once no update is in progress; None if the endpoint is gone.
 
         Args:
             wait_time: seconds to wait; the parameter ``endpoint_wait_time``.
             former: descriptions before a change that was just made; None for no endpoint. AWS is eventually
                 consistent: they are believed only after 30 s.
+            watch: called each time that an update is still in progress; what it raises ends the waiting.
 
         Raises:
             InProgressError: if the time is over.
@@ -108,6 +114,7 @@ class Endpoint:
                 return state
             if status != (status := state["EndpointStatus"]):
                 _log.info("endpoint %s: %s (%.0f s)", self.name, status, elapsed)
+            watch()
         limit = f"{wait_time:.0f} s, the 'endpoint_wait_time'"
         raise InProgressError(with_link(f"endpoint {self.name} is still {status} after {limit}", self.url))
 

@@ -97,6 +97,12 @@ def find(aws: Aws, state: Description) -> Experiment | None:
     )
 
 
+def of_endpoint(aws: Aws, endpoint: str) -> Experiment | None:
+    """The experiment of an endpoint by its name; None if there is no such endpoint, or it has none."""
+    state = Endpoint(aws, endpoint).find()
+    return find(aws, state) if state else None
+
+
 class ExperimentHost:
     """Starts, stops and ends the experiments of an endpoint.
 

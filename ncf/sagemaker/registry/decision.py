@@ -1,17 +1,16 @@
-"""Decisions on a package: who approved or rejected it, when and why."""
+"""The decision on a package: who approved or rejected it, when and why, and whether it is still what was decided on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from ncf.aws.session import Aws
-from ncf.sagemaker.registry.names import PENDING
-from ncf.sagemaker.registry.package import Package, set_status
-from ncf.sagemaker.registry.properties import DECIDED, DECIDED_AT, DECIDED_BY
+from ncf.sagemaker.registry.names import APPROVED, PENDING
+from ncf.sagemaker.registry.package import Package
+from ncf.sagemaker.registry.properties import DECIDED, DECIDED_AT, DECIDED_BY, DECIDED_CONTENT, DECIDED_NOTE, as_value
 
-CALLS = ("sts:GetCallerIdentity",)
-"""AWS calls of this module, from which the IAM permissions are generated."""
+_MARGIN = timedelta(minutes=5)
+"""Between the time that a decision records and that of AWS's change: clocks differ, and calls are repeated."""
 
 
 @dataclass(frozen=True)
@@ -19,50 +18,64 @@ class Decision:
     """The decision that led to the status of a package.
 
     Attributes:
-        by: ARN of the caller. If the status was set elsewhere, as by SageMaker Studio: whoever made the last change of
-            the package; '' if AWS does not say.
+        by: ARN of the caller. If it is not recorded: whoever made the last change of the package; '' if AWS does not
+            say.
         at: time of the decision, or of that change.
         note: reason; '' for none.
+        origin: '' if ``ncf approve`` or ``ncf reject`` has recorded it, and the package is unchanged since. Otherwise
+            it was made at the registration, or elsewhere, as in SageMaker Studio, or a later change hides it.
     """
 
     by: str
     at: datetime
     note: str
+    origin: str = ""
 
     def __str__(self) -> str:
         by = f" by {self.by}" if self.by else ""
+        origin = f" ({self.origin})" if self.origin else ""
         note = f": {self.note}" if self.note else ""
-        return f"{self.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC{by}{note}"
+        return f"{shown(self.at)}{by}{origin}{note}"
 
 
 def decision_of(package: Package) -> Decision | None:
-    """The decision on a package; None while it is pending."""
+    """The decision on a package; None while it is pending.
+
+    Only decisions change a package after its registration. A later change, or one by somebody else, is therefore a
+    decision elsewhere or a change by hand, and AWS does not say which.
+    """
     if package.status == PENDING:
         return None
     known = package.properties
-    if known.get(DECIDED) == package.status and (at := _time(known.get(DECIDED_AT, ""))):
-        return Decision(known.get(DECIDED_BY, ""), at, package.note)
-    return Decision(package.modified_by, package.modified, package.note)
+    by, at = known.get(DECIDED_BY, ""), _time(known.get(DECIDED_AT, ""))
+    is_last = at is not None and abs(package.modified - at) <= _MARGIN and package.modified_by in (by, "")
+    if at and is_last and known.get(DECIDED) == package.status:
+        return Decision(by, at, package.note)
+    # SageMaker keeps the note of the decision before, unless another one is given
+    note = "" if as_value(package.note) == known.get(DECIDED_NOTE, "") else package.note
+    origin = "the registration" if package.modified == package.created else "the last change of the package"
+    return Decision(package.modified_by, package.modified, note, origin)
 
 
-def decide(aws: Aws, package: Package, status: str, note: str) -> Decision:
-    """Set the approval status of a package, with who, when and why.
+def change_after_approval(package: Package) -> str:
+    """How a package is not what was approved, in words; '' if it is, or if the approval recorded no content.
 
-    Args:
-        aws: clients; the caller is the one who decides.
-        package: of any status.
-        status: :data:`~ncf.sagemaker.registry.package.APPROVED` or
-            :data:`~ncf.sagemaker.registry.package.REJECTED`.
-        note: reason.
-
-    Raises:
-        RefusedError: if the caller may not do it.
+    ``ncf approve`` records the content. SageMaker Studio does not, and neither does a run with ``release=at_once``.
     """
-    caller = str(aws.call("sts", "get_caller_identity")["Arn"])
-    now = datetime.now(UTC).replace(microsecond=0)
-    values = {DECIDED: status, DECIDED_BY: caller, DECIDED_AT: now.isoformat()}
-    set_status(aws, package, status, note, values)
-    return Decision(caller, now, note)
+    known = package.properties
+    approved = known.get(DECIDED_CONTENT, "") if known.get(DECIDED) == APPROVED == package.status else ""
+    if approved in ("", package.content):
+        return ""
+    by = f" by {package.modified_by}" if package.modified_by else ""
+    return (
+        f"the image, the model or the properties of {package.name} are no longer those that {known.get(DECIDED_BY)} "
+        f"approved at {known.get(DECIDED_AT)}; last change {shown(package.modified)}{by}"
+    )
+
+
+def shown(time: datetime) -> str:
+    """A time for people, in minutes and UTC."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _time(text: str) -> datetime | None:

@@ -10,29 +10,17 @@ from itertools import islice
 from typing import Any
 
 from ncf.aws.errors import RefusedError
-from ncf.aws.names import PACKAGE_TAG
 from ncf.aws.session import Aws
-from ncf.aws.tags import readable_tags
 from ncf.errors import InputError
+from ncf.sagemaker.registry.content import fingerprint
 from ncf.sagemaker.registry.names import GROUP, PENDING
-from ncf.sagemaker.registry.properties import (
-    DECIDED,
-    DECIDED_AT,
-    DECIDED_BY,
-    DIFF,
-    ENDPOINT,
-    REPORT,
-    RUN,
-    as_note,
-    as_properties,
-)
+from ncf.sagemaker.registry.properties import DIFF, REPORT, RUN
+from ncf.storage import is_s3
 
 CALLS = (
-    "sagemaker:DescribeEndpoint",
     "sagemaker:DescribeModelPackage",
     "sagemaker:DescribeModelPackageGroup",
     "sagemaker:ListModelPackages",
-    "sagemaker:UpdateModelPackage",
 )
 """AWS calls of this module, from which the IAM permissions are generated."""
 
@@ -56,9 +44,11 @@ class Package:
         modified: time of the last change.
         modified_by: who made it: the user profile of SageMaker Studio, or an ARN of IAM; '' if AWS does not say.
         note: ApprovalDescription.
-        image: image of the first container.
-        model_uri: S3 URI of its model: a folder without ``/`` at the end, or an archive.
+        containers: number of containers; a package of this project has one.
+        image: image of the first container; '' for none.
+        model_uri: S3 URI of its model: a folder without ``/`` at the end, or an archive; '' for none.
         properties: CustomerMetadataProperties.
+        content: fingerprint of what a decision concerns: containers, and properties of this project.
         metrics_uri: URI of the metrics of evaluate; '' for none.
     """
 
@@ -71,15 +61,18 @@ class Package:
     modified: datetime
     modified_by: str
     note: str
+    containers: int
     image: str
     model_uri: str
     properties: Mapping[str, str]
+    content: str
     metrics_uri: str
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> Package:
         """The package of an answer of DescribeModelPackage."""
-        container = answer.get("InferenceSpecification", {}).get("Containers", [{}])[0]
+        containers = answer.get("InferenceSpecification", {}).get("Containers", [])
+        container = containers[0] if containers else {}
         source = container.get("ModelDataSource", {}).get("S3DataSource", {})
         author = answer.get("LastModifiedBy") or answer.get("CreatedBy") or {}
         statistics = answer.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {})
@@ -93,9 +86,11 @@ class Package:
             modified=answer.get("LastModifiedTime", answer["CreationTime"]),
             modified_by=author.get("UserProfileName") or author.get("IamIdentity", {}).get("Arn", ""),
             note=answer.get("ApprovalDescription", ""),
+            containers=len(containers),
             image=container.get("Image", ""),
             model_uri=container.get("ModelDataUrl", "") or source.get("S3Uri", "").rstrip("/"),
             properties=answer.get("CustomerMetadataProperties", {}),
+            content=fingerprint(answer),
             metrics_uri=statistics.get("S3Uri", ""),
         )
 
@@ -108,6 +103,16 @@ class Package:
     def run(self) -> str:
         """ID of the pipeline run; '' for none."""
         return self.properties.get(RUN, "")
+
+    def model_in_s3(self) -> str:
+        """``model_uri``.
+
+        Raises:
+            InputError: if the package names no model, or one that is not in S3, as packages of others may.
+        """
+        if is_s3(self.model_uri):
+            return self.model_uri
+        raise InputError(f"the model of {self.name} is at '{self.model_uri}'; expected an s3:// URI")
 
     @property
     def report_uri(self) -> str:
@@ -152,6 +157,14 @@ def _arns(aws: Aws, group: str, status: str = "") -> Iterator[str]:
             raise
 
 
+def group_and_version(arn: str) -> tuple[str, int]:
+    """Name of the group and number of the version in the ARN of a package; ('', 0) if it is another one."""
+    if not _ARN.fullmatch(arn):
+        return "", 0
+    _, group, version = arn.split("/")
+    return group, int(version)
+
+
 def is_version(text: str) -> bool:
     """Whether a text is the ARN of a package, or GROUP/VERSION."""
     name = _NAME.fullmatch(text)
@@ -171,13 +184,14 @@ def find(aws: Aws, text: str) -> Package:
     if _ARN.fullmatch(text):
         arn = text
     elif name := _NAME.fullmatch(text):
+        if not name["version"] and (latest := next(packages(aws, name["group"]), None)):
+            return latest
         group = _group_arn(aws, name["group"])
         if not group:
             raise InputError(f"there is no model package group '{name['group']}' in {aws.region}; {_EXPECTED}")
-        version = name["version"]
-        arn = f"{_of_packages(group)}/{version}" if version else next(_arns(aws, name["group"]), "")
-        if not arn:
+        if not name["version"]:
             raise InputError(f"the model package group '{text}' has no versions")
+        arn = f"{_of_packages(group)}/{name['version']}"
     else:
         raise InputError(f"'{text}' is no model package: {_EXPECTED}")
     if package := describe(aws, arn):
@@ -206,65 +220,3 @@ def _group_arn(aws: Aws, group: str) -> str:
 def _of_packages(group_arn: str) -> str:
     """ARN of a group's packages, without ``/VERSION``."""
     return group_arn.replace(":model-package-group/", ":model-package/", 1)
-
-
-def live_package(aws: Aws, group: str) -> Package | None:
-    """The newest package of a group that an endpoint serves; None for none."""
-    return next(live_packages(aws, group), None)
-
-
-def live_packages(aws: Aws, group: str) -> Iterator[Package]:
-    """The packages of a group that endpoints serve, the newest first.
-
-    The endpoint in a package's properties must exist, and its tag must name the package: the endpoint may have been
-    deleted, or updated to another model, since the package was deployed.
-    """
-    served: dict[str, str] = {}
-    for package in packages(aws, group):
-        endpoint = package.properties.get(ENDPOINT, "")
-        if endpoint and endpoint not in served:
-            served[endpoint] = served_by(aws, endpoint)
-        if endpoint and served[endpoint] == package.arn:
-            yield package
-
-
-def served_by(aws: Aws, endpoint: str) -> str:
-    """ARN of the package that an endpoint serves; '' for none."""
-    answer = aws.find("sagemaker", "describe_endpoint", EndpointName=endpoint)
-    return readable_tags(aws, answer["EndpointArn"]).get(PACKAGE_TAG, "") if answer else ""
-
-
-def live_endpoint(aws: Aws, package: Package) -> str:
-    """The endpoint that serves a package; '' for none."""
-    endpoint = package.properties.get(ENDPOINT, "")
-    return endpoint if endpoint and served_by(aws, endpoint) == package.arn else ""
-
-
-def set_properties(aws: Aws, arn: str, values: Mapping[str, Any]) -> None:
-    """Set properties of a package; the others stay. An empty value removes a property.
-
-    Who made the last change, and when, tells of a decision that was made elsewhere, as in SageMaker Studio. It is kept
-    in the same call, which makes the caller the one who made the last change.
-    """
-    package = describe(aws, arn)
-    if package and package.status not in (PENDING, package.properties.get(DECIDED)):
-        by, at = package.modified_by, package.modified.isoformat()
-        values = {DECIDED: package.status, DECIDED_BY: by, DECIDED_AT: at, **values}
-    changes: dict[str, Any] = {}
-    if properties := as_properties(values):
-        changes["CustomerMetadataProperties"] = properties
-    if removed := [key for key in values if key not in properties]:
-        changes["CustomerMetadataPropertiesToRemove"] = removed
-    aws.call_with_new("sagemaker", "update_model_package", ModelPackageArn=arn, **changes)
-
-
-def set_status(aws: Aws, package: Package, status: str, note: str, values: Mapping[str, Any]) -> None:
-    """Set the approval status of a package, with a note and further properties, in one call."""
-    aws.call(
-        "sagemaker",
-        "update_model_package",
-        ModelPackageArn=package.arn,
-        ModelApprovalStatus=status,
-        ApprovalDescription=as_note(note),
-        CustomerMetadataProperties=as_properties(values),
-    )

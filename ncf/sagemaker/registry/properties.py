@@ -16,8 +16,8 @@ from ncf.aws.names import TAG_PREFIX
 MAX_PROPERTIES, MAX_VALUE_LENGTH, MAX_NOTE_LENGTH = 50, 256, 1024
 """Bounds of CustomerMetadataProperties, of their values, and of ApprovalDescription."""
 
-RUN, JOB, ENDPOINT = f"{TAG_PREFIX}run", f"{TAG_PREFIX}job", f"{TAG_PREFIX}endpoint"
-"""The pipeline run, the training job, and the endpoint that the package was deployed to."""
+RUN, JOB = f"{TAG_PREFIX}run", f"{TAG_PREFIX}job"
+"""The pipeline run, and the training job."""
 FINGERPRINT, MODEL = f"{TAG_PREFIX}fingerprint", f"{TAG_PREFIX}model"
 """Fingerprint of the dataset, and version of the model in its manifest."""
 MODEL_DIGEST = f"{TAG_PREFIX}sha256"
@@ -32,8 +32,11 @@ CLOSED = "closed"
 REPORT, DIFF = f"{TAG_PREFIX}report", f"{TAG_PREFIX}diff"
 """URIs of the report of evaluate, and of the comparison with the live model."""
 DECIDED, DECIDED_BY, DECIDED_AT = f"{TAG_PREFIX}decided", f"{TAG_PREFIX}decided-by", f"{TAG_PREFIX}decided-at"
-"""The approval status that ``ncf approve`` or ``ncf reject`` has set last, who called it, and when. Another status of
-the package was set elsewhere, as by SageMaker Studio."""
+"""The approval status that ``ncf approve`` or ``ncf reject`` has set last, who called it, and when."""
+DECIDED_NOTE, DECIDED_CONTENT = f"{TAG_PREFIX}decided-note", f"{TAG_PREFIX}decided-content"
+"""The beginning of its note, and the fingerprint of the package's content at that time."""
+OF_DECISION = (DECIDED, DECIDED_BY, DECIDED_AT, DECIDED_NOTE, DECIDED_CONTENT)
+"""Properties that a decision sets. They are no part of the content that is decided on."""
 NDCG, HR = f"{TAG_PREFIX}ndcg", f"{TAG_PREFIX}hr"
 """NDCG@10 and HR@10 over the whole catalogue."""
 PARAMETER_PREFIX = f"{TAG_PREFIX}param:"

@@ -18,8 +18,6 @@ from ncf.sagemaker.registry import properties as keys
 from ncf.sagemaker.registry.names import APPROVED, PENDING, REJECTED
 from ncf.sagemaker.registry.settings import AT_ONCE
 
-_LATER = 8
-"""Properties that are set after the registration, at most: of the decision, of the release."""
 _PARTS = ("train", "validation", "test")
 """Counts of the interactions of a data set."""
 _MAX_DESCRIPTION_LENGTH = 1024
@@ -128,7 +126,7 @@ class Record:
         hyperparameters = {
             f"{keys.PARAMETER_PREFIX}{name}": value for name, value in self.content["parameters"].items()
         }
-        return keys.as_properties({**own, **hyperparameters}, keys.MAX_PROPERTIES - _LATER)
+        return keys.as_properties({**own, **hyperparameters}, keys.MAX_PROPERTIES - len(keys.OF_DECISION))
 
 
 def token(group: str, run: str) -> str:

@@ -28,6 +28,7 @@ from ncf.sagemaker.runs.outcome import (
     DEPLOY,
     EVALUATE,
     IN_PROGRESS,
+    MONITOR,
     REGISTER,
     TRAIN,
     Evidence,
@@ -43,7 +44,7 @@ from ncf.storage import is_s3, list_objects, local_copy
 
 _log = logging.getLogger(__name__)
 
-_PROOFS = {TRAIN: "metrics", EVALUATE: "metrics", REGISTER: "summary", DEPLOY: "metrics"}
+_PROOFS = {TRAIN: "metrics", EVALUATE: "metrics", REGISTER: "summary", DEPLOY: "metrics", MONITOR: "metrics"}
 """Stage -> an output that it has only if it has succeeded."""
 _OTHER_KINDS = (PROCESSING, TRANSFORM, TUNING)
 _INDEX_LAG = timedelta(hours=1)
@@ -60,6 +61,7 @@ def gather(
     endpoint_name: str,
     trains: bool = True,
     release: str = "",
+    last: str = DEPLOY,
 ) -> Evidence:
     """Stop the run's jobs in progress, and find its jobs, endpoints and outputs.
 
@@ -75,6 +77,7 @@ def gather(
         endpoint_name: parameter of deploy; '' for an endpoint of the run's own.
         trains: whether the run has a training job; otherwise none is looked for.
         release: parameter of register; '' for a pipeline without this stage.
+        last: stage that the run ends with. Unless that is deploy, the run has no endpoint, and none is looked for.
     """
     incomplete: dict[str, str] = {}
     found_jobs: dict[str, tuple[datetime, Job]] = {}
@@ -98,7 +101,7 @@ def gather(
                 others += [_stopped(aws, kind, job) for job in jobs.running(aws, kind, owner, run)]
     with _noted("endpoints", incomplete):
         aws = _connect(deploy)
-        for name in _endpoint_names(aws, run, endpoint_name):
+        for name in _endpoint_names(aws, run, endpoint_name) if last == DEPLOY else ():
             with _noted("endpoints", incomplete):
                 if name not in endpoints and (state := describe(aws, "endpoint", name)):
                     endpoints[state["EndpointName"]] = _endpoint(aws, state, run)
@@ -109,7 +112,7 @@ def gather(
         incomplete["outputs"] = f"they are at {uri}, not in S3"
     by_age = sorted(found_jobs.values(), key=lambda entry: entry[0])
     found = [job for _, job in by_age]
-    return Evidence(run, kfp_state, found, list(endpoints.values()), outputs, incomplete, trains, release, others)
+    return Evidence(run, kfp_state, found, list(endpoints.values()), outputs, incomplete, trains, release, last, others)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Notification of a run's outcome, through an SNS topic or a webhook."""
+"""Notifications through an SNS topic or a webhook, and that of a run's outcome."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from ncf.aws.session import Aws
@@ -28,9 +28,24 @@ _MAX_SUBJECT_LENGTH = 100
 _TRIES, _PAUSE_SECONDS, _TIMEOUT_SECONDS = 3, 2.0, 10.0
 
 
+class Notice(Protocol):
+    """What is sent."""
+
+    @property
+    def title(self) -> str:
+        """Subject of an e-mail."""
+
+    @property
+    def text(self) -> str:
+        """The message on one line."""
+
+    def body(self) -> dict[str, Any]:
+        """The message as the JSON body of a POST request, with the key ``text``."""
+
+
 @dataclass(frozen=True)
 class Message:
-    """A message about the outcome of a run."""
+    """A message about the outcome of a run: a :class:`Notice`."""
 
     evidence: Evidence
     verdict: Verdict
@@ -90,7 +105,7 @@ def _brief(resource: Job | RunEndpoint) -> dict[str, str]:
     return {"name": resource.name, "status": resource.status, "url": resource.url}
 
 
-def notify(access: AwsAccess, recipient: str, message: Message) -> str:
+def notify(access: AwsAccess, recipient: str, message: Notice) -> str:
     """Send a message to an SNS topic or a URL.
 
     Args:
@@ -110,7 +125,7 @@ def notify(access: AwsAccess, recipient: str, message: Message) -> str:
     return ""
 
 
-def _send(access: AwsAccess, recipient: str, message: Message) -> None:
+def _send(access: AwsAccess, recipient: str, message: Notice) -> None:
     try:
         check_notify(recipient)
     except ValueError as error:
@@ -124,7 +139,7 @@ def _send(access: AwsAccess, recipient: str, message: Message) -> None:
     aws.call("sns", "publish", TopicArn=recipient, Subject=subject, Message=message.text)
 
 
-def _post(url: str, message: Message) -> None:
+def _post(url: str, message: Notice) -> None:
     content = json.dumps(message.body()).encode()
     for tries in range(1, _TRIES + 1):
         try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-TRAIN, EVALUATE, REGISTER, DEPLOY = "train", "evaluate", "register", "deploy"
+TRAIN, EVALUATE, REGISTER, DEPLOY, MONITOR = "train", "evaluate", "register", "deploy", "monitor"
 LATER = ("on_approval", "never")
 """Values of the parameter 'release' by which the run deploys nothing."""
 PROOFS = ("CACHED", "COMPLETE", "SUCCEEDED")
@@ -99,6 +99,7 @@ class Evidence:
         incomplete: ``jobs``, ``endpoints`` or ``outputs``, if they are not known completely -> the reason.
         trains: whether it trains a model; a run of the release pipeline does not.
         release: parameter of register; '' for a pipeline without this stage, which releases at once.
+        last: stage that the run ends with: ``DEPLOY``, or ``MONITOR`` for a run that deploys nothing.
         others: jobs of other kinds, which were in progress.
     """
 
@@ -110,6 +111,7 @@ class Evidence:
     incomplete: Mapping[str, str] = field(default_factory=dict)
     trains: bool = True
     release: str = ""
+    last: str = DEPLOY
     others: Sequence[Job] = ()
 
 
@@ -135,7 +137,7 @@ class Verdict:
 
 
 def verdict(evidence: Evidence) -> Verdict:
-    """The outcome of a run that ends with deploy: succeeded or failed if that is proven, else unknown."""
+    """The outcome of a run: succeeded or failed if that is proven, else unknown."""
     judged = _by_outputs(evidence) or _by_endpoints(evidence) or _by_jobs(evidence)
     has_succeeded = judged is not None and judged.outcome == "succeeded"
     if evidence.kfp_state in PROOFS:
@@ -150,11 +152,13 @@ def _by_outputs(evidence: Evidence) -> Verdict | None:
     outputs = evidence.outputs
     if outputs is None:
         return None
-    if DEPLOY in outputs.completed:
-        return Verdict("succeeded", f"deploy has succeeded; {_endpoints(evidence)}")
+    last = evidence.last
+    deployed = f"; {_endpoints(evidence)}" if last == DEPLOY else ""
+    if last in outputs.completed:
+        return Verdict("succeeded", f"{last} has succeeded{deployed}")
     if not evidence.trains:
-        where = "in deploy" if DEPLOY in outputs.started else "before deploy"
-        return Verdict("failed", f"deploy has not succeeded; {_endpoints(evidence)}", where)
+        where = f"in {last}" if last in outputs.started else f"before {last}"
+        return Verdict("failed", f"{last} has not succeeded{deployed}", where)
     if EVALUATE not in outputs.completed or outputs.gate is None:
         return None
     if evidence.release and REGISTER not in outputs.completed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 from local_jobs import ROLE, client, settle
@@ -84,6 +85,50 @@ def test_properties_are_merged_and_bounded(sagemaker: Any) -> None:
         )
     with pytest.raises(ClientError, match="failed to satisfy constraint"):
         sagemaker.update_model_package(ModelPackageArn=arn, CustomerMetadataProperties={"a": "[1, 2]"})
+
+
+def test_the_author_of_a_change_is_its_caller(aws: LocalAws, sagemaker: Any) -> None:
+    (arn,) = new_group(sagemaker, "authors", 1)
+    iam = client(aws, "iam")
+    iam.create_user(UserName="alice")
+    made = iam.create_access_key(UserName="alice")["AccessKey"]
+    role = iam.create_role(RoleName="approver", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    taken = client(aws, "sts").assume_role(RoleArn=role, RoleSessionName="bob")["Credentials"]
+    keys = [
+        {"aws_access_key_id": made["AccessKeyId"], "aws_secret_access_key": made["SecretAccessKey"]},
+        {
+            "aws_access_key_id": taken["AccessKeyId"],
+            "aws_secret_access_key": taken["SecretAccessKey"],
+            "aws_session_token": taken["SessionToken"],
+        },
+    ]
+    times = []
+    for key, name in zip(keys, ("user/alice", "assumed-role/approver/bob")):
+        sts, other = (
+            boto3.client(service, region_name="us-east-1", endpoint_url=aws.endpoint_url, **key)
+            for service in ("sts", "sagemaker")
+        )
+        other.update_model_package(ModelPackageArn=arn, CustomerMetadataProperties={"a": name})
+        described = sagemaker.describe_model_package(ModelPackageName=arn)
+        author = described["LastModifiedBy"]["IamIdentity"]["Arn"]
+        assert author == sts.get_caller_identity()["Arn"]
+        assert author.endswith(name)
+        assert described["CreatedBy"] != described["LastModifiedBy"]
+        times.append(described["LastModifiedTime"])
+    assert described["CreationTime"] < times[0] < times[1]
+
+
+@pytest.mark.parametrize("containers", [[], [{"Image": "r.example/a:1"}, {"Image": "r.example/b:1"}]])
+def test_a_model_needs_a_package_with_one_container(sagemaker: Any, containers: list[Any]) -> None:
+    group = f"containers-{len(containers)}"
+    specification = {"InferenceSpecification": {"Containers": containers}} if containers else {}
+    asked = {**package_request(group, "Approved"), **specification}
+    sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    if not containers:
+        del asked["InferenceSpecification"]
+    arn = sagemaker.create_model_package(**asked)["ModelPackageArn"]
+    with pytest.raises(ClientError, match=f"has {len(containers)} containers"):
+        sagemaker.create_model(ModelName=group, ExecutionRoleArn=ROLE, PrimaryContainer={"ModelPackageName": arn})
 
 
 @pytest.mark.parametrize(

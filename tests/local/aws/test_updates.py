@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from local_jobs import ROLE, client, put_model, settle, tar_gz
 
 from components.local.aws import LocalAws
+from components.local.aws.capture import _captured
 from components.local.aws.processes import wait_until
 
 
@@ -192,6 +193,7 @@ def test_requests_are_captured(aws: LocalAws) -> None:
         "InitialSamplingPercentage": 50,
         "DestinationS3Uri": "s3://bucket/captured",
         "CaptureOptions": [{"CaptureMode": "Input"}, {"CaptureMode": "Output"}],
+        "CaptureContentTypeHeader": {"JsonContentTypes": ["application/json"]},
     }
     sagemaker.create_endpoint_config(
         EndpointConfigName="captured-half", ProductionVariants=[variant], DataCaptureConfig=capture
@@ -208,6 +210,20 @@ def test_requests_are_captured(aws: LocalAws) -> None:
     record = json.loads(s3.get_object(Bucket="bucket", Key=keys[0])["Body"].read())
     assert record["captureData"]["endpointInput"]["data"] == "1"
     assert json.loads(record["captureData"]["endpointOutput"]["data"])["got"] == 1
+
+
+def test_a_captured_body_of_another_content_type_is_in_base64() -> None:
+    headers = {"CsvContentTypes": ["text/csv"], "JsonContentTypes": ["application/json"]}
+    sides = {
+        kind: _captured("Input", b"[1]", kind, headers)
+        for kind in ("application/json; charset=utf-8", "text/csv", "application/jsonlines")
+    }
+    assert {kind: (side["encoding"], side["data"]) for kind, side in sides.items()} == {
+        "application/json; charset=utf-8": ("JSON", "[1]"),
+        "text/csv": ("CSV", "[1]"),
+        "application/jsonlines": ("BASE64", "WzFd"),
+    }
+    assert _captured("Input", b"1", "application/json", {})["encoding"] == "BASE64"
 
 
 def test_a_serverless_endpoint(aws: LocalAws) -> None:

@@ -1,0 +1,105 @@
+"""The pipeline that monitors an endpoint, run on the account of ``pipeline.py aws``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from components.local import account, summary
+from components.local.console import Recorder
+from components.local.executors import in_processes
+from components.local.run import ARTIFACTS, announce, call, compiled, quiet_kfp
+from components.local.run_folder import RunFolder
+from components.local.variables import own_environment
+from ncf.errors import InputError
+from ncf.stages.monitor import Monitor
+from ncf.storage import is_s3
+
+_RESULTS = {"report": "report.html", "summary": "summary.md", "figures": "figures.json", "metrics": "metrics.json"}
+_LOCATIONS = ("interactions_uri", "model_uri", "capture_uri", "reference_uri", "markers_uri")
+
+
+@dataclass(frozen=True)
+class MonitorRequest:
+    """Options of a run: see ``pipeline.py monitor --help``.
+
+    Attributes:
+        endpoint: its name.
+        interactions: later interactions, path or URI; '' for none.
+        output: path of the link.
+        arguments: of the pipeline, apart from these.
+        account: folder of ``pipeline.py aws``.
+    """
+
+    endpoint: str
+    interactions: str
+    output: Path
+    arguments: Mapping[str, Any]
+    account: Path = account.FOLDER
+
+
+def run(pipeline: Any, request: MonitorRequest, console: Console) -> dict[str, Any]:
+    """Compile and run the pipeline in a folder of its own; the output path becomes a link to it at the end.
+
+    Args:
+        pipeline: a ``dsl.pipeline``.
+        request: options. Without ``since`` the window ends with the present hour.
+        console: for progress and results.
+
+    Returns:
+        The figures.
+
+    Raises:
+        InputError: if no account is up, or the endpoint or a parameter is at fault.
+        RuntimeError: if the stage failed for another reason.
+    """
+    shared = account.running(request.account, console)
+    if shared is None:
+        raise InputError(
+            f"account: none is up in '{request.account}', so there is no endpoint; 'make aws' in another "
+            "terminal is one"
+        )
+    folder = RunFolder.create(request.output, {})
+    announce(console, folder)
+    pipeline_yaml = compiled(pipeline, folder.path, retry=False, run_id=folder.run_id)
+    arguments = _arguments(request)
+    with (
+        own_environment(),
+        in_processes() as executor,
+        quiet_kfp(),
+        Recorder(console, folder.path) as recorder,
+    ):
+        os.environ.update(shared.environment)
+        with executor.pods(folder.path / ARTIFACTS, shared.environment, recorder):
+            call(pipeline_yaml, arguments, recorder)
+    outputs = recorder.tasks["monitor"].outputs
+    paths = {name: folder.path / file for name, file in _RESULTS.items()}
+    for name, path in paths.items():
+        shutil.copy(outputs[name]["uri"], path)
+    folder.publish()
+    summary.show_stages(console, recorder.tasks, ["monitor"])
+    figures: dict[str, Any] = json.loads(paths["figures"].read_text())
+    for breach in figures["breaches"]:
+        console.print(f"Breached: {breach['text']}", markup=False, highlight=False, soft_wrap=True)
+    summary.show_paths(console, folder, {name: paths[name] for name in ("report", "summary", "figures")})
+    return figures
+
+
+def _arguments(request: MonitorRequest) -> dict[str, Any]:
+    """Arguments of the pipeline: paths are absolute, and the window ends with the present hour."""
+    given = {"interactions_uri": request.interactions, **request.arguments}
+    paths = {
+        name: str(Path(given[name]).resolve()) for name in _LOCATIONS if given.get(name) and not is_s3(given[name])
+    }
+    hours = int(given.get("hours", Monitor.model_fields["hours"].default))
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    since = (now - timedelta(hours=hours - 1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"since": since, "endpoint_name": request.endpoint, **given, **paths}
