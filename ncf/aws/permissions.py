@@ -141,7 +141,9 @@ GRANTS: Mapping[str, Grant] = {
     "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}${{EndpointPrefix}}*",), of_pods=_CREATED),
     "cloudwatch:TagResource": Grant((f"{_ALARM}${{EndpointPrefix}}*",), of_pods=_CREATED),
     "ecr:BatchGetImage": Grant(repositories("ncf-*")),
-    "ecr:DescribeImages": Grant(repositories("ncf-*")),
+    "ecr:DescribeImages": Grant(
+        repositories("ncf-*"), also=Grant(repositories("${OwnImages}*")[:1], needs="OwnImages")
+    ),
     "ecr:GetDownloadUrlForLayer": Grant(repositories("ncf-*")),
     "events:PutEvents": Grant(
         (_EVENT_BUS,), {"StringEquals": {"events:source": MONITOR_SOURCE, "events:detail-type": BREACH}}

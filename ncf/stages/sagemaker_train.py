@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -91,7 +92,8 @@ class SagemakerTrain(Stage, TrainingProgram, TrainingSettings):
         uri = model_uri(job)
         if not is_s3(output):
             download(uri, self.trained_model / "model.tar.gz" if self.compress_model else self.trained_model)
-        last = {entry["MetricName"]: entry["Value"] for entry in job.get("FinalMetricDataList", ())}
+        found = {entry["MetricName"]: entry["Value"] for entry in job.get("FinalMetricDataList", ())}
+        last = {metric: value for metric, value in found.items() if math.isfinite(value)}
         ended = figures(aws, plan, job, {"model": code(uri), **last})
         self.metrics.write_text(json.dumps(last | ended.metrics(), indent=2) + "\n")
         self.model_uri.write_text(uri)

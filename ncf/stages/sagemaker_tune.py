@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import model_validator
 
 from ncf.console_text import say
+from ncf.errors import RemoteError
 from ncf.sagemaker.training.program import ARTIFACTS, TrainingProgram
 from ncf.sagemaker.tuning.settings import Search, TuningSettings
 from ncf.stage.declaration import Input, Output, OutputParameter, Stage
@@ -91,7 +92,9 @@ class SagemakerTune(Stage, TrainingProgram, Search, TuningSettings):
         plan = self._plan(aws, name, run, settings, search, inputs, staging)
         plan.check(aws)
         job = run_job(aws, plan, inputs.uploader(staging), write=say)
-        best = job["BestTrainingJob"]
+        best = job.get("BestTrainingJob", {})
+        if "FinalHyperParameterTuningJobObjectiveMetric" not in best:
+            raise RemoteError(f"tuning job {plan.kind.name_of(job)} has ended without a value of '{self.metric_name}'")
         trained = aws.call("sagemaker", TRAINING.describe, None, **TRAINING.by_name(best["TrainingJobName"]))
         uri, output = model_uri(trained), self.uri_of("best_model")
         if not is_s3(output):

@@ -74,6 +74,7 @@ def test_the_best_trial_its_model_and_all_trials(tmp_path: Path, capsys: pytest.
     assert trial["HyperParameters"]["_tuning_objective_metric"] == "loss"
 
 
+@pytest.mark.slow
 def test_each_value_of_a_list_is_a_trial_of_a_grid(tmp_path: Path) -> None:
     grid = {"ranges": {"rate": [0.1, 0.3, 0.2], "epochs": {"values": [1, 2]}}, "hyperparameters": {}}
     outputs = run(SagemakerTune, tmp_path, "grid", **parameters(**grid, strategy="Grid", max_num_jobs=0))
@@ -106,6 +107,7 @@ def test_a_retry_attaches_and_throttling_buys_one_job(account: Any, tmp_path: Pa
     assert len(tuning_jobs()) == before + 1
 
 
+@pytest.mark.slow
 def test_failed_trials_do_not_fail_the_job_but_all_of_them_do(account: Any, tmp_path: Path) -> None:
     account.faults.add("fail", "-001-", state="Starting", reason="AlgorithmError: one")
     metrics = json.loads((run(SagemakerTune, tmp_path, "some", **parameters()) / "metrics").read_text())
@@ -133,6 +135,7 @@ def test_sigterm_stops_the_job_with_its_trials_and_a_retry_starts_another(accoun
     assert counters["InProgress"] == counters["Completed"] == 0
 
 
+@pytest.mark.slow
 def test_a_later_job_starts_from_an_earlier_one(tmp_path: Path) -> None:
     earlier = (run(SagemakerTune, tmp_path / "1", "earlier", **parameters(max_num_jobs=2)) / "job_name").read_text()
     warm = {"warm_start_type": "TransferLearning", "parent_hpo_jobs": [earlier], "max_num_jobs": 2}
