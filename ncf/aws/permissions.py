@@ -36,11 +36,8 @@ UNSCOPED: Mapping[str, str] = {
 FREE = frozenset({"sts:GetCallerIdentity"})
 """Actions that need no permission."""
 
-_JOB, _PROCESSING, _TRANSFORM, _TUNING, _JOB_MODEL = (
-    f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/${{JobPrefix}}-*"
-    for kind in ("training-job", "processing-job", "transform-job", "hyper-parameter-tuning-job", "model")
-)
-_ALL_JOBS = (_JOB, _PROCESSING, _TRANSFORM, _TUNING)
+_JOB = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:*/${JobPrefix}-*"
+"""Jobs of all kinds, and the models that transform jobs use. An action concerns resources of its own kind alone."""
 _MODEL, _CONFIG, _ENDPOINT = (
     f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/${{EndpointPrefix}}*"
     for kind in ("model", "endpoint-config", "endpoint")
@@ -50,9 +47,9 @@ _GROUP, _PACKAGE = (
     for kind in ("model-package-group", "model-package")
 )
 LOGS = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/"
-_JOB_GROUPS = tuple(f"{LOGS}{kind}Jobs:*" for kind in ("Training", "Processing", "Transform"))
-_TRAINING_STREAMS, _PROCESSING_STREAMS, _TRANSFORM_STREAMS, _ENDPOINT_LOGS = (
-    *(f"{LOGS}{kind}Jobs:log-stream:${{JobPrefix}}-*" for kind in ("Training", "Processing", "Transform")),
+_JOB_GROUPS, _JOB_STREAMS, _ENDPOINT_LOGS = (
+    f"{LOGS}*Jobs:*",
+    f"{LOGS}*Jobs:log-stream:${{JobPrefix}}-*",
     f"{LOGS}Endpoints/${{EndpointPrefix}}*:*",
 )
 _ALARM = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
@@ -149,51 +146,51 @@ GRANTS: Mapping[str, Grant] = {
         (_EVENT_BUS,), {"StringEquals": {"events:source": MONITOR_SOURCE, "events:detail-type": BREACH}}
     ),
     "iam:GetRole": Grant(("${TrainingRole.Arn}", "${HostingRole.Arn}")),
-    "logs:DescribeLogStreams": Grant((*_JOB_GROUPS, _ENDPOINT_LOGS)),
-    "logs:GetLogEvents": Grant((_TRAINING_STREAMS, _PROCESSING_STREAMS, _TRANSFORM_STREAMS, _ENDPOINT_LOGS)),
+    "logs:DescribeLogStreams": Grant((_JOB_GROUPS, _ENDPOINT_LOGS)),
+    "logs:GetLogEvents": Grant((_JOB_STREAMS, _ENDPOINT_LOGS)),
     "s3:AbortMultipartUpload": Grant((OBJECTS,)),
     "s3:DeleteObject": Grant((OBJECTS,)),
     "s3:GetObject": Grant((OBJECTS,)),
     "s3:ListBucket": Grant((BUCKET,), of_pods={"StringLike": {"s3:prefix": "${Prefix}*"}}),
     "s3:PutObject": Grant((OBJECTS,)),
     "sagemaker:AddTags": Grant(
-        (*_ALL_JOBS, _JOB_MODEL, _MODEL, _CONFIG, _ENDPOINT, _GROUP),
+        (_JOB, _MODEL, _CONFIG, _ENDPOINT, _GROUP),
         of_pods=_CREATED,
-        also=Grant((*_ALL_JOBS, _MODEL, _CONFIG, _ENDPOINT), of_pods={**_OWN_OR_MISSING, **_OTHER_TAGS}),
+        also=Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT), of_pods={**_OWN_OR_MISSING, **_OTHER_TAGS}),
     ),
     "sagemaker:CreateEndpoint": Grant((_CONFIG, _ENDPOINT), of_pods=_CREATED),
     "sagemaker:CreateEndpointConfig": Grant((_MODEL, _CONFIG), of_pods=_CREATED),
-    "sagemaker:CreateModel": Grant((_MODEL, _JOB_MODEL), of_pods=_CREATED),
+    "sagemaker:CreateModel": Grant((_MODEL, _JOB), of_pods=_CREATED),
     "sagemaker:CreateModelPackage": Grant(
         (_GROUP, _PACKAGE),
         of_pods=_NOT_APPROVED,
         also=Grant((_GROUP, _PACKAGE), of_pods=_APPROVED, needs="ReleaseAtOnce"),
     ),
     "sagemaker:CreateModelPackageGroup": Grant((_GROUP,), of_pods=_CREATED),
-    "sagemaker:CreateHyperParameterTuningJob": Grant((_TUNING,), of_pods=_CREATED),
-    "sagemaker:CreateProcessingJob": Grant((_PROCESSING,), of_pods=_CREATED),
+    "sagemaker:CreateHyperParameterTuningJob": Grant((_JOB,), of_pods=_CREATED),
+    "sagemaker:CreateProcessingJob": Grant((_JOB,), of_pods=_CREATED),
     "sagemaker:CreateTrainingJob": Grant((_JOB,), of_pods=_CREATED),
-    "sagemaker:CreateTransformJob": Grant((_TRANSFORM,), of_pods=_CREATED),
+    "sagemaker:CreateTransformJob": Grant((_JOB,), of_pods=_CREATED),
     "sagemaker:DeleteEndpoint": Grant((_ENDPOINT,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DeleteEndpointConfig": Grant((_CONFIG,), of_pods=_OWN_OR_MISSING),
-    "sagemaker:DeleteModel": Grant((_MODEL, _JOB_MODEL), of_pods=_OWN_OR_MISSING),
-    "sagemaker:DeleteTags": Grant(_ALL_JOBS, of_pods={**_OWN, **_OTHER_TAGS}),
+    "sagemaker:DeleteModel": Grant((_MODEL, _JOB), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DeleteTags": Grant((_JOB,), of_pods={**_OWN, **_OTHER_TAGS}),
     "sagemaker:DescribeEndpoint": Grant((_ENDPOINT,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeModel": Grant((_MODEL,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeModelPackage": Grant((_PACKAGE,)),
     "sagemaker:DescribeModelPackageGroup": Grant((_GROUP,), of_pods=_OWN_OR_MISSING),
-    "sagemaker:DescribeHyperParameterTuningJob": Grant((_TUNING,), of_pods=_OWN_OR_MISSING),
-    "sagemaker:DescribeProcessingJob": Grant((_PROCESSING,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DescribeHyperParameterTuningJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DescribeProcessingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeTrainingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
-    "sagemaker:DescribeTransformJob": Grant((_TRANSFORM,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DescribeTransformJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:InvokeEndpoint": Grant((_ENDPOINT,), of_pods=_OWN),
-    "sagemaker:ListTags": Grant((*_ALL_JOBS, _MODEL, _CONFIG, _ENDPOINT), of_pods=_OWN_OR_MISSING),
-    "sagemaker:ListTrainingJobsForHyperParameterTuningJob": Grant((_TUNING,), of_pods=_OWN_OR_MISSING),
-    "sagemaker:StopHyperParameterTuningJob": Grant((_TUNING,), of_pods=_OWN_OR_MISSING),
-    "sagemaker:StopProcessingJob": Grant((_PROCESSING,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:ListTags": Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT), of_pods=_OWN_OR_MISSING),
+    "sagemaker:ListTrainingJobsForHyperParameterTuningJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:StopHyperParameterTuningJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:StopProcessingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:StopTrainingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
-    "sagemaker:StopTransformJob": Grant((_TRANSFORM,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:StopTransformJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:UpdateEndpoint": Grant((_ENDPOINT,), of_pods=_OWN, also=Grant((_CONFIG,), of_pods=_OWN_OR_MISSING)),
     "sagemaker:UpdateModelPackage": Grant((_PACKAGE,)),
     "sts:AssumeRole": Grant(("${AssumedRoleArn}",), needs="AssumedRoleArn"),

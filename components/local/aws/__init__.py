@@ -2,8 +2,8 @@
 
 moto implements S3, STS, IAM, CloudWatch, CloudWatch Logs and most operations of SageMaker. This package implements
 training, processing, tuning and batch transform jobs, models, endpoint configs and endpoints. Training jobs run the
-``train`` program of the image, transform jobs and endpoints its ``serve`` program, processing jobs a command of it, under
-SageMaker's ``/opt/ml`` contract, as processes or in containers (``containers.py``).
+``train`` program of the image, transform jobs and endpoints its ``serve`` program, processing jobs a command of it, all
+under SageMaker's ``/opt/ml`` contract, as processes or in containers (``containers.py``).
 """
 
 from components.local.aws.processes import Processes
