@@ -46,6 +46,8 @@ ENDPOINT ?=
 INTERACTIONS ?=
 # make aws
 FOLDER ?=
+# make watch
+RULES ?=
 # make images, push, pipeline
 REGISTRY ?=
 TAG ?=
@@ -76,7 +78,7 @@ endif
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run release recommend monitor aws component pipeline images push scan test test-slow test-images check-local-mode lint bench bench-baselines bench-epoch bench-gpu bench-peer bench-peer-sasrec \
+.PHONY: help setup run release recommend monitor aws watch component pipeline images push scan test test-slow test-images check-local-mode lint bench bench-baselines bench-epoch bench-forecast bench-gpu bench-peer bench-peer-sasrec \
 	bench-scale bench-serving bench-monitor fuzz-serving reproduce clean
 
 help: ## Show the targets
@@ -117,6 +119,10 @@ monitor: $(READY) ## Tell how an endpoint on the account of make aws does: [ENDP
 
 aws: $(READY) ## Be an AWS account on this machine until Ctrl-C, which runs and commands share: [FOLDER=of its access key]
 	@$(BIN)/python pipeline.py aws --folder $(call quoted,$(or $(FOLDER),output/aws))
+
+watch: $(READY) ## Run pipelines here for events of the account of make aws, until Ctrl-C: [RULES=file] [OUTPUT=link to make]
+	@$(BIN)/python pipeline.py watch $(if $(RULES),--rules $(call quoted,$(RULES))) \
+		--output $(call quoted,$(or $(OUTPUT),output/watch))
 
 pipeline: $(READY) ## Compile all pipelines and their components to YAML: [REGISTRY=...] [TAG=...], which write to build/
 	@NCF_REGISTRY="$(REGISTRY)" NCF_TAG="$(or $(TAG),$(if $(REGISTRY),$$($(BIN)/python -m images.build tag)))" \
@@ -181,6 +187,9 @@ reproduce: $(READY) ## Print the accuracy table: DATA=folder with an NCF release
 
 bench-epoch: $(READY) ## Time an epoch of history, GMF and NeuMF by torch and by the compiled step: DATA=interactions or a release
 	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks epoch
+
+bench-forecast: $(READY) ## Measure what ncf doctor forecasts, and write its coefficients (20 minutes): DATA=folder with ml-latest-small and games
+	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks forecast
 
 bench-gpu: $(READY) ## Measure training on this machine's GPU: [DATA=folder of the release's ml-1m]
 	@DATA="$(DATA)" $(BIN)/python -m tests.benchmarks gpu

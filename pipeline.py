@@ -7,11 +7,13 @@ python pipeline.py recommend --model FOLDER   runs the pipeline recommend on thi
 python pipeline.py release                    runs the pipeline release on this machine
 python pipeline.py monitor --endpoint NAME    runs the pipeline monitor on this machine
 python pipeline.py aws                        is an AWS account on this machine that several runs share
+python pipeline.py watch                      runs pipelines on this machine for events of that account
 python pipeline.py check FILE                 checks a run in a file
 python pipeline.py submit --host URL          runs a pipeline on a Kubeflow cluster
 python pipeline.py upload --host URL          uploads a pipeline to a Kubeflow cluster, as a version
 python pipeline.py schedule --host URL ...    runs a pipeline on a Kubeflow cluster on a schedule
 python pipeline.py metrics SOURCE             prints the metrics of a run as Markdown
+python pipeline.py triggers triggers.yaml     checks rules of triggers, and writes their CloudFormation template
 """
 
 from ncf.stage.exits import exit_on_early_interrupt
@@ -30,7 +32,7 @@ from kfp import compiler, dsl
 
 from components.check.component import check
 from components.cluster import commands as cluster_commands
-from components.cluster import ephemeral_storage, permissions, stop_jobs
+from components.cluster import ephemeral_storage, permissions, stop_jobs, trigger_commands, watcher
 from components.cluster.setup import code_pipeline
 from components.cluster.setup import template as setup_stack
 from components.compiling import parameter_table, pipeline_names
@@ -434,7 +436,8 @@ def compile_all(folder: Path) -> list[Path]:
         written.append(folder / "components" / stage / "component.yaml")
         write_yaml(made, written[-1])
     cluster = folder / "components" / "cluster"
-    written += [kind.write(cluster) for kind in (permissions, setup_stack, code_pipeline, stop_jobs, ephemeral_storage)]
+    manifests = (permissions, setup_stack, code_pipeline, stop_jobs, ephemeral_storage, watcher)
+    written += [kind.write(cluster) for kind in manifests]
     if folder == ROOT:
         parameter_table.write(folder / PIPELINE_YAML, ROOT / parameter_table.README)
         pipeline_names.write([composed.pipeline_spec for composed, _ in PIPELINES.values()], ROOT / pipeline_names.FILE)
@@ -485,6 +488,7 @@ def _parser() -> argparse.ArgumentParser:
     local_commands.add(commands, {name: composed for name, (composed, _) in PIPELINES.items()})
     packages = {name: (composed, ROOT / location / PIPELINE_YAML) for name, (composed, location) in PIPELINES.items()}
     cluster_commands.add(commands, packages)
+    trigger_commands.add(commands, [composed for composed, _ in PIPELINES.values()])
     return parser
 
 

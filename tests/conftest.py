@@ -58,11 +58,11 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def calls_are_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every call to AWS that a launcher, an operator or CI makes in any test is one that the roles allow."""
-    from components.cluster.permissions import modules_of_operators, modules_of_pods
+    from components.cluster.permissions import modules_of_operators, modules_of_pods, modules_of_watcher
     from components.cluster.setup import ci
     from ncf.aws import permissions, session
 
-    permitted = permissions.calls(modules_of_pods() | modules_of_operators()) | permissions.FREE
+    permitted = permissions.calls(modules_of_pods() | modules_of_operators() | modules_of_watcher()) | permissions.FREE
     permitted |= ci.actions()
     original = session.Aws.call
     prefixes = {

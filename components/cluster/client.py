@@ -19,17 +19,14 @@ import kfp
 import kfp_server_api
 from kfp.client import KF_PIPELINES_SA_TOKEN_ENV, KF_PIPELINES_SA_TOKEN_PATH, ServiceAccountTokenVolumeCredentials
 from kfp_server_api import ApiException
-from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
-from components.cluster.refusals import Call, refused, unanswered
 from ncf import kfp_access
 from ncf.errors import InputError
+from ncf.kfp_api.refusals import Call, refused, unanswered
+from ncf.kfp_api.sending import prepare
 
 _URL = re.compile(r"https?://[^/\s?#]+[^\s?#]*")
-_TRIES = 2
-_SECONDS = (10, 60)
-"""Timeouts of the connection and of the answer; kfp has none."""
 _KFP_NAMESPACE = "kubeflow"
 _HOST_VARIABLE = kfp.client.client.KF_PIPELINES_ENDPOINT_ENV
 _POD_NAMESPACE = Path(kfp.Client._NAMESPACE_PATH)
@@ -130,10 +127,7 @@ class _Client(kfp.Client):  # type: ignore[misc]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        api_client = self._run_api.api_client  # one for all services
-        # a redirect leads to a login page, and turns a POST into a GET
-        api_client.configuration.retries = Retry(total=_TRIES, redirect=False)
-        api_client.rest_client = _Rest(api_client.configuration)
+        prepare(self._run_api.api_client)  # one for all services
 
     def get_kfp_healthz(self, sleep_duration: int = 5) -> Any:  # noqa: ARG002
         """An empty answer: kfp's constructor asks five times, 5 s apart. ``Api`` asks once."""
@@ -145,26 +139,6 @@ class _TokenFile(ServiceAccountTokenVolumeCredentials):  # type: ignore[misc]
 
     def _get_token(self) -> str:
         return kfp_access.token(self._token_path)
-
-
-class _Rest(kfp_server_api.rest.RESTClientObject):  # type: ignore[misc]
-    """Sender of requests. An answer that is not JSON counts as a refusal, whatever its status."""
-
-    def request(self, method: str, url: str, *args: Any, **options: Any) -> Any:
-        options["_request_timeout"] = options.get("_request_timeout") or _SECONDS
-        try:
-            answer = super().request(method, url, *args, **options)
-        except ApiException as error:
-            raise _decodable(error) from None
-        if answer.data.lstrip()[:1] not in (b"{", b"["):
-            raise _decodable(ApiException(http_resp=answer))
-        return answer
-
-
-def _decodable(error: ApiException) -> ApiException:
-    """The error with a body that kfp can decode."""
-    error.body = (error.body or b"").decode(errors="replace").encode()
-    return error
 
 
 def _host(given: str, in_pod: bool) -> str:

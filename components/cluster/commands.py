@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from components.cluster import metrics, run_file, schedule, triggers, upload
+from components.cluster import metrics, run_file, schedule, upload
 from components.cluster.client import Api, Connection, warn
 from components.cluster.file_commands import Packages, named, trigger_of, with_file
 from components.cluster.storage_check import check_storage
@@ -25,6 +25,7 @@ from components.cluster.submission import (
     with_time,
 )
 from components.compiling.arguments import check_arguments, typed_arguments
+from ncf.durations import seconds
 from ncf.errors import InputError
 from ncf.kfp_access import COOKIE_VARIABLE, TOKEN_VARIABLE
 
@@ -112,16 +113,16 @@ def _add_schedule(parser: argparse.ArgumentParser) -> None:
 
 
 def _submit(options: argparse.Namespace) -> None:
-    seconds = triggers.seconds(options.wait_timeout, "wait_timeout")
+    timeout = seconds(options.wait_timeout, "wait_timeout")
     if options.file:
-        _submit_file(options, seconds)
+        _submit_file(options, timeout)
         return
     request = _request(options, options.run_name)
     api = Api(_connection(options))
-    _follow(api, request.name, submit(api, request), seconds if options.wait else 0)
+    _follow(api, request.name, submit(api, request), timeout if options.wait else 0)
 
 
-def _submit_file(options: argparse.Namespace, seconds: float) -> None:
+def _submit_file(options: argparse.Namespace, timeout: float) -> None:
     """Start the run of a file, or its recurring run, unless this commit has done so before."""
     commit = run_file.commit_of(options.file)
     with named(options.file):
@@ -135,15 +136,15 @@ def _submit_file(options: argparse.Namespace, seconds: float) -> None:
     run_id = find_run(api, request) if commit else ""
     if run_id:
         print(f"this commit has started the run of {options.file} before", file=sys.stderr)
-    _follow(api, request.name, run_id or submit(api, request), seconds if options.wait else 0)
+    _follow(api, request.name, run_id or submit(api, request), timeout if options.wait else 0)
 
 
-def _follow(api: Api, name: str, run_id: str, seconds: float) -> None:
-    """Print a run, and wait for its end unless ``seconds`` is 0."""
+def _follow(api: Api, name: str, run_id: str, timeout: float) -> None:
+    """Print a run, and wait for its end unless ``timeout`` is 0."""
     print(run_id, flush=True)
     print(f"run '{name}': {api.in_browser}/runs/details/{run_id}", file=sys.stderr, flush=True)
-    if seconds:
-        wait(api, run_id, seconds)
+    if timeout:
+        wait(api, run_id, timeout)
 
 
 def _check(options: argparse.Namespace) -> None:

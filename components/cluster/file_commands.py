@@ -10,6 +10,7 @@ from typing import Any
 
 from components.cluster import run_file, triggers
 from components.cluster.schedule import Trigger
+from ncf.durations import seconds
 from ncf.errors import InputError
 
 Packages = Mapping[str, tuple[Any, Path]]
@@ -64,4 +65,4 @@ def trigger_of(cron: str, interval: str) -> Trigger:
     """
     if cron:
         return Trigger(cron=triggers.checked_cron(cron))
-    return Trigger(interval=triggers.seconds(interval, "interval", triggers.SHORTEST_INTERVAL))
+    return Trigger(interval=seconds(interval, "interval", triggers.SHORTEST_INTERVAL))

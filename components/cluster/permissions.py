@@ -30,6 +30,10 @@ from ncf.stage.registry import all_stages
 FILE_NAME = "permissions.yaml"
 STOP_JOBS = "stop-jobs"
 """The command that a CronJob runs with the pods' role."""
+WATCH = "watch"
+"""The command that a Deployment runs with a role of its own."""
+WATCHER_ACCOUNT = "ncf-watcher"
+"""Service account of that Deployment."""
 _SAGEMAKER = "sagemaker.amazonaws.com"
 
 _TRUST_OF_SERVICE_ACCOUNT = """{
@@ -113,6 +117,14 @@ def template() -> dict[str, Any]:
                 trust_of_service_account("${Namespace}:${ServiceAccount}"),
                 [*_of_modules(modules_of_pods(), is_pod=True), *_pass_roles(modules_of_pods()), *_data_bucket()],
             ),
+            "WatcherRole": {
+                "Condition": "HasTriggerQueueArn",
+                **role(
+                    "The watcher of triggers, by its service account",
+                    trust_of_service_account(f"${{Namespace}}:{WATCHER_ACCOUNT}"),
+                    _of_modules(modules_of_watcher(), is_pod=True),
+                ),
+            },
             "TrainingRole": role(
                 "SageMaker's training, processing and tuning jobs", _trust_of_sagemaker(), _of_training()
             ),
@@ -135,6 +147,12 @@ def template() -> dict[str, Any]:
             "PodRoleArn": arn_output(
                 "Annotate the pods' service account with it: eks.amazonaws.com/role-arn", "PodRole"
             ),
+            "WatcherRoleArn": {
+                "Condition": "HasTriggerQueueArn",
+                **arn_output(
+                    "Annotate the watcher's service account with it: eks.amazonaws.com/role-arn", "WatcherRole"
+                ),
+            },
             "TrainingRoleArn": arn_output("The pipeline's train_role", "TrainingRole"),
             "HostingRoleArn": arn_output("The pipeline's deploy_role", "HostingRole"),
             "OperatorPolicyArn": {"Description": "Attach it to operators", "Value": {"Ref": "OperatorPolicy"}},
@@ -165,7 +183,12 @@ def modules_of_pods() -> set[str]:
 
 def modules_of_operators() -> set[str]:
     """Modules whose AWS calls people make by the other commands."""
-    return {module for name in COMMANDS if name != STOP_JOBS for module in load(name).calls}
+    return {module for name in COMMANDS if name not in (STOP_JOBS, WATCH) for module in load(name).calls}
+
+
+def modules_of_watcher() -> set[str]:
+    """Modules whose AWS calls the watcher of triggers makes."""
+    return set(load(WATCH).calls)
 
 
 def _of_modules(modules: Collection[str], is_pod: bool) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "Namespace": {"Description": "Namespace of the profile whose pods run the pipeline"},
     "ServiceAccount": {"Description": "Service account of these pods", "Default": "default-editor"},
     "NotifyTopicArn": {"Description": "SNS topic that runs tell of their end; none if there is none", "Default": ""},
+    "TriggerQueueArn": {"Description": "SQS queue of triggers; none if there is none", "Default": ""},
+    "TriggerDeadLetterQueueArn": {"Description": "Dead-letter queue of triggers; none if there is none", "Default": ""},
     "AssumedRoleArn": {"Description": "Role that 'assume_role' names; none if there is none", "Default": ""},
     "KmsKeyArn": {"Description": "KMS key of storage, models or the bucket; none if there is none", "Default": ""},
     "OwnImages": {
@@ -44,5 +46,13 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "InVpc": {"Description": "Whether jobs and endpoints run in a VPC: true or false", "Default": "false"},
 }
 
-MAY_BE_NONE = ("DataBucket", "NotifyTopicArn", "AssumedRoleArn", "KmsKeyArn", "OwnImages")
+MAY_BE_NONE = (
+    "DataBucket",
+    "NotifyTopicArn",
+    "TriggerQueueArn",
+    "TriggerDeadLetterQueueArn",
+    "AssumedRoleArn",
+    "KmsKeyArn",
+    "OwnImages",
+)
 """Parameters whose value may be empty."""

@@ -5,12 +5,12 @@ A pod, and the pod of the exit handler, may be killed without a signal before it
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from components.cluster.containers import SECURITY_CONTEXT, region
 from components.factory import image
 
 FILE_NAME = "stop-jobs.yaml"
@@ -24,18 +24,12 @@ def manifest() -> dict[str, Any]:
         "name": "stop-jobs",
         "image": image("sagemaker"),
         "command": ["python", "-m", "ncf", "stop-jobs", "--older-than", _OLDER_THAN, "--dry-run", "false"],
-        "env": [{"name": "AWS_REGION", "value": _region(image("sagemaker"))}],
+        "env": [{"name": "AWS_REGION", "value": region(image("sagemaker"))}],
         "resources": {
             "requests": {"cpu": "100m", "memory": "256Mi"},
             "limits": {"cpu": "1", "memory": "512Mi"},
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-            "runAsNonRoot": True,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": dict(SECURITY_CONTEXT),
         "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],
     }
     pod = {
@@ -61,12 +55,6 @@ def manifest() -> dict[str, Any]:
             "jobTemplate": {"spec": job},
         },
     }
-
-
-def _region(name: str) -> str:
-    """The region of an image in ECR."""
-    found = re.search(r"\.ecr(?:-fips)?\.([a-z0-9-]+)\.", name)
-    return found[1] if found else "us-east-1"
 
 
 def write(folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Mapping
@@ -17,9 +16,10 @@ from kfp.components import load_component_from_file
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from components.cluster.client import Api
-from components.cluster.refusals import UnreachableError
 from components.factory import DEFAULT_REGISTRY
 from ncf.errors import InputError, RemoteError
+from ncf.kfp_api.filters import named
+from ncf.kfp_api.refusals import UnreachableError
 from ncf.stage.exits import fail
 from ncf.stage.registry import command_names
 
@@ -27,8 +27,6 @@ _ENDS = ("SUCCEEDED", "FAILED", "SKIPPED", "CANCELED")
 _SECONDS_BETWEEN_LOOKS = 5.0
 _SECONDS_OF_PATIENCE = 300.0
 """Time for which the API may be unreachable during a run."""
-_EQUALS = 1
-"""Operation of KFP's filters."""
 _MAX_CHARACTERS = 60
 """Characters of a file name that a run's name shows."""
 
@@ -156,11 +154,6 @@ def experiment(api: Api, name: str) -> str:
     with api.client() as client:
         found = client.create_experiment(name, namespace=api.namespace)
     return api.confirmed(found.experiment_id, "experiment")
-
-
-def named(name: str) -> str:
-    """KFP's filter by display name."""
-    return json.dumps({"predicates": [{"operation": _EQUALS, "key": "display_name", "stringValue": name}]})
 
 
 def wait(api: Api, run_id: str, seconds: float) -> None:

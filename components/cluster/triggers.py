@@ -7,7 +7,6 @@ import re
 from ncf.errors import InputError
 
 SHORTEST_INTERVAL = 60
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _FIELDS: tuple[tuple[str, int, int, dict[str, int]], ...] = (
@@ -48,24 +47,6 @@ def checked_cron(text: str) -> str:
             )
     _check_fires(text, *fields[3:])
     return " ".join(fields)
-
-
-def seconds(text: str, name: str, least: int = 1) -> int:
-    """Seconds of a time span: a number, optionally followed by s, m, h or d.
-
-    Args:
-        text: the time span, such as 6h.
-        name: name of the parameter, for errors.
-        least: smallest number of seconds.
-
-    Raises:
-        InputError: if the text is not a time span, or too short.
-    """
-    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text.strip())
-    span = int(found[1]) * _UNITS[found[2]] if found else 0
-    if span < least:
-        raise InputError(f"{name}: '{text}' is given; expected {least} seconds or more, such as 3600, 90m or 6h")
-    return span
 
 
 def _check_fires(text: str, days: str, months: str, weekdays: str) -> None:

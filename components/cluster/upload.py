@@ -8,8 +8,8 @@ from typing import Any
 import kfp_server_api
 
 from components.cluster.client import Api
-from components.cluster.submission import named
 from ncf.errors import InputError
+from ncf.kfp_api.filters import named
 
 
 def upload(api: Api, package: Path, pipeline: str, version: str) -> tuple[str, str]:

@@ -100,6 +100,20 @@ def add(commands: Any, pipelines: Mapping[str, Any]) -> None:
         default=account.FOLDER,
         help=f"receives the file '{account.ENVIRONMENT}', with the access key (default: %(default)s)",
     )
+    said = "start runs of the pipelines on this machine for events of the account of 'aws', until Ctrl-C"
+    watch = commands.add_parser("watch", help=said, description=said)
+    watch.set_defaults(function=_watch, pipelines=pipelines)
+    watch.add_argument("--rules", type=Path, help="file of rules (default: components/local/triggers.yaml)")
+    watch.add_argument(
+        "--output", type=Path, default=Path("output/watch"), help="as of 'run', for each run (default: %(default)s)"
+    )
+    watch.add_argument(
+        "--account",
+        type=Path,
+        default=account.FOLDER,
+        metavar="FOLDER",
+        help="folder of 'pipeline.py aws' (default: %(default)s)",
+    )
     for name in ("run", "release"):
         made[name].add_argument("--retry", action="store_true", help="try a pod that fails again, as a cluster does")
 
@@ -174,6 +188,15 @@ def _aws(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     account.serve(options.folder, Console(emoji=False))
+
+
+def _watch(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from components.local import watch
+
+    request = watch.WatchRequest(options.rules or watch.RULES, options.output, options.account)
+    watch.watch(options.pipelines, request, Console(emoji=False))
 
 
 def _arguments(options: argparse.Namespace, pipeline: Any) -> dict[str, Any]:

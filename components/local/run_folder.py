@@ -32,12 +32,13 @@ class RunFolder:
     run_id: str
 
     @classmethod
-    def create(cls, output: Path, inputs: Mapping[str, str]) -> RunFolder:
+    def create(cls, output: Path, inputs: Mapping[str, str], run_id: str = "") -> RunFolder:
         """The folder of a new run. The link stays as it is.
 
         Args:
             output: path of the link.
             inputs: of the run, by the option that names each: a path, a URI or ''.
+            run_id: UUID of the run; '' for a new one.
 
         Raises:
             InputError: if an input does not exist or contains the folder, or ``output`` is not the link of a run.
@@ -47,7 +48,7 @@ class RunFolder:
             if not path.exists():
                 raise InputError(f"{name}: '{path}' does not exist; expected a file, a folder or an s3:// URI")
         link = output.parent.resolve() / output.name
-        run_id = str(uuid.uuid4())
+        run_id = run_id or str(uuid.uuid4())
         folder = link.with_name(f"{link.name}-{time.strftime('%Y-%m-%dT%H-%M-%S')}-{run_id[:8]}")
         if clause := overlap(folder, local):
             raise InputError(f"output: the run writes beside '{output}', {clause}; choose another folder")

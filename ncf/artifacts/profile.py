@@ -25,7 +25,8 @@ class Profile(BaseModel):
         unreadable: number of unreadable rows.
         columns: role -> name or number of its column; empty for the NCF release format.
         newest: microseconds since 1970 UTC of the newest interaction, or None without times.
-        read: microseconds since 1970 UTC of the reading.
+        read: microseconds since 1970 UTC of the reading in a run of the pipeline; None outside of one, where the same
+            data have the same manifest.
         daily: rows of each of the last periods of 24 hours, the newest first: period k ends k days before ``newest``.
             Periods that begin before the oldest interaction are left out, except the newest one. Empty without times.
     """
@@ -38,7 +39,7 @@ class Profile(BaseModel):
     unreadable: int = Field(default=0, ge=0)
     columns: dict[str, str] = Field(default={}, max_length=20)
     newest: int | None = None
-    read: int
+    read: int | None = None
     daily: list[int] = Field(default=[], max_length=MAX_DAYS)
 
     @property

@@ -58,13 +58,14 @@ class Comparison:
         return [figure for figure in self.figures if not figure.holds]
 
 
-def compare(now: Profile, last: Profile, limits: Mapping[str, float]) -> list[Figure]:
+def compare(now: Profile, last: Profile, limits: Mapping[str, float], clock: int) -> list[Figure]:
     """Figures of new interactions beside those of the last good ones.
 
     Args:
         now: profile of the new interactions.
         last: profile of the last good ones.
         limits: that differ from :data:`LIMITS`; see :class:`ncf.data.comparison_settings.ComparisonSettings`.
+        clock: microseconds since 1970 UTC, now.
     """
     limit = {**LIMITS, **limits}
     figures = [
@@ -93,7 +94,7 @@ def compare(now: Profile, last: Profile, limits: Mapping[str, float]) -> list[Fi
     figures.append(
         Figure("columns", "Columns", before or "none", after or "none", accepted, len(missing) <= limit["columns"])
     )
-    return figures + list(_times(now, last, limit))
+    return figures + list(_times(now, last, limit, clock))
 
 
 def _count(name: str, what: str, before: int, now: int, limit: float) -> Figure:
@@ -122,15 +123,16 @@ def _days(now: Profile, last: Profile, limit: float) -> list[Figure]:
     return [worst[1]] if worst else []
 
 
-def _times(now: Profile, last: Profile, limit: Mapping[str, float]) -> Iterator[Figure]:
+def _times(now: Profile, last: Profile, limit: Mapping[str, float], clock: int) -> Iterator[Figure]:
     if now.newest is None:
         return
     if last.newest is not None:
         yield _newest("older_days", now.newest, last.newest, last.newest, limit["older_days"])
-        if now.newest > last.newest:  # the same data are as good as before, however old
-            yield _newest("lag_days", now.newest, last.newest, now.read - (last.read - last.newest), limit["lag_days"])
+        # the same data are as good as before, however old
+        if now.newest > last.newest and last.read is not None:
+            yield _newest("lag_days", now.newest, last.newest, clock - (last.read - last.newest), limit["lag_days"])
     if AGE in limit:
-        yield _newest(AGE, now.newest, last.newest, now.read, limit[AGE])
+        yield _newest(AGE, now.newest, last.newest, clock, limit[AGE])
 
 
 def _newest(name: str, now: int, last: int | None, latest: int, limit: float) -> Figure:

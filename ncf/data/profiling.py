@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,15 +18,9 @@ def profile_of(read: Interactions) -> Profile:
         items=len(read.item_ids),
         unreadable=read.unreadable,
         columns=dict(read.columns),
-        read=read_now(),
         newest=None if read.time is None else int(read.time.max()),
         daily=[] if read.time is None else _daily(read.time),
     )
-
-
-def read_now() -> int:
-    """Microseconds since 1970 UTC."""
-    return time.time_ns() // 1000
 
 
 def _daily(times: NDArray[np.int64]) -> list[int]:

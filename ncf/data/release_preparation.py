@@ -11,7 +11,6 @@ import numpy as np
 from ncf.artifacts.profile import Profile
 from ncf.data.notes import LEAK
 from ncf.data.preparation import Prepared, Settings, prepared, require_two_items
-from ncf.data.profiling import read_now
 from ncf.data.release import Release, read_release, split_release
 from ncf.data.steps import Step, Steps
 from ncf.errors import InputError
@@ -43,7 +42,7 @@ def prepare_release(files: Sequence[Path], settings: Settings, titles: Path | No
     steps.add("read", "Read", users, items)
     read = steps.by_name["read"]
     steps.by_name["read"] = replace(read, interactions=remaining)
-    profile = Profile(rows=remaining, users=read.users, items=read.items, read=read_now())
+    profile = Profile(rows=remaining, users=read.users, items=read.items)
     for name, what, dropped in (
         ("duplicates", "Repeated pairs of user and item", release.repeated),
         ("leaked", "Test pairs found in training", release.leaked),

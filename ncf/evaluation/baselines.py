@@ -11,6 +11,7 @@ from ncf.artifacts.index_checks import Pairs
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation.ease import REGULARISATION, ease_weights, mean_interactions, sparse_ease
 from ncf.evaluation.item_knn import item_knn
+from ncf.evaluation.limits import EASE_MAX_ITEMS, MAX_PAIRS, SPARSE_EASE_MAX_ITEMS
 from ncf.evaluation.names import LABELS
 from ncf.evaluation.rankers import ItemScorer, ItemToItem, Popularity
 from ncf.evaluation.tuning import (
@@ -21,9 +22,6 @@ from ncf.evaluation.tuning import (
     settings_of_item_knn,
 )
 
-_EASE_MAX_ITEMS = 10_000  # the inverse in float64 takes about 3 GB and up to a minute on two cores
-_SPARSE_EASE_MAX_ITEMS = 250_000  # 800 MB of counts, and some minutes
-_MAX_PAIRS = 4e9  # item pairs of all users: about a minute of counting
 _SEED = 1  # of the users that neighbours are found on, where all users have too many pairs, and of validation
 
 
@@ -75,10 +73,10 @@ def fit(train: ItemsByUser, n_items: int, selection: ItemsByUser, validation: Pa
 
 def _fit_ease(found: Baselines, train: ItemsByUser, n_items: int, counted: ItemsByUser, held_out: Validation) -> None:
     """Add EASE in the form that the size of the catalogue allows."""
-    if n_items > _SPARSE_EASE_MAX_ITEMS:
+    if n_items > SPARSE_EASE_MAX_ITEMS:
         found.remarks.append(f"EASE is left out: with {n_items:,} items its sparse form, too, would take too long.")
         return
-    is_sparse = n_items > _EASE_MAX_ITEMS
+    is_sparse = n_items > EASE_MAX_ITEMS
     name = "sparse_ease" if is_sparse else "ease"
     regularisation = REGULARISATION * mean_interactions(train, n_items)
     if found.chosen_on:
@@ -99,10 +97,10 @@ def _fit_ease(found: Baselines, train: ItemsByUser, n_items: int, counted: Items
 def _countable(train: ItemsByUser) -> ItemsByUser:
     """Users whose pairs of items can be counted soon: all, or drawn ones."""
     pairs = _pairs(train)
-    if pairs.sum() <= _MAX_PAIRS:
+    if pairs.sum() <= MAX_PAIRS:
         return train
     order = np.random.default_rng(_SEED).permutation(train.n_users)
-    return train.of_users(np.sort(order[: np.searchsorted(np.cumsum(pairs[order]), _MAX_PAIRS, side="right")]))
+    return train.of_users(np.sort(order[: np.searchsorted(np.cumsum(pairs[order]), MAX_PAIRS, side="right")]))
 
 
 def _pairs(train: ItemsByUser) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.evaluation import metrics
 from ncf.evaluation.ease import REGULARISATION, cooccurrence_matrix, mean_interactions, sparse_ease, weights_of_counts
 from ncf.evaluation.item_knn import item_knn
+from ncf.evaluation.limits import TUNING_EASE_ITEMS, TUNING_SPARSE_EASE_ITEMS, TUNING_USERS
 from ncf.evaluation.rankers import ItemScorer, ItemToItem
 from ncf.progress import progress
 
@@ -23,10 +24,6 @@ _NEIGHBOURS = (20, 50, 100, 200)
 _SHRINKAGES = (0.0, 10.0, 50.0)
 _FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 """Lambda of EASE divided by the mean number of interactions of an item."""
-_MAX_USERS = 2_000
-_MAX_EASE_ITEMS = 4_000
-"""Lambda is chosen on so many of the most popular items: each inverse takes some seconds then."""
-_MAX_SPARSE_EASE_ITEMS = 25_000
 _CUTOFF = 10
 _log = logging.getLogger(__name__)
 
@@ -51,8 +48,8 @@ class Validation:
     def drawn(cls, train: ItemsByUser, counted: ItemsByUser, n_items: int, positives: Pairs, seed: int) -> Validation:
         """Validation positives of 2,000 users at most, drawn by ``seed``. The other arguments are the attributes."""
         users = np.unique(positives[:, 0])
-        if len(users) > _MAX_USERS:
-            users = np.random.default_rng(seed).choice(users, _MAX_USERS, replace=False)
+        if len(users) > TUNING_USERS:
+            users = np.random.default_rng(seed).choice(users, TUNING_USERS, replace=False)
         return cls(train, counted, n_items, positives[np.isin(positives[:, 0], users)])
 
     @property
@@ -106,7 +103,7 @@ def regularisation_of_ease(validation: Validation) -> float:
     The search begins at the default and follows the better neighbour until there is none. Of more than 4,000 items the
     most popular ones alone are used.
     """
-    some = validation.of_most_popular(_MAX_EASE_ITEMS)
+    some = validation.of_most_popular(TUNING_EASE_ITEMS)
     if not len(some.positives):
         return REGULARISATION * mean_interactions(validation.train, validation.n_items)
     _log.info("choosing the regularisation of EASE on %s validation users", f"{some.n_users:,}")
@@ -125,7 +122,7 @@ def regularisation_of_ease(validation: Validation) -> float:
 
 def regularisation_of_sparse_ease(validation: Validation) -> float:
     """The same of sparse EASE: all values are tried. Of more than 25,000 items the most popular ones alone are used."""
-    some = validation.of_most_popular(_MAX_SPARSE_EASE_ITEMS)
+    some = validation.of_most_popular(TUNING_SPARSE_EASE_ITEMS)
     if not len(some.positives):
         return REGULARISATION * mean_interactions(validation.train, validation.n_items)
     _log.info("choosing the regularisation of sparse EASE on %s validation users", f"{some.n_users:,}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,22 @@ Candidates = slice | Indices
 _PAIRS_PER_BLOCK = 1024  # user-item pairs; their activations fit into the cache of a core
 
 
+class TowerWeights(NamedTuple):
+    """Weights of the tower, the first layer factored.
+
+    Attributes:
+        user_first: float32 [tower[0] / 2, tower[1]], the layer's weight for users' embeddings.
+        item_side: float32 [n_items, tower[1]], the layer's output for each item, with the bias.
+        layers: weight, float32 [inputs, outputs], and bias, float32 [outputs], of each later layer.
+        output: float32 [tower[-1]], weights of the logit.
+    """
+
+    user_first: NDArray[np.float32]
+    item_side: NDArray[np.float32]
+    layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]]
+    output: NDArray[np.float32]
+
+
 class Scorer:
     """The forward pass of GMF, MLP, NeuMF (He et al. 2017, section 3) or ``history`` in numpy.
 
@@ -30,7 +46,12 @@ class Scorer:
         config: architecture and sizes.
         weights: float32 arrays of :meth:`ModelConfig.weight_shapes`; the user embeddings are not copied.
         histories: items of each user, oldest first, for a ``history`` model; other models need none.
+
+    Attributes:
+        tower_weights: of the tower of MLP and NeuMF.
     """
+
+    tower_weights: TowerWeights
 
     def __init__(self, config: ModelConfig, weights: Weights, histories: ItemsByUser | None = None) -> None:
         self.config = config
@@ -51,14 +72,14 @@ class Scorer:
             half = config.tower[0] // 2
             first = weights["tower.0.weight"]
             self._user_mlp = weights["user_mlp.weight"]
-            self._user_first = np.ascontiguousarray(first[:, :half].T)  # [tower[0] / 2, tower[1]]
-            self._item_side = weights["item_mlp.weight"] @ first[:, half:].T  # [n_items, tower[1]]
-            self._item_side += weights["tower.0.bias"]
-            self._layers = [
+            item_side = weights["item_mlp.weight"] @ first[:, half:].T
+            item_side += weights["tower.0.bias"]
+            layers = [
                 (np.ascontiguousarray(weights[f"tower.{layer}.weight"].T), weights[f"tower.{layer}.bias"])
                 for layer in range(1, config.n_layers)
             ]
-            self._output = np.ascontiguousarray(output[split:])  # [tower[-1]]
+            user_first, output = np.ascontiguousarray(first[:, :half].T), np.ascontiguousarray(output[split:])
+            self.tower_weights = TowerWeights(user_first, item_side, layers, output)
 
     def score_pairs(self, users: Indices, items: Indices) -> NDArray[np.float32]:
         """Logits of each user with a row of items.
@@ -141,16 +162,17 @@ class Scorer:
 
     def _tower(self, users: Indices, items: Candidates) -> NDArray[np.float32]:
         """Tower part of :meth:`_score`."""
-        user_side = self._user_mlp[users] @ self._user_first  # [b, tower[1]]
-        hidden = self._item_side[items] + user_side[:, None]  # [b, c, tower[1]]
+        tower = self.tower_weights
+        user_side = self._user_mlp[users] @ tower.user_first  # [b, tower[1]]
+        hidden = tower.item_side[items] + user_side[:, None]  # [b, c, tower[1]]
         shape = hidden.shape[:2]
         hidden = np.maximum(hidden, 0, out=hidden).reshape(-1, hidden.shape[2])  # [b c, tower[1]]
-        for weight, bias in self._layers:
+        for weight, bias in tower.layers:
             hidden = hidden @ weight
             hidden += bias
             np.maximum(hidden, 0, out=hidden)
-        tower: NDArray[np.float32] = (hidden @ self._output).reshape(shape)  # [b, c]
-        return tower
+        scores: NDArray[np.float32] = (hidden @ tower.output).reshape(shape)  # [b, c]
+        return scores
 
 
 _Part = Callable[[Indices, Candidates], NDArray[np.float32]]

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.artifacts.model_folder import RECENCY_RATE, ModelConfig, Weights
 
+SMALLEST_SUM = np.float32(1e-30)
+"""Lower bound of the sum of a history's weights: the vector of an empty history is 0."""
+
 
 class UserVectors:
     """Vectors of the users of ``histories``, computed when they are asked for.
@@ -26,14 +29,16 @@ class UserVectors:
         config: of a ``history`` model.
         weights: of the model.
         histories: items of each user, oldest first.
+
+    Attributes:
+        scale: what the mean is multiplied by.
+        recency: float32 [history], weights of the latest items, the latest first; None where all items count the same.
     """
 
     def __init__(self, config: ModelConfig, weights: Weights, histories: ItemsByUser) -> None:
         self._table, self._histories = weights["item_gmf.weight"], histories
-        self._scale = np.exp(weights["scale"][0])
-        self._weights = (
-            np.exp(RECENCY_RATE * weights["recency"]) if config.is_sequential else None
-        )  # [history], the latest first
+        self.scale = np.exp(weights["scale"][0])
+        self.recency = np.exp(RECENCY_RATE * weights["recency"]) if config.is_sequential else None
 
     def of(self, histories: ItemsByUser) -> UserVectors:
         """Vectors of other users of the same items."""
@@ -45,18 +50,18 @@ class UserVectors:
         """Vectors of some users: int [B] -> float32 [B, factors + 1]."""
         start, end = self._histories.offsets[users], self._histories.offsets[users + 1]
         vectors = np.ones((len(users), self._table.shape[1] + 1), np.float32)
-        vectors[:, :-1] = self._latest(start, end) if self._weights is not None else self._all(start, end)
+        vectors[:, :-1] = self._latest(start, end) if self.recency is not None else self._all(start, end)
         return vectors
 
     def _latest(self, start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.float32]:
         """Means of the latest items, weighted by recency: int64 [B] each -> float32 [B, factors]."""
-        assert self._weights is not None
-        width = min(len(self._weights), max(1, int((end - start).max(initial=1))))
+        assert self.recency is not None
+        width = min(len(self.recency), max(1, int((end - start).max(initial=1))))
         positions = end[:, None] - 1 - np.arange(width)
         present = positions >= start[:, None]
         items = self._histories.items[np.where(present, positions, 0)] if len(self._histories.items) else 0 * positions
-        weights = np.where(present, self._weights[:width], np.float32(0))
-        weights *= self._scale / np.maximum(weights.sum(1, keepdims=True), np.float32(1e-30))
+        weights = np.where(present, self.recency[:width], np.float32(0))
+        weights *= self.scale / np.maximum(weights.sum(1, keepdims=True), SMALLEST_SUM)
         sums: NDArray[np.float32] = (weights[:, None] @ self._table[items])[:, 0]
         return sums
 
@@ -66,5 +71,5 @@ class UserVectors:
         for row, (first, last) in enumerate(zip(start.tolist(), end.tolist(), strict=True)):
             if last > first:
                 means[row] = self._table[self._histories.items[first:last]].mean(0)
-        means *= self._scale
+        means *= self.scale
         return means

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from ncf.artifacts.model_folder import ModelName
 from ncf.aws.settings import AwsAccess
 from ncf.console_text import visible
-from ncf.errors import RemoteError
+from ncf.data.event_settings import EventSettings
+from ncf.data.reading_settings import ReadingSettings
+from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting.settings import EndpointSettings
 from ncf.sagemaker.settings import AwsSettings
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import Stage
+from ncf.stage.overrides import with_overrides
 from ncf.storage import S3_SCHEME
+from ncf.training.hyperparameters import Hyperparameters
 
 if TYPE_CHECKING:
+    from ncf.forecast.size import DataSize
     from ncf.operators.checks.account import Account
     from ncf.operators.checks.check import Check
+    from ncf.operators.checks.data import DataCheck
+
+DATA = "data"
+"""Name of the check of the interactions."""
 
 
-class Doctor(Stage):
-    """Check that AWS and KFP are set up for a run, and say how to fix what is missing.
+class Doctor(Stage, ReadingSettings, EventSettings):
+    """Check that AWS and KFP are set up for a run, say how to fix what is missing, and forecast what the run will take.
 
-    The checks cover credentials, roles, bucket, images, quotas, pipeline root and the KFP API. Nothing is created or
-    changed.
+    The checks cover credentials, roles, bucket, images, quotas, pipeline root, the KFP API, and the interactions, which
+    are read as preprocess reads them. By their size, minutes and memory of each stage and the price of training are
+    forecast. Nothing is created or changed.
     """
 
     calls = (
@@ -37,9 +48,30 @@ class Doctor(Stage):
         "ncf.operators.checks.image",
         "ncf.operators.checks.quota",
         "ncf.operators.checks.role",
+        "ncf.sagemaker.jobs.pricing",
+        "ncf.storage",
     )
 
-    train_role: str = Field(description="ARN of the IAM role of the training job")
+    read_too = ("data",)
+
+    train_role: str = Field("", description="ARN of the IAM role of the training job; '': only 'data' is examined")
+    data: str = Field(
+        "",
+        description="Path or S3 URI of interactions, a file or a folder, for the forecast of a run; '': no forecast",
+    )
+    train_model: ModelName = Field(
+        Hyperparameters.model_fields["model"].default, description="Parameter 'model' of training, for the forecast"
+    )
+    train_epochs: int = Field(
+        Hyperparameters.model_fields["epochs"].default,
+        description="Parameter 'epochs' of training, for the forecast",
+    )
+    train_overrides: dict[str, Any] = Field({}, description="Other hyperparameters as {name: value}, for the forecast")
+    train_max_run_time: int = Field(
+        JobSettings.model_fields["max_run_time"].default,
+        ge=60,
+        description="Seconds after which SageMaker stops the training job, for the forecast",
+    )
     deploy_role: str = Field("", description="ARN of the IAM role of the endpoint; '': not checked")
     region: str = Field("", description="AWS region, such as eu-west-1; '': the environment's")
     assume_role: str = Field("", description="ARN of an IAM role to call AWS as (not S3); '': your own")
@@ -75,8 +107,8 @@ class Doctor(Stage):
 
     @field_validator("train_role", "deploy_role", "assume_role")
     @classmethod
-    def _is_role(cls, value: str, info: ValidationInfo) -> str:
-        if not value and info.field_name != "train_role":
+    def _is_role(cls, value: str) -> str:
+        if not value:
             return value
         try:
             return AwsSettings.model_validate({"role": value}).role
@@ -111,25 +143,64 @@ class Doctor(Stage):
             raise ValueError("expected a URL, such as http://localhost:8888")
         return value.rstrip("/")
 
+    @model_validator(mode="after")
+    def _examines_something(self) -> Doctor:
+        if not (self.train_role or self.data):
+            raise ValueError(
+                "parameter 'train_role' is '': expected the ARN of an IAM role, such as "
+                "arn:aws:iam::123456789012:role/NAME, or 'data' for a forecast alone"
+            )
+        if self.data and not self.train_instance_type:
+            raise ValueError("parameter 'train_instance_type' is '': expected the type to make the forecast for")
+        self._hyperparameters()
+        return self
+
+    def _hyperparameters(self) -> Hyperparameters:
+        """Hyperparameters of the forecast.
+
+        Raises:
+            ValueError: if a parameter or override is invalid. The message names it and the accepted values.
+        """
+        names = {"model": "train_model", "epochs": "train_epochs"}
+        values = {field: getattr(self, name) for field, name in names.items()}
+        made = with_overrides(values, names, "train_overrides", self.train_overrides, Hyperparameters)
+        return cast("Hyperparameters", made[0])
+
     def run(self) -> None:
         from ncf.operators.checks.account import Account
+        from ncf.operators.checks.data import DataCheck
 
         account = Account(AwsAccess.model_validate({"region": self.region, "assume_role": self.assume_role}))
         names: dict[str, list[str]] = {"ok": [], "FAILED": [], "skipped": []}
-        for check in self._checks(account):
+        data = DataCheck(self.data, self) if self.data else None
+        for check in self._checks(account, data):
             verdict, finding = check.result(account.has_credentials)
             names[verdict].append(check.name)
             print(f"{verdict:<8}{check.name:<14}{visible(' '.join(finding.split()))}", flush=True)
+        if data and data.size:
+            self._print_forecast(account, data.size)
         if failed := names["FAILED"]:
             count = sum(map(len, names.values()))
-            raise RemoteError(f"{len(failed)} of {count} checks failed: {', '.join(failed)}")
+            kind = InputError if failed == [DATA] else RemoteError
+            raise kind(f"{len(failed)} of {count} checks failed: {', '.join(failed)}")
         skipped = names["skipped"]
         print(f"no check failed; skipped: {', '.join(skipped)}" if skipped else "all checks passed")
 
-    def _checks(self, account: Account) -> Iterator[Check]:
+    def _print_forecast(self, account: Account, size: DataSize) -> None:
+        from ncf.operators.run_forecast import run_forecast
+
+        instances = self.train_instance_type, max(self.train_instance_count, 1)
+        for line in run_forecast(account.aws, size, self._hyperparameters(), *instances, self.train_max_run_time):
+            print(f"forecast: {line}", flush=True)
+
+    def _checks(self, account: Account, data: DataCheck | None) -> Iterator[Check]:
         """The checks that the parameters ask for, in order."""
         from ncf.operators.checks import bucket, image, kfp, quota, role, root
 
+        if data:
+            yield data.check(DATA)
+        if not self.train_role:
+            return
         yield account.check()
         yield role.check("train role", account, self.train_role)
         if self.deploy_role:

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "fit": "ncf.training.fit:Fit",
     "serve": "ncf.serving.serve:Serve",
     "show": "ncf.serving.show:Show",
+    "export": "ncf.export.export:Export",
     "diff": "ncf.operators.diff:Diff",
     "models": "ncf.operators.models:Models",
     "approve": "ncf.operators.approve:Approve",
@@ -29,10 +30,11 @@ COMMANDS: Mapping[str, str] = {
     "clean": "ncf.operators.clean:Clean",
     "stop-jobs": "ncf.operators.stop_jobs:StopJobs",
     "doctor": "ncf.operators.doctor:Doctor",
+    "watch": "ncf.watching.watch:Watch",
     "verify": "ncf.operators.verify:Verify",
     "forget": "ncf.operators.forget:Forget",
 }
-"""Commands beside the stages, and their classes: what SageMaker's two containers run, and what operators run."""
+"""Commands beside the stages, and their classes: what containers run beside them, and what operators run."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+_UNITS: Mapping[str, float] = {"M": 1e6, "G": 1e9, "Mi": 2**20, "Gi": 2**30}
+"""Units of memory, as Kubernetes writes them."""
+
 
 @dataclass(frozen=True)
 class Pod:
@@ -21,6 +24,17 @@ class Pod:
     memory: str = "2G"
     retries: int = 2
     blas_threads: bool = True
+
+    @property
+    def cores(self) -> float:
+        """CPU as a number of cores."""
+        return float(self.cpu)
+
+    @property
+    def memory_bytes(self) -> float:
+        """Memory in bytes."""
+        number = self.memory.rstrip("MGi")
+        return float(number) * _UNITS[self.memory[len(number) :]]
 
     @property
     def environment(self) -> Mapping[str, str]:

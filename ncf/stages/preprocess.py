@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
@@ -15,9 +16,8 @@ from ncf.aws.settings import AwsAccess
 from ncf.data import reading, release
 from ncf.data.comparison_settings import CHAMPION, NONE, ComparisonSettings
 from ncf.data.event_settings import EventSettings
-from ncf.data.filtering import Duplicates
-from ncf.data.layout import Separator
 from ncf.data.preparation import Settings, prepare
+from ncf.data.reading_settings import ReadingSettings
 from ncf.data.release_preparation import prepare_release
 from ncf.data.times import to_time
 from ncf.errors import InputError
@@ -30,12 +30,13 @@ from ncf.storage import local_copy
 if TYPE_CHECKING:
     from ncf.artifacts.profile import Profile
     from ncf.data.comparison import Comparison
+    from ncf.data.preparation import Prepared
 
 _log = logging.getLogger(__name__)
 _DEFAULTS = Settings()
 
 
-class Preprocess(Stage, EventSettings, ComparisonSettings, ChampionSettings, AwsAccess):
+class Preprocess(Stage, ReadingSettings, EventSettings, ComparisonSettings, ChampionSettings, AwsAccess):
     """Convert raw interactions to a data set: filtered, split into training, validation and test, ids as indices.
 
     The source is the artifact 'interactions' or the location 'interactions_uri'. Supported formats are CSV, TSV,
@@ -75,23 +76,6 @@ class Preprocess(Stage, EventSettings, ComparisonSettings, ChampionSettings, Aws
         description="Folder or S3 prefix of lists of forgotten users, which 'ncf forget' writes: their interactions "
         "are left out; '': none",
     )
-    min_rating: float = Field(
-        _DEFAULTS.min_rating,
-        allow_inf_nan=False,
-        description="Minimum rating of a positive interaction",
-    )
-    min_user_interactions: int = Field(
-        _DEFAULTS.min_user_interactions,
-        ge=1,
-        le=1_000_000,
-        description="Minimum number of interactions of a user; users with fewer are dropped",
-    )
-    min_item_interactions: int = Field(
-        _DEFAULTS.min_item_interactions,
-        ge=1,
-        le=1_000_000,
-        description="Minimum number of interactions of an item; items with fewer are dropped",
-    )
     split: Literal["leave_one_out", "temporal"] = Field(
         _DEFAULTS.split,
         description="Held-out interactions: 'leave_one_out' (the latest two of each user) or 'temporal' (all from "
@@ -105,23 +89,6 @@ class Preprocess(Stage, EventSettings, ComparisonSettings, ChampionSettings, Aws
         _DEFAULTS.validation_after,
         description="Start of the validation period, which ends at test_after; '': the latest tenth before test_after",
     )
-    user_column: str = Field(
-        _DEFAULTS.user_column,
-        description="Column of users: its name, or its number from 1; '': detected (userId, user, ...)",
-    )
-    item_column: str = Field(
-        _DEFAULTS.item_column,
-        description="Column of items: name or number; '': detected (movieId, item_id, item, ...)",
-    )
-    rating_column: str = Field(
-        _DEFAULTS.rating_column,
-        description="Column of ratings: name or number; '': detected; 'none': without ratings",
-    )
-    timestamp_column: str = Field(
-        _DEFAULTS.timestamp_column,
-        description="Column of timestamps (seconds or milliseconds since 1970, or ISO dates): name or number; '': "
-        "detected; 'none': without timestamps, so that held-out items are drawn by seed",
-    )
     title_column: str = Field(
         _DEFAULTS.title_column,
         description="Column of titles in the file of titles: name or number; '': detected (title, name, ...); 'none': "
@@ -130,23 +97,6 @@ class Preprocess(Stage, EventSettings, ComparisonSettings, ChampionSettings, Aws
     title_item_column: str = Field(
         _DEFAULTS.title_item_column,
         description="Column of items in the file of titles: name or number; '': detected (item_column, movieId, ...)",
-    )
-    duplicates: Duplicates = Field(
-        _DEFAULTS.duplicates,
-        description="Interaction that is kept of several between a user and an item: 'latest' or 'first'",
-    )
-    separator: Separator = Field(
-        "auto",
-        description="Separator of columns in text: 'auto', 'comma', 'tab', 'double_colon', 'semicolon', 'pipe' or "
-        "'space'",
-    )
-    max_unreadable: float = Field(
-        _DEFAULTS.max_unreadable,
-        ge=0,
-        le=1,
-        description="Maximum share of rows without an id or event type, or with an unreadable rating or timestamp. "
-        "These rows are dropped and reported; a larger share is an error. With the default, one such row in fewer than "
-        "10,000 rows is an error",
     )
     seed: int = seed_field("Seed of the held-out items where timestamps are equal or missing")
 
@@ -197,13 +147,15 @@ class Preprocess(Stage, EventSettings, ComparisonSettings, ChampionSettings, Aws
                     "taken as it is; delete the rows of forgotten users there"
                 )
             prepared = prepare_release(files, settings, titles) if files else prepare(path, settings, titles, forgotten)
-            comparison = self._comparison(prepared.profile)
+            self._log_forecast(prepared)
+            clock = time.time_ns() // 1000
+            comparison = self._comparison(prepared.profile, clock)
             sources = [*(files or reading.interaction_files(path)), *([titles] if titles else [])]
             digests = reading.digests(path, sources)
         source = {
             "fingerprint": reading.fingerprint(digests),
             "files": digests,
-            KEY: prepared.profile.model_dump(),
+            KEY: {**prepared.profile.model_dump(), **({"read": clock} if self.pipeline_run() else {})},
             **({} if forgotten is None else {"forgotten": forgotten.fingerprint()}),
             **made_by(self.pipeline_run()),
         }
@@ -212,8 +164,32 @@ class Preprocess(Stage, EventSettings, ComparisonSettings, ChampionSettings, Aws
         settings_shown = settings_table(self.parameter_values(), self.parameters())
         self.report.write_text(dataset_report(prepared, manifest.version_of(self.dataset), comparison, settings_shown))
 
-    def _comparison(self, profile: Profile) -> Comparison:
+    def _log_forecast(self, prepared: Prepared) -> None:
+        """Log what the later stages are expected to take."""
+        from ncf.forecast import text
+        from ncf.forecast.forecast import fit
+        from ncf.forecast.machines import Machine
+        from ncf.forecast.pods import pod_forecasts
+        from ncf.forecast.size import size_of
+        from ncf.training.hyperparameters import Hyperparameters
+
+        size = size_of(prepared.dataset, prepared.profile.rows)
+        pods = pod_forecasts(size)
+        _log.info("forecast: %s", text.data_line(size))
+        for name, (stage, machine) in pods.items():
+            _log.info("forecast: %s", text.stage_line(name, stage, machine))
+        defaults = Hyperparameters.model_validate({})
+        fitted = fit(size, defaults)
+        _log.info("forecast: %s", text.stage_line("train, with default settings", fitted, Machine("one core", 1)))
+        for note in text.notes_on_data(size, defaults, pods):
+            _log.info("forecast: %s", note)
+
+    def _comparison(self, profile: Profile, clock: int) -> Comparison:
         """The interactions beside the last good ones.
+
+        Args:
+            profile: of the interactions.
+            clock: microseconds since 1970 UTC, now.
 
         Raises:
             InputError: if a figure is beyond its limit, or ``last_good`` is not a readable folder.
@@ -225,7 +201,7 @@ class Preprocess(Stage, EventSettings, ComparisonSettings, ChampionSettings, Aws
         if last is None:
             _log.info("not compared with the last good data: %s", absence)
             return Comparison(absence=absence)
-        found = Comparison(name, compare(profile, last, self.limits))
+        found = Comparison(name, compare(profile, last, self.limits, clock))
         if beyond := found.exceeded():
             raise InputError(
                 f"{self.interactions or self.interactions_uri}: these data are not like the last good ones, those of "

@@ -17,11 +17,12 @@ from ncf.artifacts import model_folder
 from ncf.artifacts import samples as samples_layout
 from ncf.artifacts.model_folder import HISTORY
 from ncf.console_text import visible
+from ncf.errors import InputError
 from ncf.sagemaker.hosting.champion_settings import ChampionSettings
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.stage.declaration import LAUNCHER, Input, Output, OutputParameter, Stage
 from ncf.stage.overrides import overridden
-from ncf.storage import download, is_s3
+from ncf.storage import download, is_s3, local_copy
 from ncf.training.history import compared_metrics
 from ncf.training.hyperparameters import CHAMPION, Hyperparameters, WarmStart
 
@@ -56,6 +57,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         "ncf.sagemaker.jobs.stopping",
         "ncf.sagemaker.registry.package",
         "ncf.sagemaker.training.kind",
+        "ncf.sagemaker.training.measured_speed",
         "ncf.sagemaker.training.plan",
     )
     default_images = {"train_image": "train"}
@@ -107,7 +109,6 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         from ncf.sagemaker.staging import Staging, fingerprint
         from ncf.sagemaker.training.job_plan import JobPlan, job_name
         from ncf.sagemaker.training.plan import model_uri
-        from ncf.sagemaker.training.refit import cost_of_refit
 
         chosen, start, settings = self.chosen()
         aws = Aws(settings)
@@ -137,8 +138,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
             def upload() -> None:
                 if earlier:
                     self._check_architecture(chosen, earlier)
-                if chosen.refit:
-                    _log.info("%s", cost_of_refit(aws, settings))
+                self._log_forecast(aws, chosen, settings)
                 for channel, location in inputs.items():
                     staging.upload_if_local(channel, location, uris[channel])
 
@@ -156,6 +156,24 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         url = aws.console_url(f"jobs/{job['TrainingJobName']}")
         self.summary.write_text(markdown(ended, url))
         return {"trained_model": uri} if is_s3(output) else {}
+
+    def _log_forecast(self, aws: Aws, chosen: Hyperparameters, settings: JobSettings) -> None:
+        """Log what the job is expected to take. A data set that cannot be read is the job's to refuse."""
+        from ncf.forecast import size, text
+        from ncf.sagemaker.training.job_forecast import training_forecast
+        from ncf.sagemaker.training.refit import cost_of_refit
+
+        try:
+            with local_copy(self.dataset, size.names_to_read) as folder:
+                found = size.size_of_folder(folder)
+        except InputError as error:
+            _log.info("no forecast of the training job: %s", error)
+            return
+        training = training_forecast(aws, found, chosen, settings, self)
+        if chosen.refit:
+            _log.info("%s", cost_of_refit(training.instances))
+        for line in (text.data_line(found), text.training_line(training), *text.notes(found, training, {})):
+            _log.info("forecast: %s", line)
 
     @contextmanager
     def _earlier(self, aws: Aws, warm_start: str, run: str) -> Iterator[tuple[str, str]]:

@@ -16,13 +16,11 @@ from torch import Tensor
 
 from ncf.artifacts.items_by_user import ItemsByUser
 from ncf.models.history_network import HistoryNetwork
+from ncf.training.hyperparameters import MOST_POSITIVES
 from ncf.training.schedule import first_row
 from ncf.training.seeds import derived_seed
 
 Numbers = NDArray[np.int64]
-
-MOST_POSITIVES = 100
-"""Largest number of positives of a user in an epoch."""
 
 
 def positives_in_epoch(positives: ItemsByUser) -> Numbers:

@@ -14,6 +14,14 @@ _STEPS_PER_EPOCH = {False: 300, True: 1000}
 _BATCH_BOUNDS = (1024, 1 << 16)
 _REFERENCE_BATCH = 16384
 
+MOST_POSITIVES = 100
+"""Largest number of positives of a user in an epoch (history)."""
+
+MOST_USERS = 10_000
+"""Largest number of users whose validation positives are ranked in the catalogue."""
+PAIRS_OF_TOWER = 5_000_000
+"""Largest number of pairs of user and item that an MLP or NeuMF scores, some seconds: fewer users are ranked then."""
+
 PARTS = ("gmf", "mlp")
 """Models that a NeuMF fuses (He et al. 2017, section 3.4.1)."""
 

@@ -16,14 +16,11 @@ from ncf.artifacts.samples import Samples
 from ncf.models.history_network import HistoryNetwork
 from ncf.models.networks import AnyNetwork, Network
 from ncf.training.distributed import World
+from ncf.training.hyperparameters import MOST_USERS, PAIRS_OF_TOWER
 
 CUTOFF = 10
-MOST_USERS = 10_000
-"""Largest number of users whose validation positives are ranked in the catalogue."""
 _PAIRS_AT_ONCE = 1 << 16
 _SCORES_AT_ONCE = 1 << 22
-_PAIRS_OF_TOWER = 5_000_000
-"""Largest number of pairs of user and item that an MLP or NeuMF scores, some seconds: fewer users are ranked then."""
 _SEED = 0
 
 
@@ -101,7 +98,7 @@ def pairs_in_catalogue(samples: Samples, config: ModelConfig) -> Pairs:
     pairs = samples.validation
     most = MOST_USERS
     if config.has_tower:
-        most = min(most, max(100, _PAIRS_OF_TOWER // config.n_items))
+        most = min(most, max(100, PAIRS_OF_TOWER // config.n_items))
     drawn = np.unique(pairs[:, 0])
     if len(drawn) > most:
         drawn = np.sort(np.random.default_rng(_SEED).choice(drawn, most, replace=False))

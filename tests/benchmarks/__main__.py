@@ -16,6 +16,7 @@ BY_NAME = (
     "catalogue",
     "containers",
     "epoch",
+    "forecast",
     "gpu",
     "monitor",
     "peer",

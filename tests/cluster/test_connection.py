@@ -12,6 +12,7 @@ from certificates import server_context
 from fake_kfp import LOGIN_PAGE, FakeKfp, Gate, serving
 
 from components.cluster import client
+from ncf.kfp_api import sending
 
 Run = Callable[..., tuple[int, str, str]]
 COGNITO = ("AWSELBAuthSessionCookie-0", "AWSELBAuthSessionCookie-1")
@@ -216,7 +217,7 @@ def test_a_host_that_is_not_there(run: Run, required: list[str]) -> None:
 
 
 def test_a_host_that_is_silent(run: Run, required: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_SECONDS", (1, 0.05))
+    monkeypatch.setattr(sending, "SECONDS", (1, 0.05))
     release = threading.Event()
     with serving(FakeKfp(), lambda *_: (200, {}, b"{}") if release.wait(5) else None) as host:
         code, _, err = run("submit", f"--host={host}", *required)

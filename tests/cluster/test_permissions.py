@@ -17,7 +17,13 @@ import pytest
 from botocore import xform_name
 
 import ncf
-from components.cluster.permissions import UNSCOPED_BY_SAGEMAKER, modules_of_operators, modules_of_pods, template
+from components.cluster.permissions import (
+    UNSCOPED_BY_SAGEMAKER,
+    modules_of_operators,
+    modules_of_pods,
+    modules_of_watcher,
+    template,
+)
 from ncf.aws.permissions import BEHIND, FREE, GRANTS, UNSCOPED, calls
 from ncf.stage.command import commands, load
 
@@ -36,6 +42,7 @@ SERVICES = {
     "sagemaker-runtime": "sagemaker",
     "service-quotas": "servicequotas",
     "sns": "sns",
+    "sqs": "sqs",
     "sts": "sts",
 }
 """boto3's services that the code calls, and what their actions begin with."""
@@ -64,7 +71,7 @@ def called(module: str, known: dict[str, set[str]]) -> list[set[str]]:
     return [known[text] for text in texts if text in known]
 
 
-ROOMS = ("aws", "sagemaker", "operators")
+ROOMS = ("aws", "sagemaker", "operators", "watching")
 """Folders of ncf that call AWS, beside ncf.storage."""
 PREFIXED = r":\*/\$\{JobPrefix\}-\*$|:model-package(-group)?/\$\{RegistryPrefix\}\*$|/\$\{EndpointPrefix\}\*$"
 """End of the ARNs of SageMaker's resources."""
@@ -149,6 +156,7 @@ def actions(name: str) -> set[str]:
 
 def test_pods_and_operators_may_do_what_they_call_and_nothing_else() -> None:
     assert actions("PodRole") == calls(modules_of_pods()) | {"iam:PassRole"} | behind(modules_of_pods())
+    assert actions("WatcherRole") == calls(modules_of_watcher())
     of_operators = calls(modules_of_operators()) | {"iam:PassRole"} | behind(modules_of_operators())
     assert actions("OperatorPolicy") == of_operators
 
@@ -160,7 +168,7 @@ def behind(modules: Iterable[str]) -> set[str]:
     return {action for grants, _ in asked for action in grants}
 
 
-@pytest.mark.parametrize("name", ["PodRole", "TrainingRole", "HostingRole", "OperatorPolicy"])
+@pytest.mark.parametrize("name", ["PodRole", "WatcherRole", "TrainingRole", "HostingRole", "OperatorPolicy"])
 def test_no_wildcards_but_those_with_a_reason(name: str) -> None:
     reasons = {**UNSCOPED, **UNSCOPED_BY_SAGEMAKER}
     for statement in statements(policies()[name]):
@@ -170,6 +178,18 @@ def test_no_wildcards_but_those_with_a_reason(name: str) -> None:
             assert set(statement["Action"]) <= reasons.keys(), statement
         else:
             assert "*" not in statement["Resource"]
+
+
+def test_the_watcher_receives_from_its_queue_and_sends_to_its_dead_letters_alone() -> None:
+    found = {
+        action: statement["Resource"]
+        for statement in statements(policies()["WatcherRole"])
+        for action in statement["Action"]
+        if action.startswith("sqs:")
+    }
+    assert found.pop("sqs:SendMessage") == [{"Fn::Sub": "${TriggerDeadLetterQueueArn}"}]
+    assert all(resources == [{"Fn::Sub": "${TriggerQueueArn}"}] for resources in found.values())
+    assert len(found) == 3
 
 
 @pytest.mark.parametrize(
@@ -188,7 +208,9 @@ def test_what_we_name_is_allowed_by_its_prefix() -> None:
             for resource in grant.resources + (grant.also.resources if grant.also else ()):
                 assert re.search(PREFIXED, resource), (action, resource)
     assert not GRANTS.keys() & FREE
-    assert set(GRANTS) == calls(modules_of_pods() | modules_of_operators()), "a grant that nothing needs"
+    assert set(GRANTS) == calls(modules_of_pods() | modules_of_operators() | modules_of_watcher()), (
+        "a grant that nothing needs"
+    )
 
 
 def test_the_template_is_valid() -> None:

@@ -11,7 +11,8 @@ import pytest
 from fake_kfp import ROLE, FakeKfp, serving
 
 from components.cluster import schedule
-from components.cluster.triggers import checked_cron, seconds
+from components.cluster.triggers import checked_cron
+from ncf.durations import seconds
 from ncf.errors import InputError
 
 Run = Callable[..., tuple[int, str, str]]

@@ -26,8 +26,10 @@ def profile(**changed: Any) -> Profile:
     return Profile(**values | changed)
 
 
-def beyond(now: Profile, last: Profile | None = None, **limits: float) -> set[str]:
-    return {figure.name for figure in compare(now, last or profile(), limits) if not figure.holds}
+def beyond(now: Profile, last: Profile | None = None, clock: int = 0, **limits: float) -> set[str]:
+    return {
+        figure.name for figure in compare(now, last or profile(), limits, clock or now.read or 0) if not figure.holds
+    }
 
 
 def a_day_later(first: int, **changed: Any) -> Profile:
@@ -73,6 +75,7 @@ def test_a_day_that_ends_at_noon_is_refused() -> None:
     assert beyond(noon) == {"lag_days"}, "read at three o'clock, 15 hours later, and 3 hours later the day before"
     assert not beyond(noon, lag_days=0.5)
     assert not beyond(noon.model_copy(update={"read": NEWEST + 5 * DAY // 8})), "read at noon"
+    assert not beyond(noon, profile(read=None)), "the last good data were not read in a run"
 
 
 def test_a_day_without_any_row_is_refused() -> None:

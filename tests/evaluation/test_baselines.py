@@ -82,7 +82,7 @@ def fitted(model: ModelFolder) -> baselines.Baselines:
 
 def test_drawn_users_where_there_are_too_many_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_model(n_users=40, n_items=30)
-    monkeypatch.setattr(baselines, "_MAX_PAIRS", 320)  # each user has 4 items, so 16 pairs
+    monkeypatch.setattr(baselines, "MAX_PAIRS", 320)  # each user has 4 items, so 16 pairs
     found = fitted(model)
     assert found.remarks == [
         "EASE and item-kNN are fitted on 20 of 40 users, drawn at random: all have too many pairs of items to count "
@@ -190,7 +190,7 @@ def test_scores_of_pairs_are_those_of_the_catalogue(monkeypatch: pytest.MonkeyPa
         "ease": {"regularisation": 2 * 80 / 30},
         "item_knn": {"neighbours": 100, "shrinkage": 0},
     }
-    monkeypatch.setattr(baselines, "_EASE_MAX_ITEMS", 29)
+    monkeypatch.setattr(baselines, "EASE_MAX_ITEMS", 29)
     for ranker in {**found.rankers, **fitted(model).rankers}.values():
         expected = np.take_along_axis(ranker.score_all(users), items, 1)
         assert ranker.score_pairs(users, items) == pytest.approx(expected, abs=1e-6)
@@ -201,20 +201,20 @@ def test_a_user_without_interactions_is_ranked_too(monkeypatch: pytest.MonkeyPat
     nobody = ItemsByUser.of_sorted(np.zeros(0, np.int32), np.zeros(0, np.int32), 5)
     model = replace(model, train=nobody)
     dense = fitted(model).rankers
-    monkeypatch.setattr(baselines, "_EASE_MAX_ITEMS", 29)
+    monkeypatch.setattr(baselines, "EASE_MAX_ITEMS", 29)
     for ranker in (dense["ease"], dense["item_knn"], fitted(model).rankers["sparse_ease"]):
         assert (ranker.score_all(np.arange(5)) == 0).all()
 
 
 def test_a_large_catalogue_has_a_sparse_form_and_the_largest_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "_EASE_MAX_ITEMS", 29)
+    monkeypatch.setattr(baselines, "EASE_MAX_ITEMS", 29)
     model = random_model(n_users=20, n_items=30)
     found = fitted(model)
     assert list(found.rankers) == ["sparse_ease", "item_knn", "popularity"]
     assert found.settings["sparse_ease"] == {"regularisation": 2 * 80 / 30}
     (remark,) = found.remarks
     assert remark.startswith("sparse EASE stands for EASE, whose dense matrix would be too large for 30 items")
-    monkeypatch.setattr(baselines, "_SPARSE_EASE_MAX_ITEMS", 29)
+    monkeypatch.setattr(baselines, "SPARSE_EASE_MAX_ITEMS", 29)
     found = fitted(model)
     assert list(found.rankers) == ["item_knn", "popularity"]
     assert "30 items" in found.remarks[0]

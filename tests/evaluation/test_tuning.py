@@ -71,7 +71,7 @@ def test_the_regularisation_of_ease_is_a_local_best() -> None:
 
 
 def test_of_many_items_the_most_popular_choose_the_regularisation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "_MAX_EASE_ITEMS", 20)
+    monkeypatch.setattr(tuning, "TUNING_EASE_ITEMS", 20)
     validation = tastes()
     popularity = np.bincount(validation.train.items, minlength=60)
     most = np.sort(np.argsort(-popularity, kind="stable")[:20]).astype(np.int32)
@@ -90,7 +90,7 @@ def test_the_regularisation_of_sparse_ease_is_the_best(monkeypatch: pytest.Monke
     scores = [validation.ndcg(ease.sparse_ease(validation.train, 60, [50 * one])[0]) for one in tuning._FACTORS]
     best = tuning._FACTORS[int(np.argmax(scores))]
     assert tuning.regularisation_of_sparse_ease(validation) == pytest.approx(50 * best)
-    monkeypatch.setattr(tuning, "_MAX_SPARSE_EASE_ITEMS", 30)
+    monkeypatch.setattr(tuning, "TUNING_SPARSE_EASE_ITEMS", 30)
     some = validation.of_most_popular(30)
     found = [tuning.regularisation_of_sparse_ease(one) for one in (validation, some)]
     assert found[0] == found[1]
@@ -118,7 +118,7 @@ def test_item_knn_takes_the_best_of_its_settings() -> None:
 
 def test_validation_users_are_drawn_by_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = tastes()
-    monkeypatch.setattr(tuning, "_MAX_USERS", 50)
+    monkeypatch.setattr(tuning, "TUNING_USERS", 50)
     one, two, other = (Validation.drawn(whole.train, whole.train, 60, whole.positives, seed) for seed in (1, 1, 2))
     assert one.n_users == 50
     assert one.positives.tolist() == two.positives.tolist() != other.positives.tolist()

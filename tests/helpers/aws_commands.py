@@ -22,6 +22,8 @@ OWN = {
     "s3 mb": set[str](),
 }
 """Commands that are no operation of a service, and their options on our pages."""
+_SERVICES = {"s3api": "s3"}
+"""Names of services on the command line, where they differ."""
 GLOBAL = {"output", "profile", "query", "region"}
 """Options of every command."""
 
@@ -48,7 +50,7 @@ def check(arguments: Sequence[str]) -> None:
     if f"{service} {name}" in OWN:
         assert given <= OWN[f"{service} {name}"], given
         return
-    operations = _operations(service)
+    operations = _operations(_SERVICES.get(service, service))
     assert name in operations, f"{service} has no operation {name}"
     shape = operations[name].input_shape
     known = {xform_name(member, "-") for member in shape.members} if shape else set()

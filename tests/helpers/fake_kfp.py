@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -28,6 +29,8 @@ class FakeKfp:
         multi_user: what healthz says; None: nothing.
         version: of KFP, whose forms differ.
         run: a run, by how often it was looked at.
+        runs: the runs that were created, by ID.
+        refuses: an answer to each request to create a run, in its place; None: none.
         asked: method and path of each request that reached the API, without the query.
         sent: query and body of each request, beside them.
         headers: of each request, those that the gate stopped too.
@@ -44,6 +47,7 @@ class FakeKfp:
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     recurring: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refuses: Answer | None = None
     looks: int = 0
 
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
@@ -57,6 +61,9 @@ class FakeKfp:
             return self._collection(method, self.experiments, "experiment", query, body)
         if route == "/runs":
             return self._runs(method, query, body)
+        if route.endswith(":terminate"):
+            self.runs[route.removeprefix("/runs/").removesuffix(":terminate")]["state"] = "CANCELING"
+            return 200, {}
         if re.fullmatch(r"/runs/run-\d+", route):
             self.looks += 1
             return 200, {"run_id": route.rpartition("/")[2], **self.run(self.looks)}
@@ -65,6 +72,17 @@ class FakeKfp:
         if route.startswith("/recurringruns"):
             return self._recurring(method, route, query, body)
         return 404, {"code": 5, "message": "Not Found"}
+
+    def _runs(self, method: str, query: dict[str, str], body: Any) -> Answer:
+        if method == "POST" and self.refuses:
+            return self.refuses
+        status, answer = self._collection(method, self.runs, "run", query, body)
+        if method == "POST":
+            answer |= {"state": "PENDING", "created_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+        else:
+            of_experiment = query.get("experiment_id")
+            answer = {"runs": [run for run in answer.get("runs", []) if run["experiment_id"] == of_experiment]}
+        return status, answer
 
     def body(self, request: str) -> Any:
         """What the last request of that method and end of path sent."""
@@ -88,14 +106,6 @@ class FakeKfp:
         wanted = [part["stringValue"] for part in json.loads(query.get("filter", "{}")).get("predicates", [])]
         found = [entry for entry in kept.values() if not wanted or entry["display_name"] in wanted]
         return 200, {f"{kind}s": found} if found else {}
-
-    def _runs(self, method: str, query: dict[str, str], body: Any) -> Answer:
-        if method == "GET":
-            own = {key: run for key, run in self.runs.items() if run["experiment_id"] == query["experiment_id"]}
-            return self._collection(method, own, "run", query, body)
-        made = {**body, "run_id": f"run-{len(self.runs) + 1}", "state": "PENDING"}
-        self.runs[made["run_id"]] = made
-        return 200, made
 
     def _pipelines(self, method: str, route: str, query: dict[str, str], body: Any) -> Answer:
         if route == "/pipelines" and method == "POST" and self.version < (2, 14) and "name" in body:

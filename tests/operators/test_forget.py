@@ -25,6 +25,7 @@ from shop import Shop
 from ncf.artifacts import manifest
 from ncf.artifacts.forgotten import Forgotten
 from ncf.errors import InputError
+from ncf.export import tables
 from ncf.operators.forget import Forget
 from ncf.sagemaker.hosting.deployed_model import deployed_model
 from ncf.stage.command import load
@@ -169,6 +170,11 @@ def write_model(path: Path) -> None:
     random_model().save(path, {}, {})
 
 
+def write_export(path: Path) -> None:
+    path.mkdir()
+    tables.write(path, random_model())
+
+
 def write_archive(path: Path) -> None:
     random_model().save(path, {}, {})
     with tarfile.open(path.with_suffix(".tar.gz"), "w:gz") as archive:
@@ -179,6 +185,7 @@ def write_archive(path: Path) -> None:
 
 HOLDING: dict[str, tuple[Callable[[Path], Any], int]] = {
     "model": (write_model, 2),
+    "export": (write_export, 2),
     "archive": (write_archive, 2),
     "parquet": (write_parquet, 2),
     "csv": (write_csv, 1),
@@ -219,13 +226,14 @@ def test_places_without_the_users_are_clean(tmp_path: Path, capsys: pytest.Captu
     assert f"0 of {len(HOLDING)} files hold users" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("name", "content"), [("part.parquet", b"PAR1 damaged"), ("user_ids.json", b'["u1",')])
 def test_a_file_that_cannot_be_read_is_not_clean(
-    users: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, content: bytes, users: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "part.parquet").write_bytes(b"PAR1 damaged")
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="1 files could not be read"):
-        run(Forget, ["--users", users, "--scan", str(tmp_path / "part.parquet")])
-    assert f"unread  {tmp_path}/part.parquet: " in capsys.readouterr().out
+        run(Forget, ["--users", users, "--scan", str(tmp_path / name)])
+    assert f"unread  {tmp_path}/{name}: " in capsys.readouterr().out
 
 
 def test_lists_and_places_in_s3(users: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -183,6 +183,9 @@ def test_the_console_shows_stages_metrics_titles_and_report(
     assert re.search(r"HR@10 0\.\d{4}, NDCG@10 0\.\d{4}", results["train"])
     assert re.search(r"whole catalogue: NDCG@10 0\.\d{4},", results["evaluate"])
     assert "package ncf/1" in results["register"]
+    before = out.partition("is started")[0]
+    assert re.search(r"forecast: [\d,]+ rows; after the filters ", before)
+    assert "forecast: train: " in before, "before the job is paid for"
 
 
 def test_the_report_names_processes_and_no_image(finished: tuple[dict[str, Any], str, Path]) -> None:

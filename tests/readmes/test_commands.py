@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import aws_commands
+import boto3
 import pytest
 import yaml
 from account_fixtures import set_environment
@@ -49,6 +50,7 @@ __all__ = ["no_cluster"]
 _KFP = {"https://kubeflow.example.com/pipeline": True, "http://localhost:8888": False}
 """Addresses of KFP in READMEs, and whether it is a multi-user cluster."""
 _SERVER = "localhost:8080"
+_SHORT_TRAINING = {"train_model": "gmf", "train_epochs": 3, "gate_not_worse_than": "none"}
 _RUN_ID = "4c1d0f0e-6f0c-4f5e-9d53-0b2f3a1c7d11"
 
 
@@ -68,6 +70,7 @@ class Page(LocalRuns):
         self.deployed: set[tuple[str, str]] = set()
         self.server = ""
         self.account = self.is_sourced = False
+        self.watch: subprocess.Popen[str] | None = None
 
     def run(self, command: Command) -> str:
         return self.sandbox.run(command.text)
@@ -84,6 +87,7 @@ class Page(LocalRuns):
         self.patch.setenv("PATH", self.sandbox.environment["PATH"])
         self.patch.setenv("CALLS", str(self.sandbox.calls))
         self.patch.setattr(checked_account, "Aws", Account().open)
+        self.patch.chdir(self.sandbox.folder)
         words = self.sandbox.words(command.text)
         hosts = {host: self.stack.enter_context(serving(FakeKfp())) for host in _KFP if host in words}
         printed = io.StringIO()
@@ -148,7 +152,7 @@ class Page(LocalRuns):
     def _write_files(self, command: Command) -> None:
         """Files of a command that a page shows: a run, and manifests by their name."""
         for word in self.sandbox.words(command.text):
-            path = self.sandbox.folder / word
+            path = self.sandbox.folder / word.rpartition("=")[2]
             if path.suffix == ".yaml" and not path.exists():
                 path.parent.mkdir(exist_ok=True)
                 path.write_text(_shown(path))
@@ -189,6 +193,55 @@ class Page(LocalRuns):
         self.stack.callback(os.killpg, process.pid, signal.SIGINT)
         assert any(line.startswith("Ctrl-C") for line in process.stdout)
 
+    def start_watch(self, command: Command) -> None:
+        """``make watch`` in another terminal, until the end of the page: the runs of its events succeed."""
+        rules = self.sandbox.folder / "components" / "local" / "triggers.yaml"
+        short = "".join(f"      {name}: {value}\n" for name, value in _SHORT_TRAINING.items())
+        rules.write_text(
+            rules.read_text().replace("      release: on_approval\n", f"      release: on_approval\n{short}")
+        )
+        process = subprocess.Popen(
+            shlex.split(command.text),
+            cwd=self.sandbox.folder,
+            env=self.sandbox.environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.watch = process
+        self.stack.callback(process.communicate, timeout=WAIT_SECONDS)
+        self.stack.callback(os.killpg, process.pid, signal.SIGINT)
+        self.stack.callback(self._await_run, "release ncf/3")
+        self._await_line("Ctrl-C ends it")
+
+    def upload(self, command: Command) -> None:
+        """``aws s3 cp`` by boto3, and the run that it starts."""
+        *_, file, target = shlex.split(command.text)
+        environment = self.sandbox.environment
+        client = boto3.client(
+            "s3",
+            endpoint_url=environment["AWS_ENDPOINT_URL"],
+            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=environment["AWS_DEFAULT_REGION"],
+        )
+        bucket, _, prefix = target.removeprefix("s3://").partition("/")
+        client.upload_file(str(self.sandbox.folder / file), bucket, f"{prefix}{file}")
+        self._await_run("new-data")
+
+    def _await_run(self, name: str) -> None:
+        self._await_line(f"Run '{name} ", "has succeeded")
+
+    def _await_line(self, *parts: str) -> None:
+        assert self.watch is not None
+        assert self.watch.stdout is not None
+        printed = []
+        for line in self.watch.stdout:
+            printed.append(line)
+            if all(part in line for part in parts):
+                return
+        pytest.fail("".join(printed))
+
     def run_on_account(self, command: Command) -> None:
         """A short run on the account of ``make aws``."""
         self._output("output/run")
@@ -210,6 +263,12 @@ class Page(LocalRuns):
         self.sandbox.run(".venv/bin/python own.py")
         self.run(command)
 
+    def check_triggers(self, command: Command) -> None:
+        """``pipeline.py triggers`` on the rules of the page."""
+        rules = next(block for block in blocks(command.readme) if block.content.startswith("rules:"))
+        (self.sandbox.folder / "triggers.yaml").write_text(rules.content)
+        self.run(command)
+
     def tool(self, command: Command) -> None:
         """``aws``, ``kubectl`` and ``gh``, as stand-ins that record how they are called; what they name must exist."""
         self._write_files(command)
@@ -222,14 +281,17 @@ class Page(LocalRuns):
         for name, *arguments in calls:
             flags = {flag: value for flag, value in zip(arguments, arguments[1:]) if flag.startswith("-")}
             if name == "kubectl" and "apply" in arguments:
-                assert yaml.safe_load((self.sandbox.folder / flags["-f"]).read_text())["kind"]
+                manifests = list(yaml.safe_load_all((self.sandbox.folder / flags["-f"]).read_text()))
+                assert manifests
+                assert all(manifest["kind"] for manifest in manifests)
             if name == "aws":
                 aws_commands.check(arguments)
             if name == "aws" and "deploy" in arguments:
                 template = yaml.safe_load((self.sandbox.folder / flags["--template-file"]).read_text())
                 given = {word.partition("=")[0] for word in arguments if re.match(r"[A-Z]\w+=", word)}
-                required = {name for name, entry in template["Parameters"].items() if "Default" not in entry}
-                assert given <= set(template["Parameters"])
+                parameters = template.get("Parameters", {})
+                required = {name for name, entry in parameters.items() if "Default" not in entry}
+                assert given <= set(parameters)
                 key = flags["--stack-name"], flags["--template-file"]
                 assert key in self.deployed or required <= given  # an update keeps the values of the others
                 self.deployed.add(key)
@@ -265,6 +327,9 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     r"make (help|pipeline|pipeline REGISTRY=.*)": Page.run,
     r"make recommend .*": Page.run,
     r"make aws": Page.start_account,
+    r"make watch": Page.start_watch,
+    r"aws s3 cp .*": Page.upload,
+    _PIPELINE + r"triggers .*": Page.check_triggers,
     r"make run PARAMS=.*": Page.run_on_account,
     r"make release( .*)?": Page.run,
     r"make monitor( .*)?": Page.run,
@@ -275,7 +340,7 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     r'make run DATA=\S+ PARAMS="model=neumf pretrain=.*': Page.fit,
     r"make run DATA=.* KEEP_ENDPOINT=1": Page.run_until_interrupted,
     _NCF
-    + r"(preprocess|negative-sampling|fit|evaluate|recommend|show|forget --users \S+ --forgotten-uri) .*": Page.run,
+    + r"(preprocess|negative-sampling|fit|evaluate|recommend|show|export|forget --users \S+ --forgotten-uri) .*": Page.run,
     _NCF + r"forget .* --scan .*": Page.run,
     _NCF + r"verify .*": Page.verify,
     _NCF + r"--help": Page.run,
@@ -290,7 +355,7 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     r"(printf .* \| )?curl .*": Page.request,
     _PIPELINE + r"check .*": Page.check,
     _PIPELINE + r"metrics .*": Page.show_metrics,
-    r"(aws|kubectl|gh) .*": Page.tool,
+    r"(aws (?!s3 cp)|kubectl |gh ).*": Page.tool,
 }
 """Command (regular expression) -> how it runs."""
 

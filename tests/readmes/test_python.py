@@ -27,7 +27,9 @@ from components.local.aws import LocalAws, Processes
 from components.local.executors import in_processes
 from components.local.run import quiet_kfp
 from ncf import storage
-from ncf.artifacts.model_folder import ModelFolder
+from ncf.artifacts.model_folder import ModelFolder, ModelName
+from ncf.serving.recommender import Recommender
+from ncf.stage import command, execution
 from ncf.storage import upload
 from tests.readmes.conftest import Sandbox
 
@@ -42,6 +44,7 @@ _TESTED: Mapping[str, str] = {
         ("class PopularityReport", "def test_the_most_popular_item_comes_first", "import popularity_report\n"),
         "tests/components/test_scaffold.py, which follows the section to the letter",
     ),
+    "onnxruntime.InferenceSession": "test_the_client_of_an_export_gets_the_answers_of_the_endpoint",
     "EXPERIMENT, SHARE = ": "tests/operators/test_experiment.py, test_the_client_of_the_readme",
     "from sagemaker.train import": "tests/images/check_notebook.py, which 'make check-local-mode' runs with AWS's SDK",
 }
@@ -179,3 +182,18 @@ def test_the_batch_transform_runs(transform_account: Callable[[str], bytes]) -> 
     first, second = transform_account("answers/first.jsonl.out").splitlines()
     assert json.loads(first)["recommendations"][0]["user"] == "u42"
     assert json.loads(second)["similar"]
+
+
+@pytest.mark.parametrize("name", ["history", "gmf", "mlp", "neumf"])
+def test_the_client_of_an_export_gets_the_answers_of_the_endpoint(
+    name: ModelName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    random_model(name, n_users=50).save(tmp_path / "model", {}, {})
+    execution.run(command.load("export"), ["--model=model", "--output=output/onnx"])
+    scope: dict[str, Any] = {}
+    exec(compile(_block("onnxruntime.InferenceSession").content, "README.md", "exec", dont_inherit=True), scope)
+    (expected,) = Recommender(ModelFolder.load(tmp_path / "model")).recommend(["u42"], 10)
+    assert [item for item, _ in scope["recommended"]] == [item["item"] for item in expected["items"]]
+    scores = [item["score"] for item in expected["items"]]
+    assert [score for _, score in scope["recommended"]] == pytest.approx(scores, abs=1e-5)

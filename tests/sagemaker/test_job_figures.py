@@ -9,6 +9,7 @@ import pytest
 from fake_sagemaker import REGISTRY, ROLE, FakeSageMaker, RefusalError
 
 from ncf.aws.session import Aws
+from ncf.forecast.machines import Machine, TrainingInstances
 from ncf.reports.job import markdown
 from ncf.sagemaker.jobs.figures import figures
 from ncf.sagemaker.training.job_plan import JobPlan
@@ -73,8 +74,9 @@ def test_without_a_price_the_report_says_how_to_give_one(
     assert "'price_per_hour'" in markdown(figures(aws, planned(settings()), ENDED), "https://console")
 
 
-def test_what_the_third_fit_costs_is_said_with_the_price(aws: Aws, sagemaker: FakeSageMaker) -> None:
-    said = cost_of_refit(aws, settings(price_per_hour=1.41))
+def test_what_the_third_fit_costs_is_said_with_the_price() -> None:
+    machine = Machine("ml.g5.xlarge", 4)
+    said = cost_of_refit(TrainingInstances("ml.g5.xlarge", 2, machine, 1.41))
     assert "a third of the job's time, at 2.82 USD an hour for 2 x ml.g5.xlarge" in said
     assert 'train_overrides {"refit": false} leaves it out' in said
-    assert "USD" not in cost_of_refit(aws, settings()), "no price is known"
+    assert "USD" not in cost_of_refit(TrainingInstances("ml.g5.xlarge", 2, machine)), "no price is known"

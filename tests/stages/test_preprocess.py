@@ -152,6 +152,17 @@ def test_integer_ids_are_ordered_by_value(tmp_path: Path) -> None:
         assert list(dataset.item_ids) == ["3", "20", "100"]
 
 
+def test_what_later_stages_will_take_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    (tmp_path / "a.csv").write_text(text())
+    preprocess(tmp_path / "a.csv", tmp_path / "output")
+    lines = [message.removeprefix("forecast: ") for message in caplog.messages if message.startswith("forecast: ")]
+    assert lines[0] == "9 rows; after the filters 9 positives of 2 users and 5 items"
+    starts = ("preprocess: ", "negative-sampling: ", "evaluate: ", "train, with default settings: ")
+    assert [line.startswith(start) for line, start in zip(lines[1:5], starts, strict=True)] == [True] * 4
+    assert lines[5].startswith("extrapolated: 9 rows are fewer than ")
+
+
 def test_identical_input_gives_identical_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     (tmp_path / "a.csv").write_text(text())

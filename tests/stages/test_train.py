@@ -100,6 +100,43 @@ def test_artifacts_outside_s3_are_copied(
     assert capfd.readouterr().out.count("fit=selection epoch=1 loss=0.5000\n") == 1
     before = caplog.text.partition("is started")[0]
     assert "a third fit, on all positives" in before, "what it costs is said before the job"
+    assert "forecast: train: " in before
+    assert "no price: AWS's price list has none" in before
+    assert "extrapolated: no GPU was measured" in before
+    counts = manifest.read(pod.dataset, "dataset")["counts"]
+    assert f"{counts['users']} users and {counts['items']} items" in before
+
+
+def test_the_forecast_uses_the_speed_of_an_earlier_job_on_the_same_instances(
+    pod: Pod, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    execution.run(Train, pod.arguments("--s3-prefix", PREFIX, "--seed", "91"))
+    (job,) = jobs_of("91")
+    model = pod.folder / "earlier"
+    model.mkdir()
+    history = {"hyperparameters": Hyperparameters().model_dump(mode="json"), "samples_per_second": 100.0}
+    (model / "history.json").write_text(json.dumps(history))
+    manifest.write(model, "model", {}, {}, {"training_job": job["TrainingJobName"]})
+    uri = f"s3://{BUCKET}/speed/{pod.folder.name}"
+    upload(model, uri)
+    aws = clients()
+    group = new_group(aws, "speed")
+    new_package(aws, group, "Approved", InferenceSpecification=specification(uri))
+    arguments = ("--s3-prefix", PREFIX, "--champion-group", "speed")
+    execution.run(Train, pod.arguments(*arguments, "--seed", "92", output="same"))
+    said = "train is computed with the speed of the model of approved package speed version 1"
+    assert caplog.text.count(said) == 1
+    execution.run(Train, pod.arguments(*arguments, "--seed", "93", "--instance-type", "ml.m5.xlarge", output="other"))
+    assert caplog.text.count(said) == 1, "another instance type has another speed"
+
+
+def test_a_retry_does_not_forecast_a_job_that_is_there(pod: Pod, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    arguments = ("--s3-prefix", PREFIX, "--seed", "94", "--run-id", "run-once")
+    for output in ("first", "second"):
+        execution.run(Train, pod.arguments(*arguments, output=output))
+    assert caplog.text.count("forecast: train: ") == 1
 
 
 def test_an_earlier_model_is_a_channel_of_its_own(pod: Pod) -> None:

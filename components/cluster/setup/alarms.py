@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.cluster.cloudformation import substituted
-from components.cluster.setup.messages import DEAD_LETTERS, QUEUE, TOPIC
+from components.cluster.setup.messages import TOPIC
+from components.cluster.trigger_resources import DEAD_LETTERS, QUEUE
 from ncf.aws.names import VARIANT
 
 REQUESTS, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"

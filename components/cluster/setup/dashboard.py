@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from components.cluster.setup.alarms import INSTANCES, REQUESTS
-from components.cluster.setup.messages import DEAD_LETTERS, FAILED_JOBS, QUEUE, TOPIC
+from components.cluster.setup.messages import FAILED_JOBS, TOPIC
+from components.cluster.trigger_resources import DEAD_LETTERS, QUEUE
 from ncf.aws.names import CHALLENGER_VARIANT, VARIANT
 
 _JOBS = "/aws/sagemaker/TrainingJobs"

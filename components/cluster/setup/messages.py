@@ -6,15 +6,12 @@ import json
 from typing import Any
 
 from components.cluster.cloudformation import document, substituted
+from components.cluster.trigger_resources import QUEUE, queues
 
-TOPIC, QUEUE, DEAD_LETTERS = "Topic", "TriggerQueue", "TriggerDeadLetterQueue"
-"""Logical IDs."""
+TOPIC = "Topic"
+"""Logical ID of the topic."""
 FAILED_JOBS = "FailedJobs"
 """Logical ID of the rule that reports failed training jobs."""
-MAX_RECEIVES = 1000
-"""Receipts after which SQS moves a message to the dead-letter queue: the maximum. The watcher receives a message again
-and again while it collects events, and moves what it can never handle itself."""
-_VISIBILITY_SECONDS, _RETENTION_SECONDS = 600, 14 * 86_400
 
 
 def resources() -> dict[str, Any]:
@@ -30,18 +27,7 @@ def resources() -> dict[str, Any]:
             "Condition": "HasEmail",
             "Properties": {"TopicArn": {"Ref": TOPIC}, "Protocol": "email", "Endpoint": {"Ref": "Email"}},
         },
-        DEAD_LETTERS: _queue("dead-letters"),
-        QUEUE: _queue(
-            "triggers",
-            ContentBasedDeduplication=True,
-            DeduplicationScope="messageGroup",  # an event may be for two rules
-            FifoThroughputLimit="perMessageGroupId",
-            VisibilityTimeout=_VISIBILITY_SECONDS,
-            RedrivePolicy={
-                "deadLetterTargetArn": {"Fn::GetAtt": [DEAD_LETTERS, "Arn"]},
-                "maxReceiveCount": MAX_RECEIVES,
-            },
-        ),
+        **queues(),
         "QueuePolicy": {
             "Type": "AWS::SQS::QueuePolicy",
             "Properties": {"Queues": [{"Ref": QUEUE}], "PolicyDocument": document(_senders())},
@@ -63,17 +49,6 @@ def _publishers() -> list[dict[str, Any]]:
         {**allowed, "Principal": {"Service": services}, "Condition": of_account},
         {**allowed, "Principal": {"Service": "events.amazonaws.com"}},
     ]
-
-
-def _queue(name: str, **properties: Any) -> dict[str, Any]:
-    """A queue in which the messages of each rule keep their order."""
-    settings = {
-        "QueueName": substituted(f"${{AWS::StackName}}-{name}.fifo"),
-        "FifoQueue": True,
-        "SqsManagedSseEnabled": True,
-        "MessageRetentionPeriod": _RETENTION_SECONDS,
-    }
-    return {"Type": "AWS::SQS::Queue", "Properties": {**settings, **properties}}
 
 
 def _senders() -> list[dict[str, Any]]:

@@ -10,10 +10,18 @@ from components.cluster import cloudformation, permissions
 from components.cluster.cloudformation import arn_output, is_given, is_true, substituted
 from components.cluster.setup import alarms, ci, dashboard, messages, storage, ui
 from components.cluster.setup.parameters import MAY_BE_NONE, PARAMETERS, SWITCHES
+from components.cluster.trigger_resources import DEAD_LETTERS, QUEUE
 
 FILE_NAME = "setup.yaml"
-_IN_PLACE = {storage.BUCKET: storage.BUCKET, "NotifyTopicArn": messages.TOPIC}
-"""Parameter of the roles' template -> resource of this one in its place."""
+_IN_PLACE = {
+    storage.BUCKET: storage.BUCKET,
+    "NotifyTopicArn": messages.TOPIC,
+    "TriggerQueueArn": f"{QUEUE}.Arn",
+    "TriggerDeadLetterQueueArn": f"{DEAD_LETTERS}.Arn",
+}
+"""Parameter of the roles' template -> resource of this one in its place, or attribute of one."""
+_ALWAYS = {f"Has{parameter}" for parameter in _IN_PLACE}
+"""Conditions that hold with these resources."""
 
 
 def template() -> dict[str, Any]:
@@ -72,9 +80,13 @@ def _in_place(value: Any) -> Any:
         return value
     if not isinstance(value, Mapping):
         return value
-    if value.get("Fn::If", [""])[0] in {f"Has{parameter}" for parameter in _IN_PLACE}:
+    if value.get("Fn::If", [""])[0] in _ALWAYS:
         return _in_place(value["Fn::If"][1])
-    return {name: _in_place(entry) for name, entry in value.items()}
+    return {
+        name: _in_place(entry)
+        for name, entry in value.items()
+        if not (name == "Condition" and isinstance(entry, str) and entry in _ALWAYS)
+    }
 
 
 def _outputs() -> dict[str, Any]:
@@ -94,10 +106,10 @@ def _outputs() -> dict[str, Any]:
             substituted("${AWS::AccountId}.dkr.ecr.${AWS::Region}.${AWS::URLSuffix}"),
         ),
         "TopicArn": ("The pipeline's notify", {"Ref": messages.TOPIC}),
-        "QueueUrl": ("Queue of events for the watcher", {"Ref": messages.QUEUE}),
-        "QueueArn": ("Target of EventBridge's rules for the watcher", {"Fn::GetAtt": [messages.QUEUE, "Arn"]}),
-        "DeadLetterQueueUrl": ("Events that nobody could handle", {"Ref": messages.DEAD_LETTERS}),
-        "DeadLetterQueueArn": ("ARN of that queue", {"Fn::GetAtt": [messages.DEAD_LETTERS, "Arn"]}),
+        "QueueUrl": ("Queue of events for the watcher", {"Ref": QUEUE}),
+        "QueueArn": ("Target of EventBridge's rules for the watcher", {"Fn::GetAtt": [QUEUE, "Arn"]}),
+        "DeadLetterQueueUrl": ("Events that nobody could handle", {"Ref": DEAD_LETTERS}),
+        "DeadLetterQueueArn": ("ARN of that queue", {"Fn::GetAtt": [DEAD_LETTERS, "Arn"]}),
         "DashboardName": ("Dashboard of CloudWatch", {"Ref": "Dashboard"}),
     }
     ci_role = arn_output("Role of GitHub's workflows: the variable NCF_CI_ROLE", "CiRole")

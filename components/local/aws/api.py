@@ -15,6 +15,7 @@ from botocore.session import get_session
 from components.local.aws import serverless
 from components.local.aws.autoscaling import ScalableTargets, check_registration
 from components.local.aws.errors import ApiError, invalid
+from components.local.aws.event_bus import EventBus
 from components.local.aws.faults import Faults
 from components.local.aws.fleet import LOG_GROUP, Fleet
 from components.local.aws.hosting import Endpoint
@@ -53,6 +54,7 @@ class SageMakerApi:
         start_seconds: timeout of a serving container's first successful ``/ping``, in seconds.
         faults: faults to inject.
         serving: additional variables for the programs of endpoints.
+        bus: receives events.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class SageMakerApi:
         start_seconds: float,
         faults: Faults,
         serving: Mapping[str, str],
+        bus: EventBus,
     ) -> None:
         self._faults, self._serving = faults, serving
         self._root, self._region = root, region
@@ -87,7 +90,7 @@ class SageMakerApi:
         )
         self._models = Records("Model", "model", self._arn, self.tags)
         self._configs = Records("EndpointConfig", "endpoint-config", self._arn, self.tags)
-        self._registry = ModelRegistry(self._arn, self.tags, faults, partial(author, ACCOUNT, region))
+        self._registry = ModelRegistry(self._arn, self.tags, faults, partial(author, ACCOUNT, region), bus)
         self._endpoints: dict[str, Endpoint] = {}
         self._targets = ScalableTargets(services)
         self._closed = False

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from components.local.aws.errors import ApiError, invalid
+from components.local.aws.event_bus import EventBus
 from components.local.aws.faults import Faults
 from components.local.aws.jobs import is_within, page
 from components.local.aws.tags import Tags
@@ -22,6 +23,15 @@ Answer = dict[str, Any]
 _GROUP, _PACKAGE = "model-package-group", "model-package"
 _PENDING, _APPROVED = "PendingManualApproval", "Approved"
 _MAX_PROPERTIES = 50
+_CHANGEABLE = (
+    "ModelApprovalStatus",
+    "ApprovalDescription",
+    "InferenceSpecification",
+    "SourceUri",
+    "CustomerMetadataProperties",
+)
+"""Fields that UpdateModelPackage changes; the last one is merged."""
+_MILLISECONDS = 1000
 _FILLED_IN = ("ModelPackageGroupName", "ClientToken")
 
 
@@ -34,12 +44,18 @@ class ModelRegistry:
         faults: faults to inject. ``late`` hides the group from CreateModelPackage, and its newest version from the
             operations that describe, list and update.
         author: function that returns the caller as UserContext.
+        bus: receives an event for each new package and each change of one.
     """
 
     def __init__(
-        self, arn: Callable[[str, str], str], tags: Tags, faults: Faults, author: Callable[[], Answer]
+        self,
+        arn: Callable[[str, str], str],
+        tags: Tags,
+        faults: Faults,
+        author: Callable[[], Answer],
+        bus: EventBus,
     ) -> None:
-        self._arn, self._tags, self._faults, self._author = arn, tags, faults, author
+        self._arn, self._tags, self._faults, self._author, self._bus = arn, tags, faults, author, bus
         self._lock = threading.RLock()
         self._groups: dict[str, Answer] = {}
         self._packages: dict[str, Answer] = {}
@@ -115,7 +131,19 @@ class ModelRegistry:
             }
             if token:
                 self._by_token[group_arn, token] = arn
+            self._announce(self._packages[arn])
         return {"ModelPackageArn": arn}
+
+    def _announce(self, package: Answer, changed: Sequence[str] = ()) -> None:
+        """Send the event of a new package, or of changed fields.
+
+        https://docs.aws.amazon.com/sagemaker/latest/dg/automating-sagemaker-with-eventbridge.html
+        """
+        times = {
+            key: int(package[key] * _MILLISECONDS) for key in ("CreationTime", "LastModifiedTime") if key in package
+        }
+        detail = {**package, **times, **({"UpdatedModelPackageFields": list(changed)} if changed else {})}
+        self._bus.send("aws.sagemaker", "SageMaker Model Package State Change", [package["ModelPackageArn"]], detail)
 
     def _check_new(self, request: Request) -> None:
         if request.get("ModelPackageGroupName") and request.get("ModelPackageName"):
@@ -175,13 +203,12 @@ class ModelRegistry:
                 properties.pop(key, None)
             if len(properties) > _MAX_PROPERTIES:
                 raise invalid(f"CustomerMetadataProperties: at most {_MAX_PROPERTIES} entries")
-            for key in ("ModelApprovalStatus", "ApprovalDescription", "InferenceSpecification", "SourceUri"):
-                if key in request:
-                    package[key] = request[key]
+            package |= {key: request[key] for key in _CHANGEABLE[:-1] if key in request}
             package |= {"LastModifiedTime": time.time(), "LastModifiedBy": self._author()}
             package.pop("CustomerMetadataProperties", None)
             if properties:
                 package["CustomerMetadataProperties"] = properties
+            self._announce(package, [key for key in _CHANGEABLE if key in request])
         return {"ModelPackageArn": arn}
 
     def delete_model_package(self, request: Request) -> Answer:

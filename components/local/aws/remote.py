@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from components.local.aws import triggers
 from components.local.aws.errors import ApiError
 from components.local.aws.faults import PATH as FAULTS_PATH
 from components.local.aws.services import Services
@@ -42,6 +43,10 @@ class RemoteAws:
     def invoke(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """The answer of an endpoint to a JSON request."""
         return self._services.invoke(endpoint, request)
+
+    def deploy_triggers(self, template: Mapping[str, Any], buckets: Iterable[str]) -> dict[str, str]:
+        """Deploy the template of triggers: see :func:`components.local.aws.triggers.deploy`."""
+        return triggers.deploy(self._services, template, buckets)
 
     def add_fault(self, fault: Mapping[str, Any]) -> None:
         """Request a fault: see :class:`components.local.aws.faults.Fault`.

@@ -21,6 +21,7 @@ from components.local.aws.access import Access, read_body
 from components.local.aws.api import ACCOUNT, OPERATIONS, SageMakerApi
 from components.local.aws.autoscaling import DEREGISTRATION, REGISTRATION
 from components.local.aws.errors import ApiError
+from components.local.aws.event_bus import EventBus
 from components.local.aws.faults import PATH as FAULTS_PATH
 from components.local.aws.faults import Fault, Faults
 from components.local.aws.hosting import ModelError
@@ -145,6 +146,7 @@ class LocalAws:
         }
         self._services = Services(self.endpoint_url, self.environment, region)
         self.faults = Faults()
+        self._bus = EventBus(region, ACCOUNT)
         self._api = SageMakerApi(
             self.root,
             region,
@@ -155,6 +157,7 @@ class LocalAws:
             start_seconds,
             self.faults,
             serving or {},
+            self._bus,
         )
         arguments = (_SHUTDOWN_POLL_SECONDS,)
         self._thread = threading.Thread(
@@ -180,6 +183,7 @@ class LocalAws:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
+        self._bus.close()
         _active.remove(self)
         atexit.unregister(self.close)
 

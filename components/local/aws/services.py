@@ -48,7 +48,7 @@ class Services:
             region_name=region,
             botocore_session=core,
         )
-        client = partial(session.client, endpoint_url=endpoint_url, config=Config(proxies={}))
+        client = self.client = partial(session.client, endpoint_url=endpoint_url, config=Config(proxies={}))
         self.s3, self.logs, self.cloudwatch = client("s3"), client("logs"), client("cloudwatch")
         self.autoscaling = client("application-autoscaling")
         self.runtime = client("sagemaker-runtime")

@@ -1,4 +1,4 @@
-"""Readers of user ids in files: data sets and models, tables, captured requests, archives of models."""
+"""Readers of user ids in files: data sets, models and exports, tables, captured requests, archives of models."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from ncf.artifacts.ids import canonical_id
 from ncf.data.columns import Column
 from ncf.data.reading import USER_NAMES
 from ncf.data.tables import is_table, read_blocks
+from ncf.errors import InputError
+from ncf.export.tables import USER_IDS
 
 IDS, OFFSETS = "user_ids.bytes.npy", "user_ids.offsets.npy"
 _LINES = (".jsonl", ".out")
@@ -26,10 +28,12 @@ _SIDES = ("endpointInput", "endpointOutput")
 
 
 def kind_of(name: str) -> str:
-    """What a file is by its name: ``ids``, ``archive``, ``lines``, ``table``, or '' for a file without raw user ids."""
+    """What a file is by its name: ``ids``, ``list``, ``archive``, ``lines``, ``table``, or '' without raw user ids."""
     path = Path(name)
     if path.name == IDS:
         return "ids"
+    if path.name == USER_IDS:
+        return "list"
     if path.name.endswith(ARCHIVES):
         return "archive"
     if path.suffix in _LINES:
@@ -45,6 +49,18 @@ def ids_of_folder(folder: Path) -> Iterator[Sequence[str]]:
         positions = offsets[start : start + _IDS_PER_BLOCK + 1].tolist()
         text = data[positions[0] : positions[-1]].tobytes()
         yield [text[one - positions[0] : end - positions[0]].decode() for one, end in zip(positions, positions[1:])]
+
+
+def ids_of_list(path: Path) -> Iterator[Sequence[str]]:
+    """The ids in an export.
+
+    Raises:
+        InputError: if the file is not a list of JSON.
+    """
+    content = _json(path.read_text(encoding="utf-8"))
+    if not isinstance(content, list):
+        raise InputError(f"{path}: expected a list of ids as JSON")
+    yield [str(user) for user in content]
 
 
 def ids_of_table(path: Path) -> Iterator[Sequence[str]]:

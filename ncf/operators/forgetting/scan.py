@@ -1,4 +1,4 @@
-"""Search for users in datasets, models, tables, captured requests and archives, on disk or in S3."""
+"""Search for users in datasets, models, exports, tables, captured requests and archives, on disk or in S3."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ncf.operators.forgetting.readers import (
     OFFSETS,
     ids_of_folder,
     ids_of_lines,
+    ids_of_list,
     ids_of_table,
     kind_of,
 )
@@ -84,7 +85,11 @@ def _search(path: Path, name: str, kind: str, users: frozenset[str]) -> Iterator
             for file in search(str(folder), users):
                 yield SearchedFile(f"{name}/{Path(file.name).relative_to(folder)}", file.users, file.fault)
         return
-    readers = {"ids": lambda: ids_of_folder(path.parent), "lines": lambda: ids_of_lines(path)}
+    readers = {
+        "ids": lambda: ids_of_folder(path.parent),
+        "list": lambda: ids_of_list(path),
+        "lines": lambda: ids_of_lines(path),
+    }
     yield SearchedFile(name, _count(readers.get(kind, lambda: ids_of_table(path))(), users))
 
 

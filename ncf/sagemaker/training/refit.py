@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from ncf.aws.session import Aws
-from ncf.sagemaker.jobs.figures import hourly_price
-from ncf.sagemaker.training.settings import JobSettings
+from ncf.forecast.machines import TrainingInstances
 
 
-def cost_of_refit(aws: Aws, settings: JobSettings) -> str:
+def cost_of_refit(instances: TrainingInstances) -> str:
     """What the third fit of a job costs and how it is left out, for the log before the job."""
-    hour = hourly_price(aws, settings, "Training")
-    types = f"{settings.instance_count} x {settings.instance_type}"
-    price = f", at {hour:.2f} USD an hour for {types}" if hour else ""
+    hour = instances.usd_per_hour
+    price = f", at {hour * instances.count:.2f} USD an hour for {instances.name}" if hour else ""
     return (
         f"a third fit, on all positives, makes the model that is hosted: about a third of the job's time{price}; "
         'train_overrides {"refit": false} leaves it out'

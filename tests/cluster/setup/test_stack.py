@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 from stacks import Clients, parameters
 
-from components.cluster.setup.messages import MAX_RECEIVES
+from components.cluster.trigger_resources import MAX_RECEIVES
 from images.build import FOLDERS, image_name
 from tests.cluster.setup.conftest import FULL, REQUIRED, TEMPLATE
 
@@ -48,7 +48,8 @@ def test_everything_is_made_and_named_in_outputs(account: Clients) -> None:
     assert {entry["imageTagMutability"] for entry in repositories} == {"IMMUTABLE"}
     assert {entry["repositoryUri"].partition("/")[0] for entry in repositories} == {made["Registry"]}
     roles = {role["Arn"] for role in account("iam").list_roles()["Roles"]}
-    assert {made[f"{name}Arn"] for name in ("PodRole", "TrainingRole", "HostingRole", "UiRole", "CiRole")} == roles
+    of_stack = ("PodRole", "WatcherRole", "TrainingRole", "HostingRole", "UiRole", "CiRole")
+    assert {made[f"{name}Arn"] for name in of_stack} == roles
     groups = account("logs").describe_log_groups()["logGroups"]
     assert {entry["logGroupName"]: entry["retentionInDays"] for entry in groups} == {
         "/aws/sagemaker/Endpoints/ncf-shop": 90,

@@ -71,24 +71,36 @@ def test_what_is_referred_to_is_there() -> None:
     assert conditions <= made["Conditions"].keys()
 
 
+IN_PLACE = {
+    "NotifyTopicArn": "Topic",
+    "TriggerQueueArn": "TriggerQueue.Arn",
+    "TriggerDeadLetterQueueArn": "TriggerDeadLetterQueue.Arn",
+}
+"""Parameter of the roles' template -> what the set-up stack has in its place."""
+
+
 def test_the_roles_are_those_of_permissions() -> None:
-    """With the bucket and the topic of this stack in place of parameters."""
+    """With the bucket, the topic and the queues of this stack in place of parameters."""
     own, other = template(), permissions.template()
     for name, resource in other["Resources"].items():
-        assert own["Resources"][name] == with_topic(resource), name
+        assert own["Resources"][name] == with_own(resource), name
     assert own["Parameters"].items() >= {name: other["Parameters"][name] for name in ("Prefix", "Namespace")}.items()
-    assert not {"Bucket", "NotifyTopicArn"} & own["Parameters"].keys()
-    assert "HasNotifyTopicArn" not in own["Conditions"]
+    assert not {"Bucket", *IN_PLACE} & own["Parameters"].keys()
+    assert not {f"Has{parameter}" for parameter in IN_PLACE} & own["Conditions"].keys()
 
 
-def with_topic(value: Any) -> Any:
-    """A part of the roles' template with the topic of this stack."""
+def with_own(value: Any) -> Any:
+    """A part of the roles' template with the topic and the queues of this stack."""
+    conditions = [f"Has{parameter}" for parameter in IN_PLACE]
     if isinstance(value, list):
-        return [with_topic(entry) for entry in value]
+        return [with_own(entry) for entry in value]
     if isinstance(value, dict):
-        is_optional = value.get("Fn::If", [""])[0] == "HasNotifyTopicArn"
-        return with_topic(value["Fn::If"][1]) if is_optional else {key: with_topic(of) for key, of in value.items()}
-    return value.replace("${NotifyTopicArn}", "${Topic}") if isinstance(value, str) else value
+        if value.get("Fn::If", [""])[0] in conditions:
+            return with_own(value["Fn::If"][1])
+        return {key: with_own(of) for key, of in value.items() if not (key == "Condition" and of in conditions)}
+    for parameter, resource in IN_PLACE.items():
+        value = value.replace(f"${{{parameter}}}", f"${{{resource}}}") if isinstance(value, str) else value
+    return value
 
 
 def test_what_must_not_be_lost_is_retained() -> None:

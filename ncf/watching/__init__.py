@@ -1,0 +1,1 @@
+"""Runs of pipelines that events start: rules, causes, windows, and the watcher of their queue."""
