@@ -79,7 +79,7 @@ quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run release recommend monitor aws watch component pipeline images push scan test test-slow test-images check-local-mode lint bench bench-baselines bench-epoch bench-forecast bench-gpu bench-peer bench-peer-sasrec \
-	bench-scale bench-serving bench-monitor fuzz-serving reproduce clean
+	bench-scale bench-serving bench-multi-model bench-monitor fuzz-serving reproduce clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -175,6 +175,9 @@ bench: $(READY) ## Measure speed: prints tables with ratios (minutes)
 
 bench-serving: $(READY) ## Load the endpoint at constant rates, beside the same model in plain torch (2 cores, 2 minutes)
 	@$(BIN)/python -m tests.benchmarks serving
+
+bench-multi-model: $(READY) ## Load a hundred models into one server: memory, and latency beside a single model (2 cores, 2 minutes)
+	@$(BIN)/python -m tests.benchmarks multi_model
 
 bench-monitor: $(READY) ## Measure time and memory of monitoring captured requests: [RECORDS=100000,1000000]
 	@RECORDS="$(RECORDS)" $(BIN)/python -m tests.benchmarks monitor

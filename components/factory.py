@@ -11,6 +11,7 @@ from typing import Any, Literal, Optional
 
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
+from kfp.dsl.structures import ResourceSpec
 from pydantic.fields import FieldInfo
 
 import ncf
@@ -113,9 +114,9 @@ def task(made: BaseComponent, **given: Any) -> Any:
     defaults = {name: entry.default for name, entry in inputs.items() if entry.optional and entry.default is not None}
     pod = load_stage(made.name).pod
     made_task = made(**{**defaults, **given})
-    made_task.set_cpu_limit(pod.cpu).set_memory_limit(pod.memory)  # the requests default to the limits
-    for name, value in pod.environment.items():
-        made_task.set_env_variable(name, value)
+    # not by the task's setters, each of which reads the source of all callers; the requests default to the limits
+    made_task.container_spec.resources = ResourceSpec(cpu_limit=pod.cpu, memory_limit=pod.memory)
+    made_task.container_spec.env = dict(pod.environment) or None
     if pod.retries:
         made_task.set_retry(
             num_retries=pod.retries, backoff_duration="30s", backoff_factor=2.0, backoff_max_duration=_retries_end()

@@ -6,8 +6,9 @@ import math
 import os
 from pathlib import Path
 
-_PROC, _CGROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
-_V1_CONTROLLER = "cpu"
+from ncf import cgroups
+
+_CONTROLLER = "cpu"
 
 
 def available_cores() -> int:
@@ -35,25 +36,11 @@ def limit_blas(threads: int) -> None:
 def _quotas() -> list[float]:
     """Quotas, in cores, of the control groups of this process and of their parents."""
     found = []
-    for folder in _folders():
+    for folder in cgroups.folders(_CONTROLLER):
         quota = _quota(folder)
         if quota is not None:
             found.append(quota)
     return found
-
-
-def _folders() -> list[Path]:
-    """Folders of the process's CPU control groups. In a container, the root folder is usually the container's own."""
-    folders = []
-    for line in _lines(_PROC):
-        _, controllers, group = line.split(":", 2)
-        names = controllers.split(",")
-        if controllers and _V1_CONTROLLER not in names:
-            continue
-        root = _CGROUPS / controllers if controllers else _CGROUPS
-        own = root / group.strip("/")
-        folders += [own, *(parent for parent in own.parents if parent.is_relative_to(root))]
-    return folders
 
 
 def _quota(folder: Path) -> float | None:
@@ -68,10 +55,3 @@ def _quota(folder: Path) -> float | None:
     except (OSError, ValueError, ZeroDivisionError):  # there is no limit, or it is "max"
         return None
     return cores if cores > 0 else None  # -1: no limit
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []

@@ -83,11 +83,12 @@ def _s3_errors(uri: str) -> Iterator[None]:
         PartialCredentialsError,
         ProfileNotFound,
     )
+    from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
     try:
         yield
-    except (ClientError, Boto3Error) as error:
-        # transfers wrap the error of S3: S3UploadFailedError, RetriesExceededError
+    except (ClientError, Boto3Error, RetriesExceededError, S3DownloadFailedError) as error:
+        # transfers wrap the error of S3: S3UploadFailedError, S3DownloadFailedError
         refused = error if isinstance(error, ClientError) else error.__context__
         if not isinstance(refused, ClientError):
             raise RemoteError(f"{uri}: the transfer failed after several attempts: {error}") from error
@@ -166,23 +167,39 @@ def _entries(uri: str) -> list[dict[str, Any]]:
     return [entry for entry in entries if is_inside(entry["Key"])]
 
 
-def _objects_to_read(uri: str) -> list[str]:
-    """URIs of the object ``uri``, or of the objects in the folder of that name.
+def _objects_to_read(uri: str) -> dict[str, dict[str, Any]]:
+    """Entries by URI of the object ``uri``, or of the objects in the folder of that name, sorted by name.
 
     Of a name that is an object and a folder, the object is read, unless it is empty or ``uri`` ends with '/'. Empty
     objects with the name of a folder mark that folder.
     """
     bucket, name = split_uri(uri)
-    sizes = {entry["Key"]: entry["Size"] for entry in _entries(uri)}
-    folders = {str(folder) for key in sizes for folder in PurePosixPath(key).parents}
-    keys = sorted(key for key, size in sizes.items() if size or key not in folders)
+    entries = {entry["Key"]: entry for entry in _entries(uri)}
+    folders = {str(folder) for key in entries for folder in PurePosixPath(key).parents}
+    keys = sorted(key for key, entry in entries.items() if entry["Size"] or key not in folders)
     if name in keys and name in folders:
         if not uri.endswith("/"):
             _log.warning("%s is an object and a folder: the object is read; end the name with '/' for the folder", uri)
             keys = [name]
         else:
             keys.remove(name)
-    return [f"{S3_SCHEME}{bucket}/{key}" for key in keys]
+    return {f"{S3_SCHEME}{bucket}/{key}": entries[key] for key in keys}
+
+
+class _Listed:
+    """What the list says of an object: its transfer need not ask for it, and all its parts are of that version.
+
+    Args:
+        entry: of the list.
+    """
+
+    def __init__(self, entry: dict[str, Any]) -> None:
+        self._entry = entry
+
+    def on_queued(self, future: Any, **_: Any) -> None:
+        """Called by the transfer manager."""
+        future.meta.provide_transfer_size(self._entry["Size"])
+        future.meta.provide_object_etag(self._entry["ETag"])
 
 
 def download(uri: str, destination: Path, select: Select | None = None) -> Path:
@@ -199,16 +216,19 @@ def download(uri: str, destination: Path, select: Select | None = None) -> Path:
     Raises:
         InputError: if no object exists or is selected, or an object cannot be read.
     """
-    objects = _objects_to_read(uri)
-    if not objects:
+    from boto3.s3.transfer import TransferConfig, create_transfer_manager
+
+    entries = _objects_to_read(uri)
+    if not entries:
         raise InputError(f"{uri}: no such object, and no objects under that prefix")
+    objects = list(entries)
     if select and objects != [uri.rstrip("/")]:
         names = {source.removeprefix(f"{uri.rstrip('/')}/"): source for source in objects}
         try:
             objects = [names[name] for name in select(list(names))]
         except InputError as error:
             raise InputError(f"{uri}: {error}") from None
-    with staged(destination) as temporary:
+    with staged(destination) as temporary, create_transfer_manager(_client(), TransferConfig()) as manager:
         for source in objects:
             relative = source.removeprefix(uri.rstrip("/")).lstrip("/")
             if ".." in PurePosixPath(relative).parts:
@@ -217,7 +237,7 @@ def download(uri: str, destination: Path, select: Select | None = None) -> Path:
             bucket, key = split_uri(source)
             with _s3_errors(source), _file_errors(source):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _client().download_file(bucket, key, str(target))
+                manager.download(bucket, key, str(target), subscribers=[_Listed(entries[source])]).result()
     return destination
 
 

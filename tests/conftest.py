@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from quick_clients import share_service_models
+from warm_python import close_shared_python, shared_python
 
 from ncf.artifacts.dataset import Dataset
 from ncf.artifacts.items_by_user import ItemsByUser
@@ -39,6 +41,13 @@ SHARED_DATA = SHARED / "data"
 
 
 @pytest.fixture(scope="session", autouse=True)
+def shared_python_ends() -> Iterator[None]:
+    """The interpreter that tests share ends with them."""
+    yield
+    close_shared_python()
+
+
+@pytest.fixture(scope="session", autouse=True)
 def random_key() -> Iterator[Callable[[], Any]]:
     """One key for all stand-ins of the tests, as boto3's default session keeps the first; the function that it replaces."""
     from components.local.aws.keys import AccessKey
@@ -48,11 +57,18 @@ def random_key() -> Iterator[Callable[[], Any]]:
         yield original
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """The collector rests while tests are imported: nearly all objects that this makes stay."""
+    gc.disable()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """The objects of all imported modules leave the collector's sight: they live until the end."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +97,12 @@ def calls_are_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
         return original(self, service, operation, patience, **request)
 
     monkeypatch.setattr(session.Aws, "call", call)
+
+
+@pytest.fixture
+def quick_pods(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pods and programs of images that are processes of this machine start at once."""
+    monkeypatch.setattr(sys, "executable", str(shared_python()))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ncf import cores
+from ncf import cgroups
 from ncf.cores import available_cores
 
 MASK = 8
@@ -18,8 +18,8 @@ MASK = 8
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The root of the control groups; the process is in version 2's root group."""
-    monkeypatch.setattr(cores, "_PROC", tmp_path / "proc")
-    monkeypatch.setattr(cores, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(cgroups, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(cgroups, "_CGROUPS", tmp_path / "cgroup")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(MASK)), raising=False)
     groups(tmp_path, "0::/")
     return tmp_path / "cgroup"

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
@@ -153,6 +154,35 @@ def test_local_copy_of_a_uri_is_temporary(bucket: str, tmp_path: Path) -> None:
 def test_what_is_no_s3_uri_is_refused(uri: str) -> None:
     with pytest.raises(InputError, match="expected s3://BUCKET/KEY"):
         storage.split_uri(uri)
+
+
+def test_a_download_asks_for_each_object_once_and_for_parts_of_one_version(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = BaseClient._make_api_call
+
+    def noted(self: Any, operation: str, request: Any) -> Any:
+        asked.append(operation)
+        return ask(self, operation, request)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", noted)
+    for text in ("1", "2"):
+        (tmp_path / "file").write_text(text)
+        storage.upload(tmp_path / "file", f"{bucket}/folder/{text}")
+    asked.clear()
+    storage.download(f"{bucket}/folder", tmp_path / "copy")
+    assert sorted(asked) == ["GetObject", "GetObject", "ListObjectsV2"]
+
+    found: list[Any] = []
+    for content in (b"1", b"2"):
+        (tmp_path / "large").write_bytes(content * (9 << 20))
+        storage.upload(tmp_path / "large", f"{bucket}/large")
+        found.append(storage._objects_to_read(f"{bucket}/large"))
+    monkeypatch.setattr(storage, "_objects_to_read", lambda _: found[0])
+    with pytest.raises(RemoteError, match=f"{bucket}/large: S3 refused: PreconditionFailed"):
+        storage.download(f"{bucket}/large", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 UPLOAD = """

@@ -20,14 +20,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from components.cluster.submission import with_time
+from ncf import yaml_files
 from ncf.errors import InputError
 from ncf.stage.suggestions import close_name
 
-_UNKNOWN, _MERGE = "extra_forbidden", "tag:yaml.org,2002:merge"
+_UNKNOWN = "extra_forbidden"
 _VERSION = r"[0-9a-f]{12}|\d{4}-\d\d-\d\d \d\d:\d\d"
 """What the name of a run ends with: a commit, or a time."""
 
@@ -87,9 +87,9 @@ def read(path: Path, pipelines: Collection[str]) -> RunFile:
     if not path.is_file():
         raise InputError(f"file: '{path}' does not exist; expected a run in YAML, such as runs/production.yaml")
     try:
-        content = yaml.load(path.read_text(), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a file of YAML: {' '.join(str(error).split())}") from None
+        content = yaml_files.load(path)
+    except ValueError as error:
+        raise InputError(f"{path}: not a file of YAML: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected keys and values, at least 'parameters'")
     try:
@@ -125,25 +125,16 @@ def commit_of(path: Path) -> str:
     return "" if found.endswith("-dirty") else found
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice: YAML would take the last one."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        places = [key for key, _ in node.value if key.tag != _MERGE]
-        keys = [self.construct_object(place, deep=True) for place in places]
-        for key, place in zip(keys, places):
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", place.start_mark)
-        return super().construct_mapping(node, deep)
-
-
 def _text(name: str, value: Any) -> str:
     """A value as on the command line."""
     if value is None:
         raise InputError(f"parameter '{name}' has no value; expected one, or '' for none")
     if isinstance(value, datetime):
         return value.isoformat()
-    return json.dumps(value, default=str) if isinstance(value, bool | dict | list) else str(value)
+    try:
+        return json.dumps(value, default=str) if isinstance(value, bool | dict | list) else str(value)
+    except ValueError:
+        raise InputError(f"parameter '{name}' contains itself; expected a value") from None
 
 
 def _fault(error: ValidationError) -> str:

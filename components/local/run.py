@@ -117,6 +117,10 @@ def run(pipeline: Any, request: RunRequest, console: Console) -> dict[str, Any]:
         summary.show(console, result, recorder.tasks, folder)
         if request.keep_endpoint and isinstance(aws, RemoteAws):
             console.print(f"\nEndpoints are kept until the account in {escape(str(request.account))} ends.")
+        elif request.keep_endpoint and result["endpoint"] and recorder.tasks["deploy"].outputs["target"]:
+            console.print(
+                "\nNo endpoint is kept: one of several models has no page. `make aws` is an account that keeps it."
+            )
         elif request.keep_endpoint and result["endpoint"]:
             _wait(console, aws.endpoint_address(result["endpoint"]["name"]), result)
         elif request.keep_endpoint:
@@ -250,7 +254,8 @@ def _ask(tasks: Mapping[str, TaskRun], aws: LocalAws | RemoteAws) -> list[dict[s
     model = ModelFolder.load(Path(tasks["train"].outputs["trained_model"]["uri"]))
     count = len(model.user_ids)
     users = [model.user_ids[count * part // SAMPLE_USERS] for part in range(min(SAMPLE_USERS, count))]
-    answer = aws.invoke(tasks["deploy"].outputs["endpoint"], {"users": users, "k": TOP_K})
+    deployed = tasks["deploy"].outputs
+    answer = aws.invoke(deployed["endpoint"], {"users": users, "k": TOP_K}, deployed["target"])
     recommendations: list[dict[str, Any]] = answer["recommendations"]
     return recommendations
 

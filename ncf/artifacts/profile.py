@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -14,6 +14,9 @@ KEY = "profile"
 """Of the profile in what a manifest says about the raw data."""
 MAX_DAYS = 28
 """Days in ``daily``: four weeks."""
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Time = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
 
 class Profile(BaseModel):
@@ -33,14 +36,14 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(strict=True, frozen=True)
 
-    rows: int = Field(ge=0)
-    users: int = Field(ge=0)
-    items: int = Field(ge=0)
-    unreadable: int = Field(default=0, ge=0)
+    rows: Count
+    users: Count
+    items: Count
+    unreadable: Count = 0
     columns: dict[str, str] = Field(default={}, max_length=20)
-    newest: int | None = None
-    read: int | None = None
-    daily: list[int] = Field(default=[], max_length=MAX_DAYS)
+    newest: Time | None = None
+    read: Time | None = None
+    daily: list[Count] = Field(default=[], max_length=MAX_DAYS)
 
     @property
     def unreadable_share(self) -> float:

@@ -62,6 +62,11 @@ def hashed_stem(prefix: str, reserved: int = 0) -> str:
     return prefix[: MAX_NAME_LENGTH - reserved - _DIGITS - 1].rstrip("-")
 
 
+def experiment_stem(endpoint: str) -> str:
+    """As :func:`hashed_stem`, of the configs and models of an endpoint's experiments."""
+    return hashed_stem(f"{endpoint}-ab")
+
+
 def has_prefix(name: str, prefix: str) -> bool:
     """Whether a name is one that :func:`hashed_name` gives for a prefix, with or without a suffix."""
     return re.fullmatch(rf"{re.escape(prefix)}-[0-9a-f]{{{_DIGITS}}}(-\d+)?", name) is not None

@@ -14,6 +14,10 @@ _WEEK = 7
 _FEWEST = 30
 """Rows of a day, below which the next day may have none by chance."""
 
+_MOST_DAYS = 1e9
+_EARLIEST = -(2**63 - 1)
+"""Microseconds since 1970 UTC, 292,000 years before it."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -108,7 +112,7 @@ def _days(now: Profile, last: Profile, limit: float) -> list[Figure]:
     New are the periods that end after the newest interaction of the last good data. Most days differ by weekday. The
     lowest of four is used, as the days of some data vary more than any limit.
     """
-    if now.newest is None or last.newest is None:
+    if now.newest is None or last.newest is None or not last.daily:
         return []
     worst: tuple[float, Figure] | None = None
     for day, rows in enumerate(now.daily):
@@ -137,6 +141,6 @@ def _times(now: Profile, last: Profile, limit: Mapping[str, float], clock: int) 
 
 def _newest(name: str, now: int, last: int | None, latest: int, limit: float) -> Figure:
     """The newest interaction, which may be ``limit`` days before ``latest``."""
-    least = latest - round(limit * DAY)
+    least = max(_EARLIEST, min(latest - round(min(limit, _MOST_DAYS) * DAY), -_EARLIEST))
     before = "none" if last is None else as_date(last)
     return Figure(name, "Newest interaction", before, as_date(now), f"{as_date(least)} or later", now >= least)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from pydantic import Field, field_validator
@@ -58,6 +59,6 @@ class ComparisonSettings(Parameters):
         for name, limit in limits.items():
             if name not in LIMITS and name != AGE:
                 raise ValueError(f"there is no limit '{name}'; expected {', '.join(LIMITS)} or {AGE}")
-            if limit < 0:
-                raise ValueError(f"the limit '{name}' is {limit:g}; expected 0 or more")
+            if not 0 <= limit < math.inf:
+                raise ValueError(f"the limit '{name}' is {limit:g}; expected 0 or more, and finite")
         return limits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from kfp_server_api import ApiException
@@ -22,7 +23,10 @@ def prepare(api_client: Any) -> None:
 
 
 class _Rest(RESTClientObject):  # type: ignore[misc]
-    """Sender of requests. An answer that is not JSON counts as a refusal, whatever its status."""
+    """Sender of requests. An answer that is no JSON object counts as a refusal, whatever its status.
+
+    The generated client takes any other text, also JSON that is cut off, for an object without content.
+    """
 
     def request(self, method: str, url: str, *args: Any, **options: Any) -> Any:
         options["_request_timeout"] = options.get("_request_timeout") or SECONDS
@@ -30,9 +34,16 @@ class _Rest(RESTClientObject):  # type: ignore[misc]
             answer = super().request(method, url, *args, **options)
         except ApiException as error:
             raise _decodable(error) from None
-        if answer.data.lstrip()[:1] not in (b"{", b"["):
+        if not _is_object(answer.data):
             raise _decodable(ApiException(http_resp=answer))
         return answer
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _decodable(error: ApiException) -> ApiException:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncf.api.assignment import is_challenged
+from ncf.api.requests import ForCandidates
 from ncf.evaluation.always_valid import Verdict, differences, verdict
 from ncf.evaluation.intervals import Estimate
 from ncf.monitoring.capture import RecordError, parsed, record_of, time_of
@@ -156,9 +157,10 @@ class FirstDays:
         Args:
             variant: that answered.
             time: of the request, seconds since 1970 UTC.
-            shown: the list. One without items has no outcome.
+            shown: the list. One without items has no hit, as users are compared as they were assigned. Scores of given
+                items are no list.
         """
-        if not shown.items or variant not in (self.variants.champion, self.variants.challenger):
+        if shown.form == ForCandidates.label or variant not in (self.variants.champion, self.variants.challenger):
             return
         if shown.user is None:
             self._left_out["without_user"] += 1

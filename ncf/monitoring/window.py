@@ -40,10 +40,13 @@ class Window:
             delay_hours: hours that must have passed since the end of the latest complete window.
 
         Raises:
-            InputError: if ``since`` is in the future.
+            InputError: if ``since`` is in the future, or before the year 1.
         """
         if since:
-            start = datetime.fromtimestamp(to_time(since) // MICROSECONDS, UTC)
+            try:
+                start = datetime.fromtimestamp(to_time(since) // MICROSECONDS, UTC)
+            except (ValueError, OverflowError) as error:
+                raise InputError(f"parameter 'since' is '{since}': {error}; expected a time of the past") from None
             if start >= now:
                 raise InputError(f"parameter 'since' is '{since}', which is in the future; expected an earlier time")
         else:

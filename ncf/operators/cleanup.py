@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ncf.aws.errors import DENIED, RefusedError
-from ncf.aws.names import ENDPOINT_TAG, NAMESPACE_TAG, has_prefix, hashed_stem
+from ncf.aws.names import ENDPOINT_TAG, NAMESPACE_TAG, experiment_stem, has_prefix, hashed_stem
 from ncf.aws.session import Aws, poll
 from ncf.aws.tags import readable_tags
 from ncf.errors import InputError, RemoteError
@@ -145,7 +145,7 @@ def _add(found: Found, aws: Aws, run: str, kind: str, name: str) -> set[str]:
             found.to_delete.append(Resource(kind, name, "in progress"))
         return uris_of_job(described)
     if kind == "endpoint":
-        is_own = has_prefix(described["EndpointConfigName"], hashed_stem(name))
+        is_own = _is_of_endpoint(described["EndpointConfigName"], name)
         if other := _other_run(aws, described, run) if is_own else _FOREIGN:
             found.kept.append(Resource(kind, name, other))
         else:
@@ -160,6 +160,11 @@ def _has_own_name(kind: str, name: str, job_prefix: str) -> bool:
     if kind == "training-job":
         return has_prefix(name, job_prefix)
     return kind == "endpoint" or _VERSION.fullmatch(name) is not None
+
+
+def _is_of_endpoint(name: str, endpoint: str) -> bool:
+    """Whether a config or model has the name of a version or of an experiment of an endpoint."""
+    return has_prefix(name, hashed_stem(endpoint)) or has_prefix(name, experiment_stem(endpoint))
 
 
 def _other_run(aws: Aws, endpoint: Mapping[str, Any], run: str) -> str:
@@ -195,14 +200,26 @@ def _live_versions(aws: Aws, to_delete: list[Resource]) -> set[str]:
 
 
 def _may_use(aws: Aws, endpoint: str, version: str) -> bool:
-    """Whether an endpoint serves a version or is being updated to it, or the permissions do not cover the endpoint."""
+    """Whether an endpoint serves a version or is being updated to it, or the permissions do not cover the endpoint.
+
+    The configs of an experiment serve the version from before it, and the endpoint returns to that at its end.
+    """
     try:
         state = describe(aws, "endpoint", endpoint)
     except RefusedError as error:
         if error.code in DENIED:
             return True
         raise
-    return state is not None and version in (state["EndpointConfigName"], pending_config(state))
+    if state is None:
+        return False
+    configs = [name for name in (state["EndpointConfigName"], pending_config(state)) if name]
+    return version in configs or any(version in _models_of(aws, config) for config in configs)
+
+
+def _models_of(aws: Aws, config: str) -> list[str]:
+    """Names of the models of an endpoint config; none if it was deleted."""
+    described = describe(aws, "endpoint-config", config) or {"ProductionVariants": []}
+    return [variant.get("ModelName", "") for variant in described["ProductionVariants"]]
 
 
 def delete(aws: Aws, run: str, job_prefix: str, namespace: str, resources: list[Resource]) -> None:
@@ -239,7 +256,7 @@ def _is_in_use(resource: Resource, remaining: Iterable[Resource]) -> bool:
         return True
     endpoints = [entry.name for entry in remaining if entry.kind == "endpoint"]
     name = name_of(resource.name)
-    return resource.kind != "endpoint" and any(has_prefix(name, hashed_stem(endpoint)) for endpoint in endpoints)
+    return resource.kind != "endpoint" and any(_is_of_endpoint(name, endpoint) for endpoint in endpoints)
 
 
 def _delete_endpoint(aws: Aws, name: str, run: str) -> None:

@@ -116,7 +116,8 @@ class Experiment(Stage, AwsAccess):
         lines = {
             "experiment": running.name,
             "since": f"{running.started:%Y-%m-%d %H:%M} UTC",
-            VARIANT: f"{version(running.champion)}, {1 - running.share:.0%} of the users",
-            CHALLENGER_VARIANT: f"{challenger}, {running.share:.0%} of the users",
+            "share": f"{running.share}",
+            VARIANT: f"{version(running.champion)}, {100 * (1 - running.share):g}% of the users",
+            CHALLENGER_VARIANT: f"{challenger}, {100 * running.share:g}% of the users",
         }
         return "\n".join(f"{name:<12}{value}" for name, value in lines.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -126,9 +127,10 @@ class Listed:
 
 def _metric(package: Package, name: str) -> float | None:
     try:
-        return float(package.properties[_METRICS[name]])
+        value = float(package.properties[_METRICS[name]])
     except (KeyError, ValueError):  # anybody can write a property
         return None
+    return value if math.isfinite(value) else None  # JSON has no other numbers
 
 
 def _show(group: str, listed: Sequence[Listed], live: Package | None) -> None:

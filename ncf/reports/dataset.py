@@ -80,7 +80,7 @@ def _source(prepared: Prepared, fingerprint: str) -> Section:
 def _compared(comparison: Comparison) -> Section:
     heading = "Comparison with the last good data"
     if comparison.absence:
-        return Section(heading, [f"There is none: {comparison.absence}."])
+        return Section(heading, [f"There is none: {comparison.absence.removesuffix('.')}."])
     rows = [(figure.what, figure.before, figure.now, figure.bound) for figure in comparison.figures]
     text = f"The last good data are those of {comparison.with_}. The stage fails beyond a limit."
     return Section(heading, [text], tables=[Table(("", "Last good", "Now", "Limit"), rows)])

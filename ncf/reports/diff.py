@@ -181,10 +181,9 @@ class DiffReport:
 
     def _lists(self) -> Section:
         charts = [diff_plots.overlap(self.difference), diff_plots.groups(self.groups)]
-        text = (
-            "Groups are quarters of the users by the interactions that the model after was fitted on. NDCG@10 is the "
-            "difference on the whole catalogue."
-        )
+        text = "Groups are quarters of the users by the interactions that the model after was fitted on."
+        if any(group.ndcg for group in self.groups):
+            text += " NDCG@10 is the difference on the whole catalogue."
         return Section("How much of the lists stays", [text], tables=[self.group_table()], charts=charts)
 
     def _items(self) -> Section:

@@ -75,13 +75,18 @@ class Staging:
 
     def upload_archive(self, artifact: str, folder: Path) -> None:
         """Copy a local folder to S3 as an archive."""
-        check_all_regular(folder)
-        with tempfile.TemporaryDirectory(prefix="ncf-") as temporary:
-            packed = Path(temporary) / "archive.tar.gz"
-            with tarfile.open(packed, "w:gz", compresslevel=_COMPRESSION_LEVEL) as archive:
-                for path in sorted(folder.iterdir()):
-                    archive.add(path, path.name)
-            upload(packed, self.archive_uri(artifact))
+        upload_archive(folder, self.archive_uri(artifact))
+
+
+def upload_archive(folder: Path, uri: str) -> None:
+    """Copy a local folder to S3 as an archive, which appears whole or not at all."""
+    check_all_regular(folder)
+    with tempfile.TemporaryDirectory(prefix="ncf-") as temporary:
+        packed = Path(temporary) / "archive.tar.gz"
+        with tarfile.open(packed, "w:gz", compresslevel=_COMPRESSION_LEVEL) as archive:
+            for path in sorted(folder.iterdir()):
+                archive.add(path, path.name)
+        upload(packed, uri)
 
 
 def check_staging(root: str, s3_prefix: str) -> None:

@@ -8,17 +8,16 @@ from __future__ import annotations
 from concurrent.futures import Future
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import Scope
 
 from ncf.api import limits
 from ncf.cores import available_cores
-from ncf.serving.backpressure import Backpressure
+from ncf.serving.application import application, metrics_route
+from ncf.serving.backpressure import Backpressure, UnavailableError
 from ncf.serving.error_response import error_response
-from ncf.serving.framing import Framing
 from ncf.serving.html import html_route
 from ncf.serving.invocations import NOT_LOADED, VERSION_HEADER, Invocations, request_log
 from ncf.serving.metrics import Metrics
@@ -51,6 +50,11 @@ def create_app(loading: Future[Recommender], max_requests: int = limits.MAX_REQU
 
     loading.add_done_callback(describe_model)
 
+    def of_request(_: Scope) -> Recommender:
+        if (recommender := loaded()) is None:
+            raise UnavailableError(NOT_LOADED)
+        return recommender
+
     async def ping(_: Request) -> JSONResponse:
         recommender = loaded()
         if recommender is None:
@@ -68,10 +72,6 @@ def create_app(loading: Future[Recommender], max_requests: int = limits.MAX_REQU
             }
         )
 
-    async def exposition(request: Request) -> Response:
-        content, content_type = metrics.exposition(request.headers.get("accept", ""))
-        return Response(content, headers={"content-type": content_type})
-
     async def openapi(_: Request) -> JSONResponse:
         from ncf.serving.openapi import document
 
@@ -79,27 +79,14 @@ def create_app(loading: Future[Recommender], max_requests: int = limits.MAX_REQU
 
     routes = [
         Route("/ping", ping),
-        Route("/invocations", Invocations(loaded, metrics, backpressure), methods=["POST"]),
+        Route("/invocations", Invocations(of_request, metrics, backpressure), methods=["POST"]),
         Route("/execution-parameters", execution_parameters),
-        Route("/metrics", exposition),
+        metrics_route(metrics),
         Route("/openapi.json", openapi),
         html_route("/docs", "docs.html"),
     ]
     if page:
         routes += page_routes(loaded, error_response)
 
-    async def refused(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)
-        known = ", ".join(f"{'/'.join(sorted(route.methods or ()))} {route.path}" for route in routes)
-        hint = "; 'ncf serve --page true' serves a page here" if request.url.path == "/" and not page else ""
-        message = f"{request.method[:20]} {request.url.path[:60]}: {error.detail}; expected one of {known}{hint}"
-        return error_response(error.status_code, message.replace("GET/HEAD", "GET"), error.headers)
-
-    async def failed(*_: object) -> JSONResponse:
-        return error_response(500, "internal error; see the server's log")
-
-    app = Starlette(
-        routes=routes, middleware=[Middleware(Framing)], exception_handlers={HTTPException: refused, Exception: failed}
-    )
-    app.router.redirect_slashes = False  # a redirection would name the host that the request names
-    return app
+    hint = "" if page else "'ncf serve --page true' serves a page here"
+    return application(routes, hint)

@@ -1,4 +1,4 @@
-"""POST /invocations: a bounded body is read, its requests are answered, and the whole answer is sent."""
+"""Invocations: a bounded body is read, its requests are answered, and the whole answer is sent."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from ncf.serving.recommender import Recommender
 from ncf.serving.request_stats import RequestStats
 
 VERSION_HEADER = "x-ncf-model-version"
+TARGET_HEADER = "x-amzn-sagemaker-target-model"
+"""Name of the model in a request to a multi-model endpoint."""
+_MAX_TARGET_LENGTH = 200
 NOT_LOADED = "the model is not loaded yet"
 CLIENT_LEFT = 499
 """Status in logs and metrics if the client disconnects, or does not read the answer in time."""
@@ -39,16 +42,16 @@ _QUICK_PAIRS = 8192
 
 
 class Invocations:
-    """ASGI application of POST /invocations.
+    """ASGI application of invocations.
 
     Args:
-        loaded: returns the model, or None while it is not loaded.
+        model_of: returns the model of a request; raises UnavailableError or RequestError if it is not loaded.
         metrics: updated with each request.
         backpressure: admits requests and work.
     """
 
-    def __init__(self, loaded: Callable[[], Recommender | None], metrics: Metrics, backpressure: Backpressure) -> None:
-        self._loaded, self._metrics, self._backpressure = loaded, metrics, backpressure
+    def __init__(self, model_of: Callable[[Scope], Recommender], metrics: Metrics, backpressure: Backpressure) -> None:
+        self._model_of, self._metrics, self._backpressure = model_of, metrics, backpressure
         # the interpreter's lock is held while JSON is parsed: one thread at a time leaves room for the event loop
         self._reading = threading.Lock()
 
@@ -69,9 +72,8 @@ class Invocations:
             request_log.info(stats.log_line(seconds))
 
     async def _respond(self, request: Request, body: RequestBody, send: Send, stats: RequestStats) -> None:
-        recommender = self._loaded()
-        if recommender is None:
-            raise UnavailableError(NOT_LOADED)
+        stats.target = _header(request, TARGET_HEADER)[:_MAX_TARGET_LENGTH]
+        recommender = self._model_of(request.scope)
         given = media_type(_header(request, "content-type"))
         wanted = accepted(_header(request, "accept"), given)
         content = await body.read()

@@ -5,6 +5,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -44,6 +45,7 @@ class Metrics:
         unread.set_function(lambda: backpressure.unread_bytes)
         self._model = Gauge("ncf_model_info", "The model that answers.", ["version", "model"], registry=registry)
         self._size = Gauge("ncf_model_size", "Users and items that the model knows.", ["kind"], registry=registry)
+        self._loads = Counter("ncf_model_loads", "Loads on a multi-model endpoint.", ["outcome"], registry=registry)
         ProcessCollector(registry=registry)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
@@ -75,3 +77,12 @@ class Metrics:
         self._model.labels(recommender.version, recommender.config.model).set(1)
         self._size.labels("users").set(recommender.config.n_users)
         self._size.labels("items").set(recommender.config.n_items)
+
+    def count_models(self, count: Callable[[], int]) -> None:
+        """Show the number of loaded models of a multi-model endpoint. No metric has a label for each of them."""
+        gauge = Gauge("ncf_models_loaded", "Models in memory.", registry=self._registry)
+        gauge.set_function(count)
+
+    def count_load(self, outcome: str) -> None:
+        """Count a load of a model."""
+        self._loads.labels(outcome).inc()

@@ -22,6 +22,7 @@ class RequestStats:
         k: number of items requested, of the last form that says.
         lists: number of lists of items in the answer.
         sources: number of lists by source.
+        target: name of the model in a request to a multi-model endpoint; '' otherwise.
     """
 
     status: int = 500
@@ -29,6 +30,7 @@ class RequestStats:
     k: int | None = None
     lists: int = 0
     sources: Counter[str] = field(default_factory=Counter)
+    target: str = ""
 
     def add(self, form: AnyForm, answer: AnyList) -> None:
         """Count a list of items."""
@@ -52,6 +54,8 @@ class RequestStats:
             "status": self.status,
             "latency_ms": round(seconds * 1000, 3),
         }
+        if self.target:
+            line["target"] = self.target
         if self.forms:
             line["form"] = self.form
         if self.lists:

@@ -20,6 +20,7 @@ from ncf.storage import local_copy
 if TYPE_CHECKING:
     from ncf.aws.session import Aws
     from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan
+    from ncf.sagemaker.registry.package import Package
 
 _OF_PACKAGE = "of the package"
 """In place of an image that is not known yet."""
@@ -29,7 +30,8 @@ class Deploy(Stage, EndpointSettings):
     """Create or update a SageMaker endpoint that hosts a model, and test it with requests of real users.
 
     A retry continues the deployment of the first attempt. If the endpoint does not reach InService or fails the smoke
-    test, its previous state is restored. A model package must be approved when the deployment starts, directly before
+    test, its previous state is restored. With 'target_model' the endpoint hosts several models, and only this one is
+    added or replaced. A model package must be approved when the deployment starts, directly before
     the endpoint is changed, and after the smoke test. Its model must be the one that was registered.
     """
 
@@ -43,8 +45,10 @@ class Deploy(Stage, EndpointSettings):
         "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.deployment",
         "ncf.sagemaker.hosting.endpoint",
+        "ncf.sagemaker.hosting.multi_model",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.hosting.rollout",
+        "ncf.sagemaker.hosting.shared_endpoint",
         "ncf.sagemaker.hosting.smoke_test",
         "ncf.sagemaker.hosting.versions",
         "ncf.sagemaker.registry.package",
@@ -69,6 +73,7 @@ class Deploy(Stage, EndpointSettings):
     )
 
     endpoint: Path = OutputParameter(str, "Name of the endpoint")
+    target: Path = OutputParameter(str, "TargetModel of requests to a multi-model endpoint; '' for others")
     summary: Path = Output("Markdown", "The endpoint, the version of the model, a console link and a sample request")
     metrics: Path = Output("Metrics", "Number of users in the smoke test, and its response time in seconds")
 
@@ -137,6 +142,9 @@ class Deploy(Stage, EndpointSettings):
         location = self.model or self.model_uri
         uri = self.uri_of("model") if self.model else location
         with local_copy(location) as folder:
+            if settings.target_model:
+                self._add_model(aws, settings, folder)
+                return
             run = run_identity(settings.run_id)
             endpoint, version = names(settings, run, fingerprint(str(folder), KIND))
             staging = Staging(settings.s3_prefix, version)
@@ -164,6 +172,9 @@ class Deploy(Stage, EndpointSettings):
 
         package = find(aws, self.package)
         settings = self.chosen(package.image)
+        if settings.target_model:
+            self._add_package(aws, settings, package)
+            return
         run = run_identity(settings.run_id)
         plan = EndpointPlan(settings, run, *names(settings, run, package.arn), package.model_uri, package.arn)
         if reason := obstacle(package):
@@ -185,6 +196,38 @@ class Deploy(Stage, EndpointSettings):
                 {"model package": package.name},
             )
 
+    def _add_package(self, aws: Aws, settings: EndpointSettings, package: Package) -> None:
+        """Add the model of a package to a multi-model endpoint."""
+        from ncf.artifacts import manifest
+        from ncf.sagemaker.hosting.deployed_model import local_model
+        from ncf.sagemaker.hosting.packages import check_approved, check_model
+
+        check_approved(aws, package.arn)
+        with local_model(package.model_uri) as folder:
+            check_model(package, manifest.fingerprint(manifest.read(folder, KIND)))
+            about = {"model package": package.name}
+            self._add_model(aws, settings, folder, lambda: check_approved(aws, package.arn), about)
+
+    def _add_model(
+        self,
+        aws: Aws,
+        settings: EndpointSettings,
+        folder: Path,
+        permit: Callable[[], None] = lambda: None,
+        about: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Add a model to a multi-model endpoint, or a new version of it; arguments as of :meth:`_bring_up`."""
+        from ncf.artifacts import manifest
+        from ncf.sagemaker.hosting.endpoint_plan import EndpointPlan, names
+        from ncf.sagemaker.hosting.multi_model import SharedModels, target_model
+
+        models = SharedModels.of(settings.s3_prefix, settings.endpoint_name)
+        plan = EndpointPlan(settings, "", *names(settings, "", models.archives), models.archives)
+        target = target_model(settings.target_model, manifest.version(manifest.read(folder, KIND)))
+        about = {**about, "TargetModel": target, "record of the live version": models.live_uri(settings.target_model)}
+        self._bring_up(aws, plan, folder, lambda: models.add(target, folder), permit, about, target)
+        models.set_live(settings.target_model, target)
+
     def _bring_up(
         self,
         aws: Aws,
@@ -193,6 +236,7 @@ class Deploy(Stage, EndpointSettings):
         upload: Callable[[], None],
         permit: Callable[[], None] = lambda: None,
         about: Mapping[str, str] = MappingProxyType({}),
+        target: str = "",
     ) -> None:
         """Deploy, test and describe the endpoint.
 
@@ -204,22 +248,27 @@ class Deploy(Stage, EndpointSettings):
             permit: called before the endpoint is created or updated, and after the smoke test; what it raises undoes
                 the deployment.
             about: further rows of the summary.
+            target: ``TargetModel`` on a multi-model endpoint; '' for others.
         """
         from ncf.sagemaker.hosting.deployment import deploy
+        from ncf.sagemaker.hosting.endpoint_summary import summary
         from ncf.sagemaker.hosting.plan_check import check_plan
+        from ncf.sagemaker.hosting.shared_endpoint import check_kind, deploy_one
         from ncf.sagemaker.hosting.smoke_test import SmokeTest
 
         check_plan(aws, plan)
+        check_kind(aws, plan)
         count = plan.settings.smoke_test_users
         test = SmokeTest.of_model(folder, max(1, count))  # the summary has a sample request in any case
 
         def tested() -> float:
-            seconds = test.run(aws, plan.name) if count else 0.0
+            seconds = test.run(aws, plan.name, target_model=target) if count else 0.0
             permit()
             return seconds
 
-        seconds = deploy(aws, plan, upload, tested, permit)
+        seconds = (deploy_one if target else deploy)(aws, plan, upload, tested, permit)
         self.endpoint.write_text(plan.name)
+        self.target.write_text(target)
         self.metrics.write_text(
             json.dumps({"smoke_test_users": count and len(test.users), "smoke_test_seconds": seconds})
         )
@@ -230,33 +279,4 @@ class Deploy(Stage, EndpointSettings):
             "model version": test.model_version,
             "SageMaker model and endpoint config": plan.version,
         }
-        self.summary.write_text(_summary(plan.name, rows, test.body(), aws.region, url))
-
-
-def _summary(endpoint: str, rows: Mapping[str, str], body: str, region: str, url: str) -> str:
-    """Markdown about the endpoint, with a sample request for the shell and for Python."""
-    from ncf.reports.markdown import link, table
-
-    return f"""# {link(endpoint, url)}
-
-{table(("", ""), list(rows.items()))}
-
-Sample request in a shell:
-
-```sh
-aws sagemaker-runtime invoke-endpoint --region {region} --endpoint-name {endpoint} \\
-    --content-type application/json --cli-binary-format raw-in-base64-out \\
-    --body '{body.replace("'", "'" + chr(92) + "''")}' /dev/stdout
-```
-
-and in Python:
-
-```python
-import boto3, json
-
-runtime = boto3.client("sagemaker-runtime", region_name={region!r})
-body = {body!r}
-answer = runtime.invoke_endpoint(EndpointName={endpoint!r}, ContentType="application/json", Body=body)
-print(json.load(answer["Body"]))
-```
-"""
+        self.summary.write_text(summary(plan.name, rows, test.body(), aws.region, url, target))

@@ -25,6 +25,7 @@ _EXPRESSION = re.compile(
     r"cron\((\S+ ){5}\S+\)|rate\([1-9]\d* (minute|hour|day)s?\)|at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)"
 )
 _MILLISECONDS = 1e3
+_FIRST_YEAR = 1970
 
 
 class UnreadableError(ValueError):
@@ -83,7 +84,11 @@ class Kind(BaseModel):
         if found != (self.source, self.detail_type):
             raise UnreadableError(f"the event is '{found[1]}' of {found[0]}; expected '{self.detail_type}'")
         try:
-            return self.read(event)
+            cause = self.read(event)
+            cause.identity.encode()  # JSON may have half a pair of surrogates
+            if cause.time.year < _FIRST_YEAR:
+                raise UnreadableError(f"the time of the event, {cause.time.isoformat()}, lies before {_FIRST_YEAR}")
+            return cause
         except UnreadableError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
@@ -214,7 +219,10 @@ class Schedule(Kind):
 
 
 class Breach(Kind):
-    """A breach that the monitor of an endpoint has found."""
+    """A breach that the monitor of an endpoint has found.
+
+    The monitor may send a breach again, in another event and later. So the time is the start of the monitored window.
+    """
 
     source = "ncf.monitor"
     detail_type = "NCF Monitor Breach"
@@ -226,7 +234,8 @@ class Breach(Kind):
 
     def read(self, event: Event) -> Cause:
         endpoint, window, cause = (str(event["detail"][name]) for name in ("endpoint", "window", "cause"))
-        return Cause(_time(event["time"]), f"{endpoint} {cause}", "|".join((endpoint, window, cause)))
+        time = _time(event["detail"]["start"])
+        return Cause(time, f"{endpoint} {cause}", "|".join((endpoint, window, cause)))
 
 
 def _time(value: str | float) -> datetime:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
+from ncf import yaml_files
 from ncf.durations import seconds, spelled
 from ncf.errors import InputError
 from ncf.kfp_api.runs import LATEST
@@ -183,10 +183,9 @@ def load(path: Path) -> dict[str, Rule]:
         InputError: that names the file, the rule and the field at fault, its value, and what is accepted.
     """
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-        raise InputError(f"rules: '{path}' cannot be read as YAML: {reason}") from None
+        content = yaml_files.load(path)
+    except ValueError as error:
+        raise InputError(f"rules: '{path}' cannot be read as YAML: {error}") from None
     entries = content.get("rules") if isinstance(content, Mapping) else None
     if not isinstance(entries, list) or not entries or set(content) != {"rules"}:
         raise InputError(f"rules: '{path}' holds no rules; expected 'rules:' and a list of them below")

@@ -19,6 +19,7 @@ BY_NAME = (
     "forecast",
     "gpu",
     "monitor",
+    "multi_model",
     "peer",
     "peer_sasrec",
     "reproduce",

@@ -48,11 +48,11 @@ def cores() -> tuple[int, int]:
 
 
 @contextmanager
-def served(kind: str, root: Path, core: int) -> Iterator[tuple[int, int, float]]:
+def served(kind: str, root: Path, core: int, **variables: str) -> Iterator[tuple[int, int, float]]:
     """A server pinned to one core: its process, its free port, and the seconds from its start until /ping answered with 200."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    environment = {**os.environ, "NCF_ML_ROOT": str(root), "NCF_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "NCF_ML_ROOT": str(root), "NCF_PORT": str(port), "OMP_NUM_THREADS": "1", **variables}
     program = {
         "ncf": [sys.executable, str(ROOT / "images" / "deploy" / "serve")],
         "torch": [sys.executable, "-m", "tests.benchmarks.torch_program", str(root / "model"), str(port)],
@@ -93,9 +93,9 @@ def cpu_seconds(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def bodies(count: int, seed: int) -> list[bytes]:
+def bodies(count: int, seed: int, n_users: int = N_USERS) -> list[bytes]:
     """Requests for ten unseen items of one random user each."""
-    users = np.random.default_rng(seed).integers(0, N_USERS, count)
+    users = np.random.default_rng(seed).integers(0, n_users, count)
     return [json.dumps({"users": [f"u{user}"], "k": 10}).encode() for user in users.tolist()]
 
 

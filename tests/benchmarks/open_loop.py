@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +39,10 @@ class _Connection:
     received: bytearray = field(default_factory=bytearray)
 
 
-def run(port: int, bodies: Sequence[bytes], rate: float) -> Result:
+def run(port: int, bodies: Sequence[bytes], rate: float, paths: Sequence[str] = ("/invocations",)) -> Result:
     """Send each body once, ``rate`` a second, over at most 64 connections; it returns when all are answered.
+
+    The requests go to the paths in turn.
 
     The loop never sleeps: timers of the kernel are too coarse for what is measured.
     """
@@ -50,9 +53,9 @@ def run(port: int, bodies: Sequence[bytes], rate: float) -> Result:
         selector.register(connection.sock, selectors.EVENT_READ, connection)
         idle.append(connection)
     requests = [
-        b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-        % (len(body), body)
-        for body in bodies
+        b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+        % (path.encode(), len(body), body)
+        for path, body in zip(cycle(paths), bodies)
     ]
     milliseconds: list[float] = []
     errors = sent = 0

@@ -83,6 +83,11 @@ def test_a_file_is_checked_without_a_cluster(run: Run, file: Path) -> None:
         ("parameters:", "schedule: {cron: 3 * *}\nparameters:", "cron: '3 * *'"),
         ("parameters:", "schedule: {corn: x}\nparameters:", "'schedule.corn' is not a key; did you mean 'cron'?"),
         ("pipeline: ncf", "pipeline: [", "not a file of YAML"),
+        ("epochs: 3", "epochs: 2024-02-30", "not a file of YAML: day is out of range for month"),
+        ("epochs: 3", "epochs: !!int many", "not a file of YAML: invalid literal"),
+        ("epochs: 3", "epochs: !!map [1]", "expected a mapping node, but found sequence"),
+        ("epochs: 3", f"epochs: {'[' * 3000}", "not a file of YAML: too many levels"),
+        ("epochs: 3", "epochs: &itself [*itself]", "parameter 'epochs' contains itself"),
     ],
 )
 def test_a_fault_names_the_file_and_what_is_at_fault(run: Run, file: Path, before: str, after: str, words: str) -> None:

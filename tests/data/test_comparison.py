@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from ncf.artifacts.profile import MAX_DAYS, Profile
 from ncf.data.comparison import compare
+from ncf.data.comparison_settings import ComparisonSettings
 from ncf.data.profiling import profile_of
 from ncf.data.reading import columns, read_interactions
 from ncf.data.units import DAY
@@ -117,6 +119,35 @@ def test_data_without_times_are_compared_by_their_counts() -> None:
     timeless = profile(newest=None, daily=[], columns={})
     assert not beyond(timeless, timeless)
     assert beyond(timeless.model_copy(update={"rows": 50_000}), timeless) == {"rows"}
+
+
+@pytest.mark.parametrize("limit", ["older_days", "lag_days", "age_days"])
+@pytest.mark.parametrize("days", [1e9, 1e300])
+def test_a_limit_may_be_longer_than_any_time(limit: str, days: float) -> None:
+    assert not beyond(a_day_later(1000, read=NEWEST + DAY), **{limit: days})
+
+
+@pytest.mark.parametrize("limit", [-1.0, float("nan"), float("inf")])
+def test_a_limit_is_a_finite_number(limit: float) -> None:
+    with pytest.raises(ValueError, match="expected 0 or more, and finite"):
+        ComparisonSettings(limits={"rows": limit})
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"daily": []}, {"read": 2**63 - 1}, {"read": -(2**63)}, {"newest": -(2**63)}, {"newest": 2**63 - 1}, {"rows": 2**63 - 1}],
+)  # fmt: skip
+def test_a_profile_from_outside_ends_nothing(changed: dict[str, Any]) -> None:
+    for figure in compare(a_day_later(1000), profile(**changed), {}):
+        assert str(figure)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"rows": 10**400}, {"newest": 10**30}, {"read": -(10**30)}, {"daily": [10**400]}, {"daily": [-1]}]
+)
+def test_a_profile_has_numbers_of_64_bits(changed: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        profile(**changed)
 
 
 def test_the_days_of_a_file(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ OWN = {
 """Commands that are no operation of a service, and their options on our pages."""
 _SERVICES = {"s3api": "s3"}
 """Names of services on the command line, where they differ."""
-GLOBAL = {"output", "profile", "query", "region"}
+GLOBAL = {"output", "profile", "query", "cli-binary-format", "region"}
 """Options of every command."""
 
 

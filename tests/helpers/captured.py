@@ -74,7 +74,7 @@ def of_user(user: str, items: Sequence[str], seconds: float = 60.0, source: str 
     """The record of a request for one user, with a list that no model has made."""
     found = {"user": user, "source": source, "items": [{"item": item, "score": 1.0} for item in items]}
     answer = json.dumps({"model_version": "x", "recommendations": [found]}).encode()
-    asked = json.dumps({"users": [user], "k": len(items)}).encode()
+    asked = json.dumps({"users": [user], "k": len(items) or 1}).encode()
     return record(side("INPUT", asked, JSON, "JSON"), side("OUTPUT", answer, JSON, "JSON"), seconds)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
 
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.serving.app import create_app
@@ -41,11 +42,16 @@ class Live:
         return client
 
     def ask(self, body: bytes, **headers: str) -> tuple[int, Any]:
+        return self.send("POST", "/invocations", body, **headers)
+
+    def send(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
+        """Status and JSON of an answer; None for an empty one."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request("POST", "/invocations", body, {"content-type": JSON, **headers})
+            connection.request(method, path, body, {"content-type": JSON, **headers})
             response = connection.getresponse()
-            return response.status, json.loads(response.read())
+            content = response.read()
+            return response.status, json.loads(content) if content else None
         finally:
             connection.close()
 
@@ -84,7 +90,13 @@ def until(holds: Callable[[], bool], seconds: float = 30) -> None:
 def live(model: ModelFolder) -> Iterator[Live]:
     loading: Future[Recommender] = Future()
     loading.set_result(Recommender(model))
-    server = server_of(create_app(loading))
+    with live_app(create_app(loading)) as found:
+        yield found
+
+
+@contextmanager
+def live_app(app: Starlette) -> Iterator[Live]:
+    server = server_of(app)
     with listen("127.0.0.1", 0) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

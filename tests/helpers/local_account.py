@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, get_origin
 from unittest.mock import patch
 
+from warm_python import shared_python
+
 from components.local.aws import LocalAws, Processes
 from ncf import storage
 from ncf.aws import session
@@ -86,13 +88,19 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["NCF_PORT"])), Hand
 
 
 @contextmanager
-def local_account(folder: Path) -> Iterator[LocalAws]:
-    """A running account with a bucket; the environment leads all clients to it."""
+def local_account(folder: Path, serve: Path | None = None) -> Iterator[LocalAws]:
+    """A running account with a bucket; the environment leads all clients to it.
+
+    Args:
+        folder: of the account.
+        serve: program of endpoints; None for a quick one that serves one model.
+    """
     programs = {}
     for image, text in (("ncf-train", TRAIN_PROGRAM), ("ncf-deploy", SERVE_PROGRAM)):
         script = folder / f"{image}.py"
         script.write_text(text.format(source=str(Path(storage.__file__).parents[1])))
-        programs[image] = [sys.executable, str(script)]
+        programs[image] = [str(shared_python()), str(script)]
+    programs |= {"ncf-deploy": [sys.executable, str(serve)]} if serve else {}
     with (
         LocalAws(folder / "aws", Processes(programs)) as account,
         patch.dict("os.environ", account.environment),

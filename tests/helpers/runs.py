@@ -48,7 +48,7 @@ def deploy(folder: Path, endpoint: str, run: str, seed: int, *more: str, **histo
         "endpoint-name": endpoint,
         "run-id": run,
         "bake-time": 0,
-        **{name: folder / run / name for name in ("endpoint", "summary", "metrics")},
+        **{name: folder / run / name for name in ("endpoint", "target", "summary", "metrics")},
     }
     execution.run(Deploy, [*(part for name, value in flags.items() for part in (f"--{name}", str(value))), *more])
     return str(boto3.client("sagemaker").describe_endpoint(EndpointName=endpoint)["EndpointConfigName"])

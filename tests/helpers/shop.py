@@ -89,7 +89,7 @@ class Shop:
             "endpoint-name": self.name,
             "run-id": run_id,
             "bake-time": 0,
-            **{name: self.folder / run_id / name for name in ("endpoint", "summary", "metrics")},
+            **{name: self.folder / run_id / name for name in ("endpoint", "target", "summary", "metrics")},
         }
         return [*(part for name, value in values.items() for part in (f"--{name}", str(value))), *more]
 

@@ -57,6 +57,11 @@ def rules_of(folder: Path, text: str = RULES) -> dict[str, Rule]:
     return load(path)
 
 
+def breached(endpoint: str, start: str) -> dict[str, Any]:
+    """What the detail of a breach in a window of an hour says of its cause."""
+    return {"endpoint": endpoint, "window": f"{start}-1h", "start": start, "cause": "monitor"}
+
+
 def created(key: str, time: datetime, bucket: str = "data") -> dict[str, Any]:
     """S3's event of an object."""
     detail = {"bucket": {"name": bucket}, "object": {"key": key, "etag": "9dd4", "sequencer": "617f"}}

@@ -8,6 +8,7 @@ is on its own path.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import json
@@ -20,8 +21,9 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,27 +61,40 @@ sys.exit(code)
 """
 
 
+_of_this_process = ExitStack()
+
+
+@functools.cache
+def shared_python() -> Path:
+    """The ``python`` of :func:`warm_python` that all tests of this process share, until :func:`close_shared_python`."""
+    folder = _of_this_process.enter_context(tempfile.TemporaryDirectory(prefix="python-"))
+    return _of_this_process.enter_context(warm_python(Path(folder)))
+
+
+def close_shared_python() -> None:
+    """End it, if a test has started it."""
+    _of_this_process.close()
+
+
 @contextmanager
 def warm_python(folder: Path) -> Iterator[Path]:
-    """An executable ``python``, with ``python3`` beside it. It takes ``-m MODULE ...`` or ``SCRIPT ...``.
+    """An executable ``python``, with ``python3`` and the usual ``ncf`` beside it. It takes ``-m MODULE ...`` or ``SCRIPT ...``.
 
     Args:
         folder: an empty folder, with a short path.
     """
     address = folder / "socket"
-    server = subprocess.Popen(
-        [sys.executable, "-P", __file__, str(address)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
+    command = [sys.executable, "-P", __file__, str(address)]
+    # its end closes stdin, which ends the server, and waits for no interpreter that a test has left
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
         client = folder / "python"
         client.write_text(_CLIENT.format(python=Path(sys.executable).resolve(), address=str(address)))
         client.chmod(0o755)
         (folder / "python3").symlink_to(client)
+        (folder / "ncf").symlink_to(Path(sys.executable).with_name("ncf"))
         yield client
-    finally:
-        server.communicate()
 
 
 def _serve(address: str) -> None:
@@ -134,6 +149,7 @@ def _run(request: dict[str, Any], connection: socket.socket, streams: list[int])
     sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)
     os.environ.clear()
     os.environ.update(request["environment"])
+    tempfile.tempdir = None  # TMPDIR may be another
     os.chdir(request["folder"])
     sys.executable = request["executable"]
     option, *rest = request["arguments"]

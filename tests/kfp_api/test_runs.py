@@ -108,6 +108,17 @@ def test_a_login_page_is_no_answer(kfp: FakeKfp) -> None:
         Runs(host).find("ncf", "name")
 
 
+@pytest.mark.parametrize("body", [b'{"pipelines": [{"pipeline_id": "a"', b"[]", b"{" + b"[" * 100_000])
+def test_an_answer_that_is_cut_off_is_no_answer(kfp: FakeKfp, body: bytes) -> None:
+    """Otherwise a run would not be found that exists, and its message would be buried, as there is no pipeline."""
+    with serving(kfp, lambda *_: (200, {"Content-Type": "application/json"}, body)) as host:
+        with pytest.raises(InputError, match="answers, but not like KFP"):
+            Runs(host).find("ncf", RUN.name)
+        with pytest.raises(InputError, match="answers, but not like KFP") as raised:
+            Runs(host).create(RUN)
+    assert not isinstance(raised.value, NotSubmittableError)
+
+
 def test_the_token_is_read_for_each_request(kfp: FakeKfp, tmp_path: Path) -> None:
     token = tmp_path / "token"
     with serving(kfp) as host:

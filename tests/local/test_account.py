@@ -17,6 +17,7 @@ import pytest
 from model_packages import clients, new_group, new_package
 from random_model import random_model
 from rich.console import Console
+from warm_python import shared_python
 
 import pipeline
 from components.local import account, recommend
@@ -31,10 +32,10 @@ from ncf.sagemaker.registry.package import packages
 ROOT = Path(pipeline.__file__).parent
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    """The command, once its file is there."""
+def start(folder: Path, python: str = "") -> subprocess.Popen[str]:
+    """The command, once its file is there; by the interpreter that is warm, unless another is given."""
     process = subprocess.Popen(
-        [sys.executable, "pipeline.py", "aws", "--folder", str(folder)],
+        [python or str(shared_python()), "pipeline.py", "aws", "--folder", str(folder)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -119,7 +120,7 @@ def test_containers_are_refused(folder: Path) -> None:
 
 
 def test_the_commands_that_it_prints_work(tmp_path: Path) -> None:
-    process = start(tmp_path / "aws")
+    process = start(tmp_path / "aws", sys.executable)  # the commands name its folder
     try:
         assert process.stdout is not None
         printed = []

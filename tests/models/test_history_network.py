@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -60,6 +60,7 @@ def offsets_of(sizes: list[int]) -> Tensor:
     return torch.tensor([0, *sizes]).cumsum(0)
 
 
+@settings(max_examples=40)
 @given(sizes=SIZES, history=st.integers(1, 8), seed=st.integers(0, 99))
 def test_before_each_positive_are_those_before_it(sizes: list[int], history: int, seed: int) -> None:
     _, network = build(history)

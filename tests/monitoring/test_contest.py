@@ -50,6 +50,17 @@ def test_the_verdict(good: str, said: str, tmp_path: Path) -> None:
     assert found.content()["verdict"] == said
 
 
+def test_a_challenger_without_lists_for_some_users_is_not_compared_by_the_others(tmp_path: Path) -> None:
+    days = FirstDays(VARIANTS, later(tmp_path, USERS), 2 * HOUR)
+    for number, user in enumerate(USERS):
+        variant = VARIANTS.of(user)
+        items = [] if variant == VARIANTS.challenger and number % 2 else ["i1"]
+        days.read([line(of_user(user, items, 60.0), variant)])
+    found = days.contest()
+    assert sum(found.users.values()) == len(USERS)
+    assert found.verdict == "worse"
+
+
 def test_users_of_the_other_variant_do_not_count(tmp_path: Path) -> None:
     days = FirstDays(VARIANTS, later(tmp_path, ["u1"]), 2 * HOUR)
     other = "AllTraffic" if is_challenged("u1", "shop-ab-1", 0.5) else "Challenger"

@@ -33,6 +33,12 @@ def test_a_given_start() -> None:
         Window.of("2027-01-01", 1, NOW)
 
 
+@pytest.mark.parametrize("since", ["-99999999999999", "-62135596801"])
+def test_a_start_before_the_year_1_is_refused(since: str) -> None:
+    with pytest.raises(InputError, match=f"'since' is '{since}'.*; expected a time of the past"):
+        Window.of(since, 24, NOW)
+
+
 def test_the_folders_of_all_hours_that_it_touches() -> None:
     assert list(Window.of("2026-05-04T22:30", 2, NOW).folders()) == ["2026/05/04/22", "2026/05/04/23", "2026/05/05/00"]
     assert len(list(Window.of("2026-05-04", 24, NOW).folders())) == 24

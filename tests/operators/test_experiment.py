@@ -18,11 +18,14 @@ from shop import KilledError, Shop, is_change, kill_after
 
 from ncf.api.assignment import is_challenged
 from ncf.artifacts import manifest
-from ncf.aws.names import CHALLENGER_VARIANT, VARIANT
+from ncf.aws.names import CHALLENGER_VARIANT, RUN_TAG, VARIANT
 from ncf.aws.session import Aws
+from ncf.aws.tags import tags_of
 from ncf.errors import InputError, RemoteError
+from ncf.operators.clean import Clean
 from ncf.operators.experiment import Experiment
 from ncf.operators.rollback import Rollback
+from ncf.sagemaker.hosting.versions import of_endpoint
 from ncf.sagemaker.registry.names import PENDING, REJECTED
 from ncf.serving.recommender import Recommender
 from ncf.stage.execution import run
@@ -45,7 +48,7 @@ def shop(account: Any, tmp_path: Path) -> Shop:
 def packages(shop: Shop) -> tuple[str, str]:
     """The live package, and the challenger."""
     live, challenger = shop.register(1), shop.register(2)
-    shop.release(live, "run-1", *CAPTURE)
+    shop.release(live, f"{shop.name}-run", *CAPTURE)
     return live, challenger
 
 
@@ -126,12 +129,107 @@ def test_from_start_to_end(
     assert shop.served() == challenger
 
 
+def test_the_share_is_shown_as_the_client_needs_it(
+    shop: Shop, packages: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(shop, packages[1], "--share", "0.125")
+    shown = capsys.readouterr().out
+    assert "share       0.125" in shown
+    assert "87.5% of the users" in shown
+    assert "12.5% of the users" in shown
+
+
+def test_the_challenger_has_as_many_instances_as_the_live_model_has_now(shop: Shop, packages: tuple[str, str]) -> None:
+    capacity = {"VariantName": VARIANT, "DesiredInstanceCount": 3}
+    shop.aws.client("sagemaker").update_endpoint_weights_and_capacities(
+        EndpointName=shop.name, DesiredWeightsAndCapacities=[capacity]
+    )
+    for action in (("start", "--challenger", packages[1]), ("stop",)):
+        experiment(action[0], shop, *action[1:])
+        counts = {entry["VariantName"]: entry["DesiredInstanceCount"] for entry in shop.state()["ProductionVariants"]}
+        assert counts == {VARIANT: 3, CHALLENGER_VARIANT: 3}, action
+
+
+def test_a_deployment_that_begins_meanwhile_is_kept(shop: Shop, packages: tuple[str, str]) -> None:
+    before = shop.state()["EndpointConfigName"]
+    shop.release(packages[1], "run-2", *CAPTURE)
+    deployed, call = shop.state()["EndpointConfigName"], Aws.call
+    run(Rollback, [shop.name])
+
+    def deploying(self: Aws, service: str, operation: str, *given: Any, **request: Any) -> dict[str, Any]:
+        if operation == "update_endpoint" and shop.state()["EndpointConfigName"] == before:
+            shop.aws.client("sagemaker").update_endpoint(EndpointName=shop.name, EndpointConfigName=deployed)
+        return call(self, service, operation, *given, **request)
+
+    with patch.object(Aws, "call", deploying), pytest.raises(RemoteError, match="as others change it"):
+        start(shop, packages[1])
+    assert shop.state()["EndpointConfigName"] == deployed
+    experiment("end", shop)
+    assert not left(shop)
+
+
+def test_the_same_start_at_the_same_time_is_one_experiment(shop: Shop, packages: tuple[str, str]) -> None:
+    before, call = shop.state()["EndpointConfigName"], Aws.call
+
+    def updating(self: Aws, service: str, operation: str, *given: Any, **request: Any) -> dict[str, Any]:
+        if operation == "update_endpoint" and shop.state()["EndpointConfigName"] == before:
+            shop.aws.client("sagemaker").update_endpoint(**request)
+        return call(self, service, operation, *given, **request)
+
+    with patch.object(Aws, "call", updating):
+        start(shop, packages[1])
+    assert answering(shop, CHALLENGER_VARIANT) == versions(shop)[2]
+
+
+def test_clean_keeps_the_live_model_of_an_experiment(
+    shop: Shop, packages: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = shop.state()["EndpointConfigName"]
+    for action in (("start", "--challenger", packages[1]), ("stop",)):
+        experiment(action[0], shop, *action[1:])
+        run(Clean, ["--run", "run-1", "--dry-run", "false"])
+        assert f"{before}: kept" in capsys.readouterr().out
+    experiment("end", shop)
+    assert shop.state()["EndpointConfigName"] == before
+    assert shop.served() == packages[0]
+
+
+def test_the_configs_of_an_experiment_are_no_versions_of_an_endpoint_with_a_long_name(
+    account: Any, tmp_path: Path
+) -> None:
+    shop = Shop.open("s" * 63, tmp_path)
+    live, challenger = shop.register(1), shop.register(2)
+    shop.release(live, "run-1", *CAPTURE)
+    before = shop.state()["EndpointConfigName"]
+    start(shop, challenger)
+    assert shop.state()["EndpointConfigName"] != before
+    assert [version.name for version in of_endpoint(shop.aws, shop.name, "")] == [before]
+    run(Rollback, [shop.name])
+    assert shop.state()["EndpointConfigName"] == before
+    experiment("end", shop)
+
+
 def test_a_rollback_ends_it(shop: Shop, packages: tuple[str, str]) -> None:
     before = shop.state()["EndpointConfigName"]
     start(shop, packages[1])
     run(Rollback, [shop.name])
     assert shop.state()["EndpointConfigName"] == before
     experiment("end", shop)
+    assert not left(shop)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_clean_up_of_its_run_leaves_no_part_of_it(shop: Shop, packages: tuple[str, str], stopped: bool) -> None:
+    """Nothing of the live model is deleted while the endpoint still serves it."""
+    start(shop, packages[1])
+    if stopped:
+        experiment("stop", shop)
+    state = shop.state()
+    live = shop.aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
+    run(Clean, ["--run", tags_of(shop.aws, state["EndpointArn"])[RUN_TAG], "--dry-run", "false"])
+    assert shop.aws.find("sagemaker", "describe_endpoint", EndpointName=shop.name) is None
+    for variant in live["ProductionVariants"]:
+        assert shop.aws.find("sagemaker", "describe_model", ModelName=variant["ModelName"]) is None
     assert not left(shop)
 
 
@@ -142,10 +240,18 @@ def test_what_cannot_have_an_experiment_is_refused_before_any_change(shop: Shop)
     shop.release(first, "run-1")
     config = shop.state()["EndpointConfigName"]
     with pytest.raises(InputError, match="captures no data"):
-        start(shop, first)
+        start(shop, shop.register(2))
     with pytest.raises(InputError, match="parameter 'challenger': .*PendingManualApproval"):
         start(shop, pending)
     assert shop.state()["EndpointConfigName"] == config
+    assert not left(shop)
+
+
+def test_the_live_package_is_no_challenger(shop: Shop, packages: tuple[str, str]) -> None:
+    before = shop.state()["EndpointConfigName"]
+    with pytest.raises(InputError, match=f"{shop.name}/1 is the live model of endpoint {shop.name}"):
+        start(shop, packages[0])
+    assert shop.state()["EndpointConfigName"] == before
     assert not left(shop)
 
 

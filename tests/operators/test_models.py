@@ -49,7 +49,7 @@ def group(local: LocalAws, aws: Aws) -> str:
     assert former == f"{PACKAGE_ARN}/shop/2"
     gate = {NDCG: "0.0500", HR: "0.1000", GATE: "closed: NDCG is lower"}
     new_package(aws, name, REJECTED, CustomerMetadataProperties=gate)
-    new_package(aws, name, CustomerMetadataProperties={NDCG: "high"})
+    new_package(aws, name, CustomerMetadataProperties={NDCG: "high", HR: "1e999"})
     properties = {NDCG: "0.1250", HR: "0.1900", RELEASE: "on_approval", RUN: "run-5", DIFF: "s3://bucket/diff"}
     new_package(aws, name, CustomerMetadataProperties=properties)
     return name
@@ -101,7 +101,7 @@ def test_json_has_all_that_the_package_records(aws: Aws, group: str, capsys: Any
     )
     assert (newest["ndcg_at_10"], newest["hr_at_10"], newest["run"]) == (0.125, 0.19, "run-5")
     assert (newest["diff"], newest["decided_by"], newest["endpoints"]) == ("s3://bucket/diff", "", [])
-    assert other["ndcg_at_10"] is None
+    assert other["ndcg_at_10"] is other["hr_at_10"] is None
     assert (live["endpoints"], live["properties"][RELEASE]) == (["ncf-mail", "ncf-shop"], "at_once")
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from local_account import BUCKET, local_account
 from model_packages import clients, new_group, new_package, specification
 from safetensors.numpy import load_file, save_file
+from warm_python import shared_python
 
 import ncf
 from ncf.artifacts import manifest
@@ -103,7 +103,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) 
 
 
 @pytest.fixture
-def as_processes() -> None:
+def as_processes(quick_pods: None) -> None:
     """Stages run as processes, as they do for operators."""
 
 
@@ -280,7 +280,7 @@ def test_other_code_is_named(lineage: Lineage, verify: Call, tmp_path: Path) -> 
     shutil.rmtree(lineage.folder / "model")
     flags = [*lineage.inputs(), f"--trained-model={lineage.path('model')}", f"--metrics={lineage.path('metrics')}"]
     environment = {**os.environ, "PYTHONPATH": str(copy), "NCF_COMMIT": "0ddc0de"}
-    command = [sys.executable, "-m", "ncf", "fit", *flags, *SETTINGS]
+    command = [str(shared_python()), "-m", "ncf", "fit", *flags, *SETTINGS]
     subprocess.run(command, check=True, env=environment, cwd=copy)
     status, said = verify(lineage.path("model"), *lineage.inputs())
     assert status == 1

@@ -145,6 +145,7 @@ def test_every_output_that_another_stage_could_use_is_referenced(name: str) -> N
     }
     results = {  # what it is all for
         ("comp-deploy", "endpoint"),
+        ("comp-deploy", "target"),
         ("comp-recommend", "recommendations"),
         ("comp-monitor", "figures"),
         ("comp-monitor", "breached"),

@@ -41,7 +41,7 @@ def gate_pipeline(model_uri: str, passed: bool) -> None:
 @pytest.mark.parametrize("form", ["python", "yaml"])
 @pytest.mark.parametrize("passed", [True, False])
 def test_the_gate_decides_on_the_deployment(
-    form: str, passed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: str, passed: bool, tmp_path: Path, quick_pods: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     random_model().save(tmp_path / "model", {}, {})
     run: Any = gate_pipeline

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from random_model import random_model
 from rich.console import Console
+from warm_python import shared_python
 
 import pipeline
 from components.local import recommend
@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*arguments: Any) -> tuple[int, str, str]:
-    command = [sys.executable, "pipeline.py", "recommend", *map(str, arguments)]
+    command = [str(shared_python()), "pipeline.py", "recommend", *map(str, arguments)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     return ran.returncode, ran.stdout, ran.stderr
 

@@ -53,7 +53,7 @@ def pipeline_with_an_artifact(data_uri: str, candidates: int = 20) -> None:
 
 
 @pytest.mark.parametrize("own", [own_pipeline, pipeline_with_an_artifact])
-def test_two_components_in_a_pipeline_of_ones_own(own: Any, tmp_path: Path) -> None:
+def test_two_components_in_a_pipeline_of_ones_own(own: Any, tmp_path: Path, quick_pods: None) -> None:
     synthetic.write(tmp_path / "data", users=60, items=120, interactions=1_500, seed=1)
     listener = Quiet()
     with pods_as_processes(tmp_path / "root", {}, listener):

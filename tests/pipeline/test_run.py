@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import shared_python
 
 import pipeline
 from components.local.aws import LocalAws, Processes
@@ -59,11 +60,11 @@ FAST = ("epochs=2", "factors=8", "tower=[16,8]")
 
 
 def start(
-    *arguments: str, output: Path, parameters: tuple[str, ...] = FAST, **environment: str
+    *arguments: str, output: Path, parameters: tuple[str, ...] = FAST, python: str = sys.executable, **environment: str
 ) -> subprocess.Popen[str]:
     flags = [flag for parameter in parameters for flag in ("--param", parameter)]
     return subprocess.Popen(
-        [sys.executable, "pipeline.py", "run", "--output", str(output), *arguments, *flags],
+        [python, "pipeline.py", "run", "--output", str(output), *arguments, *flags],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -74,7 +75,7 @@ def start(
 
 
 def run(*arguments: str, output: Path, parameters: tuple[str, ...] = FAST, **environment: str) -> tuple[int, str, str]:
-    process = start(*arguments, output=output, parameters=parameters, **environment)
+    process = start(*arguments, output=output, parameters=parameters, python=str(shared_python()), **environment)
     out, err = process.communicate(timeout=240)
     return process.returncode, out, err
 

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
@@ -17,7 +16,7 @@ from string import Template
 import pytest
 from random_model import random_model
 from readmes import ROOT
-from warm_python import warm_python
+from warm_python import shared_python
 
 from ncf.data import synthetic
 
@@ -76,22 +75,15 @@ class Sandbox:
         return [json.loads(line) for line in self.calls.read_text().splitlines()] if self.calls.exists() else []
 
 
-@pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Python for the virtual environments of sandboxes."""
-    with warm_python(tmp_path_factory.mktemp("python")) as executable:
-        yield executable
-
-
 @pytest.fixture
-def sandbox(tmp_path: Path, python: Path) -> Sandbox:
+def sandbox(tmp_path: Path) -> Sandbox:
     """The checkout, data, a model and what ``make pipeline`` writes; it is up to date for make."""
     folder = tmp_path / "checkout"
     for name in _FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for path in (path for pattern in _FILES for path in ROOT.glob(pattern)):
         shutil.copy(path, folder)
-    _environment_of(folder, python)
+    _environment_of(folder, shared_python())
     _data(folder)
     _build(folder)
     tools = tmp_path / "tools"

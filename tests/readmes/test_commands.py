@@ -6,6 +6,7 @@ AWS. ``RUNS`` says how, ``NOT_RUN`` says why a command is only parsed. A command
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import io
 import json
@@ -166,17 +167,28 @@ class Page(LocalRuns):
         if self.is_sourced:
             self.sandbox.run(command.text)
             return
-        if not self.account:
-            folder = self.sandbox.folder / "account"
-            folder.mkdir()
-            account = self.stack.enter_context(local_account(folder))
-            for run, seed in (("first", 1), (_RUN_ID, 2)):
-                deploy(folder, "ncf-shop", run, seed, "--data-capture-s3-uri", f"{PREFIX}/captured")
-                register(folder, "ncf", run, seed, "--release", "on_approval")
-            self.sandbox.environment |= {**account.environment, "RUN_ID": _RUN_ID}
-            self.account = True
+        self._open_account()
         self.patch.chdir(self.sandbox.folder)
         ncf_command.main(self.sandbox.words(command.text)[1:])
+
+    def deploy(self, command: Command) -> None:
+        """Another version of the model, and then the command as it is written."""
+        random_model(seed=5).save(self.sandbox.folder / "before", {}, {})
+        for text in (command.text.replace("output/run/model", "before"), command.text):
+            self.operate(dataclasses.replace(command, text=text))
+
+    def _open_account(self) -> None:
+        if self.account:
+            return
+        folder = self.sandbox.folder / "account"
+        folder.mkdir()
+        account = self.stack.enter_context(local_account(folder, ROOT / "images" / "deploy" / "serve"))
+        account.create_bucket("my-bucket")
+        for run, seed in (("first", 1), (_RUN_ID, 2)):
+            deploy(folder, "ncf-shop", run, seed, "--data-capture-s3-uri", f"{PREFIX}/captured")
+            register(folder, "ncf", run, seed, "--release", "on_approval")
+        self.sandbox.environment |= {**account.environment, "RUN_ID": _RUN_ID}
+        self.account = True
 
     def start_account(self, command: Command) -> None:
         """``make aws`` in another terminal, until the end of the page."""
@@ -346,6 +358,7 @@ RUNS: Mapping[str, Callable[[Page, Command], Any]] = {
     _NCF + r"--help": Page.run,
     _NCF + r"serve .*": Page.serve,
     _NCF + r"(models|diff|approve|reject|rollback|experiment|stop-jobs|clean)( .*)?": Page.operate,
+    _NCF + r"deploy .*": Page.deploy,
     _NCF + r"doctor .*": Page.examine,
     _PIPELINE + r"run --data ratings\.csv --param .*": Page.run_without_make,
     _PIPELINE + r"run --data .* --output .*": Page.run_with_parameters,
@@ -369,7 +382,7 @@ NOT_RUN: Mapping[str, str] = {
     r"make test(-slow)?": "would run itself",
     r"make (component|test) (NAME|ARGS)=.*": "tests/components/test_scaffold.py follows this section to the letter",
     r"make lint": ".ci/run runs it",
-    r"make (bench|bench-serving|fuzz-serving .*)": "measures for minutes, on a machine without other work",
+    r"make (bench|bench-serving|bench-multi-model|fuzz-serving .*)": "measures for minutes, on a machine without other work",
     r"\.venv/bin/python -m ncf\.training\.kernel\.building": "compiles for 10 s: tests/training/test_building.py does",
     r"\.github/kind/run .*": "needs kind: tests/kind/test_run.py runs it with stand-ins for its tools",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -44,6 +43,7 @@ _TESTED: Mapping[str, str] = {
         ("class PopularityReport", "def test_the_most_popular_item_comes_first", "import popularity_report\n"),
         "tests/components/test_scaffold.py, which follows the section to the letter",
     ),
+    "BUCKET, LIVE = ": "tests/stages/test_deploy_multi_model.py, test_the_client_of_the_readme",
     "onnxruntime.InferenceSession": "test_the_client_of_an_export_gets_the_answers_of_the_endpoint",
     "EXPERIMENT, SHARE = ": "tests/operators/test_experiment.py, test_the_client_of_the_readme",
     "from sagemaker.train import": "tests/images/check_notebook.py, which 'make check-local-mode' runs with AWS's SDK",
@@ -119,10 +119,9 @@ def _tasks(content: Any) -> dict[str, tuple[Any, Any]]:
 
 @pytest.mark.slow
 def test_the_example_trains_a_model(
-    compiled: Path, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compiled: Path, tmp_path: Path, quick_pods: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On this machine, where artifacts are not in S3 and so travel through a prefix."""
-    monkeypatch.setattr(sys, "executable", str(python))
     own = load_component_from_file(str(compiled / "own.yaml"))
     names = Names()
     with in_processes() as executor, LocalAws(tmp_path / "aws", executor.instances) as aws:
@@ -150,7 +149,9 @@ def test_the_example_with_an_importer_compiles(compiled: Path) -> None:
 
 
 @pytest.fixture
-def transform_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], bytes]]:
+def transform_account(
+    tmp_path: Path, quick_pods: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], bytes]]:
     """An account with the model and the requests of the example; reads an object of its bucket."""
     programs = Processes({"ncf-deploy": [str(ROOT / "images" / "deploy" / "serve")]})
     random_model(n_users=50).save(tmp_path / "model", {}, {})

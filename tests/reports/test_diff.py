@@ -14,6 +14,7 @@ from random_model import random_model
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.artifacts.strings import Strings
 from ncf.evaluation.diff import diff
+from ncf.evaluation.intervals import Estimate
 from ncf.reports.diff import DiffReport, absence_page
 
 HOSTILE = "<script>alert(1)</script>|`x`"
@@ -69,6 +70,14 @@ def test_ids_titles_and_names_are_text() -> None:
     assert len(tables_of_users(page)) == 20
     assert "<script" not in absence_page(HOSTILE)
     assert escape(HOSTILE) in absence_page(HOSTILE)
+
+
+def test_the_difference_of_ndcg_is_explained_only_where_it_is_shown() -> None:
+    explained, without = "NDCG@10 is the difference", report(model_of(1), model_of(2))
+    assert explained not in without.html()
+    estimate = Estimate(0.01, -0.01, 0.03)
+    measured = tuple(replace(group, ndcg=estimate) for group in without.groups)
+    assert explained in replace(without, groups=measured).html()
 
 
 def test_models_without_a_common_user_have_no_lists() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from random_model import random_model
+from warm_python import shared_python
 
 from components.local.aws import LocalAws, Processes
 from ncf.artifacts.model_folder import ModelFolder
@@ -31,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def sagemaker(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    instances = Processes({"ncf-deploy": [sys.executable, str(SERVE)]})
+    instances = Processes({"ncf-deploy": [str(shared_python()), str(SERVE)]})
     with LocalAws(tmp_path_factory.mktemp("aws"), instances) as aws, pytest.MonkeyPatch.context() as patch:
         for name, value in aws.environment.items():
             patch.setenv(name, value)

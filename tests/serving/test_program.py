@@ -21,6 +21,7 @@ import pytest
 from five_forms import Ask, check_forms
 from random_model import random_model
 from safetensors.numpy import load_file, save_file
+from warm_python import shared_python
 
 from ncf.api.limits import MAX_BODY_BYTES
 from ncf.artifacts import manifest
@@ -38,7 +39,7 @@ def free_port() -> int:
 def start(root: Path, port: int | str) -> subprocess.Popen[str]:
     environment = {**os.environ, "NCF_ML_ROOT": str(root), "NCF_PORT": str(port)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, str(PROGRAM)], env=environment, **pipes)
+    return subprocess.Popen([str(shared_python()), str(PROGRAM)], env=environment, **pipes)
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, dict]:

@@ -218,6 +218,7 @@ def test_in_a_cluster_bad_input_says_that_a_retry_does_not_help(
 _DIFF = {"name": "diff", "uri": "s3://bucket/diff", "type": {"schemaTitle": "system.HTML"}}
 ADDED: dict[str, dict[str, Any]] = {
     "train": {"parameters": {"model_uri": {"outputFile": "/tmp/model_uri"}}},
+    "deploy": {"parameters": {"target": {"outputFile": "/tmp/target"}}},
     "evaluate": {"artifacts": {"diff": {"artifacts": [_DIFF]}}},
 }
 """Outputs that a stage has today, and had not in the pipelines that ran there."""

@@ -13,7 +13,6 @@ from evaluate_stage import undrawn
 
 from ncf.data import synthetic
 from ncf.errors import InputError
-from ncf.serving.serve import Serve
 from ncf.stage import execution
 from ncf.stage.declaration import Stage
 from ncf.staged_output import staged
@@ -119,7 +118,6 @@ def test_a_link_to_an_input_is_that_input(interactions: Path) -> None:
     [
         (NegativeSampling, "dataset", []),
         (Preprocess, "dataset", ["--interactions", "raw"]),
-        (Serve, "model", []),
         (Fit, "samples", ["--dataset", "raw"]),
     ],
 )

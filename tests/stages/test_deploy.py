@@ -48,6 +48,7 @@ def arguments(folder: Path, model: Path | str, *more: str) -> list[str]:
         "role": ROLE,
         "deploy-image": "registry/ncf-deploy:1",
         "endpoint": folder / "endpoint",
+        "target": folder / "target",
         "summary": folder / "summary",
         "metrics": folder / "metrics",
     }

@@ -183,10 +183,10 @@ def test_a_version_that_another_release_would_return_to_is_kept(shop: Shop) -> N
     shop.release(first, "run-1")
     test, others = SmokeTest.run, iter([third])
 
-    def updated_over(self: SmokeTest, clients: Aws, endpoint: str) -> float:
+    def updated_over(self: SmokeTest, clients: Aws, endpoint: str, **more: str) -> float:
         for package in others:
             shop.release(package, "run-3")
-        return test(self, clients, endpoint)
+        return test(self, clients, endpoint, **more)
 
     with patch.object(SmokeTest, "run", updated_over), pytest.raises(RemoteError, match="smoke test"):
         shop.release(second, "run-2")
@@ -199,9 +199,9 @@ def test_an_approval_that_is_withdrawn_during_the_deployment_undoes_it(shop: Sho
     first, second = shop.register(4), shop.register(5)
     test = SmokeTest.run
 
-    def withdrawn(self: SmokeTest, clients: Aws, endpoint: str) -> float:
+    def withdrawn(self: SmokeTest, clients: Aws, endpoint: str, **more: str) -> float:
         shop.decide(second, REJECTED)
-        return test(self, clients, endpoint)
+        return test(self, clients, endpoint, **more)
 
     with patch.object(SmokeTest, "run", withdrawn), pytest.raises(InputError, match="version 2 is Rejected"):
         shop.release(second, "run-0")
@@ -267,7 +267,9 @@ def test_a_model_without_a_package_takes_the_endpoint_from_one(shop: Shop, tmp_p
     arn = shop.register(90)
     shop.release(arn, "run-1")
     random_model(seed=91).save(tmp_path / "plain", {}, {})
-    outputs = [f"--{output}={tmp_path / 'plain-run' / output}" for output in ("endpoint", "summary", "metrics")]
+    outputs = [
+        f"--{output}={tmp_path / 'plain-run' / output}" for output in ("endpoint", "target", "summary", "metrics")
+    ]
     flags = [f"--model={tmp_path}/plain", f"--role={ROLE}", f"--endpoint-name={shop.name}", "--bake-time=0"]
     more = ["--deploy-image=registry/ncf-deploy:1", f"--s3-prefix=s3://{BUCKET}/plain"]
     execution.run(Deploy, [*flags, *more, *outputs])

@@ -130,6 +130,7 @@ def deploy(folder: Path, model: Path, endpoint: str, *more: str) -> None:
         "s3-prefix": PREFIX,
         "endpoint-name": endpoint,
         "endpoint": folder / "endpoint",
+        "target": folder / "target",
         "summary": folder / "deployed.md",
         "metrics": folder / "deployed.json",
     }

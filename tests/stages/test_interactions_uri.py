@@ -65,11 +65,8 @@ def test_a_folder_with_a_marker_object_and_other_files(put: Any, tmp_path: Path,
 
         def client() -> Any:
             made = original()
-            download = made.download_file
-            made.download_file = lambda bucket, key, path: (
-                seen.append(key.rsplit("/", 1)[1]),
-                download(bucket, key, path),
-            )
+            read = made.get_object
+            made.get_object = lambda **request: seen.append(request["Key"].rsplit("/", 1)[1]) or read(**request)
             return made
 
         patch.setattr(storage, "_client", client)

@@ -19,6 +19,7 @@ from captured import of_user, write
 from local_account import BUCKET, local_account
 from random_model import random_model
 from runs import deploy
+from trigger_world import World, rules_of
 
 from ncf.errors import InputError, RemoteError
 from ncf.stage.execution import run
@@ -29,6 +30,7 @@ CAPTURE = f"s3://{BUCKET}/capture"
 SHOP = "ncf-shop"
 OUTPUTS = ("report", "metrics", "summary", "figures", "breached")
 MAY = ("--since", "2026-05-04")
+RULE = f"rules:\n  - name: drift\n    on: {{breach: {SHOP}}}\n    pipeline: ncf\n"
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +164,30 @@ def test_a_pod_that_dies_after_it_has_sent_sends_nothing_again(
         monitored(tmp_path / "killed", *flags)
     assert monitored(tmp_path / "retried", *flags)["breached"]
     assert len(rule_of_breaches()) == 1
+
+
+def test_an_event_that_is_sent_again_starts_no_second_run(
+    account: Any, events: None, markers: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pod dies between the event and its marker, so that the retry sends another event, later."""
+    flags = (*MAY, "--capture-uri", captured(tmp_path, drifting=True), "--markers-uri", markers, "--retrain", "true")
+    from ncf.monitoring.markers import Markers
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Markers, "set", lambda *_: (_ for _ in ()).throw(SystemExit(137)))
+        monitored(tmp_path / "killed", *flags)
+    monitored(tmp_path / "retried", *flags)
+    first, second = rule_of_breaches()
+    assert first["id"] != second["id"]
+    second["time"] = (datetime.fromisoformat(second["time"]) + timedelta(minutes=90)).isoformat()
+    for window in ("", "    window: 1h\n"):
+        world = World(rules_of(tmp_path, f"{RULE}{window}"))
+        for event in (first, second):
+            world.time.now = datetime.fromisoformat(event["time"]) + timedelta(seconds=1)
+            world.send("drift", event)
+            world.drain()
+        assert len(world.kfp.names) == 1, world.kfp.names
+        assert world.queue.waiting == world.queue.dead == []
 
 
 def test_a_refused_event_fails_the_stage_and_is_sent_by_the_retry(

@@ -131,7 +131,7 @@ def test_the_champion_s_data_are_the_last_good_ones(account: Any, last_good: Pat
     half = write(tmp_path / "half.csv", users=100)
     group = new_group(clients(), "last-good")
     report = (preprocess(half, tmp_path / "first", f"--champion-group={group}") / "report.html").read_text()
-    assert "No other version of the model package group" in report
+    assert "There is none: No other version of the model package group last-good is live or approved.<" in report
     new_package(clients(), group, APPROVED, InferenceSpecification=specification(uri))
     with pytest.raises(
         InputError, match=r"those of approved package last-good version 1: Number of rows: 3,000, last good 6,000"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import boto3
 import pytest
 from local_account import BUCKET, ROLE, executor_input, local_account
+from warm_python import shared_python
 
 from ncf.artifacts import manifest
 from ncf.aws.names import ABANDONED_TAG, RUN_TAG
@@ -46,7 +46,7 @@ def start(folder: Path, dataset: Path, run: str, epochs: int) -> subprocess.Pope
     }
     arguments = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
     return subprocess.Popen(
-        [sys.executable, "-m", "ncf", "train", *executor_input(Train, arguments, out, {})],
+        [str(shared_python()), "-m", "ncf", "train", *executor_input(Train, arguments, out, {})],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -19,6 +18,7 @@ import boto3
 import pytest
 from local_account import BUCKET, ROLE, executor_input, local_account
 from model_packages import clients, new_group, new_package, specification
+from warm_python import shared_python
 
 from ncf.artifacts import manifest
 from ncf.aws import ecr
@@ -321,7 +321,7 @@ def test_damaged_data_buy_no_job(pod: Pod) -> None:
 def test_sigterm_stops_the_job(pod: Pod) -> None:
     arguments = pod.arguments("--s3-prefix", PREFIX, "--seed", "19", "--epochs", "999")
     process = subprocess.Popen(
-        [sys.executable, "-m", "ncf", "train", *arguments],
+        [str(shared_python()), "-m", "ncf", "train", *arguments],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -402,7 +402,9 @@ def test_a_job_that_somebody_stops_is_reported(pod: Pod, account: Any) -> None:
 def test_two_pods_of_a_run_that_race_buy_one_job(pod: Pod) -> None:
     arguments = ("--s3-prefix", PREFIX, "--seed", "34", "--run-id", "raced")
     pods = [
-        subprocess.Popen([sys.executable, "-m", "ncf", "train", *pod.arguments(*arguments, output=f"pod-{number}")])
+        subprocess.Popen(
+            [str(shared_python()), "-m", "ncf", "train", *pod.arguments(*arguments, output=f"pod-{number}")]
+        )
         for number in range(2)
     ]
     assert [process.wait(60) for process in pods] == [0, 0]
@@ -413,7 +415,7 @@ def test_two_pods_of_a_run_that_race_buy_one_job(pod: Pod) -> None:
 def test_a_launcher_that_had_to_leave_is_followed_by_one_that_goes_on(pod: Pod) -> None:
     arguments = ("--s3-prefix", PREFIX, "--seed", "35", "--run-id", "left")
     process = subprocess.Popen(
-        [sys.executable, "-m", "ncf", "train", *pod.arguments(*arguments, "--epochs", "999")],
+        [str(shared_python()), "-m", "ncf", "train", *pod.arguments(*arguments, "--epochs", "999")],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -424,7 +426,7 @@ def test_a_launcher_that_had_to_leave_is_followed_by_one_that_goes_on(pod: Pod) 
     assert process.wait(10) == 143
     process.stdout.close()
     process = subprocess.Popen(
-        [sys.executable, "-m", "ncf", "train", *pod.arguments(*arguments, "--epochs", "999", output="second")],
+        [str(shared_python()), "-m", "ncf", "train", *pod.arguments(*arguments, "--epochs", "999", output="second")],
         stderr=subprocess.PIPE,
         text=True,
     )

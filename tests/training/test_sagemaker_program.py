@@ -7,10 +7,10 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm_python import shared_python
 
 from ncf.artifacts.model_folder import ModelFolder
 from ncf.errors import InputError
@@ -24,7 +24,6 @@ from ncf.training.sagemaker_program import fit_arguments, training_hosts
 from .conftest import Folders
 
 PROGRAM = Path(__file__).parents[2] / "images" / "train" / "train"
-PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # `python`, as images have it
 QUICK = {"factors": "4", "batch_size": "100", "learning_rate": "0.1", "epochs": "2", "device": "cpu"}
 
 
@@ -44,9 +43,10 @@ def make_root(folders: Folders, tmp_path: Path):
 
 
 def start(root: Path, **environment: str) -> subprocess.Popen[str]:
+    path = os.pathsep.join([str(shared_python().parent), os.environ["PATH"]])  # `python`, as images have it
     return subprocess.Popen(
         [str(PROGRAM)],
-        env={**os.environ, "PATH": PATH, "NCF_ML_ROOT": str(root), **environment},
+        env={**os.environ, "PATH": path, "NCF_ML_ROOT": str(root), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

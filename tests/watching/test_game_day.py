@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trigger_world import GROUP, RULES, START, KilledError, World, approved, created, event, rules_of
+from trigger_world import GROUP, RULES, START, KilledError, World, approved, breached, created, event, rules_of
 
 from ncf.errors import RemoteError
 from ncf.watching.causes import Objects
@@ -54,7 +54,7 @@ class Life:
         for version, after in APPROVALS.items():
             self._deliver("release", approved(version, START + after), START + after)
         alarm = {"alarmName": "ncf-shop-latency", "state": {"value": "ALARM"}}
-        breach = {"endpoint": "ncf-shop", "window": "2026-11-29T02:00:00Z/PT1H", "cause": "drift"}
+        breach = breached("ncf-shop", "2026-11-29T02:00:00Z")
         for rule, source, kind, minutes, detail in (
             ("slow", "aws.cloudwatch", "CloudWatch Alarm State Change", 22, alarm),
             ("drift", "ncf.monitor", "NCF Monitor Breach", 30, breach),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from trigger_world import rules_of
+from model_packages import package_request
+from trigger_world import World, breached, rules_of
 
 from components.cluster.trigger_resources import template
 from components.local.aws import LocalAws, Processes, RemoteAws
@@ -17,6 +21,9 @@ from ncf.aws.session import Aws
 from ncf.aws.settings import AwsAccess
 from ncf.errors import InputError, RemoteError
 from ncf.kfp_api.runs import NewRun
+from ncf.operators.approve import Approve
+from ncf.operators.reject import Reject
+from ncf.stage import execution
 from ncf.watching import queue as module
 from ncf.watching.queue import REASON, Queue
 from ncf.watching.watcher import Watcher
@@ -102,6 +109,26 @@ def test_an_approval_is_one_message_and_what_a_release_records_is_none(deployed:
     assert deployed.received() == [("release", "ncf/1")]
 
 
+def test_each_decision_of_ncf_approve_starts_one_release(deployed: Deployed) -> None:
+    """It writes status and properties at once; a repetition changes nothing, and a rejection starts nothing."""
+    sagemaker, world = deployed.client("sagemaker"), World(deployed.rules)
+    with suppress(sagemaker.exceptions.ClientError):  # another test has made it
+        sagemaker.create_model_package_group(ModelPackageGroupName="ncf")
+    arn = sagemaker.create_model_package(**package_request("ncf"))["ModelPackageArn"]
+    deployed.received()
+    for command in (Approve, Approve, Reject, Approve):
+        execution.run(command, [arn, "--note", "looked at"])
+        world.time.now = datetime.now(UTC)
+        for message in deployed.queue.receive():
+            world.send(message.rule, message.body)
+            deployed.queue.delete(message)
+        world.drain()
+        time.sleep(1.0)  # decisions have whole seconds
+    assert [(request.pipeline, request.arguments) for _, _, request in world.kfp.runs] == [
+        ("ncf-release", {"package": arn})
+    ] * 2
+
+
 def test_an_alarm_is_one_message_for_each_time_it_goes_off(deployed: Deployed) -> None:
     cloudwatch = deployed.client("cloudwatch")
     for name in ("ncf-shop-latency", "other"):
@@ -122,15 +149,15 @@ def test_an_alarm_is_one_message_for_each_time_it_goes_off(deployed: Deployed) -
 
 def test_a_breach_of_the_monitor(deployed: Deployed) -> None:
     for endpoint in ("ncf-shop", "other"):
-        detail = json.dumps({"endpoint": endpoint, "window": "2026-11-29T02:00:00Z/PT1H", "cause": "drift"})
+        detail = json.dumps(breached(endpoint, "2026-11-29T02:00:00Z"))
         entry = {"Source": "ncf.monitor", "DetailType": "NCF Monitor Breach", "Detail": detail}
         deployed.client("events").put_events(Entries=[entry])
-    assert deployed.received() == [("drift", "ncf-shop drift")]
+    assert deployed.received() == [("drift", "ncf-shop monitor")]
 
 
 def test_clients_cannot_put_events_of_aws(deployed: Deployed) -> None:
     detail = json.dumps({"alarmName": "ncf-shop-latency", "state": {"value": "ALARM"}})
-    breach = json.dumps({"endpoint": "ncf-shop", "window": "w", "cause": "c"})
+    breach = json.dumps(breached("ncf-shop", "2026-11-29T02:00:00Z"))
     answer = deployed.client("events").put_events(
         Entries=[
             {"Source": "aws.cloudwatch", "DetailType": "CloudWatch Alarm State Change", "Detail": detail},
@@ -139,7 +166,7 @@ def test_clients_cannot_put_events_of_aws(deployed: Deployed) -> None:
     )
     assert answer["FailedEntryCount"] == 1
     assert answer["Entries"][0]["ErrorCode"] == "NotAuthorizedForSourceException"
-    assert deployed.received() == [("drift", "ncf-shop c")]
+    assert deployed.received() == [("drift", "ncf-shop monitor")]
 
 
 def test_messages_wait_return_and_are_buried(deployed: Deployed) -> None:

@@ -71,6 +71,8 @@ def test_faults_name_the_rule_the_field_and_what_is_accepted(
         ("rules: [7]", "rule 1: input should be"),
         ("rules: [{name: a}]\nversion: 1", "holds no rules; expected 'rules:'"),
         ("rules: [", "cannot be read as YAML"),
+        (f"rules: {'[' * 3000}", "cannot be read as YAML: too many levels"),
+        ("rules: [{name: a, name: b}]", "'name' is given twice"),
         ("rules: [{name: a}]", "rule 'a': 'on' is required; rule 'a': 'pipeline' is required"),
     ],
 )

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from trigger_world import GROUP, START, KilledError, World, approved, created, event
+from trigger_world import GROUP, START, KilledError, World, approved, breached, created, event
 
 from ncf.errors import RemoteError
 from ncf.kfp_api.runs import Run
@@ -78,7 +78,7 @@ SINGLE: dict[str, dict[str, Any]] = {
         "ncf.monitor",
         "NCF Monitor Breach",
         START,
-        {"endpoint": "ncf-shop", "window": "2026-11-29T02:00:00Z/PT1H", "cause": "latency"},
+        breached("ncf-shop", "2026-11-29T02:00:00Z"),
     ),
     "nightly": event("aws.scheduler", "Scheduled Event", START, {}),
 }
@@ -90,7 +90,7 @@ SINGLE: dict[str, dict[str, Any]] = {
         ("each-file", "each-file s3://data/single/a.csv 2026-11-29T03:00:00Z", {"data_uri": "s3://data/single/a.csv"}),
         ("release", "release ncf/3 2026-11-29T03:00:00Z", {"package": f"{GROUP}/3"}),
         ("slow", "slow ncf-shop-latency 2026-11-29T03:00:00Z", {}),
-        ("drift", "drift ncf-shop latency 2026-11-29T03:00:00Z", {}),
+        ("drift", "drift ncf-shop monitor 2026-11-29T02:00:00Z", {}),
         ("nightly", "nightly scheduled 2026-11-29T03:00:00Z", {}),
     ],
 )
@@ -247,6 +247,8 @@ def test_no_run_is_created_at_the_end_of_a_lease(world: World, monkeypatch: pyte
         ("nightly", json.dumps({**SINGLE["nightly"], "time": "soon"}), "a field is missing or invalid: ValueError"),
         ("each-file", json.dumps(created("single/{{workflow.name}}", START)), "which cannot be an argument"),
         ("each-file", json.dumps(created("single/a\nb", START)), "which cannot be an argument"),
+        ("new-data", json.dumps(created("ratings/\ud800.csv", START)), "a field is missing or invalid: UnicodeEncode"),
+        ("new-data", json.dumps({**created("ratings/a.csv", START), "time": "0001-01-01"}), "lies before 1970"),
     ],
 )
 def test_what_can_never_be_submitted_is_buried_and_told(world: World, rule: str, body: str, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Dashboard of the set-up stack: endpoint, training jobs, queues and notifications."""
+"""Dashboard of the set-up stack: endpoint, training jobs, queues, notifications and costs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from components.cluster.trigger_resources import DEAD_LETTERS, QUEUE
 from ncf.aws.names import CHALLENGER_VARIANT, VARIANT
 
 _JOBS = "/aws/sagemaker/TrainingJobs"
+_REGION_OF_COSTS, _SECONDS_BETWEEN_COSTS = "us-east-1", 21_600
 _WIDTH, _HEIGHT, _COLUMNS = 8, 6, 3
 
 
@@ -60,7 +61,18 @@ def _widgets() -> list[dict[str, Any]]:
                 for queue in (QUEUE, DEAD_LETTERS)
             ],
         ),
+        _costs(),
     ]
+
+
+def _costs() -> dict[str, Any]:
+    """Charges of the month so far, of which the account publishes a metric if billing alerts are switched on.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/monitor_estimated_charges_with_cloudwatch.html
+    """
+    charges = ["AWS/Billing", "EstimatedCharges", "ServiceName", "AmazonSageMaker", "Currency", "USD"]
+    graph = _graph("SageMaker in this month, USD", "Maximum", [charges])
+    return {**graph, "region": _REGION_OF_COSTS, "period": _SECONDS_BETWEEN_COSTS}
 
 
 def _of_endpoint(namespace: str, *metrics: str) -> list[Any]:

@@ -23,6 +23,7 @@ from components.local.aws.instances import Instances
 from components.local.aws.job_api import JobApi
 from components.local.aws.jobs import Job, Jobs, page
 from components.local.aws.keys import author
+from components.local.aws.multi_model import check_container, is_multi_model
 from components.local.aws.records import Records
 from components.local.aws.registry import ModelRegistry
 from components.local.aws.services import Services
@@ -174,6 +175,8 @@ class SageMakerApi:
         if self._faults.take("late", "CreateTransformJob"):
             raise self._models.missing(request["ModelName"])
         model = self._models.describe(request)
+        if is_multi_model(self._container(model)):
+            raise invalid("Batch transform does not support containers in MultiModel mode.")
 
         def make() -> TransformJob:
             job = TransformJob(
@@ -223,6 +226,7 @@ class SageMakerApi:
             self._instances.check_variables(container.get("Environment", {}))
             if package := container.get("ModelPackageName"):
                 self._registry.check_approved(package)
+            check_container(container)
         return self._models.create(request)
 
     def describe_model(self, request: Request) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from components.local.aws.engine import Container, Engine, bind, own_user
 from components.local.aws.errors import invalid
@@ -107,6 +108,9 @@ class Containers:
 
     def variables(self, hosts: Sequence[str]) -> Mapping[str, str]:  # noqa: ARG002
         return {}
+
+    def ml_root(self, folder: Path) -> Path:  # noqa: ARG002
+        return Path(_ML_ROOT)
 
     def free_port(self) -> int:
         return _SERVING_PORT

@@ -13,9 +13,11 @@ import urllib.request
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from components.local.aws.instances import Instances, Start
+from components.local.aws.multi_model import TARGET_HEADER, VARIABLE, Answer, Models, RefusedLoadError, is_multi_model
 from components.local.aws.processes import wait_until
 from components.local.aws.services import LogStream, Services
 
@@ -67,7 +69,11 @@ class Fleet:
         self._folder = _new_folder(folder)
         model = self._folder / "model"
         model.mkdir()
-        if url := container.get("ModelDataUrl"):
+        self._models: Models | None = None
+        if is_multi_model(container):
+            visible = instances.ml_root(self._folder) / "models"
+            self._models = Models(container["ModelDataUrl"], self._folder / "models", visible, services, self._send)
+        elif url := container.get("ModelDataUrl"):
             services.extract_archive(url, model)
         elif source := container.get("ModelDataSource", {}).get("S3DataSource"):
             if source.get("CompressionType", "None") == "None":
@@ -75,6 +81,7 @@ class Fleet:
             else:
                 services.extract_archive(source["S3Uri"], model)
         variables = {**({} if isolated else environment), **container.get("Environment", {})}
+        variables |= {VARIABLE: "true"} if self._models else {}
         self._stream = LogStream(services, log_group, f"{variant['VariantName']}/i-{secrets.token_hex(9)[1:]}")
         self._network = instances.open_network(self._folder.name, isolated)
         start = Start(
@@ -102,6 +109,10 @@ class Fleet:
     @property
     def is_serverless(self) -> bool:
         return "ServerlessConfig" in self.variant
+
+    @property
+    def is_multi_model(self) -> bool:
+        return self._models is not None
 
     def summary(self, weight: float) -> dict[str, Any]:
         """The variant in the answer of DescribeEndpoint."""
@@ -141,6 +152,8 @@ class Fleet:
             if not self._leaving:
                 self._stream.write(f"the container ended ({self._program.ending()}); it is restarted")
                 self._program = self._launch()
+                if self._models:
+                    self._models.forget()
 
     def _ping(self) -> bool:
         try:
@@ -172,23 +185,49 @@ class Fleet:
         return content if isinstance(content, dict) else {}
 
     def invoke(
-        self, body: bytes, headers: Mapping[str, str], seconds: float = INVOKE_SECONDS
-    ) -> tuple[int, bytes, str]:
+        self, body: bytes, headers: Mapping[str, str], target: str = "", seconds: float = INVOKE_SECONDS
+    ) -> Answer:
         """Send a registered request to the container.
 
+        Args:
+            body: of the request.
+            headers: of the request.
+            target: model of a multi-model endpoint; '' for others.
+            seconds: timeout.
+
         Returns:
-            Status, body and content type of the answer.
+            Answer of the container, to the request or to the load of the model.
+
+        Raises:
+            ApiError: if the target has no archive.
         """
-        request = urllib.request.Request(f"{self.address}/invocations", data=body, headers=dict(headers))
+        try:
+            if self._models is None:
+                return self._send("POST", "/invocations", body, headers, seconds)
+            with self._models.loaded(target) as name:
+                headers = {**headers, TARGET_HEADER: target}
+                return self._send("POST", f"/models/{name}/invoke", body, headers, seconds)
+        except RefusedLoadError as error:
+            return error.answer
+        finally:
+            with self._answered:
+                self._asked -= 1
+                self._answered.notify_all()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        seconds: float = INVOKE_SECONDS,
+    ) -> Answer:
+        request = urllib.request.Request(f"{self.address}{path}", body, dict(headers), method=method)
         try:
             with _DIRECT.open(request, timeout=seconds) as answer:
                 return answer.status, answer.read(), answer.headers.get("Content-Type", "")
         except urllib.error.HTTPError as error:
             return error.code, error.read(), error.headers.get("Content-Type", "")
-        finally:
-            with self._answered:
-                self._asked -= 1
-                self._answered.notify_all()
 
     def stop(self) -> None:
         self.leave()

@@ -14,6 +14,7 @@ from components.local.aws.alarms import Alarms, EndpointMetrics
 from components.local.aws.errors import ApiError, invalid
 from components.local.aws.faults import Faults
 from components.local.aws.fleet import INVOKE_SECONDS, Fleet
+from components.local.aws.multi_model import check_target
 from components.local.aws.published import Publisher
 from components.local.aws.services import Services
 from components.local.aws.traffic import Deployment
@@ -207,33 +208,37 @@ class Endpoint:
                 raise self._in_progress()
             self._fleet.change(wanted)
 
-    def invoke(self, body: bytes, headers: Mapping[str, str], target: str = "") -> tuple[bytes, str, str]:
+    def invoke(
+        self, body: bytes, headers: Mapping[str, str], target: str = "", model: str = ""
+    ) -> tuple[bytes, str, str]:
         """Send a request to the container of a fleet.
 
         Args:
             body: of the request.
             headers: of the request.
             target: ``TargetVariant``; '' for any variant.
+            model: ``TargetModel`` of a multi-model endpoint; '' for others.
 
         Returns:
             Body, content type and variant of the answer.
 
         Raises:
             ModelError: with status and message of the container.
-            ApiError: if the endpoint is not in service or has no such variant, or the body is too large.
+            ApiError: if the endpoint is not in service or has no such variant or model, or the body is too large.
         """
         with self._lock:  # so that an update waits for this request before it stops the old fleet
             variants = self._chosen()
             if variants is None:
                 raise ApiError("ValidationError", f"Endpoint {self.name} is in status {self._status}.")
             fleet = variants.take(target)
+            check_target(self.name, fleet.is_multi_model, model)
             limit = MAX_SERVERLESS_BODY if fleet.is_serverless else MAX_BODY
             if len(body) > limit:
                 raise ApiError("ValidationError", f"Body of {len(body)} bytes; at most {limit} are accepted.", 413)
             fleet.take_request()
         began = time.perf_counter()
         try:
-            status, answer, content_type = fleet.invoke(body, headers)
+            status, answer, content_type = fleet.invoke(body, headers, model)
         except (OSError, http.client.HTTPException) as error:
             self._measured(fleet, 500, time.perf_counter() - began)
             raise ModelError(500, f"the container did not answer: {error}") from None

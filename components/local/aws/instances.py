@@ -123,6 +123,9 @@ class Instances(Protocol):
     def variables(self, hosts: Sequence[str]) -> Mapping[str, str]:
         """Variables with the addresses of the hosts of a job, if host names alone are not enough."""
 
+    def ml_root(self, folder: Path) -> Path:
+        """Path by which a program sees the folder for ``/opt/ml``."""
+
     def free_port(self) -> int:
         """A free port for the next serving program."""
 

@@ -193,6 +193,9 @@ class Processes:
     def variables(self, hosts: Sequence[str]) -> Mapping[str, str]:
         return {ADDRESSES_VARIABLE: json.dumps(dict.fromkeys(hosts, f"{_LOOPBACK}:{self.free_port()}"))}
 
+    def ml_root(self, folder: Path) -> Path:
+        return folder
+
     def free_port(self) -> int:
         with socket.socket() as probe:
             probe.bind((_LOOPBACK, 0))

@@ -40,9 +40,9 @@ class RemoteAws:
             return False
         return True
 
-    def invoke(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer of an endpoint to a JSON request."""
-        return self._services.invoke(endpoint, request)
+    def invoke(self, endpoint: str, request: Mapping[str, Any], target: str = "") -> dict[str, Any]:
+        """The answer of an endpoint to a JSON request, for the target model of a multi-model endpoint."""
+        return self._services.invoke(endpoint, request, target)
 
     def deploy_triggers(self, template: Mapping[str, Any], buckets: Iterable[str]) -> dict[str, str]:
         """Deploy the template of triggers: see :func:`components.local.aws.triggers.deploy`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import functools
 import io
 import json
 import os
@@ -124,6 +125,8 @@ class LocalAws:
         _reset_moto()
         with_percentiles()
         self._moto = DomainDispatcherApplication(create_backend_app)
+        find = self._moto.get_backend_for_host  # it lists the folders of moto for each request
+        self._moto.get_backend_for_host = functools.lru_cache(find)  # type: ignore[method-assign]
         self._server = make_server(
             address or instances.listen_at, port, self._answer, threaded=True, request_handler=SilentHandler
         )
@@ -195,9 +198,9 @@ class LocalAws:
             configuration = {"LocationConstraint": self.region}
             self._services.s3.create_bucket(Bucket=name, CreateBucketConfiguration=configuration)
 
-    def invoke(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer of an endpoint to a JSON request."""
-        return self._services.invoke(endpoint, request)
+    def invoke(self, endpoint: str, request: Mapping[str, Any], target: str = "") -> dict[str, Any]:
+        """The answer of an endpoint to a JSON request, for the target model of a multi-model endpoint."""
+        return self._services.invoke(endpoint, request, target)
 
     def add_fault(self, fault: Mapping[str, Any]) -> None:
         """Request a fault: see :class:`components.local.aws.faults.Fault`.
@@ -293,7 +296,8 @@ class LocalAws:
             except ApiError:
                 raise ApiError("ValidationError", f"Endpoint {name} of account {ACCOUNT} not found.") from None
             target = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_VARIANT", "")
-            body, content_type, variant = endpoint.invoke(read_body(environ), headers, target)
+            model = environ.get("HTTP_X_AMZN_SAGEMAKER_TARGET_MODEL", "")
+            body, content_type, variant = endpoint.invoke(read_body(environ), headers, target, model)
         except ModelError as error:
             return _respond(start_response, error.status, error.body(), [("x-amzn-ErrorType", error.code)])
         except ApiError as error:

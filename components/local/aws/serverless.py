@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.local.aws.errors import invalid
+from components.local.aws.multi_model import is_multi_model
 
 _KEY = "ServerlessConfig"
 
@@ -21,13 +22,15 @@ def check_config(variant: Mapping[str, Any], model: Mapping[str, Any], request: 
     """
     if _KEY not in variant:
         return
-    source = model.get("PrimaryContainer", {}).get("ModelDataSource")
+    container = model.get("PrimaryContainer", {})
+    source = container.get("ModelDataSource")
     refused = {
         "an instance type": "InstanceType" in variant,
         "a VPC": "VpcConfig" in model,
         "network isolation": model.get("EnableNetworkIsolation", False),
         "data capture": request.get("DataCaptureConfig", {}).get("EnableCapture", False),
         "ModelDataSource": source is not None,
+        "multi-model containers": is_multi_model(container),
     }
     if named := [name for name, is_there in refused.items() if is_there]:
         raise invalid(f"Serverless endpoints do not support {', '.join(named)}.")

@@ -54,10 +54,11 @@ class Services:
         self.runtime = client("sagemaker-runtime")
         self.probe = session.client("s3", endpoint_url=endpoint_url, config=Config(proxies={}, **_ONE_TRY))
 
-    def invoke(self, endpoint: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer of an endpoint to a JSON request."""
+    def invoke(self, endpoint: str, request: Mapping[str, Any], target: str = "") -> dict[str, Any]:
+        """The answer of an endpoint to a JSON request, for the target model of a multi-model endpoint."""
+        more = {"TargetModel": target} if target else {}
         body = json.dumps(request)
-        answer = self.runtime.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=body)
+        answer = self.runtime.invoke_endpoint(EndpointName=endpoint, ContentType="application/json", Body=body, **more)
         content: dict[str, Any] = json.loads(answer["Body"].read())
         return content
 

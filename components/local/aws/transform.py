@@ -198,7 +198,7 @@ class TransformJob(Job):
                 return b""
             fleet.take_request()
             try:
-                status, answer, _ = fleet.invoke(payload, headers, seconds)
+                status, answer, _ = fleet.invoke(payload, headers, seconds=seconds)
             except (OSError, http.client.HTTPException) as error:
                 said = f"the container did not answer: {error}"
                 continue

@@ -11,6 +11,7 @@ from typing import Any
 
 from ncf.artifacts.archive import SUFFIXES, unpack
 from ncf.aws.session import Aws
+from ncf.sagemaker.hosting.endpoint_plan import is_multi_model
 from ncf.sagemaker.registry.package import describe
 from ncf.sagemaker.staging import model_uri
 from ncf.storage import download, is_s3, local_copy
@@ -44,6 +45,8 @@ def deployed_model(aws: Aws, endpoint: str) -> DeployedModel:
     model, absence = _in_service(aws, endpoint)
     if absence:
         return DeployedModel(absence=absence)
+    if is_multi_model(model):
+        return DeployedModel(absence=f"Endpoint {endpoint} hosts several models, none of which is the endpoint's own.")
     arn = _package_of(model)
     package = describe(aws, arn) if arn else None
     uri = model_uri(model) or (package.model_uri if package else "")

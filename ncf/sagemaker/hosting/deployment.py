@@ -289,6 +289,9 @@ class _Deployment:
                 raise  # of this version, or as autoscaling changes the number of instances
             return  # the wait time is over, and the update continues: the version is in use
         if state and state["EndpointConfigName"] == version:
+            if self._is_shared(state):
+                _log.info("endpoint %s stays: another deployment has tested it with a model of its own", name)
+                return
             if self._is_created:
                 self._endpoint.delete(wait_time, lambda state: state["EndpointConfigName"] == version)
                 state = None
@@ -308,6 +311,11 @@ class _Deployment:
             return
         versions.delete(self._aws, version)
         _log.info("endpoint %s: version %s is deleted", name, version)
+
+    def _is_shared(self, state: Description) -> bool:
+        """Whether another deployment to a multi-model endpoint has been completed with the same config."""
+        tags = tags_of(self._aws, state["EndpointArn"]) if self._plan.is_multi_model else {}
+        return tags.get(DEPLOYED_TAG) == self._plan.version
 
     def _servable(self) -> str:
         """The last config before this update whose package, if any, is still approved; else the last one. '' for none.

@@ -23,6 +23,8 @@ from ncf.aws.names import (
 from ncf.aws.namespace import namespace_tags
 from ncf.sagemaker.hosting.settings import EndpointSettings
 
+MULTI_MODEL = "MultiModel"
+"""Mode of a container that hosts several models."""
 _PART_OF_A_NAME = {
     "role",
     "region",
@@ -51,10 +53,11 @@ class EndpointPlan:
 
     Attributes:
         settings: of the endpoint.
-        run: that the model belongs to.
+        run: that the model belongs to; '' for a multi-model endpoint, which belongs to no run.
         name: of the endpoint.
         version: name of both the SageMaker model and the endpoint config.
-        model: S3 URI of the model's folder; for a serverless endpoint, of its archive.
+        model: S3 URI of the model's folder; for a serverless endpoint, of its archive; for a multi-model endpoint, of
+            the prefix of archives.
         package: ARN of the model package that the SageMaker model is created from; '' for none.
     """
 
@@ -78,6 +81,8 @@ class EndpointPlan:
         return {**request, "Tags": self.tags(self._own_tags())}
 
     def _container(self) -> dict[str, Any]:
+        if self.is_multi_model:
+            return {"Image": self.settings.deploy_image, "Mode": MULTI_MODEL, "ModelDataUrl": f"{self.model}/"}
         source = {"S3Uri": f"{self.model}/", "S3DataType": "S3Prefix", "CompressionType": "None"}
         # serverless endpoints accept only archives
         data = {"ModelDataUrl": self.model} if self._is_serverless else {"ModelDataSource": {"S3DataSource": source}}
@@ -86,6 +91,10 @@ class EndpointPlan:
     def _own_tags(self) -> dict[str, str]:
         """Further tags of the model and the config."""
         return {ENDPOINT_TAG: self.name} | ({PACKAGE_TAG: self.package} if self.package else {})
+
+    @property
+    def is_multi_model(self) -> bool:
+        return bool(self.settings.target_model)
 
     @property
     def _is_serverless(self) -> bool:
@@ -125,7 +134,8 @@ class EndpointPlan:
 
     def tags(self, more: Mapping[str, str]) -> list[dict[str, str]]:
         """Tags of the run's resources, in the form of the API."""
-        return tag_list({**self.settings.tags, **namespace_tags(), RUN_TAG: self.run, STAGE_TAG: "deploy", **more})
+        run = {RUN_TAG: self.run} if self.run else {}
+        return tag_list({**self.settings.tags, **namespace_tags(), **run, STAGE_TAG: "deploy", **more})
 
 
 def names(settings: EndpointSettings, run: str, model: str) -> tuple[str, str]:
@@ -133,8 +143,9 @@ def names(settings: EndpointSettings, run: str, model: str) -> tuple[str, str]:
 
     Args:
         settings: of the endpoint.
-        run: that deploys.
-        model: fingerprint of the model, or ARN of its package, whose model must keep its fingerprint.
+        run: that deploys; '' for a multi-model endpoint.
+        model: fingerprint of the model, or ARN of its package, whose model must keep its fingerprint; for a
+            multi-model endpoint the prefix of archives.
     """
     endpoint = endpoint_of(run, settings.endpoint_name)
     identity = {
@@ -145,3 +156,12 @@ def names(settings: EndpointSettings, run: str, model: str) -> tuple[str, str]:
         "model": model,
     }
     return endpoint, hashed_name(endpoint, identity)
+
+
+def is_multi_model(model: Mapping[str, Any]) -> bool:
+    """Whether a SageMaker model hosts several models.
+
+    Args:
+        model: SageMaker's answer to DescribeModel.
+    """
+    return bool(model.get("PrimaryContainer", {}).get("Mode") == MULTI_MODEL)

@@ -22,15 +22,19 @@ from ncf.aws.names import (
     EXPERIMENT_TAG,
     NAMESPACE_TAG,
     PACKAGE_TAG,
+    RUN_TAG,
+    VARIANT,
+    experiment_stem,
     hashed_name,
-    hashed_stem,
     tag_list,
 )
 from ncf.aws.session import Aws
 from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.sagemaker.hosting import versions
+from ncf.sagemaker.hosting.deployed_model import package_of_config
 from ncf.sagemaker.hosting.endpoint import MAX_STARTS, Description, Endpoint
+from ncf.sagemaker.hosting.endpoint_plan import is_multi_model
 
 CALLS = (
     "sagemaker:CreateEndpointConfig",
@@ -43,7 +47,6 @@ CALLS = (
 )
 """AWS calls of this module, from which the IAM permissions are generated."""
 
-_SUFFIX = "-ab"
 _OF_MODEL = ("ExecutionRoleArn", "VpcConfig", "EnableNetworkIsolation")
 _OF_CONFIG = ("DataCaptureConfig", "KmsKeyId")
 
@@ -164,16 +167,21 @@ class ExperimentHost:
     def _begin(self, state: Description, package: str, share: float, permit: Callable[[], None]) -> Experiment:
         before = self._aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=state["EndpointConfigName"])
         live = before["ProductionVariants"][0]
-        self._check(live, before)
+        if package_of_config(self._aws, before["EndpointConfigName"]) == package:
+            raise InputError(
+                f"parameter 'challenger': {package} is the live model of endpoint {self._endpoint.name}; expected "
+                "another package"
+            )
         model = self._aws.call("sagemaker", "describe_model", ModelName=live["ModelName"])
+        self._check(live, before, model)
         identity = {"config": before["EndpointConfigName"], "challenger": package, "share": share}
-        name = hashed_name(f"{self._endpoint.name}{_SUFFIX}", identity)
+        name = hashed_name(experiment_stem(self._endpoint.name), identity)
         tags = self._tags(state, before, share, package)
         request = {key: model[key] for key in _OF_MODEL if key in model}
         container = {"ModelPackageName": package}
         own = tag_list({**tags, PACKAGE_TAG: package})
         self._create("create_model", {"ModelName": name, "PrimaryContainer": container, **request, "Tags": own})
-        self._create_config(name, before, name, share, tags)
+        self._create_config(name, before, name, state, share, tags)
         older = versions.previous_of(tags_of(self._aws, state["EndpointArn"]), before["EndpointConfigName"])
         previous = versions.previous_tag(before["EndpointConfigName"], older)  # `ncf rollback` ends the experiment, too
         versions.tag_endpoint(self._aws, state["EndpointArn"], previous=previous)
@@ -184,11 +192,15 @@ class ExperimentHost:
             raise RemoteError(f"endpoint {self._endpoint.name} does not serve the experiment {name}: others changed it")
         return found
 
-    def _check(self, live: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    def _check(self, live: Mapping[str, Any], config: Mapping[str, Any], model: Mapping[str, Any]) -> None:
         """
         Raises:
             InputError: if the endpoint cannot have an experiment.
         """
+        if is_multi_model(model):
+            raise InputError(
+                f"endpoint {self._endpoint.name} hosts several models; an experiment needs an endpoint of one model"
+            )
         if "ServerlessConfig" in live:
             raise InputError(
                 f"endpoint {self._endpoint.name} is serverless; an experiment needs instances, and captured data"
@@ -214,9 +226,9 @@ class ExperimentHost:
         if not running.is_running:
             return running
         before = self._aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=running.before)
-        name = hashed_name(f"{self._endpoint.name}{_SUFFIX}", {"stopped": running.name})
+        name = hashed_name(experiment_stem(self._endpoint.name), {"stopped": running.name})
         tags = self._tags(state, before, running.share, "")
-        self._create_config(name, before, before["ProductionVariants"][0]["ModelName"], running.share, tags)
+        self._create_config(name, before, before["ProductionVariants"][0]["ModelName"], state, running.share, tags)
         self._update(state, name)
         state, stopped = self.present()
         if stopped is None or stopped.is_running:
@@ -244,7 +256,12 @@ class ExperimentHost:
         for _ in range(MAX_STARTS):
             if self._endpoint.update(state, config, {}):
                 break
-            state, _ = self.present()
+            settled, _ = self.present()
+            if settled["EndpointConfigName"] == config:  # by the same command at the same time
+                return
+            if settled["EndpointConfigName"] != state["EndpointConfigName"]:  # what others have deployed is kept
+                raise RemoteError(f"endpoint {self._endpoint.name} is not updated to {config}, as others change it")
+            state = settled
         else:
             raise RemoteError(f"endpoint {self._endpoint.name} is not updated: other updates start again and again")
         after = self._endpoint.settled(self._wait_time, (state,))
@@ -253,7 +270,7 @@ class ExperimentHost:
             raise RemoteError(f"endpoint {self._endpoint.name} is not updated to {config}: {reason}")
 
     def _tags(self, state: Description, before: Mapping[str, Any], share: float, challenger: str) -> dict[str, str]:
-        """Tags of the resources of an experiment."""
+        """Tags of the resources of an experiment. They belong to the run of the live model, also in a clean-up."""
         of_before = tags_of(self._aws, before["EndpointConfigArn"])
         namespace = tags_of(self._aws, state["EndpointArn"]).get(NAMESPACE_TAG, "")
         return {
@@ -261,16 +278,30 @@ class ExperimentHost:
             EXPERIMENT_TAG: f"{before['EndpointConfigName']} {share}",
             CHALLENGER_TAG: challenger,
             PACKAGE_TAG: of_before.get(PACKAGE_TAG, ""),
+            **({RUN_TAG: of_before[RUN_TAG]} if RUN_TAG in of_before else {}),
             **({NAMESPACE_TAG: namespace} if namespace else {}),
         }
 
     def _create_config(
-        self, name: str, before: Mapping[str, Any], challenger: str, share: float, tags: Mapping[str, str]
+        self,
+        name: str,
+        before: Mapping[str, Any],
+        challenger: str,
+        state: Description,
+        share: float,
+        tags: Mapping[str, str],
     ) -> None:
-        live = before["ProductionVariants"][0]
+        # autoscaling may have changed the number of instances of the config
+        counts = {entry["VariantName"]: entry["DesiredInstanceCount"] for entry in state["ProductionVariants"]}
+        live = {**before["ProductionVariants"][0], "InitialInstanceCount": counts[VARIANT]}
+        of_challenger = {
+            "VariantName": CHALLENGER_VARIANT,
+            "ModelName": challenger,
+            "InitialInstanceCount": counts.get(CHALLENGER_VARIANT, counts[VARIANT]),
+        }
         variants = [
             {**live, "InitialVariantWeight": 1 - share},
-            {**live, "VariantName": CHALLENGER_VARIANT, "ModelName": challenger, "InitialVariantWeight": share},
+            {**live, **of_challenger, "InitialVariantWeight": share},
         ]
         copied = {key: before[key] for key in _OF_CONFIG if key in before}
         request = {"EndpointConfigName": name, "ProductionVariants": variants, **copied, "Tags": tag_list(tags)}
@@ -289,7 +320,7 @@ class ExperimentHost:
 
     def _delete_others(self, live: str) -> None:
         """Delete the configs and models of experiments of this endpoint, except the config in service."""
-        stem = hashed_stem(f"{self._endpoint.name}{_SUFFIX}")
+        stem = experiment_stem(self._endpoint.name)
         for page in self._aws.pages("sagemaker", "list_endpoint_configs", NameContains=stem, MaxResults=100):
             for entry in page["EndpointConfigs"]:
                 name = entry["EndpointConfigName"]

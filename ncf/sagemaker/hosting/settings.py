@@ -11,6 +11,7 @@ from ncf.api.limits import MAX_USERS
 from ncf.sagemaker.settings import AwsSettings, check_encryption_key, checked_instance_type, checked_s3, split_names
 
 _ENDPOINT_NAME = re.compile(r"[a-z0-9](-*[a-z0-9]){0,62}")
+_TARGET_MODEL = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9]){0,62}")
 _BURSTABLE = re.compile(r"ml\.t\d.*")
 _MAX_ALARMS, _MIN_LINEAR_PERCENT = 10, 10
 MAX_UPDATE_SECONDS = 28_800
@@ -23,6 +24,11 @@ class EndpointSettings(AwsSettings):
     endpoint_name: str = Field(
         "",
         description="Endpoint to create, or to update if it exists; '': a new one, named after the run",
+    )
+    target_model: str = Field(
+        "",
+        description="Name of the model among those of a multi-model endpoint, such as a market or tenant; '': an "
+        "endpoint of one model",
     )
     deploy_image: str = Field(min_length=1, description="Image of the endpoint, in ECR")
     endpoint_instance_type: str = Field("ml.m5.large", description="Type of the hosting instances")
@@ -83,6 +89,11 @@ class EndpointSettings(AwsSettings):
     def _is_endpoint_name(cls, value: str) -> str:
         return checked_endpoint_name(value)
 
+    @field_validator("target_model")
+    @classmethod
+    def _is_target_model(cls, value: str) -> str:
+        return checked_target_model(value)
+
     @field_validator("endpoint_instance_type")
     @classmethod
     def _is_instance_type(cls, value: str) -> str:
@@ -102,6 +113,8 @@ class EndpointSettings(AwsSettings):
 
     @model_validator(mode="after")
     def _can_be_hosted(self) -> EndpointSettings:
+        if self.target_model:
+            self._check_multi_model()
         if self.serverless_memory:
             self._check_serverless()
         else:
@@ -140,6 +153,26 @@ class EndpointSettings(AwsSettings):
         if (self.alarms or self.max_latency) and not self.bake_time:
             raise ValueError("parameter 'bake_time' is 0: 'alarms' and 'max_latency' are watched during that time")
         return self
+
+    def _check_multi_model(self) -> None:
+        """
+        https://docs.aws.amazon.com/sagemaker/latest/dg/multi-model-endpoints.html
+        """
+        for name in ("endpoint_name", "s3_prefix"):
+            if not getattr(self, name):
+                raise ValueError(
+                    f"parameter '{name}' is empty: a multi-model endpoint ('target_model' is '{self.target_model}') "
+                    "has a name, and loads its models from archives, which are written to 's3_prefix'"
+                )
+        for name, reason in (
+            ("serverless_memory", "is not serverless; set it to 0"),
+            ("data_capture_s3_uri", "captures no data, as the records do not name the model; set it to ''"),
+        ):
+            if value := getattr(self, name):
+                raise ValueError(
+                    f"parameter '{name}' is {value!r}: a multi-model endpoint ('target_model' is "
+                    f"'{self.target_model}') {reason}"
+                )
 
     def _check_serverless(self) -> None:
         """
@@ -193,6 +226,17 @@ def checked_endpoint_name(value: str) -> str:
             "expected 1 to 63 lowercase letters, digits and hyphens, a hyphen neither first nor last (AWS returns "
             "names in ARNs in lower case)"
         )
+    return value
+
+
+def checked_target_model(value: str) -> str:
+    """The name of a model of a multi-model endpoint, or '' for none.
+
+    Raises:
+        ValueError: if it is not of letters, digits and hyphens.
+    """
+    if value and not _TARGET_MODEL.fullmatch(value):
+        raise ValueError("expected 1 to 63 letters, digits and hyphens, a hyphen neither first nor last")
     return value
 
 

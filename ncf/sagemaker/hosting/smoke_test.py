@@ -61,13 +61,14 @@ class SmokeTest:
         """The request, in JSON."""
         return Invocation(users=self.users, k=_K).model_dump_json(include={"users", "k"})
 
-    def run(self, aws: Aws, endpoint: str, variant: str = "") -> float:
+    def run(self, aws: Aws, endpoint: str, variant: str = "", target_model: str = "") -> float:
         """Invoke the endpoint.
 
         Args:
             aws: clients to call.
             endpoint: its name.
             variant: to invoke; '' for any.
+            target_model: of a multi-model endpoint; '' for others.
 
         Returns:
             Seconds until the answer.
@@ -83,6 +84,7 @@ class SmokeTest:
             ContentType=CONTENT_TYPE,
             Body=self.body(),
             **({"TargetVariant": variant} if variant else {}),
+            **({"TargetModel": target_model} if target_model else {}),
         )
         content = answer["Body"]
         seconds = time.perf_counter() - start

@@ -11,6 +11,7 @@ from typing import Any
 from ncf.aws.names import (
     DEPLOYED_TAG,
     ENDPOINT_TAG,
+    EXPERIMENT_TAG,
     NAMESPACE_TAG,
     PREVIOUS_TAG,
     RUN_TAG,
@@ -64,8 +65,8 @@ def of_endpoint(aws: Aws, endpoint: str, namespace: str) -> list[Version]:
                 continue
             tags = readable_tags(aws, version.arn)
             is_foreign = bool(namespace) and tags.get(NAMESPACE_TAG, namespace) != namespace
-            # names are shortened, so that another endpoint's config may match
-            if tags.get(ENDPOINT_TAG) == endpoint and not is_foreign:
+            # names are shortened, so that the config of another endpoint or of an experiment may match
+            if tags.get(ENDPOINT_TAG) == endpoint and EXPERIMENT_TAG not in tags and not is_foreign:
                 found.append(version)
     return found
 

@@ -18,9 +18,9 @@ from local_jobs import client
 
 from components.local.aws import LocalAws, Processes
 from tests.cluster.setup.test_template import ROOT
-from tests.readmes.conftest import Sandbox, python, sandbox
+from tests.readmes.conftest import Sandbox, sandbox
 
-__all__ = ["python", "sandbox"]
+__all__ = ["sandbox"]
 
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 WORKFLOWS = ROOT / ".github" / "workflows"
@@ -90,10 +90,25 @@ def test_a_commit_is_uploaded_and_run_once(fork: Sandbox, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+def test_what_is_not_reviewed_is_no_version_of_the_pipeline_of_triggers(fork: Sandbox, tmp_path: Path) -> None:
+    """Triggers run the latest version of ``ncf``."""
+    variables = yaml.safe_load((WORKFLOWS / "release.yml").read_text())["jobs"]["release"]["env"]
+    assert variables["PIPELINE_NAME"] == "${{ github.ref != 'refs/heads/main' && 'ncf-branches' || '' }}"
+    with cluster(fork, tmp_path) as (kfp, _):
+        for name in ("ncf-branches", ""):
+            fork.environment["PIPELINE_NAME"] = name
+            fork.run(".ci/release pipeline")
+    names = {identifier: entry["display_name"] for identifier, entry in kfp.pipelines.items()}
+    assert [names[entry["pipeline_id"]] for entry in kfp.versions.values()] == ["ncf-branches", "ncf"]
+
+
+@pytest.mark.slow
 def test_a_file_with_a_schedule_is_not_waited_for(fork: Sandbox, tmp_path: Path) -> None:
     with cluster(fork, tmp_path) as (kfp, _):
-        fork.run(".ci/release run runs/nightly.yaml")
-    assert len(kfp.recurring) == 1
+        said = fork.run(".ci/release run runs/nightly.yaml")
+    (recurring,) = kfp.recurring
+    assert recurring in said
+    assert (fork.folder / "build" / "metrics.md").read_text() == said, "CodeBuild fails without its artifact"
     assert not kfp.runs
 
 

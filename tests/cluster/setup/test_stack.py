@@ -160,6 +160,7 @@ def test_the_dashboard_shows_what_exists(account: Clients) -> None:
     assert "${" not in text
     assert f'"{made["QueueUrl"].rpartition("/")[2]}"' in text
     assert '"ncf-shop"' in text
+    assert '"EstimatedCharges"' in text
     assert all(widget["properties"]["region"] == "us-east-1" for widget in body["widgets"])
 
 

@@ -190,3 +190,10 @@ def test_lists_are_paged(aws: LocalAws, sagemaker: Any) -> None:
     pages = list(sagemaker.get_paginator("list_models").paginate(NameContains="page-"))
     assert [len(page["Models"]) for page in pages] == [10, 1]
     assert {entry["ModelName"] for page in pages for entry in page["Models"]} == names
+
+
+def test_a_single_model_endpoint_takes_no_target_model(aws: LocalAws, sagemaker: Any) -> None:
+    sagemaker.create_endpoint(EndpointName="single", EndpointConfigName=put_model(aws, "single", "x"))
+    settle(sagemaker, "single")
+    with pytest.raises(ClientError, match="single is not a multi-model endpoint and does not support target model"):
+        client(aws, "sagemaker-runtime").invoke_endpoint(EndpointName="single", Body="1", TargetModel="x.tar.gz")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from random_model import random_model
 
 from ncf.artifacts.items_by_user import ItemsByUser
@@ -97,7 +97,9 @@ def launched() -> Iterator[tuple[asyncio.AbstractEventLoop, Browser]]:
     """A browser, and playwright's event loop, which counts as running in this thread from its start to its end."""
     with sync_playwright() as playwright:
         loop = asyncio.get_running_loop()
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--process-per-site"]
+        )
         asyncio._set_running_loop(None)
         yield loop, opened
         asyncio._set_running_loop(loop)
@@ -113,11 +115,20 @@ def browser(launched: tuple[asyncio.AbstractEventLoop, Browser]) -> Iterator[Bro
     asyncio._set_running_loop(None)
 
 
+@pytest.fixture(scope="session")
+def profile(launched: tuple[asyncio.AbstractEventLoop, Browser]) -> BrowserContext:
+    """What all pages share: a new one would start processes for each page."""
+    loop, opened = launched
+    asyncio._set_running_loop(loop)
+    made = opened.new_context(viewport={"width": 1100, "height": 800})
+    asyncio._set_running_loop(None)
+    return made
+
+
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
+def page(browser: Browser, profile: BrowserContext, address: str) -> Iterator[Page]:
     """The page, open; at no time may it have an error on its console, as of its policy, or ask another host."""
-    context = browser.new_context(viewport={"width": 1100, "height": 800})
-    opened = context.new_page()
+    opened = profile.new_page()
     opened.set_default_timeout(10_000)
     faults: list[str] = []
     opened.on("pageerror", lambda error: faults.append(str(error)))
@@ -127,8 +138,12 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     )
     opened.goto(address)
     yield opened
-    assert opened.title() == PAGE_TITLE, "a title of an item ran as a script"
-    context.close()
+    title = opened.title()
+    for left in profile.pages[1:]:
+        left.close()
+    opened.evaluate("localStorage.clear()")
+    opened.close()
+    assert title == PAGE_TITLE, "a title of an item ran as a script"
     assert [fault for fault in faults if not any(cause in fault for cause in CAUSED)] == []
 
 
