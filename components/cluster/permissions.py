@@ -125,8 +125,10 @@ def template() -> dict[str, Any]:
                     _of_modules(modules_of_watcher(), is_pod=True),
                 ),
             },
-            "TrainingRole": role("SageMaker's training jobs", _trust_of_sagemaker(), _of_training()),
-            "HostingRole": role("SageMaker's endpoints", _trust_of_sagemaker(), _of_hosting()),
+            "TrainingRole": role(
+                "SageMaker's training, processing and tuning jobs", _trust_of_sagemaker(), _of_training()
+            ),
+            "HostingRole": role("SageMaker's endpoints and transform jobs", _trust_of_sagemaker(), _of_hosting()),
             "OperatorPolicy": {
                 "Type": "AWS::IAM::ManagedPolicy",
                 "Properties": {
@@ -256,6 +258,7 @@ def _of_training() -> list[dict[str, Any]]:
         _statement(["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"], Grant((OBJECTS,))),
         _statement(["s3:DeleteObject"], Grant(OWN_CHECKPOINTS)),  # SageMaker mirrors deletions in /opt/ml/checkpoints
         *_of_both("ncf-train", f"{LOGS}TrainingJobs*", "/aws/sagemaker/TrainingJobs"),
+        *_logs_and_metrics(f"{LOGS}ProcessingJobs*", "/aws/sagemaker/ProcessingJobs"),
     ]
 
 
@@ -276,6 +279,7 @@ def _of_both(image: str, log_group: str, namespace: str) -> list[dict[str, Any]]
     return [
         _statement(["s3:ListBucket"], Grant((BUCKET,))),
         _statement(_PULL_ACTIONS, Grant(repositories(image))),
+        _statement(_PULL_ACTIONS, Grant(repositories("${OwnImages}*")[:1], needs="OwnImages")),
         _statement(["ecr:GetAuthorizationToken"], Grant(("*",))),
         *_logs_and_metrics(log_group, namespace),
         _statement(["kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey"], key),

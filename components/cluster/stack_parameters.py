@@ -14,7 +14,7 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "DataBucket": {"Description": "Bucket of the raw data, to read; none if they are under Prefix", "Default": ""},
     "DataPrefix": {"Description": "What keys of the raw data begin with; none for all in DataBucket", "Default": ""},
     "JobPrefix": {
-        "Description": "What names of training jobs begin with: the parameter job_prefix, ncf-train by default",
+        "Description": "What names of jobs begin with: the parameter job_prefix, ncf-train by default",
         "AllowedPattern": "[a-z0-9]+(-[a-z0-9]+)*",
     },
     "EndpointPrefix": {
@@ -38,6 +38,11 @@ PARAMETERS: Mapping[str, Mapping[str, str]] = {
     "TriggerDeadLetterQueueArn": {"Description": "Dead-letter queue of triggers; none if there is none", "Default": ""},
     "AssumedRoleArn": {"Description": "Role that 'assume_role' names; none if there is none", "Default": ""},
     "KmsKeyArn": {"Description": "KMS key of storage, models or the bucket; none if there is none", "Default": ""},
+    "OwnImages": {
+        "Description": "What names of your own images for jobs begin with, such as team-a/; none if there are none",
+        "Default": "",
+        "AllowedPattern": "([a-z0-9]+[a-z0-9._/-]*)?",
+    },
     "InVpc": {"Description": "Whether jobs and endpoints run in a VPC: true or false", "Default": "false"},
 }
 
@@ -48,5 +53,6 @@ MAY_BE_NONE = (
     "TriggerDeadLetterQueueArn",
     "AssumedRoleArn",
     "KmsKeyArn",
+    "OwnImages",
 )
 """Parameters whose value may be empty."""

@@ -13,7 +13,6 @@ from ncf.aws.errors import RefusedError
 from ncf.aws.session import Aws
 from ncf.errors import RemoteError
 
-TRAINING_GROUP = "/aws/sagemaker/TrainingJobs"
 ENDPOINT_GROUP = "/aws/sagemaker/Endpoints"
 _TAIL_LINES = 20
 _MAX_STREAMS, _MAX_PAGES = 5, 3

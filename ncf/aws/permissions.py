@@ -24,7 +24,10 @@ UNSCOPED: Mapping[str, str] = {
     "sagemaker:ListEndpointConfigs": "lists; has no resource of its own",
     "sagemaker:ListModelPackageGroups": "lists; has no resource of its own",
     "sagemaker:ListModelPackages": "lists; has no resource of its own",
+    "sagemaker:ListHyperParameterTuningJobs": "lists; has no resource of its own",
+    "sagemaker:ListProcessingJobs": "lists; has no resource of its own",
     "sagemaker:ListTrainingJobs": "lists; has no resource of its own",
+    "sagemaker:ListTransformJobs": "lists; has no resource of its own",
     "servicequotas:ListServiceQuotas": "lists; has no resource of its own",
     "tag:GetResources": "finds by tag, over all kinds of resources",
 }
@@ -33,7 +36,8 @@ UNSCOPED: Mapping[str, str] = {
 FREE = frozenset({"sts:GetCallerIdentity"})
 """Actions that need no permission."""
 
-_JOB = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:training-job/${JobPrefix}-*"
+_JOB = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}:*/${JobPrefix}-*"
+"""Jobs of all kinds, and the models that transform jobs use. An action concerns resources of its own kind alone."""
 _MODEL, _CONFIG, _ENDPOINT = (
     f"arn:${{AWS::Partition}}:sagemaker:${{AWS::Region}}:${{AWS::AccountId}}:{kind}/${{EndpointPrefix}}*"
     for kind in ("model", "endpoint-config", "endpoint")
@@ -43,8 +47,9 @@ _GROUP, _PACKAGE = (
     for kind in ("model-package-group", "model-package")
 )
 LOGS = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/sagemaker/"
-_JOB_STREAMS, _ENDPOINT_LOGS = (
-    f"{LOGS}TrainingJobs:log-stream:${{JobPrefix}}-*",
+_JOB_GROUPS, _JOB_STREAMS, _ENDPOINT_LOGS = (
+    f"{LOGS}*Jobs:*",
+    f"{LOGS}*Jobs:log-stream:${{JobPrefix}}-*",
     f"{LOGS}Endpoints/${{EndpointPrefix}}*:*",
 )
 _ALARM = "arn:${AWS::Partition}:cloudwatch:${AWS::Region}:${AWS::AccountId}:alarm:"
@@ -133,13 +138,15 @@ GRANTS: Mapping[str, Grant] = {
     "cloudwatch:PutMetricAlarm": Grant((f"{_ALARM}${{EndpointPrefix}}*",), of_pods=_CREATED),
     "cloudwatch:TagResource": Grant((f"{_ALARM}${{EndpointPrefix}}*",), of_pods=_CREATED),
     "ecr:BatchGetImage": Grant(repositories("ncf-*")),
-    "ecr:DescribeImages": Grant(repositories("ncf-*")),
+    "ecr:DescribeImages": Grant(
+        repositories("ncf-*"), also=Grant(repositories("${OwnImages}*")[:1], needs="OwnImages")
+    ),
     "ecr:GetDownloadUrlForLayer": Grant(repositories("ncf-*")),
     "events:PutEvents": Grant(
         (_EVENT_BUS,), {"StringEquals": {"events:source": MONITOR_SOURCE, "events:detail-type": BREACH}}
     ),
     "iam:GetRole": Grant(("${TrainingRole.Arn}", "${HostingRole.Arn}")),
-    "logs:DescribeLogStreams": Grant((f"{LOGS}TrainingJobs:*", _ENDPOINT_LOGS)),
+    "logs:DescribeLogStreams": Grant((_JOB_GROUPS, _ENDPOINT_LOGS)),
     "logs:GetLogEvents": Grant((_JOB_STREAMS, _ENDPOINT_LOGS)),
     "s3:AbortMultipartUpload": Grant((OBJECTS,)),
     "s3:DeleteObject": Grant((OBJECTS,)),
@@ -153,27 +160,37 @@ GRANTS: Mapping[str, Grant] = {
     ),
     "sagemaker:CreateEndpoint": Grant((_CONFIG, _ENDPOINT), of_pods=_CREATED),
     "sagemaker:CreateEndpointConfig": Grant((_MODEL, _CONFIG), of_pods=_CREATED),
-    "sagemaker:CreateModel": Grant((_MODEL,), of_pods=_CREATED),
+    "sagemaker:CreateModel": Grant((_MODEL, _JOB), of_pods=_CREATED),
     "sagemaker:CreateModelPackage": Grant(
         (_GROUP, _PACKAGE),
         of_pods=_NOT_APPROVED,
         also=Grant((_GROUP, _PACKAGE), of_pods=_APPROVED, needs="ReleaseAtOnce"),
     ),
     "sagemaker:CreateModelPackageGroup": Grant((_GROUP,), of_pods=_CREATED),
+    "sagemaker:CreateHyperParameterTuningJob": Grant((_JOB,), of_pods=_CREATED),
+    "sagemaker:CreateProcessingJob": Grant((_JOB,), of_pods=_CREATED),
     "sagemaker:CreateTrainingJob": Grant((_JOB,), of_pods=_CREATED),
+    "sagemaker:CreateTransformJob": Grant((_JOB,), of_pods=_CREATED),
     "sagemaker:DeleteEndpoint": Grant((_ENDPOINT,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DeleteEndpointConfig": Grant((_CONFIG,), of_pods=_OWN_OR_MISSING),
-    "sagemaker:DeleteModel": Grant((_MODEL,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DeleteModel": Grant((_MODEL, _JOB), of_pods=_OWN_OR_MISSING),
     "sagemaker:DeleteTags": Grant((_JOB,), of_pods={**_OWN, **_OTHER_TAGS}),
     "sagemaker:DescribeEndpoint": Grant((_ENDPOINT,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeEndpointConfig": Grant((_CONFIG,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeModel": Grant((_MODEL,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeModelPackage": Grant((_PACKAGE,)),
     "sagemaker:DescribeModelPackageGroup": Grant((_GROUP,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DescribeHyperParameterTuningJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DescribeProcessingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:DescribeTrainingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:DescribeTransformJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:InvokeEndpoint": Grant((_ENDPOINT,), of_pods=_OWN),
     "sagemaker:ListTags": Grant((_JOB, _MODEL, _CONFIG, _ENDPOINT), of_pods=_OWN_OR_MISSING),
+    "sagemaker:ListTrainingJobsForHyperParameterTuningJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:StopHyperParameterTuningJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:StopProcessingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:StopTrainingJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
+    "sagemaker:StopTransformJob": Grant((_JOB,), of_pods=_OWN_OR_MISSING),
     "sagemaker:UpdateEndpoint": Grant((_ENDPOINT,), of_pods=_OWN, also=Grant((_CONFIG,), of_pods=_OWN_OR_MISSING)),
     "sagemaker:UpdateModelPackage": Grant((_PACKAGE,)),
     "sqs:ChangeMessageVisibility": Grant(("${TriggerQueueArn}",)),
@@ -217,7 +234,7 @@ BEHIND: Mapping[str, tuple[Mapping[str, Grant], str]] = {
 """Action -> further actions that AWS requires of its caller, and the reason."""
 
 PASSED_ROLES: Mapping[str, str] = {
-    "sagemaker:CreateTrainingJob": "TrainingRole",
+    "sagemaker:CreateTrainingJob": "TrainingRole",  # of processing and tuning jobs, too
     "sagemaker:CreateModel": "HostingRole",
 }
 """Call -> the role that it passes to SageMaker, for which ``iam:PassRole`` is required."""

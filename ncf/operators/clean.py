@@ -7,8 +7,8 @@ from pydantic import Field, field_validator
 from ncf.aws.names import JOB_PREFIX
 from ncf.aws.settings import AwsAccess
 from ncf.console_text import say
+from ncf.sagemaker.jobs.settings import checked_job_prefix
 from ncf.sagemaker.settings import checked_run_id
-from ncf.sagemaker.training.settings import checked_job_prefix
 from ncf.stage.declaration import Stage
 
 
@@ -30,9 +30,10 @@ class Clean(Stage, AwsAccess):
         "ncf.sagemaker.hosting.deployed_model",
         "ncf.sagemaker.hosting.packages",
         "ncf.sagemaker.hosting.versions",
+        "ncf.sagemaker.jobs.stopping",
         "ncf.sagemaker.registry.package",
         "ncf.sagemaker.runs.resources",
-        "ncf.sagemaker.training.stopping",
+        "ncf.sagemaker.training.kind",
     )
 
     run_id: str = Field(alias="run", min_length=1, description="ID of the run, as KFP shows it")

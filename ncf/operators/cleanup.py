@@ -14,9 +14,10 @@ from ncf.aws.tags import readable_tags
 from ncf.errors import InputError, RemoteError
 from ncf.operators.s3_folders import name_of, uris_of_job, uris_of_model
 from ncf.sagemaker.hosting.endpoint import SETTLED, Endpoint, InProgressError, pending_config
+from ncf.sagemaker.jobs.stopping import stop
 from ncf.sagemaker.runs.resources import describe, run_of_config, tagged
 from ncf.sagemaker.staging import model_uri
-from ncf.sagemaker.training.stopping import stop
+from ncf.sagemaker.training.kind import TRAINING
 from ncf.storage import delete_objects, list_objects
 
 CALLS = ("s3:DeleteObject", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel")
@@ -281,7 +282,7 @@ def _delete_model(aws: Aws, name: str, _run: str) -> None:
 
 
 def _stop_job(aws: Aws, name: str, _run: str) -> None:
-    stop(aws, name)
+    stop(aws, TRAINING, name)
     for _ in poll(_DELETION_SECONDS):
         job = describe(aws, "training-job", name)
         if job is None or job["TrainingJobStatus"] not in _JOB_IN_PROGRESS:

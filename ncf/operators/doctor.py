@@ -48,7 +48,7 @@ class Doctor(Stage, ReadingSettings, EventSettings):
         "ncf.operators.checks.image",
         "ncf.operators.checks.quota",
         "ncf.operators.checks.role",
-        "ncf.sagemaker.training.pricing",
+        "ncf.sagemaker.jobs.pricing",
         "ncf.storage",
     )
 

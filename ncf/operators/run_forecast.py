@@ -9,7 +9,7 @@ from ncf.forecast import text
 from ncf.forecast.forecast import fit
 from ncf.forecast.pods import pod_forecasts
 from ncf.forecast.size import DataSize
-from ncf.sagemaker.training.pricing import training_instances
+from ncf.sagemaker.jobs.pricing import training_instances
 from ncf.training.hyperparameters import Hyperparameters
 
 

@@ -1,4 +1,4 @@
-"""``ncf stop-jobs``: training jobs without a launcher, listed or stopped."""
+"""``ncf stop-jobs``: jobs without a launcher, listed or stopped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ncf.aws.names import JOB_PREFIX
 from ncf.aws.settings import AwsAccess
 from ncf.console_text import say
 from ncf.errors import RemoteError
-from ncf.sagemaker.training.settings import checked_job_prefix
+from ncf.sagemaker.jobs.settings import checked_job_prefix
 from ncf.stage.declaration import Stage
 
 _AGE = re.compile(r"([1-9]\d*)([mhd])")
@@ -19,7 +19,7 @@ _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(day
 
 
 class StopJobs(Stage, AwsAccess):
-    """Stop training jobs without a launcher. The default is to list them.
+    """Stop jobs without a launcher: of training, processing, batch transform and tuning. The default is to list them.
 
     These are jobs that their launcher has marked as abandoned but could not stop, and jobs that SageMaker has not
     stopped at their own time limit. Jobs of other namespaces and other prefixes are left alone.
@@ -28,9 +28,11 @@ class StopJobs(Stage, AwsAccess):
     calls = (
         "ncf.aws.session",
         "ncf.aws.tags",
-        "ncf.sagemaker.runs.resources",
-        "ncf.sagemaker.training.jobs",
-        "ncf.sagemaker.training.stopping",
+        "ncf.sagemaker.jobs.stopping",
+        "ncf.sagemaker.processing.kind",
+        "ncf.sagemaker.training.kind",
+        "ncf.sagemaker.transform.kind",
+        "ncf.sagemaker.tuning.kind",
     )
 
     older_than: str = Field(
@@ -62,22 +64,26 @@ class StopJobs(Stage, AwsAccess):
     def run(self) -> None:
         from ncf.aws.namespace import own_namespace
         from ncf.aws.session import Aws
-        from ncf.sagemaker.runs.resources import describe
-        from ncf.sagemaker.training import jobs
-        from ncf.sagemaker.training.stopping import stop
+        from ncf.sagemaker.jobs import own as jobs
+        from ncf.sagemaker.jobs.stopping import stop
+        from ncf.sagemaker.processing.kind import PROCESSING
+        from ncf.sagemaker.training.kind import TRAINING
+        from ncf.sagemaker.transform.kind import TRANSFORM
+        from ncf.sagemaker.tuning.kind import TUNING
 
         aws, now = Aws(self), datetime.now(UTC)
         owner = jobs.Owner(self.job_prefix, self.namespace or own_namespace())
         found = stopped = 0
         refused = []
-        for job in list(jobs.running(aws, owner)):
-            description = describe(aws, "training-job", job.name)
-            reason = jobs.overdue(description, job.abandoned, self.age(), now) if description else ""
+        kinds = (TRAINING, PROCESSING, TRANSFORM, TUNING)
+        for kind, job in [(each, job) for each in kinds for job in jobs.running(aws, each, owner)]:
+            description = aws.find("sagemaker", kind.describe, **kind.by_name(job.name))
+            reason = jobs.overdue(kind, description, job.abandoned, self.age(), now) if description else ""
             if reason:
-                say(f"training job {job.name} of run {job.run}: {reason}")
+                say(f"{kind.words} {job.name} of run {job.run}: {reason}")
                 found += 1
                 try:
-                    stopped += 0 if self.dry_run else stop(aws, job.name)
+                    stopped += 0 if self.dry_run else stop(aws, kind, job.name)
                 except RemoteError as error:  # the others are stopped nevertheless, as they cost money
                     refused.append(f"{job.name} ({' '.join(str(error).split())})")
         if self.dry_run:
@@ -86,4 +92,4 @@ class StopJobs(Stage, AwsAccess):
         else:
             say(f"{stopped} stopped")
         if refused:
-            raise RemoteError(f"training jobs that are not stopped: {', '.join(refused)}")
+            raise RemoteError(f"jobs that are not stopped: {', '.join(refused)}")

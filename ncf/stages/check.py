@@ -60,7 +60,14 @@ class Check(Stage, Region, ExperimentSettings):
 
     image = LAUNCHER
     pod = Pod(retries=0)  # a retry would fail for the same reason
-    calls = ("ncf.storage", "ncf.aws.ecr", "ncf.aws.session")
+    calls = (
+        "ncf.storage",
+        "ncf.aws.ecr",
+        "ncf.aws.logs",
+        "ncf.aws.session",
+        "ncf.sagemaker.training.kind",
+        "ncf.sagemaker.training.plan",
+    )
     default_images = {"train_image": "train", "deploy_image": "deploy"}
 
     data_forgotten_uri: str = Field("", description="Parameter 'forgotten_uri' of the preprocess stage")

@@ -29,10 +29,13 @@ class Finish(Stage, AwsAccess):
         "ncf.storage",
         "ncf.aws.session",
         "ncf.aws.tags",
+        "ncf.sagemaker.jobs.stopping",
+        "ncf.sagemaker.processing.kind",
         "ncf.sagemaker.runs.notification",
         "ncf.sagemaker.runs.resources",
-        "ncf.sagemaker.training.jobs",
-        "ncf.sagemaker.training.stopping",
+        "ncf.sagemaker.training.kind",
+        "ncf.sagemaker.transform.kind",
+        "ncf.sagemaker.tuning.kind",
     )
 
     run_id: str = Field(min_length=1, description="ID of the run")

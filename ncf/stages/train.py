@@ -53,11 +53,13 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         "ncf.sagemaker.hosting.live",
         "ncf.sagemaker.hosting.running_experiment",
         "ncf.sagemaker.hosting.packages",
+        "ncf.sagemaker.jobs.job",
+        "ncf.sagemaker.jobs.pricing",
+        "ncf.sagemaker.jobs.stopping",
         "ncf.sagemaker.registry.package",
-        "ncf.sagemaker.training.job",
+        "ncf.sagemaker.training.kind",
         "ncf.sagemaker.training.measured_speed",
-        "ncf.sagemaker.training.pricing",
-        "ncf.sagemaker.training.stopping",
+        "ncf.sagemaker.training.plan",
     )
     default_images = {"train_image": "train"}
 
@@ -101,11 +103,13 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
         from ncf.aws.ecr import pinned
         from ncf.aws.names import run_identity
         from ncf.aws.session import Aws
-        from ncf.reports.training_job import markdown
+        from ncf.reports.job import markdown
+        from ncf.reports.markdown import code
+        from ncf.sagemaker.jobs.figures import figures
+        from ncf.sagemaker.jobs.job import run_job
         from ncf.sagemaker.staging import Staging, fingerprint
-        from ncf.sagemaker.training.job import model_uri, run_job
-        from ncf.sagemaker.training.job_figures import figures
         from ncf.sagemaker.training.job_plan import JobPlan, job_name
+        from ncf.sagemaker.training.plan import model_uri
 
         chosen, start, settings = self.chosen()
         aws = Aws(settings)
@@ -147,7 +151,7 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
                 history = download(f"{uri}/{HISTORY}", Path(folder) / HISTORY)
             else:
                 history = download(uri, self.trained_model) / HISTORY
-            ended = figures(aws, settings, job)
+            ended = figures(aws, plan, job, {"model": code(uri)})
             metrics = compared_metrics(json.loads(history.read_text())) | ended.metrics()
             self.metrics.write_text(json.dumps(metrics, indent=2) + "\n")
         url = aws.console_url(f"jobs/{job['TrainingJobName']}")
@@ -157,8 +161,8 @@ class Train(Stage, Hyperparameters, WarmStart, ChampionSettings, JobSettings):
     def _log_forecast(self, aws: Aws, chosen: Hyperparameters, settings: JobSettings) -> None:
         """Log what the job is expected to take. A data set that cannot be read is the job's to refuse."""
         from ncf.forecast import size, text
-        from ncf.sagemaker.training.job_figures import cost_of_refit
         from ncf.sagemaker.training.job_forecast import training_forecast
+        from ncf.sagemaker.training.refit import cost_of_refit
 
         try:
             with local_copy(self.dataset, size.names_to_read) as folder:

@@ -73,7 +73,7 @@ def called(module: str, known: dict[str, set[str]]) -> list[set[str]]:
 
 ROOMS = ("aws", "sagemaker", "operators", "watching")
 """Folders of ncf that call AWS, beside ncf.storage."""
-PREFIXED = r":training-job/\$\{JobPrefix\}-\*$|:model-package(-group)?/\$\{RegistryPrefix\}\*$|/\$\{EndpointPrefix\}\*$"
+PREFIXED = r":\*/\$\{JobPrefix\}-\*$|:model-package(-group)?/\$\{RegistryPrefix\}\*$|/\$\{EndpointPrefix\}\*$"
 """End of the ARNs of SageMaker's resources."""
 WITHOUT_AWS = ("fit", "serve", "show")
 

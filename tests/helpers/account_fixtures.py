@@ -8,8 +8,8 @@ from fake_sagemaker import ROLE, FakeSageMaker
 from ncf.aws import logs, session
 from ncf.aws.session import Aws
 from ncf.sagemaker.hosting import rollout
+from ncf.sagemaker.jobs import job as training_job
 from ncf.sagemaker.settings import AwsSettings
-from ncf.sagemaker.training import job as training_job
 
 
 def set_environment(monkeypatch: pytest.MonkeyPatch) -> None:

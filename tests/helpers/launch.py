@@ -7,7 +7,7 @@ from typing import Any
 from fake_sagemaker import REGISTRY, ROLE
 
 from ncf.aws.session import Aws
-from ncf.sagemaker.training.job import run_job
+from ncf.sagemaker.jobs.job import run_job
 from ncf.sagemaker.training.job_plan import JobPlan, job_name
 from ncf.sagemaker.training.settings import JobSettings
 

@@ -15,7 +15,7 @@ from warm_python import shared_python
 from components.local.aws import LocalAws, Processes
 from ncf import storage
 from ncf.aws import session
-from ncf.sagemaker.training import job as training_job
+from ncf.sagemaker.jobs import job as training_job
 from ncf.stage.declaration import Stage
 
 BUCKET = "ncf-test"

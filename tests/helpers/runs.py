@@ -17,7 +17,7 @@ from random_model import random_model
 from ncf.artifacts import manifest
 from ncf.aws.names import RUN_TAG
 from ncf.errors import RemoteError
-from ncf.sagemaker.training import job as training_job
+from ncf.sagemaker.jobs import job as training_job
 from ncf.stage import execution
 from ncf.stages.deploy import Deploy
 from ncf.stages.register import Register

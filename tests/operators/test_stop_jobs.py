@@ -17,7 +17,8 @@ from components.local.aws.errors import ApiError
 from ncf.aws.names import ABANDONED_TAG
 from ncf.errors import InputError, RemoteError
 from ncf.operators.stop_jobs import StopJobs
-from ncf.sagemaker.training import jobs
+from ncf.sagemaker.jobs import own as jobs
+from ncf.sagemaker.training.kind import TRAINING
 from ncf.stage import execution, parsing
 
 
@@ -74,7 +75,7 @@ def test_a_job_within_its_own_limits_is_left_to_its_launcher(
     description: dict[str, Any] = {"StoppingCondition": limits, "CreationTime": now - timedelta(hours=created)}
     if started is not None:
         description["TrainingStartTime"] = now - timedelta(hours=started)
-    assert jobs.overdue(description, None, timedelta(hours=1), now) == reason
+    assert jobs.overdue(TRAINING, description, None, timedelta(hours=1), now) == reason
 
 
 def change_tags(account: Any, name: str, **changed: str) -> None:

@@ -37,6 +37,7 @@ _REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/"
 _TESTED: Mapping[str, str] = {
     "def own_pipeline": "test_the_example_compiles_to_both_forms and test_the_example_trains_a_model",
     "def importer_pipeline": "test_the_example_with_an_importer_compiles",
+    "def line_pipeline": "tests/pipeline/test_foreign.py, which runs it",
     "create_transform_job": "test_the_batch_transform_runs",
     **dict.fromkeys(
         ("class PopularityReport", "def test_the_most_popular_item_comes_first", "import popularity_report\n"),

@@ -11,7 +11,7 @@ from launch import Launch, plan
 
 from ncf.aws.session import Aws
 from ncf.errors import RemoteError
-from ncf.sagemaker.training import job as training_job
+from ncf.sagemaker.jobs import job as training_job
 
 CAPACITY = "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different instance."
 INTERNAL = "InternalServerError: We encountered an internal error. Please try again."

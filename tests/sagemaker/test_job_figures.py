@@ -10,8 +10,10 @@ from fake_sagemaker import REGISTRY, ROLE, FakeSageMaker, RefusalError
 
 from ncf.aws.session import Aws
 from ncf.forecast.machines import Machine, TrainingInstances
-from ncf.reports.training_job import markdown
-from ncf.sagemaker.training.job_figures import cost_of_refit, figures
+from ncf.reports.job import markdown
+from ncf.sagemaker.jobs.figures import figures
+from ncf.sagemaker.training.job_plan import JobPlan
+from ncf.sagemaker.training.refit import cost_of_refit
 from ncf.sagemaker.training.settings import JobSettings
 
 ENDED = {
@@ -28,6 +30,10 @@ def settings(**more: Any) -> JobSettings:
     return JobSettings(role=ROLE, train_image=f"{REGISTRY}/ncf-train:1", instance_count=2, **more)
 
 
+def planned(chosen: JobSettings) -> JobPlan:
+    return JobPlan("job", "run", chosen, {}, {}, "s3://b/model")
+
+
 def product(usd: str) -> str:
     price = {"unit": "Hrs", "pricePerUnit": {"USD": usd}}
     return json.dumps({"product": {}, "terms": {"OnDemand": {"a": {"priceDimensions": {"b": price}}}}})
@@ -36,7 +42,7 @@ def product(usd: str) -> str:
 def test_the_price_list_gives_the_estimate(aws: Aws, sagemaker: FakeSageMaker) -> None:
     sagemaker.prices = [product("0.0000000000"), product("1.2000000000")]
     spot = settings(spot_instance=True, max_wait_time=3600)
-    job = figures(aws, spot, ENDED)
+    job = figures(aws, planned(spot), ENDED)
     assert job.metrics() == pytest.approx(
         {"training_seconds": 1000, "billable_seconds": 300, "spot_saving": 0.7, "estimated_cost_usd": 0.2}
     )
@@ -54,7 +60,7 @@ def test_the_price_list_gives_the_estimate(aws: Aws, sagemaker: FakeSageMaker) -
 
 
 def test_a_given_price_is_taken(aws: Aws, sagemaker: FakeSageMaker) -> None:
-    assert figures(aws, settings(price_per_hour=6.0), ENDED).cost_usd == pytest.approx(1.0)
+    assert figures(aws, planned(settings(price_per_hour=6.0)), ENDED).cost_usd == pytest.approx(1.0)
     assert sagemaker.calls == []
 
 
@@ -65,7 +71,7 @@ def test_without_a_price_the_report_says_how_to_give_one(
     if prices is None:
         sagemaker.refusals["GetProducts"] = RefusalError("AccessDeniedException", "no")
     sagemaker.prices = prices or []
-    assert "'price_per_hour'" in markdown(figures(aws, settings(), ENDED), "https://console")
+    assert "'price_per_hour'" in markdown(figures(aws, planned(settings()), ENDED), "https://console")
 
 
 def test_what_the_third_fit_costs_is_said_with_the_price() -> None:

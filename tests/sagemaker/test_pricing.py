@@ -9,7 +9,7 @@ import pytest
 from fake_sagemaker import FakeSageMaker, RefusalError
 
 from ncf.aws.session import Aws
-from ncf.sagemaker.training.pricing import training_instances
+from ncf.sagemaker.jobs.pricing import training_instances
 
 
 def product(usd: str, **attributes: str) -> str:

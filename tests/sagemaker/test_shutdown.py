@@ -16,9 +16,10 @@ from ncf import termination_message
 from ncf.aws.names import ABANDONED_TAG
 from ncf.aws.session import Aws
 from ncf.errors import RemoteError
-from ncf.sagemaker.training import job as training_job
-from ncf.sagemaker.training import shutdown, stopping
-from ncf.sagemaker.training.job import run_job
+from ncf.sagemaker.jobs import job as training_job
+from ncf.sagemaker.jobs import shutdown, stopping
+from ncf.sagemaker.jobs.job import run_job
+from ncf.sagemaker.training.kind import TRAINING
 
 ARN = f"{ACCOUNT}:training-job/"
 SIGTERM = SystemExit(143)
@@ -235,7 +236,7 @@ def test_a_stop_that_shows_late_is_still_that_of_the_launcher(aws: Aws, sagemake
 
 def test_what_stop_jobs_stops_is_not_bought_again(aws: Aws, sagemaker: FakeSageMaker) -> None:
     sagemaker.CreateTrainingJob(**plan().request(1))
-    assert stopping.stop(aws, plan().name)
+    assert stopping.stop(aws, TRAINING, plan().name)
     with pytest.raises(RemoteError, match="start a new run"):
         Launch().run(aws, plan())
     assert len(sagemaker.jobs) == 1

@@ -17,9 +17,10 @@ from ncf.aws import namespace
 from ncf.aws.names import MAX_NAME_LENGTH, has_prefix, hashed_name
 from ncf.aws.session import Aws
 from ncf.errors import InputError, RemoteError
+from ncf.sagemaker.jobs.job import run_job
 from ncf.sagemaker.settings import AwsSettings
-from ncf.sagemaker.training.job import model_uri, run_job
 from ncf.sagemaker.training.job_plan import job_name
+from ncf.sagemaker.training.plan import model_uri
 from ncf.sagemaker.training.settings import JobSettings
 
 

@@ -7,13 +7,15 @@ from typing import Any
 
 from components.cluster.cloudformation import document, substituted
 from images.build import FOLDERS, image_name
-from ncf.aws.logs import ENDPOINT_GROUP, TRAINING_GROUP
+from ncf.aws.logs import ENDPOINT_GROUP
+from ncf.sagemaker.processing.kind import PROCESSING
+from ncf.sagemaker.training.kind import TRAINING
+from ncf.sagemaker.transform.kind import TRANSFORM
 
 BUCKET = "Bucket"
 """Logical ID of the bucket, and the parameter of the roles' template in whose place it stands."""
 CHECKPOINTS, CAPTURES = "checkpoints", "captures"
 """Folders of Prefix whose objects expire."""
-_TRANSFORM_GROUP = "/aws/sagemaker/TransformJobs"
 _CHECKPOINT_DAYS, _OLD_VERSION_DAYS, _UPLOAD_DAYS, _UNTAGGED_DAYS = 14, 30, 7, 14
 _TIERING_DAYS = 30
 _IMAGES_KEPT = 200
@@ -28,8 +30,9 @@ def resources() -> dict[str, Any]:
         ),
         "BucketPolicy": tls_only(BUCKET),
         **{_logical_id(folder): _repository(image_name(folder)) for folder in FOLDERS},
-        "TrainingLogs": _log_group(TRAINING_GROUP, "HasMakesShared"),
-        "TransformLogs": _log_group(_TRANSFORM_GROUP, "HasMakesShared"),
+        "TrainingLogs": _log_group(TRAINING.log_group, "HasMakesShared"),
+        "ProcessingLogs": _log_group(PROCESSING.log_group, "HasMakesShared"),
+        "TransformLogs": _log_group(TRANSFORM.log_group, "HasMakesShared"),
         "EndpointLogs": _log_group(f"{ENDPOINT_GROUP}/${{EndpointName}}", "MakesEndpointLogs"),
     }
 

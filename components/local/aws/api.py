@@ -1,4 +1,4 @@
-"""SageMaker's API for training and transform jobs, models, endpoint configs, endpoints and the Model Registry."""
+"""SageMaker's API for jobs, models, endpoint configs, endpoints and the Model Registry."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from components.local.aws.faults import Faults
 from components.local.aws.fleet import LOG_GROUP, Fleet
 from components.local.aws.hosting import Endpoint
 from components.local.aws.instances import Instances
+from components.local.aws.job_api import JobApi
 from components.local.aws.jobs import Job, Jobs, page
 from components.local.aws.keys import author
 from components.local.aws.multi_model import check_container, is_multi_model
@@ -77,6 +78,17 @@ class SageMakerApi:
         self._lock = threading.RLock()
         self._jobs, self._transforms = Jobs(TrainingJob), Jobs(TransformJob)
         self.tags = Tags()
+        self._work = JobApi(
+            root,
+            services,
+            instances,
+            environment,
+            grace,
+            faults,
+            self._tagged_arn,
+            self._train,
+            self._check_open,
+        )
         self._models = Records("Model", "model", self._arn, self.tags)
         self._configs = Records("EndpointConfig", "endpoint-config", self._arn, self.tags)
         self._registry = ModelRegistry(self._arn, self.tags, faults, partial(author, ACCOUNT, region), bus)
@@ -87,7 +99,7 @@ class SageMakerApi:
     def operation(self, name: str) -> Callable[[Request], Answer] | None:
         """Method of an operation; None for operations of moto."""
         snake = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
-        for owner in (self, self.tags, self._registry):
+        for owner in (self, self.tags, self._registry, self._work):
             if name in OPERATIONS and (method := getattr(owner, snake, None)):
                 return partial(_checked, method, name)
         return None
@@ -96,7 +108,7 @@ class SageMakerApi:
         """End every job and endpoint, and their programs."""
         with self._lock:
             self._closed = True
-            resources: list[Job | Endpoint] = [*self._jobs, *self._transforms, *self._endpoints.values()]
+            resources: list[Job | Endpoint] = [*self._work, *self._jobs, *self._transforms, *self._endpoints.values()]
         for resource in resources:
             resource.close()
         self._instances.close(min(self._grace, _CLOSING_SECONDS))
@@ -106,6 +118,10 @@ class SageMakerApi:
     # training jobs
 
     def create_training_job(self, request: Request) -> Answer:
+        return {"TrainingJobArn": self._train(request).arn}
+
+    def _train(self, request: Request) -> TrainingJob:
+        """A training job that is started."""
         name = request["TrainingJobName"]
         self._check_job(request)
 
@@ -125,7 +141,7 @@ class SageMakerApi:
             self._check_open()
             job = self._jobs.add(name, make)
         job.start()
-        return {"TrainingJobArn": job.arn}
+        return job
 
     def _check_job(self, request: Request) -> None:
         self._instances.check_variables(request.get("Environment", {}))
@@ -156,6 +172,8 @@ class SageMakerApi:
     def create_transform_job(self, request: Request) -> Answer:
         name = request["TransformJobName"]
         self._instances.check_variables(request.get("Environment", {}))
+        if self._faults.take("late", "CreateTransformJob"):
+            raise self._models.missing(request["ModelName"])
         model = self._models.describe(request)
         if is_multi_model(self._container(model)):
             raise invalid("Batch transform does not support containers in MultiModel mode.")
@@ -443,6 +461,11 @@ OPERATIONS = frozenset(
     for resource, verbs in {
         "TrainingJob": ("Create", "Describe", "Stop"),
         "TrainingJobs": ("List",),
+        "ProcessingJob": ("Create", "Describe", "Stop"),
+        "ProcessingJobs": ("List",),
+        "HyperParameterTuningJob": ("Create", "Describe", "Stop"),
+        "HyperParameterTuningJobs": ("List",),
+        "TrainingJobsForHyperParameterTuningJob": ("List",),
         "TransformJob": ("Create", "Describe", "Stop"),
         "TransformJobs": ("List",),
         "Model": ("Create", "Describe", "Delete"),

@@ -32,9 +32,10 @@ class ContainerProgram:
         port = {PORT_VARIABLE: str(start.port)} if start.port else {}
         # like SageMaker, after the ENTRYPOINT of the image and as root; a non-root user of this machine runs it as
         # himself, because he could not remove files of root
+        own = {"entrypoint": []} if start.entrypoint else {}  # an empty one removes that of the image
         self._container: Container = engine.start(
             image,
-            [start.program],
+            start.command,
             on_line,
             network=start.network,
             host=start.host,
@@ -42,6 +43,7 @@ class ContainerProgram:
             environment={**start.environment, **port},
             user=own_user(),
             shm_size=_SHARED_MEMORY,
+            **own,
         )
         self.address = self._container.address
 

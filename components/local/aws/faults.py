@@ -28,9 +28,9 @@ class Fault(BaseModel):
     Kinds: ``interrupt`` takes the instances of a spot job away; ``fail`` ends a job or the deployment of an endpoint
     with a ``reason``; ``hold`` keeps a job or endpoint in a ``state`` for ``seconds``; ``refuse`` answers an operation
     with an ``error``; ``slow`` delays an operation by ``seconds``; ``late`` is eventual consistency:
-    CreateEndpointConfig, CreateEndpoint, UpdateEndpoint, InvokeEndpoint and the operations on model packages do not
-    find what was created before, and DescribeEndpoint answers as before the deployment in progress; ``expire`` refuses
-    an access key; ``alarm`` sets an alarm to ALARM during an endpoint update.
+    CreateEndpointConfig, CreateEndpoint, UpdateEndpoint, CreateTransformJob, InvokeEndpoint and the operations on model
+    packages do not find what was created before, and DescribeEndpoint answers as before the deployment in progress;
+    ``expire`` refuses an access key; ``alarm`` sets an alarm to ALARM during an endpoint update.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -17,23 +17,33 @@ class Start:
 
     Attributes:
         image: image of the program.
-        program: command that SageMaker passes to the image.
+        program: command that SageMaker passes to the image; '' for none.
         folder: folder for ``/opt/ml``, unique among the running programs.
         environment: environment variables.
         on_line: callback for each line of output.
         network: name returned by :meth:`Instances.open_network`.
         host: host name in the network.
         port: port of a serving program; 0 for a program without one.
+        entrypoint: command in place of that of the image; empty for the image's own.
+        arguments: arguments in place of ``program``; empty for ``program``.
     """
 
     image: str
-    program: Literal["train", "serve"]
+    program: Literal["train", "serve", ""]
     folder: Path
     environment: Mapping[str, str]
     on_line: Callable[[str], None]
     network: str
     host: str
     port: int = 0
+    entrypoint: Sequence[str] = ()
+    arguments: Sequence[str] = ()
+
+    @property
+    def command(self) -> list[str]:
+        """What follows the entrypoint of the image, or replaces it."""
+        usual = [self.program] if self.program and not self.entrypoint else []
+        return [*self.entrypoint, *(self.arguments or usual)]
 
 
 class Program(Protocol):

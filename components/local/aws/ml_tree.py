@@ -38,7 +38,9 @@ def write_tree(
     configuration = {
         "hyperparameters": request.get("HyperParameters", {}),
         "resourceconfig": _resources(host, hosts, request["ResourceConfig"]["InstanceType"], interface),
-        "inputdataconfig": {channel["ChannelName"]: _channel(channel) for channel in channels},
+        "inputdataconfig": {
+            channel["ChannelName"]: _channel(channel, request["AlgorithmSpecification"]) for channel in channels
+        },
     }
     for name, content in configuration.items():
         (root / "input" / "config" / f"{name}.json").write_text(json.dumps(content, indent=2))
@@ -66,11 +68,13 @@ def _resources(host: str, hosts: Sequence[str], instance_type: str, interface: s
     }
 
 
-def _channel(channel: Mapping[str, Any]) -> dict[str, str]:
+def _channel(channel: Mapping[str, Any], algorithm: Mapping[str, Any]) -> dict[str, str]:
     """Entry of a channel in ``inputdataconfig.json``."""
     source = channel["DataSource"]["S3DataSource"]
+    content = {"ContentType": channel["ContentType"]} if "ContentType" in channel else {}
     return {
-        "TrainingInputMode": "File",
+        **content,
+        "TrainingInputMode": channel.get("InputMode", algorithm["TrainingInputMode"]),
         "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
         "RecordWrapperType": channel.get("RecordWrapperType", "None"),
     }

@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from components.local.aws.errors import invalid
 from components.local.aws.instances import KEPT_LINES, Start
@@ -142,19 +143,23 @@ class Processes:
 
     Args:
         programs: commands by the name of the image repository, such as ``ncf-train``.
+        runtimes: commands of other images by the name of their repository. Each runs its image: it is followed by
+            ``train`` or ``serve``, or by the entrypoint and the arguments of a request.
     """
 
     listen_at = _LOOPBACK
     interface = "lo"
 
-    def __init__(self, programs: Mapping[str, Sequence[str]]) -> None:
-        self._programs = programs
+    def __init__(
+        self, programs: Mapping[str, Sequence[str]], runtimes: Mapping[str, Sequence[str]] = MappingProxyType({})
+    ) -> None:
+        self._programs, self._runtimes = programs, runtimes
         self._lock = threading.Lock()
         self._started: list[Process] = []
         self._closed = False
 
     def check(self, image: str) -> None:
-        self._command(image)
+        self._repository(image)
 
     def check_variables(self, variables: Mapping[str, str]) -> None:
         for name in variables:
@@ -164,11 +169,19 @@ class Processes:
                     "variable could change what runs; expected names that start with NCF_ or SAGEMAKER_"
                 )
 
-    def _command(self, image: str) -> Sequence[str]:
+    def _repository(self, image: str) -> str:
         repository = image.rpartition("/")[2].partition("@")[0].partition(":")[0]
-        if repository not in self._programs:
-            known = ", ".join(sorted(self._programs))
+        if repository not in {*self._programs, *self._runtimes}:
+            known = ", ".join(sorted({*self._programs, *self._runtimes}))
             raise invalid(f"The image '{image}' does not exist here; this stand-in runs: {known}")
+        return repository
+
+    def _command(self, start: Start) -> Sequence[str]:
+        repository = self._repository(start.image)
+        if repository in self._runtimes:
+            return [*self._runtimes[repository], *start.command]
+        if start.entrypoint or start.arguments or not start.program:
+            raise invalid(f"The image '{start.image}' runs here as one program, without commands of a request")
         return self._programs[repository]
 
     def open_network(self, name: str, isolated: bool) -> str:  # noqa: ARG002
@@ -190,7 +203,7 @@ class Processes:
         return port
 
     def start(self, start: Start) -> Process:
-        command = self._command(start.image)
+        command = self._command(start)
         port = {PORT_VARIABLE: str(start.port), HOST_VARIABLE: _LOOPBACK} if start.port else {}
         with self._lock:
             if self._closed:

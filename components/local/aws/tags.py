@@ -9,7 +9,8 @@ from typing import Any
 from components.local.aws.errors import invalid
 
 KINDS = (
-    "training-job", "transform-job", "model", "endpoint-config", "endpoint", "model-package-group", "model-package",
+    "training-job", "processing-job", "transform-job", "hyper-parameter-tuning-job", "model", "endpoint-config",
+    "endpoint", "model-package-group", "model-package",
 )  # fmt: skip
 """Kinds of resources of this package. moto stores the tags of other kinds."""
 _PAGE = 100

@@ -12,6 +12,7 @@ from components.local.aws.errors import ApiError
 from components.local.aws.faults import Faults, Watch
 from components.local.aws.instances import Instances, Program, Start
 from components.local.aws.jobs import FINAL, Job
+from components.local.aws.metrics import JobMetrics
 from components.local.aws.ml_tree import write_tree
 from components.local.aws.services import LogStream, Services, version_of
 
@@ -62,6 +63,7 @@ class TrainingJob(Job):
         self.folder = folder
         self._services, self._instances = services, instances
         self._environment, self._grace, self._faults = environment, grace, faults
+        self.metrics = JobMetrics(request["AlgorithmSpecification"].get("MetricDefinitions", []))
         self._stop_as = ""
         """Final secondary status of a job in state Stopping; '' otherwise."""
         self._closing = False
@@ -97,6 +99,8 @@ class TrainingJob(Job):
                 "LastModifiedTime": self._modified,
                 "ModelArtifacts": {"S3ModelArtifacts": self._model_uri()},
             }
+            if final := self.metrics.final():
+                answer["FinalMetricDataList"] = final
             if self._reason:
                 answer["FailureReason"] = self._reason
             if self._started:
@@ -162,13 +166,23 @@ class TrainingJob(Job):
             self._started = self._started or began
             watch = self._faults.watch(("interrupt", "fail") if self._spot else ("fail",), self.name, "Training")
             if proceeds:
-                variables = self._variables(hosts)
+                variables, algorithm = self._variables(hosts), self.request["AlgorithmSpecification"]
                 network = self._instances.open_network(self.name, self._isolated)
                 for host in hosts:
                     stream = LogStream(self._services, LOG_GROUP, f"{self.name}/{host}-{int(time.time() * 1000)}")
                     streams.append(stream)
-                    lines = _to_both(watch.line, stream.write)
-                    start = Start(image, "train", self.folder / host, variables, lines, network, host)
+                    lines = _to_all(watch.line, self.metrics.line, stream.write)
+                    start = Start(
+                        image,
+                        "train",
+                        self.folder / host,
+                        variables,
+                        lines,
+                        network,
+                        host,
+                        entrypoint=algorithm.get("ContainerEntrypoint", ()),
+                        arguments=algorithm.get("ContainerArguments", ()),
+                    )
                     programs.append(self._instances.start(start))
             blamed = self._watch(programs, watch)
             self._trained_seconds += time.time() - began
@@ -337,9 +351,9 @@ class TrainingJob(Job):
             shutil.rmtree(merged)
 
 
-def _to_both(first: Callable[[str], None], second: Callable[[str], None]) -> Callable[[str], None]:
+def _to_all(*callbacks: Callable[[str], None]) -> Callable[[str], None]:
     def write(line: str) -> None:
-        first(line)
-        second(line)
+        for callback in callbacks:
+            callback(line)
 
     return write

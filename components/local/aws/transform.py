@@ -10,7 +10,7 @@ import gzip
 import http.client
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -41,12 +41,13 @@ class TransformJob(Job):
     """A batch transform job.
 
     States: InProgress, then Completed or Failed; Stopping and Stopped after a stop request. The output of an object
-    appears after all of it is transformed. Filters and joins of records and manifest files are not supported.
+    appears after all of it is transformed. Each instance transforms every n-th object, one at a time. Filters and joins
+    of records and manifest files are not supported.
 
     Args:
         request: request of CreateTransformJob.
         arn: ARN of the job.
-        serve: function that starts the fleet, given variables in addition to those of the container.
+        serve: function that starts a fleet of one instance, given variables in addition to those of the container.
         start_seconds: timeout of the first successful ``/ping``, in seconds.
         services: client of S3.
         faults: faults to inject; the only state of the job for them is InProgress.
@@ -99,7 +100,7 @@ class TransformJob(Job):
         return {key: answer[key] for key in (*keys, "FailureReason") if key in answer}
 
     def _run(self) -> None:
-        fleet: Fleet | None = None
+        fleets: list[Fleet] = []
         status, reason = "Completed", ""
         try:
             if held := self._faults.take("hold", self.name, "InProgress"):
@@ -107,21 +108,23 @@ class TransformJob(Job):
             if failing := self._faults.take("fail", self.name, "InProgress"):
                 raise _FailedError(failing.reason)
             if not self._stopping:
-                fleet = self._serve(self._variables())
-                if not fleet.becomes_healthy(self._start_seconds):
-                    raise _FailedError(
-                        "ClientError: the container did not pass the ping health check. Last lines: "
-                        f"{fleet.last_lines()}"
-                    )
+                count = self.request["TransformResources"]["InstanceCount"]
+                fleets.extend(self._serve(self._variables()) for _ in range(count))
+                for fleet in fleets:
+                    if not fleet.becomes_healthy(self._start_seconds):
+                        raise _FailedError(
+                            "ClientError: the container did not pass the ping health check. Last lines: "
+                            f"{fleet.last_lines()}"
+                        )
                 self._began = time.time()
-                self._transform(fleet)
+                self._transform(fleets)
         except _FailedError as error:
             status, reason = "Failed", str(error)
         except ApiError as error:
             status, reason = "Failed", f"ClientError: {error.message}"
         except Exception as error:
             status, reason = "Failed", f"InternalServerError: {error!r}"
-        if fleet is not None:
+        for fleet in fleets:
             fleet.stop()
         with self._lock:
             stopped = self._stopping
@@ -138,27 +141,32 @@ class TransformJob(Job):
         asked = {_VARIABLES[key]: str(value) for key, value in _asked(self.request).items()}
         return {**self.request.get("Environment", {}), "SAGEMAKER_BATCH": "true", **asked}
 
-    def _transform(self, fleet: Fleet) -> None:
-        """Transform each object in turn, and write its output to S3 under the name of the object.
+    def _transform(self, fleets: Sequence[Fleet]) -> None:
+        """Transform all objects, and write the output of each to S3 under its name. Instances share the objects.
 
         Raises:
             _FailedError: with a reason in SageMaker's form.
         """
-        chosen = _chosen(_asked(self.request), fleet.execution_parameters())
+        chosen = _chosen(_asked(self.request), fleets[0].execution_parameters())
         source = self.request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"]
         keys = [key for key in self._services.keys(source) if not key.endswith("/")]
         if not keys:
             raise _FailedError(f"ClientError: No S3 objects found under S3 URL {source!r}")
         bucket, prefix = split_uri(source)
         folder = f"{prefix}/" if source.endswith("/") and prefix else prefix[: prefix.rfind("/") + 1]
-        for key in keys:
-            content = self._services.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-            answers = self._answers(fleet, key, content, chosen)
-            if self._stopping:
-                return
-            target, path = split_uri(self.request["TransformOutput"]["S3OutputPath"])
-            name = f"{path}/{key[len(folder) :]}.out".lstrip("/")
-            self._services.s3.put_object(Bucket=target, Key=name, Body=answers)
+
+        def work(index: int) -> None:
+            for key in keys[index :: len(fleets)]:
+                content = self._services.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+                answers = self._answers(fleets[index], key, content, chosen)
+                if self._stopping:
+                    return
+                target, path = split_uri(self.request["TransformOutput"]["S3OutputPath"])
+                name = f"{path}/{key[len(folder) :]}.out".lstrip("/")
+                self._services.s3.put_object(Bucket=target, Key=name, Body=answers)
+
+        with ThreadPoolExecutor(len(fleets)) as pool:
+            list(pool.map(work, range(len(fleets))))
 
     def _answers(self, fleet: Fleet, key: str, content: bytes, chosen: Mapping[str, Any]) -> bytes:
         """Output of one object, assembled from the answers of the container."""

@@ -20,6 +20,10 @@ from ncf.aws.settings import AwsAccess
 from ncf.aws.tags import readable_tags, tags_of
 from ncf.errors import InputError, RemoteError
 from ncf.evaluation.gate import METRIC
+from ncf.sagemaker.jobs import own as jobs
+from ncf.sagemaker.jobs import stopping
+from ncf.sagemaker.jobs.kind import JobKind
+from ncf.sagemaker.processing.kind import PROCESSING
 from ncf.sagemaker.runs.outcome import (
     DEPLOY,
     EVALUATE,
@@ -33,13 +37,16 @@ from ncf.sagemaker.runs.outcome import (
     RunEndpoint,
 )
 from ncf.sagemaker.runs.resources import describe, run_of_config, tagged
-from ncf.sagemaker.training import jobs, stopping
+from ncf.sagemaker.training.kind import TRAINING
+from ncf.sagemaker.transform.kind import TRANSFORM
+from ncf.sagemaker.tuning.kind import TUNING
 from ncf.storage import is_s3, list_objects, local_copy
 
 _log = logging.getLogger(__name__)
 
 _PROOFS = {TRAIN: "metrics", EVALUATE: "metrics", REGISTER: "summary", DEPLOY: "metrics", MONITOR: "metrics"}
 """Stage -> an output that it has only if it has succeeded."""
+_OTHER_KINDS = (PROCESSING, TRANSFORM, TUNING)
 _INDEX_LAG = timedelta(hours=1)
 """Delay of the index of tags. Jobs that have changed within this time are listed, too."""
 
@@ -74,11 +81,13 @@ def gather(
     """
     incomplete: dict[str, str] = {}
     found_jobs: dict[str, tuple[datetime, Job]] = {}
+    others: list[Job] = []
     endpoints: dict[str, RunEndpoint] = {}
     outputs = None
     with _noted("jobs", incomplete):
         aws = _connect(train)
-        lookups = _job_lookups(aws, jobs.Owner(job_prefix, own_namespace()), run) if trains else ()
+        owner = jobs.Owner(job_prefix, own_namespace())
+        lookups = _job_lookups(aws, owner, run) if trains else ()
         for names in lookups:
             # a lookup may be denied while another one is not
             with _noted("jobs", incomplete):
@@ -87,6 +96,9 @@ def gather(
                     with _noted("jobs", incomplete):
                         if name not in found_jobs and (job := describe(aws, "training-job", name)):
                             found_jobs[name] = (job["CreationTime"], _job(aws, job))
+        for kind in _OTHER_KINDS if trains else ():
+            with _noted("other jobs", incomplete):
+                others += [_stopped(aws, kind, job) for job in jobs.running(aws, kind, owner, run)]
     with _noted("endpoints", incomplete):
         aws = _connect(deploy)
         for name in _endpoint_names(aws, run, endpoint_name) if last == DEPLOY else ():
@@ -100,7 +112,7 @@ def gather(
         incomplete["outputs"] = f"they are at {uri}, not in S3"
     by_age = sorted(found_jobs.values(), key=lambda entry: entry[0])
     found = [job for _, job in by_age]
-    return Evidence(run, kfp_state, found, list(endpoints.values()), outputs, incomplete, trains, release, last)
+    return Evidence(run, kfp_state, found, list(endpoints.values()), outputs, incomplete, trains, release, last, others)
 
 
 @contextmanager
@@ -123,8 +135,8 @@ def _connect(access: Mapping[str, Any]) -> Aws:
 
 def _job_lookups(aws: Aws, owner: jobs.Owner, run: str) -> Iterator[Iterator[str]]:
     """Names of the run's jobs by three lookups, with duplicates. The first one is of jobs in progress."""
-    yield map(attrgetter("name"), jobs.running(aws, owner, run))
-    yield map(attrgetter("name"), jobs.changed_after(aws, owner, run, datetime.now(UTC) - _INDEX_LAG))
+    yield map(attrgetter("name"), jobs.running(aws, TRAINING, owner, run))
+    yield map(attrgetter("name"), jobs.changed_after(aws, TRAINING, owner, run, datetime.now(UTC) - _INDEX_LAG))
     yield (name for _, name, tags in tagged(aws, run, ("training-job",)) if owner.has(name, tags))
 
 
@@ -133,23 +145,31 @@ def _job(aws: Aws, description: Mapping[str, Any]) -> Job:
     name, status = description["TrainingJobName"], description["TrainingJobStatus"]
     reason = "" if status == "Completed" else description.get("FailureReason") or description.get("SecondaryStatus", "")
     reason = "" if reason == status else " ".join(reason.split())
-    is_stopped, note = _stop(aws, description) if status == IN_PROGRESS else (False, "")
+    is_stopped, note = (
+        _stop(aws, TRAINING, name, description["TrainingJobArn"]) if status == IN_PROGRESS else (False, "")
+    )
     return Job(name, status, aws.console_url(f"jobs/{name}"), reason, is_stopped, note)
 
 
-def _stop(aws: Aws, description: Mapping[str, Any]) -> tuple[bool, str]:
+def _stopped(aws: Aws, kind: JobKind, job: jobs.OwnJob) -> Job:
+    """A job in progress of another kind, which is stopped."""
+    is_stopped, note = _stop(aws, kind, job.name, job.arn)
+    return Job(job.name, IN_PROGRESS, aws.console_url(f"{kind.page}/{job.name}"), "", is_stopped, note, kind.words)
+
+
+def _stop(aws: Aws, kind: JobKind, name: str, arn: str) -> tuple[bool, str]:
     """Mark a job as abandoned and stop it: a retry of the run starts another one.
 
     Returns:
         Whether it was stopped, and the result in words.
     """
     try:
-        stopping.mark_abandoned(aws, description["TrainingJobArn"], "finish")
+        stopping.mark_abandoned(aws, arn, "finish")
         mark = ""
     except RemoteError as error:  # stopped nevertheless, as it costs money
         mark = f", not marked as abandoned: {error}"
     try:
-        is_stopped = stopping.stop(aws, description["TrainingJobName"])
+        is_stopped = stopping.stop(aws, kind, name)
     except RemoteError as error:
         return False, f"abandoned, not stopped: {error}"
     return is_stopped, f"abandoned, {'stopped' if is_stopped else 'but it has ended'}{mark}"

@@ -70,8 +70,8 @@ class Message:
             "run": evidence.run,
             "state": self.verdict.outcome,
             "reason": self.verdict.reason,
-            "stopped": [job.name for job in evidence.jobs if job.is_stopped],
-            "jobs": [_brief(job) for job in evidence.jobs],
+            "stopped": [job.name for job in (*evidence.jobs, *evidence.others) if job.is_stopped],
+            "jobs": [_brief(job) for job in (*evidence.jobs, *evidence.others)],
             "endpoints": [_brief(endpoint) for endpoint in evidence.endpoints],
         }
 
@@ -93,7 +93,7 @@ class Message:
     def _resources(self) -> list[report.Resource]:
         evidence = self.evidence
         return [
-            *(report.Resource(job.name, job_text(job), job.url) for job in evidence.jobs),
+            *(report.Resource(job.name, job_text(job), job.url) for job in (*evidence.jobs, *evidence.others)),
             *(
                 report.Resource(entry.name, endpoint_text(entry, evidence.run), entry.url)
                 for entry in evidence.endpoints

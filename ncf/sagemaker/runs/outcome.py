@@ -25,7 +25,7 @@ Outcome = Literal["succeeded", "failed", "unknown"]
 
 @dataclass(frozen=True)
 class Job:
-    """A training job of the run.
+    """A job of the run.
 
     Attributes:
         name: of the job.
@@ -34,6 +34,7 @@ class Job:
         reason: SageMaker's, unless the job has completed.
         is_stopped: whether the job was in progress, and has been stopped.
         note: result of the stop; '' for a job that was not in progress.
+        words: its kind, in words.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Job:
     reason: str = ""
     is_stopped: bool = False
     note: str = ""
+    words: str = "training job"
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,14 @@ class Evidence:
     Attributes:
         run: its ID.
         kfp_state: that KFP passes to the exit handler; '' for none.
-        jobs: of the run, the oldest first.
+        jobs: training jobs of the run, the oldest first.
         endpoints: of the run.
         outputs: of the run; None if they cannot be read.
         incomplete: ``jobs``, ``endpoints`` or ``outputs``, if they are not known completely -> the reason.
         trains: whether it trains a model; a run of the release pipeline does not.
         release: parameter of register; '' for a pipeline without this stage, which releases at once.
         last: stage that the run ends with: ``DEPLOY``, or ``MONITOR`` for a run that deploys nothing.
+        others: jobs of other kinds, which were in progress.
     """
 
     run: str
@@ -109,6 +112,7 @@ class Evidence:
     trains: bool = True
     release: str = ""
     last: str = DEPLOY
+    others: Sequence[Job] = ()
 
 
 @dataclass(frozen=True)
@@ -216,7 +220,7 @@ def _endpoints(evidence: Evidence) -> str:
 def job_text(job: Job) -> str:
     """A job and its state, in words."""
     parts = [job.status, job.reason, job.note]
-    return f"training job {job.name}: {', '.join(part for part in parts if part)}"
+    return f"{job.words} {job.name}: {', '.join(part for part in parts if part)}"
 
 
 def endpoint_text(endpoint: RunEndpoint, run: str) -> str:

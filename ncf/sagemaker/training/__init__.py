@@ -1,1 +1,1 @@
-"""Training jobs: creation, logs, failures, shutdown, cost."""
+"""Training jobs: settings, names and requests."""

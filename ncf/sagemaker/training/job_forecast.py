@@ -7,8 +7,8 @@ from ncf.forecast.forecast import fit
 from ncf.forecast.size import DataSize
 from ncf.forecast.text import Training
 from ncf.sagemaker.hosting.champion_settings import ChampionSettings
+from ncf.sagemaker.jobs.pricing import training_instances
 from ncf.sagemaker.training.measured_speed import measured_speed
-from ncf.sagemaker.training.pricing import training_instances
 from ncf.sagemaker.training.settings import JobSettings
 from ncf.training.hyperparameters import Hyperparameters
 

@@ -6,21 +6,17 @@ import re
 
 from pydantic import Field, field_validator, model_validator
 
-from ncf.aws.names import JOB_PREFIX, MAX_NAME_LENGTH, hashed_stem
-from ncf.sagemaker.settings import AwsSettings, check_encryption_key, checked_instance_type, checked_s3
+from ncf.sagemaker.jobs.settings import InstanceSettings
+from ncf.sagemaker.settings import checked_s3
 
 _CUDA_13, _OLDER_CUDA = re.compile(r"cu(da)?-?13"), re.compile(r"cu(da)?-?1[0-2]|cpu")
 _OWN_TRAIN_IMAGE = re.compile(r"(.*/)?ncf-train[:@].*")
 _DAYS_28 = 2_419_200
-_JOB_PREFIX = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")  # ARNs are in lower case
-_MAX_JOB_PREFIX = len(hashed_stem("x" * MAX_NAME_LENGTH, reserved=len("-99")))
 
 
-class JobSettings(AwsSettings):
-    """Parameters of a training job."""
+class TrainingSettings(InstanceSettings):
+    """Parameters of a training job of any image."""
 
-    train_image: str = Field(min_length=1, description="Image of the training job, in ECR")
-    job_prefix: str = Field(JOB_PREFIX, description="Beginning of the names of training jobs, 'JobPrefix' of the roles")
     instance_type: str = Field("ml.g5.xlarge", description="Type of the training instances")
     instance_count: int = Field(1, ge=1, le=100, description="Number of training instances")
     volume_size: int = Field(30, ge=1, le=16_384, description="Storage of each training instance, GB")
@@ -38,28 +34,7 @@ class JobSettings(AwsSettings):
     )
     keep_alive_period: int = Field(0, ge=0, le=21_600, description="Seconds that instances stay warm for the next job")
     traffic_encryption: bool = Field(False, description="Whether traffic between training instances is encrypted")
-    resource_encryption_key: str = Field("", description="KMS key of the instances' storage; '': AWS's own")
     output_encryption_key: str = Field("", description="KMS key of the model in S3; '': the bucket's default")
-    max_attempts: int = Field(
-        3,
-        ge=1,
-        le=10,
-        description="Training jobs that a run may start: another one after a capacity error or an internal error of "
-        "SageMaker, none after an error of the program or the request",
-    )
-    price_per_hour: float = Field(
-        0.0, ge=0, description="Price of one instance, USD per hour, for the cost estimate; 0: from AWS's price list"
-    )
-
-    @field_validator("job_prefix")
-    @classmethod
-    def _is_prefix(cls, value: str) -> str:
-        return checked_job_prefix(value)
-
-    @field_validator("instance_type")
-    @classmethod
-    def _is_instance_type(cls, value: str) -> str:
-        return checked_instance_type(value)
 
     @field_validator("checkpoint_s3_uri")
     @classmethod
@@ -67,7 +42,7 @@ class JobSettings(AwsSettings):
         return checked_s3(value)
 
     @model_validator(mode="after")
-    def _possible(self) -> JobSettings:
+    def _possible(self) -> TrainingSettings:
         if self.spot_instance and self.max_wait_time < self.max_run_time:
             raise ValueError(
                 f"parameter 'max_wait_time' is {self.max_wait_time}: with 'spot_instance' it must be at "
@@ -77,7 +52,16 @@ class JobSettings(AwsSettings):
             raise ValueError("parameter 'max_wait_time' is for spot jobs: set 'spot_instance' too, or leave it 0")
         if self.spot_instance and self.keep_alive_period:
             raise ValueError("parameters 'spot_instance' and 'keep_alive_period': spot instances are never kept warm")
-        check_encryption_key(self.resource_encryption_key, "instance_type", self.instance_type)
+        return self
+
+
+class JobSettings(TrainingSettings):
+    """Parameters of a training job of this project's image."""
+
+    train_image: str = Field(min_length=1, description="Image of the training job, in ECR")
+
+    @model_validator(mode="after")
+    def _runs_on_its_gpu(self) -> JobSettings:
         if self.instance_type.startswith("ml.p3.") and self._needs_cuda_13():
             raise ValueError(
                 f"parameter 'instance_type' is {self.instance_type}: its V100 GPUs do not run CUDA 13, which "
@@ -88,16 +72,3 @@ class JobSettings(AwsSettings):
     def _needs_cuda_13(self) -> bool:
         is_own = _OWN_TRAIN_IMAGE.fullmatch(self.train_image) and not _OLDER_CUDA.search(self.train_image)
         return bool(is_own or _CUDA_13.search(self.train_image))
-
-
-def checked_job_prefix(value: str) -> str:
-    """The beginning of the names of training jobs, after which a hash and the number of an attempt fit.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    if not _JOB_PREFIX.fullmatch(value) or len(value) > _MAX_JOB_PREFIX:
-        raise ValueError(
-            f"expected {_MAX_JOB_PREFIX} characters at most: lower-case letters, digits and single hyphens inside"
-        )
-    return value

@@ -54,6 +54,7 @@ def test_everything_is_made_and_named_in_outputs(account: Clients) -> None:
     assert {entry["logGroupName"]: entry["retentionInDays"] for entry in groups} == {
         "/aws/sagemaker/Endpoints/ncf-shop": 90,
         "/aws/sagemaker/TrainingJobs": 90,
+        "/aws/sagemaker/ProcessingJobs": 90,
         "/aws/sagemaker/TransformJobs": 90,
     }
     (budget,) = account("budgets").describe_budgets(AccountId="123456789012")["Budgets"]
@@ -187,7 +188,7 @@ def test_runs_images_and_logs_outlive_the_stack(account: Clients) -> None:
     account("cloudformation").delete_stack(StackName="ncf")
     assert [entry["Name"] for entry in account("s3").list_buckets()["Buckets"]] == [bucket]
     assert len(account("ecr").describe_repositories()["repositories"]) == len(FOLDERS)
-    assert len(account("logs").describe_log_groups()["logGroups"]) == 3
+    assert len(account("logs").describe_log_groups()["logGroups"]) == 4
     assert not alarms(account)
     assert not account("iam").list_roles()["Roles"]
     assert not account("sqs").list_queues().get("QueueUrls")

@@ -42,7 +42,52 @@ TRANSFORM = {
 }
 ROUTING = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}}
 
+_SOURCE = {"S3Uri": "s3://bucket/data/", "S3DataType": "S3Prefix", "LocalPath": "/opt/ml/processing/input/data"}
+_TARGET = {"S3Uri": "s3://bucket/out", "LocalPath": "/opt/ml/processing/output/a", "S3UploadMode": "EndOfJob"}
+PROCESSING = {
+    "ProcessingJobName": JOB,
+    "RoleArn": ROLE,
+    "AppSpecification": {"ImageUri": "ncf-train", "ContainerEntrypoint": ["a"], "ContainerArguments": ["b"]},
+    "ProcessingInputs": [{"InputName": "data", "S3Input": _SOURCE}],
+    "ProcessingOutputConfig": {"Outputs": [{"OutputName": "a", "S3Output": _TARGET}]},
+    "ProcessingResources": {"ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}},
+    "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    "NetworkConfig": {"EnableNetworkIsolation": True},
+    "Environment": {"NCF_A": "b"},
+    "Tags": [{"Key": "k", "Value": "v"}],
+}
+_TRIAL = {key: value for key, value in request(JOB).items() if key not in ("TrainingJobName", "HyperParameters")}
+TUNING = {
+    "HyperParameterTuningJobName": JOB,
+    "HyperParameterTuningJobConfig": {
+        "Strategy": "Random",
+        "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": 2, "MaxParallelTrainingJobs": 1},
+        "ParameterRanges": {"CategoricalParameterRanges": [{"Name": "mode", "Values": ["train"]}]},
+    },
+    "TrainingJobDefinition": {
+        **_TRIAL,
+        "AlgorithmSpecification": {
+            **_TRIAL["AlgorithmSpecification"],
+            "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}],
+        },
+        "StaticHyperParameters": {"epochs": "1"},
+    },
+    "Tags": [{"Key": "k", "Value": "v"}],
+}
+
 CALLS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("CreateProcessingJob", PROCESSING),
+    ("DescribeProcessingJob", {"ProcessingJobName": JOB}),
+    ("ListProcessingJobs", {"NameContains": JOB, "MaxResults": 1}),
+    ("StopProcessingJob", {"ProcessingJobName": JOB}),
+    ("DescribeProcessingJob", {"ProcessingJobName": JOB}),
+    ("CreateHyperParameterTuningJob", TUNING),
+    ("DescribeHyperParameterTuningJob", {"HyperParameterTuningJobName": JOB}),
+    ("ListHyperParameterTuningJobs", {"NameContains": JOB, "MaxResults": 1}),
+    ("ListTrainingJobsForHyperParameterTuningJob", {"HyperParameterTuningJobName": JOB}),
+    ("StopHyperParameterTuningJob", {"HyperParameterTuningJobName": JOB}),
+    ("DescribeHyperParameterTuningJob", {"HyperParameterTuningJobName": JOB}),
     ("CreateTrainingJob", request(JOB)),
     ("DescribeTrainingJob", {"TrainingJobName": JOB}),
     ("ListTrainingJobs", {"NameContains": JOB, "MaxResults": 1}),
@@ -116,6 +161,7 @@ def checked(service: Any, operation: str, given: dict[str, Any]) -> dict[str, An
 def test_every_operation_answers_in_the_shape_of_the_service_model(aws: LocalAws, sagemaker: Any) -> None:
     assert {operation for operation, _ in CALLS} == OPERATIONS
     put_model(aws, NAME, "x")
+    aws.faults.add("hold", JOB, state="InProgress", seconds=60, times=2)
     sagemaker.create_training_job(**request("shapes-waiting", "wait"))
     for operation, given in CALLS:
         checked(sagemaker, operation, given)
@@ -147,6 +193,8 @@ def test_what_is_found_by_tags_has_its_shape(aws: LocalAws, sagemaker: Any) -> N
     [
         ("DescribeTrainingJob", {"TrainingJobName": "none"}),
         ("DescribeTransformJob", {"TransformJobName": "none"}),
+        ("DescribeProcessingJob", {"ProcessingJobName": "none"}),
+        ("DescribeHyperParameterTuningJob", {"HyperParameterTuningJobName": "none"}),
         ("CreateTransformJob", {**TRANSFORM, "ModelName": "none"}),
         ("DescribeEndpoint", {"EndpointName": "none"}),
         ("DeleteModel", {"ModelName": "none"}),

@@ -1,4 +1,4 @@
-"""Stopping of training jobs, and the tag of an abandoned job, after which a retry of the run starts another one."""
+"""Stopping of jobs, and the tag of an abandoned job, after which a retry of the run starts another one."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from ncf.aws.errors import RefusedError
 from ncf.aws.names import ABANDONED_TAG, tag_list
 from ncf.aws.session import Aws
 from ncf.aws.tags import tags_of
+from ncf.sagemaker.jobs.kind import JobKind
 
-CALLS = ("sagemaker:AddTags", "sagemaker:StopTrainingJob")
-"""AWS calls of this module, from which the IAM permissions are generated."""
+CALLS = ("sagemaker:AddTags",)
+"""AWS calls of this module, from which the IAM permissions are generated. Those of a kind are in its own module."""
 
 _TIME = "%Y-%m-%dT%H:%M:%S%z"
 
@@ -45,11 +46,12 @@ def abandoned_at(tags: Mapping[str, str]) -> datetime | None:
         return None
 
 
-def stop(aws: Aws, name: str, patience: float | None = None) -> bool:
+def stop(aws: Aws, kind: JobKind, name: str, patience: float | None = None) -> bool:
     """Stop a job.
 
     Args:
         aws: clients to call.
+        kind: of the job.
         name: of the job.
         patience: seconds, as of :meth:`Aws.call`.
 
@@ -57,9 +59,9 @@ def stop(aws: Aws, name: str, patience: float | None = None) -> bool:
         False if the job has ended, or does not exist.
     """
     try:
-        aws.call("sagemaker", "stop_training_job", patience, TrainingJobName=name)
+        aws.call("sagemaker", kind.stop, patience, **kind.by_name(name))
     except RefusedError as error:
-        if error.code == "ValidationException":
+        if error.code == "ValidationException" or error.says_missing:
             return False
         raise
     return True

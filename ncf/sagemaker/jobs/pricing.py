@@ -1,4 +1,4 @@
-"""Price, cores and memory of a training instance, from AWS's price list.
+"""Price, cores and memory of an instance of a job, from AWS's price list.
 
 https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_pricing_GetProducts.html
 """
@@ -21,28 +21,32 @@ CALLS = ("pricing:GetProducts",)
 """AWS calls of this module, from which the IAM permissions are generated."""
 
 
-def training_price(aws: Aws, instance_type: str) -> float | None:
-    """On-demand price of a training instance in the session's region, USD per hour; None if the list has none.
+def instance_price(aws: Aws, instance_type: str, used_for: str) -> float | None:
+    """On-demand price of an instance in the session's region, USD per hour; None if the list has none.
 
     Args:
         aws: clients to call.
         instance_type: such as ``ml.g5.xlarge``.
+        used_for: component of SageMaker in the price list, such as ``Training``.
     """
-    return training_instances(aws, instance_type, 1).usd_per_hour
+    return training_instances(aws, instance_type, 1, used_for=used_for).usd_per_hour
 
 
-def training_instances(aws: Aws, instance_type: str, count: int, price_per_hour: float = 0.0) -> TrainingInstances:
-    """Instances of a training job, as far as the price list has them. Cores that it lacks are those of the name.
+def training_instances(
+    aws: Aws, instance_type: str, count: int, price_per_hour: float = 0.0, used_for: str = "Training"
+) -> TrainingInstances:
+    """Instances of a job, as far as the price list has them. Cores that it lacks are those of the name.
 
     Args:
         aws: clients to call.
         instance_type: such as ``ml.g5.xlarge``.
         count: of the instances.
         price_per_hour: of one, USD, instead of that of the list; 0: that of the list.
+        used_for: component of SageMaker in the price list.
     """
     cores, memory, price = 0.0, 0.0, None
     try:
-        products = _products(aws, instance_type)
+        products = _products(aws, instance_type, used_for)
         prices = [price for product in products for price in _on_demand(product)]
         attributes = [product.get("product", {}).get("attributes", {}) for product in products]
         price = min((price for price in prices if price > 0), default=None)
@@ -54,12 +58,12 @@ def training_instances(aws: Aws, instance_type: str, count: int, price_per_hour:
     return TrainingInstances(instance_type, count, machine, price_per_hour or price)
 
 
-def _products(aws: Aws, instance_type: str) -> list[dict[str, Any]]:
+def _products(aws: Aws, instance_type: str, used_for: str) -> list[dict[str, Any]]:
     wanted = {
         "productFamily": "ML Instance",
         "regionCode": aws.region,
         "instanceName": instance_type,
-        "platoinstancetype": "Training",
+        "platoinstancetype": used_for,
     }
     filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in wanted.items()]
     answer = aws.call(

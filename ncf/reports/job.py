@@ -1,11 +1,11 @@
-"""Report of a SageMaker training job, in Markdown and as metrics."""
+"""Report of a job of SageMaker, in Markdown and as metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from ncf.reports.markdown import code, code_block, escape, link, table
+from ncf.reports.markdown import code_block, escape, link, table
 from ncf.training.log_lines import parse_epoch_line
 
 _MAX_REASON = 1024
@@ -13,44 +13,46 @@ _MAX_REASON = 1024
 
 
 @dataclass(frozen=True)
-class TrainingJob:
-    """A training job that has ended. Figures that are not known are None.
+class EndedJob:
+    """A job that has ended. Figures that are not known are None.
 
     Attributes:
         name: of the job.
         status: SageMaker's: ``Completed``, ``Failed`` or ``Stopped``.
+        verb: what it does, such as ``training``.
         instance_type: such as ``ml.g5.xlarge``.
         instance_count: number of instances.
         is_spot: whether they are spot instances.
-        training_seconds: from the start of the training to its end.
+        seconds: from the start of the program to its end.
         billable_seconds: of each instance.
         cost_usd: of all instances, without storage and transfer.
         interruptions: of spot instances.
-        model_uri: S3 URI of the model.
+        results: further rows of a completed job, by name.
     """
 
     name: str
     status: str
+    verb: str
     instance_type: str
     instance_count: int
     is_spot: bool = False
-    training_seconds: float | None = None
+    seconds: float | None = None
     billable_seconds: float | None = None
     cost_usd: float | None = None
     interruptions: int = 0
-    model_uri: str = ""
+    results: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def spot_saving(self) -> float | None:
         """Share of the time that is not billed, 0 to 1."""
-        if not self.is_spot or not self.training_seconds or self.billable_seconds is None:
+        if not self.is_spot or not self.seconds or self.billable_seconds is None:
             return None
-        return 1 - self.billable_seconds / self.training_seconds
+        return 1 - self.billable_seconds / self.seconds
 
     def metrics(self) -> dict[str, float]:
         """The known figures by name."""
         values = {
-            "training_seconds": self.training_seconds,
+            f"{self.verb}_seconds": self.seconds,
             "billable_seconds": self.billable_seconds,
             "spot_saving": self.spot_saving,
             "estimated_cost_usd": self.cost_usd,
@@ -58,7 +60,7 @@ class TrainingJob:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def markdown(job: TrainingJob, url: str, reason: str = "", log_lines: Sequence[str] = ()) -> str:
+def markdown(job: EndedJob, url: str, reason: str = "", log_lines: Sequence[str] = ()) -> str:
     """The report of a job.
 
     Args:
@@ -71,12 +73,12 @@ def markdown(job: TrainingJob, url: str, reason: str = "", log_lines: Sequence[s
     rows = {
         "status": job.status,
         "instances": f"{job.instance_count} x {job.instance_type}{spot}",
-        "training seconds": job.training_seconds,
+        f"{job.verb} seconds": job.seconds,
         "billable seconds": job.billable_seconds,
         "spot saving": None if job.spot_saving is None else f"{job.spot_saving:.0%}",
         "interruptions": job.interruptions or None,
         "estimated cost": _cost(job),
-        "model": None if reason else code(job.model_uri),
+        **({} if reason else job.results),
     }
     parts = [f"# {link(job.name, url)}", ""]
     if reason:
@@ -89,7 +91,7 @@ def markdown(job: TrainingJob, url: str, reason: str = "", log_lines: Sequence[s
     return "\n".join(parts)
 
 
-def _cost(job: TrainingJob) -> str | None:
+def _cost(job: EndedJob) -> str | None:
     if job.cost_usd is not None:
         return f"{job.cost_usd:.4f} USD, without storage and transfer"
     if job.billable_seconds is None:

@@ -1,0 +1,1 @@
+"""What the jobs of SageMaker have in common: creation, logs, failures, shutdown, cost."""

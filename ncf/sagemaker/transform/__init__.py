@@ -1,0 +1,1 @@
+"""Batch transform jobs: predictions of a model for all objects under a prefix."""

@@ -1,0 +1,1 @@
+"""Hyperparameter tuning jobs: trials of a training job, and the best of them."""
