@@ -1,7 +1,6 @@
 """``sagemaker-tune`` as a KFP component: its pod is the launcher."""
 
-from ncf.stages.sagemaker_tune import SagemakerTune
-
 from components.factory import component
+from ncf.stages.sagemaker_tune import SagemakerTune
 
 sagemaker_tune = component(SagemakerTune)
