@@ -89,6 +89,7 @@ def of_traffic(traffic: Traffic) -> dict[str, Any]:
         "unreadable": dict(traffic.faults),
         "lists": traffic.lists,
         "failed": traffic.sources[FAILED],
+        "of_other_models": traffic.of_others,
         "forms": dict(traffic.forms),
         "sources": {name: n for name, n in traffic.sources.items() if name != FAILED},
         "unknown_users": traffic.unknown_users,

@@ -17,6 +17,7 @@ from ncf.monitoring.capture import Record, RecordError
 FAILED = "failed"
 """Source of a list that is missing, as the request had no answer."""
 _SOURCES = ("model", "history", "popular")
+_MAX_VERSION = 40
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Shown:
             answer.
         items: raw ids, best first. Empty for the scores of given items, which are no recommendation.
         requested: raw ids of the items in the request, for which the user or the caller stands.
+        version: of the model that answered; '' if the answer does not say.
     """
 
     form: str
@@ -37,6 +39,7 @@ class Shown:
     source: str
     items: Sequence[str]
     requested: Sequence[str] = ()
+    version: str = ""
 
 
 def shown_by(record: Record) -> Iterator[Shown]:
@@ -71,7 +74,7 @@ def _answers(record: Record) -> list[Any]:
 def _of_object(form: AnyForm, answer: Any) -> Iterator[Shown]:
     if not isinstance(answer, dict):
         raise RecordError("answer")
-    user, requested = user_of(form), requested_by(form)
+    user, requested, version = user_of(form), requested_by(form), str(answer.get("model_version", ""))[:_MAX_VERSION]
     if isinstance(form, Invocation):
         if "error" in answer:
             yield from (Shown(form.label, name, FAILED, ()) for name in form.users)
@@ -82,14 +85,14 @@ def _of_object(form: AnyForm, answer: Any) -> Iterator[Shown]:
         for name, entry in zip(form.users, found, strict=True):
             if not isinstance(entry, dict):
                 raise RecordError("answer")
-            yield Shown(form.label, name, _source(entry), _items(entry.get("items")))
+            yield Shown(form.label, name, _source(entry), _items(entry.get("items")), version=version)
         return
     if "error" in answer:
         yield Shown(form.label, user, FAILED, (), requested)
         return
     items = _items(answer.get("similar" if isinstance(form, ForItem) else "items"))
     source = "model" if isinstance(form, ForItem) else _source(answer)
-    yield Shown(form.label, user, source, () if isinstance(form, ForCandidates) else items, requested)
+    yield Shown(form.label, user, source, () if isinstance(form, ForCandidates) else items, requested, version)
 
 
 def _of_csv(record: Record) -> Iterator[Shown]:

@@ -19,6 +19,7 @@ from ncf.monitoring.shown import FAILED, Shown
 from ncf.monitoring.window import HOUR_SECONDS
 
 _BUFFERED = 1 << 16
+_MAX_OTHERS = 3
 _CHOSEN = (ForHistory.label, ForItem.label)
 """Forms whose items a user has chosen. The items of the others are the caller's choice."""
 Counts = NDArray[np.int64]
@@ -70,6 +71,8 @@ class Traffic:
         hours: records by hour, seconds since 1970.
         requested: items in requests.
         unknown_items: those of them that the model does not know.
+        of_others: lists of other models than the live one, by whose users and items the figures are made.
+        others: versions of such models, the first ones.
     """
 
     def __init__(self, variant: str, population: Population, numbers: UserNumbers) -> None:
@@ -84,7 +87,8 @@ class Traffic:
         self._users = Tally(numbers.size)
         self._served, self._chosen = Tally(self._n_items + 1), Tally(self._n_items + 1)
         self._without_user = self._of_choices = 0
-        self.requested = self.unknown_items = 0
+        self.requested = self.unknown_items = self.of_others = 0
+        self.others: set[str] = set()
 
     def count(self, time: float) -> None:
         """Count a record in the window."""
@@ -95,6 +99,10 @@ class Traffic:
         """Count the lists of a record that was read."""
         for one in shown:
             self.forms[one.form] += 1
+            if one.version not in ("", self._population.version):
+                self.of_others += 1
+                if len(self.others) < _MAX_OTHERS:
+                    self.others.add(one.version)
             number = None if one.user is None else self._numbers.of(one.user)
             if number is None:
                 self._without_user += 1
@@ -178,6 +186,8 @@ class Traffic:
         self._of_choices += other._of_choices
         self.requested += other.requested
         self.unknown_items += other.unknown_items
+        self.of_others += other.of_others
+        self.others |= other.others
         counters: tuple[tuple[Counter[Any], Counter[Any]], ...] = (
             (self.faults, other.faults),
             (self.forms, other.forms),

@@ -96,6 +96,12 @@ class MonitoringReport:
             remarks.append("The window has neither captured requests nor invocations. This is no breach.")
         elif not self.found.total.records:
             remarks.append("There are invocations, but no request was captured.")
+        if others := self.found.total.of_others:
+            names, live = ", ".join(sorted(self.found.total.others)), self.found.observation.population.version
+            remarks.append(
+                f"{percent(_share(others, self.found.total.lists))} of the lists are of other models ({names}). Known "
+                f"users and items are those of {live}: 'model_uri' names another."
+            )
         if not self.sampling:
             remarks.append("The endpoint captures no requests at present.")
         elif self.sampling < 100:

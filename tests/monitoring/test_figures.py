@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,14 @@ def test_markers(tmp_path: Path) -> None:
     assert markers.has("event")
     assert not markers.has("notification")
     assert not Markers(str(tmp_path / "shop"), "2026-05-05T00:00:00Z-24h").has("event")
+
+
+def test_lists_of_other_models_are_counted() -> None:
+    def counted(version: str) -> dict[str, object]:
+        known = replace(population({"u1": 4}, {"i1": 2, "i2": 2}), version=version)
+        records = [line(of_user("u1", ["i1"], number)) for number in range(4)]
+        seen = findings(observed(known, records), Service(), {}, {}, "training", Limits(), seed=0)
+        return dict(content(seen, "shop", 100)["total"])
+
+    assert counted("x")["of_other_models"] == 0, "the version in the captured answers"
+    assert counted("0123456789ab")["of_other_models"] == 4
