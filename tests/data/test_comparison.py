@@ -138,7 +138,7 @@ def test_a_limit_is_a_finite_number(limit: float) -> None:
     [{"daily": []}, {"read": 2**63 - 1}, {"read": -(2**63)}, {"newest": -(2**63)}, {"newest": 2**63 - 1}, {"rows": 2**63 - 1}],
 )  # fmt: skip
 def test_a_profile_from_outside_ends_nothing(changed: dict[str, Any]) -> None:
-    for figure in compare(a_day_later(1000), profile(**changed), {}):
+    for figure in compare(a_day_later(1000), profile(**changed), {}, NEWEST):
         assert str(figure)
 
 

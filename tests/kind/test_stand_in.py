@@ -26,7 +26,6 @@ import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from rich.console import Console
-from warm_python import shared_python
 
 from components.local.process_runner import pods_as_processes, set_retries
 from components.local.run import Recorder, call, quiet_kfp
@@ -91,7 +90,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
     arguments = [f"--{name}={shlex.quote(str(path))}" for name, path in programs.items()]
     process = subprocess.Popen(
         [
-            str(shared_python()),
+            sys.executable,
             str(KIND / "stand_in.py"),
             f"--folder={folder}",
             f"--port={port}",
@@ -136,7 +135,7 @@ def test_a_request_without_a_key_is_refused(stand_in: StandIn, path: str) -> Non
 
 
 def test_without_a_key_it_does_not_start(tmp_path: Path) -> None:
-    command = [str(shared_python()), str(KIND / "stand_in.py"), f"--folder={tmp_path}", "--port=1", "--bucket=b"]
+    command = [sys.executable, str(KIND / "stand_in.py"), f"--folder={tmp_path}", "--port=1", "--bucket=b"]
     ended = subprocess.run(command, env=without_aws(), capture_output=True, text=True)
     assert ended.returncode == 1
     assert "the environment has no 'AWS_ACCESS_KEY_ID'" in ended.stderr
