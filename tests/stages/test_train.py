@@ -265,7 +265,7 @@ def test_the_job_runs_the_image_of_a_digest_and_the_model_names_it(pod: Pod, mon
 def test_s3_uris_work_on_the_command_line(pod: Pod) -> None:
     root = f"s3://{BUCKET}/cli/{pod.folder.name}"
     upload(pod.dataset, f"{root}/dataset")
-    arguments = pod.arguments("--s3-prefix", PREFIX, "--seed", "17", "--dataset", f"{root}/dataset")
+    arguments = pod.arguments("--s3-prefix", PREFIX, "--seed", "41", "--dataset", f"{root}/dataset")
     execution.run(Train, arguments)
     assert (pod.folder / "out" / "trained_model" / "history.json").is_file()
 
@@ -319,7 +319,7 @@ def test_damaged_data_buy_no_job(pod: Pod) -> None:
 
 
 def test_sigterm_stops_the_job(pod: Pod) -> None:
-    arguments = pod.arguments("--s3-prefix", PREFIX, "--seed", "19", "--epochs", "999")
+    arguments = pod.arguments("--s3-prefix", PREFIX, "--seed", "42", "--epochs", "999")
     process = subprocess.Popen(
         [str(shared_python()), "-m", "ncf", "train", *arguments],
         stdout=subprocess.PIPE,
@@ -330,11 +330,11 @@ def test_sigterm_stops_the_job(pod: Pod) -> None:
     assert "epoch=1" in process.stdout.readline()
     process.send_signal(signal.SIGTERM)
     start = time.monotonic()
-    while jobs_of("19")[0]["TrainingJobStatus"] == "InProgress":
+    while jobs_of("42")[0]["TrainingJobStatus"] == "InProgress":
         assert time.monotonic() - start < 2
         time.sleep(0.05)
     assert process.wait(10) == 143
-    assert jobs_of("19")[0]["TrainingJobStatus"] in ("Stopping", "Stopped")
+    assert jobs_of("42")[0]["TrainingJobStatus"] in ("Stopping", "Stopped")
     process.stdout.close()
 
 
