@@ -59,11 +59,6 @@ def differences(
     return found
 
 
-def difference(challenged: NDArray[np.bool_], outcomes: NDArray[np.floating[Any]], share: float) -> Estimate | None:
-    """The last of :func:`differences`, with all users."""
-    return differences(challenged, outcomes, share, [len(outcomes)])[0]
-
-
 def verdict(estimate: Estimate | None) -> Verdict:
     """What an estimate says about the challenger."""
     if estimate is None or estimate.low <= 0 <= estimate.high:

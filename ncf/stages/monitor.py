@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ncf.monitoring.drift import Histogram
     from ncf.monitoring.findings import Findings
     from ncf.monitoring.interactions import LaterInteractions
+    from ncf.monitoring.observation import Observation
     from ncf.monitoring.population import Population
     from ncf.monitoring.window import Window
     from ncf.reports.html import Table
@@ -159,7 +160,7 @@ class Monitor(Stage, Limits, AwsAccess):
         window = Window.of(self.since, self.hours, now, self.horizon_hours if self.interactions_uri else 0)
         endpoint = captured_endpoint(aws, self.endpoint_name)
         found = self._find(aws, endpoint, window)
-        contest, remarks = self._contest(aws, endpoint, window)
+        contest, remarks = self._contest(aws, endpoint, found.observation)
         sent = [*self._send(aws, endpoint, found), *remarks]
         if contest:
             sent += self._act(aws, endpoint, contest)
@@ -209,30 +210,31 @@ class Monitor(Stage, Limits, AwsAccess):
             distributions = later.histograms(window, population) if later else {}
             return findings(observation, service, distributions, reference, name or TRAINING, self, DEFAULT_SEED)
 
-    def _contest(self, aws: Aws, endpoint: CapturedEndpoint, window: Window) -> tuple[Contest | None, list[str]]:
-        """The comparison of the variants of an experiment until the end of the window, and remarks."""
+    def _contest(
+        self, aws: Aws, endpoint: CapturedEndpoint, observation: Observation
+    ) -> tuple[Contest | None, list[str]]:
+        """The comparison of the variants of an experiment until the end of the window, and remarks.
+
+        An experiment whose challenger may no longer be served is stopped, whatever the window.
+        """
         from ncf.aws.names import CHALLENGER_VARIANT, VARIANT
-        from ncf.data.release import names_to_read
         from ncf.monitoring.contest import FirstDays, Variants
         from ncf.monitoring.files import captured_lines
-        from ncf.monitoring.interactions import LaterInteractions, ReadAs
         from ncf.monitoring.window import HOUR_SECONDS, Window
         from ncf.sagemaker.hosting.running_experiment import of_endpoint
-        from ncf.storage import local_copy
 
         running = of_endpoint(aws, self.endpoint_name)
-        if running is None or not running.is_running or running.started >= window.end:
+        if running is None or not running.is_running:
             return None, []
         if reason := self._withdrawn(aws, running.challenger):
             self._stop(aws)
             return None, [f"The experiment was stopped: {reason}."]
-        if not self.interactions_uri:
+        if running.started >= observation.window.end:
+            return None, []
+        whole = Window(running.started, observation.window.end)
+        later = self._interactions(observation.population, whole)
+        if later is None:
             return None, ["The variants of its experiment are compared only with later interactions."]
-        whole = Window(running.started, window.end)
-        with self._population(aws) as population:
-            read_as = ReadAs.of(population)
-        with local_copy(self.interactions_uri, names_to_read) as path:
-            later = LaterInteractions.read(path, whole, read_as)
         variants = Variants(running.name, VARIANT, CHALLENGER_VARIANT, running.share, whole)
         days = FirstDays(variants, later, float(self.horizon_hours * HOUR_SECONDS))
         days.read(captured_lines(self._capture(endpoint), self.endpoint_name, whole))

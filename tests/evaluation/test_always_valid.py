@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ncf.evaluation.always_valid import LEAST_HITS, difference, differences, verdict
+from ncf.evaluation.always_valid import LEAST_HITS, differences, verdict
 from ncf.evaluation.intervals import Estimate
 
 DAYS, USERS_A_DAY = 60, 200
@@ -21,6 +21,11 @@ def experiment(
     challenged = rng.random(n) < share
     hits = (rng.random(n) < np.where(challenged, challenger, champion)).astype(np.float64)
     return challenged, hits / np.log2(rng.integers(2, 12, n)) if ndcg else hits
+
+
+def difference(challenged: NDArray[np.bool_], outcomes: NDArray[np.float64], share: float) -> Estimate | None:
+    """The difference by all users."""
+    return differences(challenged, outcomes, share, [len(outcomes)])[0]
 
 
 def verdicts(experiments: int, share: float, champion: float, challenger: float, ndcg: bool = False) -> list[set[str]]:
