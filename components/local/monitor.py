@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from components.local import account, summary
-from components.local.console import Recorder
-from components.local.executors import in_processes
-from components.local.run import ARTIFACTS, announce, call, compiled, quiet_kfp
-from components.local.run_folder import RunFolder
-from components.local.variables import own_environment
-from ncf.errors import InputError
+from components.local.account_run import run_on_account
 from ncf.stages.monitor import Monitor
 from ncf.storage import is_s3
 
@@ -61,31 +55,15 @@ def run(pipeline: Any, request: MonitorRequest, console: Console) -> dict[str, A
         InputError: if no account is up, or the endpoint or a parameter is at fault.
         RuntimeError: if the stage failed for another reason.
     """
-    shared = account.running(request.account, console)
-    if shared is None:
-        raise InputError(
-            f"account: none is up in '{request.account}', so there is no endpoint; 'make aws' in another "
-            "terminal is one"
-        )
-    folder = RunFolder.create(request.output, {})
-    announce(console, folder)
-    pipeline_yaml = compiled(pipeline, folder.path, retry=False, run_id=folder.run_id)
-    arguments = _arguments(request)
-    with (
-        own_environment(),
-        in_processes() as executor,
-        quiet_kfp(),
-        Recorder(console, folder.path) as recorder,
-    ):
-        os.environ.update(shared.environment)
-        with executor.pods(folder.path / ARTIFACTS, shared.environment, recorder):
-            call(pipeline_yaml, arguments, recorder)
-    outputs = recorder.tasks["monitor"].outputs
+    folder, tasks = run_on_account(
+        pipeline, lambda _: _arguments(request), request.output, request.account, "endpoint", console
+    )
+    outputs = tasks["monitor"].outputs
     paths = {name: folder.path / file for name, file in _RESULTS.items()}
     for name, path in paths.items():
         shutil.copy(outputs[name]["uri"], path)
     folder.publish()
-    summary.show_stages(console, recorder.tasks, ["monitor"])
+    summary.show_stages(console, tasks, ["monitor"])
     figures: dict[str, Any] = json.loads(paths["figures"].read_text())
     for breach in figures["breaches"]:
         console.print(f"Breached: {breach['text']}", markup=False, highlight=False, soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +12,9 @@ from rich.console import Console
 
 from components.local import account, summary
 from components.local.account import ENDPOINT
-from components.local.console import Recorder, escape
-from components.local.executors import in_processes
-from components.local.run import ARTIFACTS, ROLE, announce, call, compiled, quiet_kfp, s3_prefix, with_local_endpoint
-from components.local.run_folder import RunFolder
-from components.local.variables import own_environment
-from ncf.errors import InputError
+from components.local.account_run import run_on_account
+from components.local.console import escape
+from components.local.run import ROLE, s3_prefix, with_local_endpoint
 
 _RESULTS = {"select-package": "package.md", "deploy": "endpoint.md"}
 """Stage -> file in the folder of the run, for its summary."""
@@ -58,37 +54,27 @@ def run(pipeline: Any, request: ReleaseRequest, console: Console) -> str:
         InputError: if no account is up, or the package or a parameter is at fault.
         RuntimeError: if a stage failed for another reason.
     """
-    shared = account.running(request.account, console)
-    if shared is None:
-        raise InputError(
-            f"account: none is up in '{request.account}', so there is no package to release; 'make aws' in another "
-            "terminal is one"
-        )
-    folder = RunFolder.create(request.output, {})
-    announce(console, folder)
-    pipeline_yaml = compiled(pipeline, folder.path, request.retry, folder.run_id)
-    arguments = {
-        "package": request.package,
-        "deploy_role": ROLE,
-        "deploy_endpoint_name": ENDPOINT,
-        "aws_s3_prefix": s3_prefix(folder),
-        **with_local_endpoint(request.arguments),
-    }
-    with (
-        own_environment(),
-        in_processes() as executor,
-        quiet_kfp(),
-        Recorder(console, folder.path) as recorder,
-    ):
-        os.environ.update(shared.environment)
-        with executor.pods(folder.path / ARTIFACTS, shared.environment, recorder):
-            call(pipeline_yaml, arguments, recorder)
+    folder, tasks = run_on_account(
+        pipeline,
+        lambda folder: {
+            "package": request.package,
+            "deploy_role": ROLE,
+            "deploy_endpoint_name": ENDPOINT,
+            "aws_s3_prefix": s3_prefix(folder),
+            **with_local_endpoint(request.arguments),
+        },
+        request.output,
+        request.account,
+        "package to release",
+        console,
+        request.retry,
+    )
     for stage, name in _RESULTS.items():
-        shutil.copy(recorder.tasks[stage].outputs["summary"]["uri"], folder.path / name)
+        shutil.copy(tasks[stage].outputs["summary"]["uri"], folder.path / name)
     folder.publish()
-    summary.show_stages(console, recorder.tasks, list(_RESULTS))
-    arn = str(recorder.tasks["select-package"].outputs["arn"])
-    endpoint = str(recorder.tasks["deploy"].outputs["endpoint"])
+    summary.show_stages(console, tasks, list(_RESULTS))
+    arn = str(tasks["select-package"].outputs["arn"])
+    endpoint = str(tasks["deploy"].outputs["endpoint"])
     console.print(escape(f"Endpoint {endpoint} serves {arn}"), highlight=False, soft_wrap=True)
     summary.show_paths(console, folder, {Path(name).stem: folder.path / name for name in _RESULTS.values()})
     return arn
